@@ -1,0 +1,7 @@
+"""tailboard: a distributed benchmark harness, with a leaderboard, for learning under class imbalance.
+
+The four folders are the architecture: ``datasets`` (what is learned from), ``methods`` (how it is learned),
+``leaderboard`` (what came out) and ``harness`` (from a spec to rows; the only one that imports the others).
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+from tailboard.harness.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The data sets that tailboard knows: a record for each, and how a third party adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from .split import Pool
+
+
+class DataError(Exception):
+    """Data that is missing, damaged or not what it should be; the message is written for the user."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: all that can be said of it without touching its images, and how to load them.
+
+    ``available`` are the training images of each class, in the order in which the long tail runs; ``head`` is the
+    number kept of the largest class (at most ``available``). ``load(root, verify)`` returns the pool, raising
+    DataError where files are missing or damaged, or where ``verify`` is set and a checksum differs.
+    ``prepare(root)`` fetches the files over the network; None where terms or routes forbid it.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    available: tuple[int, ...]
+    head: int
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    load: Callable[[Path | None, bool], Pool]
+    layout: str
+    terms: str
+    description: str
+    prepare: Callable[[Path | None], Path] | None = None
+
+
+_catalog: dict[str, Dataset] = {}
+
+
+def register_dataset(dataset: Dataset) -> Dataset:
+    """Add a data set to the catalog; a second one of the same name is refused with ValueError."""
+    if dataset.name in _catalog:
+        raise ValueError(f"a data set named {dataset.name!r} is already registered")
+    _catalog[dataset.name] = dataset
+    return dataset
+
+
+def catalog() -> dict[str, Dataset]:
+    """Every data set by name: ours, and those installed under the entry point ``tailboard.datasets``."""
+    from . import embedded, vision  # noqa: F401  (importing them registers theirs)
+
+    for entry in entry_points(group="tailboard.datasets"):
+        entry.load()
+    return dict(_catalog)
