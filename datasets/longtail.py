@@ -1,0 +1,82 @@
+"""Long tails: how many training images each class keeps, and which classes are few, med and many.
+
+The profiles are those of the literature (Cui et al. 2019, Cao et al. 2019): ``imbalance_factor`` (IF) is the
+largest class over the smallest, classes are taken in label order, and the counts are truncated to integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+PROFILES = ("exp", "step")
+
+
+def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: float) -> tuple[int, ...]:
+    """Training images of each class, in label order; never more than ``available`` of that class.
+
+    With n = min(head, available[0]) and C classes, ``exp`` gives class i ``int(n * IF ** (-i / (C - 1)))``;
+    ``step`` gives the first C // 2 classes n and the others ``int(n / IF)``.
+
+    Raises ValueError for an unknown profile, fewer than two classes, a factor below 1, or a class left empty.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown imbalance profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    if len(available) < 2:
+        raise ValueError(f"a long tail needs at least two classes, got {len(available)}")
+    if not imbalance_factor >= 1:  # written so that NaN is refused too
+        raise ValueError(f"imbalance_factor must be at least 1 (balanced), got {imbalance_factor}")
+    classes, largest = len(available), min(head, available[0])
+    if profile == "exp":
+        exponents = [i / (classes - 1) for i in range(classes)]
+    else:
+        exponents = [float(i >= classes // 2) for i in range(classes)]
+    kept = tuple(
+        min(_truncate(largest * imbalance_factor**-exponent), limit)
+        for exponent, limit in zip(exponents, available, strict=True)
+    )
+    if 0 in kept:
+        raise ValueError(
+            f"class {kept.index(0)} would get 0 training images: with {largest} in the largest class and "
+            f"{list(available)[kept.index(0)]} available in this one, imbalance_factor can be at most {largest}, "
+            f"got {imbalance_factor:g}"
+        )
+    return kept
+
+
+def factor(train_ratio: float) -> float:
+    """The imbalance factor of a train ratio r = rarest / most frequent class, in (0, 1].
+
+    Raises ValueError for a ratio outside (0, 1].
+    """
+    if not 0 < train_ratio <= 1:
+        raise ValueError(f"train_ratio must be above 0 and at most 1 (balanced), got {train_ratio}")
+    return 1 / train_ratio
+
+
+def shots(counts: Sequence[int], few: int = 20, many: int = 100) -> tuple[str, ...]:
+    """The group of each class by its training images: "few" below 20, "many" above 100, "med" between.
+
+    The boundaries are those of Liu et al. 2019 (Large-Scale Long-Tailed Recognition): 20 and 100 are both "med".
+    """
+    return tuple("few" if n < few else "many" if n > many else "med" for n in counts)
+
+
+def terciles(counts: Sequence[int]) -> tuple[str, ...]:
+    """The group of each class by its rank: the largest third "many", the smallest third "few" (3/4/3 of ten).
+
+    An alternative to ``shots`` for tails whose rarest class has 20 images or more; equal counts keep label order.
+    """
+    third = round(len(counts) / 3)
+    ranked = sorted(range(len(counts)), key=lambda label: -counts[label])
+    groups = ["med"] * len(counts)
+    for rank, label in enumerate(ranked):
+        if rank < third:
+            groups[label] = "many"
+        elif rank >= len(counts) - third:
+            groups[label] = "few"
+    return tuple(groups)
+
+
+def _truncate(value: float) -> int:
+    """``int(value)``, except that 899.9999999999999 (9000 * 0.001 ** (3 / 9) in floats) is 900."""
+    return int(value * (1 + 1e-12))

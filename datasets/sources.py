@@ -1,0 +1,68 @@
+"""Where the files of a data set are looked for, what vouches for them, and what the user is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .catalog import DataError
+
+
+def cache() -> Path:
+    """tailboard's folder for what it can fetch or make again: ``$XDG_CACHE_HOME/tailboard``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tailboard"
+
+
+def roots(root: Path | None) -> list[Path]:
+    """The data folders in order of preference: ``root``, the variable ``TAILBOARD_DATA``, the cache."""
+    named = [root, os.environ.get("TAILBOARD_DATA")]
+    return [*(Path(folder).expanduser() for folder in named if folder), cache()]
+
+
+def places(name: str, root: Path | None) -> list[Path]:
+    """The folders in which to look for the data set ``name``: in each data folder, ``name`` and the folder itself."""
+    return list(dict.fromkeys(place for folder in roots(root) for place in (folder / name, folder)))
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """The checksum of a file's bytes as ``"md5:..."`` or ``"sha256:..."``."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def checksum_bytes(data: bytes, algorithm: str) -> str:
+    """The same of bytes in memory."""
+    return f"{algorithm}:{hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()}"
+
+
+def vouch(folder: Path, found: Mapping[str, str], official: Mapping[str, str], verify: bool) -> bool:
+    """Whether every checksum found is the official one; both map a file's name to its checksum.
+
+    Raises DataError where one differs and ``verify`` is set.
+    """
+    wrong = [name for name, expected in official.items() if found[name] != expected]
+    if wrong and verify:
+        raise DataError(
+            f"{folder / wrong[0]} is not the official file: found {found[wrong[0]]}, expected {official[wrong[0]]}. "
+            "It may be damaged or cut short: delete it and fetch it again. "
+            "Or use --no-verify to go on; the table will show it as unverified."
+        )
+    return not wrong
+
+
+def damaged(path: Path | str, reason: object) -> DataError:
+    """The error for a file that cannot be read as what it should be."""
+    return DataError(
+        f"{path} is damaged or cut short ({str(reason) or type(reason).__name__}): delete it and fetch it again."
+    )
+
+
+def missing(name: str, searched: Sequence[Path], layout: str, terms: str, fetch: str) -> DataError:
+    """The error for a data set that is in none of the folders: where we looked, for what, and how to get it."""
+    looked = "\n".join(f"  {place}{'' if place.is_dir() else '  (no such folder)'}" for place in searched)
+    return DataError(
+        f"the data set {name!r} was not found. Looked in:\n{looked}\n"
+        f"Expected in one of them:\n  {layout}\nTo get it: {fetch}\nTerms: {terms}"
+    )

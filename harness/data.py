@@ -1,0 +1,42 @@
+"""From a trial's words to its split: the data set by name, its long tail, and the pool kept for the next trial."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from ..datasets.catalog import DataError, Dataset, catalog
+from ..datasets.longtail import counts
+from ..datasets.split import Pool, Split, cut
+from ..methods.names import nearest
+from .spec import Data, Trial
+
+
+def dataset(name: str) -> Dataset:
+    """A data set by name; DataError names the nearest right word."""
+    known = catalog()
+    if name not in known:
+        raise DataError(f"unknown data set {name!r}" + nearest(name, known))
+    return known[name]
+
+
+def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
+    """The training images of each class, without touching the images. DataError where the tail cannot be cut."""
+    known = dataset(data.name)
+    available = [n - val_per_class for n in known.available]
+    try:
+        return counts(data.profile, available, data.head or known.head, data.imbalance_factor)
+    except ValueError as error:
+        raise DataError(f"{data.name}, imbalance factor {data.imbalance_factor:g}: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def pool(name: str, root: Path | None, verify: bool) -> Pool:
+    """All images of a data set; the last two stay in memory, since a worker trains many trials on one."""
+    return dataset(name).load(root, verify)
+
+
+def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
+    """The trial's own subset of its pool. Training and the test images only, and validation where the stage has it."""
+    loaded = pool(trial.data.name, root, verify)
+    return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded

@@ -1,0 +1,75 @@
+"""The objective: the loss of one batch, as the hinge between the loop and the method's step.
+
+Losses are per sample, so a step such as SAM-A's can climb with class-wise emphasis and descend without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..methods.batchnorm import resting_statistics
+from ..methods.part import ClassWeights, Mixed
+
+Views = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass
+class Objective:
+    """``objective(emphasis)`` runs one forward pass of ``batch`` and returns its scalar loss.
+
+    A sample that is ``share`` of class y and the rest of class o counts as two targets with their own weight, margin
+    and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses.
+    """
+
+    model: nn.Module
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    extra: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None
+    epsilon: torch.Tensor
+    weights: ClassWeights
+    autocast: Callable[[], AbstractContextManager]
+    batch: Mixed
+    views: Views | None = None
+
+    def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
+        with self.autocast():
+            logits = self.model(self.batch.x)
+        total = self._supervised(_wide(logits), emphasis)
+        if self.extra is None or self.views is None:
+            return total
+        return total + self._unsupervised(self.extra, self.views)
+
+    def _supervised(self, logits: torch.Tensor, emphasis: ClassWeights | None) -> torch.Tensor:
+        targets = [(self.batch.share, self.batch.y)]
+        if self.batch.share < 1:
+            targets.append((1 - self.batch.share, self.batch.other))
+        above = below = torch.zeros((), device=logits.device, dtype=logits.dtype)
+        for share, y in targets:
+            weight, divisor = self._weights(y, emphasis)
+            above = above + share * (weight * self.loss(logits, y, self.epsilon[y])).sum()
+            below = below + share * divisor.sum()
+        return above / below
+
+    def _weights(self, y: torch.Tensor, emphasis: ClassWeights | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weight of each sample (B,), and what it adds to the divisor (B,)."""
+        weight = divisor = torch.ones(len(y), device=y.device, dtype=self.epsilon.dtype)
+        for factor in (self.weights, emphasis):
+            if factor is not None:
+                weight = weight * factor.values[y]
+                divisor = divisor * factor.values[y] if factor.divide_by == "weights" else divisor
+        return weight, divisor
+
+    def _unsupervised(self, extra: Callable, views: Views) -> torch.Tensor:
+        """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
+        with resting_statistics(self.model), self.autocast():
+            one, two = (self.model.features(view) for view in views)  # type: ignore[operator]
+        return extra(_wide(one), _wide(two))
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """Losses are computed in at least float32, whatever the precision of the network."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

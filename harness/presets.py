@@ -1,0 +1,34 @@
+"""Training routines by name. A spec names one and may change any field of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+T5: dict[str, Any] = {  # appendix B of arXiv 2312.02517; what it leaves open is marked
+    "epochs": 300,
+    "batch_size": 128,  # appendix A.1 calls 128 the default
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 2e-4,
+    "schedule": "cosine",
+    "warmup_epochs": 5.0,  # not stated; LDAM-DRW's code
+    "ema": 0.999,  # not stated
+    "label_smoothing": 0.1,  # not stated
+    "crop_padding": 4,
+    "flip": True,
+    "augment": "trivial_augment_wide",
+    "cutmix": 0.5,  # the share of batches; not stated
+    "cutmix_alpha": 1.0,
+}
+
+LDAM2019: dict[str, Any] = T5 | {  # kaidic/LDAM-DRW cifar_train.py: for comparison with numbers published since 2019
+    "epochs": 200,
+    "schedule": "step",
+    "ema": 0.0,
+    "label_smoothing": 0.0,
+    "augment": "none",
+    "cutmix": 0.0,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {"t5": T5, "ldam2019": LDAM2019}
+NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}

@@ -1,0 +1,160 @@
+"""Spec, Trial and plan(): what to compare, and the trials that it stands for. How a file becomes a Spec is in
+``specfile.py``. Neither imports torch: a plan is cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import product
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Frozen):
+    """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
+
+    name: str
+    profile: Literal["exp", "step"] = "exp"
+    imbalance_factor: float = Field(100.0, ge=1)
+    head: int | None = Field(None, ge=1)  # images of the largest class; None is the data set's own
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ratio(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or "train_ratio" not in raw:
+            return raw
+        if "imbalance_factor" in raw:
+            raise ValueError("give imbalance_factor or train_ratio, not both")
+        ratio = raw["train_ratio"]
+        if not isinstance(ratio, (int, float)) or not 0 < ratio <= 1:
+            raise ValueError(f"train_ratio must be in (0, 1], not {ratio!r}")
+        return {k: v for k, v in raw.items() if k != "train_ratio"} | {"imbalance_factor": 1 / ratio}
+
+
+class Method(Frozen):
+    """A method by name and the values that differ from its defaults; ``plugin`` is the file that registers it.
+
+    In a trial, ``plugin`` is the SHA-256 of that file, so that an edited method is another method.
+    """
+
+    name: str
+    values: dict[str, float | int | bool | str] = {}
+    plugin: str | None = None
+
+
+class Training(Frozen):
+    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["cosine", "step", "constant"]
+    warmup_epochs: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    crop_padding: int = Field(ge=0)
+    flip: bool
+    augment: Literal["none", "trivial_augment_wide"]
+    cutmix: float = Field(ge=0, le=1)
+    cutmix_alpha: float = Field(gt=0)
+    precision: Literal["float32", "bfloat16"]
+
+
+class Resources(Frozen):
+    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
+
+    cpu: float = Field(1, gt=0)
+    gpu: float = Field(0, ge=0)
+    retries: int = Field(3, ge=0)  # of what the infrastructure broke
+    checkpoint_seconds: float = Field(60, ge=0)
+
+
+class Tracking(Frozen):
+    """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
+
+    uri: str | None = None
+    experiment: str = "tailboard"
+
+
+class Shots(Frozen):
+    """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
+
+    few: int = Field(20, ge=1)
+    many: int = Field(100, ge=1)
+    by: Literal["count", "tercile"] = "count"
+
+
+class Trial(Frozen):
+    """One training run. Same key, same numbers."""
+
+    data: Data
+    method: Method
+    network: str
+    training: Training
+    seed: int = Field(ge=0)
+    stage: Literal["report", "tune"] = "report"
+    val_per_class: int = 0
+    threads: int = Field(1, ge=1)
+    protocol: int = PROTOCOL
+
+    def canonical(self) -> str:
+        """The trial as JSON with sorted keys and whole numbers written as such."""
+        return json.dumps(_whole(self.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> str:
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
+
+
+class Spec(Frozen):
+    """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: tuple[Data, ...]
+    methods: tuple[Method, ...]
+    networks: tuple[str, ...]
+    trainings: tuple[Training, ...]
+    seeds: tuple[int, ...]
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    shots: Shots = Shots()
+    plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
+
+
+def plan(spec: Spec) -> list[Trial]:
+    """Every trial of the spec, in the spec's order, seeds innermost; each once."""
+    trials = [
+        Trial(
+            data=data,
+            method=method,
+            network=network,
+            training=training,
+            seed=seed,
+            threads=max(1, int(spec.resources.cpu)),
+        )
+        for network, training, data, method, seed in product(
+            spec.networks, spec.trainings, spec.data, spec.methods, spec.seeds
+        )
+    ]
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def _whole(value: Any) -> Any:
+    """100.0 and 100 are one number, so they must be one key."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

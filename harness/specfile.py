@@ -1,0 +1,165 @@
+"""From a YAML file to a Spec. A list inside it is an axis; the plan is the product of the axes.
+
+Every mistake ends as one SpecError that names the field, the value and the nearest right word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..methods.names import nearest
+from .presets import NETWORK_OF, PRESETS
+from .spec import Data, Method, Resources, Shots, Spec, Tracking, Training
+
+SPECS = Path(__file__).parent / "specs"
+
+
+class SpecError(ValueError):
+    """A spec that cannot be planned; the message names the field and the nearest right word."""
+
+
+def read(source: str | Path) -> Spec:
+    """The spec in a file, or the shipped one of that name. SpecError says what is wrong and where."""
+    path = _find(str(source))
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
+    return parse(raw, path.parent)
+
+
+def shipped() -> dict[str, Path]:
+    """The specs that come with the package, by name."""
+    return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
+
+
+def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
+    """A spec from its mapping; plugin files are looked up relative to ``folder``."""
+    fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots"]
+    for key in raw:
+        if key not in fields:
+            raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
+    for key in ("name", "data", "methods"):
+        if not raw.get(key):
+            raise SpecError(f"{key}: missing; a spec needs a name, data and methods")
+    resources = _valid(Resources, raw.get("resources", {}), "resources")
+    plugins: dict[str, str] = {}
+    spec = {
+        "name": raw["name"],
+        "data": [_valid(Data, item, "data") for item in _axes(_named(raw["data"], "data"), "data")],
+        "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
+        "networks": _listed(raw.get("network") or _default_network(raw.get("training"))),
+        "trainings": [_training(item, resources) for item in _axes([raw.get("training", {})], "training")],
+        "seeds": _seeds(raw.get("seeds", 5)),
+        "resources": resources,
+        "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
+        "shots": _valid(Shots, raw.get("shots", {}), "shots"),
+        "plugins": plugins,
+    }
+    return _valid(Spec, spec, "")
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _valid(model: type[M], raw: Any, where: str) -> M:
+    """``model`` from ``raw``, or SpecError with the first field that is wrong."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
+        if first["type"] == "extra_forbidden":
+            word = str(first["loc"][-1])
+            raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields)) from None
+        given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        raise SpecError(f"{field}: {message}{given}") from None
+
+
+def _find(source: str) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    if source in shipped():
+        return shipped()[source]
+    if path.suffix in (".yaml", ".yml"):
+        raise SpecError(f"there is no file {source!r}")
+    raise SpecError(f"there is no file and no shipped spec named {source!r}" + nearest(source, shipped()))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _named(value: Any, where: str) -> list[dict[str, Any]]:
+    """Each entry as a mapping: a bare string is its name."""
+    entries = [{"name": item} if isinstance(item, str) else item for item in _listed(value)]
+    for item in entries:
+        if not isinstance(item, dict):
+            raise SpecError(f"{where}: each entry is a name or a mapping with a name, not {item!r}")
+    return entries
+
+
+def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+    """The product of the lists inside each mapping (and inside its ``values``)."""
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise SpecError(f"{where}: a mapping is expected, not {entry!r}")
+        if isinstance(entry.get("values"), dict):
+            inner = list(_axes([entry["values"]], f"{where}.values"))
+            entry = entry | {"values": inner}  # noqa: PLW2901
+        for key, value in entry.items():
+            if value == []:
+                raise SpecError(f"{where}.{key}: an empty list leaves nothing to run")
+        lists = [_listed(value) for value in entry.values()]
+        for combination in product(*lists):
+            yield dict(zip(entry, combination, strict=True))
+
+
+def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Method:
+    method = _valid(Method, raw, "methods")
+    if method.plugin is None:
+        return method
+    try:
+        text = (folder / method.plugin).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {error}") from error
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    plugins[digest] = text
+    return method.model_copy(update={"plugin": digest})
+
+
+def _training(raw: dict[str, Any], resources: Resources) -> Training:
+    raw = dict(raw)
+    preset = raw.pop("preset", "t5")
+    if preset not in PRESETS:
+        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), PRESETS))
+    # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
+    precision = {"precision": "bfloat16" if resources.gpu else "float32"}
+    return _valid(Training, precision | PRESETS[preset] | raw, "training")
+
+
+def _default_network(training: Any) -> Any:
+    preset = training.get("preset", "t5") if isinstance(training, dict) else "t5"
+    presets = _listed(preset)
+    return NETWORK_OF.get(presets[0], "wrn-28-10") if len(set(map(str, presets))) == 1 else "wrn-28-10"
+
+
+def _seeds(raw: Any) -> list[int]:
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
+        return list(range(raw))
+    if isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw):
+        return raw
+    raise SpecError(f"seeds: a number of seeds or a list of whole numbers is expected, not {raw!r}")

@@ -1,0 +1,155 @@
+"""The store: a folder or bucket with one record for each finished trial, each written whole or not at all.
+
+plans/NAME.json          what was asked for, by the name of its spec
+records/KEY.json         a finished trial; written last, so that it vouches for the files below
+arrays/KEY.npz           its test logits (float16), test labels and history
+weights/KEY.pt           the final weights, where another trial needs them
+checkpoints/KEY.pt       a trial in progress
+tracked/KEY              that MLflow has the whole of it
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import ValidationError
+
+from .record import Record
+from .spec import Spec
+
+
+class StoreError(Exception):
+    """A store that is missing or damaged; the message names the file."""
+
+
+class Store:
+    """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
+
+    def __init__(self, url: str | os.PathLike) -> None:
+        self.url = str(url)
+        self.files, root = fsspec.core.url_to_fs(self.url)
+        self.root = root.rstrip("/")
+        self.local = isinstance(self.files, LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def exists(self) -> bool:
+        return self.files.isdir(f"{self.root}/plans")
+
+    # Bytes
+
+    def write(self, name: str, data: bytes) -> None:
+        """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
+        path = f"{self.root}/{name}"
+        if not self.local:
+            self.files.pipe_file(path, data)
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".", suffix=".part", delete=False) as part:
+            try:
+                part.write(data)
+                part.flush()
+                os.fsync(part.fileno())
+                os.replace(part.name, path)  # noqa: PTH105
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; FileNotFoundError where it is not there."""
+        return self.files.cat_file(f"{self.root}/{name}")
+
+    def remove(self, name: str) -> None:
+        path = f"{self.root}/{name}"
+        if self.files.exists(path):
+            self.files.rm_file(path)
+
+    def names(self, folder: str, suffix: str = "") -> set[str]:
+        """The names in a folder, without the suffix."""
+        try:
+            found = self.files.ls(f"{self.root}/{folder}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return set()
+        names = (str(path).rsplit("/", 1)[-1] for path in found)
+        return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
+
+    # Plans
+
+    def write_plan(self, spec: Spec) -> None:
+        self.write(f"plans/{spec.name}.json", spec.model_dump_json(indent=1).encode())
+
+    def plans(self) -> list[Spec]:
+        """Every spec that was run into this store, by name. StoreError where one is damaged."""
+        specs = []
+        for name in sorted(self.names("plans", ".json")):
+            try:
+                specs.append(Spec.model_validate_json(self.read(f"plans/{name}.json")))
+            except ValidationError as error:
+                raise StoreError(f"{self.url}/plans/{name}.json is damaged: {error.errors()[0]['msg']}") from error
+        return specs
+
+    # Records
+
+    def finished(self) -> set[str]:
+        return self.names("records", ".json")
+
+    def write_record(self, record: Record) -> None:
+        self.write(f"records/{record.key}.json", record.model_dump_json().encode())
+
+    def record(self, key: str) -> Record:
+        """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
+        name = f"records/{key}.json"
+        try:
+            record = Record.model_validate_json(self.read(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise StoreError(f"{self.url}/{name} is damaged: {first['msg']}") from error
+        if record.key != key or record.trial.key != key:
+            raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
+        return record
+
+    # Arrays and tensors
+
+    def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        self.write(f"arrays/{key}.npz", buffer.getvalue())
+        return buffer.getvalue()
+
+    def arrays(self, key: str) -> dict[str, np.ndarray]:
+        with np.load(io.BytesIO(self.read(f"arrays/{key}.npz")), allow_pickle=False) as found:
+            return dict(found)
+
+    def write_tensors(self, name: str, state: Any) -> None:
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.write(name, buffer.getvalue())
+
+    def tensors(self, name: str, device: Any = "cpu") -> Any:
+        """What was saved; FileNotFoundError where there is nothing, StoreError where it is cut short or damaged."""
+        import torch
+
+        data = self.read(name)
+        try:
+            return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        except Exception as error:
+            raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
+
+    # What MLflow has
+
+    def mark_tracked(self, key: str, where: dict[str, str]) -> None:
+        self.write(f"tracked/{key}", json.dumps(where).encode())
+
+    def tracked(self) -> set[str]:
+        return self.names("tracked")

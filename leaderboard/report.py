@@ -1,0 +1,91 @@
+"""The leaderboard in four formats. Pure functions of the tidy rows: the same rows give the same bytes."""
+
+import json as strict
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+from tabulate import tabulate
+
+from .results import CELL, summarise
+from .tables import SUPERSCRIPT, Table, tables
+
+FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified"]
+MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|~#"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+LATEX = (
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+    | {"[": "{[}", "]": "{]}", "*": "{*}"}  # after \\ a bracket or a star would be read as its argument
+    | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "–": "--", "≤": r"$\leq$", "≥": r"$\geq$"}
+    | {"ρ": r"$\rho$", "ε": r"$\varepsilon$", "λ": r"$\lambda$", "γ": r"$\gamma$", "β": r"$\beta$"}
+    | {chr(digit): rf"\textsuperscript{{{plain}}}" for plain, digit in zip("0123456789", SUPERSCRIPT.values())}
+)
+
+
+def markdown(
+    rows: pd.DataFrame,
+    versus: str | None = None,
+    published: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The report as GitHub's Markdown, also fit for a terminal: a section for each table, captioned.
+
+    Args:
+        rows: The tidy table (see `results.check`).
+        versus: A method; adds a table of every other method's difference from it, with the verdicts.
+        published: Quoted rows (see `published`); each source gets a section of its own.
+        notes: Plain sentences for the caption of the measured tables, such as what was spent.
+
+    Raises:
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
+    """
+    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes)) + "\n"
+
+
+def latex(
+    rows: pd.DataFrame,
+    versus: str | None = None,
+    published: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The report as LaTeX tables to `\\input`; the preamble needs `\\usepackage{booktabs}`.
+
+    The arguments and errors are those of `markdown`. Text is escaped; a character that pdflatex does not have
+    is written as its code point, such as [U+4E2D].
+    """
+    heading = "% Written by tailboard; needs \\usepackage{booktabs}."
+    return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes))]) + "\n"
+
+
+def csv(rows: pd.DataFrame) -> str:
+    """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field.
+
+    Raises:
+        ValueError: if the rows are not tidy.
+    """
+    return summarise(rows)[FIELDS].to_csv(index=False, lineterminator="\n")
+
+
+def json(rows: pd.DataFrame) -> str:
+    """The summary as a list of objects, one for each cell, with the keys of `FIELDS`; NaN is null.
+
+    Raises:
+        ValueError: if the rows are not tidy.
+    """
+    summary = summarise(rows)[FIELDS].astype(object)
+    entries = summary.where(summary.notna(), None).to_dict("records")
+    return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(text: str) -> str:
+    """One line without control characters: they could move a terminal's cursor or break a table."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _in_markdown(text: str) -> str:
+    return "".join(MARKDOWN.get(c, c) for c in _plain(text))
+
+
+def _in_latex(text: str) -> str:
+    return "".join(LATEX.get(c) or (c if c.isascii() or "à" <= c <= "ü" ... 

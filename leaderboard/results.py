@@ -1,0 +1,120 @@
+"""The tidy table, with one row for each trial and shot group, and its summary, with one row for each cell."""
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    "key", "dataset", "setting", "protocol", "method", "seed", "group",
+    "classes", "value", "status", "reason", "verified", "device_seconds",
+)  # fmt: skip
+GROUPS = ("few", "med", "many", "all")
+STATUSES = ("complete", "failed", "diverged", "missing")
+COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed
+CELL = ["protocol", "dataset", "setting", "method", "group"]  # what all but the seed holds fixed
+
+
+def check(rows: pd.DataFrame) -> None:
+    """Refuse a table that the statistics would misread.
+
+    Raises:
+        ValueError: naming the column, or the first offending row.
+    """
+    if difference := set(COLUMNS) ^ set(rows.columns):
+        raise ValueError(f"missing or unknown columns {sorted(difference)}; the table has {', '.join(COLUMNS)}")
+    if rows.empty:
+        raise ValueError("the table has no rows: a plan holds at least one trial")
+    for column in (*CELL, "seed", "classes", "reason"):
+        if rows[column].isna().any():
+            raise ValueError(f"column {column!r} has empty values")
+    for column, allowed in (("group", GROUPS), ("status", STATUSES), ("verified", (True, False))):
+        if unknown := set(rows[column].unique()) - set(allowed):
+            raise ValueError(f"column {column!r} has {sorted(map(str, unknown))}; it may hold {allowed}")
+    value = rows["value"].astype(float)
+    measured = (rows["status"] == "complete") & (rows["classes"] > 0)
+    faults = {
+        "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
+        "a value must be a percentage": measured & ~value.between(0, 100),
+        "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
+    }
+    for message, at_fault in faults.items():
+        if at_fault.any():
+            raise ValueError(f"{message}: {rows.loc[at_fault].iloc[0].to_dict()}")
+
+
+def arranged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The checked rows in the order of presentation: columns and methods as they first appear, few to all.
+
+    Seeds ascend within a cell, so that sums, and with them the bits of every mean, do not depend on the order
+    in which trials finished.
+
+    Raises:
+        ValueError: if the table is not tidy (see `check`).
+    """
+    check(rows)
+    keys = [
+        rows.groupby(columns, sort=False).ngroup()
+        for columns in (["protocol"], ["protocol", "dataset", "setting"], ["method"])
+    ]
+    group = rows["group"].map({name: position for position, name in enumerate(GROUPS)})
+    order = np.lexsort([rows["seed"], group, *reversed(keys)])
+    return rows.iloc[order].astype({"value": float}).reset_index(drop=True)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of each cell, and what became of the seeds that are not in it.
+
+    Args:
+        rows: The tidy table. A failed, diverged or missing trial is counted, never averaged.
+
+    Returns:
+        One row for each protocol, dataset, setting, method and group: `mean` and `stderr` in percent (`ddof=1`;
+        NaN with fewer than two seeds), `n` seeds in the mean, `planned` seeds, `failed` seeds (diverged ones
+        too), `status` (complete, incomplete, failed, missing or n/a), `reason`, and `verified`: whether every
+        finished trial ran on a verified copy of the data.
+
+    Raises:
+        ValueError: if the table is not tidy (see `check`).
+    """
+    rows = arranged(rows)
+    finished = rows["status"] == "complete"
+    rows = rows.assign(
+        finished=finished,
+        failed=~finished & (rows["status"] != "missing"),
+        verified=rows["verified"].astype(bool) | ~finished,
+    )
+    cells = rows.groupby(CELL, sort=False)
+    summary = cells.agg(
+        mean=("value", "mean"),
+        stderr=("value", "sem"),
+        n=("value", "count"),
+        planned=("seed", "size"),
+        failed=("failed", "sum"),
+        finished=("finished", "sum"),
+        verified=("verified", "all"),
+    ).reset_index()
+    status = np.select(
+        [
+            summary["n"] == summary["planned"],
+            summary["n"] > 0,
+            summary["finished"] > 0,  # finished without a value: the group has no classes
+            summary["failed"] > 0,
+        ],
+        ["complete", "incomplete", "n/a", "failed"],
+        default="missing",
+    )
+    reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
+    summary = summary.assign(status=status, reason=np.where(status == "n/a", "0 classes", reason))
+    return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified"]]
+
+
+def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
+    """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
+    absent = rows[rows["value"].isna()]
+    told = absent["reason"].where(absent["status"].isin(["failed", "diverged"]), "")
+    counts = absent.assign(reason=told).groupby(["cell", "status", "reason"]).size()
+    reasons = [""] * len(planned)
+    for (cell, status, reason), count in counts.to_dict().items():
+        what = "without classes" if status == "complete" else status
+        text = f"{count} of {planned[cell]} {what}" + (f": {reason}" if reason else "")
+        reasons[cell] = f"{reasons[cell]}; {text}" if reasons[cell] else text
+    return reasons

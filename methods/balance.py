@@ -1,0 +1,100 @@
+"""Balance: class weights and samplers, from the counts of the classes and the time in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from .part import ClassWeights, Part, Range, Scene, hyper
+
+Scheme = Literal["inverse", "class_balanced", "square_root"]
+
+
+def class_weights(counts: Sequence[int], scheme: str, beta: float = 0.9999, power: float = 1.0) -> list[float]:
+    """The weight of each class (C,), scaled so that they add up to C.
+
+    ``inverse`` 1/n; ``class_balanced`` (1 - beta) / (1 - beta^n), the effective number of samples of Cui et al. 2019
+    (arXiv 1901.05555, eq. 2), which is 1 for every class at beta = 0 and tends to ``inverse`` as beta tends to 1;
+    ``square_root`` 1/sqrt(n). ``power`` raises them before scaling: 0 makes all equal.
+    """
+    raw = {
+        "inverse": lambda n: 1 / n,
+        "class_balanced": lambda n: (1 - beta) / (1 - beta**n),
+        "square_root": lambda n: n**-0.5,
+    }[scheme]
+    weights = [raw(n) ** power for n in counts]
+    return [len(weights) * w / sum(weights) for w in weights]
+
+
+@dataclass(frozen=True)
+class Reweighting(Part):
+    """Weights of the classes from ``start`` (a fraction of training) on; before, all are 1.
+
+    ``start`` > 0 is deferred re-weighting, DRW (Cao et al. 2019, algorithm 1). ``divide_by`` is ``weights`` for
+    torch's weighted mean (LDAM-DRW's code) and ``samples`` for the plain mean of weighted losses (M2m's code).
+    """
+
+    scheme: str = hyper("class_balanced", "LDAM-DRW code", Range(choices=get_args(Scheme)))
+    beta: float = hyper(0.9999, "LDAM-DRW code", Range(choices=(0.9, 0.99, 0.999, 0.9999)))
+    power: float = hyper(1.0, "the literature's formulas as they stand", Range(0.25, 1.0))
+    start: float = hyper(0.0, "from the first epoch", None)
+    divide_by: str = hyper("weights", "LDAM-DRW code", Range(choices=("weights", "samples")))
+    neutral = {"scheme": "class_balanced", "beta": 0.0}
+
+    def __post_init__(self) -> None:
+        self.require(self.scheme in get_args(Scheme), f"scheme must be one of {', '.join(get_args(Scheme))}")
+        self.require(0 <= self.beta < 1, "beta must be in [0, 1)")
+        self.require(self.divide_by in ("weights", "samples"), "divide_by must be 'weights' or 'samples'")
+        self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
+
+    def build(self, scene: Scene) -> Callable[[int], ClassWeights]:
+        even = ClassWeights(scene.tensor([1.0] * scene.classes))
+        later = ClassWeights(
+            scene.tensor(class_weights(scene.counts, self.scheme, self.beta, self.power)),
+            self.divide_by,  # type: ignore[arg-type]
+        )
+        return lambda epoch: later if epoch >= self.start * scene.epochs else even
+
+
+@dataclass(frozen=True)
+class DeferredReweighting(Reweighting):
+    """Deferred re-weighting, DRW: class-balanced weights in the last fifth of training (LDAM-DRW's code)."""
+
+    start: float = hyper(0.8, "LDAM-DRW code: epoch 160 of 200", Range(0.6, 0.95))
+    neutral = {"start": 1.0}
+
+
+def shuffled(labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """ERM's order: every index once, at random; (N,) on the CPU."""
+    return torch.randperm(len(labels), generator=generator)
+
+
+@dataclass(frozen=True)
+class Resampling(Part):
+    """Draws with replacement, class c with probability proportional to n_c^q, as many as there are images.
+
+    q = 0 is class-balanced, 0.5 square-root, 1 the natural frequencies (Kang et al. 2020, arXiv 1910.09217, eq. 1).
+    Before ``start``, a fraction of training, the order is ERM's.
+    """
+
+    q: float = hyper(0.0, "authors' code, run_train.py:43-50", Range(0.0, 1.0))
+    start: float = hyper(0.0, "from the first epoch", Range(0.0, 0.9))
+    neutral = {"start": 1.0}
+
+    def __post_init__(self) -> None:
+        self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
+
+    def build(self, scene: Scene) -> Callable[[torch.Tensor, int], torch.Tensor]:
+        counts = torch.tensor(scene.counts, dtype=torch.float64)
+        of_class = counts ** (self.q - 1)  # the weight of one image of the class
+
+        def sample(labels: torch.Tensor, epoch: int) -> torch.Tensor:
+            generator = scene.generator("order")
+            if epoch < self.start * scene.epochs:
+                return shuffled(labels, generator)
+            return torch.multinomial(of_class[labels], len(labels), replacement=True, generator=generator)
+
+        return sample

@@ -1,0 +1,112 @@
+"""Part: what fills one slot of a method, with its hyperparameters; and Scene: all that a part may know."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+
+class MethodError(ValueError):
+    """A method that is unknown, contradicts itself or got a wrong value; the message is written for the user."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a hyperparameter may be searched: an interval (``log`` for a logarithmic scale) or a set of choices."""
+
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def __contains__(self, value: object) -> bool:
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.choices:
+            return "{" + ", ".join(map(str, self.choices)) + "}"
+        return f"[{self.low:g}, {self.high:g}]" + (" log" if self.log else "")
+
+
+def hyper(default: Any, source: str, search: Range | None = None) -> Any:
+    """A part's hyperparameter: its default, the default's source, and its search range where it is tunable."""
+    return field(default=default, metadata={"source": source, "search": search})
+
+
+class ClassWeights(NamedTuple):
+    """The weight of each class (C,), and whether the weighted sum over a batch is divided by the sum of the
+    samples' weights (``"weights"``, torch's weighted mean) or by their number (``"samples"``)."""
+
+    values: torch.Tensor
+    divide_by: Literal["weights", "samples"] = "weights"
+
+
+class Mixed(NamedTuple):
+    """A batch whose sample i is ``share`` of its own class ``y[i]`` and 1 - share of ``other[i]``.
+
+    ``x`` are images (B, channels, height, width). ``closed`` keeps the training routine from mixing it further.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    other: torch.Tensor
+    share: float = 1.0
+    closed: bool = False
+
+
+@dataclass
+class Scene:
+    """All that a part may know when it is built; the test set is not in it.
+
+    ``counts`` are the training images of each class, ``epochs`` the length of training, ``model`` the network.
+    ``generator(purpose)`` gives a random generator that is restarted at each epoch from the trial's seed, so that a
+    part draws the same numbers after a resume; all are CPU generators, so a seed means the same on every device.
+    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed.
+    """
+
+    counts: tuple[int, ...]
+    epochs: int
+    model: nn.Module
+    device: torch.device
+    generator: Callable[[str], torch.Generator]
+    pretrained: Callable[[str], nn.Module]
+
+    @property
+    def classes(self) -> int:
+        return len(self.counts)
+
+    def tensor(self, values: Iterable[float]) -> torch.Tensor:
+        """A tensor of one number for each class, on the device, in the default precision."""
+        return torch.tensor(list(values), dtype=torch.get_default_dtype(), device=self.device)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What fills one slot of a recipe. Its fields are its hyperparameters, declared with :func:`hyper`.
+
+    ``build(scene)`` returns the callable that the slot asks for (see :class:`~tailboard.methods.recipe.Recipe`).
+    ``neutral`` are values under which the part leaves ERM's weights as they are, bit for bit; None if there are none.
+    """
+
+    neutral: ClassVar[Mapping[str, Any] | None] = None
+    epsilon: ClassVar[float | None] = None
+    """For a loss: the label smoothing it asks for where no smoothing part is named; None takes the routine's."""
+
+    def build(self, scene: Scene) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define build(scene)")
+
+    def require(self, holds: bool, rule: str) -> None:
+        """For ``__post_init__``: MethodError with the part's name and the rule that a value breaks."""
+        if not holds:
+            raise MethodError(f"{type(self).__name__}: {rule} (got {self})")
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, dataclasses.Field]:
+        return {f.name: f for f in fields(cls)}

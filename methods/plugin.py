@@ -1,0 +1,33 @@
+"""A method from a file: its text is run as a module, and what it registers is returned."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import traceback
+from functools import cache
+from types import ModuleType
+
+from .recipe import Entry, MethodError, registrations, registry
+
+
+@cache
+def load_plugin(text: str) -> dict[str, Entry]:
+    """The methods that the plugin's source registers, by name; run once for each process.
+
+    Running it is running its author's code: a plugin is trusted like any package one installs.
+    MethodError where it fails, with the line, or registers nothing.
+    """
+    registry()  # ours first, so that a plugin may add to them and may not take their names
+    module = ModuleType(f"tailboard_plugin_{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up by name
+    try:
+        with registrations() as found:
+            exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == module.__name__]
+        where = f"line {lines[-1]}: " if lines else ""
+        raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {error}") from error
+    if not found:
+        raise MethodError('the plugin registers no method; end it with register("My method", Recipe(...))')
+    return found
