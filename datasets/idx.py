@@ -31,8 +31,8 @@ def read(folder: Path, verify: bool, official: Mapping[str, str] = OFFICIAL) -> 
     Raises DataError for a file that is missing beside the others, damaged or (with ``verify``) not the official one.
     """
     for place in (folder, folder / "FashionMNIST" / "raw"):
-        files = {name: _find(place, name) for name in official}
-        if any(files.values()):
+        files = {name: path for name in official if (path := _find(place, name))}
+        if files:
             return _read_all(place, files, verify, official)
     return None
 
@@ -41,27 +41,22 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
 
 
-def _read_all(
-    folder: Path, files: Mapping[str, Path | None], verify: bool, official: Mapping[str, str]
-) -> Pool:
-    arrays, found = [], {}
-    for name, path in files.items():
-        if path is None:
+def _read_all(folder: Path, files: Mapping[str, Path], verify: bool, official: Mapping[str, str]) -> Pool:
+    for name in official:
+        if name not in files:
             raise DataError(f"{folder} lacks {name}.gz, one of the four files of Fashion-MNIST.")
-        raw = _decompress(path)
-        found[name] = checksum_bytes(raw, "sha256")
-        vouch(folder, {name: found[name]}, {name: official[name]}, verify)
-        arrays.append(_parse(raw, path))
-    train_x, train_y, test_x, test_y = arrays
-    train, test = _images(train_x, train_y, folder), _images(test_x, test_y, folder)
-    return Pool(train, test, vouch(folder, found, official, verify), found)
+    raw = {name: _decompress(path) for name, path in files.items()}
+    found = {name: checksum_bytes(data, "sha256") for name, data in raw.items()}
+    verified = vouch(folder, found, official, verify)
+    train_x, train_y, test_x, test_y = (_parse(raw[name], files[name]) for name in official)
+    return Pool(_images(train_x, train_y, folder), _images(test_x, test_y, folder), verified, found)
 
 
 def _decompress(path: Path) -> bytes:
     data = path.read_bytes()
     try:
         return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise damaged(path, error) from None
 
 

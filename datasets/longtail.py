@@ -17,7 +17,7 @@ def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: 
     With n = min(head, available[0]) and C classes, ``exp`` gives class i ``int(n * IF ** (-i / (C - 1)))``;
     ``step`` gives the first C // 2 classes n and the others ``int(n / IF)``.
 
-    Raises ValueError for an unknown profile, fewer than two classes, a factor below 1, or a class left empty.
+    Raises ValueError for an unknown profile, fewer than two classes, a factor below 1, or a class that would be empty.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown imbalance profile {profile!r}: choose one of {', '.join(PROFILES)}")
@@ -26,6 +26,8 @@ def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: 
     if not imbalance_factor >= 1:  # written so that NaN is refused too
         raise ValueError(f"imbalance_factor must be at least 1 (balanced), got {imbalance_factor}")
     classes, largest = len(available), min(head, available[0])
+    if min(largest, *available) < 1:
+        raise ValueError(f"every class needs images: head is {head}, available are {list(available)}")
     if profile == "exp":
         exponents = [i / (classes - 1) for i in range(classes)]
     else:
@@ -36,9 +38,8 @@ def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: 
     )
     if 0 in kept:
         raise ValueError(
-            f"class {kept.index(0)} would get 0 training images: with {largest} in the largest class and "
-            f"{list(available)[kept.index(0)]} available in this one, imbalance_factor can be at most {largest}, "
-            f"got {imbalance_factor:g}"
+            f"class {kept.index(0)} would get 0 training images at imbalance factor {imbalance_factor:g}: "
+            f"with {largest} in the largest class the factor can be at most {largest}"
         )
     return kept
 

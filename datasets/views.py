@@ -39,10 +39,11 @@ def ssl_view(x: Tensor, generator: Generator) -> Tensor:
     """
     if not x.is_floating_point():
         raise TypeError(f"a view is made of pixels in [0, 1]: x must be floating point, got {x.dtype}")
-    x = resize_boxes(x, draw_boxes(len(x), *x.shape[-2:], generator))
-    uniform = torch.rand((7, len(x), 1, 1, 1), generator=generator).to(x, non_blocking=True)
+    batch, _, height, width = x.shape
+    x = resize_boxes(x, draw_boxes(batch, height, width, generator))
+    uniform = torch.rand((7, batch, 1, 1, 1), generator=generator).to(x, non_blocking=True)
     chance, jitter = uniform[:3], uniform[3:].mul(2).sub(1)
-    x = torch.where(chance[0] < _JITTER, jitter_colours(x, *jitter), x)
+    x = torch.where(chance[0] < _JITTER, jitter_colours(x, jitter), x)
     x = torch.where(chance[1] < _GREYSCALE, tvf.rgb_to_grayscale(x).expand_as(x), x)
     x = torch.where((chance[2] < _SOLARIZE) & (x >= 0.5), 1 - x, x)
     return random_flip(x, generator)
@@ -89,11 +90,13 @@ def _sources(start: Tensor, length: Tensor, size: int) -> Tensor:
     return pixel * (2 / size) - 1
 
 
-def jitter_colours(x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Jitter each image of ``x`` (B, C, H, W) in [0, 1]; the four amounts are (B, 1, 1, 1) in [-1, 1].
+def jitter_colours(x: Tensor, amounts: Tensor) -> Tensor:
+    """Jitter each image of ``x`` (B, C, H, W) in [0, 1] by brightness, contrast, saturation and hue, in this order.
 
-    An amount of 1 is the recipe's whole strength: a factor of 1.4, 1.4 and 1.2, and a tenth of the colour circle.
+    ``amounts`` is (4, B, 1, 1, 1) in [-1, 1]; 1 is the recipe's whole strength: a factor of 1.4, 1.4 and 1.2, and a
+    tenth of the colour circle.
     """
+    brightness, contrast, saturation, hue = amounts
     x = (x * (1 + _BRIGHTNESS * brightness)).clamp(0, 1)
     mean = tvf.rgb_to_grayscale(x).mean(dim=(1, 2, 3), keepdim=True)
     x = torch.lerp(mean, x, 1 + _CONTRAST * contrast).clamp(0, 1)

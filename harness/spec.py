@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..datasets.longtail import factor
 
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
@@ -35,10 +38,10 @@ class Data(Frozen):
             return raw
         if "imbalance_factor" in raw:
             raise ValueError("give imbalance_factor or train_ratio, not both")
-        ratio = raw["train_ratio"]
-        if not isinstance(ratio, (int, float)) or not 0 < ratio <= 1:
-            raise ValueError(f"train_ratio must be in (0, 1], not {ratio!r}")
-        return {k: v for k, v in raw.items() if k != "train_ratio"} | {"imbalance_factor": 1 / ratio}
+        if not isinstance(raw["train_ratio"], (int, float)):
+            raise ValueError(f"train_ratio must be a number, not {raw['train_ratio']!r}")
+        rest = {name: value for name, value in raw.items() if name != "train_ratio"}
+        return rest | {"imbalance_factor": factor(raw["train_ratio"])}
 
 
 class Method(Frozen):
@@ -86,6 +89,14 @@ class Tracking(Frozen):
 
     uri: str | None = None
     experiment: str = "tailboard"
+
+    @field_validator("uri")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        """The plan is stored and published; a password must not be in it."""
+        if uri and urlsplit(uri).password:
+            raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
+        return uri
 
 
 class Shots(Frozen):

@@ -70,6 +70,18 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     return _valid(Spec, spec, "")
 
 
+def parse_data(raw: Mapping[str, Any]) -> Data:
+    """One data set and its long tail, from its words. SpecError as in :func:`parse`."""
+    return _valid(Data, raw, "data")
+
+
+def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
+    """The spec with the methods ``names`` of a plugin file added, and the file's text."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    methods = tuple(Method(name=name, plugin=digest) for name in names)
+    return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
+
+
 M = TypeVar("M", bound=BaseModel)
 
 

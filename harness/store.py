@@ -14,6 +14,7 @@ import io
 import json
 import os
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ class Store:
 
     def write_record(self, record: Record) -> None:
         self.write(f"records/{record.key}.json", record.model_dump_json().encode())
+        self.remove(f"broken/{record.key}")
+        self.remove(f"checkpoints/{record.key}.pt")
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
@@ -146,7 +149,24 @@ class Store:
         except Exception as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
 
+    # What the infrastructure broke
+
+    def write_broken(self, key: str, reason: str) -> None:
+        self.write(f"broken/{key}", reason.encode())
+
+    def broken(self) -> dict[str, str]:
+        """The last reason for each trial that could not be finished."""
+        return {key: self.read(f"broken/{key}").decode(errors="replace") for key in self.names("broken")}
+
     # What MLflow has
+
+    def identity(self) -> str:
+        """A random name, made at the first call, that tells this store from every other."""
+        try:
+            return self.read("identity").decode()
+        except FileNotFoundError:
+            self.write("identity", uuid.uuid4().hex.encode())
+            return self.read("identity").decode()
 
     def mark_tracked(self, key: str, where: dict[str, str]) -> None:
         self.write(f"tracked/{key}", json.dumps(where).encode())

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -104,7 +103,7 @@ class Run:
             self.trained["extra"] = self.extra.to(scene.device)
         self.labels = self.material.y.cpu()
         self.batch_size = min(self.training.batch_size, len(self.labels))
-        self.steps_per_epoch = len(self.labels) // self.batch_size  # the last, partial batch is dropped
+        self.steps_per_epoch = len(self.labels) // self.batch_size
         self.optimizer = torch.optim.SGD(
             self.trained.parameters(),
             lr=self.training.lr,
@@ -129,26 +128,46 @@ class Run:
             yield self.history[-1]
 
     def _epoch(self, epoch: int) -> tuple[list[float], float]:
-        self.model.train()
-        self.streams.restart(epoch)
-        weights = self.weights(epoch)
-        order = self.sampler(self.labels, epoch).to(self.material.y.device)
+        """Every step of an epoch: their losses, and the last learning rate."""
+        order, weights = self._begin(epoch)
         losses = torch.empty(self.steps_per_epoch, device=self.material.y.device)
         lr = 0.0
-        for index in range(self.steps_per_epoch):
+        for index, chosen in enumerate(order):
             step = epoch * self.steps_per_epoch + index
-            lr = learning_rate(step, self.steps_per_epoch, self.training)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            batch, views = self._batch(chosen, epoch)
-            objective = Objective(
-                self.model, self.loss, self.extra, self.epsilon, weights, self._autocast(), batch, views
-            )
-            losses[index] = self.step(objective, batch.y, self.optimizer).detach()
+            lr = self._set_rate(step)
+            losses[index] = self._advance(chosen, epoch, weights)
             if self.training.ema:
                 self.average.update(step)
         return _finite(losses.tolist(), epoch * self.steps_per_epoch, lr), lr
+
+    def _begin(self, epoch: int) -> tuple[tuple[torch.Tensor, ...], ClassWeights]:
+        """The indices (B,) of each step of the epoch; the last, partial batch is dropped. And the class weights."""
+        self.model.train()
+        self.streams.restart(epoch)
+        order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
+        return order.to(self.material.y.device).split(self.batch_size), self.weights(epoch)
+
+    def _set_rate(self, step: int) -> float:
+        lr = learning_rate(step, self.steps_per_epoch, self.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _advance(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> torch.Tensor:
+        """One step on the chosen images; its loss, still on the device."""
+        batch, views = self._batch(chosen, epoch)
+        objective = Objective(self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views)
+        return self.step(objective, batch.y, self.optimizer).detach()
+
+    def step_seconds(self, epoch: int, steps: int) -> list[float]:
+        """The seconds of each of a few steps as they are in that epoch. It trains: for a run that is thrown away."""
+        order, weights = self._begin(epoch)
+        seconds = []
+        for chosen in order[:steps]:
+            start = time.perf_counter()
+            self._advance(chosen, epoch, weights).item()  # .item() waits for the device
+            seconds.append(time.perf_counter() - start)
+        return seconds
 
     def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, Views | None]:
         """The images of one step, and two views of the originals where the recipe has an unsupervised loss."""
@@ -177,10 +196,8 @@ class Run:
         one, two = (self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
         return one, two
 
-    def _autocast(self) -> Callable[[], AbstractContextManager]:
-        return partial(
-            torch.autocast, self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16"
-        )
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
 
     @torch.no_grad()
     def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
@@ -190,7 +207,7 @@ class Run:
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
             parts = []
             for chunk in x.split(EVALUATION_BATCH):
-                with self._autocast()():
+                with self._autocast():
                     parts.append(self.model(material.normalised(material.pixels(chunk.to(material.x.device)))))
         return torch.cat(parts).float().cpu()
 

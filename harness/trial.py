@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -59,31 +60,22 @@ def run_trial(
     What the method breaks is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is
     raised: DataError, StoreError, OSError. ``report`` gets each epoch's line. Raises Drained when asked to stop.
     """
-    started = time.perf_counter()
     torch.set_num_threads(trial.threads)
-    store = Store(setting.store)
+    attempt = Attempt(trial, setting, Store(setting.store))
     split, pool = split_of(trial, setting.root, setting.verify)
-    saved = _checkpoint(store, trial.key)
-    past = {"wall": 0.0, "attempts": 0, "started": _now()} | saved.get("past", {})
     about: dict[str, Any] = {
-        "key": trial.key,
-        "trial": trial,
         "counts": split.counts,
         "test_counts": tuple(np.bincount(split.test.y, minlength=len(split.counts)).tolist()),
         "data": Provenance(verified=pool.verified, hashes=dict(pool.hashes), fingerprint=split.fingerprint),
         "environment": environment(setting.device),
-        "attempts": past["attempts"] + 1,
-        "started": past["started"],
     }
     run = None
     try:
         method = recipe_of(trial, setting.plugins)
         about["values"] = method.values()
-        run = _assemble(trial, split, method, setting)
-        if "run" in saved:
-            run.restore(saved["run"])
-        _save_while_training(run, trial, store, setting, past, started, report, draining)
-        about |= _score(run, trial, split, store)
+        run = assemble(trial, split, method, setting)
+        attempt.train(run, report, draining)
+        about |= {"status": "complete"} | _score(run, trial, split, attempt.store)
     except (Drained, OSError, StoreError):
         raise
     except Diverged as error:
@@ -93,11 +85,44 @@ def run_trial(
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()}
     if run is not None:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
-    wall = past["wall"] + time.perf_counter() - started
-    record = Record(**about, wall_seconds=wall, finished=_now())
-    store.write_record(record)
-    store.remove(f"checkpoints/{trial.key}.pt")
+    record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
+    attempt.store.write_record(record)
     return record
+
+
+class Attempt:
+    """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
+
+    def __init__(self, trial: Trial, setting: Setting, store: Store) -> None:
+        self.trial, self.setting, self.store = trial, setting, store
+        self._begun = time.perf_counter()
+        self._file = f"checkpoints/{trial.key}.pt"
+        try:
+            self._saved = store.tensors(self._file)
+        except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
+            self._saved = {}
+        self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
+
+    def past(self) -> dict[str, Any]:
+        """When the first attempt began, how many there were, and their seconds up to now."""
+        seconds = self._earlier["wall_seconds"] + time.perf_counter() - self._begun
+        return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
+
+    def train(self, run: Run, report: Callable[[dict[str, float]], None], draining: Callable[[], bool]) -> None:
+        """Train to the end, with a checkpoint every so many seconds and one more when asked to stop (Drained)."""
+        if "run" in self._saved:
+            run.restore(self._saved["run"])
+        saved_at = time.perf_counter()
+        for line in run.epochs():
+            report(line)
+            if run.done == self.trial.training.epochs:
+                return
+            stop = draining()
+            if stop or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
+                self.store.write_tensors(self._file, {"run": run.state(), "past": self.past()})
+                saved_at = time.perf_counter()
+            if stop:
+                raise Drained
 
 
 def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
@@ -106,19 +131,7 @@ def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
     return recipe(trial.method.name, plugin).tuned(trial.method.values)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _checkpoint(store: Store, key: str) -> dict[str, Any]:
-    """What an earlier attempt saved; nothing where there is none or it was damaged."""
-    try:
-        return store.tensors(f"checkpoints/{key}.pt")
-    except (FileNotFoundError, StoreError):
-        return {}
-
-
-def _assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Run:
+def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Run:
     """A run at its start. It is given the training images only."""
     about, device = dataset(trial.data.name), setting.device
     streams = Streams(trial.seed)
@@ -138,30 +151,8 @@ def _assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> R
     return Run(method, trial.training, model, material, scene, streams)
 
 
-def _save_while_training(
-    run: Run,
-    trial: Trial,
-    store: Store,
-    setting: Setting,
-    past: dict[str, Any],
-    started: float,
-    report: Callable[[dict[str, float]], None],
-    draining: Callable[[], bool],
-) -> None:
-    """Train to the end, with a checkpoint every so many seconds and one more when asked to stop."""
-    last = time.perf_counter()
-    for line in run.epochs():
-        report(line)
-        if run.done == trial.training.epochs:
-            return
-        stop = draining()
-        if stop or time.perf_counter() - last >= setting.checkpoint_seconds:
-            wall = past["wall"] + time.perf_counter() - started
-            now = {"wall": wall, "attempts": past["attempts"] + 1, "started": past["started"]}
-            store.write_tensors(f"checkpoints/{trial.key}.pt", {"run": run.state(), "past": now})
-            last = time.perf_counter()
-        if stop:
-            raise Drained
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _score(run: Run, trial: Trial, split: Split, store: Store) -> dict[str, Any]:
@@ -170,20 +161,17 @@ def _score(run: Run, trial: Trial, split: Split, store: Store) -> dict[str, Any]
     Accuracies come from the logits as stored, so that a reader of the file finds the same.
     """
     arrays: dict[str, np.ndarray] = {"labels": split.test.y.astype(np.int16)}
+    test = torch.tensor(split.test.x)
     for name, averaged in (("last_ema", True), ("last", False)):
-        logits = run.logits(torch.from_numpy(split.test.x), averaged)
+        logits = run.logits(test, averaged)
         if not torch.isfinite(logits).all():
-            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], float("nan")], 0.0)
+            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
         arrays[name] = logits.numpy().astype(np.float16)
     accuracy = {name: per_class_accuracy(arrays[name], split.test) for name in ("last_ema", "last")}
     for column in run.history[0]:
         arrays[f"history_{column}"] = np.array([line[column] for line in run.history])
     data = store.write_arrays(trial.key, arrays)
-    return {
-        "status": "complete",
-        "accuracy": accuracy,
-        "files": {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()},
-    }
+    return {"accuracy": accuracy, "files": {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}}
 
 
 def per_class_accuracy(logits: np.ndarray, test: Images) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
 """The leaderboard in four formats. Pure functions of the tidy rows: the same rows give the same bytes."""
 
 import json as strict
-import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import pandas as pd
 from tabulate import tabulate
@@ -15,12 +15,13 @@ MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|~#"} | {"&": "&amp;", "<": "&lt;", ">"
 LATEX = (
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
     | {"[": "{[}", "]": "{]}", "*": "{*}"}  # after \\ a bracket or a star would be read as its argument
     | {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "–": "--", "≤": r"$\leq$", "≥": r"$\geq$"}
     | {"ρ": r"$\rho$", "ε": r"$\varepsilon$", "λ": r"$\lambda$", "γ": r"$\gamma$", "β": r"$\beta$"}
-    | {chr(digit): rf"\textsuperscript{{{plain}}}" for plain, digit in zip("0123456789", SUPERSCRIPT.values())}
+    | {chr(raised): rf"\textsuperscript{{{chr(digit)}}}" for digit, raised in SUPERSCRIPT.items()}
 )
+SAFE_IN_LATEX = {*LATEX, *map(chr, range(32, 127)), *"äöüÄÖÜßáéíóúàèùâêîôûçñåøæÅØÆÉ"}
 
 
 def markdown(
@@ -49,12 +50,12 @@ def latex(
     published: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> str:
-    """The report as LaTeX tables to `\\input`; the preamble needs `\\usepackage{booktabs}`.
+    """The report as LaTeX tables to `\\input`; the preamble needs the packages booktabs and graphicx.
 
     The arguments and errors are those of `markdown`. Text is escaped; a character that pdflatex does not have
     is written as its code point, such as [U+4E2D].
     """
-    heading = "% Written by tailboard; needs \\usepackage{booktabs}."
+    heading = "% Written by tailboard; needs \\usepackage{booktabs,graphicx}."
     return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes))]) + "\n"
 
 
@@ -88,4 +89,44 @@ def _in_markdown(text: str) -> str:
 
 
 def _in_latex(text: str) -> str:
-    return "".join(LATEX.get(c) or (c if c.isascii() or "à" <= c <= "ü" ... 
+    return "".join(LATEX.get(c, c) if c in SAFE_IN_LATEX else f"{{[}}U+{ord(c):04X}{{]}}" for c in _plain(text))
+
+
+def _markdown_section(table: Table) -> str:
+    header = ["Method", *(f"{span}: {group}" for span, groups in table.spans for group in groups)]
+    grid = tabulate(
+        [[_in_markdown(text) for text in row] for row in table.body],
+        headers=[_in_markdown(text) for text in header],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=("left", *["right"] * (len(header) - 1)),
+    )
+    remarks = "\n".join(f"- {_in_markdown(remark)}" for remark in (*table.footnotes, *table.caption))
+    return f"### {_in_markdown(table.title)}\n\n{grid}\n\n{remarks}"
+
+
+def _latex_table(table: Table) -> str:
+    """A float with one header over the groups of each data set, as in the paper's Table 5."""
+    title = _in_latex(table.title)
+    ends = list(accumulate((len(groups) for _, groups in table.spans), initial=1))
+    spans = [rf"\multicolumn{{{len(groups)}}}{{c}}{{{_in_latex(span)}}}" for span, groups in table.spans]
+    rules = [rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in pairwise(ends)]
+    groups = ["Method", *(group for _, groups in table.spans for group in groups)]
+    lines = [
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption[{title}]{{{title}. {_in_latex(' '.join(table.caption))}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",  # shrink to the line, never stretch
+        rf"\begin{{tabular}}{{l{'r' * (ends[-1] - 1)}}}",
+        r"\toprule",
+        " & ".join(["", *spans]) + r" \\",
+        " ".join(rules),
+        " & ".join(groups) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_in_latex, row)) + r" \\" for row in table.body),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *(rf"\par\footnotesize {_in_latex(footnote)}" for footnote in table.footnotes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines)

@@ -111,9 +111,9 @@ def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
     absent = rows[rows["value"].isna()]
     told = absent["reason"].where(absent["status"].isin(["failed", "diverged"]), "")
-    counts = absent.assign(reason=told).groupby(["cell", "status", "reason"]).size()
+    counts = absent.assign(reason=told).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
-    for (cell, status, reason), count in counts.to_dict().items():
+    for cell, status, reason, count in counts.itertuples(index=False, name=None):
         what = "without classes" if status == "complete" else status
         text = f"{count} of {planned[cell]} {what}" + (f": {reason}" if reason else "")
         reasons[cell] = f"{reasons[cell]}; {text}" if reasons[cell] else text

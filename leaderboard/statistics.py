@@ -123,9 +123,7 @@ def _judged(table: pd.DataFrame, settled: pd.Series) -> pd.DataFrame:
     silent = ~settled | (table["n"] < FEWEST_SEEDS) | p.isna()
     adjusted = p.mask(silent, 1.0).groupby(column.ngroup()).transform(lambda each: holm(each.to_numpy()))
     comparisons = column["method"].transform("size")
-    in_errors = [
-        detectable(n, family) if n > 1 else np.nan for n, family in zip(table["n"], comparisons, strict=True)
-    ]
+    in_errors = [detectable(n, family) if n > 1 else np.nan for n, family in zip(table["n"], comparisons, strict=True)]
     return table.assign(
         ci95_low=table["difference"] - half,
         ci95_high=table["difference"] + half,

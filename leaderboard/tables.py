@@ -21,12 +21,15 @@ MEASURED = (
     "A failed, diverged or missing trial is never averaged in.",
 )
 COMPARED = (
-    "Differences are in percentage points, seed by seed (± one standard error of the mean difference).",
+    "Differences are in percentage points, seed by seed, ± one standard error of their mean; – where no seed "
+    "was finished by both.",
     f"Better and worse: paired t-test, p < {ALPHA} after Holm's correction over the methods of the column; no "
-    f"word with fewer than {FEWEST_SEEDS} seeds or with a seed failed or missing on either side.",
+    f"word with fewer than {FEWEST_SEEDS} seeds, with a seed failed or missing on either side, or where seeds do "
+    "not vary.",
     "Not separable is not the same as equal: the number after it is the smallest true difference that these "
     f"seeds would have shown with {POWER:.0%} power at the hardest step of the correction.",
 )
+UNVERIFIED = "(unverified): that copy of the data was not confirmed by a known checksum."
 QUOTED = (
     "These rows are quoted from their source, not measured here: other code, other seeds, other subsets. "
     "Mean ± one standard error, in percent, as printed."
@@ -44,23 +47,20 @@ class Table:
     caption: tuple[str, ...]
 
 
-def tables(
-    rows: pd.DataFrame, versus: str | None, published: pd.DataFrame | None, notes: Sequence[str]
-) -> list[Table]:
+def tables(rows: pd.DataFrame, versus: str | None, published: pd.DataFrame | None, notes: Sequence[str]) -> list[Table]:
     """All tables of a report: for each protocol the means, then the differences; last what was published.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     found = []
-    summary = summarise(rows)
     compared = None if versus is None else paired(rows, versus)
-    for protocol, cells in summary.groupby("protocol", sort=False):
-        header = _headers(cells)
-        found.append(_means(str(protocol), cells, header, (*MEASURED, *notes)))
+    for protocol, cells in summarise(rows).groupby("protocol", sort=False):
+        headers = _headers(cells)
+        found.append(_means(str(protocol), cells, headers, (*MEASURED, *notes)))
         if compared is not None:
             differences = compared[compared["protocol"] == protocol]
-            found.append(_grid(f"{protocol}: difference from {versus}", differences, header, _verdict, COMPARED))
+            found += _differences(f"{protocol}: difference from {versus}", differences, headers)
     if published is not None:
         found += [_quoted(str(source), quoted) for source, quoted in published.groupby("source", sort=False)]
     return found
@@ -86,6 +86,7 @@ def _grid(
     title: str,
     cells: pd.DataFrame,
     headers: Headers,
+    *,
     write: Callable[..., str],
     caption: Sequence[str],
     footnotes: Sequence[str] = (),
@@ -123,13 +124,25 @@ def _means(title: str, cells: pd.DataFrame, headers: Headers, caption: Sequence[
         count = "" if cell.n == USUAL_SEEDS and cell.status == "complete" else f" (n={cell.n})"
         return plus_minus(cell.mean, cell.stderr) + count + marks.get(cell.reason, "")
 
-    return _grid(title, cells, headers, write, caption, [f"{mark} {reason}" for reason, mark in marks.items()])
+    footnotes = [f"{mark} {reason}" for reason, mark in marks.items()]
+    if not cells["verified"].all():
+        footnotes.append(UNVERIFIED)
+    return _grid(title, cells, headers, write=write, caption=caption, footnotes=footnotes)
+
+
+def _differences(title: str, compared: pd.DataFrame, headers: Headers) -> list[Table]:
+    """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
+    return [
+        _grid(f"{title} on {headers[pair]}", cells, {pair: headers[pair]}, write=_verdict, caption=COMPARED)
+        for pair in headers
+        if not (cells := compared[(compared["dataset"] == pair[0]) & (compared["setting"] == pair[1])]).empty
+    ]
 
 
 def _verdict(cell) -> str:
-    """Such as "+2.4 ± 0.3 better", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or "n/a"."""
+    """Such as "+2.4 ± 0.3 better", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or "–"."""
     if not cell.n:
-        return "n/a"
+        return "–"
     shown = plus_minus(cell.difference, cell.stderr, sign="+").replace("-", "−")
     if cell.n != USUAL_SEEDS:
         shown += f" (n={cell.n})"
@@ -152,6 +165,6 @@ def _quoted(source: str, published: pd.DataFrame) -> Table:
         "Published (quoted, not measured)",
         published,
         _headers(published.assign(verified=True)),
-        lambda cell: plus_minus(cell.mean, cell.stderr),
-        caption,
+        write=lambda cell: plus_minus(cell.mean, cell.stderr),
+        caption=caption,
     )

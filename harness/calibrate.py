@@ -1,0 +1,57 @@
+"""How long a plan will take: a few steps of each kind of trial, on random images of the right shape and number."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..datasets.split import Images, Split
+from .data import dataset, long_tail
+from .spec import Trial
+from .trial import Setting, assemble, recipe_of
+
+STEPS = 4  # at each moment; the first is left out, since it allocates
+MOMENTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # of training: a method may change its step on the way
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one step and of one whole trial, measured alone on this machine."""
+
+    trial: Trial
+    step: float
+    whole: float
+
+
+def calibrate(trials: Iterable[Trial], setting: Setting, plugins: Mapping[str, str]) -> list[Estimate]:
+    """One estimate for each distinct trial but for its seed, in the plan's order."""
+    kinds = {kind(trial): trial for trial in trials}
+    return [_estimate(trial, setting, plugins) for trial in kinds.values()]
+
+
+def kind(trial: Trial) -> str:
+    """The same for trials that differ only in their seed."""
+    return trial.model_copy(update={"seed": 0}).canonical()
+
+
+def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:
+    torch.set_num_threads(trial.threads)
+    about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
+    images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
+    run = assemble(trial, Split(images, None, images, counts, ""), recipe_of(trial, plugins), setting)
+    medians = [
+        statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
+    ]
+    step = statistics.mean(medians)
+    return Estimate(trial, step, step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size))
+
+
+def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:
+    """Random images whose labels are as frequent as the long tail's."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(len(counts), number, p=np.array(counts) / sum(counts))
+    return Images(rng.integers(0, 256, (number, *shape), dtype=np.uint8), labels.astype(np.int64))

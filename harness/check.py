@@ -1,0 +1,28 @@
+"""What only the registries know of a plan: that its methods, values, networks and data exist, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .data import long_tail, pool
+from .networks import check_name
+from .spec import Trial
+from .trial import recipe_of
+
+
+def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
+    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
+    trials = list(trials)
+    for trial in {t.method.model_dump_json(): t for t in trials}.values():
+        recipe_of(trial, plugins)
+    for name in {t.network for t in trials}:
+        check_name(name)
+    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
+        long_tail(trial.data, trial.val_per_class)
+
+
+def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
+    """DataError at the first data set whose files are missing, damaged or not the official ones."""
+    for name in dict.fromkeys(trial.data.name for trial in trials):
+        pool(name, root, verify)

@@ -1,0 +1,327 @@
+"""The commands: the only file that prints. Data goes to stdout, progress and errors to stderr.
+
+Exit codes: 0 every cell is complete; 1 bad usage or a bad spec; 2 some cells failed or are missing (the table is
+still written); 3 protocol violated; 130 interrupted, to be resumed by the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from .spec import Shots, Spec
+
+UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+data_app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
+app.add_typer(data_app, name="data")
+
+SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a shipped spec.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Root = Annotated[Path | None, typer.Option(help="The folder that holds the data.", show_default=False)]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Take data whose checksums differ; the table shows it.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A file whose methods are compared too.")]
+Few = Annotated[int | None, typer.Option(help="Few are classes with fewer training images.", show_default="20")]
+Many = Annotated[int | None, typer.Option(help="Many are classes with more.", show_default="100")]
+Tercile = Annotated[bool, typer.Option("--tercile", help="Rank the classes into thirds instead of counting.")]
+
+
+def main() -> NoReturn:
+    """Run a command; a mistake of the user's ends in one line and exit code 1, never in a traceback."""
+    code = 1
+    try:
+        code = app(standalone_mode=False) or 0
+    except UsageError as error:
+        error.show(sys.stderr)
+    except (typer.Abort, KeyboardInterrupt):
+        _say("interrupted; the same command goes on where this one was")
+        code = 130
+    except Exception as error:
+        if not _for_the_user(error):
+            raise
+        _say(f"error: {error}")
+    sys.exit(code)
+
+
+def _for_the_user(error: Exception) -> bool:
+    """Whether an error's message was written for the user: ours are, and what the file system says."""
+    ours = {"SpecError", "DataError", "MethodError", "NetworkError", "StoreError", "ClusterError", "UnknownMethod"}
+    return type(error).__name__ in ours or isinstance(error, OSError)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _show(facts: Any, text: str, as_json: bool) -> None:
+    print(json.dumps(facts, indent=1) if as_json else text)
+
+
+@app.command(epilog="Example: tailboard quickstart")
+def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.")] = None) -> int:
+    """Run the shipped spec: five methods, five seeds, real images; minutes on two cores."""
+    return run("quickstart", slots=slots)
+
+
+@app.command(
+    epilog="Examples: tailboard plan quickstart | tailboard plan my.yaml --calibrate | tailboard plan my.yaml --json"
+)
+def plan(
+    spec: SpecArgument,
+    as_json: Json = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a few steps to estimate the time.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Print the trials that a spec stands for, and with --calibrate how long they will take."""
+    from . import check, describe
+    from .spec import plan as trials_of
+
+    wanted = _read(spec, plugin)
+    trials = trials_of(wanted)
+    check.check_words(trials, wanted.plugins)
+    text = describe.plan_table(trials, wanted.resources)
+    facts: Any = describe.trial_facts(trials)
+    if calibrate:
+        estimates = _calibrated(wanted)
+        text += "\n\n" + describe.estimate_table(estimates, wanted)
+        for fact, seconds in zip(facts, describe.seconds_of(estimates, trials), strict=True):
+            fact["estimated_seconds"] = seconds
+    _show(facts, text, as_json)
+
+
+@app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
+def run(
+    spec: SpecArgument,
+    store: Annotated[str | None, typer.Option(help="A folder or URL; runs/NAME if not given.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")] = None,
+    address: Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")] = None,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    plugin: Plugins = None,
+) -> int:
+    """Run every trial of a spec that is not finished yet, then print the leaderboard.
+
+    The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
+    """
+    from . import check, publish
+    from .spec import plan as trials_of
+    from .store import Store
+    from .trial import Setting
+
+    wanted = _read(spec, plugin)
+    trials = trials_of(wanted)
+    check.check_words(trials, wanted.plugins)
+    place = Store(_absolute(store or f"runs/{wanted.name}"))
+    root = root.resolve() if root else None
+    check.check_files([t for t in trials if t.key not in place.finished()], root, not no_verify)
+    place.write_plan(wanted)
+    setting = Setting(
+        store=str(place),
+        gpu=wanted.resources.gpu > 0,
+        root=root,
+        verify=not no_verify,
+        checkpoint_seconds=wanted.resources.checkpoint_seconds,
+        plugins=wanted.plugins,
+    )
+    interrupted = _sweep(wanted, setting, slots, address)
+    written = publish.publish(place)
+    board = publish.gather([place])
+    print(board.rendered("md"))
+    for form, path in written.items():
+        print(f"{form:6} {path}")
+    if interrupted:
+        _say("interrupted; the same command goes on where this one was")
+        return 130
+    return _outcome(board)
+
+
+@app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")
+def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+    """Print how far a store is, what failed and why, and where MLflow's page is."""
+    from . import describe
+    from .store import Store, StoreError
+
+    place = Store(_absolute(store))
+    if not place.exists():
+        raise StoreError(f"there is no store at {store}: no plan was run into it")
+    facts = describe.status_facts(place)
+    _show(facts, describe.status_table(facts), as_json)
+
+
+@app.command(
+    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
+)
+def report(
+    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
+    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
+    quote: Annotated[bool, typer.Option("--published", help="Quote all published rows, on whatever data.")] = False,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+) -> int:
+    """Print the leaderboard of one or several stores."""
+    from . import publish, tracking
+    from .spec import plan as trials_of
+    from .store import Store
+
+    if form not in publish.ENDINGS:
+        raise typer.BadParameter(f"{form!r} is not one of {', '.join(publish.ENDINGS)}", param_hint="--format")
+    places = [Store(_absolute(store)) for store in stores]
+    board = publish.gather(places, _shots(few, many, tercile))
+    text = board.rendered(form, versus, quote)
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    for place in places:
+        for spec in place.plans():
+            _say_away(tracking.catch_up(spec, place, [trial.key for trial in trials_of(spec)]))
+    return _outcome(board)
+
+
+@app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|specs")],
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Print what there is to choose from."""
+    from . import describe
+
+    kinds = {
+        "methods": lambda: describe.method_facts(_texts(plugin)),
+        "datasets": describe.dataset_facts,
+        "networks": describe.network_facts,
+        "specs": describe.spec_facts,
+    }
+    if what not in kinds:
+        raise typer.BadParameter(f"{what!r} is not one of {', '.join(kinds)}")
+    facts = kinds[what]()
+    _show(facts, describe.method_table(facts) if what == "methods" else describe.table(facts), as_json)
+
+
+@data_app.command("list", epilog="Example: tailboard data list")
+def data_list(as_json: Json = False) -> None:
+    """Print the data sets that are known."""
+    list_("datasets", as_json)
+
+
+@data_app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
+def data_prepare(name: str, root: Root = None) -> None:
+    """Fetch a data set over the network; nothing else does."""
+    from ..datasets.catalog import DataError
+    from .data import dataset
+
+    known = dataset(name)
+    if known.prepare is None:
+        raise DataError(f"{name} needs no preparation: {known.description}")
+    print(known.prepare(root))
+
+
+@data_app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
+def data_verify(name: str, root: Root = None) -> int:
+    """Check a data set's files against the official checksums; exit code 3 where they differ."""
+    from .data import pool
+
+    found = pool(name, root, False)
+    for file, checksum in found.hashes.items():
+        print(f"{checksum}  {file}")
+    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
+    return 0 if found.verified else 3
+
+
+@data_app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")
+def data_profile(
+    name: str,
+    imbalance_factor: Annotated[float, typer.Option()],
+    profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
+    head: Annotated[int | None, typer.Option(help="Images of the largest class.", show_default="all")] = None,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+    as_json: Json = False,
+) -> None:
+    """Print the training images of each class and its shots, without touching the images."""
+    from . import describe
+    from .data import dataset, long_tail
+    from .spec import Shots
+    from .specfile import parse_data
+
+    data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
+    facts = describe.profile_facts(dataset(name), long_tail(data), _shots(few, many, tercile) or Shots())
+    _show(facts, describe.profile_table(facts), as_json)
+
+
+def _read(spec: str, plugin: list[Path] | None) -> Spec:
+    from ..methods.plugin import load_plugin
+    from .specfile import read, with_plugin
+
+    wanted = read(spec)
+    for text in _texts(plugin):
+        wanted = with_plugin(wanted, text, list(load_plugin(text)))
+    return wanted
+
+
+def _texts(plugin: list[Path] | None) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in plugin or []]
+
+
+def _absolute(store: str) -> str:
+    """Workers run in other folders."""
+    return store if "://" in store else str(Path(store).resolve())
+
+
+def _shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
+    from .spec import Shots
+
+    if few is None and many is None and not tercile:
+        return None
+    return Shots(few=few or 20, many=many or 100, by="tercile" if tercile else "count")
+
+
+def _calibrated(wanted: Spec) -> Any:
+    from .calibrate import calibrate
+    from .spec import plan as trials_of
+    from .trial import Setting
+
+    _say("measuring a few steps of each kind of trial ...")
+    return calibrate(trials_of(wanted), Setting(store="", gpu=wanted.resources.gpu > 0), wanted.plugins)
+
+
+def _sweep(wanted: Spec, setting: Any, slots: int | None, address: str | None) -> bool:
+    """Train what is not finished, with the progress on stderr; whether it was interrupted."""
+    from rich.console import Console
+
+    from .progress import Show
+    from .spec import plan as trials_of
+    from .store import Store
+    from .sweep import sweep
+    from .tracking import Tracker
+
+    store, trials = Store(setting.store), trials_of(wanted)
+    tracker = Tracker(wanted, store, trials)
+    try:
+        with Show(Console(stderr=True), store, trials, wanted.shots, tracker) as show:
+            result = sweep(trials, setting, wanted.resources, show, slots=slots, address=address)
+    finally:
+        _say_away(tracker.close())
+    return result.interrupted
+
+
+def _say_away(reason: str) -> None:
+    if reason:
+        _say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
+
+
+def _outcome(board: Any) -> int:
+    for message in board.damaged:
+        _say(f"error: {message}")
+    return 0 if board.complete else 2

@@ -1,0 +1,189 @@
+"""Words and tables for the terminal, and the same facts for ``--json``: pure functions, nothing is printed here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from ..datasets.catalog import Dataset, catalog
+from ..methods.plugin import load_plugin
+from ..methods.recipe import Entry, registry
+from .calibrate import Estimate, kind
+from .networks import NETWORKS
+from .rows import class_groups, method_label, planned, setting_label
+from .spec import Resources, Shots, Spec, Trial
+from .specfile import read, shipped
+from .store import Store
+from .tracking import tracking_uri
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "(none)"
+
+
+def trial_facts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    return [{"key": trial.key} | trial.model_dump(mode="json") for trial in trials]
+
+
+def plan_table(trials: Sequence[Trial], resources: Resources) -> str:
+    """One line for each kind of trial, then the number of trials along each axis."""
+    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
+    names = ("data", "long tail", "method", "network", "epochs")
+    lines = [dict(zip(names, map(str, kind), strict=True)) | {"trials": n} for kind, n in kinds.items()]
+    axes = {
+        "data": len({t.data for t in trials}),
+        "methods": len({method_label(t) for t in trials}),
+        "networks": len({t.network for t in trials}),
+        "trainings": len({t.training for t in trials}),
+        "seeds": len({t.seed for t in trials}),
+    }
+    product = " x ".join(f"{n} {name}" for name, n in axes.items())
+    share = f"each with cpu {resources.cpu:g}, gpu {resources.gpu:g}"
+    return f"{table(lines)}\n\n{len(trials)} trials: {product}; {share}"
+
+
+def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
+    """The estimated seconds of each trial, from the estimate of its kind."""
+    of_kind = {kind(e.trial): e.whole for e in estimates}
+    return [of_kind[kind(trial)] for trial in trials]
+
+
+def estimate_table(estimates: Sequence[Estimate], spec: Spec) -> str:
+    """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
+    lines = [
+        {
+            "data": e.trial.data.name,
+            "method": method_label(e.trial),
+            "network": e.trial.network,
+            "precision": e.trial.training.precision,
+            "ms a step": f"{1000 * e.step:.1f}",
+            "minutes a trial": f"{e.whole / 60:.1f}",
+        }
+        for e in estimates
+    ]
+    seconds = sum(e.whole for e in estimates) * len(spec.seeds)
+    return (
+        f"{table(lines)}\n\nabout {seconds / 3600:.2f} device-hours on a machine like this one, measured alone on "
+        f"it with {estimates[0].trial.threads} thread(s) a trial"
+    )
+
+
+def status_facts(store: Store) -> dict[str, Any]:
+    """How far a store's plans are, the trials that did not end well, and where MLflow is."""
+    trials, finished, broken = planned(store), store.finished(), store.broken()
+    started = store.names("checkpoints", ".pt")
+    methods: dict[str, Counter[str]] = {}
+    troubles = []
+    for trial in trials:
+        state, reason = "missing", broken.get(trial.key, "")
+        if trial.key in finished:
+            record = store.record(trial.key)
+            state, reason = record.status, record.reason
+        elif trial.key in started:
+            state = "started"
+        methods.setdefault(method_label(trial), Counter())[state] += 1
+        if reason:
+            where = f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
+            troubles.append({"key": trial.key, "method": method_label(trial), "trial": where, "state": state,
+                             "reason": reason})  # fmt: skip
+    return {
+        "store": str(store),
+        "planned": len(trials),
+        "states": dict(sum(methods.values(), Counter())),
+        "methods": {name: dict(states) for name, states in methods.items()},
+        "troubles": troubles,
+        "mlflow": {
+            "uri": tracking_uri(store.plans()[0], store),
+            "tracked": len(store.tracked() & finished),
+            "finished": len(finished),
+        },
+    }
+
+
+def status_table(facts: dict[str, Any]) -> str:
+    states = ("complete", "failed", "diverged", "started", "missing")
+    lines = [
+        {"method": name} | {state: found.get(state, 0) for state in states} for name, found in facts["methods"].items()
+    ]
+    done = sum(facts["states"].get(state, 0) for state in ("complete", "failed", "diverged"))
+    uri = facts["mlflow"]["uri"]
+    text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n\n{table(lines)}"
+    if facts["troubles"]:
+        text += f"\n\n{table(facts['troubles'])}"
+    text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"
+    if uri.startswith("sqlite:"):
+        text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {uri}"
+    return text
+
+
+def method_facts(plugins: Sequence[str] = ()) -> list[dict[str, Any]]:
+    entries = registry()
+    for text in plugins:
+        entries |= load_plugin(text)
+    return [_method(entry) for entry in entries.values()]
+
+
+def _method(entry: Entry) -> dict[str, Any]:
+    values = [
+        {
+            "name": f"{slot}.{name}",
+            "default": getattr(part, name),
+            "range": str(field.metadata.get("search") or ""),
+            "source": field.metadata.get("source", ""),
+        }
+        for slot, part in entry.recipe.parts().items()
+        for name, field in part.hyperparameters().items()
+    ]
+    parts = {slot: type(part).__name__ for slot, part in entry.recipe.parts().items()}
+    return {"name": entry.name, "description": entry.description, "source": entry.source, "cost": entry.cost,
+            "parts": parts, "values": values}  # fmt: skip
+
+
+def method_table(facts: list[dict[str, Any]]) -> str:
+    blocks = []
+    for method in facts:
+        parts = ", ".join(f"{slot}: {part}" for slot, part in method["parts"].items()) or "none"
+        head = f"{method['name']} - {method['description']}\n  {method['source']}; {method['cost']:g} ERM-steps a step"
+        values = "\n".join("    " + line for line in table(method["values"]).splitlines())
+        blocks.append(f"{head}\n  parts: {parts}" + (f"\n{values}" if method["values"] else ""))
+    return "\n\n".join(blocks)
+
+
+def dataset_facts() -> list[dict[str, Any]]:
+    return [
+        {"name": d.name, "classes": len(d.classes), "train": sum(d.available), "head": d.head,
+         "shape": "x".join(map(str, d.shape)), "terms": d.terms, "description": d.description}
+        for d in catalog().values()
+    ]  # fmt: skip
+
+
+def network_facts() -> list[dict[str, str]]:
+    wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
+    return [{"name": name, "description": words} for name, (_, words) in NETWORKS.items()] + [wide]
+
+
+def spec_facts() -> list[dict[str, Any]]:
+    facts = []
+    for name in shipped():
+        spec = read(name)
+        data = ", ".join(f"{d.name} ({setting_label(d)})" for d in spec.data)
+        facts.append({"name": name, "data": data, "methods": len(spec.methods), "seeds": len(spec.seeds),
+                      "network": ", ".join(spec.networks)})  # fmt: skip
+    return facts
+
+
+def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots) -> list[dict[str, Any]]:
+    groups = class_groups(tuple(counts), by)
+    return [
+        {"class": label, "name": name, "images": n, "shots": group}
+        for label, (name, n, group) in enumerate(zip(dataset.classes, counts, groups, strict=True))
+    ]
+
+
+def profile_table(facts: list[dict[str, Any]]) -> str:
+    groups = Counter(line["shots"] for line in facts)
+    shots = ", ".join(f"{group} {groups.get(group, 0)}" for group in ("many", "med", "few"))
+    return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"

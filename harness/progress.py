@@ -1,0 +1,82 @@
+"""What a run shows while it trains: a live bar with the table so far on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .rows import method_label, setting_label, shot_means
+from .spec import Shots, Trial
+from .store import Store
+from .tracking import Tracker
+
+
+class Show:
+    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread."""
+
+    def __init__(self, console: Console, store: Store, trials: Sequence[Trial], by: Shots, tracker: Tracker) -> None:
+        self._console, self._store, self._by, self._tracker = console, store, by, tracker
+        self._trials = {trial.key: trial for trial in trials}
+        self._done = len(set(self._trials) & store.finished())
+        self._means: dict[str, list[dict[str, float]]] = {}
+        self._begun = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        )
+        self._task = self._bar.add_task("trials", total=len(trials), completed=self._done)
+        self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Show:
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._say(f"{self._done} of {len(self._trials)} trials are already finished")
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._live.stop()
+
+    def started(self, key: str) -> None: ...
+
+    def epoch(self, key: str, line: dict[str, float]) -> None:
+        self._tracker.epoch(key, line)
+
+    def finished(self, key: str) -> None:
+        self._tracker.finished(key)
+        record, trial = self._store.record(key), self._trials[key]
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        if record.status == "complete":
+            means = shot_means(record, self._by)
+            self._means.setdefault(method_label(trial), []).append(means)
+            outcome = ", ".join(f"{group} {mean:.1f}" for group, mean in means.items())
+        else:
+            outcome = f"{record.status}: {record.reason}"
+        self._line(trial, f"{outcome} ({record.train_seconds:.0f} s)")
+
+    def broken(self, key: str, reason: str) -> None:
+        self._store.write_broken(key, reason)
+        self._line(self._trials[key], f"not finished: {reason}")
+
+    def _line(self, trial: Trial, outcome: str) -> None:
+        if not self._console.is_terminal:
+            where = f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
+            self._say(f"[{self._done}/{len(self._trials)}] {method_label(trial)}, {where}: {outcome}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _view(self) -> Group:
+        table = Table("method", "seeds", *("few", "med", "many", "all"), title="so far, all data sets together")
+        for method, found in list(self._means.items()):
+            means = {g: np.mean([m[g] for m in found if g in m]) for g in {g for m in found for g in m}}
+            cells = (f"{means[g]:.1f}" if g in means else "" for g in ("few", "med", "many", "all"))
+            table.add_row(method, str(len(found)), *cells)
+        return Group(table, self._bar)

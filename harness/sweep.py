@@ -1,0 +1,248 @@
+"""A plan, run by Ray Tune: the only file that imports ray.
+
+Tune places the trials, reuses the workers and tries again what the infrastructure broke. What is finished is the
+store's to say, so the same command goes on where it was, and nothing of Tune's own state is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+# Read by ray at import: no telemetry, no files of Tune's own, and a signal handler that is ours.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ |= {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from .spec import Resources, Trial
+from .store import Store
+
+
+class ClusterError(Exception):
+    """Ray cannot be started or reached, or cannot hold a trial; the message is written for the user."""
+
+
+class Watcher(Protocol):
+    """Who is told, in the driver's process, what happens to the trials."""
+
+    def started(self, key: str) -> None: ...
+    def epoch(self, key: str, line: dict[str, float]) -> None: ...
+    def finished(self, key: str) -> None: ...
+    def broken(self, key: str, reason: str) -> None: ...
+
+
+@dataclass
+class Result:
+    """``interrupted``: a signal stopped the sweep. ``broken``: what the infrastructure broke once too often."""
+
+    interrupted: bool = False
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+class _Flag:
+    """Says to every worker that the sweep is being stopped."""
+
+    def __init__(self) -> None:
+        self._up = False
+
+    def raise_(self) -> None:
+        self._up = True
+
+    def up(self) -> bool:
+        return self._up
+
+
+class _NotSaved:
+    """Tune pickles what it is given to restore a sweep from; ours resumes from the store, so there is nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Queue(_NotSaved, Searcher):
+    """Hands out the plan's keys in order, until none is left or the sweep is being stopped."""
+
+    def __init__(self, keys: Sequence[str], stopping: threading.Event) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._keys = list(reversed(keys))
+        self._stopping = stopping
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._stopping.is_set() or not self._keys:
+            return Searcher.FINISHED
+        return {"key": self._keys.pop()}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+class _Callback(_NotSaved, tune.Callback):
+    """Passes on what Tune says, in the driver's process."""
+
+    def __init__(self, watcher: Watcher, result: Result, stopping: threading.Event, flag: Any) -> None:
+        self._watcher, self._result, self._stopping, self._flag = watcher, result, stopping, flag
+        self._told = False
+
+    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        if self._stopping.is_set() and not self._told:
+            self._flag.raise_.remote()
+            self._told = True
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._watcher.started(trial.config["key"])
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        if "line" in result:
+            self._watcher.epoch(trial.config["key"], result["line"])
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        if trial.last_result.get("record"):
+            self._watcher.finished(trial.config["key"])
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        key, error = trial.config["key"], trial.get_pickled_error() or trial.get_error()
+        reason = str(getattr(error, "cause", None) or error or "a worker died").strip().splitlines()[-1]
+        self._result.broken[key] = reason
+        self._watcher.broken(key, reason)
+
+
+def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: Any) -> None:
+    """What runs in a worker: one trial. The store is asked once more, lest a finished trial run again."""
+    from .trial import Drained, run_trial
+
+    trial = Trial.model_validate_json(trials[config["key"]])
+    store = Store(setting.store)
+    if trial.key not in store.finished():
+        try:
+            run_trial(
+                trial,
+                setting,
+                report=lambda line: tune.report({"epoch": line["epoch"], "line": line}),
+                draining=lambda: ray.get(flag.up.remote()),
+            )
+        except Drained:
+            return tune.report({"epoch": -1, "record": False})
+    return tune.report({"epoch": trial.training.epochs, "record": True})
+
+
+def sweep(
+    trials: Sequence[Trial],
+    setting: Any,
+    resources: Resources,
+    watcher: Watcher,
+    *,
+    slots: int | None = None,
+    address: str | None = None,
+) -> Result:
+    """Run every trial that the store has not finished. Returns when all are done or a signal drained the sweep.
+
+    ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
+    """
+    finished = Store(setting.store).finished()
+    todo = {trial.key: trial.model_dump_json() for trial in trials if trial.key not in finished}
+    result, stopping = Result(), threading.Event()
+    if not todo:
+        return result
+    with _ray(resources, slots, address) as (places, scratch), _signals(stopping):
+        flag = ray.remote(num_cpus=0)(_Flag).remote()
+        train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
+        share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
+        tune.Tuner(
+            tune.with_resources(train, share),
+            tune_config=tune.TuneConfig(
+                search_alg=_Queue(list(todo), stopping),
+                num_samples=len(todo),
+                max_concurrent_trials=places,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(scratch),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=resources.retries),
+                callbacks=[_Callback(watcher, result, stopping, flag)],
+            ),
+        ).fit()
+    result.interrupted = stopping.is_set()
+    return result
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once drains; the second one ends the process at once."""
+
+    def first(number: int, frame: Any) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+
+    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
+    scratch = Path(tempfile.mkdtemp(prefix="tb-"))
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address:
+        options["address"] = address
+    else:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # bind to loopback only
+        cores = max(os.cpu_count() or 1, int((slots or 1) * resources.cpu + 0.999))
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
+        if len(str(scratch)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
+            options["_temp_dir"] = str(scratch)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ClusterError(f"Ray cannot be {'reached at ' + address if address else 'started'}: {error}") from error
+    try:
+        yield _places(resources, slots), scratch
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _places(resources: Resources, slots: int | None) -> int:
+    """How many trials fit at a time, at most ``slots``. ClusterError where not even one does."""
+    have = ray.cluster_resources()
+    fit = [int(have.get("CPU", 0) / resources.cpu + 1e-9)]
+    if resources.gpu:
+        # A trial lives on one GPU: 0.4 of a GPU fits twice on each, not 2.5 times.
+        per_gpu = int(1 / resources.gpu + 1e-9)
+        fit.append(int(have.get("GPU", 0)) * per_gpu if per_gpu else int(have.get("GPU", 0) / resources.gpu))
+    if min(fit) < 1:
+        raise ClusterError(
+            f"a trial asks for cpu: {resources.cpu:g}, gpu: {resources.gpu:g}, but Ray has cpu: "
+            f"{have.get('CPU', 0):g}, gpu: {have.get('GPU', 0):g}; lower resources in the spec, or use --address"
+        )
+    return min(*fit, slots) if slots else min(fit)
