@@ -98,6 +98,7 @@ class Run:
         with initialisation(self.streams.seed, "extra"):
             self.extra = build("extra", None)
         self.step = build("step", descend)
+        self.finish = build("finish", lambda logits: logits)
         self.trained = nn.ModuleDict({"model": self.model})
         if isinstance(self.extra, nn.Module):
             self.trained["extra"] = self.extra.to(scene.device)
@@ -144,6 +145,9 @@ class Run:
         """The indices (B,) of each step of the epoch; the last, partial batch is dropped. And the class weights."""
         self.model.train()
         self.streams.restart(epoch)
+        self.scene.epoch = epoch
+        drawn = getattr(self.sampler, "frequencies", lambda _: self.scene.counts)
+        self.scene.frequencies = tuple(drawn(epoch))
         order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
         return order.to(self.material.y.device).split(self.batch_size), self.weights(epoch)
 
@@ -208,8 +212,9 @@ class Run:
             parts = []
             for chunk in x.split(EVALUATION_BATCH):
                 with self._autocast():
-                    parts.append(self.model(material.normalised(material.pixels(chunk.to(material.x.device)))))
-        return torch.cat(parts).float().cpu()
+                    logits = self.model(material.normalised(material.pixels(chunk.to(material.x.device))))
+                parts.append(self.finish(logits.float()).cpu())
+        return torch.cat(parts)
 
     def state(self) -> dict[str, Any]:
         """All that a later process needs to go on bit for bit; tensors and plain values only."""

@@ -87,14 +87,28 @@ class Resampling(Part):
     def __post_init__(self) -> None:
         self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
 
-    def build(self, scene: Scene) -> Callable[[torch.Tensor, int], torch.Tensor]:
-        counts = torch.tensor(scene.counts, dtype=torch.float64)
-        of_class = counts ** (self.q - 1)  # the weight of one image of the class
+    def build(self, scene: Scene) -> _Resampler:
+        return _Resampler(self.q, self.start * scene.epochs, scene)
 
-        def sample(labels: torch.Tensor, epoch: int) -> torch.Tensor:
-            generator = scene.generator("order")
-            if epoch < self.start * scene.epochs:
-                return shuffled(labels, generator)
-            return torch.multinomial(of_class[labels], len(labels), replacement=True, generator=generator)
 
-        return sample
+class _Resampler:
+    def __init__(self, q: float, first: float, scene: Scene) -> None:
+        self._q, self._first, self._scene = q, first, scene
+
+    def frequencies(self, epoch: int) -> tuple[float, ...]:
+        """How often each class is drawn, in proportion."""
+        return tuple(n ** (1.0 if epoch < self._first else self._q) for n in self._scene.counts)
+
+    def __call__(self, labels: torch.Tensor, epoch: int) -> torch.Tensor:
+        generator = self._scene.generator("order")
+        if epoch < self._first:
+            return shuffled(labels, generator)
+        of_image = torch.tensor(self._scene.counts, dtype=torch.float64) ** (self._q - 1)
+        return torch.multinomial(of_image[labels], len(labels), replacement=True, generator=generator)
+
+
+@dataclass(frozen=True)
+class DeferredResampling(Resampling):
+    """Class-balanced draws in the last fifth of training (M2m's code: epoch 160 of 200)."""
+
+    start: float = hyper(0.8, "M2m code: epoch 160 of 200", Range(0.6, 0.9))

@@ -63,12 +63,14 @@ class Mixed(NamedTuple):
 
 @dataclass
 class Scene:
-    """All that a part may know when it is built; the test set is not in it.
+    """All that a part may know; the test set is not in it.
 
     ``counts`` are the training images of each class, ``epochs`` the length of training, ``model`` the network.
     ``generator(purpose)`` gives a random generator that is restarted at each epoch from the trial's seed, so that a
     part draws the same numbers after a resume; all are CPU generators, so a seed means the same on every device.
-    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed.
+    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
+    asks for one says so in ``needs``. While training, ``epoch`` is the present one (from 0) and ``frequencies`` are
+    how often the sampler draws each class in it, in proportion: the counts, unless a sampler says otherwise.
     """
 
     counts: tuple[int, ...]
@@ -77,6 +79,8 @@ class Scene:
     device: torch.device
     generator: Callable[[str], torch.Generator]
     pretrained: Callable[[str], nn.Module]
+    epoch: int = 0
+    frequencies: tuple[float, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -93,7 +97,10 @@ class Part:
 
     ``build(scene)`` returns the callable that the slot asks for (see :class:`~tailboard.methods.recipe.Recipe`).
     ``neutral`` are values under which the part leaves ERM's weights as they are, bit for bit; None if there are none.
+    ``needs`` names the methods whose trained networks ``build`` asks the scene for.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     neutral: ClassVar[Mapping[str, Any] | None] = None
     epsilon: ClassVar[float | None] = None

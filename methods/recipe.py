@@ -30,10 +30,12 @@ class Recipe:
     loss      (logits (B, C), y (B,), epsilon (B,)) -> the loss of each sample (B,)
     smoothing the label-smoothing epsilon of each class (C,)
     weights   epoch -> ClassWeights
-    sampler   (labels (N,), epoch) -> the indices (N,) of that epoch, both on the CPU
+    sampler   (labels (N,), epoch) -> the indices (N,) of that epoch, both on the CPU; where it changes how often
+              classes are drawn, its method ``frequencies(epoch)`` says how often, in proportion (C,)
     mixer     (x (B, ...) pixels in [0, 1], y (B,), epoch) -> Mixed
     extra     (features of one view, of another) -> a scalar that is added to the loss; may be a module
     step      (objective, y, optimizer) -> the loss; runs backward and ``optimizer.step()``
+    finish    logits (N, C) -> logits: once, when the trained network is scored
     ========= =============================================================================================
 
     ``objective(emphasis=None)`` runs the forward pass of the batch and returns its scalar loss; with ``emphasis``
@@ -48,6 +50,7 @@ class Recipe:
     mixer: Part | None = None
     extra: Part | None = None
     step: Part | None = None
+    finish: Part | None = None
 
     def parts(self) -> dict[str, Part]:
         """The slots that are filled."""
@@ -63,6 +66,10 @@ class Recipe:
                     "a recipe holds one part in each slot"
                 )
         return Recipe(**(ours | theirs))
+
+    def needs(self) -> tuple[str, ...]:
+        """The methods whose trained networks this one starts from."""
+        return tuple(dict.fromkeys(name for part in self.parts().values() for name in part.needs))
 
     def values(self) -> dict[str, Any]:
         """Every hyperparameter under its dotted name, such as ``loss.gamma``."""
