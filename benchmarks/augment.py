@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
 from tailboard.datasets.augment import cutmix, random_crop, random_flip
 from tailboard.datasets.trivial_augment import trivial_augment_wide
 from tailboard.datasets.views import ssl_view
-from torch import Tensor
-from torchvision.transforms import v2
 
 BATCH, REPEATS, BATCHES = 128, 15, 10
 

@@ -154,7 +154,7 @@ def _small(channels: int) -> tuple[nn.Module, int]:
     widths = [channels, 32, 64, 64, 128, 128]
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
         layers += [
-            _conv(inputs, outputs, 2 if index in (1, 3) else 1),
+            _conv(inputs, outputs, 2 if index in (0, 2, 4) else 1),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         ]

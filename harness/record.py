@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from .spec import Frozen, Trial
 
 Status = Literal["complete", "failed", "diverged"]
@@ -38,3 +40,10 @@ class Record(Frozen):
     started: str = ""
     finished: str = ""
     files: dict[str, str] = {}  # SHA-256 of what lies beside the record
+
+    @model_validator(mode="after")
+    def _whole(self) -> Record:
+        """A complete trial has an accuracy for each class: nothing else can be averaged."""
+        if self.status == "complete" and not len(self.accuracy.get("last_ema", ())) == len(self.counts) > 0:
+            raise ValueError("a complete trial must hold the accuracy of each class")
+        return self

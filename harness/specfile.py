@@ -59,8 +59,8 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "name": raw["name"],
         "data": [_valid(Data, item, "data") for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        "networks": _listed(raw.get("network") or _default_network(raw.get("training"))),
-        "trainings": [_training(item, resources) for item in _axes([raw.get("training", {})], "training")],
+        "networks": _networks(raw),
+        "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
         "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
@@ -146,7 +146,7 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
         return method
     try:
         text = (folder / method.plugin).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {error}") from error
     digest = hashlib.sha256(text.encode()).hexdigest()
     plugins[digest] = text
@@ -156,17 +156,20 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
 def _training(raw: dict[str, Any], resources: Resources) -> Training:
     raw = dict(raw)
     preset = raw.pop("preset", "t5")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), PRESETS))
     # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
     precision = {"precision": "bfloat16" if resources.gpu else "float32"}
     return _valid(Training, precision | PRESETS[preset] | raw, "training")
 
 
-def _default_network(training: Any) -> Any:
-    preset = training.get("preset", "t5") if isinstance(training, dict) else "t5"
-    presets = _listed(preset)
-    return NETWORK_OF.get(presets[0], "wrn-28-10") if len(set(map(str, presets))) == 1 else "wrn-28-10"
+def _networks(raw: Mapping[str, Any]) -> list[Any]:
+    """The networks that are named, or the one of the only preset."""
+    if raw.get("network") is not None:
+        return _listed(raw["network"])
+    routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
+    presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
+    return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
 
 
 def _seeds(raw: Any) -> list[int]:

@@ -6,6 +6,8 @@ arrays/KEY.npz           its test logits (float16), test labels and history
 weights/KEY.pt           the final weights, where another trial needs them
 checkpoints/KEY.pt       a trial in progress
 tracked/KEY              that MLflow has the whole of it
+broken/KEY               why a trial could not be finished, the last time that it was tried
+damaged/KEY.json         a record that could not be read, moved out of the way of its trial's next run
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import uuid
+import zipfile
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +42,10 @@ class Store:
 
     def __init__(self, url: str | os.PathLike) -> None:
         self.url = str(url)
-        self.files, root = fsspec.core.url_to_fs(self.url)
+        try:
+            self.files, root = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+            raise StoreError(f"{self.url} cannot be a store: {error}") from error
         self.root = root.rstrip("/")
         self.local = isinstance(self.files, LocalFileSystem)
 
@@ -55,24 +64,24 @@ class Store:
             self.files.pipe_file(path, data)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".", suffix=".part", delete=False) as part:
-            try:
-                part.write(data)
-                part.flush()
-                os.fsync(part.fileno())
-                os.replace(part.name, path)  # noqa: PTH105
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
+        part = Path(path).with_name(f".{uuid.uuid4().hex}.part")  # not tempfile's: nobody else may read those
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where it is not there."""
         return self.files.cat_file(f"{self.root}/{name}")
 
     def remove(self, name: str) -> None:
-        path = f"{self.root}/{name}"
-        if self.files.exists(path):
-            self.files.rm_file(path)
+        with suppress(FileNotFoundError):
+            self.files.rm_file(f"{self.root}/{name}")
 
     def names(self, folder: str, suffix: str = "") -> set[str]:
         """The names in a folder, without the suffix."""
@@ -120,6 +129,23 @@ class Store:
             raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
         return record
 
+    def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
+        """Move the records that cannot be read to ``damaged/``, so that their trials run again; what was wrong."""
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(self._set_aside, sorted(self.finished() & set(keys)))
+        return [message for message in found if message]
+
+    def _set_aside(self, key: str) -> str:
+        try:
+            self.record(key)
+        except FileNotFoundError:
+            return ""
+        except StoreError as error:
+            self.write(f"damaged/{key}.json", self.read(f"records/{key}.json"))
+            self.remove(f"records/{key}.json")
+            return str(error)
+        return ""
+
     # Arrays and tensors
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:
@@ -129,8 +155,13 @@ class Store:
         return buffer.getvalue()
 
     def arrays(self, key: str) -> dict[str, np.ndarray]:
-        with np.load(io.BytesIO(self.read(f"arrays/{key}.npz")), allow_pickle=False) as found:
-            return dict(found)
+        """What was written; FileNotFoundError where there is nothing, StoreError where it is damaged or a pickle."""
+        data = self.read(f"arrays/{key}.npz")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
+                return dict(found)
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise StoreError(f"{self.url}/arrays/{key}.npz is damaged: {error}") from error
 
     def write_tensors(self, name: str, state: Any) -> None:
         import torch

@@ -68,7 +68,7 @@ class Scene:
     ``counts`` are the training images of each class, ``epochs`` the length of training, ``model`` the network.
     ``generator(purpose)`` gives a random generator that is restarted at each epoch from the trial's seed, so that a
     part draws the same numbers after a resume; all are CPU generators, so a seed means the same on every device.
-    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
+    ``normalise`` turns pixels in [0, 1] into what the network takes. ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
     asks for one says so in ``needs``. While training, ``epoch`` is the present one (from 0) and ``frequencies`` are
     how often the sampler draws each class in it, in proportion: the counts, unless a sampler says otherwise.
     """
@@ -79,6 +79,7 @@ class Scene:
     device: torch.device
     generator: Callable[[str], torch.Generator]
     pretrained: Callable[[str], nn.Module]
+    normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     epoch: int = 0
     frequencies: tuple[float, ...] = ()
 
@@ -96,7 +97,7 @@ class Part:
     """What fills one slot of a recipe. Its fields are its hyperparameters, declared with :func:`hyper`.
 
     ``build(scene)`` returns the callable that the slot asks for (see :class:`~tailboard.methods.recipe.Recipe`).
-    ``neutral`` are values under which the part leaves ERM's weights as they are, bit for bit; None if there are none.
+    ``neutral`` are values, by those names, under which the part leaves ERM's weights as they are, bit for bit; None if there are none.
     ``needs`` names the methods whose trained networks ``build`` asks the scene for.
     """
 
@@ -116,4 +117,6 @@ class Part:
 
     @classmethod
     def hyperparameters(cls) -> dict[str, dataclasses.Field]:
-        return {f.name: f for f in fields(cls)}
+        """The fields under the names that users write: the field ``lambda_``, which Python makes us call so, is
+        ``lambda``."""
+        return {f.name.removesuffix("_"): f for f in fields(cls)}

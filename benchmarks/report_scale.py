@@ -1,0 +1,66 @@
+"""``tailboard report`` on synthetic records: seconds and peak memory of the command, by the number of records.
+
+    .venv/bin/python benchmarks/report_scale.py [records]
+
+MEASURED
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tailboard.harness.record import Provenance, Record
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+
+TAILBOARD = Path(sys.executable).with_name("tailboard")
+
+
+def main(records: int = 100_000) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Store(folder), records)
+        start = time.perf_counter()
+        subprocess.run([TAILBOARD, "report", folder, "--format", "csv", "-o", f"{folder}/out.csv"], check=True)
+        wall = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        lines = len(Path(folder, "out.csv").read_text().splitlines())
+    print(f"{records} records: {wall:.1f} s, {peak:.2f} GiB peak, {lines} lines of CSV")
+
+
+def write(store: Store, records: int) -> None:
+    """Five seeds of five methods on as many imbalance factors as it takes."""
+    factors = [1 + i / 100 for i in range(records // 25)]
+    spec = parse({
+        "name": "synthetic",
+        "data": [{"name": "cifar10", "imbalance_factor": factors}],
+        "methods": ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW"],
+    })  # fmt: skip
+    store.write_plan(spec)
+    rng = np.random.default_rng(0)
+    for trial in plan(spec):
+        accuracy = tuple(rng.uniform(0, 100, 10))
+        record = Record(
+            key=trial.key,
+            trial=trial,
+            status="complete",
+            counts=(5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 15),
+            test_counts=(1000,) * 10,
+            accuracy={"last_ema": accuracy, "last": accuracy},
+            data=Provenance(verified=True, hashes={"data_batch_1": "0" * 32}, fingerprint="0" * 64),
+            environment={"commit": "0" * 40, "packages": {"torch": "2"}, "processor": "synthetic"},
+        )
+        path = Path(store.root, "records", f"{trial.key}.json")  # without store.write's fsync: this is not measured
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(record.model_dump_json())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

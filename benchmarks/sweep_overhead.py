@@ -1,0 +1,48 @@
+"""Wall time of ``tailboard run`` over the sum of its trials' training seconds divided by the slots.
+
+What lies between the two: starting Python, Ray and the workers, loading data, scoring, records, MLflow, the report.
+
+    .venv/bin/python benchmarks/sweep_overhead.py [trials] [epochs]
+
+MEASURED
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tailboard.harness.store import Store
+
+TAILBOARD = Path(sys.executable).with_name("tailboard")
+SLOTS = 2
+SPEC = """
+name: overhead
+data: [{{name: fashion-mnist-mini, imbalance_factor: 100}}]
+methods: [ERM]
+network: small
+training: {{epochs: {epochs}, batch_size: 64}}
+seeds: {trials}
+"""
+
+
+def main(trials: int = 20, epochs: int = 40) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        spec, store = Path(folder, "overhead.yaml"), Path(folder, "store")
+        spec.write_text(SPEC.format(trials=trials, epochs=epochs))
+        start = time.perf_counter()
+        subprocess.run(
+            [TAILBOARD, "run", spec, "--store", store, "--slots", str(SLOTS)], check=True, stdout=subprocess.DEVNULL
+        )
+        wall = time.perf_counter() - start
+        seconds = [Store(store).record(key).train_seconds for key in Store(store).finished()]
+    ideal = sum(seconds) / SLOTS
+    print(f"{trials} trials of {sum(seconds) / trials:.1f} s on {SLOTS} slots: {wall:.0f} s over {ideal:.0f} s")
+    print(f"ratio {wall / ideal:.3f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Images a second of a full trial over the bare training step, in one run.
+
+The bare step is forward + backward + SGD on one fixed batch: same model, batch, precision, threads and memory layout.
+The full trial is ``harness.train.Run`` with the whole ``t5`` routine: draw, crop, flip, TrivialAugmentWide, CutMix,
+label smoothing, moving average, schedule. The two take turns, and the ratio of each pair counts.
+
+    .venv/bin/python benchmarks/throughput.py [network] [batch size]
+
+MEASURED
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+
+from tailboard.datasets.split import Images, Split
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.trial import Setting, assemble, recipe_of
+
+STEPS, PAIRS = 10, 9
+
+
+def main(network: str = "resnet32", batch_size: int = 128) -> None:
+    spec = parse({
+        "name": "throughput",
+        "data": "cifar10",
+        "methods": "ERM",
+        "network": network,
+        "training": {"preset": "t5", "epochs": 10**6, "batch_size": batch_size},
+    })  # fmt: skip
+    trial = plan(spec)[0]
+    torch.set_num_threads(trial.threads)
+    rng = np.random.default_rng(0)
+    number = STEPS * batch_size
+    images = Images(rng.integers(0, 256, (number, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, number))
+    split = Split(images, None, images, (number // 10,) * 10, "")
+    run = assemble(trial, split, recipe_of(trial, None), Setting(store=""))
+    bare = bare_step(assemble(trial, split, recipe_of(trial, None), Setting(store="")), batch_size)
+    epochs = run.epochs()
+    next(epochs), bare()
+    pairs = [(seconds(bare), seconds(lambda: next(epochs))) for _ in range(PAIRS)]
+    ratio = statistics.median(b / f for b, f in pairs)
+    for name, column in (("bare step", 0), ("full trial", 1)):
+        print(f"{name:10} {number / statistics.median(pair[column] for pair in pairs):8.0f} images/s")
+    print(
+        f"ratio      {ratio:8.3f}  (median of {PAIRS} pairs of {STEPS} steps; {network}, batch {batch_size}, 1 thread)"
+    )
+
+
+def bare_step(run, batch_size: int):
+    """``STEPS`` steps on one fixed batch, already normalised."""
+    x = run.material.normalised(run.material.pixels(run.material.x[:batch_size]))
+    y = run.material.y[:batch_size]
+    run.model.train()
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            run.optimizer.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(run.model(x), y).backward()
+            run.optimizer.step()
+
+    return steps
+
+
+def seconds(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main(*[int(word) if word.isdigit() else word for word in sys.argv[1:]])
