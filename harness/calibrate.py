@@ -35,7 +35,7 @@ def calibrate(trials: Iterable[Trial], setting: Setting, plugins: Mapping[str, s
 
 def kind(trial: Trial) -> str:
     """The same for trials that differ only in their seed."""
-    return trial.model_copy(update={"seed": 0}).canonical()
+    return trial.model_copy(update={"seed": 0}).canonical
 
 
 def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:

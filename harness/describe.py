@@ -130,7 +130,7 @@ def _method(entry: Entry) -> dict[str, Any]:
     values = [
         {
             "name": f"{slot}.{name}",
-            "default": getattr(part, name),
+            "default": getattr(part, field.name),
             "range": str(field.metadata.get("search") or ""),
             "source": field.metadata.get("source", ""),
         }

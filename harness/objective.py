@@ -15,15 +15,15 @@ from torch import nn
 from ..methods.batchnorm import resting_statistics
 from ..methods.part import ClassWeights, Mixed
 
-Views = tuple[torch.Tensor, torch.Tensor]
-
 
 @dataclass
 class Objective:
-    """``objective(emphasis)`` runs one forward pass of ``batch`` and returns its scalar loss.
+    """``objective(emphasis)`` runs one forward pass of ``batch`` and returns its scalar loss; ``each`` of several
+    emphases returns as many losses from one pass, whose graph they share.
 
     A sample that is ``share`` of class y and the rest of class o counts as two targets with their own weight, margin
-    and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses.
+    and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses. ``views`` are the
+    two that ``extra`` compares, or the one that it compares with the batch itself.
     """
 
     model: nn.Module
@@ -33,15 +33,16 @@ class Objective:
     weights: ClassWeights
     autocast: Callable[[], AbstractContextManager]
     batch: Mixed
-    views: Views | None = None
+    views: tuple[torch.Tensor, ...] = ()
 
     def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
         with self.autocast():
-            logits = self.model(self.batch.x)
-        total = self._supervised(_wide(logits), emphasis)
-        if self.extra is None or self.views is None:
-            return total
-        return total + self._unsupervised(self.extra, self.views)
+            features = self.model.features(self.batch.x)  # type: ignore[operator]
+            logits = self.model.head(features)  # type: ignore[operator]
+        supervised = self._supervised(_wide(logits), emphasis)
+        if self.extra is None:
+            return supervised
+        return getattr(self.extra, "supervised_weight", 1.0) * supervised + self._unsupervised(self.extra, features)
 
     def _supervised(self, logits: torch.Tensor, emphasis: ClassWeights | None) -> torch.Tensor:
         targets = [(self.batch.share, self.batch.y)]
@@ -63,10 +64,10 @@ class Objective:
                 divisor = divisor * factor.values[y] if factor.divide_by == "weights" else divisor
         return weight, divisor
 
-    def _unsupervised(self, extra: Callable, views: Views) -> torch.Tensor:
+    def _unsupervised(self, extra: Callable, features: torch.Tensor) -> torch.Tensor:
         """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
         with resting_statistics(self.model), self.autocast():
-            one, two = (self.model.features(view) for view in views)  # type: ignore[operator]
+            one, two = [features, *(self.model.features(view) for view in self.views)][-2:]  # type: ignore[operator]
         return extra(_wide(one), _wide(two))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..datasets.longtail import shots, terciles
 from .data import long_tail
-from .record import Record
+from .record import Outcome
 from .spec import Data, Shots, Training, Trial, plan
 from .store import Store, StoreError
 
@@ -33,22 +32,42 @@ def setting_label(data: Data) -> str:
     return ", ".join(words + ([f"head {data.head}"] if data.head else []))
 
 
-def protocol_labels(trials: Sequence[Trial]) -> dict[tuple[str, Training], str]:
-    """Words for each network and training among the trials: what no two of them share tells them apart."""
-    trainings = list(dict.fromkeys(trial.training for trial in trials))
-    fields = [t.model_dump() for t in trainings]
-    differ = [name for name in Training.model_fields if len({str(f[name]) for f in fields}) > 1]
-    tell = ["epochs", *(name for name in differ if name != "epochs")]
-    return {
-        (trial.network, trial.training): ", ".join(
-            [trial.network, *(_words(name, getattr(trial.training, name)) for name in tell)]
-        )
-        for trial in trials
-    }
+class Labels:
+    """Words for the protocol and the method of each trial. All that differs among the trials is told, so that no two
+    of one seed stand in one cell, whatever plans and stores they come from."""
+
+    def __init__(self, trials: Iterable[Trial]) -> None:
+        routines, versions = {}, {}
+        for trial in trials:
+            routines.setdefault(_routine(trial), trial)
+            versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
+        fields = {routine: _fields(trial) for routine, trial in routines.items()}
+        differ = [n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f[n]) for f in fields.values()}) > 1]
+        tell = dict.fromkeys(["epochs", *differ])
+        self._protocols = {
+            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found[n]}" for n in tell)
+            for routine, found in fields.items()
+        }
+        self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
+
+    def protocol(self, trial: Trial) -> str:
+        return f"{trial.network}, {self._protocols[_routine(trial)]}"
+
+    def method(self, trial: Trial) -> str:
+        """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared."""
+        label = method_label(trial)
+        return f"{label} [{(trial.method.plugin or 'built in')[:8]}]" if label in self._versions else label
 
 
-def _words(name: str, value: Any) -> str:
-    return f"{value} epochs" if name == "epochs" else f"{name} {value}"
+_OWN = ("threads", "val_per_class", "stage", "protocol")  # of a trial, beside its training
+
+
+def _routine(trial: Trial) -> tuple[str | int, ...]:
+    return trial.training.canonical, *(getattr(trial, name) for name in _OWN)
+
+
+def _fields(trial: Trial) -> dict[str, Any]:
+    return trial.training.model_dump() | {name: getattr(trial, name) for name in _OWN}
 
 
 @lru_cache(maxsize=1024)
@@ -58,15 +77,17 @@ def class_groups(counts: tuple[int, ...], by: Shots) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _members(counts: tuple[int, ...], by: Shots) -> dict[str, np.ndarray]:
-    of_class = np.array(class_groups(counts, by))
-    return {group: np.arange(len(counts)) if group == "all" else np.flatnonzero(of_class == group) for group in GROUPS}
+def _members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
+    """The classes of each group."""
+    groups = class_groups(counts, by)
+    members = {name: tuple(c for c, group in enumerate(groups) if group == name) for name in GROUPS}
+    return members | {"all": tuple(range(len(counts)))}
 
 
-def shot_means(record: Record, by: Shots) -> dict[str, float]:
+def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
-    accuracy = np.array(record.accuracy["last_ema"])
-    return {g: float(accuracy[at].mean()) for g, at in _members(record.counts, by).items() if len(at)}
+    accuracy = record.accuracy["last_ema"]
+    return {group: fmean(accuracy[c] for c in at) for group, at in _members(record.counts, by).items() if at}
 
 
 def planned(store: Store) -> list[Trial]:
@@ -74,41 +95,40 @@ def planned(store: Store) -> list[Trial]:
     return list({trial.key: trial for spec in store.plans() for trial in plan(spec)}.values())
 
 
-def tidy(store: Store, trials: Sequence[Trial], by: Shots) -> tuple[pd.DataFrame, list[str]]:
+def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
     The columns are those of ``leaderboard.results.COLUMNS``, in percent and seconds.
     """
-    finished, broken, labels = store.finished(), store.broken(), protocol_labels(trials)
+    finished, broken = store.finished(), store.broken()
     damaged: list[str] = []
-
-    def load(trial: Trial) -> Record | None:
-        try:
-            return store.record(trial.key) if trial.key in finished else None
-        except (StoreError, FileNotFoundError) as error:
-            damaged.append(str(error))
-            return None
-
-    with ThreadPoolExecutor(8) as pool:
-        records = list(pool.map(load, trials))
     rows = []
-    for trial, record in zip(trials, records, strict=True):
-        about = {
-            "key": trial.key,
-            "dataset": trial.data.name,
-            "setting": setting_label(trial.data),
-            "protocol": labels[trial.network, trial.training],
-            "method": method_label(trial),
-            "seed": trial.seed,
-            "status": record.status if record else "missing",
-            "reason": record.reason if record else broken.get(trial.key, "not run yet"),
-            "verified": record.data.verified if record and record.data else True,
-            "device_seconds": record.train_seconds if record else math.nan,
-        }
-        members = _members(record.counts if record else long_tail(trial.data, trial.val_per_class), by)
-        means = shot_means(record, by) if record and record.status == "complete" else {}
-        rows += [
-            about | {"group": group, "classes": len(at), "value": means.get(group, math.nan)}
-            for group, at in members.items()
-        ]
-    return pd.DataFrame(rows), sorted(damaged)
+    for trial in trials:
+        outcome = None
+        if trial.key in finished:
+            try:
+                outcome = store.outcome(trial.key)
+            except (StoreError, FileNotFoundError) as error:
+                damaged.append(str(error))
+        about = _identity(trial, labels) + _state(outcome, broken.get(trial.key, "not run yet"))
+        members = _members(outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by)
+        means = shot_means(outcome, by) if outcome and outcome.status == "complete" else {}
+        rows += [(*about, group, len(at), means.get(group, math.nan)) for group, at in members.items()]
+    return pd.DataFrame(rows, columns=NAMES), damaged
+
+
+NAMES = ["key", "dataset", "setting", "protocol", "method", "seed", "status", "reason", "verified", "device_seconds",
+         "group", "classes", "value"]  # fmt: skip
+
+
+def _identity(trial: Trial, labels: Labels) -> tuple[Any, ...]:
+    words = setting_label(trial.data), labels.protocol(trial), labels.method(trial)
+    return trial.key, trial.data.name, *words, trial.seed
+
+
+def _state(outcome: Outcome | None, why_missing: str) -> tuple[Any, ...]:
+    """Status, reason, whether the data were the official bytes, and the seconds of training."""
+    if outcome is None:
+        return "missing", why_missing, True, math.nan
+    verified = outcome.data.verified if outcome.data else True
+    return outcome.status, outcome.reason, verified, outcome.train_seconds

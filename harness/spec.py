@@ -22,6 +22,15 @@ PROTOCOL = 1  # part of every key: raised when a change of ours changes the numb
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @cached_property
+    def canonical(self) -> str:
+        """The model as JSON with sorted keys and whole numbers written as such, so that 100.0 and 100 are one key.
+
+        Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
+        """
+        fields = ((name, getattr(self, name)) for name in sorted(type(self).model_fields))
+        return "{" + ",".join(f'"{n}":{v.canonical if isinstance(v, Frozen) else _json(v)}' for n, v in fields) + "}"
+
 
 class Data(Frozen):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
@@ -106,6 +115,12 @@ class Shots(Frozen):
     many: int = Field(100, ge=1)
     by: Literal["count", "tercile"] = "count"
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Shots:
+        if self.few > self.many:
+            raise ValueError(f"few ({self.few}) must not be above many ({self.many})")
+        return self
+
 
 class Trial(Frozen):
     """One training run. Same key, same numbers."""
@@ -120,13 +135,9 @@ class Trial(Frozen):
     threads: int = Field(1, ge=1)
     protocol: int = PROTOCOL
 
-    def canonical(self) -> str:
-        """The trial as JSON with sorted keys and whole numbers written as such."""
-        return json.dumps(_whole(self.model_dump(mode="json")), sort_keys=True, separators=(",", ":"))
-
     @cached_property
     def key(self) -> str:
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:20]
+        return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]
 
 
 class Spec(Frozen):
@@ -162,10 +173,11 @@ def plan(spec: Spec) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
+def _json(value: Any) -> str:
+    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
+
+
 def _whole(value: Any) -> Any:
-    """100.0 and 100 are one number, so they must be one key."""
     if isinstance(value, dict):
         return {key: _whole(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_whole(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -50,6 +50,8 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     for key in raw:
         if key not in fields:
             raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
+        if raw[key] == []:
+            raise SpecError(f"{key}: an empty list leaves nothing to run")
     for key in ("name", "data", "methods"):
         if not raw.get(key):
             raise SpecError(f"{key}: missing; a spec needs a name, data and methods")
@@ -87,6 +89,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def _valid(model: type[M], raw: Any, where: str) -> M:
     """``model`` from ``raw``, or SpecError with the first field that is wrong."""
+    _refuse_booleans(model, raw, where)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -98,6 +101,13 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         raise SpecError(f"{field}: {message}{given}") from None
+
+
+def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
+    """YAML's ``yes`` is Python's True, which pydantic would take for the number 1."""
+    for name, value in raw.items() if isinstance(raw, dict) else ():
+        if isinstance(value, bool) and name in model.model_fields and model.model_fields[name].annotation is not bool:
+            raise SpecError(f"{where}.{name}: {value!r} is not expected here")
 
 
 def _find(source: str) -> Path:
@@ -166,6 +176,9 @@ def _training(raw: dict[str, Any], resources: Resources) -> Training:
 def _networks(raw: Mapping[str, Any]) -> list[Any]:
     """The networks that are named, or the one of the only preset."""
     if raw.get("network") is not None:
+        for name in _listed(raw["network"]):
+            if not isinstance(name, str):
+                raise SpecError(f"network: a name is expected, not {name!r}")
         return _listed(raw["network"])
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}

@@ -22,15 +22,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from .record import Record
+from .record import Outcome, Record
 from .spec import Spec
+
+M = TypeVar("M", Record, Outcome)
 
 
 class StoreError(Exception):
@@ -77,6 +79,8 @@ class Store:
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where it is not there."""
+        if self.local:
+            return Path(f"{self.root}/{name}").read_bytes()
         return self.files.cat_file(f"{self.root}/{name}")
 
     def remove(self, name: str) -> None:
@@ -119,14 +123,23 @@ class Store:
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
+        record = self._record(key, Record)
+        if record.trial.key != key:
+            raise StoreError(f"{self.url}/records/{key}.json is damaged: it holds another trial, {record.trial.key}")
+        return record
+
+    def outcome(self, key: str) -> Outcome:
+        """What the leaderboard needs of a record; raises as :meth:`record` does."""
+        return self._record(key, Outcome)
+
+    def _record(self, key: str, model: type[M]) -> M:
         name = f"records/{key}.json"
         try:
-            record = Record.model_validate_json(self.read(name))
+            record = model.model_validate_json(self.read(name))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise StoreError(f"{self.url}/{name} is damaged: {first['msg']}") from error
-        if record.key != key or record.trial.key != key:
-            raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
+            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+        if record.key != key:
+            raise StoreError(f"{self.url}/{name} is damaged: it says that it is {record.key}")
         return record
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ trials train. What a server that was away has missed is filled in from the store
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -143,7 +144,7 @@ class Runs:
             for name, values in columns.items()
             if name != "epoch"
             for i in range(len(values))
-            if columns["epoch"][i] > after
+            if columns["epoch"][i] > after and not math.isnan(values[i])
         ]
 
     def _results(self, record: Record) -> dict[str, float]:

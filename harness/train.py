@@ -23,10 +23,10 @@ from ..datasets.trivial_augment import trivial_augment_wide
 from ..datasets.views import ssl_view
 from ..methods.balance import shuffled
 from ..methods.losses import cross_entropy
-from ..methods.part import ClassWeights, Mixed, Scene
+from ..methods.part import ClassWeights, MethodError, Mixed, Scene
 from ..methods.recipe import Recipe
 from .networks import Network
-from .objective import Objective, Views
+from .objective import Objective
 from .randomness import Streams, initialisation
 from .schedule import Average, learning_rate
 from .spec import Training
@@ -97,6 +97,9 @@ class Run:
         self.mixer = build("mixer", None)
         with initialisation(self.streams.seed, "extra"):
             self.extra = build("extra", None)
+        self.two_views = getattr(self.extra, "views", 3) == 2
+        if self.two_views and self.mixer:
+            raise MethodError("with two views the training batch is one of them and cannot be mixed: use three views")
         self.step = build("step", descend)
         self.finish = build("finish", lambda logits: logits)
         self.trained = nn.ModuleDict({"model": self.model})
@@ -124,9 +127,14 @@ class Run:
             start = time.perf_counter()
             losses, lr = self._epoch(self.done)
             self.seconds += time.perf_counter() - start
-            self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr})
+            self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
             self.done += 1
             yield self.history[-1]
+
+    def _notes(self) -> dict[str, float]:
+        """What the recipe's parts have to say of the epoch."""
+        built = (getattr(self, slot, None) for slot in self.recipe.parts())
+        return {name: value for part in built for name, value in getattr(part, "notes", dict)().items()}
 
     def _epoch(self, epoch: int) -> tuple[list[float], float]:
         """Every step of an epoch: their losses, and the last learning rate."""
@@ -173,18 +181,22 @@ class Run:
             seconds.append(time.perf_counter() - start)
         return seconds
 
-    def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, Views | None]:
-        """The images of one step, and two views of the originals where the recipe has an unsupervised loss."""
+    def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, tuple[torch.Tensor, ...]]:
+        """The images of one step, and views of the originals where the recipe has an unsupervised loss."""
         raw, y = self.material.x[chosen], self.material.y[chosen]
+        views = self._views(raw) if self.extra else ()
+        if self.two_views:
+            return Mixed(views[0], y, y), views[1:]
         pixels = self.material.pixels(self._augment(raw))
-        batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
+        with self._autocast():  # a mixer may run networks
+            batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
         batch = batch._replace(x=self.material.normalised(batch.x))
         if not batch.closed and self.training.cutmix:
             x, partner, share = cutmix(
                 batch.x, self.streams("cutmix"), self.training.cutmix_alpha, self.training.cutmix
             )
             batch = Mixed(x, y, y[partner], share)
-        return batch, self._views(raw) if self.extra else None
+        return batch, views
 
     def _augment(self, x: torch.Tensor) -> torch.Tensor:
         if self.training.crop_padding:
@@ -195,10 +207,9 @@ class Run:
             x = trivial_augment_wide(x, self.streams("trivial_augment"))
         return x
 
-    def _views(self, raw: torch.Tensor) -> Views:
+    def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         pixels, generator = self.material.pixels(raw), self.streams("views")
-        one, two = (self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
-        return one, two
+        return tuple(self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
 
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")

@@ -141,12 +141,14 @@ def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Ru
     def pretrained(name: str) -> torch.nn.Module:
         raise StoreError(f"the network of {name!r} is not in the store")
 
-    scene = Scene(split.counts, trial.training.epochs, model, device, streams, pretrained)
     material = Material(
         x=torch.from_numpy(split.train.x).to(device),
         y=torch.from_numpy(split.train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),
+    )
+    scene = Scene(
+        split.counts, trial.training.epochs, model, device, streams, pretrained, normalise=material.normalised
     )
     return Run(method, trial.training, model, material, scene, streams)
 
@@ -168,8 +170,8 @@ def _score(run: Run, trial: Trial, split: Split, store: Store) -> dict[str, Any]
             raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
         arrays[name] = logits.numpy().astype(np.float16)
     accuracy = {name: per_class_accuracy(arrays[name], split.test) for name in ("last_ema", "last")}
-    for column in run.history[0]:
-        arrays[f"history_{column}"] = np.array([line[column] for line in run.history])
+    for column in dict.fromkeys(name for line in run.history for name in line):
+        arrays[f"history_{column}"] = np.array([line.get(column, math.nan) for line in run.history])
     data = store.write_arrays(trial.key, arrays)
     return {"accuracy": accuracy, "files": {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}}
 

@@ -13,7 +13,7 @@ from .part import ClassWeights, Part, Range, Scene, hyper
 Scheme = Literal["inverse", "class_balanced", "square_root"]
 
 
-def class_weights(counts: Sequence[int], scheme: str, beta: float = 0.9999, power: float = 1.0) -> list[float]:
+def class_weights(counts: Sequence[float], scheme: str, beta: float = 0.9999, power: float = 1.0) -> list[float]:
     """The weight of each class (C,), scaled so that they add up to C.
 
     ``inverse`` 1/n; ``class_balanced`` (1 - beta) / (1 - beta^n), the effective number of samples of Cui et al. 2019

@@ -57,10 +57,13 @@ class Cosine(nn.Module):
 
     def __init__(self, width: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(classes, width).uniform_(-1, 1))
+        self.weight = nn.Parameter(torch.empty(classes, width))
         self.scale = scale
-        with torch.no_grad():
-            self.weight.copy_(F.normalize(self.weight, dim=1))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        self.weight.copy_(F.normalize(self.weight.uniform_(-1, 1), dim=1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))

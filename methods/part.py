@@ -97,7 +97,8 @@ class Part:
     """What fills one slot of a recipe. Its fields are its hyperparameters, declared with :func:`hyper`.
 
     ``build(scene)`` returns the callable that the slot asks for (see :class:`~tailboard.methods.recipe.Recipe`).
-    ``neutral`` are values, by those names, under which the part leaves ERM's weights as they are, bit for bit; None if there are none.
+    ``neutral`` are values, by the names that users write, under which the part leaves ERM's weights as they are, bit
+    for bit; None if there are none.
     ``needs`` names the methods whose trained networks ``build`` asks the scene for.
     """
 
@@ -117,6 +118,5 @@ class Part:
 
     @classmethod
     def hyperparameters(cls) -> dict[str, dataclasses.Field]:
-        """The fields under the names that users write: the field ``lambda_``, which Python makes us call so, is
-        ``lambda``."""
+        """The fields by the names that users write: ``lambda`` for the field that Python makes us call ``lambda_``."""
         return {f.name.removesuffix("_"): f for f in fields(cls)}

@@ -33,13 +33,16 @@ class Recipe:
     sampler   (labels (N,), epoch) -> the indices (N,) of that epoch, both on the CPU; where it changes how often
               classes are drawn, its method ``frequencies(epoch)`` says how often, in proportion (C,)
     mixer     (x (B, ...) pixels in [0, 1], y (B,), epoch) -> Mixed
-    extra     (features of one view, of another) -> a scalar that is added to the loss; may be a module
+    extra     (features of one view, of another) -> a scalar that is added to the loss; may be a module. Its attribute
+              ``supervised_weight`` multiplies the rest of the loss; with ``views = 2`` the training batch is itself
+              the first view (by default it is a third rendering of the images)
     step      (objective, y, optimizer) -> the loss; runs backward and ``optimizer.step()``
     finish    logits (N, C) -> logits: once, when the trained network is scored
     ========= =============================================================================================
 
     ``objective(emphasis=None)`` runs the forward pass of the batch and returns its scalar loss; with ``emphasis``
-    (a ClassWeights) the samples are weighted by their class on top of the recipe's own weights.
+    (a ClassWeights) the samples are weighted by their class on top of the recipe's own weights. A callable with a
+    method ``notes()`` adds its numbers, by name, to the line that the history holds of each epoch.
     """
 
     head: Part | None = None
@@ -74,9 +77,9 @@ class Recipe:
     def values(self) -> dict[str, Any]:
         """Every hyperparameter under its dotted name, such as ``loss.gamma``."""
         return {
-            f"{slot}.{name}": getattr(part, name)
+            f"{slot}.{name}": getattr(part, f.name)
             for slot, part in self.parts().items()
-            for name in part.hyperparameters()
+            for name, f in part.hyperparameters().items()
         }
 
     def search(self) -> dict[str, Range]:
@@ -103,8 +106,9 @@ class Recipe:
 
 
 def _replace(part: Part, fresh: Mapping[str, Any]) -> Part:
+    known = part.hyperparameters()
     try:
-        return dataclasses.replace(part, **fresh)
+        return dataclasses.replace(part, **{known[name].name: value for name, value in fresh.items()})
     except TypeError as error:
         raise MethodError(f"{type(part).__name__} cannot take {dict(fresh)}: {error}") from error
 
@@ -148,7 +152,7 @@ def registrations() -> Iterator[dict[str, Entry]]:
 
 def registry() -> dict[str, Entry]:
     """Every method by name: ours, and those installed under the entry point ``tailboard.methods``."""
-    from . import table5  # noqa: F401  (importing it registers the paper's rows)
+    from . import components, table5  # noqa: F401  (importing them registers their methods)
 
     for entry in entry_points(group="tailboard.methods"):
         entry.load()

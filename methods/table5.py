@@ -5,6 +5,7 @@ from __future__ import annotations
 from .balance import DeferredReweighting, Resampling, Reweighting
 from .losses import LDAM, CosineHead, Focal
 from .recipe import Recipe, register
+from .sharpness import SAMA
 
 register("ERM", Recipe(), description="empirical risk minimisation: the training routine alone", source="Table 5")
 
@@ -34,4 +35,12 @@ register(
     Recipe(head=CosineHead(), loss=LDAM(), weights=DeferredReweighting()),
     description="larger margins for rarer classes, re-weighted in the last fifth of training",
     source="Cao et al. 2019, arXiv 1906.07413",
+)
+
+register(
+    "SAM-A",
+    Recipe(step=SAMA()),
+    description="sharpness-aware minimisation whose climb gives rare classes more weight",
+    source="appendix A.6; the authors' model_wrapper.py",
+    cost=2.0,
 )

@@ -1,0 +1,74 @@
+"""Adjustment: the logits are shifted or scaled by what is known of the classes, in the loss or once training is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .losses import LossFunction, cross_entropy
+from .part import MethodError, Part, Range, Scene, hyper
+
+
+def log_shares(scene: Scene) -> torch.Tensor:
+    """log p_c of each class (C,), with p_c its share of the training images."""
+    return scene.tensor(math.log(n / sum(scene.counts)) for n in scene.counts)
+
+
+@dataclass(frozen=True)
+class LogitAdjustment(Part):
+    """Post-hoc logit adjustment: the trained network's logits, less tau log p_c (Menon et al. 2021, arXiv 2007.07314).
+
+    At tau = 1 the best guess for a test set in which all classes are as frequent.
+    """
+
+    tau: float = hyper(1.0, "Menon et al. 2021", Range(0.0, 2.0))
+    neutral = {"tau": 0.0}
+
+    def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
+        shift = self.tau * log_shares(scene)
+        return lambda logits: logits - shift
+
+
+@dataclass(frozen=True)
+class AdjustedLoss(Part):
+    """Cross-entropy of the logits plus tau log p_c: the logit-adjusted loss (Menon et al. 2021, arXiv 2007.07314).
+
+    tau = 1 is balanced softmax (Ren et al. 2020, arXiv 2007.10740), whose log n_c differs by a constant.
+    """
+
+    tau: float = hyper(1.0, "Menon et al. 2021; Ren et al. 2020", Range(0.0, 2.0))
+    neutral = {"tau": 0.0}
+
+    def build(self, scene: Scene) -> LossFunction:
+        shift = self.tau * log_shares(scene)
+        return lambda logits, y, epsilon: cross_entropy(logits + shift, y, epsilon)
+
+
+@dataclass(frozen=True)
+class TauNormalisation(Part):
+    """The trained head's class vectors w_c become w_c / |w_c|^tau (Kang et al. 2020, arXiv 1910.09217, section 4).
+
+    Rare classes have shorter vectors. The paper leaves the bias out, for its effect is negligible; here it stays as
+    it is, so that tau = 0 is the network as trained.
+    """
+
+    tau: float = hyper(1.0, "classifier-balancing code, tau_norm.py: 0 to 2", Range(0.0, 2.0))
+    neutral = {"tau": 0.0}
+
+    def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
+        head = scene.model.head
+        if not isinstance(head, nn.Linear):
+            raise MethodError(
+                f"tau-normalisation shortens the class vectors of a linear head, and a {type(head).__name__} head has "
+                "none whose length counts"
+            )
+
+        def finish(logits: torch.Tensor) -> torch.Tensor:
+            scale = head.weight.norm(dim=1) ** -self.tau
+            return logits + (logits - head.bias) * (scale - 1)
+
+        return finish

@@ -1,0 +1,52 @@
+"""Methods beside the paper's Table 5: the components of its appendix alone, and their nearest rivals."""
+
+from __future__ import annotations
+
+from .adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
+from .recipe import Recipe, register
+from .sharpness import SAM, ImbSAM
+from .smoothing import Smoothing
+
+register(
+    "SAM",
+    Recipe(step=SAM()),
+    description="sharpness-aware minimisation: descends by the slope at the worst point nearby",
+    source="Foret et al. 2021, arXiv 2010.01412",
+    cost=2.0,
+)
+
+register(
+    "ImbSAM",
+    Recipe(step=ImbSAM()),
+    description="sharpness-aware minimisation of the tail classes' loss only",
+    source="Zhou et al. 2023, arXiv 2308.07815",
+    cost=2.67,
+)
+
+register(
+    "class-conditional smoothing",
+    Recipe(smoothing=Smoothing()),
+    description="labels of rare classes smoothed more",
+    source="arXiv 2312.02517, appendix A.7",
+)
+
+register(
+    "Logit adjustment",
+    Recipe(finish=LogitAdjustment()),
+    description="the log of the class's share taken off the logits after training",
+    source="Menon et al. 2021, arXiv 2007.07314",
+)
+
+register(
+    "Balanced Softmax",
+    Recipe(loss=AdjustedLoss()),
+    description="the log of the class's share added to the logits in the loss",
+    source="Ren et al. 2020, arXiv 2007.10740; Menon et al. 2021, arXiv 2007.07314",
+)
+
+register(
+    "tau-normalisation",
+    Recipe(finish=TauNormalisation()),
+    description="class vectors of the trained head brought to one length",
+    source="Kang et al. 2020, arXiv 1910.09217",
+)

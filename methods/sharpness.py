@@ -1,0 +1,207 @@
+"""Sharpness: steps that descend by the slope of a place where the loss is higher. SAM, SAM-A and ImbSAM.
+
+From the weights theta a step climbs by e, takes the gradient at theta + e and descends with it from theta. Both passes
+see the same mixed batch. BatchNorm's running statistics move in the first pass only; momentum, weight decay and the
+learning rate act in the descent only. What a step returns is the plain loss of the first pass, at theta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import nn
+from torch.nn.utils import get_total_norm
+
+from .balance import Scheme, class_weights
+from .batchnorm import resting_statistics
+from .part import ClassWeights, Part, Range, Scene, hyper
+
+Kind = Literal["weighted_dir", "radius", "eq5_literal", "one_minus", "eq3_linear"]
+Tensors = Sequence[torch.Tensor]
+
+RHO = 0.05  # davda54/sam, sam.py; the authors' sam.py:5
+FLOOR = 1e-12  # of a norm that divides, as in davda54/sam: where all gradients are 0, so is the climb
+
+
+class Objective(Protocol):
+    """The loss of one batch at the weights as they are: once, or under several emphases from one forward pass."""
+
+    def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor: ...
+
+    def each(self, *emphases: ClassWeights | None) -> Tensors: ...
+
+
+Step = Callable[[Objective, torch.Tensor, torch.optim.Optimizer], torch.Tensor]
+
+
+def trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """All weights that the optimizer moves; the norms below are over all of them together."""
+    return [weight for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad]
+
+
+def gradient(loss: torch.Tensor, weights: Tensors, again: bool = False) -> Tensors:
+    """The gradient of a loss, 0 for weights that it does not depend on; ``again`` if the pass is needed once more."""
+    return torch.autograd.grad(loss, weights, retain_graph=again, materialize_grads=True)
+
+
+def norm(vectors: Tensors) -> torch.Tensor:
+    """The Euclidean norm of all the vectors together, a scalar that stays on the device; at least FLOOR."""
+    return get_total_norm(vectors) + FLOOR
+
+
+@contextmanager
+def climbed(model: nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
+    """Inside, the weights are theta + e and running statistics rest; after, they are theta, bit for bit.
+
+    They are copied back: subtracting e again would leave rounding errors, and rho = 0 would not be ERM.
+    """
+    theta = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        torch._foreach_add_(weights, e)
+    try:
+        with resting_statistics(model):
+            yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(weights, theta)
+
+
+def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """SAM's second pass: the optimizer's step at theta with the plain gradient at theta + e (eq. 4)."""
+    optimizer.zero_grad(set_to_none=True)
+    with climbed(model, trained(optimizer), e):
+        objective().backward()
+    optimizer.step()
+
+
+@dataclass(frozen=True)
+class SAM(Part):
+    """Sharpness-aware minimisation, e = rho g / |g| with g the gradient at theta (Foret et al. 2021, arXiv 2010.01412,
+    eq. 2; davda54/sam, sam.py). ``rho`` is a distance in the space of the weights."""
+
+    rho: float = hyper(RHO, "davda54/sam, sam.py", Range(0.01, 1.0, log=True))
+    neutral = {"rho": 0.0}
+
+    def __post_init__(self) -> None:
+        self.require(self.rho >= 0, "rho must be at least 0")
+
+    def build(self, scene: Scene) -> Step:
+        def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+            loss = objective()
+            g = gradient(loss, trained(optimizer))
+            descend_from(torch._foreach_mul(g, self.rho / norm(g)), objective, optimizer, scene.model)
+            return loss.detach()
+
+        return step
+
+
+@dataclass(frozen=True)
+class SAMA(Part):
+    """SAM-A: the climb looks at rare classes more than the descent does (arXiv 2312.02517, appendix A.6).
+
+    With l_j the loss of sample j of B, w_c the class weights of ``scheme`` to the ``power`` (mean 1), p_c the share of
+    class c in what the sampler draws, and g the gradient of the plain loss:
+
+    ============ ===================================== ============================== ==================================
+    kind         climb e                               climbs                         reading
+    ============ ===================================== ============================== ==================================
+    weighted_dir rho v / |v|                           v = grad sum w_j l_j / sum w_j authors' model_wrapper.py:156-168
+    radius       rho v / |g|, a_c = min(w_c, cap)      v = grad (1/B) sum a_j l_j     rho_c ~ 1 / p_c, the text of A.6
+    eq5_literal  rho v / |g|, a_c = min(1/(1-p_c),cap) likewise                       eq. 5: climbs for *frequent* ones
+    one_minus    rho v / |g|, a_c = 1 - p_c            likewise                       eq. 5 with its fraction undone
+    eq3_linear   rho v, a_c = min(w_c, cap)            likewise                       eq. 3, where the norms cancel
+    ============ ===================================== ============================== ==================================
+
+    ``weighted_dir`` turns the climb and keeps its length rho, whatever the scale of the weights; uniform weights make
+    it, and ``radius``, SAM. Where the sampler draws all classes alike the weights are uniform by themselves. The three
+    that divide by |g| need a third backward pass: 2.67 of ERM's steps rather than 2.
+    """
+
+    rho: float = hyper(RHO, "authors' code, sam.py:5", Range(0.01, 1.0, log=True))
+    kind: str = hyper("weighted_dir", "authors' code, model_wrapper.py:156-168")
+    scheme: str = hyper("inverse", "authors' code, run_train.py:46")
+    beta: float = hyper(0.9999, "LDAM-DRW code, of class_balanced")
+    power: float = hyper(1.0, "authors' code", Range(0.25, 1.0))
+    cap: float = hyper(10.0, "ours: one rare image must not throw the weights far away")
+    neutral = {"rho": 0.0}
+
+    def __post_init__(self) -> None:
+        self.require(self.rho >= 0, "rho must be at least 0")
+        self.require(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")
+        self.require(self.scheme in get_args(Scheme), f"scheme must be one of {', '.join(get_args(Scheme))}")
+        self.require(0 <= self.beta < 1, "beta must be in [0, 1)")
+        self.require(self.cap >= 1, "cap must be at least 1")
+
+    def emphasis(self, drawn: Sequence[float]) -> list[float]:
+        """How much each class counts in the climb (C,), given how many images of it an epoch draws."""
+        total = sum(drawn)
+        if self.kind == "eq5_literal":
+            return [1 / max(1 - n / total, 1 / self.cap) for n in drawn]
+        if self.kind == "one_minus":
+            return [1 - n / total for n in drawn]
+        weights = class_weights(drawn, self.scheme, self.beta, self.power)
+        return weights if self.kind == "weighted_dir" else [min(w, self.cap) for w in weights]
+
+    def build(self, scene: Scene) -> Step:
+        by_norm_of_g = self.kind in ("radius", "eq5_literal", "one_minus")
+
+        @cache  # once an epoch at most: frequencies change with the sampler's phase
+        def emphasis(frequencies: tuple[float, ...]) -> ClassWeights:
+            drawn = [f * sum(scene.counts) / sum(frequencies) for f in frequencies]
+            return ClassWeights(
+                scene.tensor(self.emphasis(drawn)), "weights" if self.kind == "weighted_dir" else "samples"
+            )
+
+        def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+            weights = trained(optimizer)
+            plain, emphasised = objective.each(None, emphasis(scene.frequencies))
+            v = gradient(emphasised, weights, again=by_norm_of_g)
+            length = 1.0 if self.kind == "eq3_linear" else norm(gradient(plain, weights) if by_norm_of_g else v)
+            descend_from(torch._foreach_mul(v, self.rho / length), objective, optimizer, scene.model)
+            return plain.detach()
+
+        return step
+
+
+@dataclass(frozen=True)
+class ImbSAM(Part):
+    """Sharpness of the tail only: grad head(theta) + ``tail_weight`` grad tail(theta + e), with e = rho g / |g| and g
+    the gradient of the tail's part of the loss (Zhou et al. 2023, arXiv 2308.07815; cool-xuan/Imbalanced_SAM).
+
+    Both parts are sums over their images divided as the whole batch is. A class is in the tail if it has fewer than
+    ``eta`` training images, as in their scripts/train.py; with none there, as on CIFAR-10 at an imbalance factor of
+    100, the step is ERM's. What is no image's loss, such as that of Joint-SSL's views, belongs to the head.
+    """
+
+    rho: float = hyper(RHO, "ImbSAM code, scripts/train.py", Range(0.01, 1.0, log=True))
+    eta: float = hyper(20.0, "ImbSAM code, scripts/train.py; Few is the same", Range(20.0, 100.0))
+    tail_weight: float = hyper(2.0, "ImbSAM code, utils/trainval.py:128-143; the paper's text has 1")
+    neutral = {"eta": 0.0}
+
+    def __post_init__(self) -> None:
+        self.require(self.rho >= 0, "rho must be at least 0")
+        self.require(self.tail_weight >= 0, "tail_weight must be at least 0")
+
+    def build(self, scene: Scene) -> Step:
+        head_only = ClassWeights(scene.tensor(float(n >= self.eta) for n in scene.counts), "samples")
+
+        def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+            weights = trained(optimizer)
+            plain, head = objective.each(None, head_only)
+            g = gradient(plain - head, weights, again=True)
+            of_head = gradient(head, weights)
+            with climbed(scene.model, weights, torch._foreach_mul(g, self.rho / norm(g))):
+                of_tail = gradient(torch.sub(*objective.each(None, head_only)), weights)
+            for weight, total in zip(
+                weights, torch._foreach_add(of_head, of_tail, alpha=self.tail_weight), strict=True
+            ):
+                weight.grad = total
+            optimizer.step()
+            return plain.detach()
+
+        return step
