@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 from tailboard.datasets.split import Images, Split
+from tailboard.harness.method import recipe_of
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
-from tailboard.harness.trial import Setting, assemble, recipe_of
+from tailboard.harness.trial import Setting, assemble
 
 STEPS, PAIRS = 10, 9
 

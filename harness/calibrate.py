@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ..datasets.split import Images, Split
 from .data import dataset, long_tail
+from .method import recipe_of
+from .needs import needed
 from .spec import Trial
-from .trial import Setting, assemble, recipe_of
+from .store import Store
+from .trial import Setting, assemble
 
 STEPS = 4  # at each moment; the first is left out, since it allocates
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # of training: a method may change its step on the way
@@ -42,7 +46,14 @@ def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Est
     torch.set_num_threads(trial.threads)
     about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
-    run = assemble(trial, Split(images, None, images, counts, ""), recipe_of(trial, plugins), setting)
+    split, method = Split(images, None, images, counts, ""), recipe_of(trial, plugins)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = replace(setting, store=folder)
+        for other in (needed(trial, name) for name in method.needs()):
+            # An untrained network costs as much as the trained one that it stands for.
+            stand_in = assemble(other, split, recipe_of(other, plugins), setting)
+            Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
+        run = assemble(trial, split, method, setting)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .data import long_tail, pool
+from .method import recipe_of
 from .networks import check_name
 from .spec import Trial
-from .trial import recipe_of
 
 
 def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from .spec import Shots, Spec
 
+INTERRUPTED = "interrupted; the same command goes on where this one was"
 UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -38,9 +39,9 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False) or 0
     except UsageError as error:
-        error.show(sys.stderr)
+        _say(_usage(error))
     except (typer.Abort, KeyboardInterrupt):
-        _say("interrupted; the same command goes on where this one was")
+        _say(INTERRUPTED)
         code = 130
     except Exception as error:
         if not _for_the_user(error):
@@ -49,9 +50,17 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def _usage(error: Any) -> str:
+    """One line for a wrong word on the command line; the whole help where there was none."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return error.ctx.get_help()
+    path = error.ctx.command_path if error.ctx else "tailboard"
+    return f"error: {error.format_message()} (see {path} --help)"
+
+
 def _for_the_user(error: Exception) -> bool:
     """Whether an error's message was written for the user: ours are, and what the file system says."""
-    ours = {"SpecError", "DataError", "MethodError", "NetworkError", "StoreError", "ClusterError", "UnknownMethod"}
+    ours = {"SpecError", "DataError", "MethodError", "NetworkError", "StoreError", "ClusterError", "ReportError"}
     return type(error).__name__ in ours or isinstance(error, OSError)
 
 
@@ -109,34 +118,25 @@ def run(
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
     """
-    from . import check, publish
-    from .spec import plan as trials_of
+    from rich.console import Console
+
+    from . import job, publish
     from .store import Store
-    from .trial import Setting
 
     wanted = _read(spec, plugin)
-    trials = trials_of(wanted)
-    check.check_words(trials, wanted.plugins)
     place = Store(_absolute(store or f"runs/{wanted.name}"))
-    root = root.resolve() if root else None
-    check.check_files([t for t in trials if t.key not in place.finished()], root, not no_verify)
-    place.write_plan(wanted)
-    setting = Setting(
-        store=str(place),
-        gpu=wanted.resources.gpu > 0,
-        root=root,
-        verify=not no_verify,
-        checkpoint_seconds=wanted.resources.checkpoint_seconds,
-        plugins=wanted.plugins,
-    )
-    interrupted = _sweep(wanted, setting, slots, address)
-    written = publish.publish(place)
+    work = job.prepare(wanted, place, root.resolve() if root else None, not no_verify)
+    for message in work.damaged:
+        _say(f"{message}; its trial runs again")
+    interrupted, away = job.execute(work, slots, address, Console(stderr=True))
+    _say_away(away)
     board = publish.gather([place])
+    written = publish.publish(board, place)
     print(board.rendered("md"))
     for form, path in written.items():
         print(f"{form:6} {path}")
     if interrupted:
-        _say("interrupted; the same command goes on where this one was")
+        _say(INTERRUPTED)
         return 130
     return _outcome(board)
 
@@ -168,7 +168,7 @@ def report(
     tercile: Tercile = False,
 ) -> int:
     """Print the leaderboard of one or several stores."""
-    from . import publish, tracking
+    from . import publish, tracker
     from .spec import plan as trials_of
     from .store import Store
 
@@ -183,7 +183,7 @@ def report(
         print(text, end="")
     for place in places:
         for spec in place.plans():
-            _say_away(tracking.catch_up(spec, place, [trial.key for trial in trials_of(spec)]))
+            _say_away(tracker.catch_up(spec, place, trials_of(spec)))
     return _outcome(board)
 
 
@@ -276,15 +276,15 @@ def _texts(plugin: list[Path] | None) -> list[str]:
 
 def _absolute(store: str) -> str:
     """Workers run in other folders."""
-    return store if "://" in store else str(Path(store).resolve())
+    return store if "://" in store else str(Path(store).expanduser().resolve())
 
 
 def _shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
-    from .spec import Shots
+    from .specfile import parse_shots
 
-    if few is None and many is None and not tercile:
-        return None
-    return Shots(few=few or 20, many=many or 100, by="tercile" if tercile else "count")
+    given = {"few": few, "many": many, "by": "tercile" if tercile else None}
+    given = {name: value for name, value in given.items() if value is not None}
+    return parse_shots(given) if given else None
 
 
 def _calibrated(wanted: Spec) -> Any:
@@ -294,26 +294,6 @@ def _calibrated(wanted: Spec) -> Any:
 
     _say("measuring a few steps of each kind of trial ...")
     return calibrate(trials_of(wanted), Setting(store="", gpu=wanted.resources.gpu > 0), wanted.plugins)
-
-
-def _sweep(wanted: Spec, setting: Any, slots: int | None, address: str | None) -> bool:
-    """Train what is not finished, with the progress on stderr; whether it was interrupted."""
-    from rich.console import Console
-
-    from .progress import Show
-    from .spec import plan as trials_of
-    from .store import Store
-    from .sweep import sweep
-    from .tracking import Tracker
-
-    store, trials = Store(setting.store), trials_of(wanted)
-    tracker = Tracker(wanted, store, trials)
-    try:
-        with Show(Console(stderr=True), store, trials, wanted.shots, tracker) as show:
-            result = sweep(trials, setting, wanted.resources, show, slots=slots, address=address)
-    finally:
-        _say_away(tracker.close())
-    return result.interrupted
 
 
 def _say_away(reason: str) -> None:

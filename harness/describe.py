@@ -16,8 +16,8 @@ from .networks import NETWORKS
 from .rows import class_groups, method_label, planned, setting_label
 from .spec import Resources, Shots, Spec, Trial
 from .specfile import read, shipped
-from .store import Store
-from .tracking import tracking_uri
+from .store import Store, StoreError
+from .tracking import masked, tracking_uri
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -73,15 +73,15 @@ def estimate_table(estimates: Sequence[Estimate], spec: Spec) -> str:
 
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
-    trials, finished, broken = planned(store), store.finished(), store.broken()
+    plans = store.plans()
+    trials, finished, broken = planned(plans), store.finished(), store.broken()
     started = store.names("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
     troubles = []
     for trial in trials:
         state, reason = "missing", broken.get(trial.key, "")
         if trial.key in finished:
-            record = store.record(trial.key)
-            state, reason = record.status, record.reason
+            state, reason = _outcome(store, trial.key)
         elif trial.key in started:
             state = "started"
         methods.setdefault(method_label(trial), Counter())[state] += 1
@@ -96,15 +96,23 @@ def status_facts(store: Store) -> dict[str, Any]:
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
         "mlflow": {
-            "uri": tracking_uri(store.plans()[0], store),
+            "uri": masked(tracking_uri(plans[0], store)),
             "tracked": len(store.tracked() & finished),
             "finished": len(finished),
         },
     }
 
 
+def _outcome(store: Store, key: str) -> tuple[str, str]:
+    try:
+        outcome = store.outcome(key)
+    except (StoreError, FileNotFoundError) as error:
+        return "damaged", f"{error}; the next run makes it again"
+    return outcome.status, outcome.reason
+
+
 def status_table(facts: dict[str, Any]) -> str:
-    states = ("complete", "failed", "diverged", "started", "missing")
+    states = ("complete", "failed", "diverged", "damaged", "started", "missing")
     lines = [
         {"method": name} | {state: found.get(state, 0) for state in states} for name, found in facts["methods"].items()
     ]

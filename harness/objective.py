@@ -15,6 +15,8 @@ from torch import nn
 from ..methods.batchnorm import resting_statistics
 from ..methods.part import ClassWeights, Mixed
 
+Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)
+
 
 @dataclass
 class Objective:
@@ -36,22 +38,31 @@ class Objective:
     views: tuple[torch.Tensor, ...] = ()
 
     def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
+        return self.each(emphasis)[0]
+
+    def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
         with self.autocast():
             features = self.model.features(self.batch.x)  # type: ignore[operator]
             logits = self.model.head(features)  # type: ignore[operator]
-        supervised = self._supervised(_wide(logits), emphasis)
+        targets = self._targets(_wide(logits))
+        supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
         if self.extra is None:
             return supervised
-        return getattr(self.extra, "supervised_weight", 1.0) * supervised + self._unsupervised(self.extra, features)
+        weight, unsupervised = getattr(self.extra, "supervised_weight", 1.0), self._unsupervised(self.extra, features)
+        return [weight * loss + unsupervised for loss in supervised]
 
-    def _supervised(self, logits: torch.Tensor, emphasis: ClassWeights | None) -> torch.Tensor:
+    def _targets(self, logits: torch.Tensor) -> list[Target]:
+        """The one or two targets of the batch, each with the loss of every sample under it."""
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        above = below = torch.zeros((), device=logits.device, dtype=logits.dtype)
-        for share, y in targets:
+        return [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
+
+    def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
+        above = below = self.epsilon.new_zeros(())
+        for share, y, losses in targets:
             weight, divisor = self._weights(y, emphasis)
-            above = above + share * (weight * self.loss(logits, y, self.epsilon[y])).sum()
+            above = above + share * (weight * losses).sum()
             below = below + share * divisor.sum()
         return above / below
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from .rows import method_label, setting_label, shot_means
 from .spec import Shots, Trial
 from .store import Store
-from .tracking import Tracker
+from .tracker import Tracker
 
 
 class Show:
@@ -50,7 +50,12 @@ class Show:
 
     def finished(self, key: str) -> None:
         self._tracker.finished(key)
-        record, trial = self._store.record(key), self._trials[key]
+        trial = self._trials[key]
+        try:
+            record = self._store.record(key)
+        except FileNotFoundError:
+            self.broken(key, f"no record at {self._store}: do the workers share that folder?")
+            return
         self._done += 1
         self._bar.update(self._task, completed=self._done)
         if record.status == "complete":

@@ -8,16 +8,22 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..leaderboard import published, report
-from .rows import planned, tidy
-from .spec import Shots
+from ..methods.names import nearest
+from .rows import Labels, planned, tidy
+from .spec import Shots, Spec
 from .store import Store, StoreError
+
+
+class ReportError(ValueError):
+    """A report that cannot be made as asked; the message is written for the user."""
+
 
 ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 
 
 @dataclass(frozen=True)
 class Board:
-    """The rows of one or several stores, and what went wrong in reading them."""
+    """The rows of one or several stores, and a message for each record that could not be read."""
 
     rows: pd.DataFrame
     damaged: list[str]
@@ -28,7 +34,10 @@ class Board:
         return not self.damaged and bool((self.rows["status"] == "complete").all())
 
     def rendered(self, form: str, versus: str | None = None, quote: bool = False) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ValueError if ``versus`` is no method of it."""
+        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError if ``versus`` is no method of it."""
+        methods = list(self.rows["method"].unique())
+        if versus is not None and versus not in methods:
+            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
         if form == "csv":
             return report.csv(self.rows)
         if form == "json":
@@ -44,18 +53,25 @@ class Board:
 
 def gather(stores: Sequence[Store], by: Shots | None = None) -> Board:
     """Every planned trial of the stores, a trial that several hold once. StoreError where there is no store."""
+    plans = [_plans(store) for store in stores]
+    trials = [planned(specs) for specs in plans]
+    labels = Labels(trial for found in trials for trial in found)
     frames, damaged = [], []
-    for store in stores:
-        if not store.exists():
-            raise StoreError(f"there is no store at {store}: no plan was run into it")
-        shots = by or store.plans()[0].shots
-        rows, broken = tidy(store, planned(store), shots)
+    for store, specs, found in zip(stores, plans, trials, strict=True):
+        rows, broken = tidy(store, found, by or specs[0].shots, labels)
         frames.append(rows)
         damaged += broken
     rows = pd.concat(frames, ignore_index=True)
-    # A trial that another store has finished is not missing.
-    rows = rows.sort_values("status", key=lambda s: s == "missing", kind="stable").drop_duplicates(["key", "group"])
+    # A trial that failed or is missing here may be complete in another store.
+    rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
+    rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", "group"])
     return Board(rows.sort_index().reset_index(drop=True), damaged, _notes(rows))
+
+
+def _plans(store: Store) -> list[Spec]:
+    if not store.exists():
+        raise StoreError(f"there is no store at {store}: no plan was run into it")
+    return store.plans()
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
@@ -69,9 +85,8 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def publish(store: Store) -> dict[str, str]:
+def publish(board: Board, store: Store) -> dict[str, str]:
     """Write the four files into the store; their addresses by form."""
-    board = gather([store])
     written = {}
     for form, ending in ENDINGS.items():
         store.write(f"report/leaderboard.{ending}", board.rendered(form).encode())

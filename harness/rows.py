@@ -13,7 +13,7 @@ import pandas as pd
 from ..datasets.longtail import shots, terciles
 from .data import long_tail
 from .record import Outcome
-from .spec import Data, Shots, Training, Trial, plan
+from .spec import Data, Shots, Spec, Training, Trial, plan
 from .store import Store, StoreError
 
 GROUPS = ("few", "med", "many", "all")
@@ -90,9 +90,9 @@ def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     return {group: fmean(accuracy[c] for c in at) for group, at in _members(record.counts, by).items() if at}
 
 
-def planned(store: Store) -> list[Trial]:
-    """The trials of every plan in the store, each once, in the plans' order."""
-    return list({trial.key: trial for spec in store.plans() for trial in plan(spec)}.values())
+def planned(specs: Iterable[Spec]) -> list[Trial]:
+    """The trials of several specs, each once, in their order."""
+    return list({trial.key: trial for spec in specs for trial in plan(spec)}.values())
 
 
 def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
@@ -111,7 +111,9 @@ def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tu
             except (StoreError, FileNotFoundError) as error:
                 damaged.append(str(error))
         about = _identity(trial, labels) + _state(outcome, broken.get(trial.key, "not run yet"))
-        members = _members(outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by)
+        members = _members(
+            outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by
+        )
         means = shot_means(outcome, by) if outcome and outcome.status == "complete" else {}
         rows += [(*about, group, len(at), means.get(group, math.nan)) for group, at in members.items()]
     return pd.DataFrame(rows, columns=NAMES), damaged

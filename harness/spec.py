@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -30,6 +30,13 @@ class Frozen(BaseModel):
         """
         fields = ((name, getattr(self, name)) for name in sorted(type(self).model_fields))
         return "{" + ",".join(f'"{n}":{v.canonical if isinstance(v, Frozen) else _json(v)}' for n, v in fields) + "}"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("canonical", "key"):
+            copied.__dict__.pop(name, None)
+        return copied
 
 
 class Data(Frozen):

@@ -77,6 +77,11 @@ def parse_data(raw: Mapping[str, Any]) -> Data:
     return _valid(Data, raw, "data")
 
 
+def parse_shots(raw: Mapping[str, Any]) -> Shots:
+    """The boundaries of few and many, from their words. SpecError as in :func:`parse`."""
+    return _valid(Shots, raw, "shots")
+
+
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
     """The spec with the methods ``names`` of a plugin file added, and the file's text."""
     digest = hashlib.sha256(text.encode()).hexdigest()

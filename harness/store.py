@@ -55,7 +55,8 @@ class Store:
         return self.url
 
     def exists(self) -> bool:
-        return self.files.isdir(f"{self.root}/plans")
+        """Whether a plan was ever run into it."""
+        return bool(self.names("plans", ".json"))
 
     # Bytes
 
@@ -115,6 +116,17 @@ class Store:
 
     def finished(self) -> set[str]:
         return self.names("records", ".json")
+
+    def done(self, kept: Iterable[str] = ()) -> set[str]:
+        """The finished trials, but for those whose weights are to be kept and are not there."""
+        finished, weights = self.finished(), self.names("weights", ".pt")
+        return finished - {key for key in set(kept) & finished if key not in weights and self._complete(key)}
+
+    def _complete(self, key: str) -> bool:
+        try:
+            return self.outcome(key).status == "complete"
+        except (StoreError, FileNotFoundError):
+            return False
 
     def write_record(self, record: Record) -> None:
         self.write(f"records/{record.key}.json", record.model_dump_json().encode())

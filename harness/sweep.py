@@ -7,19 +7,22 @@ store's to say, so the same command goes on where it was, and nothing of Tune's 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-# Read by ray at import: no telemetry, no files of Tune's own, and a signal handler that is ours.
+# Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if os.environ.get("RAY_ADDRESS", "local") == "local":
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # no cluster to join: bind to loopback only
 os.environ |= {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -33,6 +36,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from .needs import Needs
 from .spec import Resources, Trial
 from .store import Store
 
@@ -79,20 +83,30 @@ class _NotSaved:
 
 
 class _Queue(_NotSaved, Searcher):
-    """Hands out the plan's keys in order, until none is left or the sweep is being stopped."""
+    """Hands out keys in order, each once those that it needs are done, until the sweep is being stopped."""
 
-    def __init__(self, keys: Sequence[str], stopping: threading.Event) -> None:
+    def __init__(self, keys: Sequence[str], needs: Mapping[str, Sequence[str]], stopping: threading.Event) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._keys = list(reversed(keys))
+        self.waiting = dict.fromkeys(keys)  # a dict keeps the order and forgets at once
+        self._blocked_by = {key: set(needs.get(key, ())) & set(keys) for key in keys}
+        self._running: dict[str, str] = {}
         self._stopping = stopping
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self._stopping.is_set() or not self._keys:
+        if self._stopping.is_set():
             return Searcher.FINISHED
-        return {"key": self._keys.pop()}
+        key = next((key for key in self.waiting if not self._blocked_by[key]), None)
+        if key is None:  # None asks Tune to come again: something that runs may free one that waits
+            return None if self.waiting and self._running else Searcher.FINISHED
+        del self.waiting[key]
+        self._running[trial_id] = key
+        return {"key": key}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        pass
+        key = self._running.pop(trial_id)
+        if not error and result and result.get("done"):
+            for blockers in self._blocked_by.values():
+                blockers.discard(key)
 
     def save(self, checkpoint_path: str) -> None:
         pass
@@ -137,7 +151,7 @@ def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: A
 
     trial = Trial.model_validate_json(trials[config["key"]])
     store = Store(setting.store)
-    if trial.key not in store.finished():
+    if trial.key not in store.done(setting.kept):
         try:
             run_trial(
                 trial,
@@ -147,11 +161,12 @@ def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: A
             )
         except Drained:
             return tune.report({"epoch": -1, "record": False})
-    return tune.report({"epoch": trial.training.epochs, "record": True})
+    complete = store.outcome(trial.key).status == "complete"
+    return tune.report({"epoch": trial.training.epochs, "record": True, "done": complete})
 
 
 def sweep(
-    trials: Sequence[Trial],
+    wanted: Needs,
     setting: Any,
     resources: Resources,
     watcher: Watcher,
@@ -159,23 +174,24 @@ def sweep(
     slots: int | None = None,
     address: str | None = None,
 ) -> Result:
-    """Run every trial that the store has not finished. Returns when all are done or a signal drained the sweep.
+    """Run every wanted trial that the store has not finished. Returns when all are done or a signal drained the sweep.
 
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
-    finished = Store(setting.store).finished()
-    todo = {trial.key: trial.model_dump_json() for trial in trials if trial.key not in finished}
+    done = Store(setting.store).done(wanted.kept)
+    todo = {trial.key: trial.model_dump_json() for trial in wanted.trials if trial.key not in done}
     result, stopping = Result(), threading.Event()
     if not todo:
         return result
     with _ray(resources, slots, address) as (places, scratch), _signals(stopping):
+        queue = _Queue(list(todo), wanted.of, stopping)
         flag = ray.remote(num_cpus=0)(_Flag).remote()
         train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
         share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
         tune.Tuner(
             tune.with_resources(train, share),
             tune_config=tune.TuneConfig(
-                search_alg=_Queue(list(todo), stopping),
+                search_alg=queue,
                 num_samples=len(todo),
                 max_concurrent_trials=places,
                 reuse_actors=True,
@@ -188,6 +204,9 @@ def sweep(
             ),
         ).fit()
     result.interrupted = stopping.is_set()
+    for key in () if result.interrupted else queue.waiting:
+        result.broken[key] = "not run: the trial whose network it starts from did not end well"
+        watcher.broken(key, result.broken[key])
     return result
 
 
@@ -211,25 +230,34 @@ def _signals(stopping: threading.Event) -> Iterator[None]:
 @contextmanager
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
-    scratch = Path(tempfile.mkdtemp(prefix="tb-"))
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        options["address"] = address
-    else:
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # bind to loopback only
-        cores = max(os.cpu_count() or 1, int((slots or 1) * resources.cpu + 0.999))
-        options |= {"address": "local", "include_dashboard": False, "num_cpus": cores}
+    _sweep_up()
+    scratch = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
+    joined = address if address != "local" else None
+    options: dict[str, Any] = {"address": joined or "local", "log_to_driver": False, "logging_level": logging.ERROR}
+    if not joined:
+        options["include_dashboard"] = False
+        if slots:  # else as many as Ray finds, which knows of a container's limits
+            options["num_cpus"] = math.ceil(slots * resources.cpu)
         if len(str(scratch)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
             options["_temp_dir"] = str(scratch)
     try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise ClusterError(f"Ray cannot be {'reached at ' + address if address else 'started'}: {error}") from error
-    try:
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            what = f"reached at {joined}" if joined else "started"
+            raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
         yield _places(resources, slots), scratch
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep_up() -> None:
+    """Remove the folders of earlier processes that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob("tb-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdecimal() and not Path("/proc", pid).exists() and Path("/proc").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
 
 
 def _places(resources: Resources, slots: int | None) -> int:

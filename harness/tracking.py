@@ -1,7 +1,7 @@
 """One MLflow run for each trial, under a parent run for the spec: the only file that imports mlflow.
 
-MLflow mirrors the store and is never read for a result. One process writes to it: the driver, from a thread, while
-trials train. What a server that was away has missed is filled in from the store by the next ``run`` or ``report``.
+MLflow mirrors the store and is never read for a result. What is written twice is written once: a run is looked up
+by its trial's key, and an epoch that it already has is left out.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-import queue
-import threading
+import re
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -27,8 +26,8 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 # A server that is away must not hold up the driver: give up soon, fill in later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for data
 
-AWAY_SECONDS = 30.0  # how long a server that did not answer is left alone
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
 
 
@@ -37,6 +36,11 @@ def tracking_uri(spec: Spec, store: Store) -> str:
     chosen = spec.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     folder = Path(store.root if store.local else ".").resolve()
     return chosen or f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def masked(text: str) -> str:
+    """Without the user and password that an address in it may hold."""
+    return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
 class Runs:
@@ -49,15 +53,18 @@ class Runs:
 
         self._entities = mlflow.entities
         self.store, self.spec, self.id = store, spec, store.identity()
+        self._mine = f"tags.`{STORE}` = '{self.id}'"
         uri = tracking_uri(spec, store)
         self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(uri)
-        self.run_of = {
-            run.data.tags[KEY]: run.info.run_id
-            for run in self._search(f"tags.`{STORE}` = '{self.id}'")
-            if KEY in run.data.tags
-        }
+        self._run_of: dict[str, str] = {}
+        self._epochs: dict[str, set[int]] = {}
+        self.fresh = False  # the parent run was made just now
         self.parent = self._parent()
+
+    def resume(self) -> None:
+        """Trials of the plan are being trained: its run, killed before perhaps, is running again."""
+        self.client.update_run(self.parent, "RUNNING")
 
     def _experiment(self, uri: str) -> str:
         name = self.spec.tracking.experiment
@@ -78,48 +85,67 @@ class Runs:
                 return
 
     def _parent(self) -> str:
-        mine = f"tags.`{STORE}` = '{self.id}' and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = 'spec'"
+        mine = f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = 'spec'"
         for run in self._search(mine):
             return run.info.run_id
+        self.fresh = True
         tags = {STORE: self.id, SPEC: self.spec.name, "tailboard.role": "spec"}
         return self.client.create_run(self.experiment, tags=tags, run_name=self.spec.name).info.run_id
 
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
-        if trial.key not in self.run_of:
-            tags = {
-                STORE: self.id,
-                SPEC: self.spec.name,
-                KEY: trial.key,
-                "mlflow.parentRunId": self.parent,
-                "dataset": trial.data.name,
-                "method": method_label(trial),
-                "seed": str(trial.seed),
-                "stage": trial.stage,
-            }
-            name = f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}"
-            start = int((at or time.time()) * 1000)
-            run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
-            self.run_of[trial.key] = run.info.run_id
-        return self.run_of[trial.key]
+        if trial.key not in self._run_of:
+            there = [run.info for run in self._search(f"{self._mine} and tags.`{KEY}` = '{trial.key}'")]
+            if there and there[0].status == "KILLED":
+                self.client.update_run(there[0].run_id, "RUNNING")
+            self._run_of[trial.key] = there[0].run_id if there else self._create(trial, at)
+            self._epochs[trial.key] = self._have(trial.key) if there else set()
+        return self._run_of[trial.key]
+
+    def _create(self, trial: Trial, at: float | None) -> str:
+        tags = {
+            STORE: self.id,
+            SPEC: self.spec.name,
+            KEY: trial.key,
+            "mlflow.parentRunId": self.parent,
+            "dataset": trial.data.name,
+            "method": method_label(trial),
+            "seed": str(trial.seed),
+            "stage": trial.stage,
+        }
+        name = f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}"
+        start = int((at or time.time()) * 1000)
+        run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
+        return run.info.run_id
+
+    def _have(self, key: str) -> set[int]:
+        """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
+        return {metric.step for metric in self.client.get_metric_history(self._run_of[key], "train/loss")}
 
     def epochs(self, trial: Trial, lines: list[dict[str, float]]) -> None:
         """Each epoch's loss and learning rate, as they come."""
-        now = int(time.time() * 1000)
-        metrics = [
-            self._entities.Metric(f"train/{name}", value, now, int(line["epoch"]))
-            for line in lines
-            for name, value in line.items()
-            if name != "epoch"
-        ]
-        self._log(self.start(trial), metrics=metrics)
+        run, now = self.start(trial), int(time.time() * 1000)
+        self._log(run, metrics=self._missing(trial.key, lines, now))
+
+    def _missing(self, key: str, lines: Iterable[dict[str, float]], at: int) -> list[Any]:
+        """The metrics of those epochs that the run does not hold yet; from now on it does."""
+        metrics = []
+        for line in lines:
+            epoch = int(line["epoch"])
+            if epoch not in self._epochs[key]:
+                self._epochs[key].add(epoch)
+                metrics += [
+                    self._entities.Metric(f"train/{name}", value, at, epoch)
+                    for name, value in line.items()
+                    if name != "epoch" and not math.isnan(value)
+                ]
+        return metrics
 
     def finish(self, record: Record) -> None:
         """All of a finished trial: parameters, whatever of the history is not there yet, results, record."""
         begun, ended = (datetime.fromisoformat(moment).timestamp() for moment in (record.started, record.finished))
         run = self.start(record.trial, at=begun)
-        last = max((m.step for m in self.client.get_metric_history(run, "train/loss")), default=-1)
-        metrics = self._history(record, after=last, at=int(ended * 1000))
+        metrics = self._missing(record.key, self._history(record), int(ended * 1000))
         for name, value in self._results(record).items():
             metrics.append(self._entities.Metric(name, value, int(ended * 1000), record.epochs))
         params = [self._entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
@@ -130,22 +156,22 @@ class Runs:
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
 
-    def end(self, complete: bool) -> None:
-        """Close the spec's own run: finished once nothing of the plan is left."""
-        self.client.set_terminated(self.parent, "FINISHED" if complete else "KILLED")
+    def leave(self, trials: Iterable[Trial]) -> None:
+        """Nothing runs any more: mark what is left of the plan as killed, and the spec's own run by its state."""
+        finished = self.store.finished()
+        left = [trial.key for trial in trials if trial.key not in finished]
+        for key in left:
+            if key in self._run_of:
+                self.client.set_terminated(self._run_of[key], "KILLED")
+        self.client.set_terminated(self.parent, "KILLED" if left else "FINISHED")
 
-    def _history(self, record: Record, after: int, at: int) -> list[Any]:
+    def _history(self, record: Record) -> list[dict[str, float]]:
+        """The line of each epoch, as the store holds them beside a complete record."""
         if not record.files:
             return []
         arrays = self.store.arrays(record.key)
         columns = {name.removeprefix("history_"): a for name, a in arrays.items() if name.startswith("history_")}
-        return [
-            self._entities.Metric(f"train/{name}", float(values[i]), at, int(columns["epoch"][i]))
-            for name, values in columns.items()
-            if name != "epoch"
-            for i in range(len(values))
-            if columns["epoch"][i] > after and not math.isnan(values[i])
-        ]
+        return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*columns.values(), strict=True)]
 
     def _results(self, record: Record) -> dict[str, float]:
         if record.status != "complete":
@@ -167,72 +193,3 @@ def parameters(record: Record) -> dict[str, Any]:
     flat |= {"method": trial.method.name, "network": trial.network, "seed": trial.seed, "stage": trial.stage}
     flat |= {f"training.{k}": v for k, v in trial.training.model_dump().items()}
     return flat | dict(record.values) | {"threads": trial.threads}
-
-
-def catch_up(spec: Spec, store: Store, keys: Iterable[str]) -> str:
-    """Fill in what MLflow misses of the finished trials. Returns why it could not, or nothing."""
-    missing = sorted(set(keys) & store.finished() - store.tracked())
-    if not missing:
-        return ""
-    try:
-        runs = Runs(spec, store)
-        for key in missing:
-            runs.finish(store.record(key))
-        runs.end(complete=set(keys) <= store.tracked())
-    except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
-        return str(error).splitlines()[0]
-    return ""
-
-
-class Tracker:
-    """A thread of the driver that writes to MLflow while trials train, and never makes them wait."""
-
-    def __init__(self, spec: Spec, store: Store, trials: Iterable[Trial]) -> None:
-        self._spec, self._store = spec, store
-        self._trials = {trial.key: trial for trial in trials}
-        self._queue: queue.Queue[tuple[str, str, dict[str, float]] | None] = queue.Queue()
-        self._runs: Runs | None = None
-        self._away_until = 0.0
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
-
-    def epoch(self, key: str, line: dict[str, float]) -> None:
-        self._queue.put(("epoch", key, line))
-
-    def finished(self, key: str) -> None:
-        self._queue.put(("finished", key, {}))
-
-    def close(self) -> str:
-        """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
-        self._queue.put(None)
-        self._thread.join()
-        return catch_up(self._spec, self._store, self._trials)
-
-    def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            time.sleep(0.2)  # let a few gather: one request for many lines
-            waiting, ended = [first], False
-            while not self._queue.empty():
-                item = self._queue.get()
-                ended = ended or item is None
-                waiting += [item] if item else []
-            self._write(waiting)
-            if ended:
-                return
-
-    def _write(self, waiting: list[tuple[str, str, dict[str, float]]]) -> None:
-        if time.monotonic() < self._away_until:
-            return
-        try:
-            self._runs = self._runs or Runs(self._spec, self._store)
-            lines: dict[str, list[dict[str, float]]] = {}
-            for kind, key, line in waiting:
-                if kind == "epoch":
-                    lines.setdefault(key, []).append(line)
-            for key, gathered in lines.items():
-                self._runs.epochs(self._trials[key], gathered)
-            for kind, key, _ in waiting:
-                if kind == "finished":
-                    self._runs.finish(self._store.record(key))
-        except Exception:  # see catch_up
-            self._away_until = time.monotonic() + AWAY_SECONDS

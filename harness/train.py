@@ -184,9 +184,9 @@ class Run:
     def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, tuple[torch.Tensor, ...]]:
         """The images of one step, and views of the originals where the recipe has an unsupervised loss."""
         raw, y = self.material.x[chosen], self.material.y[chosen]
-        views = self._views(raw) if self.extra else ()
         if self.two_views:
-            return Mixed(views[0], y, y), views[1:]
+            one, two = self._views(raw)
+            return Mixed(one, y, y), (two,)
         pixels = self.material.pixels(self._augment(raw))
         with self._autocast():  # a mixer may run networks
             batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
@@ -196,7 +196,7 @@ class Run:
                 batch.x, self.streams("cutmix"), self.training.cutmix_alpha, self.training.cutmix
             )
             batch = Mixed(x, y, y[partner], share)
-        return batch, views
+        return batch, self._views(raw) if self.extra else ()
 
     def _augment(self, x: torch.Tensor) -> torch.Tensor:
         if self.training.crop_padding:
@@ -207,9 +207,10 @@ class Run:
             x = trivial_augment_wide(x, self.streams("trivial_augment"))
         return x
 
-    def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pixels, generator = self.material.pixels(raw), self.streams("views")
-        return tuple(self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
+        one, two = (self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
+        return one, two
 
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
@@ -226,6 +227,11 @@ class Run:
                     logits = self.model(material.normalised(material.pixels(chunk.to(material.x.device))))
                 parts.append(self.finish(logits.float()).cpu())
         return torch.cat(parts)
+
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """The network that is scored, as a state dict of its own."""
+        with self.average.swapped_in() if self.training.ema else nullcontext():
+            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         """All that a later process needs to go on bit for bit; tensors and plain values only."""

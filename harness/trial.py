@@ -17,10 +17,11 @@ import torch
 
 from ..datasets.split import Images, Split
 from ..methods.part import Scene
-from ..methods.plugin import load_plugin
-from ..methods.recipe import Recipe, recipe
+from ..methods.recipe import Recipe
 from .data import dataset, split_of
 from .environment import environment
+from .method import recipe_of
+from .needs import pretrained
 from .networks import network
 from .randomness import Streams, initialisation
 from .record import Provenance, Record
@@ -43,6 +44,7 @@ class Setting:
     verify: bool = True
     checkpoint_seconds: float = 60.0
     plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
+    kept: frozenset[str] = frozenset()  # the trials whose weights are stored, since others start from them
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +78,8 @@ def run_trial(
         run = assemble(trial, split, method, setting)
         attempt.train(run, report, draining)
         about |= {"status": "complete"} | _score(run, trial, split, attempt.store)
+        if trial.key in setting.kept:
+            attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
     except (Drained, OSError, StoreError):
         raise
     except Diverged as error:
@@ -125,22 +129,12 @@ class Attempt:
                 raise Drained
 
 
-def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
-    """The trial's method with the trial's values. MethodError where a name or a value is wrong."""
-    plugin = load_plugin((plugins or {})[trial.method.plugin]) if trial.method.plugin else None
-    return recipe(trial.method.name, plugin).tuned(trial.method.values)
-
-
 def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Run:
     """A run at its start. It is given the training images only."""
     about, device = dataset(trial.data.name), setting.device
     streams = Streams(trial.seed)
     with initialisation(trial.seed, "network"):
         model = network(trial.network, about.shape[0], len(split.counts))
-
-    def pretrained(name: str) -> torch.nn.Module:
-        raise StoreError(f"the network of {name!r} is not in the store")
-
     material = Material(
         x=torch.from_numpy(split.train.x).to(device),
         y=torch.from_numpy(split.train.y).to(device),
@@ -148,7 +142,13 @@ def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Ru
         std=torch.tensor(about.std, device=device),
     )
     scene = Scene(
-        split.counts, trial.training.epochs, model, device, streams, pretrained, normalise=material.normalised
+        counts=split.counts,
+        epochs=trial.training.epochs,
+        model=model,
+        device=device,
+        generator=streams,
+        pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(setting.store)),
+        normalise=material.normalised,
     )
     return Run(method, trial.training, model, material, scene, streams)
 

@@ -1,4 +1,4 @@
-"""Adjustment: the logits are shifted or scaled by what is known of the classes, in the loss or once training is over."""
+"""Adjustment: logits shifted by the shares of the classes, or scaled, in the loss or once training is over."""
 
 from __future__ import annotations
 

@@ -111,4 +111,5 @@ class _Resampler:
 class DeferredResampling(Resampling):
     """Class-balanced draws in the last fifth of training (M2m's code: epoch 160 of 200)."""
 
+    q: float = hyper(0.0, "M2m code: class-balanced; M2m generates under no other")
     start: float = hyper(0.8, "M2m code: epoch 160 of 200", Range(0.6, 0.9))

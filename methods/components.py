@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from .adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
+from .balance import DeferredResampling, DeferredReweighting
+from .mixup import Mixup
 from .recipe import Recipe, register
+from .retrain import Retrain
 from .sharpness import SAM, ImbSAM
 from .smoothing import Smoothing
+from .table5 import joint_ssl
 
 register(
     "SAM",
@@ -49,4 +53,27 @@ register(
     Recipe(finish=TauNormalisation()),
     description="class vectors of the trained head brought to one length",
     source="Kang et al. 2020, arXiv 1910.09217",
+)
+
+register(
+    "Joint-SSL",
+    joint_ssl,
+    description="VICReg beside the supervised loss",
+    source="appendix A.5; Bardes et al. 2022, arXiv 2105.04906",
+    cost=3.0,
+)
+
+register(
+    "Mixup-DRW",
+    Recipe(mixer=Mixup(), weights=DeferredReweighting()),
+    description="images and labels blended, re-weighted in the last fifth of training",
+    source="Zhang et al. 2018, arXiv 1710.09412; Cao et al. 2019, arXiv 1906.07413",
+)
+
+register(
+    "cRT",
+    Recipe(sampler=DeferredResampling(), step=Retrain()),
+    description="a new head on resting features and balanced draws, in the last fifth of training",
+    source="Kang et al. 2020, arXiv 1910.09217",
+    cost=0.9,
 )

@@ -68,9 +68,10 @@ class Scene:
     ``counts`` are the training images of each class, ``epochs`` the length of training, ``model`` the network.
     ``generator(purpose)`` gives a random generator that is restarted at each epoch from the trial's seed, so that a
     part draws the same numbers after a resume; all are CPU generators, so a seed means the same on every device.
-    ``normalise`` turns pixels in [0, 1] into what the network takes. ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
-    asks for one says so in ``needs``. While training, ``epoch`` is the present one (from 0) and ``frequencies`` are
-    how often the sampler draws each class in it, in proportion: the counts, unless a sampler says otherwise.
+    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
+    asks for one says so in ``needs``. ``normalise`` turns pixels in [0, 1] into what networks take. While training,
+    ``epoch`` is the present one (from 0) and ``frequencies`` are how often the sampler draws each class in it, in
+    proportion: the counts, unless a sampler says otherwise.
     """
 
     counts: tuple[int, ...]

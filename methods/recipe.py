@@ -41,8 +41,9 @@ class Recipe:
     ========= =============================================================================================
 
     ``objective(emphasis=None)`` runs the forward pass of the batch and returns its scalar loss; with ``emphasis``
-    (a ClassWeights) the samples are weighted by their class on top of the recipe's own weights. A callable with a
-    method ``notes()`` adds its numbers, by name, to the line that the history holds of each epoch.
+    (a ClassWeights) the samples are weighted by their class on top of the recipe's own weights.
+    ``objective.each(a, b)`` returns the losses under several emphases from one forward pass. A callable with a method
+    ``notes()`` adds its numbers, by name, to the line that the history holds of each epoch.
     """
 
     head: Part | None = None

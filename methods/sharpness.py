@@ -22,9 +22,8 @@ from .batchnorm import resting_statistics
 from .part import ClassWeights, Part, Range, Scene, hyper
 
 Kind = Literal["weighted_dir", "radius", "eq5_literal", "one_minus", "eq3_linear"]
-Tensors = Sequence[torch.Tensor]
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]  # what torch's _foreach functions take
 
-RHO = 0.05  # davda54/sam, sam.py; the authors' sam.py:5
 FLOOR = 1e-12  # of a norm that divides, as in davda54/sam: where all gradients are 0, so is the climb
 
 
@@ -84,7 +83,7 @@ class SAM(Part):
     """Sharpness-aware minimisation, e = rho g / |g| with g the gradient at theta (Foret et al. 2021, arXiv 2010.01412,
     eq. 2; davda54/sam, sam.py). ``rho`` is a distance in the space of the weights."""
 
-    rho: float = hyper(RHO, "davda54/sam, sam.py", Range(0.01, 1.0, log=True))
+    rho: float = hyper(0.05, "davda54/sam, sam.py; the authors' sam.py:5; ImbSAM code", Range(0.01, 1.0, log=True))
     neutral = {"rho": 0.0}
 
     def __post_init__(self) -> None:
@@ -101,37 +100,35 @@ class SAM(Part):
 
 
 @dataclass(frozen=True)
-class SAMA(Part):
+class SAMA(SAM):
     """SAM-A: the climb looks at rare classes more than the descent does (arXiv 2312.02517, appendix A.6).
 
     With l_j the loss of sample j of B, w_c the class weights of ``scheme`` to the ``power`` (mean 1), p_c the share of
-    class c in what the sampler draws, and g the gradient of the plain loss:
+    class c in what the sampler draws, and g the gradient of the plain loss, the climb is
 
-    ============ ===================================== ============================== ==================================
-    kind         climb e                               climbs                         reading
-    ============ ===================================== ============================== ==================================
-    weighted_dir rho v / |v|                           v = grad sum w_j l_j / sum w_j authors' model_wrapper.py:156-168
-    radius       rho v / |g|, a_c = min(w_c, cap)      v = grad (1/B) sum a_j l_j     rho_c ~ 1 / p_c, the text of A.6
-    eq5_literal  rho v / |g|, a_c = min(1/(1-p_c),cap) likewise                       eq. 5: climbs for *frequent* ones
-    one_minus    rho v / |g|, a_c = 1 - p_c            likewise                       eq. 5 with its fraction undone
-    eq3_linear   rho v, a_c = min(w_c, cap)            likewise                       eq. 3, where the norms cancel
-    ============ ===================================== ============================== ==================================
+    ============= =========== ============================================= ========================================
+    kind          e           v                                             reading
+    ============= =========== ============================================= ========================================
+    weighted_dir  rho v / |v| grad sum_j w_j l_j / sum_j w_j                the authors' model_wrapper.py:156-168
+    radius        rho v / |g| grad (1/B) sum_j a_j l_j, a_c = min(w_c, cap) A.6's text: farther for rare classes
+    eq5_literal   rho v / |g| likewise, a_c = min(1 / (1 - p_c), cap)       eq. 5: farther for *frequent* classes
+    one_minus     rho v / |g| likewise, a_c = 1 - p_c                       eq. 5 with its fraction undone
+    eq3_linear    rho v       likewise, a_c = min(w_c, cap)                 eq. 3, in which the norms cancel
+    ============= =========== ============================================= ========================================
 
-    ``weighted_dir`` turns the climb and keeps its length rho, whatever the scale of the weights; uniform weights make
-    it, and ``radius``, SAM. Where the sampler draws all classes alike the weights are uniform by themselves. The three
+    ``weighted_dir`` turns the climb and keeps its length, whatever the scale of the weights. With uniform weights it
+    and ``radius`` are SAM, and weights are uniform by themselves where the sampler draws all classes alike. The kinds
     that divide by |g| need a third backward pass: 2.67 of ERM's steps rather than 2.
     """
 
-    rho: float = hyper(RHO, "authors' code, sam.py:5", Range(0.01, 1.0, log=True))
     kind: str = hyper("weighted_dir", "authors' code, model_wrapper.py:156-168")
     scheme: str = hyper("inverse", "authors' code, run_train.py:46")
     beta: float = hyper(0.9999, "LDAM-DRW code, of class_balanced")
     power: float = hyper(1.0, "authors' code", Range(0.25, 1.0))
     cap: float = hyper(10.0, "ours: one rare image must not throw the weights far away")
-    neutral = {"rho": 0.0}
 
     def __post_init__(self) -> None:
-        self.require(self.rho >= 0, "rho must be at least 0")
+        super().__post_init__()
         self.require(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")
         self.require(self.scheme in get_args(Scheme), f"scheme must be one of {', '.join(get_args(Scheme))}")
         self.require(0 <= self.beta < 1, "beta must be in [0, 1)")
@@ -169,7 +166,7 @@ class SAMA(Part):
 
 
 @dataclass(frozen=True)
-class ImbSAM(Part):
+class ImbSAM(SAM):
     """Sharpness of the tail only: grad head(theta) + ``tail_weight`` grad tail(theta + e), with e = rho g / |g| and g
     the gradient of the tail's part of the loss (Zhou et al. 2023, arXiv 2308.07815; cool-xuan/Imbalanced_SAM).
 
@@ -178,13 +175,12 @@ class ImbSAM(Part):
     100, the step is ERM's. What is no image's loss, such as that of Joint-SSL's views, belongs to the head.
     """
 
-    rho: float = hyper(RHO, "ImbSAM code, scripts/train.py", Range(0.01, 1.0, log=True))
     eta: float = hyper(20.0, "ImbSAM code, scripts/train.py; Few is the same", Range(20.0, 100.0))
     tail_weight: float = hyper(2.0, "ImbSAM code, utils/trainval.py:128-143; the paper's text has 1")
     neutral = {"eta": 0.0}
 
     def __post_init__(self) -> None:
-        self.require(self.rho >= 0, "rho must be at least 0")
+        super().__post_init__()
         self.require(self.tail_weight >= 0, "tail_weight must be at least 0")
 
     def build(self, scene: Scene) -> Step:
@@ -194,13 +190,11 @@ class ImbSAM(Part):
             weights = trained(optimizer)
             plain, head = objective.each(None, head_only)
             g = gradient(plain - head, weights, again=True)
-            of_head = gradient(head, weights)
+            optimizer.zero_grad(set_to_none=True)
+            head.backward()
             with climbed(scene.model, weights, torch._foreach_mul(g, self.rho / norm(g))):
-                of_tail = gradient(torch.sub(*objective.each(None, head_only)), weights)
-            for weight, total in zip(
-                weights, torch._foreach_add(of_head, of_tail, alpha=self.tail_weight), strict=True
-            ):
-                weight.grad = total
+                everything, spared = objective.each(None, head_only)
+                (self.tail_weight * (everything - spared)).backward()  # adds to the head's gradient
             optimizer.step()
             return plain.detach()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .balance import DeferredReweighting, Resampling, Reweighting
+from .balance import DeferredResampling, DeferredReweighting, Resampling, Reweighting
+from .joint_ssl import JointSSL
 from .losses import LDAM, CosineHead, Focal
+from .m2m import M2m
 from .recipe import Recipe, register
 from .sharpness import SAMA
 
@@ -37,10 +39,36 @@ register(
     source="Cao et al. 2019, arXiv 1906.07413",
 )
 
-register(
+m2m = register(
+    "M2m",
+    Recipe(sampler=DeferredResampling(), mixer=M2m()),
+    description="in the last fifth of training, images of frequent classes turned into rare ones",
+    source="Kim et al. 2020, arXiv 2004.00431; M2m's train.py",
+    cost=3.1,
+)
+
+sam_a = register(
     "SAM-A",
     Recipe(step=SAMA()),
     description="sharpness-aware minimisation whose climb gives rare classes more weight",
     source="appendix A.6; the authors' model_wrapper.py",
     cost=2.0,
+)
+
+joint_ssl = Recipe(extra=JointSSL())
+
+joint_ssl_sam_a = register(
+    "Joint-SSL + SAM-A",
+    joint_ssl | sam_a,
+    description="self-supervision beside the supervised loss, and SAM-A",
+    source="appendix A.5 and A.6",
+    cost=6.0,
+)
+
+register(
+    "Joint-SSL + SAM-A + M2m",
+    joint_ssl_sam_a | m2m,
+    description="all three; SAM-A climbs evenly once M2m draws the classes equally often",
+    source="appendix A.9",
+    cost=8.1,
 )

@@ -1,0 +1,58 @@
+"""Trials that start from another trial's trained network, as M2m does from the ERM trial of its seed and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..methods.part import Scene
+from .method import recipe_of
+from .networks import network
+from .spec import Method, Trial
+from .store import Store, StoreError
+
+
+@dataclass(frozen=True)
+class Needs:
+    """``trials``: a plan's, and those that they need and the plan does not list. ``of``: the keys that each needs."""
+
+    trials: tuple[Trial, ...]
+    of: Mapping[str, tuple[str, ...]]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The trials whose weights are stored, since others start from them."""
+        return frozenset(key for keys in self.of.values() for key in keys)
+
+
+def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
+    """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""
+    found = {trial.key: [needed(trial, name) for name in recipe_of(trial, plugins).needs()] for trial in trials}
+    first = {inner.key: inner for inners in found.values() for inner in inners}
+    everything = first | {trial.key: trial for trial in trials}
+    return Needs(
+        tuple(everything.values()), {key: tuple(t.key for t in inner) for key, inner in found.items() if inner}
+    )
+
+
+def needed(trial: Trial, name: str) -> Trial:
+    """The trial of another method with the same data, network, training and seed, at that method's own values."""
+    return trial.model_copy(update={"method": Method(name=name)})
+
+
+def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:
+    """The averaged network of :func:`needed`, frozen. StoreError where its weights are not in the store."""
+    key = needed(trial, name).key
+    try:
+        state = store.tensors(f"weights/{key}.pt", scene.device)
+    except FileNotFoundError:
+        raise StoreError(f"{trial.method.name} starts from {name}'s trial {key}, whose weights are missing") from None
+    model = network(trial.network, channels, scene.classes)
+    head = recipe_of(needed(trial, name), {}).head
+    if head:
+        model.head = head.build(scene)
+    model.load_state_dict(state)
+    return model.to(scene.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

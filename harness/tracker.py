@@ -1,0 +1,111 @@
+"""Who writes to MLflow: a thread of the driver, while trials train. It never makes them wait.
+
+A server that is away costs nothing but its page: what it missed is filled in from the store by the next ``run`` or
+``report``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from .spec import Spec, Trial
+from .store import Store, StoreError
+from .tracking import Runs, masked
+
+AWAY_SECONDS = 30.0  # how long a server that did not answer is left alone
+GATHER_SECONDS = 0.2  # one request for the lines of so long
+
+Item = tuple[str, dict[str, float] | None]  # a trial's key, and its epoch's line or None once it is finished
+
+
+def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
+    """Fill in what MLflow misses of the finished trials. Returns why it could not, or nothing."""
+    missing = _missing(store, trials)
+    if not missing:
+        return ""
+    try:
+        runs = Runs(spec, store)
+        _fill(runs, missing)
+        if runs.fresh or store.finished() >= {trial.key for trial in trials}:  # else another process may be at it
+            runs.leave(trials)
+    except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
+        return _reason(error)
+    return ""
+
+
+def _missing(store: Store, trials: Sequence[Trial]) -> list[str]:
+    return sorted({trial.key for trial in trials} & store.finished() - store.tracked())
+
+
+def _fill(runs: Runs, keys: Iterable[str]) -> None:
+    for key in keys:
+        try:
+            record = runs.store.record(key)
+        except (StoreError, FileNotFoundError):
+            continue  # the leaderboard tells of it
+        runs.finish(record)
+
+
+def _reason(error: Exception) -> str:
+    return masked((str(error).splitlines() or [type(error).__name__])[0])
+
+
+class Tracker:
+    """The thread, and the queue that it works off."""
+
+    def __init__(self, spec: Spec, store: Store, trials: Sequence[Trial]) -> None:
+        self._spec, self._store, self._trials = spec, store, trials
+        self._of_key = {trial.key: trial for trial in trials}
+        self._queue: queue.Queue[Item | None] = queue.Queue()
+        self._runs: Runs | None = None
+        self._away_until = 0.0
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def epoch(self, key: str, line: dict[str, float]) -> None:
+        self._queue.put((key, line))
+
+    def finished(self, key: str) -> None:
+        self._queue.put((key, None))
+
+    def close(self) -> str:
+        """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
+        self._queue.put(None)
+        self._thread.join()
+        try:
+            missing = _missing(self._store, self._trials)
+            if missing or self._runs:
+                runs = self._runs or Runs(self._spec, self._store)
+                _fill(runs, missing)
+                runs.leave(self._trials)
+        except Exception as error:  # see catch_up
+            return _reason(error)
+        return ""
+
+    def _work(self) -> None:
+        ended = False
+        while not ended:
+            items = [self._queue.get()]
+            time.sleep(GATHER_SECONDS)
+            while not self._queue.empty():
+                items.append(self._queue.get())
+            ended = None in items
+            self._write([item for item in items if item])
+
+    def _write(self, items: list[Item]) -> None:
+        if not items or time.monotonic() < self._away_until:
+            return
+        try:
+            if self._runs is None:
+                self._runs = Runs(self._spec, self._store)
+                self._runs.resume()
+            for key in dict.fromkeys(key for key, _ in items):
+                self._runs.epochs(self._of_key[key], [line for k, line in items if k == key and line])
+            for key, line in items:
+                if line is None:
+                    self._runs.finish(self._store.record(key))
+        except Exception:  # see catch_up
+            self._runs, self._away_until = None, time.monotonic() + AWAY_SECONDS
