@@ -93,7 +93,11 @@ def _in_latex(text: str) -> str:
 
 
 def _markdown_section(table: Table) -> str:
-    header = ["Method", *(f"{span}: {group}" for span, groups in table.spans for group in groups)]
+    """Markdown has one line of headers: a single data set goes into the title, several before each group."""
+    title, header = table.title, ["Method", *(f"{span}: {group}" for span, groups in table.spans for group in groups)]
+    if len(table.spans) == 1:
+        (span, groups) = table.spans[0]
+        title, header = f"{title}, {span}", ["Method", *groups]
     grid = tabulate(
         [[_in_markdown(text) for text in row] for row in table.body],
         headers=[_in_markdown(text) for text in header],
@@ -102,7 +106,7 @@ def _markdown_section(table: Table) -> str:
         colalign=("left", *["right"] * (len(header) - 1)),
     )
     remarks = "\n".join(f"- {_in_markdown(remark)}" for remark in (*table.footnotes, *table.caption))
-    return f"### {_in_markdown(table.title)}\n\n{grid}\n\n{remarks}"
+    return f"### {_in_markdown(title)}\n\n{grid}\n\n{remarks}"
 
 
 def _latex_table(table: Table) -> str:

@@ -14,7 +14,6 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEASURED = (
     "Accuracy in percent on the balanced test set, averaged over the classes of each group: mean ± one standard "
     f"error over seeds (ddof = 1); n = {USUAL_SEEDS} seeds unless shown.",
-    "Few, Med and Many: classes with fewer than 20, 20 to 100 and more than 100 training images.",
     "The test set is scored once for each trial, from its last weights (networks: their moving average, EMA); "
     "nothing is selected on it.",
     "The standard error speaks of new seeds on this test set, not of new test images. "

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tailboard.harness.objective import Objective
 from tailboard.methods.joint_ssl import JointSSL, covariance, invariance, variance
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe, recipe
@@ -95,16 +96,15 @@ def test_a_finite_lambda_is_not_erm(weights):
 
 
 def gradients(tiny, part: JointSSL, labels: torch.Tensor | None = None) -> tuple[float, list[torch.Tensor]]:
-    """The loss of the first batch and its gradient by the features' weights; the head is as labels are: permuted."""
+    """The loss of the first batch, under ``labels`` if given, and its gradient by the features' weights."""
     run = tiny(Recipe(extra=part), label_smoothing=0.0, cutmix=0.0)
     order, even = run._begin(0)
     chosen = order[0]
     if labels is not None:
         run.material.y[chosen] = labels
-    captured = []
-    run.step = lambda objective, y, optimizer: captured.append(objective()) or captured[0]
-    run._advance(chosen, 0, even)
-    return captured[0].item(), list(torch.autograd.grad(captured[0], run.model.features.parameters()))
+    batch, views = run._batch(chosen, 0)
+    loss = Objective(run.model, run.loss, run.extra, run.epsilon, even, run._autocast, batch, views)()
+    return loss.item(), list(torch.autograd.grad(loss, run.model.features.parameters()))
 
 
 def test_labels_do_not_reach_the_unsupervised_gradient(tiny):

@@ -1,0 +1,246 @@
+"""M2m generates what its algorithm says, only where it may, and leaves both networks as they were."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tailboard.harness.randomness import Streams
+from tailboard.methods.balance import DeferredResampling, Resampling
+from tailboard.methods.m2m import M2m
+from tailboard.methods.part import MethodError, Scene
+from tailboard.methods.recipe import Recipe, recipe
+from torch import nn
+
+COUNTS = (400, 60, 9)
+SHAPE = (3, 6, 6)
+
+
+class Linear(nn.Module):
+    """Logits that are linear in the pixels; the BatchNorm, unused by them, would show a pass in training mode."""
+
+    def __init__(self, seed: int, classes: int = 3) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(classes, 108, generator=draw))
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + 0 * self.norm(x)).flatten(1) @ self.weight.T
+
+
+def translator(part=M2m(), counts=COUNTS, frequencies=None, judge=None, model=None):  # noqa: B008
+    scene = Scene(
+        counts, 10, model or Linear(1, len(counts)), torch.device("cpu"), Streams(5), lambda _: judge or Linear(2)
+    )
+    scene.frequencies = frequencies or (1.0,) * len(counts)
+    return part.build(scene)
+
+
+def batch(size: int = 64, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(7)
+    x = torch.rand(size, *SHAPE, generator=draw) * 0.4 + 0.3  # so far from 0 and 1 that nothing is cut off
+    return x, torch.randint(classes, (size,), generator=draw)
+
+
+pytestmark = pytest.mark.usefixtures("double")
+EASY = M2m(gamma=0.0)  # every image that the coin lets through is taken
+
+
+def changed(mixed, x: torch.Tensor) -> torch.Tensor:
+    return (mixed.x != x).flatten(1).any(dim=1)
+
+
+def test_nothing_is_generated_while_classes_are_drawn_as_they_come():
+    x, y = batch()
+    mixed = translator(EASY, frequencies=COUNTS)(x, y, 0)
+    assert mixed.x is x
+    assert not mixed.closed
+
+
+@pytest.mark.parametrize(("part", "counts"), [(M2m(gamma=0.0, beta=1.0), COUNTS), (EASY, (50, 50, 50))])
+def test_beta_1_and_equal_counts_generate_nothing(part, counts):
+    x, y = batch()
+    mixed = translator(part, counts)(x, y, 0)
+    assert mixed.x is x
+    assert not mixed.closed  # so CutMix goes on, as without M2m
+
+
+def test_a_batch_that_is_generated_into_is_closed_and_keeps_its_labels():
+    x, y = batch()
+    mixed = translator(EASY)(x, y, 0)
+    assert mixed.closed
+    assert torch.equal(mixed.y, y)
+    assert changed(mixed, x).any()
+    assert not changed(mixed, x)[y == 0].any()  # the largest class has no slots
+
+
+@pytest.mark.parametrize("counts", [COUNTS, (9, 400, 60)])
+def test_slots_seeds_and_acceptance_have_their_probabilities(counts):
+    """Over many draws, each frequency within 5 standard errors of what methods.md 2.6 says."""
+    n = np.array(counts, dtype=float)
+    chance = 1 - 0.97 ** np.maximum(n[:, None] - n, 0)
+    build = translator(M2m(beta=0.97), counts)
+    y = torch.tensor([0, 0, 1, 1, 1, 2])
+    draws = 4000
+    found = np.zeros((6, 6))
+    for _ in range(draws):
+        slots = build.draw(y)
+        found[slots.places.numpy(), slots.seeds.numpy()] += 1
+    label = y.numpy()
+    weights = chance[label[:, None], label].T  # (place, seed)
+    drawn = weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)
+    expected = (1 - n[label] / n.max())[:, None] * drawn * weights
+    error = np.sqrt(expected * (1 - expected) / draws)
+    assert (np.abs(found / draws - expected) <= 5 * error).all()
+    assert found[:, n[label] == n.min()].sum() == 0
+
+
+def test_noise_is_of_length_one_half_and_the_official_one_is_not():
+    x = torch.zeros(128, 3, 32, 32)
+    lengths = {noise: translator(M2m(noise=noise))._noise(x).flatten(1).norm(dim=1) for noise in ("fixed", "official")}
+    torch.testing.assert_close(lengths["fixed"], torch.full((128,), 0.5), rtol=1e-6, atol=0)
+    assert lengths["official"].mean().item() == pytest.approx(0.5 * (3 / 128) ** 0.5, rel=1e-3)
+
+
+def test_every_step_moves_every_image_by_its_length():
+    build = translator(M2m(step_size=0.07))
+    x, y = batch(20)
+    direction = build._direction(x, y, (y + 1) % 3)
+    torch.testing.assert_close(0.07 * direction.flatten(1).norm(dim=1), torch.full((20,), 0.07))
+
+
+def test_a_step_goes_down_the_objective_of_both_networks():
+    judge, model = Linear(2), Linear(1)
+    build = translator(M2m(lambda_=0.3), judge=judge, model=model)
+    x, own = batch(5)
+    wanted = (own + 1) % 3
+    p = (x.flatten(1) @ judge.weight.T).softmax(1)
+    slope = (p - nn.functional.one_hot(wanted, 3)) @ judge.weight + 0.3 * model.weight[own]  # by hand
+    expected = slope / slope.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(build._direction(x, own, wanted).flatten(1), expected)
+
+
+def test_pixels_are_normalised_inside_the_networks_only():
+    mean, std = 0.4, 0.2
+    plain, scaled = translator(EASY), translator(EASY)
+    scaled._scene.normalise = lambda x: (x - mean) / std
+    x, y = batch(6)
+    with torch.no_grad():
+        shifted = scaled._judge.weight / std  # a linear network of pixels that equals the network of normalised ones
+        plain._judge.weight.copy_(shifted)
+        plain._scene.model.weight.copy_(scaled._scene.model.weight / std)
+    offset = (-mean / std * scaled._judge.weight.sum(1)).detach()
+    plain._judge.register_forward_hook(lambda *_: _[2] + offset)
+    torch.testing.assert_close(scaled.translate(x, y, (y + 1) % 3), plain.translate(x, y, (y + 1) % 3))
+
+
+def test_pixels_stay_pixels():
+    x, y = batch()
+    mixed = translator(M2m(gamma=0.0, step_size=3.0))(x.round(), y, 0)
+    assert mixed.x.min() >= 0
+    assert mixed.x.max() <= 1
+
+
+def test_without_lambda_the_network_in_training_has_no_say():
+    x, y = batch()
+    one, other = (translator(M2m(gamma=0.0, lambda_=0.0), model=Linear(s))(x, y, 0) for s in (1, 9))
+    assert torch.equal(one.x, other.x)
+    assert not torch.equal(one.x, translator(EASY)(x, y, 0).x)
+
+
+def test_enough_steps_reach_gamma_and_no_image_that_falls_short_is_taken():
+    """With linear g and f, every step lowers the objective, so g is made sure of the wanted class in the end."""
+    x, y = batch(200)
+    sure = {}
+    for steps in (2, 30):
+        build = translator(M2m(gamma=0.95, lambda_=0.01, steps=steps))
+        mixed = build(x, y, 0)
+        kept = changed(mixed, x)
+        probability = build._judge(mixed.x).softmax(1).gather(1, y[:, None]).squeeze(1)
+        assert (probability[kept] >= 0.95 - 1e-9).all()
+        sure[steps] = build.notes()
+    assert all(share > 0.9 for share in sure[30].values())
+    assert all(sure[2][name] < sure[30][name] for name in sure[30])
+
+
+def test_a_rejected_slot_keeps_its_image():
+    x, y = batch()
+    build = translator(M2m(gamma=1.0, steps=1))
+    assert torch.equal(build(x, y, 0).x, x)
+    assert build.notes() == {"accepted_1": 0.0, "accepted_2": 0.0}
+
+
+def test_both_networks_are_left_as_they_were():
+    judge, model = Linear(2).train(), Linear(1).train()
+    model.norm.eval()  # as of a part of the network that rests
+    before = {name: t.clone() for net in (judge, model) for name, t in net.state_dict(prefix=str(id(net))).items()}
+    x, y = batch()
+    translator(EASY, judge=judge, model=model)(x, y, 0)
+    after = {name: t for net in (judge, model) for name, t in net.state_dict(prefix=str(id(net))).items()}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(weight.grad is None for net in (judge, model) for weight in net.parameters())
+    assert (judge.training, judge.norm.training, model.training, model.norm.training) == (True, True, True, False)
+
+
+def test_the_same_seed_generates_the_same():
+    x, y = batch()
+    assert torch.equal(translator(EASY)(x, y, 0).x, translator(EASY)(x, y, 0).x)
+
+
+@pytest.mark.parametrize("y", [[0], [2], [1, 1, 1], [2, 2, 0], [0, 0]])
+def test_batches_that_lack_classes_or_hold_one_image(y):
+    x = batch(len(y))[0]
+    assert translator(EASY)(x, torch.tensor(y), 0).x.shape == x.shape
+
+
+def test_notes_are_the_share_of_slots_filled_since_the_last():
+    build = translator(M2m(gamma=0.0, beta=0.0))  # every coin falls well
+    x, y = batch()
+    build(x, y, 0)
+    assert build.notes() == {"accepted_1": 1.0, "accepted_2": 1.0}
+    assert build.notes() == {}
+
+
+def m2m(start: float, **values) -> Recipe:
+    return Recipe(sampler=DeferredResampling(start=start), mixer=M2m(**values))
+
+
+def test_started_at_the_end_it_is_erm(weights):
+    erm, late = weights(Recipe()), weights(m2m(1.0))
+    assert all(torch.equal(erm[name], late[name]) for name in erm)
+
+
+@pytest.mark.parametrize(("counts", "beta"), [((24, 12, 6), 1.0), ((14, 14, 14), 0.9)])
+def test_without_anything_to_translate_it_is_its_sampler(weights, counts, beta):
+    alone, both = weights(Recipe(sampler=DeferredResampling(start=0.4)), counts), weights(m2m(0.4, beta=beta), counts)
+    assert all(torch.equal(alone[name], both[name]) for name in alone)
+
+
+def test_it_generates_in_the_second_phase_of_a_run_and_its_history_says_so(tiny):
+    run = tiny(m2m(0.4, gamma=0.0))
+    lines = list(run.epochs())
+    assert [any(name.startswith("accepted_") for name in line) for line in lines] == [False, False, True, True, True]
+    alone = tiny(Recipe(sampler=DeferredResampling(start=0.4)))
+    list(alone.epochs())
+    assert not torch.equal(run.model.head.weight, alone.model.head.weight)
+
+
+@pytest.mark.parametrize("more", [Recipe(), recipe("SAM-A")], ids=["alone", "with SAM-A"])
+def test_a_run_resumed_while_generating_goes_on_bit_for_bit(same_after_resume, more):
+    same_after_resume(m2m(0.4, gamma=0.0) | more, at=3)
+
+
+def test_its_start_is_the_samplers_and_its_sampler_is_always_balanced():
+    assert "sampler.start" in recipe("M2m").search()
+    assert "sampler.q" not in recipe("M2m").search()
+    assert recipe("M2m").needs() == ("ERM",)
+    x, y = batch()
+    square_root = Resampling(q=0.5).build(dataclasses.replace(translator()._scene)).frequencies(0)
+    assert translator(EASY, frequencies=square_root)(x, y, 0).x is x
+
+
+@pytest.mark.parametrize("wrong", [{"beta": 1.1}, {"gamma": -0.1}, {"steps": -1}, {"noise": "none"}])
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(MethodError, match="M2m: "):
+        M2m(**wrong)
