@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .lock import Guarded, refuse_if_locked
+
 
 @dataclass(frozen=True)
 class Images:
@@ -28,10 +30,11 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Guarded):
     """All that a data set has: the whole training pool, the official test set, and what vouches for the bytes.
 
     ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones.
+    TestSetLocked where one is loaded, or its ``test`` asked for, while a method trains.
     """
 
     train: Images
@@ -39,10 +42,16 @@ class Pool:
     verified: bool
     hashes: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        refuse_if_locked("a data set was loaded")
+
 
 @dataclass(frozen=True)
-class Split:
-    """Training, validation and test images of one trial; ``counts`` are the training images of each class."""
+class Split(Guarded):
+    """Training, validation and test images of one trial; ``counts`` are the training images of each class.
+
+    TestSetLocked where ``test`` is asked for while a method trains.
+    """
 
     train: Images
     val: Images | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..datasets.split import Images, Split
 from .data import dataset, long_tail
 from .method import recipe_of
 from .needs import needed
-from .spec import Trial
+from .spec import Spec, Trial, plan
 from .store import Store
 from .trial import Setting, assemble
 
@@ -31,10 +31,11 @@ class Estimate:
     whole: float
 
 
-def calibrate(trials: Iterable[Trial], setting: Setting, plugins: Mapping[str, str]) -> list[Estimate]:
+def calibrate(spec: Spec) -> list[Estimate]:
     """One estimate for each distinct trial but for its seed, in the plan's order."""
-    kinds = {kind(trial): trial for trial in trials}
-    return [_estimate(trial, setting, plugins) for trial in kinds.values()]
+    setting = Setting(store="", gpu=spec.resources.gpu > 0)
+    kinds = {kind(trial): trial for trial in plan(spec)}
+    return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]
 
 
 def kind(trial: Trial) -> str:

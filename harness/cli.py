@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from . import mistakes
+
 if TYPE_CHECKING:
     from .spec import Shots, Spec
 
 INTERRUPTED = "interrupted; the same command goes on where this one was"
-UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
@@ -38,30 +39,15 @@ def main() -> NoReturn:
     code = 1
     try:
         code = app(standalone_mode=False) or 0
-    except UsageError as error:
-        _say(_usage(error))
     except (typer.Abort, KeyboardInterrupt):
         _say(INTERRUPTED)
         code = 130
     except Exception as error:
-        if not _for_the_user(error):
+        line = mistakes.line(error)
+        if not line:
             raise
-        _say(f"error: {error}")
+        _say(line)
     sys.exit(code)
-
-
-def _usage(error: Any) -> str:
-    """One line for a wrong word on the command line; the whole help where there was none."""
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return error.ctx.get_help()
-    path = error.ctx.command_path if error.ctx else "tailboard"
-    return f"error: {error.format_message()} (see {path} --help)"
-
-
-def _for_the_user(error: Exception) -> bool:
-    """Whether an error's message was written for the user: ours are, and what the file system says."""
-    ours = {"SpecError", "DataError", "MethodError", "NetworkError", "StoreError", "ClusterError", "ReportError"}
-    return type(error).__name__ in ours or isinstance(error, OSError)
 
 
 def _say(text: str) -> None:
@@ -90,14 +76,18 @@ def plan(
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from . import check, describe
     from .spec import plan as trials_of
+    from .specfile import read
 
-    wanted = _read(spec, plugin)
+    wanted = read(spec, plugin or ())
     trials = trials_of(wanted)
     check.check_words(trials, wanted.plugins)
     text = describe.plan_table(trials, wanted.resources)
     facts: Any = describe.trial_facts(trials)
     if calibrate:
-        estimates = _calibrated(wanted)
+        from . import calibrate as calibration
+
+        _say("measuring a few steps of each kind of trial ...")
+        estimates = calibration.calibrate(wanted)
         text += "\n\n" + describe.estimate_table(estimates, wanted)
         for fact, seconds in zip(facts, describe.seconds_of(estimates, trials), strict=True):
             fact["estimated_seconds"] = seconds
@@ -121,10 +111,11 @@ def run(
     from rich.console import Console
 
     from . import job, publish
+    from .specfile import read
     from .store import Store
 
-    wanted = _read(spec, plugin)
-    place = Store(_absolute(store or f"runs/{wanted.name}"))
+    wanted = read(spec, plugin or ())
+    place = Store(store or f"runs/{wanted.name}")
     work = job.prepare(wanted, place, root.resolve() if root else None, not no_verify)
     for message in work.damaged:
         _say(f"{message}; its trial runs again")
@@ -145,12 +136,9 @@ def run(
 def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
     """Print how far a store is, what failed and why, and where MLflow's page is."""
     from . import describe
-    from .store import Store, StoreError
+    from .store import Store
 
-    place = Store(_absolute(store))
-    if not place.exists():
-        raise StoreError(f"there is no store at {store}: no plan was run into it")
-    facts = describe.status_facts(place)
+    facts = describe.status_facts(Store(store))
     _show(facts, describe.status_table(facts), as_json)
 
 
@@ -174,7 +162,7 @@ def report(
 
     if form not in publish.ENDINGS:
         raise typer.BadParameter(f"{form!r} is not one of {', '.join(publish.ENDINGS)}", param_hint="--format")
-    places = [Store(_absolute(store)) for store in stores]
+    places = [Store(store) for store in stores]
     board = publish.gather(places, _shots(few, many, tercile))
     text = board.rendered(form, versus, quote)
     if output:
@@ -197,7 +185,7 @@ def list_(
     from . import describe
 
     kinds = {
-        "methods": lambda: describe.method_facts(_texts(plugin)),
+        "methods": lambda: describe.method_facts(plugin or ()),
         "datasets": describe.dataset_facts,
         "networks": describe.network_facts,
         "specs": describe.spec_facts,
@@ -258,42 +246,6 @@ def data_profile(
     data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
     facts = describe.profile_facts(dataset(name), long_tail(data), _shots(few, many, tercile) or Shots())
     _show(facts, describe.profile_table(facts), as_json)
-
-
-def _read(spec: str, plugin: list[Path] | None) -> Spec:
-    from ..methods.plugin import load_plugin
-    from .specfile import read, with_plugin
-
-    wanted = read(spec)
-    for text in _texts(plugin):
-        wanted = with_plugin(wanted, text, list(load_plugin(text)))
-    return wanted
-
-
-def _texts(plugin: list[Path] | None) -> list[str]:
-    return [path.read_text(encoding="utf-8") for path in plugin or []]
-
-
-def _absolute(store: str) -> str:
-    """Workers run in other folders."""
-    return store if "://" in store else str(Path(store).expanduser().resolve())
-
-
-def _shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
-    from .specfile import parse_shots
-
-    given = {"few": few, "many": many, "by": "tercile" if tercile else None}
-    given = {name: value for name, value in given.items() if value is not None}
-    return parse_shots(given) if given else None
-
-
-def _calibrated(wanted: Spec) -> Any:
-    from .calibrate import calibrate
-    from .spec import plan as trials_of
-    from .trial import Setting
-
-    _say("measuring a few steps of each kind of trial ...")
-    return calibrate(trials_of(wanted), Setting(store="", gpu=wanted.resources.gpu > 0), wanted.plugins)
 
 
 def _say_away(reason: str) -> None:

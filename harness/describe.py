@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
@@ -127,10 +128,10 @@ def status_table(facts: dict[str, Any]) -> str:
     return text
 
 
-def method_facts(plugins: Sequence[str] = ()) -> list[dict[str, Any]]:
+def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     entries = registry()
-    for text in plugins:
-        entries |= load_plugin(text)
+    for file in plugins:
+        entries |= load_plugin(file.read_text(encoding="utf-8"))
     return [_method(entry) for entry in entries.values()]
 
 

@@ -11,7 +11,7 @@ from ..leaderboard import published, report
 from ..methods.names import nearest
 from .rows import Labels, planned, tidy
 from .spec import Shots, Spec
-from .store import Store, StoreError
+from .store import Store
 
 
 class ReportError(ValueError):
@@ -53,7 +53,7 @@ class Board:
 
 def gather(stores: Sequence[Store], by: Shots | None = None) -> Board:
     """Every planned trial of the stores, a trial that several hold once. StoreError where there is no store."""
-    plans = [_plans(store) for store in stores]
+    plans = [store.plans() for store in stores]
     trials = [planned(specs) for specs in plans]
     labels = Labels(trial for found in trials for trial in found)
     frames, damaged = [], []
@@ -66,12 +66,6 @@ def gather(stores: Sequence[Store], by: Shots | None = None) -> Board:
     rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
     rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", "group"])
     return Board(rows.sort_index().reset_index(drop=True), damaged, _notes(rows))
-
-
-def _plans(store: Store) -> list[Spec]:
-    if not store.exists():
-        raise StoreError(f"there is no store at {store}: no plan was run into it")
-    return store.plans()
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:

@@ -6,7 +6,7 @@ Every mistake ends as one SpecError that names the field, the value and the near
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +25,11 @@ class SpecError(ValueError):
     """A spec that cannot be planned; the message names the field and the nearest right word."""
 
 
-def read(source: str | Path) -> Spec:
-    """The spec in a file, or the shipped one of that name. SpecError says what is wrong and where."""
+def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
+    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
+
+    SpecError says what is wrong and where; MethodError what is wrong in a plugin.
+    """
     path = _find(str(source))
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -36,7 +39,13 @@ def read(source: str | Path) -> Spec:
         raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
-    return parse(raw, path.parent)
+    spec = parse(raw, path.parent)
+    for file in plugins:
+        from ..methods.plugin import load_plugin  # imports torch
+
+        text = file.read_text(encoding="utf-8")
+        spec = with_plugin(spec, text, list(load_plugin(text)))
+    return spec
 
 
 def shipped() -> dict[str, Path]:

@@ -43,7 +43,8 @@ class Store:
     """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
 
     def __init__(self, url: str | os.PathLike) -> None:
-        self.url = str(url)
+        # Absolute, since workers run in other folders.
+        self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
         try:
             self.files, root = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
@@ -103,7 +104,9 @@ class Store:
         self.write(f"plans/{spec.name}.json", spec.model_dump_json(indent=1).encode())
 
     def plans(self) -> list[Spec]:
-        """Every spec that was run into this store, by name. StoreError where one is damaged."""
+        """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
+        if not self.exists():
+            raise StoreError(f"there is no store at {self.url}: no plan was run into it")
         specs = []
         for name in sorted(self.names("plans", ".json")):
             try:

@@ -19,7 +19,7 @@ from typing import Any
 from .record import Record
 from .rows import method_label, shot_means
 from .spec import Spec, Trial
-from .store import Store
+from .store import Store, StoreError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -166,10 +166,11 @@ class Runs:
         self.client.set_terminated(self.parent, "KILLED" if left else "FINISHED")
 
     def _history(self, record: Record) -> list[dict[str, float]]:
-        """The line of each epoch, as the store holds them beside a complete record."""
-        if not record.files:
+        """The line of each epoch, as far as the store holds them beside the record."""
+        try:
+            arrays = self.store.arrays(record.key)
+        except (StoreError, FileNotFoundError):
             return []
-        arrays = self.store.arrays(record.key)
         columns = {name.removeprefix("history_"): a for name, a in arrays.items() if name.startswith("history_")}
         return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*columns.values(), strict=True)]
 

@@ -118,7 +118,7 @@ class Run:
         self.average = Average(self.model, self.training.ema)
 
     def _default_epsilon(self) -> float:
-        asked = self.recipe.loss.epsilon if self.recipe.loss else None
+        asked = self.recipe.loss.smoothing if self.recipe.loss else None
         return self.training.label_smoothing if asked is None else asked
 
     def epochs(self) -> Iterator[dict[str, float]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..datasets.lock import locked
 from ..datasets.split import Images, Split
 from ..methods.part import Scene
 from ..methods.recipe import Recipe
@@ -73,10 +74,11 @@ def run_trial(
     }
     run = None
     try:
-        method = recipe_of(trial, setting.plugins)
-        about["values"] = method.values()
-        run = assemble(trial, split, method, setting)
-        attempt.train(run, report, draining)
+        with locked():
+            method = recipe_of(trial, setting.plugins)
+            about["values"] = method.values()
+            run = assemble(trial, split, method, setting)
+            attempt.train(run, report, draining)
         about |= {"status": "complete"} | _score(run, trial, split, attempt.store)
         if trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())

@@ -60,7 +60,7 @@ register(
     joint_ssl,
     description="VICReg beside the supervised loss",
     source="appendix A.5; Bardes et al. 2022, arXiv 2105.04906",
-    cost=3.0,
+    cost=3.2,
 )
 
 register(

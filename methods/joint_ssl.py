@@ -74,8 +74,6 @@ class JointSSL(Part):
 
     def loss(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
         """VICReg of the embeddings (B, K) of two views of the same images, in the same order."""
-        if len(one) < 2:
-            raise MethodError("Joint-SSL compares images with each other: a batch must hold at least 2")
         official = self.form == "official"
         stacks = (one, two) if official else (torch.cat([one, two]),)
         spread = sum(variance(z) for z in stacks) / len(stacks)
@@ -99,7 +97,7 @@ class VICReg(nn.Module):
         )  # fmt: skip
 
     def forward(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
-        if len(one) < 2:  # BatchNorm would say it less clearly
+        if len(one) < 2:
             raise MethodError("Joint-SSL compares images with each other: a batch must hold at least 2")
         return self._part.loss(self.expander(one), self.expander(two)) / self._divisor
 

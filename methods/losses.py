@@ -35,7 +35,7 @@ class Focal(Part):
 
     gamma: float = hyper(1.0, "LDAM-DRW code, losses.py", Range(0.0, 3.0))
     neutral = {"gamma": 0.0}
-    epsilon = 0.0  # the routine's label smoothing is off for this loss unless a smoothing part is named
+    smoothing = 0.0  # the routine's label smoothing is off for this loss unless a smoothing part is named
 
     def __post_init__(self) -> None:
         self.require(self.gamma >= 0, "gamma must be at least 0")
@@ -90,7 +90,7 @@ class LDAM(Part):
     """
 
     max_margin: float = hyper(0.5, "LDAM-DRW code, losses.py: max_m", Range(0.1, 0.8))
-    epsilon = 0.0  # smoothing saturates at a scale of 30
+    smoothing = 0.0  # smoothing saturates at a scale of 30
 
     def __post_init__(self) -> None:
         self.require(self.max_margin >= 0, "max_margin must be at least 0")

@@ -106,7 +106,7 @@ class Part:
     needs: ClassVar[tuple[str, ...]] = ()
 
     neutral: ClassVar[Mapping[str, Any] | None] = None
-    epsilon: ClassVar[float | None] = None
+    smoothing: ClassVar[float | None] = None
     """For a loss: the label smoothing it asks for where no smoothing part is named; None takes the routine's."""
 
     def build(self, scene: Scene) -> Any:

@@ -50,7 +50,7 @@ class _Retraining:
         epoch, model = self._scene.epoch, self._scene.model
         if epoch >= self._first:
             model.features.requires_grad_(False).eval()  # type: ignore[union-attr, operator]
-        if epoch == self._first != self._seen:
+        if epoch == self._first and epoch != self._seen:
             self._replace_head(model.head, optimizer)  # type: ignore[arg-type]
         self._seen = epoch
         optimizer.zero_grad(set_to_none=True)  # what has no gradient is left alone by the optimizer, decay and all

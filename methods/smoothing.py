@@ -45,7 +45,7 @@ class Smoothing(Part):
     """
 
     kind: str = hyper("inverse", "appendix A.7, the text")
-    epsilon: float = hyper(0.1, "not stated; the usual value", Range(0.01, 0.3, log=True))  # type: ignore[override]
+    epsilon: float = hyper(0.1, "not stated; the usual value", Range(0.01, 0.3, log=True))
     cap: float = hyper(0.4, "not stated; BagofTricks-LT's largest", Range(choices=(0.3, 0.4, 0.5)))
     neutral = {"epsilon": 0.0}
 

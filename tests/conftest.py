@@ -1,17 +1,33 @@
-"""What several tests share: a run that is small enough to take a few steps in milliseconds, in float64."""
+"""What several tests share: a run that is small enough to take a few steps in milliseconds, in float64; and real
+`tailboard` processes that may be killed."""
 
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from tailboard.harness.networks import Network
 from tailboard.harness.randomness import Streams, initialisation
 from tailboard.harness.spec import Training
 from tailboard.harness.train import Material, Run
 from tailboard.methods.part import Scene
-from torch import nn
+
+torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared
 
 SEED = 3
+TAILBOARD = Path(sys.executable).with_name("tailboard")
 ROUTINE = {
     "epochs": 5, "batch_size": 12, "lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4, "schedule": "cosine",
     "warmup_epochs": 1.0, "ema": 0.9, "label_smoothing": 0.1, "crop_padding": 1, "flip": True, "augment": "none",
@@ -50,9 +66,7 @@ def tiny(double: None) -> Callable[..., Run]:
         )
         routine = Training(**(ROUTINE | training))
         model, streams = small_network(len(counts)), Streams(SEED)
-        scene = Scene(
-            counts, routine.epochs, model, torch.device("cpu"), streams, lambda _: judge, material.normalised
-        )
+        scene = Scene(counts, routine.epochs, model, torch.device("cpu"), streams, lambda _: judge, material.normalised)
         return Run(recipe, routine, model, material, scene, streams)
 
     return make
@@ -94,3 +108,125 @@ def same_after_resume(tiny: Callable[..., Run]) -> Callable[..., None]:
         assert whole.history == second.history
 
     return check
+
+
+class Launched:
+    """A folder with a spec t.yaml, and the `tailboard` processes that are started on it with the store ./store.
+
+    Each process leads a session of its own, so all that it leaves behind can be found.
+    """
+
+    def __init__(self, folder: Path, spec: dict[str, Any], files: dict[str, str], environment: dict[str, str]) -> None:
+        self.folder, self.store, self.spec = folder, folder / "store", spec
+        self.environment = {"TMPDIR": tempfile.mkdtemp(prefix="t-", dir="/tmp"), **environment}
+        self.sessions: list[int] = []
+        self._checkpointed: dict[str, int] = {}
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        self.write_spec()
+
+    def write_spec(self, **changes: Any) -> None:
+        self.spec = self.spec | changes
+        (self.folder / "t.yaml").write_text(json.dumps(self.spec))  # JSON is YAML
+
+    def start(self, *words: Any) -> subprocess.Popen[str]:
+        words = words or ("run", "t.yaml", "--store", "store", "--slots", 2)
+        self._checkpointed = {path.name: path.stat().st_mtime_ns for path in self.store.glob("checkpoints/*.pt")}
+        process = subprocess.Popen(
+            [str(TAILBOARD), *map(str, words)],
+            cwd=self.folder, env=os.environ | self.environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.sessions.append(process.pid)
+        return process
+
+    def tailboard(self, *words: Any) -> subprocess.CompletedProcess[str]:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    run = tailboard
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        return {path.stem: json.loads(path.read_text()) for path in self.store.glob("records/*.json")}
+
+    def bytes_of(self, *folders: str) -> dict[str, tuple[int, bytes]]:
+        """When each file was written, and what it holds."""
+        files = [path for folder in folders for path in self.store.glob(f"{folder}/*")]
+        return {str(f.relative_to(self.store)): (f.stat().st_mtime_ns, f.read_bytes()) for f in files}
+
+    def csv(self) -> bytes:
+        return (self.store / "report" / "leaderboard.csv").read_bytes()
+
+    def checkpoints(self) -> set[str]:
+        return {path.stem for path in self.store.glob("checkpoints/*.pt")}
+
+    def saved(self) -> bool:
+        """Whether the last process has written a checkpoint."""
+        return any(path.stat().st_mtime_ns > self._checkpointed.get(path.name, 0)
+                   for path in self.store.glob("checkpoints/*.pt"))  # fmt: skip
+
+    def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+        end = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < end:
+            with suppress(FileNotFoundError):
+                if happens():
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"it did not happen before the process ended or 120 s were over: {process.poll()}")
+
+    def interrupt(self, process: subprocess.Popen[str]) -> None:
+        """Ctrl-C: a terminal sends it to every process of the foreground group."""
+        os.killpg(process.pid, signal.SIGINT)
+
+    def processes(self) -> dict[int, str]:
+        """Every living process of our sessions, by id, with its title."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if state != "Z" and int(session) in self.sessions:
+                    found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        return found
+
+    def workers(self) -> list[int]:
+        """The processes in which a trial trains."""
+        return [pid for pid, title in self.processes().items() if title.startswith("ray::ImplicitFunc")]
+
+    def kill_workers(self) -> None:
+        pids = self.workers()
+        assert pids, "there is no worker to kill"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def leftovers(self) -> list[str]:
+        """Processes and temporary folders that a run left behind."""
+        folders = map(str, Path(self.environment["TMPDIR"]).glob("tb-*"))
+        return [*self.processes().values(), *folders]
+
+    def gone_within(self, seconds: float) -> bool:
+        """Whether all processes end by themselves in that time."""
+        end = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.1)
+        return not self.processes()
+
+    def close(self) -> None:
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.environment["TMPDIR"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Callable[..., Launched]]:
+    """``launcher(folder, spec, files, **environment)``: real `tailboard` processes in a folder."""
+    made = []
+
+    def launch(folder: Path, spec: dict[str, Any], files: dict[str, str] | None = None, **environment: str) -> Launched:
+        made.append(Launched(folder, spec, files or {}, environment))
+        return made[-1]
+
+    yield launch
+    for job in made:
+        job.close()

@@ -250,7 +250,10 @@ def test_a_method_alone_has_no_differences_to_show():
 
 def test_protocols_never_share_a_table():
     text = report.markdown(board(cell("ERM", ERM), cell("ERM", FAR, protocol="paper, 200 epochs")))
-    assert re.findall(r"^### (.*)$", text, re.M) == ["small, 20 epochs, cifar10, IF 100", "paper, 200 epochs, cifar10, IF 100"]
+    assert re.findall(r"^### (.*)$", text, re.M) == [
+        "small, 20 epochs, cifar10, IF 100",
+        "paper, 200 epochs, cifar10, IF 100",
+    ]
     assert len(re.findall(r"^\| ERM ", text, re.M)) == 2
 
 

@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from tailboard.harness.randomness import Streams
 from tailboard.methods.balance import DeferredResampling, Resampling
+from tailboard.methods.joint_ssl import JointSSL
 from tailboard.methods.m2m import M2m
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe, recipe
-from torch import nn
 
 COUNTS = (400, 60, 9)
 SHAPE = (3, 6, 6)
@@ -22,7 +24,8 @@ class Linear(nn.Module):
     def __init__(self, seed: int, classes: int = 3) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(classes, 108, generator=draw))
+        weight = torch.randn(classes, 108, generator=draw)
+        self.weight = nn.Parameter(weight - weight.mean(dim=1, keepdim=True))  # brightness tells nothing
         self.norm = nn.BatchNorm2d(3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -154,7 +157,7 @@ def test_enough_steps_reach_gamma_and_no_image_that_falls_short_is_taken():
     x, y = batch(200)
     sure = {}
     for steps in (2, 30):
-        build = translator(M2m(gamma=0.95, lambda_=0.01, steps=steps))
+        build = translator(M2m(beta=0.0, gamma=0.95, lambda_=0.01, steps=steps))
         mixed = build(x, y, 0)
         kept = changed(mixed, x)
         probability = build._judge(mixed.x).softmax(1).gather(1, y[:, None]).squeeze(1)
@@ -218,7 +221,7 @@ def test_without_anything_to_translate_it_is_its_sampler(weights, counts, beta):
 
 
 def test_it_generates_in_the_second_phase_of_a_run_and_its_history_says_so(tiny):
-    run = tiny(m2m(0.4, gamma=0.0))
+    run = tiny(m2m(0.4, beta=0.0, gamma=0.0))
     lines = list(run.epochs())
     assert [any(name.startswith("accepted_") for name in line) for line in lines] == [False, False, True, True, True]
     alone = tiny(Recipe(sampler=DeferredResampling(start=0.4)))
@@ -228,7 +231,33 @@ def test_it_generates_in_the_second_phase_of_a_run_and_its_history_says_so(tiny)
 
 @pytest.mark.parametrize("more", [Recipe(), recipe("SAM-A")], ids=["alone", "with SAM-A"])
 def test_a_run_resumed_while_generating_goes_on_bit_for_bit(same_after_resume, more):
-    same_after_resume(m2m(0.4, gamma=0.0) | more, at=3)
+    same_after_resume(m2m(0.4, beta=0.0, gamma=0.0) | more, at=3)
+
+
+def second_phase(run):
+    """A batch of the fourth epoch, its views, and the run's way to take a step on it."""
+    order, even = run._begin(3)
+    return (*run._batch(order[0], 3), lambda: run._advance(order[0], 3, even))
+
+
+def test_self_supervision_sees_the_original_images(tiny):
+    joint = Recipe(extra=JointSSL(width=8))
+    generated, views, _ = second_phase(tiny(m2m(0.4, beta=0.0, gamma=0.0) | joint))
+    drawn, same_views, _ = second_phase(tiny(Recipe(sampler=DeferredResampling(start=0.4)) | joint, cutmix=0.0))
+    assert not torch.equal(generated.x, drawn.x)
+    assert all(torch.equal(a, b) for a, b in zip(views, same_views, strict=True))
+
+
+def test_one_generation_serves_both_passes_of_sam(tiny):
+    run = tiny(m2m(0.4, beta=0.0, gamma=0.0, steps=4) | recipe("SAM-A"))
+    *_, step = second_phase(run)
+    judged, seen = [], []
+    run.mixer._judge.register_forward_hook(lambda *_: judged.append(1))
+    run.model.features.register_forward_pre_hook(lambda net, x: seen.append(x[0]) if net.training else None)
+    step()
+    assert len(judged) == 4 + 1
+    assert len(seen) == 2
+    assert torch.equal(*seen)
 
 
 def test_its_start_is_the_samplers_and_its_sampler_is_always_balanced():

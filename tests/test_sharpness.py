@@ -6,12 +6,13 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from tailboard.harness.objective import Objective
 from tailboard.harness.train import descend
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
 from tailboard.methods.sharpness import SAM, SAMA, ImbSAM
-from torch import nn
 
 COUNTS = (400, 90, 30, 7)
 CLASSES, BATCH, RHO = len(COUNTS), 16, 0.3
@@ -56,9 +57,9 @@ class Bench:
         y, other = torch.tensor(list(labels))[chosen]
         return Mixed(x, y, other, share)
 
-    def objective(self, batch):
-        even = ClassWeights(torch.ones(CLASSES))
-        return Objective(self.model, cross_entropy, None, torch.full((CLASSES,), 0.1), even, nullcontext, batch)
+    def objective(self, batch, epsilon=0.1):
+        even, smoothing = ClassWeights(torch.ones(CLASSES)), torch.full((CLASSES,), epsilon)
+        return Objective(self.model, cross_entropy, None, smoothing, even, nullcontext, batch)
 
     def train(self, step, steps=5, share=0.7):
         """The losses that ``step`` returns; CutMix's two targets unless share is 1."""
@@ -132,7 +133,7 @@ def test_weights_come_back_exactly_and_both_passes_see_one_batch(name):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_running_statistics_are_those_of_one_forward_pass(name):
-    bench, batch, passes = watched(STEPS[name])
+    bench, batch, _ = watched(STEPS[name])
     plain = Bench().model
     plain(batch.x)
     norm = bench.model.features[1]
@@ -228,7 +229,7 @@ def test_five_steps_agree_with_the_reference(part, weights):
     weights = weights and torch.tensor(weights)
     for _ in range(5):
         batch = bench.batch()
-        F.cross_entropy(bench.model(batch.x), batch.y, weights, label_smoothing=0.0).backward()
+        F.cross_entropy(bench.model(batch.x), batch.y, weights).backward()
         reference.climb()
         F.cross_entropy(bench.model(batch.x), batch.y).backward()
         reference.descend()
@@ -236,9 +237,7 @@ def test_five_steps_agree_with_the_reference(part, weights):
     step = part.build(ours.scene)
     for _ in range(5):
         batch = ours.batch()
-        objective = ours.objective(batch)
-        objective.epsilon = torch.zeros(CLASSES)
-        step(objective, batch.y, ours.optimizer)
+        step(ours.objective(batch, epsilon=0.0), batch.y, ours.optimizer)
     torch.testing.assert_close(ours.weights(), bench.weights(), atol=1e-12, rtol=0)
 
 
@@ -262,7 +261,7 @@ def test_imbsam_agrees_with_a_gradient_by_parts():
 
 
 def test_imbsam_of_a_batch_without_tail_images_is_sgd_and_of_all_classes_is_sam():
-    bench, batch, passes = watched(ImbSAM(RHO), lambda bench: bench.batch(labels=[0, 1]))
+    _, _, passes = watched(ImbSAM(RHO), lambda bench: bench.batch(labels=[0, 1]))
     assert torch.equal(passes[1][1], passes[0][1])
     everything = ImbSAM(RHO, eta=1000.0, tail_weight=1.0)
     torch.testing.assert_close(trained_by(everything), trained_by(SAM(RHO)), atol=1e-12, rtol=0)

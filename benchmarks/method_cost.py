@@ -1,0 +1,88 @@
+"""The cost of a method's training step over ERM's, and of M2m's generation over its count of passes.
+
+    .venv/bin/python benchmarks/method_cost.py [network] [batch size]
+
+MEASURED
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from tailboard.datasets.longtail import counts
+from tailboard.harness.networks import Network, network
+from tailboard.harness.presets import T5
+from tailboard.harness.randomness import Streams
+from tailboard.harness.spec import Training
+from tailboard.harness.train import Material, Run
+from tailboard.methods.part import Scene
+from tailboard.methods.recipe import recipe
+
+COUNTS = counts("exp", [5000] * 10, 5000, 100.0)  # CIFAR-10's, imbalance factor 100
+LIMITS = {"SAM-A": 2.1, "Joint-SSL": 3.4, "Joint-SSL + SAM-A": 6.8}
+EPOCHS, PHASE_2, REPEATS = 10, 9, 7
+
+
+def run_of(name: str, words: str, batch_size: int) -> tuple[Run, Network]:
+    """A method's training on random images, as many as the long tail has, and the network that M2m starts from."""
+    torch.manual_seed(0)
+    model, judge = (network(words, 3, len(COUNTS)) for _ in range(2))
+    judge.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    number = sum(COUNTS)
+    half = torch.full((3,), 0.5)
+    y = torch.arange(10).repeat_interleave(torch.tensor(COUNTS))
+    material = Material(torch.randint(256, (number, 3, 32, 32), dtype=torch.uint8), y, half, half)
+    routine = Training(**T5 | {"epochs": EPOCHS, "batch_size": batch_size, "precision": "float32"})
+    streams = Streams(0)
+    scene = Scene(COUNTS, EPOCHS, model, half.device, streams, lambda _: judge, material.normalised)
+    return Run(recipe(name), routine, model, material, scene, streams), judge
+
+
+def passes(judge: Network, images: int) -> tuple[float, float]:
+    """Seconds of a forward pass in evaluation mode, and of one with its backward pass to the pixels."""
+    x = torch.rand(images, 3, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
+    forward = seconds(lambda: judge(x.detach()))
+    return forward, seconds(lambda: torch.autograd.grad(judge(x).sum(), [x]))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(words: str = "resnet32", batch_size: int = 128) -> None:
+    torch.set_num_threads(1)
+    names = ["ERM", *LIMITS, "M2m"]
+    runs = {name: run_of(name, words, batch_size) for name in names}
+    judge = runs["M2m"][1]
+    judged: list[int] = []
+    judge.register_forward_pre_hook(lambda _, x: judged.append(len(x[0])))
+    costs: dict[str, list[float]] = {name: [] for name in names}
+    shares = []
+    for repeat in range(REPEATS + 1):  # the methods take turns, so that a busy neighbour slows all; the first warms up
+        step = {name: runs[name][0].step_seconds(0, 1)[0] for name in names if name != "M2m"}
+        judged.clear()
+        step["M2m"] = runs["M2m"][0].step_seconds(PHASE_2, 1)[0]
+        images, drawn = judged[0], len(judged) - 1
+        forward, both = passes(judge, images)
+        # Each step of generation runs both networks forward and back to the pixels; the last pass is the judge's.
+        counted = 2 * drawn * both + forward
+        if repeat:
+            shares.append((step["M2m"] - step["ERM"]) / counted)
+            for name in names:
+                costs[name].append(step[name] / step["ERM"])
+    print(f"{words}, batches of {batch_size} x 3 x 32 x 32, 1 thread, median of {REPEATS} repeats")
+    for name in names[1:]:
+        limit = f", at most {LIMITS[name]}" if name in LIMITS else " while it generates"
+        print(f"{name:20} {statistics.median(costs[name]):5.2f} ERM-steps a step{limit}")
+    print(f"{'generation':20} {statistics.median(shares):5.2f} of its count of passes, at most 1.15")
+
+
+if __name__ == "__main__":
+    main(*[int(word) if word.isdigit() else word for word in sys.argv[1:]])

@@ -1,0 +1,338 @@
+"""The commands: data on stdout, one line for each mistake on stderr, and the exit codes that cli.py documents."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tailboard.harness import cli, data
+from tailboard.harness.record import Record
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+
+SPEC = {
+    "name": "t",
+    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
+    "methods": ["ERM", "Reweighting"],
+    "network": "small",
+    "training": {"epochs": 1},
+    "seeds": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Relative paths and data folders of this machine must not matter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TAILBOARD_DATA", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens: no report waits for MLflow
+
+
+@pytest.fixture
+def tailboard(monkeypatch, capsys):
+    """``tailboard("plan", "t.yaml")`` -> (exit code, stdout, stderr)."""
+
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def spec_file(folder: Path, **changes) -> Path:
+    path = folder / "t.yaml"
+    path.write_text(json.dumps(SPEC | changes))  # JSON is YAML
+    return path
+
+
+def filled(folder: Path, **changes) -> Store:
+    """A store whose trials are all complete; the accuracy of class c is 10 c + seed."""
+    store, spec = Store(folder), parse(SPEC | changes)
+    store.write_plan(spec)
+    for trial in plan(spec):
+        accuracy = tuple(10.0 * c + trial.seed for c in range(10))
+        counts = (60, 46, 35, 27, 21, 16, 12, 10, 7, 6)
+        store.write_record(
+            Record(key=trial.key, trial=trial, status="complete", counts=counts, accuracy={"last_ema": accuracy})
+        )
+        store.mark_tracked(trial.key, {})
+    return store
+
+
+def test_help_imports_nothing_heavy():
+    """How long it takes is a benchmark; what it imports decides that."""
+    heavy = {"torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "rich"}
+    code = f"import sys; sys.argv = ['tailboard', '--help']\nfrom tailboard.harness.cli import main\ntry: main()\n" \
+           f"except SystemExit: print(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "quickstart" in done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize(
+    "command", ["quickstart", "plan", "run", "status", "report", "list", "data list", "data prepare", "data profile"]
+)
+def test_each_commands_help_ends_with_an_example(tailboard, command):
+    code, out, err = tailboard(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    assert f"tailboard {command}" in out.strip().splitlines()[-1] + out.strip().splitlines()[-2]
+
+
+def test_plan_lists_every_trial_with_its_key(tailboard, tmp_path):
+    code, out, err = tailboard("plan", spec_file(tmp_path), "--json")
+    assert (code, err) == (0, "")
+    assert [fact["key"] for fact in json.loads(out)] == [trial.key for trial in plan(parse(SPEC))]
+    code, out, err = tailboard("plan", "t.yaml")
+    assert "4 trials: 1 data x 2 methods" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "total", "shots"),
+    [
+        ("cifar100", 100, 10847, {"many": 35, "med": 35, "few": 30}),
+        ("cinic10", 1000, 16784, {"many": 6, "med": 2, "few": 2}),
+    ],
+)
+def test_data_profile_needs_no_images(tailboard, name, factor, total, shots):
+    code, out, _ = tailboard("data", "profile", name, "--imbalance-factor", factor, "--json")
+    lines = json.loads(out)
+    assert code == 0
+    assert sum(line["images"] for line in lines) == total
+    assert {group: sum(line["shots"] == group for line in lines) for group in shots} == shots
+
+
+@pytest.mark.parametrize("what", ["methods", "datasets", "networks", "specs"])
+def test_lists_are_for_people_and_machines(tailboard, what):
+    code, out, err = tailboard("list", what, "--json")
+    assert (code, err) == (0, "")
+    names = [line["name"] for line in json.loads(out)]
+    code, out, _ = tailboard("list", what)
+    assert code == 0
+    assert all(name in out for name in names)
+
+
+def test_report_in_four_formats(tailboard, tmp_path):
+    filled(tmp_path / "s")
+    code, out, err = tailboard("report", "s", "--format", "json")
+    assert (code, err) == (0, "")
+    cells = json.loads(out)
+    assert len(cells) == 2 * 4
+    assert all({"dataset", "method", "group", "mean", "stderr", "n", "status"} <= set(cell) for cell in cells)
+    means = {cell["group"]: cell["mean"] for cell in cells if cell["method"] == "ERM"}
+    assert means == {"few": 70.5, "med": 20.5, "many": None, "all": 45.5}
+    for form, word in (("md", "| ERM"), ("latex", r"\toprule"), ("csv", "ERM,")):
+        code, out, err = tailboard("report", tmp_path / "s", "--format", form, "-o", f"out.{form}")
+        assert (code, out, err) == (0, "", "")
+        assert word in (tmp_path / f"out.{form}").read_text()
+
+
+def test_shots_may_be_counted_otherwise(tailboard, tmp_path):
+    filled(tmp_path / "s")
+    classes = {}
+    for name, options in (("counts", ["--few", 30, "--many", 40]), ("thirds", ["--tercile"])):
+        code, out, _ = tailboard("report", "s", "--format", "json", *options)
+        assert code == 0
+        classes[name] = {c["group"]: c["mean"] for c in json.loads(out) if c["method"] == "ERM"}
+    assert classes["counts"] == {"few": 60.5, "med": 20.5, "many": 5.5, "all": 45.5}
+    assert classes["thirds"] == {"few": 80.5, "med": 45.5, "many": 10.5, "all": 45.5}
+
+
+def test_several_stores_stand_in_one_table(tailboard, tmp_path):
+    """The same trials once; others apart, even where only a detail of the routine or the file of a plugin differs."""
+    filled(tmp_path / "a")
+    filled(tmp_path / "same", name="other")
+    filled(tmp_path / "lr", training={"epochs": 1, "lr": 0.2})
+    filled(tmp_path / "threads", resources={"cpu": 2})
+    (tmp_path / "v1.py").write_text("x = 1")
+    (tmp_path / "v2.py").write_text("x = 2")
+    filled(tmp_path / "p1", methods=[{"name": "Mine", "plugin": "v1.py"}])
+    filled(tmp_path / "p2", methods=[{"name": "Mine", "plugin": "v2.py"}])
+    code, out, err = tailboard("report", "a", "same", "lr", "threads", "p1", "p2", "--format", "json")
+    assert (code, err) == (0, "")
+    cells = [cell for cell in json.loads(out) if cell["group"] == "all"]
+    assert len(cells) == 2 * 3 + 2
+    assert all((cell["n"], cell["status"]) == (2, "complete") for cell in cells)
+    assert len({cell["protocol"] for cell in cells}) == 3
+    assert len({cell["method"] for cell in cells}) == 4
+
+
+def test_what_one_store_lacks_another_may_have(tailboard, tmp_path):
+    store = filled(tmp_path / "a")
+    filled(tmp_path / "b")
+    store.remove(f"records/{sorted(store.finished())[0]}.json")
+    assert tailboard("report", "a")[0] == 2
+    assert tailboard("report", "a", "b")[0] == 0
+    assert tailboard("report", "b", "a")[0] == 0
+
+
+def test_a_plan_that_was_changed_leaves_the_old_trials_out(tailboard, tmp_path):
+    filled(tmp_path / "s")
+    Store(tmp_path / "s").write_plan(parse(SPEC | {"methods": ["ERM", "LDAM-DRW"]}))
+    code, out, _ = tailboard("report", "s", "--format", "json")
+    states = {(cell["method"], cell["status"]) for cell in json.loads(out) if cell["group"] == "all"}
+    assert (code, states) == (2, {("ERM", "complete"), ("LDAM-DRW", "missing")})
+
+
+def test_a_damaged_record_costs_its_own_seed_only(tailboard, tmp_path):
+    store = filled(tmp_path / "s")
+    key = plan(parse(SPEC))[0].key
+    store.write(f"records/{key}.json", store.read(f"records/{key}.json")[:100])
+    code, out, err = tailboard("report", "s", "--format", "json")
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert f"records/{key}.json is damaged" in err
+    counts = {cell["method"]: (cell["n"], cell["status"]) for cell in json.loads(out) if cell["group"] == "all"}
+    assert counts == {"ERM": (1, "incomplete"), "Reweighting": (2, "complete")}
+    code, out, err = tailboard("status", "s", "--json")
+    facts = json.loads(out)
+    assert (code, err) == (0, "")
+    assert facts["states"] == {"damaged": 1, "complete": 3}
+    assert facts["troubles"][0]["key"] == key
+
+
+def test_status_tells_what_failed_and_hides_passwords(tailboard, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    store = filled(tmp_path / "s")
+    one, two, three, _ = plan(parse(SPEC))
+    for trial in (one, two, three):
+        store.remove(f"records/{trial.key}.json")
+    failed = Record(key=one.key, trial=one, status="failed", reason="ValueError: no", counts=(9, 1))
+    store.write_record(failed)
+    store.write_broken(two.key, "a worker died")
+    store.write(f"checkpoints/{three.key}.pt", b"")
+    code, out, err = tailboard("status", "s")
+    assert (code, err) == (0, "")
+    assert "ValueError: no" in out
+    assert "a worker died" in out
+    assert "2 of 4 trials are finished" in out
+    assert "secret" not in out
+    states = json.loads(tailboard("status", "s", "--json")[1])["states"]
+    assert states == {"failed": 1, "missing": 1, "started": 1, "complete": 1}
+    code, out, err = tailboard("report", "s")
+    assert code == 2
+    assert "secret" not in out + err
+
+
+def idx_images(folder: Path) -> None:
+    """Fashion-MNIST's four files, each a truncated archive."""
+    folder.mkdir()
+    for kind in ("train", "t10k"):
+        for name in (f"{kind}-images-idx3-ubyte.gz", f"{kind}-labels-idx1-ubyte.gz"):
+            data = gzip.compress(np.random.default_rng(0).bytes(5000))
+            (folder / name).write_bytes(data[: len(data) // 2])
+
+
+def broken_plan(folder: Path) -> None:
+    filled(folder / "bad").write("plans/t.json", b"{")
+
+
+FOCAL = {"name": "Focal Loss"}
+MISTAKES = {
+    "no such file": ("run nowhere.yaml", {}, ["nowhere.yaml"]),
+    "no such spec": ("plan quikstart", {}, ["'quickstart'"]),
+    "unknown key": ("plan t.yaml", {"sedes": 5}, ["'sedes'", "'seeds'"]),
+    "unknown key inside": ("run t.yaml", {"training": {"epoch": 3}}, ["'epoch'", "'epochs'"]),
+    "wrong type": ("plan t.yaml", {"training": {"epochs": "x"}}, ["training.epochs", "'x'"]),
+    "unknown method": ("plan t.yaml", {"methods": ["EMR"]}, ["'EMR'", "'ERM'"]),
+    "unknown in a sum": ("run t.yaml", {"methods": ["ERM + Reweigting"]}, ["'Reweigting'", "'Reweighting'"]),
+    "two parts, one slot": ("run t.yaml", {"methods": ["LDAM-DRW + Reweighting"]}, ["slot"]),
+    "unknown data": ("plan t.yaml", {"data": ["cifar11"]}, ["'cifar11'", "'cifar10'"]),
+    "unknown network": ("plan t.yaml", {"network": "resnet33"}, ["'resnet33'", "resnet3"]),
+    "impossible network": ("plan t.yaml", {"network": "wrn-27-10"}, ["wrn-27-10", "6n + 4"]),
+    "impossible tail": ("plan t.yaml", {"data": [{"name": "cifar10", "imbalance_factor": 1e5}]}, ["cifar10", "5000"]),
+    "unknown value": ("plan t.yaml", {"methods": [FOCAL | {"values": {"loss.gama": 1}}]}, ["'loss.gamma'"]),
+    "wrong value": ("plan t.yaml", {"methods": [FOCAL | {"values": {"loss.gamma": -1}}]}, ["gamma", "-1"]),
+    "value of a wrong type": ("run t.yaml", {"methods": [FOCAL | {"values": {"loss.gamma": "x"}}]}, ["gamma", "'x'"]),
+    "calibrate too": ("plan t.yaml --calibrate", {"network": "x"}, ["'x'"]),
+    "truncated archive": ("run t.yaml --root cut", {"data": ["fashion-mnist"]}, ["cut/", "-ubyte.gz"]),
+    "no plugin": ("run t.yaml --plugin gone.py", {}, ["gone.py"]),
+    "a plugin that is none": ("run t.yaml --plugin t.yaml", {}, ["plugin"]),
+    "no such store": ("status gone", {}, ["gone", "no store"]),
+    "no store to report": ("report good gone", {}, ["gone", "no store"]),
+    "unknown file system": ("report gone://x", {}, ["gone://x"]),
+    "a file for a store": ("run t.yaml --store t.yaml", {}, ["t.yaml"]),
+    "damaged plan": ("report bad", {}, ["bad/plans/t.json is damaged"]),
+    "damaged plan in status": ("status bad", {}, ["bad/plans/t.json is damaged"]),
+    "unknown format": ("report good --format pdf", {}, ["--format", "pdf", "md, latex, csv, json"]),
+    "unknown versus": ("report good --versus EMR", {}, ["'EMR'", "'ERM'"]),
+    "unknown versus in csv": ("report good --format csv --versus EMR", {}, ["'EMR'", "'ERM'"]),
+    "few above many": ("report good --few 200", {}, ["few", "200"]),
+    "few of nothing": ("report good --few 0", {}, ["few", "0"]),
+    "nowhere to write": ("report good -o gone/x.md", {}, ["gone/x.md"]),
+    "unknown list": ("list method", {}, ["'method'", "methods"]),
+    "unknown profile": ("data profile cifar10 --imbalance-factor 10 --profile expo", {}, ["expo", "'exp'"]),
+    "factor below one": ("data profile cifar10 --imbalance-factor 0.5", {}, ["imbalance_factor", "0.5"]),
+    "data without a factor": ("data profile cifar10", {}, ["--imbalance-factor"]),
+    "unknown data to verify": ("data verify cifar1", {}, ["'cifar1'", "'cifar10'"]),
+    "nothing to prepare": ("data prepare fashion-mnist-mini", {}, ["no preparation"]),
+    "unknown option": ("run t.yaml --slot 2", {}, ["--slot", "--slots"]),
+    "no slots": ("run t.yaml --slots 0", {}, ["--slots"]),
+    "unknown command": ("rnu", {}, ["'rnu'", "run"]),
+}
+
+
+@pytest.mark.parametrize(("line", "changes", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_1(tailboard, tmp_path, line, changes, words):
+    spec_file(tmp_path, **changes)
+    idx_images(tmp_path / "cut")
+    filled(tmp_path / "good")
+    broken_plan(tmp_path)
+    code, out, err = tailboard(*line.split())
+    assert code == 1, err
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert all(word in err for word in words), err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("options", "words"), [([], []), (["--root", "gone"], ["gone/cifar10"])])
+def test_missing_data_is_one_message_with_the_tree_and_the_command(tailboard, tmp_path, options, words):
+    spec_file(tmp_path, data=["cifar10"])
+    code, out, err = tailboard("run", "t.yaml", *options)
+    assert (code, out) == (1, "")
+    assert all(word in err for word in [*words, "cifar-10-batches-py", "tailboard data prepare cifar10", "Terms:"])
+    assert "Traceback" not in err
+
+
+def test_a_plan_that_fails_leaves_no_store(tailboard, tmp_path):
+    spec_file(tmp_path, methods=["EMR"])
+    tailboard("run", "t.yaml", "--store", "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_error_of_ours_is_not_hidden(monkeypatch, tailboard):
+    """A bug must show where it is: the one-line manner is for the user's mistakes."""
+    monkeypatch.setattr("tailboard.harness.describe.network_facts", lambda: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["tailboard", "list", "networks"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_verified_data_is_code_0_and_other_data_3(tailboard, monkeypatch):
+    assert tailboard("data", "verify", "fashion-mnist-mini")[0] == 0
+    monkeypatch.setattr("tailboard.datasets.embedded.SHA256", "sha256:0")
+    data.pool.cache_clear()
+    code, out, _ = tailboard("data", "verify", "fashion-mnist-mini")
+    assert code == 3
+    data.pool.cache_clear()
+    assert "not verified" in out
+
+
+def test_a_complete_store_is_not_trained_again(tailboard, tmp_path):
+    """Everything is finished: the table at once, and Ray is never started."""
+    filled(tmp_path / "runs" / "t")
+    spec_file(tmp_path)
+    code, out, err = tailboard("run", "t.yaml")
+    assert code == 0
+    assert "45.5 ± 0.5" in out
+    assert {path.name.split(".")[1] for path in (tmp_path / "runs/t/report").iterdir()} == {"md", "tex", "csv", "json"}
+    assert "4 of 4 trials are already finished" in err

@@ -1,0 +1,246 @@
+"""`tailboard run` with real Ray, real workers and real kills: resumed, whole, and with nothing left behind."""
+
+import csv
+import json
+import random
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# Each epoch of Slow takes a while without keeping a core busy, so that a kill finds it in mid-trial.
+SLOW = """
+import time
+from dataclasses import dataclass
+from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
+
+@dataclass(frozen=True)
+class Slow(Part):
+    def build(self, scene):
+        def weights(epoch):
+            time.sleep(0.3)
+            return ClassWeights(scene.tensor(range(1, scene.classes + 1)))
+        return weights
+
+register("Slow", Recipe(weights=Slow()))
+"""
+BROKEN = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Recipe, register
+
+@dataclass(frozen=True)
+class Raises(Part):
+    def build(self, scene):
+        def loss(logits, y, epsilon):
+            raise ValueError("of 3 < 2\\n  no two lines")
+        return loss
+
+@dataclass(frozen=True)
+class Diverges(Part):
+    def build(self, scene):
+        return lambda logits, y, epsilon: logits.sum(dim=1) * float("nan")
+
+register("Raises", Recipe(loss=Raises()))
+register("Diverges", Recipe(loss=Diverges()))
+"""
+SPEC = {
+    "name": "t",
+    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
+    "methods": ["ERM", {"name": "Slow", "plugin": "slow.py"}],
+    "network": "small",
+    "training": {"epochs": 6, "batch_size": 32},
+    "seeds": 2,
+    "resources": {"checkpoint_seconds": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(launcher, tmp_path_factory):
+    """A run that nobody disturbs; what the others must come to."""
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW})
+    job.done = job.run()
+    return job
+
+
+@pytest.fixture
+def job(launcher, tmp_path):
+    return launcher(tmp_path, SPEC, {"slow.py": SLOW, "broken.py": BROKEN})
+
+
+def test_a_run_ends_with_a_table_and_four_files(undisturbed):
+    done = undisturbed.done
+    assert done.returncode == 0, done.stderr
+    assert "| ERM" in done.stdout
+    assert "(n=2)" in done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 5, "one line for the start and one for each trial: " + done.stderr
+    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[1:], start=1))
+    for form, ending in (("md", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json")):
+        path = undisturbed.store / "report" / f"leaderboard.{ending}"
+        assert f"{form:6} {path}" in done.stdout.splitlines()
+        assert path.is_file()
+    with (undisturbed.store / "report" / "leaderboard.csv").open() as file:
+        cells = {(row["method"], row["group"]): row for row in csv.DictReader(file)}
+    assert len(cells) == 8
+    assert {row["n"] for row in cells.values() if row["status"] != "n/a"} == {"2"}
+    assert undisturbed.leftovers() == []
+
+
+def test_a_record_tells_all_of_its_trial(undisturbed):
+    for record in undisturbed.records().values():
+        assert record["status"] == "complete"
+        assert record["attempts"] == 1
+        assert 0 < record["train_seconds"] < record["wall_seconds"]
+        assert record["started"] <= record["finished"]
+        assert record["data"]["verified"]
+        assert len(record["data"]["fingerprint"]) == 64
+        assert {"packages", "processor", "threads", "instruction_set"} <= set(record["environment"])
+        assert set(record["files"]) == {f"arrays/{record['key']}.npz"}
+    assert not list((undisturbed.store / "checkpoints").glob("*")), "a finished trial leaves no checkpoint"
+
+
+def test_the_same_command_runs_nothing_twice(undisturbed):
+    before, table = undisturbed.bytes_of("records", "arrays"), undisturbed.csv()
+    done = undisturbed.run()
+    assert done.returncode == 0, done.stderr
+    assert undisturbed.bytes_of("records", "arrays") == before
+    assert undisturbed.csv() == table
+    assert "4 of 4 trials are already finished" in done.stderr
+    assert done.stdout == undisturbed.done.stdout
+
+
+def test_a_damaged_record_is_made_again_and_nothing_else(undisturbed):
+    key = min(undisturbed.records())
+    path = undisturbed.store / "records" / f"{key}.json"
+    table, kept = undisturbed.csv(), undisturbed.bytes_of("records")
+    path.write_bytes(path.read_bytes()[:50])
+    done = undisturbed.run()
+    assert done.returncode == 0, done.stderr
+    assert f"records/{key}.json is damaged" in done.stderr
+    assert undisturbed.csv() == table
+    now = undisturbed.bytes_of("records")
+    assert {name for name in kept if now[name] != kept[name]} == {f"records/{key}.json"}
+    assert (undisturbed.store / "damaged" / f"{key}.json").stat().st_size == 50
+
+
+def test_a_driver_killed_at_any_moment_loses_nothing_finished(undisturbed, job):
+    """SIGKILL three times, each some random time after training began, then the same command to the end."""
+    rng, finished = random.Random(time.time_ns()), {}  # noqa: S311
+    for _ in range(3):
+        process = job.start()
+        job.wait_for(job.saved, process)
+        moment = rng.uniform(0, 2.5)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        assert job.gone_within(20), job.leftovers()
+        now = job.bytes_of("records")
+        assert {name: now[name] for name in finished} == finished, f"a finished trial ran again (kill at {moment})"
+        finished = now
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    now = job.bytes_of("records")
+    assert {name: now[name] for name in finished} == finished, "a finished trial ran again"
+    assert job.csv() == undisturbed.csv()
+    assert sum(record["attempts"] for record in job.records().values()) > 4, "no trial was resumed: no test"
+    assert job.leftovers() == []
+
+
+def test_a_worker_killed_in_mid_trial_is_tried_again(undisturbed, job):
+    process = job.start()
+    job.wait_for(job.saved, process)
+    job.kill_workers()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert job.csv() == undisturbed.csv()
+    assert sum(record["attempts"] for record in job.records().values()) > 4, "nothing was resumed"
+    assert job.leftovers() == []
+
+
+def test_a_trial_that_no_worker_survives_is_shown_with_its_reason(job):
+    job.write_spec(methods=[{"name": "Slow", "plugin": "slow.py"}], seeds=1, resources={"retries": 0})
+    process = job.start()
+    job.wait_for(job.workers, process)
+    time.sleep(1)
+    job.kill_workers()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert "not finished: " in err
+    assert "Traceback" not in err
+    assert "missing 1/1" in out
+    (trouble,) = json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"]
+    assert trouble["state"] == "missing"
+    assert trouble["reason"]
+    assert job.run().returncode == 0, "the same command tries it again"
+    assert json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"] == []
+
+
+def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job):
+    process = job.start()
+    job.wait_for(job.saved, process)
+    status = json.loads(job.tailboard("status", job.store, "--json").stdout)
+    assert status["states"]["started"] >= 1, "status speaks while the run goes on"
+    job.interrupt(process)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert "| ERM" in out, "the table so far"
+    assert job.leftovers() == []
+    running = job.checkpoints()
+    assert len(running) >= 1, "what was running saved itself"
+    assert not running & set(job.records())
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    assert job.csv() == undisturbed.csv()
+    assert all(job.records()[key]["attempts"] == 2 for key in running)
+
+
+def test_ctrl_c_twice_stops_at_once(job):
+    job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
+    process = job.start()
+    job.wait_for(job.saved, process)
+    job.interrupt(process)
+    time.sleep(0.02)
+    job.interrupt(process)
+    start = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.monotonic() - start < 15
+    assert "Traceback" not in err
+    assert "the same command goes on" in err.splitlines()[-1]
+    assert job.gone_within(10), job.leftovers()
+
+
+def test_a_method_that_breaks_costs_its_own_rows_only(job):
+    methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
+    job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
+    done = job.run()
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "failed 2/2" in done.stdout
+    assert "2 of 2 failed: ValueError: of 3" in done.stdout
+    assert "2 of 2 diverged: loss not finite at step 0" in done.stdout
+    records = job.records().values()
+    assert sorted(record["status"] for record in records) == ["complete"] * 2 + ["diverged"] * 2 + ["failed"] * 2
+    assert all("ValueError" in record["log"] for record in records if record["status"] == "failed")
+    assert {record["attempts"] for record in records} == {1}, "what the method broke is not tried again"
+    troubles = json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"]
+    assert [trouble["state"] for trouble in troubles] == ["failed", "failed", "diverged", "diverged"]
+    before = job.bytes_of("records")
+    assert job.run().returncode == 2
+    assert job.bytes_of("records") == before
+    assert job.leftovers() == []
+
+
+def test_sigterm_drains_like_ctrl_c(job):
+    """What a cluster's scheduler sends before it takes the machine back."""
+    process = job.start()
+    job.wait_for(job.saved, process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert job.checkpoints()
+    assert job.leftovers() == []

@@ -1,0 +1,321 @@
+"""MLflow mirrors the store: every trial once, every epoch once, whatever was killed or away in between."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from tailboard.harness.record import Record
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.tracker import Tracker, catch_up
+from tailboard.harness.tracking import KEY, Runs, masked, tracking_uri
+
+BROKEN = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Recipe, register
+
+@dataclass(frozen=True)
+class Raises(Part):
+    def build(self, scene):
+        raise ValueError("no such thing")
+
+register("Raises", Recipe(loss=Raises()))
+"""
+SLOW = """
+import time
+from dataclasses import dataclass
+from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
+
+@dataclass(frozen=True)
+class Slow(Part):
+    def build(self, scene):
+        def weights(epoch):
+            time.sleep(0.4)
+            return ClassWeights(scene.tensor([1.0] * scene.classes))
+        return weights
+
+register("Slow", Recipe(weights=Slow()))
+"""
+EPOCHS = 5
+SPEC = {
+    "name": "t",
+    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
+    "methods": ["ERM", "Reweighting"],
+    "network": "small",
+    "training": {"epochs": EPOCHS, "batch_size": 32},
+    "seeds": 1,
+    "resources": {"checkpoint_seconds": 0},
+}
+
+
+class Page:
+    """What MLflow holds: the runs of the trials by key, and the runs of specs."""
+
+    def __init__(self, uri: str) -> None:
+        self.client = MlflowClient(uri)
+        experiment = self.client.get_experiment_by_name("tailboard")
+        runs = self.client.search_runs([experiment.experiment_id]) if experiment else []
+        self.trials = {run.data.tags[KEY]: run for run in runs if KEY in run.data.tags}
+        self.specs = [run for run in runs if KEY not in run.data.tags]
+        assert len(self.trials) + len(self.specs) == len(runs), "a trial has two runs"
+
+    def steps(self, key: str, metric: str = "train/loss") -> list[int]:
+        return sorted(m.step for m in self.client.get_metric_history(self.trials[key].info.run_id, metric))
+
+    def check(self, key: str, record: dict) -> None:
+        """All of a finished trial is there, once."""
+        run, trial = self.trials[key], record["trial"]
+        complete = record["status"] == "complete"
+        assert run.info.status == ("FINISHED" if complete else "FAILED")
+        assert run.data.tags["status"] == record["status"]
+        assert run.data.tags["reason"] == record["reason"]
+        assert run.data.tags["method"] == run.data.params["method"] == trial["method"]["name"]
+        assert run.data.tags["mlflow.parentRunId"] == self.specs[0].info.run_id
+        assert (run.data.tags["dataset"], run.data.tags["stage"]) == ("fashion-mnist-mini", "report")
+        assert run.data.tags["seed"] == run.data.params["seed"] == str(trial["seed"])
+        assert run.data.params["training.batch_size"] == "32"
+        epochs = list(range(record["epochs"]))
+        assert self.steps(key) == self.steps(key, "train/lr") == epochs
+        if complete:
+            assert self.steps(key, "test/all") == [record["epochs"]]
+            expected = sum(record["accuracy"]["last_ema"]) / len(record["counts"])
+            assert run.data.metrics["test/all"] == pytest.approx(expected)
+        path = self.client.download_artifacts(run.info.run_id, "record.json")
+        assert json.loads(Path(path).read_text())["key"] == key
+
+
+# In this process, against SQLite
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """Made once, since that takes MLflow longer than all the rest."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch, empty_database) -> Store:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = Store(tmp_path / "store")
+    store.write_plan(parse(SPEC))
+    shutil.copy(empty_database, store.root)
+    return store
+
+
+def finish(store: Store, trial, status="complete", **changes) -> Record:
+    """A trial's record and arrays, as run_trial leaves them."""
+    complete = status == "complete"
+    if complete:
+        loss = np.linspace(2, 1, EPOCHS)
+        store.write_arrays(trial.key, {"history_epoch": np.arange(EPOCHS), "history_loss": loss, "history_lr": loss})
+    record = Record(
+        key=trial.key, trial=trial, status=status, counts=(60, 6), epochs=EPOCHS if complete else 0,
+        accuracy={"last_ema": (80.0, 20.0), "last": (80.0, 20.0)} if complete else {},
+        started="2026-01-01T00:00:00+00:00", finished="2026-01-01T00:01:00+00:00",
+        files={f"arrays/{trial.key}.npz": "0"} if complete else {}, **changes,
+    )  # fmt: skip
+    store.write_record(record)
+    return record
+
+
+def line(epoch: int) -> dict[str, float]:
+    return {"epoch": epoch, "loss": 2.0 - epoch / 4, "lr": 2.0 - epoch / 4}
+
+
+def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
+    spec = parse(SPEC)
+    one, two = trials = plan(spec)
+    tracker = Tracker(spec, store, trials)
+    for epoch in range(EPOCHS):
+        tracker.epoch(one.key, line(epoch))
+    tracker.epoch(two.key, line(0))
+    record = finish(store, one)
+    tracker.finished(one.key)
+    assert tracker.close() == ""
+    page = Page(tracking_uri(spec, store))
+    page.check(one.key, record.model_dump())
+    assert page.trials[two.key].info.status == "KILLED", "it does not run any more"
+    assert page.specs[0].info.status == "KILLED"
+
+    again = Tracker(spec, store, trials)  # resumed: the epochs since the checkpoint come once more
+    for epoch in range(EPOCHS):
+        again.epoch(two.key, line(epoch))
+    other = finish(store, two)
+    again.finished(two.key)
+    assert again.close() == ""
+    page = Page(tracking_uri(spec, store))
+    page.check(one.key, record.model_dump())
+    page.check(two.key, other.model_dump())
+    assert [run.info.status for run in page.specs] == ["FINISHED"]
+
+
+def test_epochs_that_an_outage_swallowed_are_filled_in(store):
+    spec = parse(SPEC)
+    one, _ = plan(spec)
+    runs = Runs(spec, store)
+    runs.epochs(one, [line(0)])
+    runs.epochs(one, [line(3)])
+    assert Runs(spec, store).parent == runs.parent
+    record = finish(store, one)
+    assert catch_up(spec, store, [one]) == ""
+    Page(tracking_uri(spec, store)).check(one.key, record.model_dump())
+
+
+def test_what_was_cut_off_in_the_middle_is_done_again_and_counts_once(store):
+    """The process died after MLflow had the trial and before the store knew."""
+    spec = parse(SPEC)
+    one, two = plan(spec)
+    records = {one.key: finish(store, one), two.key: finish(store, two, "failed", reason="ValueError: no")}
+    for _ in range(2):
+        assert catch_up(spec, store, [one, two]) == ""
+        assert store.tracked() == set(records)
+        page = Page(tracking_uri(spec, store))
+        for key, record in records.items():
+            page.check(key, record.model_dump())
+            store.remove(f"tracked/{key}")
+        assert [run.info.status for run in page.specs] == ["FINISHED"]
+
+
+def test_a_damaged_record_does_not_keep_the_others_out(store):
+    spec = parse(SPEC)
+    one, two = plan(spec)
+    record = finish(store, two)
+    store.remove(f"arrays/{two.key}.npz")
+    finish(store, one)
+    store.write(f"records/{one.key}.json", b"{")
+    assert catch_up(spec, store, [one, two]) == ""
+    page = Page(tracking_uri(spec, store))
+    assert set(page.trials) == {two.key}
+    assert page.trials[two.key].info.status == "FINISHED"
+    assert page.trials[two.key].data.metrics["test/all"] == sum(record.accuracy["last_ema"]) / 2
+
+
+def test_two_specs_of_one_store_stand_apart(store):
+    for name, seeds in (("t", [0]), ("u", [0, 1])):
+        spec = parse(SPEC | {"name": name, "seeds": seeds})
+        for trial in plan(spec):
+            finish(store, trial)
+        assert catch_up(spec, store, plan(spec)) == ""
+    page = Page(tracking_uri(spec, store))
+    assert len(page.trials) == 4
+    assert len(page.specs) == 2
+    assert Counter(run.data.tags["tailboard.spec"] for run in page.trials.values()) == {"t": 2, "u": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@host:5/x", "http://***@host:5/x"),
+        ("https://token@host", "https://***@host"),
+        ("API request to http://me:secret@h failed", "API request to http://***@h failed"),
+        ("sqlite:////a/b@c/mlflow.db", "sqlite:////a/b@c/mlflow.db"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("", ""),
+    ],
+)
+def test_a_password_is_not_shown(text, shown):
+    assert masked(text) == shown
+
+
+# Real runs
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
+    methods = ["ERM", *({"name": n, "plugin": f"{n}.py"} for n in ("Raises", "Slow"))]
+    job = launcher(tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW})
+    uri = f"sqlite:///{job.store / 'mlflow.db'}"
+
+    def half_way() -> bool:
+        return any(run.data.tags["method"] == "Slow" and len(page.steps(key)) >= 2
+                   for page in [Page(uri)] for key, run in page.trials.items())  # fmt: skip
+
+    process = job.start()
+    job.wait_for((job.store / "mlflow.db").exists, process)
+    job.wait_for(job.saved, process)
+    job.wait_for(half_way, process)
+    process.kill()
+    process.wait()
+    assert job.gone_within(20)
+    assert "RUNNING" in {run.info.status for run in Page(uri).trials.values()}
+    done = job.run()
+    assert done.returncode == 2, done.stderr
+    records, page = job.records(), Page(uri)
+    assert set(page.trials) == set(records)
+    assert len(records) == 3
+    assert max(record["attempts"] for record in records.values()) == 2
+    for key, record in records.items():
+        page.check(key, record)
+    assert [run.info.status for run in page.specs] == ["FINISHED"]
+    status = json.loads(job.tailboard("status", job.store, "--json").stdout)
+    assert status["mlflow"] == {"uri": uri, "tracked": 3, "finished": 3}
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_told_later(launcher, tmp_path):
+    port = free_port()
+    uri = f"http://me:secret@127.0.0.1:{port}"
+    job = launcher(tmp_path, SPEC, MLFLOW_TRACKING_URI=uri)
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    assert "MLflow could not be written to" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(job.records()) == 2
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = subprocess.Popen(
+        [Path(sys.executable).with_name("mlflow"), "server", "--backend-store-uri", f"sqlite:///{folder}/m.db",
+         "--artifacts-destination", folder / "artifacts", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        answers(f"http://127.0.0.1:{port}/health")
+        for _ in range(2):
+            report = job.tailboard("report", job.store, "--format", "json")
+            assert (report.returncode, report.stderr) == (0, "")
+            assert len(json.loads(report.stdout)) == 8, "stdout is data only"
+            page = Page(uri)
+            assert set(page.trials) == set(job.records())
+            for key, record in job.records().items():
+                page.check(key, record)
+            assert [run.info.status for run in page.specs] == ["FINISHED"]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    said = done.stdout + done.stderr + job.tailboard("status", job.store).stdout
+    assert "secret" not in said
+    assert not [path for path in job.store.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def answers(url: str) -> None:
+    end = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310
+        except OSError:
+            assert time.monotonic() < end, "the server does not answer"
+            time.sleep(0.3)
+        else:
+            return
