@@ -1,3 +1,3 @@
-from tailboard.harness.cli import main
+from .harness.cli import main
 
 main()

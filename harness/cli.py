@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from . import mistakes
-
-if TYPE_CHECKING:
-    from .spec import Shots, Spec
 
 INTERRUPTED = "interrupted; the same command goes on where this one was"
 
@@ -157,21 +154,20 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores."""
     from . import publish, tracker
-    from .spec import plan as trials_of
+    from .specfile import parse_shots
     from .store import Store
 
     if form not in publish.ENDINGS:
         raise typer.BadParameter(f"{form!r} is not one of {', '.join(publish.ENDINGS)}", param_hint="--format")
     places = [Store(store) for store in stores]
-    board = publish.gather(places, _shots(few, many, tercile))
+    board = publish.gather(places, parse_shots(few, many, tercile))
     text = board.rendered(form, versus, quote)
     if output:
         output.write_text(text, encoding="utf-8")
     else:
         print(text, end="")
     for place in places:
-        for spec in place.plans():
-            _say_away(tracker.catch_up(spec, place, trials_of(spec)))
+        _say_away(tracker.catch_up_all(place))
     return _outcome(board)
 
 
@@ -240,11 +236,10 @@ def data_profile(
     """Print the training images of each class and its shots, without touching the images."""
     from . import describe
     from .data import dataset, long_tail
-    from .spec import Shots
-    from .specfile import parse_data
+    from .specfile import parse_data, parse_shots
 
     data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
-    facts = describe.profile_facts(dataset(name), long_tail(data), _shots(few, many, tercile) or Shots())
+    facts = describe.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
     _show(facts, describe.profile_table(facts), as_json)
 
 

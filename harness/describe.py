@@ -184,8 +184,8 @@ def spec_facts() -> list[dict[str, Any]]:
     return facts
 
 
-def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots) -> list[dict[str, Any]]:
-    groups = class_groups(tuple(counts), by)
+def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:
+    groups = class_groups(tuple(counts), by or Shots())
     return [
         {"class": label, "name": name, "images": n, "shots": group}
         for label, (name, n, group) in enumerate(zip(dataset.classes, counts, groups, strict=True))

@@ -10,7 +10,7 @@ import pandas as pd
 from ..leaderboard import published, report
 from ..methods.names import nearest
 from .rows import Labels, planned, tidy
-from .spec import Shots, Spec
+from .spec import Shots
 from .store import Store
 
 

@@ -11,7 +11,7 @@ from .spec import Frozen, Trial
 Status = Literal["complete", "failed", "diverged"]
 
 
-class Provenance(Frozen):
+class Provenance(Frozen, frozen=True):
     """What vouches for the data: checksums found, whether they are the official ones, and the split's SHA-256."""
 
     verified: bool
@@ -19,7 +19,7 @@ class Provenance(Frozen):
     fingerprint: str
 
 
-class Outcome(Frozen):
+class Outcome(Frozen, frozen=True):
     """The part of a record that the leaderboard needs; read alone, since there may be a hundred thousand.
 
     Accuracies are per class and in percent, of the test images, from the stored logits.
@@ -43,7 +43,7 @@ class Outcome(Frozen):
         return self
 
 
-class Record(Outcome):
+class Record(Outcome, frozen=True):
     """All that one finished trial leaves."""
 
     model_config = ConfigDict(extra="forbid")

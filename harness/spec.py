@@ -19,8 +19,8 @@ from ..datasets.longtail import factor
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Frozen(BaseModel, frozen=True):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @cached_property
     def canonical(self) -> str:
@@ -35,17 +35,17 @@ class Frozen(BaseModel):
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
         copied = super().model_copy(update=update, deep=deep)
         for name in ("canonical", "key"):
-            copied.__dict__.pop(name, None)
+            vars(copied).pop(name, None)
         return copied
 
 
-class Data(Frozen):
+class Data(Frozen, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
 
     name: str
     profile: Literal["exp", "step"] = "exp"
-    imbalance_factor: float = Field(100.0, ge=1)
-    head: int | None = Field(None, ge=1)  # images of the largest class; None is the data set's own
+    imbalance_factor: float = Field(default=100.0, ge=1)
+    head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +60,7 @@ class Data(Frozen):
         return rest | {"imbalance_factor": factor(raw["train_ratio"])}
 
 
-class Method(Frozen):
+class Method(Frozen, frozen=True):
     """A method by name and the values that differ from its defaults; ``plugin`` is the file that registers it.
 
     In a trial, ``plugin`` is the SHA-256 of that file, so that an edited method is another method.
@@ -71,7 +71,7 @@ class Method(Frozen):
     plugin: str | None = None
 
 
-class Training(Frozen):
+class Training(Frozen, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
 
     epochs: int = Field(ge=1)
@@ -91,16 +91,16 @@ class Training(Frozen):
     precision: Literal["float32", "bfloat16"]
 
 
-class Resources(Frozen):
+class Resources(Frozen, frozen=True):
     """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
 
-    cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0)
-    retries: int = Field(3, ge=0)  # of what the infrastructure broke
-    checkpoint_seconds: float = Field(60, ge=0)
+    cpu: float = Field(default=1, gt=0)
+    gpu: float = Field(default=0, ge=0)
+    retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
+    checkpoint_seconds: float = Field(default=60, ge=0)
 
 
-class Tracking(Frozen):
+class Tracking(Frozen, frozen=True):
     """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
 
     uri: str | None = None
@@ -115,11 +115,11 @@ class Tracking(Frozen):
         return uri
 
 
-class Shots(Frozen):
+class Shots(Frozen, frozen=True):
     """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
 
-    few: int = Field(20, ge=1)
-    many: int = Field(100, ge=1)
+    few: int = Field(default=20, ge=1)
+    many: int = Field(default=100, ge=1)
     by: Literal["count", "tercile"] = "count"
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ class Shots(Frozen):
         return self
 
 
-class Trial(Frozen):
+class Trial(Frozen, frozen=True):
     """One training run. Same key, same numbers."""
 
     data: Data
@@ -139,7 +139,7 @@ class Trial(Frozen):
     seed: int = Field(ge=0)
     stage: Literal["report", "tune"] = "report"
     val_per_class: int = 0
-    threads: int = Field(1, ge=1)
+    threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
 
     @cached_property
@@ -147,7 +147,7 @@ class Trial(Frozen):
         return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]
 
 
-class Spec(Frozen):
+class Spec(Frozen, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

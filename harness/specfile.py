@@ -86,9 +86,11 @@ def parse_data(raw: Mapping[str, Any]) -> Data:
     return _valid(Data, raw, "data")
 
 
-def parse_shots(raw: Mapping[str, Any]) -> Shots:
-    """The boundaries of few and many, from their words. SpecError as in :func:`parse`."""
-    return _valid(Shots, raw, "shots")
+def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
+    """The boundaries of few and many, None where nothing is said of them. SpecError as in :func:`parse`."""
+    given = {"few": few, "many": many, "by": "tercile" if tercile else None}
+    given = {name: value for name, value in given.items() if value is not None}
+    return _valid(Shots, given, "shots") if given else None
 
 
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:

@@ -178,7 +178,7 @@ class Store:
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         self.write(f"arrays/{key}.npz", buffer.getvalue())
         return buffer.getvalue()
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
-import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +33,9 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from .interrupt import drained_by_signals
 from .needs import Needs
+from .scratch import scratch
 from .spec import Resources, Trial
 from .store import Store
 
@@ -92,7 +91,7 @@ class _Queue(_NotSaved, Searcher):
         self._running: dict[str, str] = {}
         self._stopping = stopping
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
         key = next((key for key in self.waiting if not self._blocked_by[key]), None)
@@ -183,7 +182,7 @@ def sweep(
     result, stopping = Result(), threading.Event()
     if not todo:
         return result
-    with _ray(resources, slots, address) as (places, scratch), _signals(stopping):
+    with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
         queue = _Queue(list(todo), wanted.of, stopping)
         flag = ray.remote(num_cpus=0)(_Flag).remote()
         train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
@@ -197,7 +196,7 @@ def sweep(
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                storage_path=str(scratch),
+                storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=resources.retries),
                 callbacks=[_Callback(watcher, result, stopping, flag)],
@@ -211,53 +210,35 @@ def sweep(
 
 
 @contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once drains; the second one ends the process at once."""
-
-    def first(number: int, frame: Any) -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
-        stopping.set()
-
-    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
-    _sweep_up()
-    scratch = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
-    joined = address if address != "local" else None
-    options: dict[str, Any] = {"address": joined or "local", "log_to_driver": False, "logging_level": logging.ERROR}
-    if not joined:
-        options["include_dashboard"] = False
-        if slots:  # else as many as Ray finds, which knows of a container's limits
-            options["num_cpus"] = math.ceil(slots * resources.cpu)
-        if len(str(scratch)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
-            options["_temp_dir"] = str(scratch)
-    try:
+    with scratch() as folder:
         try:
-            ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            what = f"reached at {joined}" if joined else "started"
-            raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
-        yield _places(resources, slots), scratch
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+            _start(_options(resources, slots, address, folder))
+            yield _places(resources, slots), folder
+        finally:
+            ray.shutdown()
 
 
-def _sweep_up() -> None:
-    """Remove the folders of earlier processes that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob("tb-*-*"):
-        pid = folder.name.split("-")[1]
-        if pid.isdecimal() and not Path("/proc", pid).exists() and Path("/proc").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
+def _start(options: dict[str, Any]) -> None:
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        what = "started" if options["address"] == "local" else f"reached at {options['address']}"
+        raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
+
+
+def _options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
+    # What a worker died of is told in one line by the watcher; ray's own tracebacks are kept out of it.
+    options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address and address != "local":
+        return options
+    options["include_dashboard"] = False
+    if slots:  # else as many as Ray finds, which knows of a container's limits
+        options["num_cpus"] = math.ceil(slots * resources.cpu)
+    if len(str(folder)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
+        options["_temp_dir"] = str(folder)
+    return options
 
 
 def _places(resources: Resources, slots: int | None) -> int:

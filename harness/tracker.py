@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from .spec import Spec, Trial
+from .spec import Spec, Trial, plan
 from .store import Store, StoreError
 from .tracking import Runs, masked
 
@@ -34,6 +34,11 @@ def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
     except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
         return _reason(error)
     return ""
+
+
+def catch_up_all(store: Store) -> str:
+    """The same for every plan of a store."""
+    return next(filter(None, (catch_up(spec, store, plan(spec)) for spec in store.plans())), "")
 
 
 def _missing(store: Store, trials: Sequence[Trial]) -> list[str]:

@@ -49,7 +49,7 @@ class Runs:
     def __init__(self, spec: Spec, store: Store) -> None:
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each step of a new database
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        import mlflow
+        import mlflow.entities
 
         self._entities = mlflow.entities
         self.store, self.spec, self.id = store, spec, store.identity()

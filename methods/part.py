@@ -84,6 +84,9 @@ class Scene:
     epoch: int = 0
     frequencies: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        self.frequencies = self.frequencies or self.counts
+
     @property
     def classes(self) -> int:
         return len(self.counts)

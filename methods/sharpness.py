@@ -39,7 +39,7 @@ Step = Callable[[Objective, torch.Tensor, torch.optim.Optimizer], torch.Tensor]
 
 
 def trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """All weights that the optimizer moves; the norms below are over all of them together."""
+    """All weights that the optimizer moves."""
     return [weight for group in optimizer.param_groups for weight in group["params"] if weight.requires_grad]
 
 
@@ -55,10 +55,8 @@ def norm(vectors: Tensors) -> torch.Tensor:
 
 @contextmanager
 def climbed(model: nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
-    """Inside, the weights are theta + e and running statistics rest; after, they are theta, bit for bit.
-
-    They are copied back: subtracting e again would leave rounding errors, and rho = 0 would not be ERM.
-    """
+    """Inside, the weights are theta + e and running statistics rest; after, they are theta, bit for bit (copied back:
+    subtracting e would leave rounding errors)."""
     theta = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         torch._foreach_add_(weights, e)
@@ -150,9 +148,8 @@ class SAMA(SAM):
         @cache  # once an epoch at most: frequencies change with the sampler's phase
         def emphasis(frequencies: tuple[float, ...]) -> ClassWeights:
             drawn = [f * sum(scene.counts) / sum(frequencies) for f in frequencies]
-            return ClassWeights(
-                scene.tensor(self.emphasis(drawn)), "weights" if self.kind == "weighted_dir" else "samples"
-            )
+            divide_by = "weights" if self.kind == "weighted_dir" else "samples"
+            return ClassWeights(scene.tensor(self.emphasis(drawn)), divide_by)
 
         def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
             weights = trained(optimizer)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("datasets", "methods", "leaderboard", "harness")
-LONGEST = {"datasets": 200, "methods": 210, "leaderboard": 200, "harness": 310}  # lines; a file holds one idea
+LONGEST = {"datasets": 200, "methods": 210, "leaderboard": 200, "harness": 260}  # lines; a file holds one idea
 ONLY = {"ray": "harness/sweep.py", "mlflow": "harness/tracking.py"}
 VAGUE = {"utils.py", "base.py", "common.py", "misc.py", "helpers.py"}
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))

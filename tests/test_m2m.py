@@ -167,6 +167,17 @@ def test_enough_steps_reach_gamma_and_no_image_that_falls_short_is_taken():
     assert all(sure[2][name] < sure[30][name] for name in sure[30])
 
 
+def test_what_is_carried_is_an_image_of_a_larger_class():
+    x, y = batch()
+    mixed = translator(M2m(gamma=0.0, steps=0))(x, y, 0)  # seeds with noise of length 0.5; images are 1.2 apart or more
+    apart = (mixed.x.flatten(1)[:, None] - x.flatten(1)[None]).norm(dim=2)
+    nearest = y[apart.argmin(dim=1)]
+    kept = changed(mixed, x)
+    assert (apart.min(dim=1).values[kept] <= 0.5 + 1e-9).all()
+    assert kept.sum() >= 5
+    assert (nearest[kept] < y[kept]).all()
+
+
 def test_a_rejected_slot_keeps_its_image():
     x, y = batch()
     build = translator(M2m(gamma=1.0, steps=1))

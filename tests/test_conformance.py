@@ -1,0 +1,145 @@
+"""The conformance kit: every registered method holds it, and each check catches the fault that it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+import torch
+
+from tailboard.datasets.catalog import catalog
+from tailboard.datasets.lock import TestSetLocked, locked
+from tailboard.datasets.split import cut
+from tailboard.harness.conformance import verdicts
+from tailboard.methods.losses import cross_entropy
+from tailboard.methods.part import ClassWeights, Part, Range, hyper
+from tailboard.methods.recipe import Entry, Recipe, registry
+
+
+@pytest.mark.parametrize("name", registry())
+def test_every_registered_method_conforms(name):
+    entry = registry()[name]
+    if "extra.width" in entry.recipe.values():  # an expander of 2,048 costs minutes and shows no more
+        entry = replace(entry, recipe=entry.recipe.tuned({"extra.width": 32}))
+    assert not [verdict for verdict in verdicts(entry, with_cost=False) if verdict.outcome == "fail"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ERM", "SAM-A", "Joint-SSL + SAM-A"])
+def test_a_declared_cost_is_near_the_measured_one(name):
+    *_, cost = verdicts(registry()[name])
+    assert cost.check == "declared cost" and cost.outcome == "pass", cost.words
+
+
+calls = count()
+
+
+class Drifts(Part):
+    """Another loss each time."""
+
+    def build(self, scene):
+        return lambda logits, y, epsilon: cross_entropy(logits, y, epsilon) * (1 + 1e-3 * next(calls))
+
+
+class Averages(Part):
+    """One loss for the batch instead of one a sample."""
+
+    def build(self, scene):
+        return lambda logits, y, epsilon: cross_entropy(logits, y, epsilon).mean()
+
+
+class NeedsEveryClass(Part):
+    """Fails where a class is not in the batch."""
+
+    def build(self, scene):
+        def loss(logits, y, epsilon):
+            assert len(y.unique()) == scene.classes
+            return cross_entropy(logits, y, epsilon)
+
+        return loss
+
+
+class Forgets(Part):
+    """Counts steps where no checkpoint sees it."""
+
+    def build(self, scene):
+        steps = count()
+        return lambda logits, y, epsilon: cross_entropy(logits, y, epsilon) * (1 + 0.01 * next(steps))
+
+
+@dataclass(frozen=True)
+class NotNeutral(Part):
+    strength: float = hyper(0.5, "none")
+    neutral = {"strength": 0.0}
+
+    def build(self, scene):
+        return lambda logits, y, epsilon: cross_entropy(logits, y, epsilon) * (1 + 1e-6 + self.strength)
+
+
+@dataclass(frozen=True)
+class OutOfRange(Part):
+    strength: float = hyper(5.0, "none", Range(0.0, 1.0))
+
+    def build(self, scene):
+        return cross_entropy
+
+
+class Peeks(Part):
+    """Loads a data set to look at its test images."""
+
+    def build(self, scene):
+        catalog()["fashion-mnist-mini"].load(None, True)
+        return cross_entropy
+
+
+class Negative(Part):
+    def build(self, scene):
+        return lambda epoch: ClassWeights(-scene.tensor([1.0] * scene.classes))
+
+
+class OnlyLargeTails(Part):
+    def build(self, scene):
+        assert scene.classes > 3
+        return cross_entropy
+
+
+@pytest.mark.parametrize(
+    ("recipe", "check"),
+    [
+        (Recipe(loss=Drifts()), "is deterministic"),
+        (Recipe(loss=Averages()), "keeps shapes and devices"),
+        (Recipe(loss=NeedsEveryClass()), "survives a batch without some class"),
+        (Recipe(loss=Forgets()), "resumes"),
+        (Recipe(loss=NotNeutral()), "neutral values are erm"),
+        (Recipe(loss=OutOfRange()), "ranges contain defaults"),
+        (Recipe(loss=Peeks()), "never asks for the test set"),
+        (Recipe(weights=Negative()), "keeps shapes and devices"),
+        (Recipe(loss=OnlyLargeTails()), "builds from counts alone"),
+    ],
+)
+def test_each_check_catches_its_fault(recipe, check):
+    failed = {v.check for v in verdicts(Entry("planted", recipe, "", "", 1.0), with_cost=False) if v.outcome == "fail"}
+    assert check in failed
+
+
+@pytest.mark.slow
+def test_a_cost_that_is_not_so_is_caught():
+    *_, cost = verdicts(Entry("planted", Recipe(), "", "", 6.0))
+    assert cost.check == "declared cost" and cost.outcome == "fail"
+
+
+def test_the_lock_refuses_loading_and_looking_and_opens_again():
+    pool = catalog()["fashion-mnist-mini"].load(None, True)
+    split = cut(pool, [5] * 10, seed=0)
+    with locked():
+        for look in (lambda: pool.test, lambda: split.test, lambda: catalog()["fashion-mnist-mini"].load(None, True)):
+            with pytest.raises(TestSetLocked):
+                look()
+        with locked():
+            pass
+        with pytest.raises(TestSetLocked):
+            pool.test  # noqa: B018
+        assert len(split.train) == 50
+    assert len(split.test) == len(pool.test) == 3000
+    assert torch.tensor(split.test.y).bincount().tolist() == [300] * 10
