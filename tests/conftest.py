@@ -200,8 +200,8 @@ class Launched:
             with suppress(OSError):
                 sockets.add(str(link.readlink()))
         loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
-        lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").open()]
-        mine = [f for f in lines if f[3] == "0A" and f"socket:[{f[9]}]" in sockets]
+        lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+        mine = [f for f in map(str.split, lines) if f[3] == "0A" and f"socket:[{f[9]}]" in sockets]
         assert mine, "Ray does listen"
         return [f[1] for f in mine if f[1].split(":")[0] not in loopback]
 
