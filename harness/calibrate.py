@@ -13,8 +13,8 @@ import torch
 from ..datasets.split import Images, Split
 from .data import dataset, long_tail
 from .method import recipe_of
-from .needs import needed
-from .spec import Spec, Trial, plan
+from .needs import Needs, needed
+from .spec import Spec, Trial
 from .store import Store
 from .trial import Setting, assemble
 
@@ -31,16 +31,16 @@ class Estimate:
     whole: float
 
 
-def calibrate(spec: Spec) -> list[Estimate]:
+def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
     """One estimate for each distinct trial but for its seed, in the plan's order."""
     setting = Setting(store="", gpu=spec.resources.gpu > 0)
-    kinds = {kind(trial): trial for trial in plan(spec)}
+    kinds = {kind(trial): trial for trial in wanted.trials}
     return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]
 
 
 def kind(trial: Trial) -> str:
     """The same for trials that differ only in their seed."""
-    return trial.model_copy(update={"seed": 0}).canonical
+    return trial.but(seed=0).canonical
 
 
 def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:

@@ -15,7 +15,7 @@ import typer
 
 from . import mistakes
 
-INTERRUPTED = "interrupted; the same command goes on where this one was"
+INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
@@ -37,13 +37,14 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False) or 0
     except (typer.Abort, KeyboardInterrupt):
-        _say(INTERRUPTED)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         line = mistakes.line(error)
         if not line:
             raise
         _say(line)
+    if code == INTERRUPTED:  # typer's own code for Ctrl-C too
+        _say("interrupted; the same command goes on where this one was")
     sys.exit(code)
 
 
@@ -57,7 +58,7 @@ def _show(facts: Any, text: str, as_json: bool) -> None:
 
 @app.command(epilog="Example: tailboard quickstart")
 def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.")] = None) -> int:
-    """Run the shipped spec: five methods, five seeds, real images; minutes on two cores."""
+    """Run the shipped spec: the paper's nine methods, five seeds, real images; minutes on two cores."""
     return run("quickstart", slots=slots)
 
 
@@ -71,24 +72,45 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
-    from . import check, describe
+    from . import check, outline
+    from .needs import needs
     from .spec import plan as trials_of
     from .specfile import read
 
     wanted = read(spec, plugin or ())
     trials = trials_of(wanted)
     check.check_words(trials, wanted.plugins)
-    text = describe.plan_table(trials, wanted.resources)
-    facts: Any = describe.trial_facts(trials)
+    needed = needs(trials, wanted.plugins)
+    text = outline.plan_table(trials, needed, wanted)
+    facts = outline.trial_facts(needed)
     if calibrate:
         from . import calibrate as calibration
 
         _say("measuring a few steps of each kind of trial ...")
-        estimates = calibration.calibrate(wanted)
-        text += "\n\n" + describe.estimate_table(estimates, wanted)
-        for fact, seconds in zip(facts, describe.seconds_of(estimates, trials), strict=True):
+        estimates = calibration.calibrate(wanted, needed)
+        text += "\n\n" + outline.estimate_table(estimates, needed)
+        for fact, seconds in zip(facts, outline.seconds_of(estimates, needed.trials), strict=True):
             fact["estimated_seconds"] = seconds
     _show(facts, text, as_json)
+
+
+@app.command(epilog="Examples: tailboard test my_method.py | tailboard test 'SAM-A' --json")
+def test(
+    method: Annotated[str, typer.Argument(metavar="FILE|METHOD", help="A plugin's file, or a registered method.")],
+    as_json: Json = False,
+) -> int:
+    """Check that a method holds what every method must; exit code 3 where it does not."""
+    from . import conformance, describe
+
+    verdicts = {}
+    for name, entry in conformance.entries(method).items():
+        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
+        if not as_json:
+            print(f"{name}\n{describe.table(verdicts[name])}\n")
+    if as_json:
+        print(json.dumps(verdicts, indent=1))
+    failed = any(verdict["outcome"] == "fail" for found in verdicts.values() for verdict in found)
+    return 3 if failed else 0
 
 
 @app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
@@ -123,10 +145,7 @@ def run(
     print(board.rendered("md"))
     for form, path in written.items():
         print(f"{form:6} {path}")
-    if interrupted:
-        _say(INTERRUPTED)
-        return 130
-    return _outcome(board)
+    return INTERRUPTED if interrupted else _outcome(board)
 
 
 @app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")

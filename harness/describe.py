@@ -12,10 +12,9 @@ from tabulate import tabulate
 from ..datasets.catalog import Dataset, catalog
 from ..methods.plugin import load_plugin
 from ..methods.recipe import Entry, registry
-from .calibrate import Estimate, kind
 from .networks import NETWORKS
 from .rows import class_groups, method_label, planned, setting_label
-from .spec import Resources, Shots, Spec, Trial
+from .spec import Shots
 from .specfile import read, shipped
 from .store import Store, StoreError
 from .tracking import masked, tracking_uri
@@ -23,53 +22,6 @@ from .tracking import masked, tracking_uri
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "(none)"
-
-
-def trial_facts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    return [{"key": trial.key} | trial.model_dump(mode="json") for trial in trials]
-
-
-def plan_table(trials: Sequence[Trial], resources: Resources) -> str:
-    """One line for each kind of trial, then the number of trials along each axis."""
-    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
-    names = ("data", "long tail", "method", "network", "epochs")
-    lines = [dict(zip(names, map(str, kind), strict=True)) | {"trials": n} for kind, n in kinds.items()]
-    axes = {
-        "data": len({t.data for t in trials}),
-        "methods": len({method_label(t) for t in trials}),
-        "networks": len({t.network for t in trials}),
-        "trainings": len({t.training for t in trials}),
-        "seeds": len({t.seed for t in trials}),
-    }
-    product = " x ".join(f"{n} {name}" for name, n in axes.items())
-    share = f"each with cpu {resources.cpu:g}, gpu {resources.gpu:g}"
-    return f"{table(lines)}\n\n{len(trials)} trials: {product}; {share}"
-
-
-def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
-    """The estimated seconds of each trial, from the estimate of its kind."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    return [of_kind[kind(trial)] for trial in trials]
-
-
-def estimate_table(estimates: Sequence[Estimate], spec: Spec) -> str:
-    """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
-    lines = [
-        {
-            "data": e.trial.data.name,
-            "method": method_label(e.trial),
-            "network": e.trial.network,
-            "precision": e.trial.training.precision,
-            "ms a step": f"{1000 * e.step:.1f}",
-            "minutes a trial": f"{e.whole / 60:.1f}",
-        }
-        for e in estimates
-    ]
-    seconds = sum(e.whole for e in estimates) * len(spec.seeds)
-    return (
-        f"{table(lines)}\n\nabout {seconds / 3600:.2f} device-hours on a machine like this one, measured alone on "
-        f"it with {estimates[0].trial.threads} thread(s) a trial"
-    )
 
 
 def status_facts(store: Store) -> dict[str, Any]:

@@ -65,16 +65,26 @@ def gather(stores: Sequence[Store], by: Shots | None = None) -> Board:
     # A trial that failed or is missing here may be complete in another store.
     rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
     rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", "group"])
-    return Board(rows.sort_index().reset_index(drop=True), damaged, _notes(rows))
+    notes = [_groups(by or plans[0][0].shots), *_spent(rows)]
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes)
 
 
-def _notes(rows: pd.DataFrame) -> list[str]:
-    """What was spent, for the caption."""
+def _groups(by: Shots) -> str:
+    if by.by == "tercile":
+        return "Few, Med and Many: thirds of the classes, ranked by their training images."
+    return (
+        f"Few, Med and Many: classes with fewer than {by.few}, {by.few} to {by.many} and more than {by.many} "
+        "training images."
+    )
+
+
+def _spent(rows: pd.DataFrame) -> list[str]:
+    """What the trials took, for the caption."""
     trials = rows.drop_duplicates("key")
     hours = trials["device_seconds"].sum() / 3600
     done = int((trials["status"] == "complete").sum())
     return [
-        f"{done} of {len(trials)} trials are complete; they took {hours:.2f} device-hours of training.",
+        f"{done} of {len(trials)} trials are complete; training took {hours:.2g} device-hours.",
         "No method was tuned: every one ran at the values that its spec gives.",
     ]
 

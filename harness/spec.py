@@ -142,6 +142,10 @@ class Trial(Frozen, frozen=True):
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
 
+    def but(self, **changes: Any) -> Trial:
+        """The same trial but for these fields (model_copy might keep the texts and key of the old one)."""
+        return Trial(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
     @cached_property
     def key(self) -> str:
         return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]

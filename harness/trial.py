@@ -72,14 +72,16 @@ def run_trial(
         "data": Provenance(verified=pool.verified, hashes=dict(pool.hashes), fingerprint=split.fingerprint),
         "environment": environment(setting.device),
     }
-    run = None
+    run, arrays = None, {}
     try:
         with locked():
             method = recipe_of(trial, setting.plugins)
             about["values"] = method.values()
             run = assemble(trial, split, method, setting)
             attempt.train(run, report, draining)
-        about |= {"status": "complete"} | _score(run, trial, split, attempt.store)
+        arrays = _logits(run, split)
+        accuracy = {name: per_class_accuracy(arrays[name], split.test) for name in ("last_ema", "last")}
+        about |= {"status": "complete", "accuracy": accuracy}
         if trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
     except (Drained, OSError, StoreError):
@@ -89,8 +91,10 @@ def run_trial(
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()}
-    if run is not None:
+    if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
+        data = attempt.store.write_arrays(trial.key, arrays | _history(run))
+        about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
     record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
     attempt.store.write_record(record)
     return record
@@ -159,10 +163,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _score(run: Run, trial: Trial, split: Split, store: Store) -> dict[str, Any]:
+def _logits(run: Run, split: Split) -> dict[str, np.ndarray]:
     """The only place where test images are looked at: after training, once, with the last weights.
 
-    Accuracies come from the logits as stored, so that a reader of the file finds the same.
+    Accuracies come from the logits as they are stored, so that a reader of the file finds the same.
     """
     arrays: dict[str, np.ndarray] = {"labels": split.test.y.astype(np.int16)}
     test = torch.tensor(split.test.x)
@@ -171,11 +175,13 @@ def _score(run: Run, trial: Trial, split: Split, store: Store) -> dict[str, Any]
         if not torch.isfinite(logits).all():
             raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
         arrays[name] = logits.numpy().astype(np.float16)
-    accuracy = {name: per_class_accuracy(arrays[name], split.test) for name in ("last_ema", "last")}
-    for column in dict.fromkeys(name for line in run.history for name in line):
-        arrays[f"history_{column}"] = np.array([line.get(column, math.nan) for line in run.history])
-    data = store.write_arrays(trial.key, arrays)
-    return {"accuracy": accuracy, "files": {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}}
+    return arrays
+
+
+def _history(run: Run) -> dict[str, np.ndarray]:
+    """The lines of the history as one array a column; NaN where a line has no such column."""
+    columns = dict.fromkeys(name for line in run.history for name in line)
+    return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
 
 
 def per_class_accuracy(logits: np.ndarray, test: Images) -> tuple[float, ...]:

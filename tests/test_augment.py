@@ -8,6 +8,9 @@ from collections import Counter
 import pytest
 import torch
 from scipy import stats
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tvf
+
 from tailboard.datasets.augment import cutmix, random_crop, random_flip
 from tailboard.datasets.trivial_augment import (
     OPERATIONS,
@@ -16,8 +19,6 @@ from tailboard.datasets.trivial_augment import (
     trivial_augment_wide,
 )
 from tailboard.datasets.views import draw_boxes, jitter_colours, resize_boxes, ssl_view
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as tvf
 
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 24, 40)]
 LEVEL = 0.001

@@ -317,6 +317,17 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch, tailboard):
         cli.main()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+def test_an_interrupted_command_is_code_130_and_says_how_to_go_on(monkeypatch, tailboard, error):
+    def stop():
+        raise error
+
+    monkeypatch.setattr("tailboard.harness.describe.network_facts", stop)
+    code, out, err = tailboard("list", "networks")
+    assert (code, out) == (130, "")
+    assert err.strip() == "interrupted; the same command goes on where this one was"
+
+
 def test_verified_data_is_code_0_and_other_data_3(tailboard, monkeypatch):
     assert tailboard("data", "verify", "fashion-mnist-mini")[0] == 0
     monkeypatch.setattr("tailboard.datasets.embedded.SHA256", "sha256:0")

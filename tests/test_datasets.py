@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from tailboard.datasets import cifar, embedded, idx, longtail, sources, tree, vision
 from tailboard.datasets.catalog import DataError, catalog, register_dataset
 from tailboard.datasets.split import Images, Pool, cut

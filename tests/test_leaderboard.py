@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
+
 from tailboard.leaderboard import report, results
 from tailboard.leaderboard.published import published
 from tailboard.leaderboard.results import CELL, COLUMNS, summarise

@@ -23,6 +23,8 @@ from tailboard.harness.store import Store
 from tailboard.harness.tracker import Tracker, catch_up
 from tailboard.harness.tracking import KEY, Runs, masked, tracking_uri
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
+
 BROKEN = """
 from dataclasses import dataclass
 from tailboard.methods.recipe import Part, Recipe, register

@@ -1,0 +1,88 @@
+"""A plan in words: its trials, what they start from, what they cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from ..methods.recipe import registry
+from .calibrate import Estimate, kind
+from .describe import table
+from .method import plugin_of
+from .needs import Needs
+from .rows import method_label, setting_label
+from .spec import Spec, Trial
+
+
+def trial_facts(needed: Needs) -> list[dict[str, Any]]:
+    """Each trial with its key, and the keys of the trials whose networks it starts from."""
+    return [
+        {"key": trial.key, "starts_from": list(needed.of.get(trial.key, ()))} | trial.model_dump(mode="json")
+        for trial in needed.trials
+    ]
+
+
+def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
+    """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
+    methods = {trial.key: method_label(trial) for trial in needed.trials}
+    first = {methods[key]: [methods[other] for other in others] for key, others in needed.of.items()}
+    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
+    names = ("data", "long tail", "method", "network", "epochs")
+    lines = [
+        dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
+        for kind, n in kinds.items()
+    ]
+    extra = len(needed.trials) - len(trials)
+    also = f", and {extra} that others start from" if extra else ""
+    erm = sum(cost(trial, spec.plugins) for trial in needed.trials)
+    share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
+    return (
+        f"{table(lines)}\n\n{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
+    )
+
+
+def _axes(trials: Sequence[Trial]) -> str:
+    axes = {
+        "data": len({t.data.canonical for t in trials}),
+        "methods": len({method_label(t) for t in trials}),
+        "networks": len({t.network for t in trials}),
+        "trainings": len({t.training.canonical for t in trials}),
+        "seeds": len({t.seed for t in trials}),
+    }
+    return " x ".join(f"{n} {name}" for name, n in axes.items())
+
+
+def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
+    """The trial's declared cost in ERM-steps a step; of a sum that is not registered, the product of its terms'."""
+    known = registry() | plugin_of(trial, plugins)
+    name = trial.method.name
+    terms = [name] if name in known else [term.strip() for term in name.split("+")]
+    return prod(known[term].cost for term in terms)
+
+
+def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
+    """The estimated seconds of each trial, from the estimate of its kind."""
+    of_kind = {kind(e.trial): e.whole for e in estimates}
+    return [of_kind[kind(trial)] for trial in trials]
+
+
+def estimate_table(estimates: Sequence[Estimate], needed: Needs) -> str:
+    """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
+    lines = [
+        {
+            "data": e.trial.data.name,
+            "method": method_label(e.trial),
+            "network": e.trial.network,
+            "precision": e.trial.training.precision,
+            "ms a step": f"{1000 * e.step:.1f}",
+            "minutes a trial": f"{e.whole / 60:.1f}",
+        }
+        for e in estimates
+    ]
+    seconds = sum(seconds_of(estimates, needed.trials))
+    return (
+        f"{table(lines)}\n\nabout {seconds / 3600:.2f} device-hours on a machine like this one, measured alone on "
+        f"it with {estimates[0].trial.threads} thread(s) a trial"
+    )
