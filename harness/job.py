@@ -32,7 +32,7 @@ def prepare(spec: Spec, store: Store, root: Path | None, verify: bool) -> Job:
     check_words(trials, spec.plugins)
     needed = needs(trials, spec.plugins)
     damaged = store.set_aside_damaged(trial.key for trial in needed.trials)
-    done = store.done(needed.kept)
+    done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
     store.write_plan(spec)
     setting = Setting(

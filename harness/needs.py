@@ -27,6 +27,11 @@ class Needs:
         """The trials whose weights are stored, since others start from them."""
         return frozenset(key for keys in self.of.values() for key in keys)
 
+    def done(self, store: Store) -> set[str]:
+        """The finished trials; not those whose weights are missing and still asked for by one that is not finished."""
+        finished = store.finished()
+        return store.done(key for asks, keys in self.of.items() if asks not in finished for key in keys)
+
 
 def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
     """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""

@@ -122,14 +122,16 @@ class Store:
 
     def done(self, kept: Iterable[str] = ()) -> set[str]:
         """The finished trials, but for those whose weights are to be kept and are not there."""
-        finished, weights = self.finished(), self.names("weights", ".pt")
-        return finished - {key for key in set(kept) & finished if key not in weights and self._complete(key)}
+        finished = self.finished()
+        return finished - {key for key in finished.intersection(kept) if not self.is_done(key, keep=True)}
 
-    def _complete(self, key: str) -> bool:
+    def is_done(self, key: str, keep: bool) -> bool:
+        """Whether a trial is finished, with its weights where they are to be kept (one that failed has none)."""
         try:
-            return self.outcome(key).status == "complete"
+            complete = self.outcome(key).status == "complete"
         except (StoreError, FileNotFoundError):
             return False
+        return not (keep and complete) or self.files.exists(f"{self.root}/weights/{key}.pt")
 
     def write_record(self, record: Record) -> None:
         self.write(f"records/{record.key}.json", record.model_dump_json().encode())

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,26 +87,29 @@ class _Queue(_NotSaved, Searcher):
 
     def __init__(self, keys: Sequence[str], needs: Mapping[str, Sequence[str]], stopping: threading.Event) -> None:
         super().__init__(metric="epoch", mode="max")
-        self.waiting = dict.fromkeys(keys)  # a dict keeps the order and forgets at once
-        self._blocked_by = {key: set(needs.get(key, ())) & set(keys) for key in keys}
+        undone = set(keys)
+        self.blocked = {key: open_ for key in keys if (open_ := undone.intersection(needs.get(key, ())))}
+        self._ready = deque(key for key in keys if key not in self.blocked)
         self._running: dict[str, str] = {}
         self._stopping = stopping
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
-        key = next((key for key in self.waiting if not self._blocked_by[key]), None)
-        if key is None:  # None asks Tune to come again: something that runs may free one that waits
-            return None if self.waiting and self._running else Searcher.FINISHED
-        del self.waiting[key]
-        self._running[trial_id] = key
-        return {"key": key}
+        if not self._ready:  # None asks Tune to come again: something that runs may free one that waits
+            return None if self.blocked and self._running else Searcher.FINISHED
+        self._running[trial_id] = self._ready.popleft()
+        return {"key": self._running[trial_id]}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         key = self._running.pop(trial_id)
-        if not error and result and result.get("done"):
-            for blockers in self._blocked_by.values():
-                blockers.discard(key)
+        if error or not result or not result.get("done"):
+            return
+        for other in [other for other, needed in self.blocked.items() if key in needed]:
+            self.blocked[other].remove(key)
+            if not self.blocked[other]:
+                del self.blocked[other]
+                self._ready.append(other)
 
     def save(self, checkpoint_path: str) -> None:
         pass
@@ -150,7 +154,7 @@ def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: A
 
     trial = Trial.model_validate_json(trials[config["key"]])
     store = Store(setting.store)
-    if trial.key not in store.done(setting.kept):
+    if not store.is_done(trial.key, trial.key in setting.kept):
         try:
             run_trial(
                 trial,
@@ -177,7 +181,7 @@ def sweep(
 
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
-    done = Store(setting.store).done(wanted.kept)
+    done = wanted.done(Store(setting.store))
     todo = {trial.key: trial.model_dump_json() for trial in wanted.trials if trial.key not in done}
     result, stopping = Result(), threading.Event()
     if not todo:
@@ -203,7 +207,7 @@ def sweep(
             ),
         ).fit()
     result.interrupted = stopping.is_set()
-    for key in () if result.interrupted else queue.waiting:
+    for key in () if result.interrupted else queue.blocked:
         result.broken[key] = "not run: the trial whose network it starts from did not end well"
         watcher.broken(key, result.broken[key])
     return result

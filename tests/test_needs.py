@@ -1,0 +1,120 @@
+"""Trials that start from another's network: what the plan adds, in which order they run, and that each trains once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from ray.tune.search import Searcher
+
+from tailboard.harness.needs import needs, pretrained
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store, StoreError
+from tailboard.harness.sweep import _Queue
+from tailboard.harness.trial import Setting, run_trial
+
+RAW = {
+    "name": "needs",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
+    "network": "small",
+    "training": {"epochs": 2, "batch_size": 32},
+    "seeds": 2,
+}
+
+
+def planned(*methods):
+    trials = plan(parse(RAW | {"methods": list(methods)}))
+    return trials, needs(trials, {})
+
+
+def test_a_row_of_the_plan_serves_every_trial_that_starts_from_it():
+    trials, needed = planned("M2m", "ERM", "Joint-SSL + SAM-A + M2m")
+    assert {t.key for t in needed.trials} == {t.key for t in trials}
+    erm = {t.seed: t.key for t in trials if t.method.name == "ERM"}
+    starting = [t for t in trials if t.method.name != "ERM"]
+    assert needed.of == {t.key: (erm[t.seed],) for t in starting}
+    assert needed.kept == set(erm.values())
+
+
+def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
+    trials, needed = planned("M2m")
+    added = [t for t in needed.trials if t not in trials]
+    assert [t.method.name for t in added] == ["ERM", "ERM"]
+    assert [t.but(method=trials[0].method) for t in added] == trials
+    assert list(needed.trials)[:2] == added
+
+
+def test_a_trial_is_handed_out_once_what_it_needs_is_done():
+    trials, needed = planned("M2m", "ERM")
+    m2m, erm = [t.key for t in trials[:2]], [t.key for t in trials[2:]]
+    queue = _Queue([*m2m, *erm], needed.of, threading.Event())
+    assert [queue.suggest("a")["key"], queue.suggest("b")["key"]] == erm
+    assert queue.suggest("c") is None
+    queue.on_trial_complete("b", {"done": True})
+    assert queue.suggest("c")["key"] == m2m[1]
+    queue.on_trial_complete("a", {"done": False})
+    queue.on_trial_complete("c", {"done": True})
+    assert queue.suggest("d") == Searcher.FINISHED and list(queue.blocked) == [m2m[0]]
+
+
+def test_a_draining_queue_hands_out_nothing():
+    stopping = threading.Event()
+    queue = _Queue(["a", "b"], {}, stopping)
+    assert queue.suggest("1") == {"key": "a"}
+    stopping.set()
+    assert queue.suggest("2") == Searcher.FINISHED
+
+
+def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
+    trials, needed = planned("M2m")
+    erm, m2m = needed.trials[0], trials[0]
+    setting = Setting(store=str(tmp_path), kept=needed.kept)
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="weights are missing"):
+        run_trial(m2m, setting)
+    assert run_trial(erm, setting).status == "complete" and store.is_done(erm.key, keep=True)
+
+    class Scene:
+        device, classes = torch.device("cpu"), 10
+
+    judge = pretrained(m2m, "ERM", Scene, 1, store)
+    from tailboard.harness.data import dataset, split_of
+
+    split, _ = split_of(erm, None, True)
+    about = dataset("fashion-mnist-mini")
+    x = (torch.tensor(split.test.x).float() / 255 - about.mean[0]) / about.std[0]
+    with torch.no_grad():
+        logits = judge(x.contiguous(memory_format=torch.channels_last))
+    stored = torch.tensor(store.arrays(erm.key)["last_ema"]).float()
+    torch.testing.assert_close(logits, stored, rtol=2e-3, atol=2e-3)
+    assert not judge.training and not any(p.requires_grad for p in judge.parameters())
+    assert run_trial(m2m, setting).status == "complete"
+
+
+def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_path):
+    trials, needed = planned("M2m")
+    setting, store = Setting(store=str(tmp_path), kept=needed.kept), Store(tmp_path)
+    for trial in needed.trials:
+        run_trial(trial, setting)
+    everything = {t.key for t in needed.trials}
+    assert needed.done(store) == everything
+    erm, m2m = needed.trials[0], trials[0]
+    store.remove(f"weights/{erm.key}.pt")
+    assert needed.done(store) == everything
+    store.remove(f"records/{m2m.key}.json")
+    assert needed.done(store) == everything - {erm.key, m2m.key}
+
+
+@pytest.mark.slow
+def test_a_run_trains_each_generator_once_and_a_second_run_nothing(tmp_path, launcher):
+    job = launcher(tmp_path, RAW | {"methods": ["M2m", "Joint-SSL + SAM-A + M2m"], "seeds": 1})
+    job.write_spec(methods=["M2m", {"name": "Joint-SSL + SAM-A + M2m", "values": {"extra.width": 16}}])
+    assert job.run().returncode == 0
+    records = job.records()
+    assert sorted(r["trial"]["method"]["name"] for r in records.values()) == ["ERM", "Joint-SSL + SAM-A + M2m", "M2m"]
+    erm = next(r for r in records.values() if r["trial"]["method"]["name"] == "ERM")
+    assert erm["attempts"] == 1 and all(r["started"] >= erm["finished"] for r in records.values() if r is not erm)
+    before = job.bytes_of("records")
+    assert job.run().returncode == 0 and job.bytes_of("records") == before

@@ -1,0 +1,145 @@
+"""One trial: what its record holds, what a reader can recompute from it, and what it makes of faults."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from tailboard.datasets.longtail import counts
+from tailboard.harness.data import dataset
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse, with_plugin
+from tailboard.harness.store import Store
+from tailboard.harness.trial import Drained, Setting, run_trial
+
+RAW = {
+    "name": "trial",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
+    "methods": "ERM",
+    "network": "small",
+    "training": {"epochs": 3, "batch_size": 32},
+    "seeds": 1,
+}
+EXPLODES = """
+import torch
+from tailboard.methods.recipe import Part, Recipe, register
+class Explodes(Part):
+    def build(self, scene):
+        return lambda logits, y, epsilon: logits.sum(1) * (float("nan") if scene.epoch == 1 else 1.0)
+register("Planted", Recipe(loss=Explodes()))
+"""
+RAISES = EXPLODES.replace('(float("nan") if scene.epoch == 1 else 1.0)', "logits.nonsense")
+PEEKS = EXPLODES.replace(
+    "        return lambda",
+    "        from tailboard.datasets.catalog import catalog\n"
+    "        catalog()['fashion-mnist-mini'].load(None, True).test\n        return lambda",
+)
+
+
+def one(store, plugin="", **changes):
+    spec = parse(RAW | changes)
+    if plugin:
+        spec = with_plugin(spec, plugin, ["Planted"])
+    trial = plan(spec)[-1]
+    return trial, Setting(store=str(store), plugins=spec.plugins, checkpoint_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    trial, setting = one(store)
+    return trial, store, run_trial(trial, setting)
+
+
+def test_the_record_says_what_was_done(finished):
+    trial, store, record = finished
+    assert store.record(trial.key) == record
+    about = dataset("fashion-mnist-mini")
+    assert record.counts == counts("exp", about.available, 40, 10.0) and record.test_counts == (300,) * 10
+    assert (record.status, record.epochs, record.attempts) == ("complete", 3, 1)
+    assert record.data.verified and len(record.data.fingerprint) == 64 and record.data.hashes
+    assert record.environment["packages"]["torch"] and record.environment["threads"] == trial.threads
+    assert 0 < record.train_seconds < record.wall_seconds and record.started <= record.finished
+
+
+def test_a_reader_finds_the_same_accuracies_in_the_logits(finished):
+    trial, store, record = finished
+    data = store.read(f"arrays/{trial.key}.npz")
+    assert record.files == {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
+    arrays = store.arrays(trial.key)
+    assert arrays["last_ema"].dtype == np.float16 and arrays["last_ema"].shape == (3000, 10)
+    for name in ("last_ema", "last"):
+        right = arrays[name].argmax(1) == arrays["labels"]
+        expected = [100 * right[arrays["labels"] == label].mean() for label in range(10)]
+        assert record.accuracy[name] == pytest.approx(expected, abs=1e-12)
+    assert arrays["history_epoch"].tolist() == [0, 1, 2] and np.isfinite(arrays["history_loss"]).all()
+
+
+def test_a_trial_that_is_stopped_goes_on_to_the_same_numbers(finished, tmp_path):
+    trial, store, record = finished
+    _, setting = one(tmp_path)
+    with pytest.raises(Drained):
+        run_trial(trial, setting, draining=lambda: True)
+    assert Store(tmp_path).names("checkpoints", ".pt") == {trial.key} and not Store(tmp_path).finished()
+    seen = []
+    again = run_trial(trial, setting, report=seen.append)
+    assert [line["epoch"] for line in seen] == [1, 2]
+    assert again.accuracy == record.accuracy and again.attempts == 2 and again.started <= again.finished
+    assert store.arrays(trial.key)["last_ema"].tobytes() == Store(tmp_path).arrays(trial.key)["last_ema"].tobytes()
+    assert not Store(tmp_path).names("checkpoints", ".pt")
+
+
+def test_a_checkpoint_that_was_cut_short_costs_time_and_nothing_else(finished, tmp_path):
+    trial, _, record = finished
+    _, setting = one(tmp_path)
+    with pytest.raises(Drained):
+        run_trial(trial, setting, draining=lambda: True)
+    path = tmp_path / "checkpoints" / f"{trial.key}.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert run_trial(trial, setting).accuracy == record.accuracy
+
+
+def test_a_loss_that_is_not_finite_is_recorded_with_its_step_and_its_history(tmp_path):
+    trial, setting = one(tmp_path, EXPLODES)
+    record = run_trial(trial, setting)
+    assert record.status == "diverged" and "not finite at step" in record.reason and "nan" in record.reason
+    assert record.epochs == 1 and Store(tmp_path).arrays(trial.key)["history_epoch"].tolist() == [0]
+    assert not record.accuracy
+
+
+def test_what_the_method_breaks_is_recorded_with_its_traceback(tmp_path):
+    record = run_trial(*one(tmp_path, RAISES))
+    assert record.status == "failed" and record.reason.startswith("AttributeError: ") and "Traceback" in record.log
+
+
+def test_a_method_that_loads_the_test_set_fails(tmp_path):
+    record = run_trial(*one(tmp_path, PEEKS))
+    assert record.status == "failed" and record.reason.startswith("TestSetLocked: ")
+
+
+def test_what_the_infrastructure_breaks_is_raised_and_leaves_no_record(tmp_path, monkeypatch):
+    trial, setting = one(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write_arrays", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_trial(trial, setting)
+    assert not Store(tmp_path).finished()
+
+
+def test_data_that_differ_from_the_official_ones_are_said_to(tmp_path, monkeypatch):
+    from tailboard.datasets.split import Pool
+    from tailboard.harness import data
+
+    def unofficial(name, root, verify):
+        found = original(name, root, verify)
+        return Pool(found.train, found.test, verified=False, hashes={"file": "0"})
+
+    original = data.pool
+    monkeypatch.setattr(data, "pool", unofficial)
+    record = run_trial(*one(tmp_path))
+    assert not record.data.verified and record.data.hashes == {"file": "0"}
