@@ -40,7 +40,7 @@ def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
 
 def kind(trial: Trial) -> str:
     """The same for trials that differ only in their seed."""
-    return trial.but(seed=0).canonical
+    return trial.model_copy(update={"seed": 0}).canonical
 
 
 def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:

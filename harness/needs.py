@@ -45,7 +45,7 @@ def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
 
 def needed(trial: Trial, name: str) -> Trial:
     """The trial of another method with the same data, network, training and seed, at that method's own values."""
-    return trial.but(method=Method(name=name))
+    return trial.model_copy(update={"method": Method(name=name)})
 
 
 def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:

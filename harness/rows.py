@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from statistics import fmean
+from math import fsum
 from typing import Any
 
 import pandas as pd
@@ -87,7 +87,7 @@ def _members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
 def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
     accuracy = record.accuracy["last_ema"]
-    return {group: fmean(accuracy[c] for c in at) for group, at in _members(record.counts, by).items() if at}
+    return {group: fsum([accuracy[c] for c in at]) / len(at) for group, at in _members(record.counts, by).items() if at}
 
 
 def planned(specs: Iterable[Spec]) -> list[Trial]:

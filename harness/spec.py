@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -28,8 +28,7 @@ class Frozen(BaseModel, frozen=True):
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
-        fields = ((name, getattr(self, name)) for name in sorted(type(self).model_fields))
-        return "{" + ",".join(f'"{n}":{v.canonical if isinstance(v, Frozen) else _json(v)}' for n, v in fields) + "}"
+        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in _sorted_fields(type(self))]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
@@ -142,10 +141,6 @@ class Trial(Frozen, frozen=True):
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
 
-    def but(self, **changes: Any) -> Trial:
-        """The same trial but for these fields (model_copy might keep the texts and key of the old one)."""
-        return Trial(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
-
     @cached_property
     def key(self) -> str:
         return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]
@@ -184,7 +179,16 @@ def plan(spec: Spec) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
-def _json(value: Any) -> str:
+@cache
+def _sorted_fields(model: type[BaseModel]) -> list[str]:
+    return sorted(model.model_fields)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Frozen):
+        return value.canonical
+    if type(value) is int:  # the common case, a seed, by the short way
+        return str(value)
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
 
 

@@ -38,6 +38,8 @@ def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
 
 def catch_up_all(store: Store) -> str:
     """The same for every plan of a store."""
+    if store.finished() <= store.tracked():
+        return ""
     return next(filter(None, (catch_up(spec, store, plan(spec)) for spec in store.plans())), "")
 
 

@@ -42,7 +42,7 @@ def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
     trials, needed = planned("M2m")
     added = [t for t in needed.trials if t not in trials]
     assert [t.method.name for t in added] == ["ERM", "ERM"]
-    assert [t.but(method=trials[0].method) for t in added] == trials
+    assert [t.model_copy(update={"method": trials[0].method}) for t in added] == trials
     assert list(needed.trials)[:2] == added
 
 
