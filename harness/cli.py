@@ -88,7 +88,8 @@ def plan(
 
         _say("measuring a few steps of each kind of trial ...")
         estimates = calibration.calibrate(wanted, needed)
-        text += "\n\n" + outline.estimate_table(estimates, needed)
+        ratios = calibration.bfloat16_over_float32(wanted, trials)
+        text += f"\n\n{outline.estimate_table(estimates, needed)}\n\n{outline.precision_words(ratios)}"
         for fact, seconds in zip(facts, outline.seconds_of(estimates, needed.trials), strict=True):
             fact["estimated_seconds"] = seconds
     _show(facts, text, as_json)
