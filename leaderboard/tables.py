@@ -22,7 +22,7 @@ MEASURED = (
 COMPARED = (
     "Differences are in percentage points, seed by seed, ± one standard error of their mean; – where no seed "
     "was finished by both.",
-    f"Better and worse: paired t-test, p < {ALPHA} after Holm's correction over the methods of the column; no "
+    f"Better and worse: paired t-test, p below {ALPHA} after Holm's correction over the methods of the column; no "
     f"word with fewer than {FEWEST_SEEDS} seeds, with a seed failed or missing on either side, or where seeds do "
     "not vary.",
     "Not separable is not the same as equal: the number after it is the smallest true difference that these "
@@ -132,7 +132,7 @@ def _means(title: str, cells: pd.DataFrame, headers: Headers, caption: Sequence[
 def _differences(title: str, compared: pd.DataFrame, headers: Headers) -> list[Table]:
     """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
     return [
-        _grid(f"{title} on {headers[pair]}", cells, {pair: headers[pair]}, write=_verdict, caption=COMPARED)
+        _grid(title, cells, {pair: headers[pair]}, write=_verdict, caption=COMPARED)
         for pair in headers
         if not (cells := compared[(compared["dataset"] == pair[0]) & (compared["setting"] == pair[1])]).empty
     ]

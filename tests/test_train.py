@@ -9,14 +9,14 @@ from itertools import pairwise
 import pytest
 import torch
 
+from tailboard.harness.conformance import difference, trained
 from tailboard.harness.randomness import Streams, initialisation
+from tailboard.harness.rehearsal import rehearsal
 from tailboard.harness.schedule import Average, learning_rate
 from tailboard.harness.train import Diverged
 from tailboard.methods.balance import Resampling
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe, recipe
-
-from .tiny import same_weights, tiny_run, trained
 
 FIVE = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW"]
 
@@ -31,25 +31,25 @@ def through_a_file(state):
 
 @pytest.mark.parametrize("name", FIVE)
 def test_resuming_at_any_epoch_changes_no_bit(name):
-    whole = trained(tiny_run(recipe(name), epochs=4))
+    whole = trained(rehearsal(recipe(name), epochs=4))
     for stop in (1, 3):
-        first = tiny_run(recipe(name), epochs=4)
+        first = rehearsal(recipe(name), epochs=4)
         for _ in zip(range(stop), first.epochs(), strict=False):
             pass
-        second = tiny_run(recipe(name), epochs=4)
+        second = rehearsal(recipe(name), epochs=4)
         second.restore(through_a_file(first.state()))
         trained(second)
-        assert same_weights(whole, second)
+        assert difference(whole, second) == 0
         assert [line["loss"] for line in second.history] == [line["loss"] for line in whole.history]
         assert torch.equal(whole.logits(whole.material.x), second.logits(second.material.x))
 
 
 def test_the_seed_decides_and_torch_s_own_generator_does_not():
     torch.manual_seed(1)
-    one = trained(tiny_run(seed=5))
+    one = trained(rehearsal(Recipe(), seed=5))
     torch.manual_seed(2)
-    assert same_weights(one, trained(tiny_run(seed=5)))
-    assert not same_weights(one, trained(tiny_run(seed=6)))
+    assert difference(one, trained(rehearsal(Recipe(), seed=5))) == 0
+    assert difference(one, trained(rehearsal(Recipe(), seed=6))) > 0
 
 
 def test_initialisation_leaves_torch_s_generator_alone():
@@ -62,7 +62,7 @@ def test_initialisation_leaves_torch_s_generator_alone():
 
 
 def test_a_seed_starts_every_method_from_the_same_features():
-    runs = [tiny_run(recipe(name)) for name in FIVE]
+    runs = [rehearsal(recipe(name)) for name in FIVE]
     for run in runs[1:]:
         assert all(
             torch.equal(a, b)
@@ -71,7 +71,7 @@ def test_a_seed_starts_every_method_from_the_same_features():
 
 
 def test_a_seed_shows_every_method_the_same_order():
-    erm, late = tiny_run(), tiny_run(Recipe(sampler=Resampling(start=0.5)), epochs=4)
+    erm, late = rehearsal(Recipe()), rehearsal(Recipe(sampler=Resampling(start=0.5)), epochs=4)
     for epoch in range(2):
         for run in (erm, late):
             run.streams.restart(epoch)
@@ -100,12 +100,12 @@ class Exploding(Part):
 
 def test_a_loss_that_is_not_finite_stops_and_says_where():
     with pytest.raises(Diverged, match=r"not finite at step 2: .*nan.*learning rate"):
-        trained(tiny_run(Recipe(loss=Exploding()), cutmix=0.0))
+        trained(rehearsal(Recipe(loss=Exploding()), cutmix=0.0))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
 def test_the_rate_warms_up_per_step_and_then_follows_its_schedule(schedule):
-    training = tiny_run(epochs=100, warmup_epochs=5, schedule=schedule, lr=0.1).training
+    training = rehearsal(Recipe(), epochs=100, warmup_epochs=5, schedule=schedule, lr=0.1).training
     rates = [learning_rate(step, 10, training) for step in range(1001)]
     assert rates[0] == pytest.approx(0.1 / 50) and rates[49] == 0.1
     assert all(a < b for a, b in pairwise(rates[:50]))
@@ -116,7 +116,7 @@ def test_the_rate_warms_up_per_step_and_then_follows_its_schedule(schedule):
 
 
 def test_the_average_follows_its_recursion_and_comes_and_goes():
-    run = tiny_run()
+    run = rehearsal(Recipe())
     average, expected = Average(run.model, 0.9), [p.detach().clone() for p in run.model.parameters()]
     for step in range(120):
         with torch.no_grad():
@@ -133,29 +133,29 @@ def test_the_average_follows_its_recursion_and_comes_and_goes():
 
 
 def test_without_an_average_the_last_weights_are_scored():
-    run = trained(tiny_run(ema=0.0))
+    run = trained(rehearsal(Recipe(), ema=0.0))
     assert torch.equal(run.logits(run.material.x, averaged=True), run.logits(run.material.x, averaged=False))
 
 
 def test_scoring_leaves_no_trace_in_training():
-    quiet, looked_at = tiny_run(epochs=3), tiny_run(epochs=3)
+    quiet, looked_at = rehearsal(Recipe(), epochs=3), rehearsal(Recipe(), epochs=3)
     trained(quiet)
     for _ in looked_at.epochs():
         looked_at.logits(looked_at.material.x)
         looked_at.logits(looked_at.material.x, averaged=False)
-    assert same_weights(quiet, looked_at)
+    assert difference(quiet, looked_at) == 0
 
 
 def test_the_last_partial_batch_is_dropped_and_a_small_set_is_one_batch():
-    assert tiny_run(batch_size=14).steps_per_epoch == 45 // 14
-    assert tiny_run(batch_size=1000).steps_per_epoch == 1
+    assert rehearsal(Recipe(), batch_size=14).steps_per_epoch == 45 // 14
+    assert rehearsal(Recipe(), batch_size=1000).steps_per_epoch == 1
 
 
 def test_bfloat16_trains_and_is_another_trial():
-    wide, narrow = trained(tiny_run()), trained(tiny_run(precision="bfloat16"))
-    assert math.isfinite(narrow.history[-1]["loss"]) and not same_weights(wide, narrow)
+    wide, narrow = trained(rehearsal(Recipe())), trained(rehearsal(Recipe(), precision="bfloat16"))
+    assert math.isfinite(narrow.history[-1]["loss"]) and difference(wide, narrow) > 0
 
 
 def test_it_learns():
-    run = trained(tiny_run(epochs=60, augment="none", crop_padding=0, cutmix=0.0, lr=0.05))
+    run = trained(rehearsal(Recipe(), epochs=60, augment="none", crop_padding=0, cutmix=0.0, lr=0.05))
     assert (run.logits(run.material.x).argmax(1) == run.material.y).float().mean() > 0.9
