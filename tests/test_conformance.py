@@ -11,7 +11,7 @@ import torch
 from tailboard.datasets.catalog import catalog
 from tailboard.datasets.lock import TestSetLocked, locked
 from tailboard.datasets.split import cut
-from tailboard.harness.conformance import verdicts
+from tailboard.harness.conformance import ranges_contain_defaults, verdicts
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, Part, Range, hyper
 from tailboard.methods.recipe import Entry, Recipe, registry
@@ -20,8 +20,9 @@ from tailboard.methods.recipe import Entry, Recipe, registry
 @pytest.mark.parametrize("name", registry())
 def test_every_registered_method_conforms(name):
     entry = registry()[name]
+    ranges_contain_defaults(entry)
     if "extra.width" in entry.recipe.values():  # an expander of 2,048 costs minutes and shows no more
-        entry = replace(entry, recipe=entry.recipe.tuned({"extra.width": 32}))
+        entry = replace(entry, recipe=entry.recipe.tuned({"extra.width": 512}))
     assert not [verdict for verdict in verdicts(entry, with_cost=False) if verdict.outcome == "fail"]
 
 
