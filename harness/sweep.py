@@ -34,15 +34,12 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from .cluster import ClusterError, knock, places
 from .interrupt import drained_by_signals
 from .needs import Needs
 from .scratch import scratch
 from .spec import Resources, Trial
 from .store import Store
-
-
-class ClusterError(Exception):
-    """Ray cannot be started or reached, or cannot hold a trial; the message is written for the user."""
 
 
 class Watcher(Protocol):
@@ -219,12 +216,13 @@ def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterat
     with scratch() as folder:
         try:
             _start(_options(resources, slots, address, folder))
-            yield _places(resources, slots), folder
+            yield places(ray.cluster_resources(), resources, slots), folder
         finally:
             ray.shutdown()
 
 
 def _start(options: dict[str, Any]) -> None:
+    knock(options["address"])
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -243,19 +241,3 @@ def _options(resources: Resources, slots: int | None, address: str | None, folde
     if len(str(folder)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
         options["_temp_dir"] = str(folder)
     return options
-
-
-def _places(resources: Resources, slots: int | None) -> int:
-    """How many trials fit at a time, at most ``slots``. ClusterError where not even one does."""
-    have = ray.cluster_resources()
-    fit = [int(have.get("CPU", 0) / resources.cpu + 1e-9)]
-    if resources.gpu:
-        # A trial lives on one GPU: 0.4 of a GPU fits twice on each, not 2.5 times.
-        per_gpu = int(1 / resources.gpu + 1e-9)
-        fit.append(int(have.get("GPU", 0)) * per_gpu if per_gpu else int(have.get("GPU", 0) / resources.gpu))
-    if min(fit) < 1:
-        raise ClusterError(
-            f"a trial asks for cpu: {resources.cpu:g}, gpu: {resources.gpu:g}, but Ray has cpu: "
-            f"{have.get('CPU', 0):g}, gpu: {have.get('GPU', 0):g}; lower resources in the spec, or use --address"
-        )
-    return min(*fit, slots) if slots else min(fit)
