@@ -84,14 +84,8 @@ def plan(
     text = outline.plan_table(trials, needed, wanted)
     facts = outline.trial_facts(needed)
     if calibrate:
-        from . import calibrate as calibration
-
         _say("measuring a few steps of each kind of trial ...")
-        estimates = calibration.calibrate(wanted, needed)
-        ratios = calibration.bfloat16_over_float32(wanted, trials)
-        text += f"\n\n{outline.estimate_table(estimates, needed)}\n\n{outline.precision_words(ratios)}"
-        for fact, seconds in zip(facts, outline.seconds_of(estimates, needed.trials), strict=True):
-            fact["estimated_seconds"] = seconds
+        text += outline.calibrated(wanted, needed, facts)
     _show(facts, text, as_json)
 
 
@@ -177,8 +171,6 @@ def report(
     from .specfile import parse_shots
     from .store import Store
 
-    if form not in publish.ENDINGS:
-        raise typer.BadParameter(f"{form!r} is not one of {', '.join(publish.ENDINGS)}", param_hint="--format")
     places = [Store(store) for store in stores]
     board = publish.gather(places, parse_shots(few, many, tercile))
     text = board.rendered(form, versus, quote)
@@ -200,16 +192,9 @@ def list_(
     """Print what there is to choose from."""
     from . import describe
 
-    kinds = {
-        "methods": lambda: describe.method_facts(plugin or ()),
-        "datasets": describe.dataset_facts,
-        "networks": describe.network_facts,
-        "specs": describe.spec_facts,
-    }
-    if what not in kinds:
-        raise typer.BadParameter(f"{what!r} is not one of {', '.join(kinds)}")
-    facts = kinds[what]()
-    _show(facts, describe.method_table(facts) if what == "methods" else describe.table(facts), as_json)
+    if what not in describe.LISTS:
+        raise typer.BadParameter(f"{what!r} is not one of {', '.join(describe.LISTS)}")
+    _show(*describe.listing(what, plugin or ()), as_json)
 
 
 @data_app.command("list", epilog="Example: tailboard data list")

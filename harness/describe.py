@@ -148,3 +148,15 @@ def profile_table(facts: list[dict[str, Any]]) -> str:
     groups = Counter(line["shots"] for line in facts)
     shots = ", ".join(f"{group} {groups.get(group, 0)}" for group in ("many", "med", "few"))
     return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"
+
+
+LISTS = ("methods", "datasets", "networks", "specs")
+
+
+def listing(what: str, plugins: Iterable[Path] = ()) -> tuple[list[dict[str, Any]], str]:
+    """One of LISTS, as facts and as text."""
+    if what == "methods":
+        facts = method_facts(plugins)
+        return facts, method_table(facts)
+    facts = {"datasets": dataset_facts, "networks": network_facts, "specs": spec_facts}[what]()
+    return facts, table(facts)

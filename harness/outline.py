@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from ..methods.recipe import registry
-from .calibrate import Estimate, kind
+from .calibrate import Estimate, bfloat16_over_float32, calibrate, kind
 from .describe import table
 from .method import plugin_of
 from .needs import Needs
@@ -60,6 +60,15 @@ def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
     name = trial.method.name
     terms = [name] if name in known else [term.strip() for term in name.split("+")]
     return prod(known[term].cost for term in terms)
+
+
+def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:
+    """What the plan will take, measured now; ``facts`` (see :func:`trial_facts`) get ``estimated_seconds``."""
+    estimates = calibrate(spec, needed)
+    for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
+        fact["estimated_seconds"] = seconds
+    ratios = bfloat16_over_float32(spec, needed.trials)
+    return f"\n\n{estimate_table(estimates, needed)}\n\n{precision_words(ratios)}"
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

@@ -34,7 +34,9 @@ class Board:
         return not self.damaged and bool((self.rows["status"] == "complete").all())
 
     def rendered(self, form: str, versus: str | None = None, quote: bool = False) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError if ``versus`` is no method of it."""
+        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where there is no such form or method."""
+        if form not in ENDINGS:
+            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
         methods = list(self.rows["method"].unique())
         if versus is not None and versus not in methods:
             raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
