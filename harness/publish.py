@@ -34,7 +34,7 @@ class Board:
         return not self.damaged and bool((self.rows["status"] == "complete").all())
 
     def rendered(self, form: str, versus: str | None = None, quote: bool = False) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where there is no such form or method."""
+        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where form or method is unknown."""
         if form not in ENDINGS:
             raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
         methods = list(self.rows["method"].unique())
