@@ -17,7 +17,12 @@ from tailboard.methods.part import ClassWeights, Part, Range, hyper
 from tailboard.methods.recipe import Entry, Recipe, registry
 
 
-@pytest.mark.parametrize("name", registry())
+DEAR = [pytest.mark.slow]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=DEAR if entry.cost >= 3 else []) for name, entry in registry().items()]
+)
 def test_every_registered_method_conforms(name):
     entry = registry()[name]
     ranges_contain_defaults(entry)
