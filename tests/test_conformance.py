@@ -16,7 +16,6 @@ from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, Part, Range, hyper
 from tailboard.methods.recipe import Entry, Recipe, registry
 
-
 DEAR = [pytest.mark.slow]
 
 
