@@ -1,4 +1,4 @@
-"""The lock on the test set: closed while a method is built and trains, open when the network is scored.
+"""The lock on the test set: closed while a method is built, trains and is scored; its labels stay outside.
 
 It stops a method that reads test images by mistake or in passing. Against one that is written to cheat, the proof is
 elsewhere: a trial run again on a machine that has other test images must give the same weights.
@@ -32,7 +32,7 @@ def locked() -> Iterator[None]:
 
 def refuse_if_locked(what: str) -> None:
     if _depth:
-        raise TestSetLocked(f"the test set is locked while a method trains, but {what}")
+        raise TestSetLocked(f"the test set is locked while a method is at work, but {what}")
 
 
 class Guarded:

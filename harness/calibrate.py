@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..datasets.split import Images, Split
+from .cluster import ClusterError
 from .data import dataset, long_tail
 from .method import recipe_of
 from .needs import Needs, needed
@@ -33,6 +34,8 @@ class Estimate:
 
 def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
     """One estimate for each distinct trial but for its seed, in the plan's order."""
+    if spec.resources.gpu and not torch.cuda.is_available():
+        raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
     setting = Setting(store="", gpu=spec.resources.gpu > 0)
     kinds = {kind(trial): trial for trial in wanted.trials}
     return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]

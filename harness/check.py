@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..methods.part import MethodError
 from .data import long_tail, pool
 from .method import recipe_of
 from .networks import check_name
+from .rehearsal import rehearsal
 from .spec import Trial
 
 
@@ -15,11 +17,20 @@ def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
     trials = list(trials)
     for trial in {t.method.model_dump_json(): t for t in trials}.values():
-        recipe_of(trial, plugins)
+        _assembled(trial, plugins)
     for name in {t.network for t in trials}:
         check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
+
+
+def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
+    """Parts that only clash when they are built do so here, on random images, and not after an hour of training."""
+    made = recipe_of(trial, plugins)
+    try:
+        rehearsal(made)
+    except MethodError as error:
+        raise MethodError(f"{trial.method.name}: {error}") from error
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:

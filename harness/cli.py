@@ -135,7 +135,7 @@ def run(
         _say(f"{message}; its trial runs again")
     interrupted, away = job.execute(work, slots, address, Console(stderr=True))
     _say_away(away)
-    board = publish.gather([place])
+    board = publish.gather([place], only=wanted)
     written = publish.publish(board, place)
     print(board.rendered("md"))
     for form, path in written.items():

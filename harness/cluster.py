@@ -15,6 +15,8 @@ class ClusterError(Exception):
 
 def knock(address: str) -> None:
     """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    if address.startswith("ray://"):
+        raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")
     where = urlsplit(address if "://" in address else f"//{address}")
     try:
         port = where.port

@@ -14,7 +14,7 @@ import torch
 from ..datasets.lock import TestSetLocked, locked
 from ..datasets.split import Split
 from ..methods.part import ClassWeights, Mixed
-from ..methods.plugin import load_plugin
+from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, Recipe, recipe, registry
 from ..methods.sharpness import SAM
 from .data import split_of
@@ -42,7 +42,7 @@ class Skipped(Exception):
 def entries(method: str) -> dict[str, Entry]:
     """The methods of a plugin's file, or the registered method (or sum) of that name. MethodError as ``recipe``."""
     if method.endswith(".py"):
-        return load_plugin(Path(method).read_text(encoding="utf-8"))
+        return load_plugin(read_plugin(Path(method)))
     known = registry()
     return {method: known[method] if method in known else Entry(method, recipe(method), "", "", math.nan)}
 
@@ -146,6 +146,15 @@ def _values(weights: Any) -> torch.Tensor:
     return weights.values
 
 
+def scores_each_image_by_itself(entry: Entry) -> str:
+    run = trained(rehearsal(entry.recipe))
+    together = run.logits(run.material.x)
+    alone = torch.cat([run.logits(run.material.x[i : i + 1]) for i in range(4)])
+    away = float((together[:4] - alone).abs().max())
+    require(away <= 1e-4 * float(together.abs().max()), f"logits change by {away:.3g} with the images beside them")
+    return "the same logits alone and among others"
+
+
 def sums_with_sam(entry: Entry) -> str:
     if entry.recipe.step:
         raise Skipped(f"{type(entry.recipe.step).__name__} takes the step itself")
@@ -188,11 +197,12 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
         run = assemble(trial, split, Recipe(), Setting(store=""))
         run.scene.pretrained = lambda _: stand_in
         try:
-            trained(Run(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
+            run = trained(Run(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
+            run.logits(run.material.x)
         except TestSetLocked as error:
             raise AssertionError(str(error)) from error
     require(isinstance(split, Split), "the split was changed")
-    return "trained behind the lock"
+    return "trained and scored behind the lock"
 
 
 def declared_cost(entry: Entry) -> str:
@@ -218,6 +228,7 @@ CHECKS: tuple[Callable[[Entry], str], ...] = (
     resumes,
     survives_a_batch_without_some_class,
     keeps_shapes_and_devices,
+    scores_each_image_by_itself,
     sums_with_sam,
     works_with_cutmix,
     neutral_values_are_erm,

@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ..datasets.catalog import Dataset, catalog
-from ..methods.plugin import load_plugin
+from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, registry
 from .networks import NETWORKS
 from .rows import class_groups, method_label, planned, setting_label
@@ -20,7 +20,13 @@ from .store import Store, StoreError
 from .tracking import masked, tracking_uri
 
 
+def printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
+    # What a method or a record says may hold a terminal's control characters.
+    rows = [{name: printable(str(value)) for name, value in row.items()} for row in rows]
     return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "(none)"
 
 
@@ -83,7 +89,7 @@ def status_table(facts: dict[str, Any]) -> str:
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     entries = registry()
     for file in plugins:
-        entries |= load_plugin(file.read_text(encoding="utf-8"))
+        entries |= load_plugin(read_plugin(file))
     return [_method(entry) for entry in entries.values()]
 
 

@@ -27,6 +27,10 @@ class Needs:
         """The trials whose weights are stored, since others start from them."""
         return frozenset(key for keys in self.of.values() for key in keys)
 
+    def failed(self, store: Store) -> set[str]:
+        """The needed trials that are finished and have no network to start from."""
+        return {key for key in self.kept & store.finished() if store.outcome(key).status != "complete"}
+
     def done(self, store: Store) -> set[str]:
         """The finished trials; not those whose weights are missing and still asked for by one that is not finished."""
         finished = store.finished()
@@ -35,12 +39,20 @@ class Needs:
 
 def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
     """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""
-    found = {trial.key: [needed(trial, name) for name in recipe_of(trial, plugins).needs()] for trial in trials}
-    first = {inner.key: inner for inners in found.values() for inner in inners}
-    everything = first | {trial.key: trial for trial in trials}
-    return Needs(
-        tuple(everything.values()), {key: tuple(t.key for t in inner) for key, inner in found.items() if inner}
-    )
+    found: dict[str, Trial] = {}
+    of: dict[str, tuple[str, ...]] = {}
+
+    def add(trial: Trial) -> None:
+        if trial.key not in found:
+            inner = [needed(trial, name) for name in recipe_of(trial, plugins).needs()]
+            for other in inner:
+                add(other)
+            found[trial.key] = trial
+            of.update({trial.key: tuple(other.key for other in inner)} if inner else {})
+
+    for trial in trials:
+        add(trial)
+    return Needs(tuple(found.values()), of)
 
 
 def needed(trial: Trial, name: str) -> Trial:
@@ -55,6 +67,9 @@ def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Stor
         state = store.tensors(f"weights/{key}.pt", scene.device)
     except FileNotFoundError:
         raise StoreError(f"{trial.method.name} starts from {name}'s trial {key}, whose weights are missing") from None
+    except StoreError:
+        store.remove(f"weights/{key}.pt")  # so that the next run trains them again
+        raise
     model = network(trial.network, channels, scene.classes)
     head = recipe_of(needed(trial, name), {}).head
     if head:

@@ -37,7 +37,7 @@ class Network(nn.Module):
 
 def network(name: str, channels: int, classes: int) -> Network:
     """Build a network, initialised from torch's global generator. NetworkError for an unknown name."""
-    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
     if wide:
         return Network(*_wide_resnet(channels, *map(int, wide.groups())), classes)
     if name not in NETWORKS:
@@ -47,7 +47,7 @@ def network(name: str, channels: int, classes: int) -> Network:
 
 def check_name(name: str) -> None:
     """NetworkError where :func:`network` would refuse the name."""
-    wide = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
     if wide:
         _blocks_each(int(wide[1]), int(wide[2]))
     elif name not in NETWORKS:

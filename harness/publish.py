@@ -10,7 +10,7 @@ import pandas as pd
 from ..leaderboard import published, report
 from ..methods.names import nearest
 from .rows import Labels, planned, tidy
-from .spec import Shots
+from .spec import Shots, Spec
 from .store import Store
 
 
@@ -40,6 +40,8 @@ class Board:
         methods = list(self.rows["method"].unique())
         if versus is not None and versus not in methods:
             raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
+        if versus and form in ("csv", "json"):
+            raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
         if form == "csv":
             return report.csv(self.rows)
         if form == "json":
@@ -53,9 +55,12 @@ class Board:
         return None if rows.empty else rows
 
 
-def gather(stores: Sequence[Store], by: Shots | None = None) -> Board:
-    """Every planned trial of the stores, a trial that several hold once. StoreError where there is no store."""
-    plans = [store.plans() for store in stores]
+def gather(stores: Sequence[Store], by: Shots | None = None, only: Spec | None = None) -> Board:
+    """Every planned trial of the stores (or those of ``only``), a trial that several hold once.
+
+    StoreError where there is no store.
+    """
+    plans = [[only] if only else store.plans() for store in stores]
     trials = [planned(specs) for specs in plans]
     labels = Labels(trial for found in trials for trial in found)
     frames, damaged = [], []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from .spec import Frozen, Trial
 
@@ -30,9 +30,9 @@ class Outcome(Frozen, frozen=True):
     key: str
     status: Status
     reason: str = ""  # what the method broke, in one line
-    counts: tuple[int, ...] = ()  # training images of each class
-    accuracy: dict[Literal["last_ema", "last"], tuple[float, ...]] = {}
-    train_seconds: float = 0.0  # on the device, over all resumes
+    counts: tuple[Annotated[int, Field(ge=1)], ...] = ()  # training images of each class
+    accuracy: dict[Literal["last_ema", "last"], tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
+    train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
     data: Provenance | None = None
 
     @model_validator(mode="after")

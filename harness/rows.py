@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..datasets.longtail import shots, terciles
+from ..leaderboard.results import NOT_YET
 from .data import long_tail
 from .record import Outcome
 from .spec import Data, Shots, Spec, Training, Trial, plan
@@ -28,7 +29,8 @@ def method_label(trial: Trial) -> str:
 def setting_label(data: Data) -> str:
     """The long tail in words: ``IF 100``, ``step, IF 10, head 300``."""
     words = [] if data.profile == "exp" else [data.profile]
-    words.append(f"IF {data.imbalance_factor:g}")
+    factor = f"{data.imbalance_factor:g}"
+    words.append(f"IF {factor if float(factor) == data.imbalance_factor else data.imbalance_factor!r}")
     return ", ".join(words + ([f"head {data.head}"] if data.head else []))
 
 
@@ -110,7 +112,7 @@ def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tu
                 outcome = store.outcome(trial.key)
             except (StoreError, FileNotFoundError) as error:
                 damaged.append(str(error))
-        about = _identity(trial, labels) + _state(outcome, broken.get(trial.key, "not run yet"))
+        about = _identity(trial, labels) + _state(outcome, broken.get(trial.key, NOT_YET))
         members = _members(
             outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by
         )

@@ -15,7 +15,8 @@ from .spec import Training
 def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
     """The rate of optimiser step ``step`` (from 0): linear warm-up to ``lr``, then the schedule, per step.
 
-    ``cosine`` ends at 0; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training and 0.0001 from 90.
+    ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training
+    and 0.0001 from 90.
     """
     total = training.epochs * steps_per_epoch
     warm = min(round(training.warmup_epochs * steps_per_epoch), total)
@@ -32,7 +33,7 @@ class Average:
     """An exponential moving average of a model's weights and BatchNorm buffers, once a step.
 
     The decay grows as min(decay, (1 + t) / (10 + t)), so that a short training does not average its start.
-    Integer buffers are copied.
+    Integer buffers, BatchNorm's count of batches, are left to the model.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -149,7 +149,7 @@ class Trial(Frozen, frozen=True):
 class Spec(Frozen, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...]
     methods: tuple[Method, ...]
     networks: tuple[str, ...]

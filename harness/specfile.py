@@ -15,8 +15,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..methods.names import nearest
+from .loader import Loader
 from .presets import NETWORK_OF, PRESETS
 from .spec import Data, Method, Resources, Shots, Spec, Tracking, Training
+
+MOST_SEEDS = 10_000
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -32,18 +35,20 @@ def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
     """
     path = _find(str(source))
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  (a SafeLoader of ours)
+        spec = parse(raw, path.parent) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
+    except RecursionError:
+        raise SpecError(f"{path} is nested too deeply") from None
+    if spec is None:
         raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
-    spec = parse(raw, path.parent)
     for file in plugins:
-        from ..methods.plugin import load_plugin  # imports torch
+        from ..methods.plugin import load_plugin, read_plugin  # imports torch
 
-        text = file.read_text(encoding="utf-8")
+        text = read_plugin(file)
         spec = with_plugin(spec, text, list(load_plugin(text)))
     return spec
 
@@ -59,8 +64,8 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     for key in raw:
         if key not in fields:
             raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
-        if raw[key] == []:
-            raise SpecError(f"{key}: an empty list leaves nothing to run")
+        if raw[key] == [] or raw[key] is None:
+            raise SpecError(f"{key}: nothing is said of it; leave the key out, or name something")
     for key in ("name", "data", "methods"):
         if not raw.get(key):
             raise SpecError(f"{key}: missing; a spec needs a name, data and methods")
@@ -202,7 +207,7 @@ def _networks(raw: Mapping[str, Any]) -> list[Any]:
 
 
 def _seeds(raw: Any) -> list[int]:
-    if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= MOST_SEEDS:
         return list(range(raw))
     if isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw):
         return raw

@@ -154,6 +154,8 @@ class Store:
         name = f"records/{key}.json"
         try:
             record = model.model_validate_json(self.read(name))
+        except (IsADirectoryError, PermissionError) as error:
+            raise StoreError(f"{self.url}/{name} cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
         if record.key != key:

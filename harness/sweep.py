@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,9 +83,15 @@ class _NotSaved:
 class _Queue(_NotSaved, Searcher):
     """Hands out keys in order, each once those that it needs are done, until the sweep is being stopped."""
 
-    def __init__(self, keys: Sequence[str], needs: Mapping[str, Sequence[str]], stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        needs: Mapping[str, Sequence[str]],
+        stopping: threading.Event,
+        failed: Collection[str] = (),
+    ) -> None:
         super().__init__(metric="epoch", mode="max")
-        undone = set(keys)
+        undone = {*keys, *failed}
         self.blocked = {key: open_ for key in keys if (open_ := undone.intersection(needs.get(key, ())))}
         self._ready = deque(key for key in keys if key not in self.blocked)
         self._running: dict[str, str] = {}
@@ -139,10 +146,19 @@ class _Callback(_NotSaved, tune.Callback):
             self._watcher.finished(trial.config["key"])
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        key, error = trial.config["key"], trial.get_pickled_error() or trial.get_error()
-        reason = str(getattr(error, "cause", None) or error or "a worker died").strip().splitlines()[-1]
+        key, reason = trial.config["key"], _reason(trial)
         self._result.broken[key] = reason
         self._watcher.broken(key, reason)
+
+
+def _reason(trial: Any) -> str:
+    """The last line of the error's file, where Tune has just written it; nothing is there of a worker that died."""
+    with suppress(OSError):
+        lines = Path(trial.error_file or "").read_text(errors="replace").strip().splitlines()
+        told = [line.strip() for line in lines if re.match(r"\s*[\w.]+(Error|Exception|Drained)\b", line)]
+        if told and "ActorDied" not in told[-1] and "ray.exceptions" not in told[-1]:
+            return told[-1]
+    return "a worker died"
 
 
 def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: Any) -> None:
@@ -184,7 +200,7 @@ def sweep(
     if not todo:
         return result
     with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
-        queue = _Queue(list(todo), wanted.of, stopping)
+        queue = _Queue(list(todo), wanted.of, stopping, wanted.failed(Store(setting.store)))
         flag = ray.remote(num_cpus=0)(_Flag).remote()
         train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
         share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}

@@ -9,12 +9,14 @@ All data is on the device as uint8; augmentation runs on whole batches there.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,9 +27,10 @@ from ..methods.balance import shuffled
 from ..methods.losses import cross_entropy
 from ..methods.part import ClassWeights, MethodError, Mixed, Scene
 from ..methods.recipe import Recipe
+from .material import Material
 from .networks import Network
 from .objective import Objective
-from .randomness import Streams, initialisation
+from .randomness import Streams, derived, initialisation
 from .schedule import Average, learning_rate
 from .spec import Training
 
@@ -40,23 +43,6 @@ class Diverged(Exception):
     def __init__(self, step: int, losses: list[float], lr: float) -> None:
         shown = ", ".join(f"{loss:.4g}" for loss in losses)
         super().__init__(f"loss not finite at step {step}: {shown} (learning rate {lr:.4g})")
-
-
-@dataclass(frozen=True)
-class Material:
-    """Images to learn from, on the device: uint8 ``x`` (N, channels, H, W), int64 ``y`` (N,), and how to normalise."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
-        return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
-
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
 
 
 def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
@@ -156,7 +142,10 @@ class Run:
         self.scene.epoch = epoch
         drawn = getattr(self.sampler, "frequencies", lambda _: self.scene.counts)
         self.scene.frequencies = tuple(drawn(epoch))
+        _seed_libraries(derived(self.streams.seed, "libraries", epoch))
         order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
+        if len(order) < self.steps_per_epoch * self.batch_size:
+            raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
         return order.to(self.material.y.device).split(self.batch_size), self.weights(epoch)
 
     def _set_rate(self, step: int) -> float:
@@ -249,6 +238,13 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.restore(state["average"])
         self.done, self.seconds, self.history = state["done"], state["seconds"], state["history"]
+
+
+def _seed_libraries(seed: int) -> None:
+    """For a method that draws from a library's own generator: what a reused worker did before must not show."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def _finite(losses: list[float], first_step: int, lr: float) -> list[float]:

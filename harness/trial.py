@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..datasets.catalog import DataError
 from ..datasets.lock import locked
 from ..datasets.split import Images, Split
 from ..methods.part import Scene
@@ -33,6 +34,10 @@ from .train import Diverged, Material, Run
 
 class Drained(Exception):
     """The trial was asked to stop; its checkpoint is written."""
+
+
+# What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
+INFRASTRUCTURE = (Drained, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def run_trial(
     """Train and score one trial, from its checkpoint where there is one, and write its record.
 
     What the method breaks is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is
-    raised: DataError, StoreError, OSError. ``report`` gets each epoch's line. Raises Drained when asked to stop.
+    raised (INFRASTRUCTURE). ``report`` gets each epoch's line. Raises Drained when asked to stop.
     """
     torch.set_num_threads(trial.threads)
     attempt = Attempt(trial, setting, Store(setting.store))
@@ -74,17 +79,18 @@ def run_trial(
     }
     run, arrays = None, {}
     try:
+        test = split.test
         with locked():
             method = recipe_of(trial, setting.plugins)
             about["values"] = method.values()
             run = assemble(trial, split, method, setting)
             attempt.train(run, report, draining)
-        arrays = _logits(run, split)
-        accuracy = {name: per_class_accuracy(arrays[name], split.test) for name in ("last_ema", "last")}
+            arrays = _logits(run, test)
+        accuracy = {name: per_class_accuracy(arrays[name], test) for name in ("last_ema", "last")}
         about |= {"status": "complete", "accuracy": accuracy}
         if trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
-    except (Drained, OSError, StoreError):
+    except INFRASTRUCTURE:
         raise
     except Diverged as error:
         about |= {"status": "diverged", "reason": str(error)}
@@ -163,18 +169,19 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _logits(run: Run, split: Split) -> dict[str, np.ndarray]:
+def _logits(run: Run, test: Images) -> dict[str, np.ndarray]:
     """The only place where test images are looked at: after training, once, with the last weights.
 
-    Accuracies come from the logits as they are stored, so that a reader of the file finds the same.
+    The labels stay here: the method's head and finish see logits and images only. Accuracies come from the logits as
+    they are stored, so that a reader of the file finds the same; each row's largest is 0, where float16 is finest.
     """
-    arrays: dict[str, np.ndarray] = {"labels": split.test.y.astype(np.int16)}
-    test = torch.tensor(split.test.x)
+    arrays: dict[str, np.ndarray] = {"labels": test.y.astype(np.int16)}
+    x = torch.tensor(test.x)
     for name, averaged in (("last_ema", True), ("last", False)):
-        logits = run.logits(test, averaged)
+        logits = run.logits(x, averaged)
         if not torch.isfinite(logits).all():
             raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
-        arrays[name] = logits.numpy().astype(np.float16)
+        arrays[name] = (logits - logits.amax(dim=1, keepdim=True)).numpy().astype(np.float16)
     return arrays
 
 

@@ -8,6 +8,7 @@ COLUMNS = (
     "classes", "value", "status", "reason", "verified", "device_seconds",
 )  # fmt: skip
 GROUPS = ("few", "med", "many", "all")
+NOT_YET = "not run yet"  # the reason of a missing trial that says no more than its status
 STATUSES = ("complete", "failed", "diverged", "missing")
 COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed
 CELL = ["protocol", "dataset", "setting", "method", "group"]  # what all but the seed holds fixed
@@ -110,7 +111,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
     absent = rows[rows["value"].isna()]
-    told = absent["reason"].where(absent["status"].isin(["failed", "diverged"]), "")
+    told = absent["reason"].where((absent["status"] != "complete") & (absent["reason"] != NOT_YET), "")
     counts = absent.assign(reason=told).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):

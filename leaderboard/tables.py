@@ -109,7 +109,11 @@ def _grid(
 
 
 def _means(title: str, cells: pd.DataFrame, headers: Headers, caption: Sequence[str]) -> Table:
-    explained = cells.loc[cells["status"].isin(["incomplete", "failed"]), "reason"]
+    # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
+    told = cells["status"].isin(["incomplete", "failed"]) | (cells["status"] == "missing") & cells[
+        "reason"
+    ].str.contains(":")
+    explained = cells.loc[told, "reason"]
     marks = {reason: str(i).translate(SUPERSCRIPT) for i, reason in enumerate(dict.fromkeys(explained), start=1)}
 
     def write(cell) -> str:
@@ -117,7 +121,7 @@ def _means(title: str, cells: pd.DataFrame, headers: Headers, caption: Sequence[
             case "n/a":
                 return f"n/a ({cell.reason})"
             case "missing":
-                return f"missing {cell.planned}/{cell.planned}"
+                return f"missing {cell.planned}/{cell.planned}{marks.get(cell.reason, '')}"
             case "failed":
                 return f"failed {cell.failed}/{cell.planned}{marks[cell.reason]}"
         count = "" if cell.n == USUAL_SEEDS and cell.status == "complete" else f" (n={cell.n})"

@@ -33,7 +33,7 @@ class M2m(Part):
     The noise is of length 0.5 for each image (``fixed``). The authors' code (``official``) shares a length of 0.5 of
     each channel among the whole batch: 0.077 for an image of a batch of 128.
 
-    A batch that is generated into is not mixed further (CutMix). g learnt with label smoothing and CutMix is seldom
+    While it generates, batches are not mixed further (CutMix). g learnt with label smoothing and CutMix is seldom
     sure of a class: the history's ``accepted_K``, the share of class K's slots that were filled, tells whether gamma is
     too high.
     """

@@ -103,7 +103,7 @@ class Part:
     ``build(scene)`` returns the callable that the slot asks for (see :class:`~tailboard.methods.recipe.Recipe`).
     ``neutral`` are values, by the names that users write, under which the part leaves ERM's weights as they are, bit
     for bit; None if there are none.
-    ``needs`` names the methods whose trained networks ``build`` asks the scene for.
+    ``needs`` names the registered methods, not a plugin's, whose trained networks ``build`` asks the scene for.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()

@@ -6,9 +6,18 @@ import hashlib
 import sys
 import traceback
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from .recipe import Entry, MethodError, registrations, registry
+
+
+def read_plugin(path: Path) -> str:
+    """The plugin's source. MethodError where it cannot be read as text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MethodError(f"the plugin {path} cannot be read: {error}") from error
 
 
 @cache
@@ -24,7 +33,7 @@ def load_plugin(text: str) -> dict[str, Entry]:
     try:
         with registrations() as found:
             exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == module.__name__]
         where = f"line {lines[-1]}: " if lines else ""
         raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {error}") from error

@@ -6,6 +6,7 @@ A recipe of only ``None`` is ERM. ``a | b`` joins two recipes; ``recipe("A + B")
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -108,10 +109,26 @@ class Recipe:
 
 def _replace(part: Part, fresh: Mapping[str, Any]) -> Part:
     known = part.hyperparameters()
+    for name, value in fresh.items():
+        _check_type(type(part).__name__, name, known[name].default, value)
     try:
         return dataclasses.replace(part, **{known[name].name: value for name, value in fresh.items()})
     except TypeError as error:
         raise MethodError(f"{type(part).__name__} cannot take {dict(fresh)}: {error}") from error
+
+
+def _check_type(part: str, name: str, default: Any, value: Any) -> None:
+    """A number stands for a number, a whole one for a whole one, a word for a word; else MethodError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    right = {
+        bool: isinstance(value, bool),
+        int: number and value == int(value) if number and math.isfinite(value) else False,
+        float: number,
+        str: isinstance(value, str),
+    }.get(type(default), True)
+    if not right:
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(default)]
+        raise MethodError(f"{part}: {name} must be {kind}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -133,6 +150,8 @@ def register(name: str, made: Recipe, *, description: str = "", source: str = ""
 
     MethodError where the name is taken.
     """
+    if not isinstance(name, str) or not isinstance(made, Recipe):
+        raise MethodError(f"register takes a name and a Recipe, not {name!r} and {made!r}")
     if name in _registry:
         raise MethodError(f"a method named {name!r} is already registered")
     _registry[name] = Entry(name, made, description, source, cost)

@@ -28,14 +28,14 @@ register(
 register(
     "Focal Loss",
     Recipe(loss=Focal()),
-    description="less weight on what is already classified well",
+    description="less weight on what is already classified well; without label smoothing",
     source="Lin et al. 2017, arXiv 1708.02002",
 )
 
 register(
     "LDAM-DRW",
     Recipe(head=CosineHead(), loss=LDAM(), weights=DeferredReweighting()),
-    description="larger margins for rarer classes, re-weighted in the last fifth of training",
+    description="larger margins for rarer classes, re-weighted in the last fifth of training; without label smoothing",
     source="Cao et al. 2019, arXiv 1906.07413",
 )
 
