@@ -1,0 +1,179 @@
+"""Faults that a reader found, each with its test: methods that cheat or return nonsense, and specs that nearly work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tailboard.harness.check import check_words
+from tailboard.harness.conformance import verdicts
+from tailboard.harness.rehearsal import rehearsal
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import SpecError, parse, read, with_plugin
+from tailboard.harness.store import Store, StoreError
+from tailboard.harness.trial import Setting, run_trial
+from tailboard.methods.part import MethodError, Part
+from tailboard.methods.plugin import load_plugin
+from tailboard.methods.recipe import Entry, Recipe, recipe
+
+RAW = {
+    "name": "faults",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
+    "methods": "ERM",
+    "network": "small",
+    "training": {"epochs": 1, "batch_size": 32},
+    "seeds": 1,
+}
+KNOWS_THE_ANSWERS = """
+import torch
+from tailboard.methods.recipe import Part, Recipe, register
+class Oracle(Part):
+    def build(self, scene):
+        def finish(logits):
+            from tailboard.datasets.catalog import catalog
+            y = catalog()["fashion-mnist-mini"].load(None, True).test.y[: len(logits)]
+            return torch.nn.functional.one_hot(torch.tensor(y), 10).float()
+        return finish
+register("Planted", Recipe(finish=Oracle()))
+"""
+
+
+def test_a_method_that_loads_the_answers_when_it_is_scored_fails(tmp_path):
+    spec = with_plugin(parse(RAW), KNOWS_THE_ANSWERS, ["Planted"])
+    record = run_trial(plan(spec)[-1], Setting(store=str(tmp_path), plugins=spec.plugins))
+    assert record.status == "failed" and record.reason.startswith("TestSetLocked")
+    failed = {v.check for v in verdicts(load_plugin(KNOWS_THE_ANSWERS)["Planted"], False) if v.outcome == "fail"}
+    assert "never asks for the test set" in failed
+
+
+class Centred(Part):
+    """Looks at the other test images."""
+
+    def build(self, scene):
+        return lambda logits: logits - logits.mean(dim=0)
+
+
+def test_a_method_whose_score_depends_on_the_other_images_does_not_conform():
+    entry = Entry("planted", Recipe(finish=Centred()), "", "", 1.0)
+    assert "scores each image by itself" in {v.check for v in verdicts(entry, False) if v.outcome == "fail"}
+
+
+class Returns(Part):
+    def __init__(self, what):
+        object.__setattr__(self, "what", what)
+
+    def build(self, scene):
+        return self.what
+
+
+@pytest.mark.parametrize(
+    ("slot", "what", "words"),
+    [
+        ("loss", lambda logits, y, epsilon: logits.mean(), "one number a sample"),
+        ("loss", lambda logits, y, epsilon: logits.mean(dim=1, keepdim=True), "one number a sample"),
+        ("sampler", lambda labels, epoch: torch.arange(7), "45 indices, not 7"),
+    ],
+)
+def test_what_has_the_wrong_shape_is_refused_before_it_trains_something_else(slot, what, words):
+    with pytest.raises(MethodError, match=words):
+        next(rehearsal(Recipe(**{slot: Returns(what)})).epochs())
+
+
+@pytest.mark.parametrize("exhausted", [torch.OutOfMemoryError("no memory"), MemoryError(), OSError(28, "full")])
+def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch, exhausted):
+    def fail(*_):
+        raise exhausted
+
+    monkeypatch.setattr("tailboard.harness.train.Run._epoch", fail)
+    with pytest.raises(type(exhausted)):
+        run_trial(plan(parse(RAW))[0], Setting(store=str(tmp_path)))
+    assert not Store(tmp_path).finished()
+
+
+def test_a_library_s_own_random_numbers_are_the_trial_s():
+    class Noisy(Part):
+        def build(self, scene):
+            return lambda logits, y, epsilon: logits.logsumexp(1) * (1 + 0.1 * torch.rand(len(y)))
+
+    losses = []
+    for disturbance in (1, 2):
+        torch.manual_seed(disturbance)
+        losses.append(next(rehearsal(Recipe(loss=Noisy())).epochs())["loss"])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "words"),
+    [
+        ("Focal Loss", {"loss.gamma": "x"}, "gamma must be a number, not 'x'"),
+        ("Focal Loss", {"loss.gamma": True}, "gamma must be a number"),
+        ("M2m", {"mixer.steps": 2.5}, "steps must be a whole number"),
+        ("Reweighting", {"weights.scheme": 3}, "scheme must be a word"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(method, values, words):
+    with pytest.raises(MethodError, match=words):
+        recipe(method).tuned(values)
+
+
+def test_whole_numbers_stand_for_numbers():
+    assert recipe("Focal Loss").tuned({"loss.gamma": 2}).values()["loss.gamma"] == 2
+    assert recipe("M2m").tuned({"mixer.steps": 2.0}).values()["mixer.steps"] == 2
+
+
+def test_parts_that_clash_only_when_they_are_built_are_refused_by_the_plan():
+    with pytest.raises(MethodError, match="tau-normalisation"):
+        check_words(plan(parse(RAW | {"methods": "LDAM-DRW + tau-normalisation"})), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: a\nseeds: 1\nseeds: 3\n", "'seeds' stands twice"),
+        ("name: " + "[" * 3000, "nested too deeply"),
+        ("name: a\ndata: cifar10\nmethods: ERM\nnetwork:\n", "network: nothing is said"),
+        ("name: a\ndata: cifar10\nmethods: ERM\nseeds: 200000000\n", "seeds"),
+    ],
+)
+def test_a_spec_that_nearly_works_is_one_message(tmp_path, text, words):
+    (tmp_path / "t.yaml").write_text(text)
+    with pytest.raises(SpecError, match=words):
+        read(tmp_path / "t.yaml")
+
+
+def test_a_number_with_an_exponent_is_a_number(tmp_path):
+    (tmp_path / "t.yaml").write_text(
+        "name: a\ndata: {name: cifar10, train_ratio: 1e-2}\n"
+        "methods: {name: SAM, values: {step.rho: 1e-3}}\ntraining: {lr: 1E-1}\n"
+    )
+    trial = plan(read(tmp_path / "t.yaml"))[0]
+    assert trial.data.imbalance_factor == 100 and trial.method.values["step.rho"] == 1e-3 and trial.training.lr == 0.1
+
+
+@pytest.mark.parametrize(
+    "text", ["import sys; sys.exit(0)", "from tailboard.methods.recipe import register\nregister(5, 3)"]
+)
+def test_a_plugin_that_leaves_or_registers_nonsense_is_one_message(text):
+    with pytest.raises(MethodError, match="the plugin fails"):
+        load_plugin(text)
+
+
+@pytest.mark.parametrize(
+    "change", [{"accuracy": {"last_ema": [250.0] * 10}}, {"counts": [0] * 10}, {"train_seconds": -1}]
+)
+def test_a_record_that_cannot_be_is_damaged(tmp_path, change):
+    import json
+
+    trial = plan(parse(RAW))[0]
+    run_trial(trial, Setting(store=str(tmp_path)))
+    path = tmp_path / "records" / f"{trial.key}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path).outcome(trial.key)
+
+
+def test_two_tails_that_look_alike_have_two_names(tmp_path):
+    from tailboard.harness.rows import setting_label
+
+    data = parse(RAW | {"data": {"name": "cifar10", "imbalance_factor": [10, 10.000001]}}).data
+    assert len({setting_label(d) for d in data}) == 2
