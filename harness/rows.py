@@ -30,7 +30,8 @@ def setting_label(data: Data) -> str:
     """The long tail in words: ``IF 100``, ``step, IF 10, head 300``."""
     words = [] if data.profile == "exp" else [data.profile]
     factor = f"{data.imbalance_factor:g}"
-    words.append(f"IF {factor if float(factor) == data.imbalance_factor else data.imbalance_factor!r}")
+    exact = float(factor) == data.imbalance_factor
+    words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
     return ", ".join(words + ([f"head {data.head}"] if data.head else []))
 
 
