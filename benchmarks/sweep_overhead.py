@@ -4,7 +4,8 @@ What lies between the two: starting Python, Ray and the workers, loading data, s
 
     .venv/bin/python benchmarks/sweep_overhead.py [trials] [epochs]
 
-MEASURED
+Measured on 2 cores of a shared Xeon, no GPU, one run each: 20 trials of 23.0 s on 2 slots, 257 s over 230 s, ratio 1.116.
+About 14 s of the difference are start and end of the command, whatever the number of trials.
 """
 
 from __future__ import annotations
