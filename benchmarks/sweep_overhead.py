@@ -4,7 +4,9 @@ What lies between the two: starting Python, Ray and the workers, loading data, s
 
     .venv/bin/python benchmarks/sweep_overhead.py [trials] [epochs]
 
-Measured on 2 cores of a shared Xeon, no GPU, one run each: 20 trials of 23.0 s on 2 slots, 257 s over 230 s, ratio 1.116.
+Measured on 2 cores of a shared Xeon, no GPU, one run each, on 2 slots:
+20 trials of 23.0 s, 257 s over 230 s, ratio 1.116;
+30 trials of 22.3 s, 371 s over 334 s, ratio 1.108.
 About 14 s of the difference are start and end of the command, whatever the number of trials.
 """
 
