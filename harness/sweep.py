@@ -36,6 +36,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from .cluster import ClusterError, knock, places
+from .flag import Flag
 from .interrupt import drained_by_signals
 from .needs import Needs
 from .scratch import scratch
@@ -58,19 +59,6 @@ class Result:
 
     interrupted: bool = False
     broken: dict[str, str] = field(default_factory=dict)
-
-
-class _Flag:
-    """Says to every worker that the sweep is being stopped."""
-
-    def __init__(self) -> None:
-        self._up = False
-
-    def raise_(self) -> None:
-        self._up = True
-
-    def up(self) -> bool:
-        return self._up
 
 
 class _NotSaved:
@@ -201,7 +189,7 @@ def sweep(
         return result
     with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
         queue = _Queue(list(todo), wanted.of, stopping, wanted.failed(Store(setting.store)))
-        flag = ray.remote(num_cpus=0)(_Flag).remote()
+        flag = ray.remote(num_cpus=0)(Flag).remote()
         train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
         share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
         tune.Tuner(

@@ -11,7 +11,9 @@ import math
 import os
 import re
 import time
+import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,23 @@ def masked(text: str) -> str:
     return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
+def _make_database(uri: str) -> None:
+    """A new SQLite file appears whole: killed while it lays out its tables, mlflow leaves one that it cannot open."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or "?" in uri or path.exists():
+        return
+    import mlflow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments(max_results=1)
+        with suppress(FileExistsError):  # another process was first
+            path.hardlink_to(part)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 class Runs:
     """The MLflow runs of one store and spec. Every method may raise what mlflow raises when its server is away."""
 
@@ -55,6 +74,7 @@ class Runs:
         self.store, self.spec, self.id = store, spec, store.identity()
         self._mine = f"tags.`{STORE}` = '{self.id}'"
         uri = tracking_uri(spec, store)
+        _make_database(uri)
         self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(uri)
         self._run_of: dict[str, str] = {}

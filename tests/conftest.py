@@ -166,14 +166,19 @@ class Launched:
         return any(path.stat().st_mtime_ns > self._checkpointed.get(path.name, 0)
                    for path in self.store.glob("checkpoints/*.pt"))  # fmt: skip
 
-    def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    def reaches(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> bool:
+        """Whether it happens while the process lives; waits for it for two minutes."""
         end = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < end:
+        while process.poll() is None:
+            assert time.monotonic() < end, "it did not happen within 120 s"
             with suppress(FileNotFoundError):
                 if happens():
-                    return
+                    return True
             time.sleep(0.02)
-        raise AssertionError(f"it did not happen before the process ended or 120 s were over: {process.poll()}")
+        return False
+
+    def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+        assert self.reaches(happens, process), f"the process ended before it happened: {process.poll()}"
 
     def interrupt(self, process: subprocess.Popen[str]) -> None:
         """Ctrl-C: a terminal sends it to every process of the foreground group."""
