@@ -1,4 +1,5 @@
-"""The commands: the only file that prints. Data goes to stdout, progress and errors to stderr.
+"""The commands: with ``cli_data.py`` and ``terminal.py`` all that prints. Data goes to stdout, progress and errors to
+stderr.
 
 Exit codes: 0 every cell is complete; 1 bad usage or a bad spec; 2 some cells failed or are missing (the table is
 still written); 3 protocol violated; 130 interrupted, to be resumed by the same command.
@@ -13,22 +14,28 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import mistakes
+from . import cli_data, mistakes
+from .terminal import (
+    Address,
+    Defaults,
+    Few,
+    Json,
+    Many,
+    NoVerify,
+    Plugins,
+    Root,
+    Slots,
+    SpecArgument,
+    StoreOption,
+    Tercile,
+    say,
+    show,
+)  # fmt: skip
 
 INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-data_app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
-app.add_typer(data_app, name="data")
-
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a shipped spec.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-Root = Annotated[Path | None, typer.Option(help="The folder that holds the data.", show_default=False)]
-NoVerify = Annotated[bool, typer.Option("--no-verify", help="Take data whose checksums differ; the table shows it.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A file whose methods are compared too.")]
-Few = Annotated[int | None, typer.Option(help="Few are classes with fewer training images.", show_default="20")]
-Many = Annotated[int | None, typer.Option(help="Many are classes with more.", show_default="100")]
-Tercile = Annotated[bool, typer.Option("--tercile", help="Rank the classes into thirds instead of counting.")]
+app.add_typer(cli_data.app, name="data")
 
 
 def main() -> NoReturn:
@@ -42,18 +49,10 @@ def main() -> NoReturn:
         line = mistakes.line(error)
         if not line:
             raise
-        _say(line)
+        say(line)
     if code == INTERRUPTED:  # typer's own code for Ctrl-C too
-        _say("interrupted; the same command goes on where this one was")
+        say("interrupted; the same command goes on where this one was")
     sys.exit(code)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _show(facts: Any, text: str, as_json: bool) -> None:
-    print(json.dumps(facts, indent=1) if as_json else text)
 
 
 @app.command(epilog="Example: tailboard quickstart")
@@ -83,10 +82,13 @@ def plan(
     needed = needs(trials, wanted.plugins)
     text = outline.plan_table(trials, needed, wanted)
     facts = outline.trial_facts(needed)
+    if wanted.tune:
+        text += outline.tuning_table(wanted)
+        facts += outline.tuning_facts(wanted)
     if calibrate:
-        _say("measuring a few steps of each kind of trial ...")
+        say("measuring a few steps of each kind of trial ...")
         text += outline.calibrated(wanted, needed, facts)
-    _show(facts, text, as_json)
+    show(facts, text, as_json)
 
 
 @app.command(epilog="Examples: tailboard test my_method.py | tailboard test 'SAM-A' --json")
@@ -111,36 +113,77 @@ def test(
 @app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
 def run(
     spec: SpecArgument,
-    store: Annotated[str | None, typer.Option(help="A folder or URL; runs/NAME if not given.")] = None,
-    slots: Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")] = None,
-    address: Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")] = None,
+    store: StoreOption = None,
+    slots: Slots = None,
+    address: Address = None,
     root: Root = None,
     no_verify: NoVerify = False,
     plugin: Plugins = None,
+    defaults: Defaults = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
+    Where the spec has a block tune, every method is tuned first, on validation images.
     """
-    from rich.console import Console
-
-    from . import job, publish
+    from . import publish
+    from .flows import Wanted
     from .specfile import read
     from .store import Store
 
-    wanted = read(spec, plugin or ())
-    place = Store(store or f"runs/{wanted.name}")
-    work = job.prepare(wanted, place, root.resolve() if root else None, not no_verify)
-    for message in work.damaged:
-        _say(f"{message}; its trial runs again")
-    interrupted, away = job.execute(work, slots, address, Console(stderr=True))
-    _say_away(away)
-    board = publish.gather([place], only=wanted)
+    wanted = Wanted(read(spec, plugin or ()), defaults=defaults)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    board = publish.gather([place], only=wanted.spec, defaults=defaults)
     written = publish.publish(board, place)
     print(board.rendered("md"))
     for form, path in written.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if interrupted else _outcome(board)
+
+
+@app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
+def tune(
+    spec: SpecArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The new spec; NAME-tuned.yaml if not given.")
+    ] = None,
+    store: StoreOption = None,
+    slots: Slots = None,
+    address: Address = None,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    plugin: Plugins = None,
+) -> int:
+    """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
+    from . import filled
+    from .flows import Wanted
+    from .specfile import read
+    from .store import Store
+
+    wanted = Wanted(read(spec, plugin or ()), report=False)
+    goal = filled.check(wanted.spec, output)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    outcome = filled.outcome(wanted.spec, place)
+    print(outcome.table)
+    for path in () if outcome.unfinished else filled.write(outcome, goal):
+        print(path)
+    return INTERRUPTED if interrupted else 2 if outcome.unfinished or outcome.failed else 0
+
+
+def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root: Path | None, verify: bool) -> bool:
+    """Train what is missing, with what there is to say of it. Whether a signal stopped it."""
+    from rich.console import Console
+
+    from . import job
+
+    work = job.prepare(wanted, place, root.resolve() if root else None, verify)
+    for message in work.damaged:
+        say(f"{message}; its trial runs again")
+    interrupted, away = job.execute(work, slots, address, Console(stderr=True))
+    _say_away(away)
+    return interrupted
 
 
 @app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")
@@ -150,7 +193,7 @@ def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> No
     from .store import Store
 
     facts = describe.status_facts(Store(store))
-    _show(facts, describe.status_table(facts), as_json)
+    show(facts, describe.status_table(facts), as_json)
 
 
 @app.command(
@@ -165,6 +208,8 @@ def report(
     few: Few = None,
     many: Many = None,
     tercile: Tercile = False,
+    defaults: Defaults = False,
+    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
 ) -> int:
     """Print the leaderboard of one or several stores."""
     from . import publish, tracker
@@ -172,7 +217,7 @@ def report(
     from .store import Store
 
     places = [Store(store) for store in stores]
-    board = publish.gather(places, parse_shots(few, many, tercile))
+    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
     text = board.rendered(form, versus, quote)
     if output:
         output.write_text(text, encoding="utf-8")
@@ -194,66 +239,15 @@ def list_(
 
     if what not in describe.LISTS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(describe.LISTS)}")
-    _show(*describe.listing(what, plugin or ()), as_json)
-
-
-@data_app.command("list", epilog="Example: tailboard data list")
-def data_list(as_json: Json = False) -> None:
-    """Print the data sets that are known."""
-    list_("datasets", as_json)
-
-
-@data_app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
-def data_prepare(name: str, root: Root = None) -> None:
-    """Fetch a data set over the network; nothing else does."""
-    from ..datasets.catalog import DataError
-    from .data import dataset
-
-    known = dataset(name)
-    if known.prepare is None:
-        raise DataError(f"{name} needs no preparation: {known.description}")
-    print(known.prepare(root))
-
-
-@data_app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
-def data_verify(name: str, root: Root = None) -> int:
-    """Check a data set's files against the official checksums; exit code 3 where they differ."""
-    from .data import pool
-
-    found = pool(name, root, False)
-    for file, checksum in found.hashes.items():
-        print(f"{checksum}  {file}")
-    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
-    return 0 if found.verified else 3
-
-
-@data_app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")
-def data_profile(
-    name: str,
-    imbalance_factor: Annotated[float, typer.Option()],
-    profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
-    head: Annotated[int | None, typer.Option(help="Images of the largest class.", show_default="all")] = None,
-    few: Few = None,
-    many: Many = None,
-    tercile: Tercile = False,
-    as_json: Json = False,
-) -> None:
-    """Print the training images of each class and its shots, without touching the images."""
-    from . import describe
-    from .data import dataset, long_tail
-    from .specfile import parse_data, parse_shots
-
-    data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
-    facts = describe.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
-    _show(facts, describe.profile_table(facts), as_json)
+    show(*describe.listing(what, plugin or ()), as_json)
 
 
 def _say_away(reason: str) -> None:
     if reason:
-        _say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
+        say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
 
 
 def _outcome(board: Any) -> int:
     for message in board.damaged:
-        _say(f"error: {message}")
+        say(f"error: {message}")
     return 0 if board.complete else 2

@@ -12,11 +12,12 @@ from tabulate import tabulate
 from ..datasets.catalog import Dataset, catalog
 from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, registry
+from .chosen import Tuned, planned, tuned
 from .networks import NETWORKS
-from .rows import class_groups, method_label, planned, setting_label
+from .rows import class_groups, method_label, setting_label
 from .spec import Shots
 from .specfile import read, shipped
-from .store import Store, StoreError
+from .store import STUDIES, Store, StoreError
 from .tracking import masked, tracking_uri
 
 
@@ -33,13 +34,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
     plans = store.plans()
-    trials, finished, broken = planned(plans), store.finished(), store.broken()
+    found = {spec.name: tuned(spec, store) for spec in plans}
+    shown = {one.key: one for spec in plans for one in planned(spec, found[spec.name])}.values()
+    finished, broken = store.finished(), store.broken()
     started = store.names("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
     troubles = []
-    for trial in trials:
-        state, reason = "missing", broken.get(trial.key, "")
-        if trial.key in finished:
+    for one in shown:
+        trial = one.trial
+        state, reason = "missing", one.why or broken.get(trial.key, "")
+        if trial.key in finished and not one.why:
             state, reason = _outcome(store, trial.key)
         elif trial.key in started:
             state = "started"
@@ -50,16 +54,26 @@ def status_facts(store: Store) -> dict[str, Any]:
                              "reason": reason})  # fmt: skip
     return {
         "store": str(store),
-        "planned": len(trials),
+        "planned": len(shown),
         "states": dict(sum(methods.values(), Counter())),
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
+        "studies": f"sqlite:///{store.root}/{STUDIES}" if store.local else f"{store}/{STUDIES}",
+        "tuning": [line for one in found.values() for line in map(_search, one.values())],
         "mlflow": {
             "uri": masked(tracking_uri(plans[0], store)),
             "tracked": len(store.tracked() & finished),
             "finished": len(finished),
         },
     }
+
+
+def _search(one: Tuned) -> dict[str, Any]:
+    states = Counter(c.state for c in one.configurations)
+    best = f"{one.winner.value:.1f}" if one.winner and one.winner.value is not None else ""
+    return {"search": one.search.name, "trials": one.search.tune.trials} | {
+        state: states.get(state, 0) for state in ("complete", "pruned", "failed", "running")
+    } | {one.search.tune.metric: best}  # fmt: skip
 
 
 def _outcome(store: Store, key: str) -> tuple[str, str]:
@@ -78,6 +92,8 @@ def status_table(facts: dict[str, Any]) -> str:
     done = sum(facts["states"].get(state, 0) for state in ("complete", "failed", "diverged"))
     uri = facts["mlflow"]["uri"]
     text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n\n{table(lines)}"
+    if facts["tuning"]:
+        text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {facts['studies']}"
     if facts["troubles"]:
         text += f"\n\n{table(facts['troubles'])}"
     text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"

@@ -1,37 +1,52 @@
-"""What ``tailboard run`` does between a spec and a full store, without a word to the user."""
+"""What ``tailboard run`` and ``tune`` do between a spec and a full store, without a word to the user."""
 
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from .agenda import Agenda
 from .check import check_files, check_words
-from .needs import Needs, needs
-from .spec import Spec, plan
+from .chosen import known
+from .flows import Wanted, fill
+from .needs import needs
+from .search import searches
+from .spec import Trial, plan
 from .store import Store
 from .trial import Setting
 
 
 @dataclass(frozen=True)
-class Job:
+class Work:
     """A checked spec and the store that it fills; ``damaged`` says which records are to be made again, and why."""
 
-    spec: Spec
+    wanted: Wanted
     store: Store
-    needed: Needs
+    trials: list[Trial]
     setting: Setting
     damaged: list[str]
 
+    @property
+    def size(self) -> int:
+        """The trials that it comes to: those of the searches, and those of the report."""
+        spec, found = self.wanted.spec, searches(self.wanted.spec)
+        tuning = sum(len(s.generators()) + s.tune.trials * len(s.seeds) for s in found.values())
+        return tuning + (len(needs(plan(spec), spec.plugins).trials) if self.wanted.report else 0)
 
-def prepare(spec: Spec, store: Store, root: Path | None, verify: bool) -> Job:
+
+def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
-    trials = plan(spec)
+    spec = wanted.spec
+    start = [trial for search in searches(spec).values() for trial in search.first()]
+    trials = [*plan(spec), *start]
     check_words(trials, spec.plugins)
     needed = needs(trials, spec.plugins)
-    damaged = store.set_aside_damaged(trial.key for trial in needed.trials)
+    there = known(spec, store)
+    damaged = store.set_aside_damaged(trial.key for trial in (*needed.trials, *there))
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
     store.write_plan(spec)
@@ -44,10 +59,10 @@ def prepare(spec: Spec, store: Store, root: Path | None, verify: bool) -> Job:
         plugins=spec.plugins,
         kept=needed.kept,
     )
-    return Job(spec, store, needed, setting, damaged)
+    return Work(wanted, store, there, setting, damaged)
 
 
-def execute(job: Job, slots: int | None, address: str | None, console: Console) -> tuple[bool, str]:
+def execute(work: Work, slots: int | None, address: str | None, console: Console) -> tuple[bool, str]:
     """Train what is not finished, with the progress on ``console``.
 
     Whether a signal stopped it before the end, and why MLflow could not be written to (or nothing).
@@ -55,11 +70,17 @@ def execute(job: Job, slots: int | None, address: str | None, console: Console) 
     if address:
         os.environ["RAY_ADDRESS"] = address  # read where ray is imported, in the next lines
     from .progress import Show
+    from .study import storage
     from .sweep import sweep
     from .tracker import Tracker
 
-    trials = job.needed.trials
-    tracker = Tracker(job.spec, job.store, trials)
-    with Show(console, job.store, trials, job.spec.shots, tracker) as show:
-        result = sweep(job.needed, job.setting, job.spec.resources, show, slots=slots, address=address)
+    spec, store = work.wanted.spec, work.store
+    tracker = Tracker(spec, store, work.trials)
+    done = len({trial.key for trial in work.trials} & store.finished())
+    with ExitStack() as stack:
+        show = stack.enter_context(Show(console, store, done, work.size, spec.shots, tracker))
+        agenda = Agenda(store)
+        opened = stack.enter_context(storage(store)) if spec.tune else None
+        fill(agenda, work.wanted, store, opened, show)
+        result = sweep(agenda, work.setting, spec.resources, show, slots=slots, address=address)
     return result.interrupted, tracker.close()

@@ -56,8 +56,12 @@ def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
 
 
 def needed(trial: Trial, name: str) -> Trial:
-    """The trial of another method with the same data, network, training and seed, at that method's own values."""
-    return trial.model_copy(update={"method": Method(name=name)})
+    """The trial of another method with the same data, network and seed, at that method's own values.
+
+    Its routine is the one that both share, whatever learning rate was found for the first.
+    """
+    own = {"method": Method(name=name), "training": trial.base or trial.training, "base": None}
+    return trial.model_copy(update=own)
 
 
 def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:

@@ -11,8 +11,9 @@ from ..methods.recipe import registry
 from .calibrate import Estimate, bfloat16_over_float32, calibrate, kind
 from .describe import table
 from .method import plugin_of
-from .needs import Needs
+from .needs import Needs, needs
 from .rows import method_label, setting_label
+from .search import searches
 from .spec import Spec, Trial
 
 
@@ -41,6 +42,30 @@ def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
     return (
         f"{table(lines)}\n\n{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     )
+
+
+def tuning_table(spec: Spec) -> str:
+    """A line for each search: what it varies, and how many epochs it takes at most."""
+    lines = [
+        {
+            "search": found.name.rpartition(" [")[0],
+            "trials": found.tune.trials,
+            "epochs": found.tune.trials * found.routine.epochs * len(found.seeds),
+            "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
+        }
+        for found in searches(spec).values()
+    ]
+    return (
+        f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
+        "the trials above are then run at the values found"
+    )
+
+
+def tuning_facts(spec: Spec) -> list[dict[str, Any]]:
+    """The first trials of each search, at its default values, and those that they start from; what follows depends on
+    what they come to."""
+    found = list(searches(spec).values())
+    return trial_facts(needs([trial for search in found for trial in search.first()], spec.plugins))
 
 
 def _axes(trials: Sequence[Trial]) -> str:

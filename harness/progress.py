@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,59 +20,56 @@ from .tracker import Tracker
 class Show:
     """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread."""
 
-    def __init__(self, console: Console, store: Store, trials: Sequence[Trial], by: Shots, tracker: Tracker) -> None:
+    def __init__(self, console: Console, store: Store, done: int, total: int, by: Shots, tracker: Tracker) -> None:
         self._console, self._store, self._by, self._tracker = console, store, by, tracker
-        self._trials = {trial.key: trial for trial in trials}
-        self._done = len(set(self._trials) & store.finished())
+        self._done, self._total = done, total
         self._means: dict[str, list[dict[str, float]]] = {}
         self._begun = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
         )
-        self._task = self._bar.add_task("trials", total=len(trials), completed=self._done)
+        self._task = self._bar.add_task("trials", total=total, completed=done)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Show:
         if self._console.is_terminal:
             self._live.start()
         else:
-            self._say(f"{self._done} of {len(self._trials)} trials are already finished")
+            self._say(f"{self._done} of {self._total} trials are already finished")
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._live.stop()
 
-    def started(self, key: str) -> None: ...
+    def started(self, trial: Trial) -> None: ...
 
-    def epoch(self, key: str, line: dict[str, float]) -> None:
-        self._tracker.epoch(key, line)
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None:
+        self._tracker.epoch(trial, line)
 
-    def finished(self, key: str) -> None:
-        self._tracker.finished(key)
-        trial = self._trials[key]
-        try:
-            record = self._store.record(key)
-        except FileNotFoundError:
-            self.broken(key, f"no record at {self._store}: do the workers share that folder?")
-            return
+    def finished(self, trial: Trial) -> None:
+        self._tracker.finished(trial)
+        record = self._store.record(trial.key)
         self._done += 1
         self._bar.update(self._task, completed=self._done)
-        if record.status == "complete":
+        if record.status in ("complete", "pruned"):
             means = shot_means(record, self._by)
-            self._means.setdefault(method_label(trial), []).append(means)
+            if trial.stage == "report":
+                self._means.setdefault(method_label(trial), []).append(means)
             outcome = ", ".join(f"{group} {mean:.1f}" for group, mean in means.items())
         else:
             outcome = f"{record.status}: {record.reason}"
-        self._line(trial, f"{outcome} ({record.train_seconds:.0f} s)")
+        stopped = f"stopped after {record.epochs} epochs, " if record.status == "pruned" else ""
+        self._line(trial, f"{stopped}{outcome} ({record.train_seconds:.0f} s)")
 
-    def broken(self, key: str, reason: str) -> None:
-        self._store.write_broken(key, reason)
-        self._line(self._trials[key], f"not finished: {reason}")
+    def broken(self, trial: Trial, reason: str) -> None:
+        self._store.write_broken(trial.key, reason)
+        self._line(trial, f"not finished: {reason}")
 
     def _line(self, trial: Trial, outcome: str) -> None:
         if not self._console.is_terminal:
+            what = "tuning " if trial.stage == "tune" else ""
             where = f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
-            self._say(f"[{self._done}/{len(self._trials)}] {method_label(trial)}, {where}: {outcome}")
+            self._say(f"[{self._done}/{self._total}] {what}{method_label(trial)}, {where}: {outcome}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from .spec import Frozen, Trial
+from .frozen import Frozen
+from .spec import Trial
 
-Status = Literal["complete", "failed", "diverged"]
+Status = Literal["complete", "failed", "diverged", "pruned"]
 
 
 class Provenance(Frozen, frozen=True):
@@ -22,7 +23,8 @@ class Provenance(Frozen, frozen=True):
 class Outcome(Frozen, frozen=True):
     """The part of a record that the leaderboard needs; read alone, since there may be a hundred thousand.
 
-    Accuracies are per class and in percent, of the test images, from the stored logits.
+    Accuracies are per class and in percent, from the stored logits: of the test images, or of the validation images
+    where the trial's stage is ``tune``. A ``pruned`` trial was stopped after the epochs that its record tells.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -38,8 +40,8 @@ class Outcome(Frozen, frozen=True):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """A complete trial has an accuracy for each class: nothing else can be averaged."""
-        if self.status == "complete" and not len(self.accuracy.get("last_ema", ())) == len(self.counts) > 0:
-            raise ValueError("a complete trial must hold the accuracy of each class")
+        if self.status in ("complete", "pruned") and not len(self.accuracy.get("last_ema", ())) == len(self.counts) > 0:
+            raise ValueError(f"a {self.status} trial must hold the accuracy of each class")
         return self
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from ..datasets.longtail import shots, terciles
 from ..leaderboard.results import NOT_YET
+from .chosen import Planned
 from .data import long_tail
 from .record import Outcome
-from .spec import Data, Shots, Spec, Training, Trial, plan
+from .spec import Data, Shots, Training, Trial
 from .store import Store, StoreError
 
 GROUPS = ("few", "med", "many", "all")
@@ -93,12 +94,7 @@ def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     return {group: fsum([accuracy[c] for c in at]) / len(at) for group, at in _members(record.counts, by).items() if at}
 
 
-def planned(specs: Iterable[Spec]) -> list[Trial]:
-    """The trials of several specs, each once, in their order."""
-    return list({trial.key: trial for spec in specs for trial in plan(spec)}.values())
-
-
-def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
+def tidy(store: Store, shown: Sequence[Planned], by: Shots, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
     The columns are those of ``leaderboard.results.COLUMNS``, in percent and seconds.
@@ -106,14 +102,14 @@ def tidy(store: Store, trials: Sequence[Trial], by: Shots, labels: Labels) -> tu
     finished, broken = store.finished(), store.broken()
     damaged: list[str] = []
     rows = []
-    for trial in trials:
-        outcome = None
-        if trial.key in finished:
+    for one in shown:
+        outcome, trial = None, one.trial
+        if trial.key in finished and not one.why:
             try:
                 outcome = store.outcome(trial.key)
             except (StoreError, FileNotFoundError) as error:
                 damaged.append(str(error))
-        about = _identity(trial, labels) + _state(outcome, broken.get(trial.key, NOT_YET))
+        about = _identity(one, labels) + _state(outcome, one, broken.get(trial.key, NOT_YET))
         members = _members(
             outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by
         )
@@ -126,14 +122,15 @@ NAMES = ["key", "dataset", "setting", "protocol", "method", "seed", "status", "r
          "group", "classes", "value"]  # fmt: skip
 
 
-def _identity(trial: Trial, labels: Labels) -> tuple[Any, ...]:
-    words = setting_label(trial.data), labels.protocol(trial), labels.method(trial)
-    return trial.key, trial.data.name, *words, trial.seed
+def _identity(one: Planned, labels: Labels) -> tuple[Any, ...]:
+    protocol = ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
+    method = f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
+    return one.key, one.row.data.name, setting_label(one.row.data), protocol, method, one.row.seed
 
 
-def _state(outcome: Outcome | None, why_missing: str) -> tuple[Any, ...]:
+def _state(outcome: Outcome | None, one: Planned, why_missing: str) -> tuple[Any, ...]:
     """Status, reason, whether the data were the official bytes, and the seconds of training."""
     if outcome is None:
-        return "missing", why_missing, True, math.nan
+        return "failed" if one.failed else "missing", one.why or why_missing, True, math.nan
     verified = outcome.data.verified if outcome.data else True
     return outcome.status, outcome.reason, verified, outcome.train_seconds

@@ -5,37 +5,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..datasets.longtail import factor
+from .frozen import Frozen
+from .tuning import Tune, Value
 
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
-
-
-class Frozen(BaseModel, frozen=True):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    @cached_property
-    def canonical(self) -> str:
-        """The model as JSON with sorted keys and whole numbers written as such, so that 100.0 and 100 are one key.
-
-        Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
-        """
-        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in _sorted_fields(type(self))]) + "}"
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
-        copied = super().model_copy(update=update, deep=deep)
-        for name in ("canonical", "key"):
-            vars(copied).pop(name, None)
-        return copied
 
 
 class Data(Frozen, frozen=True):
@@ -66,8 +48,18 @@ class Method(Frozen, frozen=True):
     """
 
     name: str
-    values: dict[str, float | int | bool | str] = {}
+    values: dict[str, Value] = {}
     plugin: str | None = None
+
+
+class Entrant(Method, frozen=True):
+    """A method as a spec names it, with what differs in its training routine, such as a learning rate of its own."""
+
+    training: dict[str, Any] = {}
+
+    @cached_property
+    def method(self) -> Method:
+        return Method(name=self.name, values=self.values, plugin=self.plugin)
 
 
 class Training(Frozen, frozen=True):
@@ -129,7 +121,13 @@ class Shots(Frozen, frozen=True):
 
 
 class Trial(Frozen, frozen=True):
-    """One training run. Same key, same numbers."""
+    """One training run. Same key, same numbers.
+
+    In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
+    ``base`` is the routine of the trials that it starts from, where its own differs from it.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"base"})
 
     data: Data
     method: Method
@@ -140,6 +138,7 @@ class Trial(Frozen, frozen=True):
     val_per_class: int = 0
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
+    base: Training | None = None
 
     @cached_property
     def key(self) -> str:
@@ -151,48 +150,57 @@ class Spec(Frozen, frozen=True):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...]
-    methods: tuple[Method, ...]
+    methods: tuple[Entrant, ...]
     networks: tuple[str, ...]
     trainings: tuple[Training, ...]
     seeds: tuple[int, ...]
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     shots: Shots = Shots()
+    tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
 
 
-def plan(spec: Spec) -> list[Trial]:
-    """Every trial of the spec, in the spec's order, seeds innermost; each once."""
-    trials = [
-        Trial(
-            data=data,
-            method=method,
-            network=network,
+class Cell(Frozen, frozen=True):
+    """One method in one setting: a row of the leaderboard, and what is tuned as one."""
+
+    data: Data
+    network: str
+    training: Training
+    entrant: Entrant
+    threads: int
+
+    def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
+        """The cell's trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
+        found = values or {}
+        own = {name: value for name, value in found.items() if not name.startswith("training.")}
+        method = self.entrant.method
+        routine = self.entrant.training | {name[9:]: value for name, value in found.items() if name not in own}
+        base = words.pop("base", self.training)
+        training = Training.model_validate(base.model_dump() | routine) if routine else base
+        return Trial(
+            data=self.data,
+            method=method.model_copy(update={"values": method.values | own}) if own else method,
+            network=self.network,
             training=training,
             seed=seed,
-            threads=max(1, int(spec.resources.cpu)),
+            threads=self.threads,
+            base=None if training == base else base,
+            **words,
         )
-        for network, training, data, method, seed in product(
-            spec.networks, spec.trainings, spec.data, spec.methods, spec.seeds
-        )
-    ]
+
+
+def cells(spec: Spec) -> list[Cell]:
+    """Every row of the spec, in the spec's order."""
+    threads = max(1, int(spec.resources.cpu))
+    axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
+    return [Cell(data=d, network=n, training=t, entrant=m, threads=threads) for n, t, d, m in axes]
+
+
+def plan(spec: Spec) -> list[Trial]:
+    """Every trial that is reported, at the values that the spec gives, seeds innermost; each once.
+
+    Where the spec asks for tuning, the values found replace these (see ``search.py``).
+    """
+    trials = [cell.trial(seed) for cell in cells(spec) for seed in spec.seeds]
     return list({trial.key: trial for trial in trials}.values())
-
-
-@cache
-def _sorted_fields(model: type[BaseModel]) -> list[str]:
-    return sorted(model.model_fields)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Frozen):
-        return value.canonical
-    if type(value) is int:  # the common case, a seed, by the short way
-        return str(value)
-    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole(inner) for key, inner in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from ..methods.names import nearest
 from .loader import Loader
 from .presets import NETWORK_OF, PRESETS
-from .spec import Data, Method, Resources, Shots, Spec, Tracking, Training
+from .spec import Data, Entrant, Resources, Shots, Spec, Tracking, Training
+from .tuning import Tune
 
 MOST_SEEDS = 10_000
 
@@ -60,7 +61,7 @@ def shipped() -> dict[str, Path]:
 
 def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     """A spec from its mapping; plugin files are looked up relative to ``folder``."""
-    fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots"]
+    fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
     for key in raw:
         if key not in fields:
             raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
@@ -81,6 +82,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "resources": resources,
         "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
         "shots": _valid(Shots, raw.get("shots", {}), "shots"),
+        "tune": _tune(raw["tune"]) if "tune" in raw else None,
         "plugins": plugins,
     }
     return _valid(Spec, spec, "")
@@ -101,7 +103,7 @@ def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | Non
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
     """The spec with the methods ``names`` of a plugin file added, and the file's text."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    methods = tuple(Method(name=name, plugin=digest) for name in names)
+    methods = tuple(Entrant(name=name, plugin=digest) for name in names)
     return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
 
 
@@ -156,13 +158,14 @@ def _named(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
-    """The product of the lists inside each mapping (and inside its ``values``)."""
+    """The product of the lists inside each mapping (and inside its ``values`` and ``training``)."""
     for entry in entries:
         if not isinstance(entry, dict):
             raise SpecError(f"{where}: a mapping is expected, not {entry!r}")
-        if isinstance(entry.get("values"), dict):
-            inner = list(_axes([entry["values"]], f"{where}.values"))
-            entry = entry | {"values": inner}  # noqa: PLW2901
+        for name in ("values", "training"):
+            inner = entry.get(name)
+            if isinstance(inner, dict):
+                entry = entry | {name: list(_axes([inner], f"{where}.{name}"))}  # noqa: PLW2901
         for key, value in entry.items():
             if value == []:
                 raise SpecError(f"{where}.{key}: an empty list leaves nothing to run")
@@ -171,8 +174,9 @@ def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]
             yield dict(zip(entry, combination, strict=True))
 
 
-def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Method:
-    method = _valid(Method, raw, "methods")
+def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Entrant:
+    method = _valid(Entrant, raw, "methods")
+    _check_routine(method.training, "methods.training")
     if method.plugin is None:
         return method
     try:
@@ -192,6 +196,17 @@ def _training(raw: dict[str, Any], resources: Resources) -> Training:
     # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
     precision = {"precision": "bfloat16" if resources.gpu else "float32"}
     return _valid(Training, precision | PRESETS[preset] | raw, "training")
+
+
+def _check_routine(changes: Mapping[str, Any], where: str) -> None:
+    """SpecError where a change to a training routine names what no routine has, or has a wrong value."""
+    _valid(Training, {"precision": "float32"} | PRESETS["t5"] | dict(changes), where)
+
+
+def _tune(raw: Any) -> Tune:
+    tune = _valid(Tune, raw, "tune")
+    _check_routine(tune.training, "tune.training")
+    return tune
 
 
 def _networks(raw: Mapping[str, Any]) -> list[Any]:

@@ -2,11 +2,13 @@
 
 plans/NAME.json          what was asked for, by the name of its spec
 records/KEY.json         a finished trial; written last, so that it vouches for the files below
+rungs/KEY-EPOCHS.json    what a tuning trial had come to after so many epochs: its record, were it stopped there
 arrays/KEY.npz           its test logits (float16), test labels and history
 weights/KEY.pt           the final weights, where another trial needs them
 checkpoints/KEY.pt       a trial in progress
 tracked/KEY              that MLflow has the whole of it
 broken/KEY               why a trial could not be finished, the last time that it was tried
+studies.db               what Optuna knows of every search
 damaged/KEY.json         a record that could not be read, moved out of the way of its trial's next run
 """
 
@@ -32,6 +34,7 @@ from pydantic import ValidationError
 from .record import Outcome, Record
 from .spec import Spec
 
+STUDIES = "studies.db"
 M = TypeVar("M", Record, Outcome)
 
 
@@ -86,6 +89,9 @@ class Store:
                 return file.read()
         return self.files.cat_file(f"{self.root}/{name}")
 
+    def has(self, name: str) -> bool:
+        return self.files.exists(f"{self.root}/{name}")
+
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.files.rm_file(f"{self.root}/{name}")
@@ -132,12 +138,28 @@ class Store:
             complete = self.outcome(key).status == "complete"
         except (StoreError, FileNotFoundError):
             return False
-        return not (keep and complete) or self.files.exists(f"{self.root}/weights/{key}.pt")
+        return not (keep and complete) or self.has(f"weights/{key}.pt")
 
     def write_record(self, record: Record) -> None:
         self.write(f"records/{record.key}.json", record.model_dump_json().encode())
         self.remove(f"broken/{record.key}")
         self.remove(f"checkpoints/{record.key}.pt")
+
+    def write_rung(self, record: Record) -> None:
+        self.write(f"rungs/{record.key}-{record.epochs:04d}.json", record.model_dump_json().encode())
+
+    def rung(self, key: str, epochs: int) -> Record:
+        """What a tuning trial had come to after so many epochs. FileNotFoundError, or StoreError if it is damaged."""
+        name = f"rungs/{key}-{epochs:04d}.json"
+        try:
+            return Record.model_validate_json(self.read(name))
+        except ValidationError as error:
+            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+
+    def stop(self, key: str, epochs: int) -> None:
+        """Let a tuning trial end as it was after so many epochs."""
+        if not self.has(f"records/{key}.json"):
+            self.write_record(self.rung(key, epochs))
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""

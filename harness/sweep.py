@@ -11,12 +11,11 @@ import math
 import os
 import re
 import threading
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 # Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -35,30 +34,24 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from .agenda import Agenda, Job, Lost
 from .cluster import ClusterError, knock, places
 from .flag import Flag
+from .flows import Watcher
 from .interrupt import drained_by_signals
-from .needs import Needs
 from .scratch import scratch
 from .spec import Resources, Trial
 from .store import Store
 
 
-class Watcher(Protocol):
-    """Who is told, in the driver's process, what happens to the trials."""
-
-    def started(self, key: str) -> None: ...
-    def epoch(self, key: str, line: dict[str, float]) -> None: ...
-    def finished(self, key: str) -> None: ...
-    def broken(self, key: str, reason: str) -> None: ...
-
-
 @dataclass
 class Result:
-    """``interrupted``: a signal stopped the sweep. ``broken``: what the infrastructure broke once too often."""
+    """``interrupted``: a signal stopped the sweep. ``broken``: what the infrastructure broke once too often, by key.
+    ``error``: what went wrong in the driver."""
 
     interrupted: bool = False
     broken: dict[str, str] = field(default_factory=dict)
+    error: Exception | None = None
 
 
 class _NotSaved:
@@ -69,39 +62,24 @@ class _NotSaved:
 
 
 class _Queue(_NotSaved, Searcher):
-    """Hands out keys in order, each once those that it needs are done, until the sweep is being stopped."""
+    """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
 
-    def __init__(
-        self,
-        keys: Sequence[str],
-        needs: Mapping[str, Sequence[str]],
-        stopping: threading.Event,
-        failed: Collection[str] = (),
-    ) -> None:
+    def __init__(self, agenda: Agenda, stopping: threading.Event) -> None:
         super().__init__(metric="epoch", mode="max")
-        undone = {*keys, *failed}
-        self.blocked = {key: open_ for key in keys if (open_ := undone.intersection(needs.get(key, ())))}
-        self._ready = deque(key for key in keys if key not in self.blocked)
-        self._running: dict[str, str] = {}
-        self._stopping = stopping
+        self._agenda, self._stopping = agenda, stopping
+        self.running: dict[str, Job] = {}  # by Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
-        if not self._ready:  # None asks Tune to come again: something that runs may free one that waits
-            return None if self.blocked and self._running else Searcher.FINISHED
-        self._running[trial_id] = self._ready.popleft()
-        return {"key": self._running[trial_id]}
+        job = self._agenda.take()
+        if job is None:  # None asks Tune to come again: something that runs may free one that waits
+            return None if self.running else Searcher.FINISHED
+        self.running[trial_id] = job
+        return {"trial": job.trial.model_dump_json(), "until": job.until}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        key = self._running.pop(trial_id)
-        if error or not result or not result.get("done"):
-            return
-        for other in [other for other, needed in self.blocked.items() if key in needed]:
-            self.blocked[other].remove(key)
-            if not self.blocked[other]:
-                del self.blocked[other]
-                self._ready.append(other)
+        """The callback below is told next, and knows more."""
 
     def save(self, checkpoint_path: str) -> None:
         pass
@@ -113,9 +91,11 @@ class _Queue(_NotSaved, Searcher):
 class _Callback(_NotSaved, tune.Callback):
     """Passes on what Tune says, in the driver's process."""
 
-    def __init__(self, watcher: Watcher, result: Result, stopping: threading.Event, flag: Any) -> None:
-        self._watcher, self._result, self._stopping, self._flag = watcher, result, stopping, flag
-        self._told = False
+    def __init__(
+        self, queue: _Queue, agenda: Agenda, watcher: Watcher, result: Result, stopping: threading.Event, flag: Any
+    ) -> None:
+        self._queue, self._agenda, self._watcher, self._result = queue, agenda, watcher, result
+        self._stopping, self._flag, self._told = stopping, flag, False
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         if self._stopping.is_set() and not self._told:
@@ -123,20 +103,42 @@ class _Callback(_NotSaved, tune.Callback):
             self._told = True
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._watcher.started(trial.config["key"])
+        self._watcher.started(self._queue.running[trial.trial_id].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "line" in result:
-            self._watcher.epoch(trial.config["key"], result["line"])
+            self._watcher.epoch(self._queue.running[trial.trial_id].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        if trial.last_result.get("record"):
-            self._watcher.finished(trial.config["key"])
+        job = self._queue.running.pop(trial.trial_id)
+        if not trial.last_result.get("record"):  # it was drained
+            return
+        with self._kept():
+            try:
+                self._agenda.settle(job)
+            except Lost as error:
+                self._break(job, str(error))
+            else:
+                if trial.last_result["record"] == "whole":
+                    self._watcher.finished(job.trial)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        key, reason = trial.config["key"], _reason(trial)
-        self._result.broken[key] = reason
-        self._watcher.broken(key, reason)
+        with self._kept():
+            self._break(self._queue.running.pop(trial.trial_id), _reason(trial))
+
+    def _break(self, job: Job, reason: str) -> None:
+        self._result.broken[job.trial.key] = reason
+        self._watcher.broken(job.trial, reason)
+        self._agenda.lose(job)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Tune would log what is raised in a callback and go on: it is raised again once Tune has stopped."""
+        try:
+            yield
+        except Exception as error:
+            self._result.error = error
+            self._stopping.set()
 
 
 def _reason(trial: Any) -> str:
@@ -149,11 +151,11 @@ def _reason(trial: Any) -> str:
     return "a worker died"
 
 
-def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: Any) -> None:
-    """What runs in a worker: one trial. The store is asked once more, lest a finished trial run again."""
+def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
+    """What runs in a worker: one job. The store is asked once more, lest a finished trial run again."""
     from .trial import Drained, run_trial
 
-    trial = Trial.model_validate_json(trials[config["key"]])
+    trial, until = Trial.model_validate_json(config["trial"]), config["until"]
     store = Store(setting.store)
     if not store.is_done(trial.key, trial.key in setting.kept):
         try:
@@ -162,15 +164,16 @@ def _train(config: dict[str, Any], trials: dict[str, str], setting: Any, flag: A
                 setting,
                 report=lambda line: tune.report({"epoch": line["epoch"], "line": line}),
                 draining=lambda: ray.get(flag.up.remote()),
+                until=until,
             )
         except Drained:
-            return tune.report({"epoch": -1, "record": False})
-    complete = store.outcome(trial.key).status == "complete"
-    return tune.report({"epoch": trial.training.epochs, "record": True, "done": complete})
+            return tune.report({"epoch": -1})
+    what = "whole" if store.has(f"records/{trial.key}.json") else "rung"
+    return tune.report({"epoch": trial.training.epochs, "record": what})
 
 
 def sweep(
-    wanted: Needs,
+    agenda: Agenda,
     setting: Any,
     resources: Resources,
     watcher: Watcher,
@@ -178,39 +181,37 @@ def sweep(
     slots: int | None = None,
     address: str | None = None,
 ) -> Result:
-    """Run every wanted trial that the store has not finished. Returns when all are done or a signal drained the sweep.
+    """Train all that is on the agenda. Returns when it is empty, or a signal drained the sweep.
 
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
-    done = wanted.done(Store(setting.store))
-    todo = {trial.key: trial.model_dump_json() for trial in wanted.trials if trial.key not in done}
     result, stopping = Result(), threading.Event()
-    if not todo:
+    if not len(agenda):
         return result
     with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
-        queue = _Queue(list(todo), wanted.of, stopping, wanted.failed(Store(setting.store)))
+        queue = _Queue(agenda, stopping)
         flag = ray.remote(num_cpus=0)(Flag).remote()
-        train = tune.with_parameters(_train, trials=todo, setting=setting, flag=flag)
+        train = tune.with_parameters(_train, setting=setting, flag=flag)
         share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
         tune.Tuner(
             tune.with_resources(train, share),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
-                num_samples=len(todo),
+                num_samples=-1,  # as many as the agenda has
                 max_concurrent_trials=places,
                 reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=resources.retries),
-                callbacks=[_Callback(watcher, result, stopping, flag)],
+                callbacks=[_Callback(queue, agenda, watcher, result, stopping, flag)],
             ),
         ).fit()
+    if result.error:
+        raise result.error
     result.interrupted = stopping.is_set()
-    for key in () if result.interrupted else queue.blocked:
-        result.broken[key] = "not run: the trial whose network it starts from did not end well"
-        watcher.broken(key, result.broken[key])
     return result
 
 

@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from .spec import Spec, Trial, plan
+from .chosen import known
+from .spec import Spec, Trial
 from .store import Store, StoreError
 from .tracking import Runs, masked
 
 AWAY_SECONDS = 30.0  # how long a server that did not answer is left alone
 GATHER_SECONDS = 0.2  # one request for the lines of so long
 
-Item = tuple[str, dict[str, float] | None]  # a trial's key, and its epoch's line or None once it is finished
+Item = tuple[Trial, dict[str, float] | None]  # a trial, and its epoch's line or None once it is finished
 
 
 def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
@@ -40,10 +41,10 @@ def catch_up_all(store: Store) -> str:
     """The same for every plan of a store."""
     if store.finished() <= store.tracked():
         return ""
-    return next(filter(None, (catch_up(spec, store, plan(spec)) for spec in store.plans())), "")
+    return next(filter(None, (catch_up(spec, store, known(spec, store)) for spec in store.plans())), "")
 
 
-def _missing(store: Store, trials: Sequence[Trial]) -> list[str]:
+def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:
     return sorted({trial.key for trial in trials} & store.finished() - store.tracked())
 
 
@@ -64,30 +65,30 @@ class Tracker:
     """The thread, and the queue that it works off."""
 
     def __init__(self, spec: Spec, store: Store, trials: Sequence[Trial]) -> None:
-        self._spec, self._store, self._trials = spec, store, trials
-        self._of_key = {trial.key: trial for trial in trials}
+        self._spec, self._store = spec, store
+        self._trials = {trial.key: trial for trial in trials}
         self._queue: queue.Queue[Item | None] = queue.Queue()
         self._runs: Runs | None = None
         self._away_until = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
-    def epoch(self, key: str, line: dict[str, float]) -> None:
-        self._queue.put((key, line))
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None:
+        self._queue.put((trial, line))
 
-    def finished(self, key: str) -> None:
-        self._queue.put((key, None))
+    def finished(self, trial: Trial) -> None:
+        self._queue.put((trial, None))
 
     def close(self) -> str:
         """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
         self._queue.put(None)
         self._thread.join()
         try:
-            missing = _missing(self._store, self._trials)
+            missing = _missing(self._store, self._trials.values())
             if missing or self._runs:
                 runs = self._runs or Runs(self._spec, self._store)
                 _fill(runs, missing)
-                runs.leave(self._trials)
+                runs.leave(self._trials.values())
         except Exception as error:  # see catch_up
             return _reason(error)
         return ""
@@ -109,10 +110,11 @@ class Tracker:
             if self._runs is None:
                 self._runs = Runs(self._spec, self._store)
                 self._runs.resume()
-            for key in dict.fromkeys(key for key, _ in items):
-                self._runs.epochs(self._of_key[key], [line for k, line in items if k == key and line])
-            for key, line in items:
+            self._trials |= {trial.key: trial for trial, _ in items}
+            for trial in {trial.key: trial for trial, _ in items}.values():
+                self._runs.epochs(trial, [line for other, line in items if other.key == trial.key and line])
+            for trial, line in items:
                 if line is None:
-                    self._runs.finish(self._store.record(key))
+                    self._runs.finish(self._store.record(trial.key))
         except Exception:  # see catch_up
             self._runs, self._away_until = None, time.monotonic() + AWAY_SECONDS

@@ -11,9 +11,7 @@ import math
 import os
 import re
 import time
-import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from .record import Record
 from .rows import method_label, shot_means
 from .spec import Spec, Trial
+from .sqlite import make_whole
 from .store import Store, StoreError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -31,6 +30,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for data
 
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
+ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
 
 
 def tracking_uri(spec: Spec, store: Store) -> str:
@@ -46,20 +46,14 @@ def masked(text: str) -> str:
 
 
 def _make_database(uri: str) -> None:
-    """A new SQLite file appears whole: killed while it lays out its tables, mlflow leaves one that it cannot open."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or "?" in uri or path.exists():
-        return
+    """The tables of a SQLite file that is not there yet."""
     import mlflow
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments(max_results=1)
-        with suppress(FileExistsError):  # another process was first
-            path.hardlink_to(part)
-    finally:
-        part.unlink(missing_ok=True)
+    if uri.startswith("sqlite:///") and "?" not in uri:
+        make_whole(
+            Path(uri.removeprefix("sqlite:///")),
+            lambda part: mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments(max_results=1),
+        )
 
 
 class Runs:
@@ -78,6 +72,7 @@ class Runs:
         self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(uri)
         self._run_of: dict[str, str] = {}
+        self._groups: dict[str, str] = {}  # by name
         self._epochs: dict[str, set[int]] = {}
         self.fresh = False  # the parent run was made just now
         self.parent = self._parent()
@@ -105,12 +100,11 @@ class Runs:
                 return
 
     def _parent(self) -> str:
-        mine = f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = 'spec'"
+        mine = f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = '{ROLES['spec']}'"
         for run in self._search(mine):
             return run.info.run_id
         self.fresh = True
-        tags = {STORE: self.id, SPEC: self.spec.name, "tailboard.role": "spec"}
-        return self.client.create_run(self.experiment, tags=tags, run_name=self.spec.name).info.run_id
+        return self._new({STORE: self.id, SPEC: self.spec.name, "tailboard.role": ROLES["spec"]}, self.spec.name)
 
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
@@ -127,7 +121,7 @@ class Runs:
             STORE: self.id,
             SPEC: self.spec.name,
             KEY: trial.key,
-            "mlflow.parentRunId": self.parent,
+            "mlflow.parentRunId": self._group(trial),
             "dataset": trial.data.name,
             "method": method_label(trial),
             "seed": str(trial.seed),
@@ -137,6 +131,25 @@ class Runs:
         start = int((at or time.time()) * 1000)
         run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
         return run.info.run_id
+
+    def _group(self, trial: Trial) -> str:
+        """The run under which a trial's stands: the spec's, or for tuning trials one for each method."""
+        if trial.stage == "report":
+            return self.parent
+        name = f"tuning {trial.method.name}"
+        if name not in self._groups:
+            there = {run.info.run_name: run.info.run_id for run in self._search(self._of_role("tune"))}
+            tags = {STORE: self.id, SPEC: self.spec.name, "tailboard.role": ROLES["tune"]}
+            tags |= {"mlflow.parentRunId": self.parent, "method": trial.method.name, "stage": "tune"}
+            self._groups[name] = there.get(name[:250]) or self._new(tags, name)
+            self.client.set_terminated(self._groups[name], "FINISHED")  # it only groups: nothing of it can be lost
+        return self._groups[name]
+
+    def _of_role(self, role: str) -> str:
+        return f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = '{ROLES[role]}'"
+
+    def _new(self, tags: dict[str, str], name: str) -> str:
+        return self.client.create_run(self.experiment, tags=tags, run_name=name[:250]).info.run_id
 
     def _have(self, key: str) -> set[int]:
         """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
@@ -172,7 +185,7 @@ class Runs:
         tags = [self._entities.RunTag("status", record.status), self._entities.RunTag("reason", record.reason[:5000])]
         self._log(run, metrics=metrics, params=params, tags=tags)
         self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
-        done = "FINISHED" if record.status == "complete" else "FAILED"
+        done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
 
@@ -195,9 +208,10 @@ class Runs:
         return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*columns.values(), strict=True)]
 
     def _results(self, record: Record) -> dict[str, float]:
-        if record.status != "complete":
+        if record.status not in ("complete", "pruned"):
             return {}
-        means = {f"test/{group}": value for group, value in shot_means(record, self.spec.shots).items()}
+        scored = "test" if record.trial.stage == "report" else "val"
+        means = {f"{scored}/{group}": value for group, value in shot_means(record, self.spec.shots).items()}
         return means | {"train_seconds": record.train_seconds, "wall_seconds": record.wall_seconds}
 
     def _log(self, run: str, metrics: list[Any], params: Any = (), tags: Any = ()) -> None:

@@ -62,33 +62,38 @@ def run_trial(
     setting: Setting,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     draining: Callable[[], bool] = lambda: False,
+    until: int | None = None,
 ) -> Record:
     """Train and score one trial, from its checkpoint where there is one, and write its record.
 
-    What the method breaks is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is
-    raised (INFRASTRUCTURE). ``report`` gets each epoch's line. Raises Drained when asked to stop.
+    With ``until``, a tuning trial rests after so many epochs, and the record is that of a rung. What the method breaks
+    is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is raised (INFRASTRUCTURE).
+    ``report`` gets each epoch's line. Raises Drained when asked to stop.
     """
     torch.set_num_threads(trial.threads)
     attempt = Attempt(trial, setting, Store(setting.store))
     split, pool = split_of(trial, setting.root, setting.verify)
+    scored = split.test if trial.stage == "report" else split.val
+    if scored is None:
+        raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
+    rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
         "counts": split.counts,
-        "test_counts": tuple(np.bincount(split.test.y, minlength=len(split.counts)).tolist()),
+        "test_counts": tuple(np.bincount(scored.y, minlength=len(split.counts)).tolist()),
         "data": Provenance(verified=pool.verified, hashes=dict(pool.hashes), fingerprint=split.fingerprint),
         "environment": environment(setting.device),
     }
     run, arrays = None, {}
     try:
-        test = split.test
         with locked():
             method = recipe_of(trial, setting.plugins)
             about["values"] = method.values()
             run = assemble(trial, split, method, setting)
-            attempt.train(run, report, draining)
-            arrays = _logits(run, test)
-        accuracy = {name: per_class_accuracy(arrays[name], test) for name in ("last_ema", "last")}
-        about |= {"status": "complete", "accuracy": accuracy}
-        if trial.key in setting.kept:
+            attempt.train(run, report, draining, until)
+            arrays = _logits(run, scored)
+        accuracy = {name: per_class_accuracy(arrays[name], scored) for name in ("last_ema", "last")}
+        about |= {"status": "pruned" if rung else "complete", "accuracy": accuracy}
+        if not rung and trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
     except INFRASTRUCTURE:
         raise
@@ -102,7 +107,8 @@ def run_trial(
         data = attempt.store.write_arrays(trial.key, arrays | _history(run))
         about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
     record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
-    attempt.store.write_record(record)
+    write = attempt.store.write_rung if record.status == "pruned" else attempt.store.write_record
+    write(record)
     return record
 
 
@@ -124,19 +130,32 @@ class Attempt:
         seconds = self._earlier["wall_seconds"] + time.perf_counter() - self._begun
         return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
 
-    def train(self, run: Run, report: Callable[[dict[str, float]], None], draining: Callable[[], bool]) -> None:
-        """Train to the end, with a checkpoint every so many seconds and one more when asked to stop (Drained)."""
-        if "run" in self._saved:
-            run.restore(self._saved["run"])
+    def train(
+        self,
+        run: Run,
+        report: Callable[[dict[str, float]], None],
+        draining: Callable[[], bool],
+        until: int | None = None,
+    ) -> None:
+        """Train to the end or ``until`` so many epochs are done, with a checkpoint every so many seconds, one where it
+        rests, and one when it is asked to stop (Drained)."""
+        saved = self._saved.get("run")
+        if saved and saved["done"] <= (until or saved["done"]):  # a later one cannot go back to where it should rest
+            run.restore(saved)
+            if run.done == until:
+                return
         saved_at = time.perf_counter()
         for line in run.epochs():
             report(line)
             if run.done == self.trial.training.epochs:
                 return
             stop = draining()
-            if stop or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
-                self.store.write_tensors(self._file, {"run": run.state(), "past": self.past()})
+            if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
+                past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
+                self.store.write_tensors(self._file, {"run": run.state(), "past": past})
                 saved_at = time.perf_counter()
+            if run.done == until:
+                return
             if stop:
                 raise Drained
 
@@ -170,7 +189,7 @@ def _now() -> str:
 
 
 def _logits(run: Run, test: Images) -> dict[str, np.ndarray]:
-    """The only place where test images are looked at: after training, once, with the last weights.
+    """The only place where test images (validation images, while tuning) are looked at: with the last weights.
 
     The labels stay here: the method's head and finish see logits and images only. Accuracies come from the logits as
     they are stored, so that a reader of the file finds the same; each row's largest is 0, where float16 is finest.

@@ -10,29 +10,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import nn
 
+from .range import Range
+
 
 class MethodError(ValueError):
     """A method that is unknown, contradicts itself or got a wrong value; the message is written for the user."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where a hyperparameter may be searched: an interval (``log`` for a logarithmic scale) or a set of choices."""
-
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    def __contains__(self, value: object) -> bool:
-        if self.choices:
-            return value in self.choices
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        if self.choices:
-            return "{" + ", ".join(map(str, self.choices)) + "}"
-        return f"[{self.low:g}, {self.high:g}]" + (" log" if self.log else "")
 
 
 def hyper(default: Any, source: str, search: Range | None = None) -> Any:

@@ -1,0 +1,121 @@
+"""What the searches of a spec have come to, and with it the trials that its report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .configuration import Configuration, best
+from .spec import Spec, Trial, cells, plan
+from .store import STUDIES, Store
+
+if TYPE_CHECKING:
+    from .search import Search
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial that a report shows. ``row`` is the row's trial at the spec's own values, by which the row is named;
+    ``mark`` tells rows of one method apart, ``protocol`` what was done besides training. ``why`` says why there is no
+    such trial (it is then ``row``), and ``failed`` whether it never can be one."""
+
+    trial: Trial
+    row: Trial
+    mark: str = ""
+    protocol: str = ""
+    why: str = ""
+    failed: bool = False
+
+    @property
+    def key(self) -> str:
+        words = [self.trial.key, self.mark, "without values" if self.why else ""]
+        return " ".join(filter(None, words))
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search, its first configurations (as many as the budget allows), and the share of each hyperparameter in what
+    moved the metric, over all of them. ``exhausted``: the space holds no more."""
+
+    search: Search
+    configurations: tuple[Configuration, ...]
+    importance: Mapping[str, float]
+    exhausted: bool
+
+    @cached_property
+    def winner(self) -> Configuration | None:
+        return best(self.configurations)
+
+    @property
+    def ended(self) -> int:
+        return sum(c.state != "running" for c in self.configurations)
+
+    @property
+    def finished(self) -> bool:
+        return self.ended >= (len(self.configurations) if self.exhausted else self.search.tune.trials)
+
+    @property
+    def why_not(self) -> str:
+        """Why there are no values to report at; nothing where there are."""
+        if not self.finished:
+            return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
+        if self.winner is None:
+            return f"tuning: none of {self.ended} trials finished; the first {self.configurations[0].reason}"
+        return ""
+
+
+def tuned(spec: Spec, store: Store) -> dict[str, Tuned]:
+    """Each search of a spec, by the canonical text of its row; none where nothing is tuned."""
+    if spec.tune is None:
+        return {}
+    from .search import searches  # imports torch and optuna
+
+    found = searches(spec)
+    if not store.has(STUDIES):
+        return {row: Tuned(search, (), {}, False) for row, search in found.items()}
+    from .study import storage
+
+    with storage(store) as opened:
+        return {row: _read(search, opened) for row, search in found.items()}
+
+
+def _read(search: Search, storage: Any) -> Tuned:
+    from .study import read
+
+    study = read(storage, search.name)
+    if study is None:
+        return Tuned(search, (), {}, False)
+    some = tuple(study.configurations()[: search.tune.trials])
+    return Tuned(search, some, study.importance(), study.exhausted)
+
+
+def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:
+    """Every trial that the report of a spec shows, each row's together; with ``defaults`` each tuned row also at the
+    spec's own values."""
+    protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
+    shown = []
+    for cell in cells(spec):
+        search = found.get(cell.canonical)
+        for seed in spec.seeds:
+            row = cell.trial(seed)
+            shown.append(_final(row, search, seed, protocol) if search else Planned(row, row, protocol=protocol))
+            if search and defaults:
+                shown.append(Planned(row, row, "defaults", protocol))
+    return list({one.key: one for one in shown}.values())
+
+
+def _final(row: Trial, search: Tuned, seed: int, protocol: str) -> Planned:
+    if search.winner is None or not search.finished:
+        return Planned(row, row, protocol=protocol, why=search.why_not, failed=search.finished)
+    return Planned(search.search.final(search.winner, seed), row, protocol=protocol)
+
+
+def known(spec: Spec, store: Store) -> list[Trial]:
+    """Every trial of a spec that is known by now: reported, tuning, or started from."""
+    found = tuned(spec, store)
+    tuning = [t for one in found.values() for c in one.configurations for t in one.search.trials(c)]
+    first = [t for one in found.values() for t in one.search.generators()]
+    final = [one.trial for one in planned(spec, found)]
+    return list({trial.key: trial for trial in (*plan(spec), *first, *tuning, *final)}.values())

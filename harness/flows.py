@@ -1,0 +1,72 @@
+"""What a spec asks to be trained, as flows: each trial after those that it starts from, each row after its search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .agenda import Agenda, Flow, Job, Lost
+from .configuration import best
+from .method import recipe_of
+from .needs import needed
+from .search import Search, searches, searching
+from .spec import Spec, Trial, cells
+from .store import Store
+from .study import created
+
+
+class Watcher(Protocol):
+    """Who is told, in the driver's process, what happens to the trials."""
+
+    def started(self, trial: Trial) -> None: ...
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
+    def finished(self, trial: Trial) -> None: ...
+    def broken(self, trial: Trial, reason: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones."""
+
+    spec: Spec
+    report: bool = True
+    defaults: bool = False
+
+
+def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:
+    """Put all flows of a spec on the agenda. ``storage`` is Optuna's, None where nothing is searched."""
+    found = searches(wanted.spec)
+    for cell in cells(wanted.spec):
+        search = found.get(cell.canonical)
+        if search:
+            agenda.add(_tuned(search, agenda, wanted, store, storage, watcher))
+        if wanted.report and (wanted.defaults or search is None):
+            for seed in wanted.spec.seeds:
+                agenda.add(reported(cell.trial(seed), wanted.spec.plugins, store, watcher.broken))
+
+
+def reported(trial: Trial, plugins: Mapping[str, str], store: Store, broken: Callable[[Trial, str], None]) -> Flow:
+    """One trial, after those whose networks it starts from."""
+    if store.has(f"records/{trial.key}.json"):
+        return
+    others = [needed(trial, name) for name in recipe_of(trial, plugins).needs()]
+    try:
+        yield [Job(other, other.training.epochs, keep=True) for other in others]
+        lost = any(store.outcome(other.key).status != "complete" for other in others)
+    except Lost:
+        lost = True
+    if lost:
+        broken(trial, "not run: the trial whose network it starts from did not end well")
+        return
+    yield [Job(trial, trial.training.epochs)]
+
+
+def _tuned(search: Search, agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> Flow:
+    """A row's search, then its trials at the values found."""
+    study = created(storage, search.name)
+    yield from searching(search, study, store, watcher.finished)
+    winner = best(study.configurations()[: search.tune.trials])
+    if winner and wanted.report:
+        for seed in wanted.spec.seeds:
+            agenda.add(reported(search.final(winner, seed), wanted.spec.plugins, store, watcher.broken))

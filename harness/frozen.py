@@ -1,0 +1,60 @@
+"""Frozen: an immutable model with one canonical text, from which a trial's key is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel, frozen=True):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that were added since keys were first made: not in the text while they are None, so that keys hold."""
+
+    @cached_property
+    def canonical(self) -> str:
+        """The model as JSON with sorted keys and whole numbers written as such, so that 100.0 and 100 are one key.
+
+        Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
+        """
+        texts = [
+            f'"{name}":{_text(value)}'
+            for name in _sorted_fields(type(self))
+            if (value := getattr(self, name)) is not None or name not in self.later
+        ]
+        return "{" + ",".join(texts) + "}"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("canonical", "key"):
+            vars(copied).pop(name, None)
+        return copied
+
+
+@cache
+def _sorted_fields(model: type[BaseModel]) -> list[str]:
+    return sorted(model.model_fields)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Frozen):
+        return value.canonical
+    if type(value) is int:  # the common case, a seed, by the short way
+        return str(value)
+    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Frozen):
+        return json.loads(value.canonical)
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,112 @@
+"""What of a method is searched: the declared ranges of its parts, under dotted names, as the spec's ``tune`` asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..methods.names import nearest
+from ..methods.range import Range
+from .method import recipe_of
+from .spec import Cell, Spec, Training, cells
+from .specfile import SpecError
+from .tuning import Searched, Tune
+
+ROUTINE = {  # what the training routine adds, where a spec names it
+    "training.lr": Range(0.01, 0.3, log=True),
+    "training.weight_decay": Range(1e-4, 5e-3, log=True),
+    "training.batch_size": Range(choices=(32, 64, 128, 256)),
+    "training.label_smoothing": Range(0.0, 0.3),
+    "training.cutmix": Range(choices=(0.0, 0.5, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A hyperparameter that is searched, and the value that the spec's own row has."""
+
+    range: Range
+    default: Any
+
+
+Space = Mapping[str, Dimension]
+
+
+def spaces(spec: Spec) -> list[tuple[Cell, Space]]:
+    """Each row with its space, which may be empty. SpecError where a parameter is searched in no row at all."""
+    if spec.tune is None:
+        return [(cell, {}) for cell in cells(spec)]
+    found = [(cell, space(cell, spec.tune, spec.plugins)) for cell in cells(spec)]
+    reached = {name for _, searched in found for name in searched}
+    for wanted in spec.tune.parameters:
+        if not any(_means(wanted.name, name) for name in reached):
+            raise SpecError(_unknown(wanted, spec))
+    return found
+
+
+def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
+    """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
+
+    SpecError where the value to start from is outside the range, or a range is missing.
+    """
+    start = cell.trial(0)
+    recipe = recipe_of(start, plugins)
+    defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
+    open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell)}
+    declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
+    found = {}
+    for wanted in tune.parameters:
+        for name in (name for name in open_ if _means(wanted.name, name)):
+            searched = wanted.range or declared.get(name)
+            if searched is None and wanted.name == "all":
+                continue
+            found[name] = Dimension(_checked(searched, name, open_[name], cell), open_[name])
+    return found
+
+
+def _fixed(cell: Cell) -> set[str]:
+    """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
+    return {
+        "training.epochs",
+        "training.precision",
+        *cell.entrant.values,
+        *(f"training.{name}" for name in cell.entrant.training),
+    }
+
+
+def _means(word: str, name: str) -> bool:
+    """Whether a word of ``tune.parameters`` stands for a dotted name."""
+    slot, _, bare = name.partition(".")
+    return word in (name, bare) or (word == "all" and slot != "training")
+
+
+def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Range:
+    who = cell.entrant.name
+    if searched is None:
+        raise SpecError(f"tune.parameters: {name} of {who} declares no range; give low and high, or choices")
+    numbers = not searched.choices
+    if numbers and (isinstance(default, (bool, str)) or not isinstance(default, (int, float))):
+        raise SpecError(f"tune.parameters: {name} of {who} is {default!r}, no number: give choices")
+    if default not in searched:
+        raise SpecError(
+            f"tune.parameters: {name} of {who} starts at {default!r}, which is outside {searched}; the first trial of "
+            "each method is its default values, so widen the range"
+        )
+    return searched
+
+
+def _unknown(wanted: Searched, spec: Spec) -> str:
+    names = _all_names(spec)
+    if any(_means(wanted.name, name) for name in names):
+        return (
+            f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values fix it, "
+            "or it declares no range"
+        )
+    words = [*names, *(name.partition(".")[2] for name in names), "all"]
+    return f"tune.parameters: no method of this spec has {wanted.name!r}" + nearest(wanted.name, words)
+
+
+def _all_names(spec: Spec) -> Sequence[str]:
+    own = [name for cell in cells(spec) for name in recipe_of(cell.trial(0), spec.plugins).values()]
+    return [*dict.fromkeys(own), *(f"training.{name}" for name in Training.model_fields)]

@@ -1,0 +1,193 @@
+"""What Optuna proposes and remembers: the only file that imports optuna.
+
+A generation's proposals are a function of the study's seed and of the generations before it, never of what ends first
+in its own; so any number of workers, and any kill, leads to the same trials. Each proposal is in Optuna's storage
+before it is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from .configuration import Configuration, State
+from .scratch import scratch
+from .space import Dimension, Space
+from .sqlite import make_whole
+from .store import STUDIES, Store
+from .tuning import Value
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+OPTUNAS = {ours: theirs for theirs, ours in STATES.items()}
+STARTUP = 4  # the first configurations of a search, which no model proposes
+
+
+class Study:
+    """One search, as Optuna's storage holds it."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def configurations(self) -> list[Configuration]:
+        """All so far, by number."""
+        return [_read(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether its space holds nothing that was not proposed."""
+        return bool(self._study.user_attrs.get("exhausted"))
+
+    def generation(self, space: Space, start: int, size: int, sampler: str, seed: int) -> list[Configuration]:
+        """The configurations numbered from ``start``, proposed now where they are not there yet.
+
+        Fewer than ``size`` where the space holds no more that are new.
+        """
+        there = self._study.get_trials(deepcopy=False)
+        if len(there) < start + size:
+            proposed = propose(space, there[:start], size, sampler, seed)
+            if len(proposed) < size:
+                self._study.set_user_attr("exhausted", True)
+            for values in proposed[len(there) - start :]:
+                self._study.add_trial(_trial(space, values, TrialState.RUNNING))
+        return self.configurations()[start : start + size]
+
+    def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
+        """What came of a configuration; ``at`` is its value after each number of epochs at which it was judged."""
+        trial = self._study.get_trials(deepcopy=False)[told.number]
+        if trial.state != TrialState.RUNNING:
+            return
+        live = optuna.trial.Trial(self._study, trial._trial_id)
+        for name in ("epochs", "seconds", "reason", "keys"):
+            live.set_user_attr(name, getattr(told, name))
+        for epoch, value in at.items():
+            live.report(value, epoch)
+        value = told.value if told.state == "complete" else None
+        self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
+
+    def importance(self) -> dict[str, float]:
+        """The share of each hyperparameter in what moved the metric, by PED-ANOVA; empty with fewer than four
+        finished configurations."""
+        if len(self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])) < 4:
+            return {}
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+
+
+def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
+    """A study by its name, made now where there is none."""
+    return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
+
+
+def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
+    """A study that is there already."""
+    try:
+        return Study(optuna.load_study(storage=storage, study_name=name))
+    except KeyError:
+        return None
+
+
+@contextmanager
+def storage(store: Store) -> Iterator[optuna.storages.BaseStorage]:
+    """Optuna's SQLite storage in a store; of a remote store, a copy that is written back at the end."""
+    if store.local:
+        yield _open(Path(store.root) / STUDIES)
+        return
+    with scratch() as folder:
+        copy = folder / STUDIES
+        if STUDIES in store.names(""):
+            copy.write_bytes(store.read(STUDIES))
+        try:
+            yield _open(copy)
+        finally:
+            store.write(STUDIES, copy.read_bytes())
+
+
+def _open(path: Path) -> optuna.storages.RDBStorage:
+    def make(part: Path) -> None:
+        optuna.storages.RDBStorage(f"sqlite:///{part}").engine.dispose()
+
+    make_whole(path, make)
+    return optuna.storages.RDBStorage(f"sqlite:///{path}")
+
+
+def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
+    """``size`` configurations that were not there before, the defaults first; a function of its arguments.
+
+    Fewer where so many attempts find nothing new: the space is (all but) used up.
+    """
+    study = optuna.create_study(direction="maximize", sampler=_made(sampler, seed, len(told)))
+    study.add_trials(told)
+    distributions = {name: _distribution(dimension) for name, dimension in space.items()}
+    seen, found = [trial.params for trial in told], []
+    if not told:
+        found.append({name: dimension.default for name, dimension in space.items()})
+        study.add_trial(_trial(space, found[0], TrialState.RUNNING))
+    for _ in range(20 * size + len(told)):
+        if len(found) == size:
+            break
+        asked = study.ask(distributions)
+        if asked.params in seen or asked.params in found:
+            study.tell(asked, state=TrialState.FAIL)
+        else:
+            found.append(asked.params)
+    return found[:size]
+
+
+def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
+    """A fresh sampler for each generation, so that a run that goes on draws what an undisturbed one draws."""
+    fresh = int.from_bytes(hashlib.sha256(f"{seed}/{told}".encode()).digest()[:4], "big")
+    match sampler:
+        case "random":
+            return optuna.samplers.RandomSampler(seed=fresh)
+        case "qmc":  # one sequence for the whole search: what was taken before is passed over
+            return optuna.samplers.QMCSampler(
+                seed=seed, scramble=True, independent_sampler=optuna.samplers.RandomSampler(seed=fresh)
+            )
+        case "gp":
+            return optuna.samplers.GPSampler(seed=fresh, n_startup_trials=STARTUP)
+    return optuna.samplers.TPESampler(seed=fresh, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    found = dimension.range
+    if found.choices:
+        return CategoricalDistribution(found.choices)
+    if isinstance(dimension.default, int):
+        return IntDistribution(int(found.low), int(found.high), log=found.log)
+    return FloatDistribution(found.low, found.high, log=found.log)
+
+
+def _trial(space: Space, values: Mapping[str, Any], state: TrialState) -> FrozenTrial:
+    distributions = {name: _distribution(dimension) for name, dimension in space.items()}
+    return create_trial(state=state, params=dict(values), distributions=distributions)
+
+
+def _read(trial: FrozenTrial) -> Configuration:
+    about = dict(trial.user_attrs)
+    value = trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
+    return Configuration(
+        number=trial.number,
+        values=trial.params,
+        state=STATES[trial.state],
+        value=value,
+        epochs=about.get("epochs", 0),
+        seconds=about.get("seconds", 0.0),
+        reason=about.get("reason", ""),
+        keys=tuple(about.get("keys", ())),
+    )
