@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from .lock import Guarded, refuse_if_locked
+from .lock import Sealed, refuse_if_locked
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,24 @@ class Images:
 
     def take(self, indices: np.ndarray) -> Images:
         return Images(self.x[indices], self.y[indices])
+
+
+class Guarded:
+    """Keeps its ``test`` sealed; whoever asks gets a copy, or TestSetLocked while a method is at work."""
+
+    def __post_init__(self) -> None:
+        held = sealed(self)
+        if not isinstance(held, Sealed):
+            object.__setattr__(self, "test", Sealed(x=held.x, y=held.y))
+
+    def __getattribute__(self, name: str) -> Any:
+        found = object.__getattribute__(self, name)
+        return Images(**found.open()) if isinstance(found, Sealed) else found
+
+
+def sealed(guarded: Guarded) -> Any:
+    """What it holds under ``test``, to be handed on unopened."""
+    return object.__getattribute__(guarded, "test")
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,7 @@ class Pool(Guarded):
 
     def __post_init__(self) -> None:
         refuse_if_locked("a data set was loaded")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
         chosen.append(order[val_per_class : val_per_class + count])
     train = pool.train.take(np.sort(np.concatenate(chosen)))
     val = pool.train.take(np.sort(np.concatenate(held_out))) if val_per_class else None
-    return Split(train, val, pool.test, tuple(counts), _fingerprint(train, val, pool.test))
+    return Split(train, val, sealed(pool), tuple(counts), _fingerprint(train, val, pool.test))
 
 
 def _fingerprint(*parts: Images | None) -> str:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..datasets.catalog import DataError, Dataset, catalog
+from ..datasets.lock import loading
 from ..datasets.longtail import counts
 from ..datasets.split import Pool, Split, cut
 from ..methods.names import nearest
@@ -33,7 +34,9 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
 @lru_cache(maxsize=2)
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
     """All images of a data set; the last two stay in memory, since a worker trains many trials on one."""
-    return dataset(name).load(root, verify)
+    known = dataset(name)
+    with loading():
+        return known.load(root, verify)
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:

@@ -149,12 +149,8 @@ class Store:
         self.write(f"rungs/{record.key}-{record.epochs:04d}.json", record.model_dump_json().encode())
 
     def rung(self, key: str, epochs: int) -> Record:
-        """What a tuning trial had come to after so many epochs. FileNotFoundError, or StoreError if it is damaged."""
-        name = f"rungs/{key}-{epochs:04d}.json"
-        try:
-            return Record.model_validate_json(self.read(name))
-        except ValidationError as error:
-            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+        """What a tuning trial had come to after so many epochs; raises as :meth:`record` does."""
+        return self._parsed(f"rungs/{key}-{epochs:04d}.json", key, Record)
 
     def stop(self, key: str, epochs: int) -> None:
         """Let a tuning trial end as it was after so many epochs."""
@@ -163,17 +159,16 @@ class Store:
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
-        record = self._record(key, Record)
+        record = self._parsed(f"records/{key}.json", key, Record)
         if record.trial.key != key:
             raise StoreError(f"{self.url}/records/{key}.json is damaged: it holds another trial, {record.trial.key}")
         return record
 
     def outcome(self, key: str) -> Outcome:
         """What the leaderboard needs of a record; raises as :meth:`record` does."""
-        return self._record(key, Outcome)
+        return self._parsed(f"records/{key}.json", key, Outcome)
 
-    def _record(self, key: str, model: type[M]) -> M:
-        name = f"records/{key}.json"
+    def _parsed(self, name: str, key: str, model: type[M]) -> M:
         try:
             record = model.model_validate_json(self.read(name))
         except (IsADirectoryError, PermissionError) as error:

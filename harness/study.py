@@ -8,12 +8,15 @@ before it is trained.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -59,7 +62,7 @@ class Study:
         Fewer than ``size`` where the space holds no more that are new.
         """
         there = self._study.get_trials(deepcopy=False)
-        if len(there) < start + size:
+        if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
             proposed = propose(space, there[:start], size, sampler, seed)
             if len(proposed) < size:
                 self._study.set_user_attr("exhausted", True)
@@ -129,7 +132,7 @@ def _open(path: Path) -> optuna.storages.RDBStorage:
 def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
     """``size`` configurations that were not there before, the defaults first; a function of its arguments.
 
-    Fewer where so many attempts find nothing new: the space is (all but) used up.
+    Fewer where the space holds no more.
     """
     study = optuna.create_study(direction="maximize", sampler=_made(sampler, seed, len(told)))
     study.add_trials(told)
@@ -138,20 +141,41 @@ def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, 
     if not told:
         found.append({name: dimension.default for name, dimension in space.items()})
         study.add_trial(_trial(space, found[0], TrialState.RUNNING))
-    for _ in range(20 * size + len(told)):
+    for attempt in range(20 * size):
         if len(found) == size:
             break
+        if attempt == 10 * size:  # a model may be sure of what it has proposed already
+            study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(told)))
         asked = study.ask(distributions)
         if asked.params in seen or asked.params in found:
             study.tell(asked, state=TrialState.FAIL)
         else:
             found.append(asked.params)
-    return found[:size]
+    left = _left(distributions, seen + found, _fresh(seed, len(told))) if len(found) < size else []
+    return [*found, *left][:size]
+
+
+def _left(distributions: Mapping[str, BaseDistribution], seen: Sequence[Any], seed: int) -> list[dict[str, Value]]:
+    """What a space of few configurations holds beside those that were seen, in an order drawn by ``seed``."""
+    values = []
+    for found in distributions.values():
+        if isinstance(found, FloatDistribution):
+            return []
+        whole = isinstance(found, IntDistribution)
+        values.append(range(found.low, found.high + 1) if whole else found.choices)  # type: ignore[union-attr]
+    if math.prod(map(len, values)) > 10_000:
+        return []
+    every = [dict(zip(distributions, each, strict=True)) for each in itertools.product(*values)]
+    return [every[i] for i in np.random.default_rng(seed).permutation(len(every)) if every[i] not in seen]
+
+
+def _fresh(seed: int, told: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{told}".encode()).digest()[:4], "big")
 
 
 def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
     """A fresh sampler for each generation, so that a run that goes on draws what an undisturbed one draws."""
-    fresh = int.from_bytes(hashlib.sha256(f"{seed}/{told}".encode()).digest()[:4], "big")
+    fresh = _fresh(seed, told)
     match sampler:
         case "random":
             return optuna.samplers.RandomSampler(seed=fresh)

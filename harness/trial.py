@@ -73,13 +73,10 @@ def run_trial(
     torch.set_num_threads(trial.threads)
     attempt = Attempt(trial, setting, Store(setting.store))
     split, pool = split_of(trial, setting.root, setting.verify)
-    scored = split.test if trial.stage == "report" else split.val
-    if scored is None:
-        raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
     rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
         "counts": split.counts,
-        "test_counts": tuple(np.bincount(scored.y, minlength=len(split.counts)).tolist()),
+        "test_counts": tuple(np.bincount(_scored(trial, split).y, minlength=len(split.counts)).tolist()),
         "data": Provenance(verified=pool.verified, hashes=dict(pool.hashes), fingerprint=split.fingerprint),
         "environment": environment(setting.device),
     }
@@ -90,8 +87,12 @@ def run_trial(
             about["values"] = method.values()
             run = assemble(trial, split, method, setting)
             attempt.train(run, report, draining, until)
-            arrays = _logits(run, scored)
-        accuracy = {name: per_class_accuracy(arrays[name], scored) for name in ("last_ema", "last")}
+        x = torch.from_numpy(_scored(trial, split).x)
+        with locked():
+            arrays = _logits(run, x)
+        y = _scored(trial, split).y
+        arrays["labels"] = y.astype(np.int16)
+        accuracy = {name: per_class_accuracy(arrays[name], y) for name in ("last_ema", "last")}
         about |= {"status": "pruned" if rung else "complete", "accuracy": accuracy}
         if not rung and trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
@@ -188,14 +189,22 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _logits(run: Run, test: Images) -> dict[str, np.ndarray]:
-    """The only place where test images (validation images, while tuning) are looked at: with the last weights.
+def _scored(trial: Trial, split: Split) -> Images:
+    """What a trial is scored on: the only place where test images are asked for, and never while it is tuned."""
+    if trial.stage == "report":
+        return split.test
+    if split.val is None:
+        raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
+    return split.val
 
-    The labels stay here: the method's head and finish see logits and images only. Accuracies come from the logits as
-    they are stored, so that a reader of the file finds the same; each row's largest is 0, where float16 is finest.
+
+def _logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """The logits of the last weights. The labels stay outside: the method's head and finish see images only.
+
+    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
+    is 0, where float16 is finest.
     """
-    arrays: dict[str, np.ndarray] = {"labels": test.y.astype(np.int16)}
-    x = torch.tensor(test.x)
+    arrays: dict[str, np.ndarray] = {}
     for name, averaged in (("last_ema", True), ("last", False)):
         logits = run.logits(x, averaged)
         if not torch.isfinite(logits).all():
@@ -210,7 +219,7 @@ def _history(run: Run) -> dict[str, np.ndarray]:
     return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
 
 
-def per_class_accuracy(logits: np.ndarray, test: Images) -> tuple[float, ...]:
-    """The share of each class's images (N,) whose largest logit (N, C) is the right one, in percent."""
-    right = logits.argmax(axis=1) == test.y
-    return tuple(float(100 * right[test.y == label].mean()) for label in range(logits.shape[1]))
+def per_class_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
+    """The share of each class's images, labels (N,), whose largest logit (N, C) is the right one, in percent."""
+    right = logits.argmax(axis=1) == y
+    return tuple(float(100 * right[y == label].mean()) for label in range(logits.shape[1]))

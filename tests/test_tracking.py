@@ -144,10 +144,10 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
     for epoch in range(EPOCHS):
-        tracker.epoch(one.key, line(epoch))
-    tracker.epoch(two.key, line(0))
+        tracker.epoch(one, line(epoch))
+    tracker.epoch(two, line(0))
     record = finish(store, one)
-    tracker.finished(one.key)
+    tracker.finished(one)
     assert tracker.close() == ""
     page = Page(tracking_uri(spec, store))
     page.check(one.key, record.model_dump())
@@ -156,9 +156,9 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
 
     again = Tracker(spec, store, trials)  # resumed: the epochs since the checkpoint come once more
     for epoch in range(EPOCHS):
-        again.epoch(two.key, line(epoch))
+        again.epoch(two, line(epoch))
     other = finish(store, two)
-    again.finished(two.key)
+    again.finished(two)
     assert again.close() == ""
     page = Page(tracking_uri(spec, store))
     page.check(one.key, record.model_dump())

@@ -1,0 +1,766 @@
+"""The search for a method's values: the same for every number of workers and every kill, and blind to the test set.
+
+No trial is trained in the first part: a stand-in writes into a real store what a trial would have left, with an
+accuracy that is a function of its values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState, create_trial
+
+from tailboard.datasets.split import Split
+from tailboard.harness import cli, filled, publish, trial as trial_module
+from tailboard.harness.agenda import Agenda, Job, Lost
+from tailboard.harness.chosen import Tuned, planned, tuned
+from tailboard.harness.configuration import Configuration, best
+from tailboard.harness.data import long_tail, split_of
+from tailboard.harness.flows import Wanted, fill
+from tailboard.harness.needs import needs
+from tailboard.harness.record import Record
+from tailboard.harness.search import rungs, searches
+from tailboard.harness.space import Dimension
+from tailboard.harness.spec import Spec, Trial, plan
+from tailboard.harness.specfile import SpecError, parse, read, with_plugin
+from tailboard.harness.store import Store
+from tailboard.harness.study import Study, created, propose, storage
+from tailboard.harness.trial import Setting, run_trial
+from tailboard.methods.range import Range
+
+RAW = {
+    "name": "t",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60},
+    "methods": ["SAM-A"],
+    "network": "small",
+    "training": {"epochs": 8, "batch_size": 32},
+    "seeds": 2,
+}
+SAMPLERS = ("tpe", "random", "qmc", "gp")
+
+
+def spec_of(tune: Mapping[str, Any] | None = None, **changes: Any) -> Spec:
+    return parse(RAW | changes | {"tune": {"trials": 8, "parameters": "all"} | dict(tune or {})})
+
+
+def fraction(*words: object) -> float:
+    """A number in [0, 1) that looks random and is a function of the words."""
+    return int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:6]) / 2**48
+
+
+# What is proposed
+
+
+def dimension(default: Any, *interval: Any, **words: Any) -> Dimension:
+    return Dimension(Range(*interval, **words), default)
+
+
+MIXED = {
+    "step.rho": dimension(0.05, 0.01, 1.0, log=True),
+    "extra.lambda": dimension(25.0, 1.0, 200.0, log=True),
+    "loss.gamma": dimension(1.0, 0.0, 3.0),
+    "head.width": dimension(8, 4, 64, log=True),
+    "mixer.beta": dimension(0.999, choices=(0.9, 0.99, 0.999)),
+}
+SMALL = {"a.x": dimension(2, choices=(1, 2, 3)), "b.y": dimension("left", choices=("left", "right"))}
+
+
+class Killed(Exception):
+    """The process died at this moment."""
+
+
+class Memory(optuna.storages.InMemoryStorage):
+    """A storage that outlives its process: what was written stays, and ``left`` writes later the process dies."""
+
+    left = math.inf
+
+    def _write(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+def _mortal(name: str) -> Callable[..., Any]:
+    def write(self: Memory, *args: Any, **words: Any) -> Any:
+        self._write()
+        return getattr(optuna.storages.InMemoryStorage, name)(self, *args, **words)
+
+    return write
+
+
+for _name in ("create_new_trial", "set_study_user_attr", "set_trial_user_attr", "set_trial_intermediate_value",
+              "set_trial_state_values"):  # fmt: skip
+    setattr(Memory, _name, _mortal(_name))
+
+
+def generations(
+    space: Mapping[str, Dimension], sampler: str, sizes: list[int], seed: int = 7, memory: Memory | None = None
+) -> list[dict[str, Any]]:
+    """The values of a whole search in which each configuration comes to a function of its values."""
+    study = created(memory or Memory(), "s")
+    start = 0
+    for size in sizes:
+        for found in study.generation(space, start, size, sampler, seed):
+            value = 100 * fraction(sorted(found.values.items()))
+            ended = replace(found, state="complete", value=value) if value > 20 else replace(found, state="failed")
+            study.tell(ended, {})
+        start += size
+    return [dict(c.values) for c in study.configurations()]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_proposals_depend_on_nothing_else_begin_with_the_defaults_and_never_repeat(sampler):
+    sizes = [4, 4] if sampler == "gp" else [4, 4, 4]
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    once = generations(MIXED, sampler, sizes)
+    random.seed(2)
+    np.random.seed(2)  # noqa: NPY002
+    torch.manual_seed(2)
+    assert generations(MIXED, sampler, sizes) == once
+    assert once[0] == {name: dimension.default for name, dimension in MIXED.items()}
+    assert len(once) == sum(sizes)
+    assert all(a != b for i, a in enumerate(once) for b in once[:i])
+    assert all(values[name] in dimension.range for values in once for name, dimension in MIXED.items())
+    assert all(isinstance(values["head.width"], int) for values in once)
+    other = generations(MIXED, sampler, sizes[:1], seed=8)
+    assert other[0] == once[0] and other[1:] != once[1 : len(other)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_second_generation_knows_what_the_first_came_to(sampler):
+    """But for random and quasi-random search, which do not look."""
+
+    def second(worth: Callable[[float], float]) -> list[dict[str, Any]]:
+        first = propose(MIXED, [], 4, sampler, 7)
+        told = [_told(MIXED, values, worth(values["loss.gamma"])) for values in first]
+        return propose(MIXED, told, 4, sampler, 7)
+
+    same = second(lambda gamma: gamma) == second(lambda gamma: -gamma)
+    assert same == (sampler in ("random", "qmc"))
+
+
+def _told(space: Mapping[str, Dimension], values: Mapping[str, Any], value: float) -> optuna.trial.FrozenTrial:
+    distributions = {}
+    for name, dimension in space.items():
+        found = dimension.range
+        if found.choices:
+            distributions[name] = optuna.distributions.CategoricalDistribution(found.choices)
+        elif isinstance(dimension.default, int):
+            distributions[name] = optuna.distributions.IntDistribution(found.low, found.high, log=found.log)
+        else:
+            distributions[name] = optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+    return create_trial(state=TrialState.COMPLETE, value=value, params=dict(values), distributions=distributions)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_space_that_holds_no_more_ends_the_search(sampler):
+    memory = Memory()
+    found = generations(SMALL, sampler, [4, 4, 4], memory=memory)
+    assert sorted((v["a.x"], v["b.y"]) for v in found) == [(x, y) for x in (1, 2, 3) for y in ("left", "right")]
+    study = created(memory, "s")
+    assert study.exhausted
+    assert {c.state for c in study.configurations()} <= {"complete", "failed"}
+    assert generations(SMALL, sampler, [4, 4, 4], memory=memory) == found, "again, it finds nothing new"
+
+
+@pytest.mark.parametrize("sampler", ("tpe", "random"))
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_of_many_choices_are_found_too(sampler, seed):
+    """Forty configurations and 48 trials: a draw rarely hits the one that is left."""
+    forty = {"a.x": dimension(0, choices=tuple(range(8))), "b.y": dimension(0, choices=tuple(range(5)))}
+    memory = Memory()
+    found = generations(forty, sampler, [4] * 12, seed=seed, memory=memory)
+    study = created(memory, "s")
+    assert len(found) == 40 and study.exhausted
+    assert {c.state for c in study.configurations()} <= {"complete", "failed"}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("space", (MIXED, SMALL), ids=("ranges", "choices"))
+def test_a_generation_that_was_cut_off_between_its_proposals_is_completed(sampler, space):
+    sizes = [4] if sampler == "gp" and space is MIXED else [4, 4]
+    whole = generations(space, sampler, sizes)
+    for writes in (0, 1, 2, 3, 5):
+        memory = Memory()
+        memory.left = writes
+        with pytest.raises(Killed):
+            generations(space, sampler, sizes, memory=memory)
+        memory.left = math.inf
+        assert len(created(memory, "s").configurations()) <= 4
+        assert generations(space, sampler, sizes, memory=memory) == whole
+
+
+# Successive halving
+
+
+@given(size=st.integers(2, 16), epochs=st.integers(1, 300))
+def test_rungs_halve(size, epochs):
+    found = rungs(size, epochs, prune=True)
+    at, keeps = [until for until, _ in found], [keep for _, keep in found]
+    assert at == sorted(set(at)) and at[0] >= 1
+    assert keeps == sorted(keeps, reverse=True) and keeps[0] <= size // 2
+    assert found[-1] == (epochs, 0) and 0 not in keeps[:-1]
+    alive = [size, *keeps]
+    cost = sum(n * (until - since) for n, until, since in zip(alive, at, [0, *at], strict=False))
+    if epochs % 4 == 0:
+        assert 2 * cost == size * epochs if size % 4 == 0 else 2 * cost <= size * epochs or size == 2
+    assert rungs(size, epochs, prune=False) == [(epochs, 0)]
+
+
+# A whole search, with a stand-in for the training
+
+
+class Lab:
+    """A spec, the store that it fills, and a stand-in that leaves there what a trial's training would.
+
+    ``score(trial, epochs)`` is the balanced accuracy after so many epochs, or ``failed`` or ``diverged``.
+    """
+
+    def __init__(self, folder: Path, spec: Spec, score: Callable[[Trial, int], float | str]) -> None:
+        self.store, self.spec, self.score = Store(folder), spec, score
+        self.memory = Memory()
+        self.trained: Counter[str] = Counter()  # by job, in whatever process
+        self.broken_trials: dict[str, str] = {}
+        self.ended: list[str] = []
+        self.most = 0  # at a time
+        self.store.write_plan(spec)
+
+    # what flows tell
+    def started(self, trial: Trial) -> None: ...
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
+
+    def finished(self, trial: Trial) -> None:
+        self.ended.append(trial.key)
+
+    def broken(self, trial: Trial, reason: str) -> None:
+        self.broken_trials[trial.key] = reason
+
+    def train(self, job: Job) -> None:
+        """What ``run_trial`` leaves of a job."""
+        trial, found = job.trial, self.score(job.trial, job.until)
+        about: dict[str, Any] = {
+            "counts": long_tail(trial.data, trial.val_per_class),
+            "train_seconds": float(job.until),
+        }
+        if isinstance(found, str):
+            record = Record(key=trial.key, trial=trial, status=found, reason="it broke", epochs=job.until - 1, **about)
+            self.store.write_record(record)
+        else:
+            spread = np.linspace(-1, 1, 10) * min(found, 100 - found, 9.0)
+            accuracy = {"last_ema": tuple(float(value) for value in found + spread)}
+            status = "complete" if job.whole else "pruned"
+            record = Record(
+                key=trial.key, trial=trial, status=status, accuracy=accuracy, epochs=job.until,
+                finished="2026-01-01T00:00:00+00:00", **about,
+            )  # fmt: skip
+            (self.store.write_record if job.whole else self.store.write_rung)(record)
+            if job.keep:
+                self.store.write(f"weights/{trial.key}.pt", b"")
+        self.trained[job.id] += 1
+
+    def drive(
+        self,
+        workers: int = 1,
+        rng: random.Random | None = None,
+        kill: float = 0.0,
+        lost: Callable[[Job], bool] | None = None,
+    ) -> bool:
+        """Train all that there is to train, ``workers`` jobs at a time that end in any order; False where the driver
+        was killed, with chance ``kill`` before and after each job's end."""
+        rng = rng or random.Random(0)  # noqa: S311
+        running: list[Job] = []
+        agenda = Agenda(self.store)
+        try:
+            fill(agenda, Wanted(self.spec), self.store, self.memory, self)
+            while True:
+                while len(running) < workers and (job := agenda.take()):
+                    running.append(job)
+                self.most = max(self.most, len(running))
+                if not running:
+                    break
+                job = running.pop(rng.randrange(len(running)))
+                if lost and lost(job):
+                    agenda.lose(job)
+                    continue
+                if rng.random() < kill:
+                    return False
+                self.train(job)
+                if rng.random() < kill:
+                    return False
+                agenda.settle(job)
+        except Killed:
+            return False
+        assert not len(agenda), "nothing runs, and something waits"
+        return True
+
+    def studies(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that is in every study, but for when it was written."""
+        return {
+            study.study_name: [
+                (t.number, t.params, t.state.name, t.values, t.intermediate_values, t.user_attrs)
+                for t in optuna.load_study(study_name=study.study_name, storage=self.memory).trials
+            ]
+            for study in optuna.get_all_study_summaries(self.memory)
+        }
+
+    def tuned(self) -> list[Tuned]:
+        found = []
+        for search in searches(self.spec).values():
+            study = created(self.memory, search.name)
+            configurations = tuple(study.configurations()[: self.spec.tune.trials])
+            found.append(Tuned(search, configurations, {}, study.exhausted))
+        return found
+
+    def only(self) -> Tuned:
+        (found,) = self.tuned()
+        return found
+
+    def reported(self) -> set[str]:
+        """The trials that the report shows and the store has."""
+        found = {one.search.cell.canonical: one for one in self.tuned()}
+        return {one.key for one in planned(self.spec, found)} & self.store.finished()
+
+
+def bumpy(trial: Trial, until: int) -> float | str:
+    """Any values, some of which diverge or break, and one of which is best after some epochs and not after others."""
+    values = sorted(trial.method.values.items()) + [trial.training.lr, trial.training.weight_decay]
+    fate = fraction("fate", values)
+    if trial.method.values and fate < 0.15:
+        return "diverged" if fate < 0.1 or until < 4 else "failed"
+    return round(20 + 50 * fraction(values) + 5 * until / 8 + 5 * fraction(values, until, trial.seed), 6)
+
+
+def everything(lab: Lab) -> tuple[Any, ...]:
+    return lab.studies(), lab.reported(), sorted(lab.store.finished())
+
+
+TOGETHER = {
+    "many methods": spec_of({"trials": 10}, methods=["SAM-A", "M2m", "Focal Loss", "ERM"]),
+    "lr too, so that a generator is itself tuned": spec_of(
+        {"trials": 8, "parameters": ["all", "lr"]}, methods=["ERM", "M2m", "Focal Loss"]
+    ),
+    "two seeds, no pruning, generations of three": spec_of(
+        {"trials": 7, "seeds": 2, "prune": False, "generation": 3}, methods=["M2m", "SAM-A"]
+    ),
+    "two settings": spec_of({"trials": 6, "sampler": "random"}, data=[RAW["data"], RAW["data"] | {"head": 80}]),
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Callable[[str], tuple[Any, ...]]:
+    @lru_cache
+    def one(name: str) -> tuple[Any, ...]:
+        lab = Lab(tmp_path_factory.mktemp("undisturbed"), TOGETHER[name], bumpy)
+        assert lab.drive()
+        states = {trial[2] for trials in lab.studies().values() for trial in trials}
+        assert {"COMPLETE", "FAIL"} <= states and "RUNNING" not in states
+        assert max(lab.trained.values()) == 1
+        return everything(lab)
+
+    return one
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("workers", (1, 2, 8, 64))
+def test_neither_the_number_of_workers_nor_the_order_in_which_trials_end_changes_anything(
+    undisturbed, tmp_path, name, workers
+):
+    for seed in range(2):
+        lab = Lab(tmp_path / str(seed), TOGETHER[name], bumpy)
+        assert lab.drive(workers, random.Random(seed))  # noqa: S311
+        assert lab.most > 1 or workers == 1
+        assert everything(lab) == undisturbed(name)
+        assert max(lab.trained.values()) == 1
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_that_is_killed_at_any_moment_goes_on_and_repeats_and_forgets_nothing(
+    undisturbed, tmp_path, name, seed
+):
+    """Killed between any two jobs, between a job's end and the agenda's hearing of it, and between any two things that
+    Optuna's storage is told."""
+    rng = random.Random(seed)  # noqa: S311
+    lab, kills = Lab(tmp_path, TOGETHER[name], bumpy), 0
+    while kills < 25:
+        lab.memory.left = rng.randrange(40)
+        if lab.drive(rng.choice((1, 2, 8)), rng, kill=0.02):
+            break
+        kills += 1
+    lab.memory.left = math.inf
+    assert lab.drive(2, rng) and kills > 2
+    assert everything(lab) == undisturbed(name), f"{kills} kills"
+    assert max(lab.trained.values()) == 1
+    before = dict(lab.trained)
+    assert lab.drive() and lab.trained == before, "the same command again finds nothing to do"
+
+
+def test_the_same_in_the_file_that_optuna_keeps(undisturbed, tmp_path):
+    name = "many methods"
+    lab, rng = Lab(tmp_path, TOGETHER[name], bumpy), random.Random(5)  # noqa: S311
+    for kill in (0.03, 0.03, 0.0):
+        with storage(lab.store) as opened:
+            lab.memory = opened
+            whole = lab.drive(2, rng, kill)
+            found = everything(lab)
+    assert whole and found == undisturbed(name)
+    assert [one.winner for one in tuned(lab.spec, lab.store).values()] == [one.winner for one in lab.tuned()]
+
+
+# What counts
+
+
+def by_number(lab: Lab, worth: Callable[[int, int], float | str]) -> None:
+    """Let the configuration with each number come to ``worth(number, epochs)``; the report's trials to 50."""
+    numbers: dict[str, int] = {}
+
+    def score(trial: Trial, until: int) -> float | str:
+        if trial.stage == "report" or trial.method.name == "ERM":
+            return 50.0
+        for one in lab.tuned():
+            numbers.update({t.key: c.number for c in one.configurations for t in one.search.trials(c)})
+        return worth(numbers[trial.key], until)
+
+    lab.score = score
+
+
+def searched(folder: Path, worth: Callable[[int, int], float | str], **tune: Any) -> Lab:
+    lab = Lab(folder, spec_of(tune), bumpy)
+    by_number(lab, worth)
+    assert lab.drive(2)
+    return lab
+
+
+def test_a_stopped_configuration_never_wins_however_high_its_value(tmp_path):
+    """1 is best after a quarter and falls; of 0, which ends, less is left than what 2 and 3 had when they stopped."""
+    values = {0: {2: 80, 4: 79, 8: 30}, 1: {2: 90, 4: 70, 8: 99}, 2: {2: 60, 4: 0, 8: 99}, 3: {2: 59, 4: 0, 8: 99}}
+    lab = searched(tmp_path, lambda number, until: values[number][until], trials=4)
+    found = lab.only().configurations
+    assert [(c.state, c.value, c.epochs) for c in found] == [
+        ("complete", 30, 8), ("pruned", 70, 4), ("pruned", 60, 2), ("pruned", 59, 2)
+    ]  # fmt: skip
+    assert lab.only().winner == found[0] == best(found)
+    (trials,) = lab.studies().values()
+    assert [t[4] for t in trials] == [{2: 80, 4: 79, 8: 30}, {2: 90, 4: 70}, {2: 60}, {2: 59}]
+    stopped = [lab.store.record(key) for c in found[1:] for key in c.keys]
+    assert {r.status for r in stopped} == {"pruned"} and {r.key for r in stopped} <= set(lab.ended)
+
+
+def test_a_diverged_configuration_is_told_as_failed_and_never_as_a_number(tmp_path):
+    lab = searched(tmp_path, lambda number, until: "diverged" if number == 0 else 10.0 + number, trials=4, prune=False)
+    (trials,) = lab.studies().values()
+    assert [t[2] for t in trials] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert trials[0][3] is None and trials[0][4] == {}
+    found = lab.only()
+    assert found.configurations[0].value is None and found.configurations[0].reason == "diverged: it broke"
+    assert found.winner == found.configurations[3] and found.why_not == ""
+
+
+def test_one_that_breaks_late_leaves_its_place_to_nobody_and_its_early_value_with_no_number(tmp_path):
+    lab = searched(
+        tmp_path, lambda number, until: "failed" if number == 1 and until == 8 else 10.0 + (number == 1), trials=4
+    )
+    found = lab.only()
+    assert [c.state for c in found.configurations] == ["pruned", "failed", "pruned", "pruned"]
+    assert found.configurations[1].value is None
+    assert found.winner is None and "none of 4 trials finished" in found.why_not
+
+
+def test_a_method_whose_every_trial_failed_has_no_values_and_says_why(tmp_path):
+    lab = searched(tmp_path, lambda number, until: "diverged", trials=6)
+    found = lab.only()
+    assert found.finished and found.winner is None
+    assert "none of 6 trials finished" in found.why_not and "diverged: it broke" in found.why_not
+    (row,) = {one.row.method.name for one in planned(lab.spec, {found.search.cell.canonical: found})}
+    assert row == "SAM-A" and not lab.reported()
+    shown = planned(lab.spec, {found.search.cell.canonical: found})
+    assert all(one.failed and one.why == found.why_not for one in shown)
+
+
+def test_a_search_that_is_under_way_says_so(tmp_path):
+    lab = Lab(tmp_path, spec_of(), bumpy)
+    created(lab.memory, next(iter(searches(lab.spec).values())).name)
+    found = lab.only()
+    assert not found.finished and found.why_not == "tuning is not finished: 0 of 8 trials"
+    shown = planned(lab.spec, {found.search.cell.canonical: found})
+    assert all(one.why and not one.failed for one in shown)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equals_the_earliest_wins(tmp_path, seed):
+    lab = Lab(tmp_path, spec_of({"trials": 8, "prune": False}), bumpy)
+    by_number(lab, lambda number, until: 60.0 if number in (2, 5, 6) else 40.0)
+    assert lab.drive(8, random.Random(seed))  # noqa: S311
+    assert lab.only().winner.number == 2
+    pruned = Lab(tmp_path / "pruned", spec_of({"trials": 4}), lambda trial, until: 50.0)
+    assert pruned.drive(8, random.Random(seed))  # noqa: S311
+    assert [c.state for c in pruned.only().configurations] == ["complete", "pruned", "pruned", "pruned"]
+
+
+def test_the_value_of_several_seeds_is_their_mean(tmp_path):
+    lab = Lab(tmp_path, spec_of({"trials": 4, "seeds": 3}), lambda trial, until: 30.0 + trial.seed % 1000 + until)
+    assert lab.drive(4)
+    found = lab.only()
+    assert found.winner.value == pytest.approx(39.0) and found.winner.epochs == 3 * 8
+    assert len(set(found.winner.keys)) == 3 and found.winner.seconds == pytest.approx(24.0)
+    one_bad = Lab(
+        tmp_path / "b", spec_of({"trials": 4, "seeds": 3}), lambda t, u: "diverged" if t.seed == 1001 else 50.0
+    )
+    assert one_bad.drive(4)
+    assert {c.state for c in one_bad.only().configurations} == {"failed"}
+
+
+def test_the_metric_is_the_one_that_is_asked_for(tmp_path):
+    worst = Lab(tmp_path / "w", spec_of({"trials": 4, "metric": "val/worst_class"}), lambda trial, until: 50.0)
+    few = Lab(tmp_path / "f", spec_of({"trials": 4, "metric": "val/few"}), lambda trial, until: 50.0)
+    for lab in (worst, few):
+        assert lab.drive()
+    accuracy = few.store.record(few.only().winner.keys[0]).accuracy["last_ema"]
+    counts = few.store.record(few.only().winner.keys[0]).counts
+    assert few.only().winner.value == pytest.approx(
+        np.mean([a for a, n in zip(accuracy, counts, strict=True) if n < 20])
+    )
+    assert worst.only().winner.value == min(accuracy)
+
+
+def test_without_the_network_that_it_starts_from_a_method_is_not_trained(tmp_path):
+    spec = spec_of({"trials": 6}, methods=["M2m", "Focal Loss"])
+    lab = Lab(tmp_path, spec, lambda trial, until: "diverged" if trial.method.name == "ERM" else 50.0)
+    assert lab.drive(2)
+    m2m, focal = lab.tuned()
+    assert [c.state for c in m2m.configurations] == ["failed"] * 6 and m2m.winner is None
+    assert all("starts from" in c.reason and not c.epochs for c in m2m.configurations)
+    assert focal.winner is not None
+    keys = {t.key for c in m2m.configurations for t in m2m.search.trials(c)}
+    assert not any(job.split("-")[0] in keys for job in lab.trained)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_infrastructure_breaks_costs_no_budget_and_is_tried_again(undisturbed, tmp_path, seed):
+    name = "many methods"
+    rng, lab = random.Random(seed), Lab(tmp_path, TOGETHER[name], bumpy)  # noqa: S311
+    whole = lab.drive(2, rng, lost=lambda job: rng.random() < 0.05)
+    assert whole and "RUNNING" in {t[2] for trials in lab.studies().values() for t in trials}
+    assert not any(one.failed for one in planned(lab.spec, {t.search.cell.canonical: t for t in lab.tuned()}))
+    assert lab.drive(2, rng)
+    assert everything(lab) == undisturbed(name)
+    assert max(lab.trained.values()) == 1
+
+
+def test_a_lost_job_ends_the_flows_that_wait_for_it_and_no_other(tmp_path):
+    lab = Lab(tmp_path, TOGETHER["many methods"], bumpy)
+    assert lab.drive(8, lost=lambda job: job.keep)
+    states = {one.search.cell.entrant.name: {c.state for c in one.configurations} for one in lab.tuned()}
+    assert states.pop("M2m") == set()
+    assert all("running" not in found for found in states.values())
+
+
+def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
+    lab = Lab(tmp_path, spec_of(), bumpy)
+    agenda = Agenda(lab.store)
+    fill(agenda, Wanted(lab.spec), lab.store, lab.memory, lab)
+    with pytest.raises(Lost, match="share that folder"):
+        agenda.settle(agenda.take())
+
+
+def test_a_stopped_trial_is_not_taken_for_a_finished_one_by_another_search(tmp_path):
+    """The defaults are in every search of a method: stopped early in one, they are trained to the end for the other."""
+    values = {0: {2: 10, 4: 0, 8: 88}}
+    lab = searched(tmp_path, lambda number, until: values.get(number, {}).get(until, 40.0), trials=4)
+    assert lab.only().configurations[0].state == "pruned"
+    lab.spec = spec_of({"trials": 4, "prune": False})
+    assert lab.drive(2)
+    first = lab.only().configurations[0]
+    assert (first.state, first.value, first.epochs) == ("complete", 88, 8)
+    assert lab.only().winner == first
+
+
+def test_a_finished_trial_is_judged_at_the_same_epochs_as_the_others(tmp_path):
+    """The other way round: trained to the end before, it is no better after a quarter for that."""
+    values = {0: {2: 10, 4: 0, 8: 88}}
+    worth = lambda number, until: values.get(number, {}).get(until, 40.0)  # noqa: E731
+    lab = searched(tmp_path / "a", worth, trials=4, prune=False)
+    assert lab.only().winner.number == 0
+    lab.spec = spec_of({"trials": 4})
+    assert lab.drive(2)
+    fresh = searched(tmp_path / "b", worth, trials=4)
+    assert [c for c in lab.only().configurations] == [c for c in fresh.only().configurations]
+
+
+# Seeds and images
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seeds=st.lists(st.integers(0, 5) | st.integers(995, 1012), min_size=1, max_size=12, unique=True),
+    several=st.integers(1, 5),
+)
+def test_tuning_seeds_are_never_reporting_seeds(seeds, several):
+    (search,) = searches(spec_of({"seeds": several}, seeds=seeds)).values()
+    assert len(set(search.seeds)) == several
+    assert min(search.seeds) >= 1000
+    assert not set(search.seeds) & set(seeds)
+    assert {trial.seed for trial in search.first()} == set(search.seeds)
+    assert all(trial.stage == "tune" for trial in search.first())
+
+
+def test_the_neighbours_of_1000_may_be_reporting_seeds():
+    (search,) = searches(spec_of({"seeds": 2}, seeds=[1000, 1001])).values()
+    assert search.seeds == [1002, 1003]
+
+
+@pytest.fixture(scope="module")
+def tune_trial() -> Trial:
+    return next(iter(searches(spec_of({"training": {"epochs": 1}})).values())).first()[0]
+
+
+def test_validation_is_balanced_and_shares_no_image_with_training(tune_trial):
+    split, pool = split_of(tune_trial, None, True)
+    train, val = ({image.tobytes() for image in images.x} for images in (split.train, split.val))
+    assert len(train) == len(split.train) and len(val) == len(split.val)
+    assert not train & val
+    assert val < {image.tobytes() for image in pool.train.x} and train < {image.tobytes() for image in pool.train.x}
+    assert np.bincount(split.val.y).tolist() == [60] * 10, "a tenth of the smallest class"
+    assert np.bincount(split.train.y).tolist() == list(long_tail(tune_trial.data)), "cut before the tail is"
+
+
+def test_a_tuning_trial_never_asks_for_test_images(tune_trial, tmp_path, monkeypatch):
+    class NoTest(Split):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "test":
+                raise AssertionError("a tuning trial asked for the test images")
+            return super().__getattribute__(name)
+
+    split, pool = split_of(tune_trial, None, True)
+    kept = NoTest(split.train, split.val, split.train, split.counts, split.fingerprint)
+    monkeypatch.setattr(trial_module, "split_of", lambda *_: (kept, pool))
+    record = run_trial(tune_trial, Setting(store=str(tmp_path)))
+    assert (record.status, record.reason) == ("complete", "")
+    assert record.test_counts == (60,) * 10
+    assert Store(tmp_path).arrays(record.key)["labels"].tolist() == split.val.y.tolist()
+    # ... and the same would have been noticed in a trial that is reported:
+    with pytest.raises(AssertionError, match="asked for the test images"):
+        run_trial(plan(spec_of())[0], Setting(store=str(tmp_path)))
+
+
+# What is searched
+
+
+def space_of(method: Any, *parameters: Any, **changes: Any) -> dict[str, str]:
+    (search,) = searches(spec_of({"parameters": list(parameters)}, methods=[method], **changes)).values()
+    return {name: str(dimension.range) for name, dimension in search.space.items()}
+
+
+SUM = "Joint-SSL + SAM-A + M2m"
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "expected"),
+    [
+        ("SAM-A", ["rho"], {"step.rho": "[0.01, 1] log"}),
+        (SUM, ["lambda"], {"extra.lambda": "[1, 200] log", "mixer.lambda": "[0.01, 1] log"}),
+        (SUM, ["mixer.lambda"], {"mixer.lambda": "[0.01, 1] log"}),
+        ("SAM-A", ["all"], {"step.rho": "[0.01, 1] log", "step.power": "[0.25, 1]"}),
+        ("SAM-A", [{"name": "rho", "low": 0.02, "high": 0.5}], {"step.rho": "[0.02, 0.5]"}),
+        ("SAM-A", [{"name": "step.rho", "low": 0.02, "high": 0.5, "log": True}], {"step.rho": "[0.02, 0.5] log"}),
+        ("SAM-A", ["all", {"name": "rho", "choices": [0.05, 0.1]}], {"step.rho": "{0.05, 0.1}", "step.power": "[0.25, 1]"}),
+        ("SAM-A", [{"name": "rho", "choices": [0.05, 0.1]}, "all"], {"step.rho": "{0.05, 0.1}", "step.power": "[0.25, 1]"}),
+        (
+            "ERM",
+            ["lr", "weight_decay", "batch_size"],
+            {"training.lr": "[0.01, 0.3] log", "training.weight_decay": "[0.0001, 0.005] log",
+             "training.batch_size": "{32, 64, 128, 256}"},
+        ),
+        ("ERM", [{"name": "momentum", "low": 0.5, "high": 0.99}], {"training.momentum": "[0.5, 0.99]"}),
+        ({"name": "SAM-A", "values": {"step.rho": 0.2}}, ["all"], {"step.power": "[0.25, 1]"}),
+        ({"name": "SAM-A", "training": {"lr": 0.05}}, ["all", "lr", "weight_decay"],
+         {"step.rho": "[0.01, 1] log", "step.power": "[0.25, 1]", "training.weight_decay": "[0.0001, 0.005] log"}),
+    ],
+)  # fmt: skip
+def test_what_is_searched(method, parameters, expected):
+    assert space_of(method, *parameters) == expected
+
+
+def test_a_method_without_any_is_not_searched_and_runs_at_its_own_values(tmp_path):
+    lab = Lab(tmp_path, spec_of({"parameters": ["rho"]}, methods=["ERM", "SAM-A"]), bumpy)
+    assert lab.drive(2)
+    assert [one.search.cell.entrant.name for one in lab.tuned()] == ["SAM-A"]
+    shown = planned(lab.spec, {one.search.cell.canonical: one for one in lab.tuned()})
+    untuned = {t.key for t in plan(lab.spec) if t.method.name == "ERM"}
+    assert {one.key for one in shown if one.row.method.name == "ERM"} == untuned <= lab.store.finished()
+
+
+def test_the_defaults_final_trial_is_the_trial_of_the_untuned_row():
+    spec = spec_of({"parameters": ["all", "lr"]}, methods=[SUM, "ERM"])
+    plain = {trial.method.name: trial.key for trial in plan(parse(RAW | {"methods": [SUM, "ERM"], "seeds": 1}))}
+    for search in searches(spec).values():
+        defaults = Configuration(0, {name: dimension.default for name, dimension in search.space.items()})
+        assert search.final(defaults, 0).key == plain[search.cell.entrant.name]
+        other = replace(defaults, values=dict(defaults.values) | {"training.lr": 0.02})
+        assert search.final(other, 0).key != plain[search.cell.entrant.name]
+        assert search.final(other, 0).training.lr == 0.02
+
+
+def test_a_generator_has_the_routine_that_all_share_whatever_rate_was_found():
+    (search,) = searches(spec_of({"parameters": ["lr"]}, methods=["M2m"])).values()
+    found = search.final(Configuration(3, {"training.lr": 0.02}), 0)
+    erm = next(t for t in needs([found], {}).trials if t.method.name == "ERM")
+    assert (found.training.lr, erm.training.lr) == (0.02, plan(search.spec)[0].training.lr)
+    assert erm.key == plan(parse(RAW | {"methods": ["ERM"]}))[0].key
+
+
+def test_more_trials_go_on_with_the_same_study_and_another_range_is_another(tmp_path):
+    lab = Lab(tmp_path, spec_of({"trials": 8}), bumpy)
+    assert lab.drive(2)
+    (eight,) = lab.studies().values()
+    lab.spec = spec_of({"trials": 12})
+    assert lab.drive(2)
+    (twelve,) = lab.studies().values()
+    assert twelve[:8] == eight and len(twelve) == 12
+    fresh = Lab(tmp_path / "fresh", spec_of({"trials": 12}), bumpy)
+    assert fresh.drive(2)
+    assert fresh.studies() == lab.studies()
+    for other in ({"parameters": [{"name": "rho", "low": 0.01, "high": 0.5}]}, {"sampler": "random"}, {"seeds": 2}):
+        lab.spec = spec_of({"trials": 4} | other)
+        studies = len(lab.studies())
+        assert lab.drive(2)
+        assert len(lab.studies()) == studies + 1
+
+
+@pytest.mark.parametrize("prune", (True, False))
+def test_trials_that_end_no_generation_can_be_raised_too(tmp_path, prune):
+    lab = Lab(tmp_path / "raised", spec_of({"trials": 6, "prune": prune}), bumpy)
+    assert lab.drive(2)
+    lab.spec = spec_of({"trials": 8, "prune": prune})
+    assert lab.drive(2)
+    fresh = Lab(tmp_path / "fresh", lab.spec, bumpy)
+    assert fresh.drive(2)
+    assert lab.only().configurations == fresh.only().configurations
+    assert lab.only().winner == fresh.only().winner
+
+
+def test_a_methods_own_epochs_are_those_that_its_trials_are_judged_after(tmp_path):
+    methods = [{"name": "SAM-A", "training": {"epochs": 4}}]
+    lab = Lab(tmp_path, spec_of({"trials": 4}, methods=methods), lambda trial, until: 30.0 + until)
+    assert lab.drive()
+    found = lab.only()
+    assert sorted(c.epochs for c in found.configurations) == [1, 1, 2, 4]
+    assert found.winner.value == 34.0
