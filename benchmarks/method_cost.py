@@ -3,16 +3,15 @@
     .venv/bin/python benchmarks/method_cost.py [network] [batch size]
 
 Median of 7 repeats of a step of each in turn, CIFAR-10's long tail at IF 100, the ``t5`` routine, resnet32, batches of
-128, one thread of a 2-core Xeon without a GPU, torch 2.14.1; the third of three runs:
+128, one thread of a 2-core Xeon without a GPU, torch 2.14.1:
 
-    SAM-A                 2.02 ERM-steps a step, at most 2.1
-    Joint-SSL             3.14 ERM-steps a step, at most 3.4
-    Joint-SSL + SAM-A     6.67 ERM-steps a step, at most 6.8
-    M2m                   9.91 ERM-steps a step while it generates
-    generation            1.05 of its count of passes, at most 1.15
+    SAM-A                 1.99 ERM-steps a step, at most 2.1
+    Joint-SSL             3.27 ERM-steps a step, at most 3.4
+    Joint-SSL + SAM-A     6.57 ERM-steps a step, at most 6.8
+    M2m                   9.64 ERM-steps a step while it generates
+    generation            1.01 of its count of passes, at most 1.15
 
-Other programs shared the cores. The first run, with the least of them, gave 1.98, 3.19, 6.57, 11.29 and 1.03; the
-second, under a load of 7, gave 1.91, 3.45, 7.01, 13.74 and 0.85.
+Other programs share the cores: under a load of 7 an earlier run gave 1.91, 3.45, 7.01, 13.74 and 0.85.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ def execute(work: Work, slots: int | None, address: str | None, console: Console
 
     spec, store = work.wanted.spec, work.store
     tracker = Tracker(spec, store, work.trials)
-    done = len({trial.key for trial in work.trials} & store.finished())
+    counted = {trial.key for trial in work.trials if work.wanted.report or trial.stage == "tune"}
+    done = len(counted & store.finished())
     with ExitStack() as stack:
         show = stack.enter_context(Show(console, store, done, work.size, spec.shots, tracker))
         agenda = Agenda(store)

@@ -13,7 +13,7 @@ from .describe import table
 from .method import plugin_of
 from .needs import Needs, needs
 from .rows import method_label, setting_label
-from .search import searches
+from .search import epochs, searches
 from .spec import Spec, Trial
 
 
@@ -45,12 +45,12 @@ def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
 
 
 def tuning_table(spec: Spec) -> str:
-    """A line for each search: what it varies, and how many epochs it takes at most."""
+    """A line for each search: what it varies, and the epochs that it trains."""
     lines = [
         {
             "search": found.name.rpartition(" [")[0],
             "trials": found.tune.trials,
-            "epochs": found.tune.trials * found.routine.epochs * len(found.seeds),
+            "epochs": epochs(found),
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
         }
         for found in searches(spec).values()

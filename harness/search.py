@@ -131,6 +131,17 @@ def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]
 
 
+def epochs(search: Search) -> int:
+    """The epochs that a search trains where no trial fails."""
+    total = 0
+    for start in range(0, search.tune.trials, search.tune.generation):
+        alive, before = min(search.tune.generation, search.tune.trials - start), 0
+        for until, keep in rungs(alive, search.routine.epochs, search.tune.prune):
+            total += alive * (until - before) * len(search.seeds)
+            alive, before = min(alive, keep), until
+    return total
+
+
 def searching(search: Search, study: Study, store: Store, ended: Callable[[Trial], None]) -> Flow:
     """The flow of a whole search. ``ended`` hears of each trial that was stopped early."""
     generators = search.generators()

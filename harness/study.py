@@ -147,10 +147,11 @@ def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, 
         if attempt == 10 * size:  # a model may be sure of what it has proposed already
             study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(told)))
         asked = study.ask(distributions)
-        if asked.params in seen or asked.params in found:
+        values = {name: _readable(asked.params[name], dimension) for name, dimension in space.items()}
+        if values in seen or values in found:
             study.tell(asked, state=TrialState.FAIL)
         else:
-            found.append(asked.params)
+            found.append(values)
     left = _left(distributions, seen + found, _fresh(seed, len(told))) if len(found) < size else []
     return [*found, *left][:size]
 
@@ -171,6 +172,13 @@ def _left(distributions: Mapping[str, BaseDistribution], seen: Sequence[Any], se
 
 def _fresh(seed: int, told: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{told}".encode()).digest()[:4], "big")
+
+
+def _readable(value: Any, dimension: Dimension) -> Value:
+    """A number with four digits that count: more say nothing, and nobody could read them in a table."""
+    if dimension.range.choices or not isinstance(value, float):
+        return value
+    return min(max(float(f"{value:.4g}"), dimension.range.low), dimension.range.high)
 
 
 def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:

@@ -30,7 +30,7 @@ class Searched(Frozen, frozen=True):
 
     @model_validator(mode="after")
     def _sound(self) -> Searched:
-        if self.name == "all" and self.model_fields_set != {"name"}:
+        if self.name == "all" and (self.low, self.high, self.log, self.choices) != (None, None, False, None):
             raise ValueError("all takes no range: name the parameter that the range is for")
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log:
