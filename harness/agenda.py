@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from .spec import Trial
-from .store import Store
+from .store import Store, StoreError
 
 
 class Lost(Exception):
@@ -34,12 +34,30 @@ class Job:
 Flow = Generator[list[Job], None, None]
 
 
+def is_done(job: Job, store: Store) -> bool:
+    """Whether the store holds what a job is for: the score after its epochs, or the record of a trial that broke before.
+
+    A trial that one search let end early is not done for another that wants more of it; and one that was trained to
+    its end has no score on the way unless it rested there.
+    """
+    key = job.trial.key
+    if not job.whole and store.has(f"rungs/{job.id}.json"):
+        return True
+    try:
+        record = store.record(key)
+    except (StoreError, FileNotFoundError):
+        return False
+    if record.status in ("failed", "diverged"):
+        return job.whole or record.epochs <= job.until
+    return job.whole and record.status == "complete" and (not job.keep or store.has(f"weights/{key}.pt"))
+
+
 class Agenda:
     """The flows, and what they wait for. Jobs are handed out in the order in which they were asked for, each once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._finished, self._rungs = store.finished(), store.names("rungs", ".json")
+        self._finished = store.finished()
         self._ready: deque[Job] = deque()
         self._waiting: dict[str, list[Flow]] = {}  # by job
         self._open: dict[Flow, set[str]] = {}
@@ -49,22 +67,22 @@ class Agenda:
         self._advance(flow)
 
     def take(self) -> Job | None:
-        """The next job, or None where nothing can be started now."""
-        if not self._ready:
+        """The next job, or None where nothing can be started now: a trial is trained in one place at a time."""
+        busy = {id_.partition("-")[0] for id_ in self.running}
+        job = next((job for job in self._ready if job.trial.key not in busy), None)
+        if job is None:
             return None
-        job = self._ready.popleft()
+        self._ready.remove(job)
         self.running.add(job.id)
         return job
 
     def settle(self, job: Job) -> None:
         """A job is done: what waits for it goes on. Lost where the store has nothing of it."""
         self.running.discard(job.id)
-        if self._store.has(f"records/{job.trial.key}.json"):  # of the whole, or of a trial that failed on the way
-            self._finished.add(job.trial.key)
-        elif not job.whole and self._store.has(f"rungs/{job.id}.json"):
-            self._rungs.add(job.id)
-        else:
+        if not is_done(job, self._store):
             raise Lost(f"no record at {self._store}: do the workers share that folder?")
+        if job.whole:
+            self._finished.add(job.trial.key)
         for flow in self._waiting.pop(job.id, []):
             self._open[flow].discard(job.id)
             if not self._open[flow]:
@@ -102,7 +120,6 @@ class Agenda:
         self._open.pop(flow, None)
 
     def _done(self, job: Job) -> bool:
-        key = job.trial.key
-        if key in self._finished:
-            return not job.keep or self._store.is_done(key, keep=True)
-        return not job.whole and job.id in self._rungs
+        if job.trial.stage == "report" and not job.keep:  # the many of a large plan: no file is read for them
+            return job.trial.key in self._finished
+        return is_done(job, self._store)

@@ -30,7 +30,8 @@ class Planned:
 
     @property
     def key(self) -> str:
-        words = [self.trial.key, self.mark, "without values" if self.why else ""]
+        row = "" if self.row.key == self.trial.key else f"of {self.row.key}"  # two rows may come to one trial
+        words = [self.trial.key, row, self.mark, "without values" if self.why else ""]
         return " ".join(filter(None, words))
 
 
@@ -62,7 +63,8 @@ class Tuned:
         if not self.finished:
             return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
         if self.winner is None:
-            return f"tuning: none of {self.ended} trials finished; the first {self.configurations[0].reason}"
+            reasons = [c.reason for c in self.configurations if c.reason]
+            return f"tuning: none of {self.ended} trials finished" + (f"; {reasons[0]}" if reasons else "")
         return ""
 
 
@@ -77,7 +79,7 @@ def tuned(spec: Spec, store: Store) -> dict[str, Tuned]:
         return {row: Tuned(search, (), {}, False) for row, search in found.items()}
     from .study import storage
 
-    with storage(store) as opened:
+    with storage(store, write=False) as opened:
         return {row: _read(search, opened) for row, search in found.items()}
 
 

@@ -120,6 +120,7 @@ def run(
     no_verify: NoVerify = False,
     plugin: Plugins = None,
     defaults: Defaults = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed or diverged.")] = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
@@ -131,7 +132,7 @@ def run(
     from .specfile import read
     from .store import Store
 
-    wanted = Wanted(read(spec, plugin or ()), defaults=defaults)
+    wanted = Wanted(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{wanted.spec.name}")
     interrupted = _train(wanted, place, slots, address, root, not no_verify)
     board = publish.gather([place], only=wanted.spec, defaults=defaults)
@@ -177,11 +178,13 @@ def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root
     from rich.console import Console
 
     from . import job
+    from .lease import only_driver
 
-    work = job.prepare(wanted, place, root.resolve() if root else None, verify)
-    for message in work.damaged:
-        say(f"{message}; its trial runs again")
-    interrupted, away = job.execute(work, slots, address, Console(stderr=True))
+    with only_driver(place):
+        work = job.prepare(wanted, place, root.resolve() if root else None, verify)
+        for message in work.damaged:
+            say(f"{message}; its trial runs again")
+        interrupted, away = job.execute(work, slots, address, Console(stderr=True))
     _say_away(away)
     return interrupted
 
@@ -210,6 +213,7 @@ def report(
     tercile: Tercile = False,
     defaults: Defaults = False,
     budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
 ) -> int:
     """Print the leaderboard of one or several stores."""
     from . import publish, tracker
@@ -219,6 +223,8 @@ def report(
     places = [Store(store) for store in stores]
     board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
     text = board.rendered(form, versus, quote)
+    if curve:
+        publish.write_curves(board, curve)
     if output:
         output.write_text(text, encoding="utf-8")
     else:

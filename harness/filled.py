@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,17 +63,20 @@ def outcome(spec: Spec, store: Store) -> Filled:
 
 
 def write(filled: Filled, goal: Path) -> list[Path]:
-    """One spec for each setting, beside it the plugins that it names. SpecError where another file is in the way."""
+    """One spec for each setting in which values were found, beside it the plugins that it names. SpecError where
+    another file is in the way."""
     settings = filled.settings()
     names = [goal] if len(settings) == 1 else [goal.with_stem(f"{goal.stem}-{i}") for i in range(1, len(settings) + 1)]
-    texts = {path: _text(filled, rows, path.stem) for path, rows in zip(names, settings, strict=True)}
-    texts |= {goal.parent / _plugin(digest): text for digest, text in filled.spec.plugins.items()}
+    found = {path: text for path, rows in zip(names, settings, strict=True) if (text := _text(filled, rows, path.stem))}
+    if not found:
+        return []
+    texts = found | {goal.parent / _plugin(digest): text for digest, text in filled.spec.plugins.items()}
     for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise SpecError(f"{path} is there and holds something else; name another file with --output")
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
-    return names
+    return list(found)
 
 
 def _plugin(digest: str) -> str:
@@ -92,12 +96,16 @@ def _line(cell: Cell, found: Tuned | None) -> dict[str, Any]:
 
 
 def _text(filled: Filled, rows: Sequence[Cell], name: str) -> str:
+    """The spec of one setting; nothing where no row has values."""
     spec = filled.spec
+    methods = [entry for cell in rows for entry in _entries(cell, filled.found.get(cell.canonical))]
+    if not methods:
+        return ""
     first = rows[0]
     raw = {
-        "name": name,
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
-        "methods": [entry for cell in rows for entry in _entries(cell, filled.found.get(cell.canonical))],
+        "methods": methods,
         "network": first.network,
         "training": first.training.model_dump(),
         "seeds": list(spec.seeds),

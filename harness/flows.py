@@ -27,11 +27,13 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones."""
+    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
+    ``again`` what failed the last time."""
 
     spec: Spec
     report: bool = True
     defaults: bool = False
+    again: bool = False
 
 
 def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:

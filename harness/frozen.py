@@ -32,8 +32,8 @@ class Frozen(BaseModel, frozen=True):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("canonical", "key"):
-            vars(copied).pop(name, None)
+        for name in [name for name in vars(copied) if isinstance(getattr(type(self), name, None), cached_property)]:
+            del vars(copied)[name]
         return copied
 
 

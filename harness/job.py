@@ -14,6 +14,7 @@ from .check import check_files, check_words
 from .chosen import known
 from .flows import Wanted, fill
 from .needs import needs
+from .repair import set_aside
 from .search import searches
 from .spec import Trial, plan
 from .store import Store
@@ -46,7 +47,11 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
     check_words(trials, spec.plugins)
     needed = needs(trials, spec.plugins)
     there = known(spec, store)
-    damaged = store.set_aside_damaged(trial.key for trial in (*needed.trials, *there))
+    every = {trial.key: trial for trial in (*needed.trials, *there)}
+    damaged = set_aside(store, every)
+    if wanted.again:
+        reported = [key for key, trial in every.items() if trial.stage == "report"]
+        damaged += set_aside(store, reported, again=("failed", "diverged"))
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
     store.write_plan(spec)

@@ -1,17 +1,19 @@
-"""From stores to the leaderboard's four files."""
+"""From stores to the leaderboard's files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
 from ..leaderboard import published, report
+from ..leaderboard.results import CELL, NOT_YET
 from ..methods.names import nearest
 from . import tuning_report as tuning
 from .chosen import Planned, Tuned, planned, tuned
-from .rows import Labels, tidy
+from .rows import Labels, setting_label, tidy
 from .spec import Shots, Spec
 from .store import Store
 
@@ -21,16 +23,18 @@ class ReportError(ValueError):
 
 
 ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
+CURVES = (".csv", ".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
 class Board:
-    """The rows of one or several stores, and a message for each record that could not be read."""
+    """The rows of one or several stores, a message for each record that could not be read, sentences for the caption,
+    and what was tuned."""
 
     rows: pd.DataFrame
     damaged: list[str]
     notes: list[str]
-    searches: Sequence[Tuned] = ()
+    searches: Sequence[tuning.Line] = ()
 
     @property
     def complete(self) -> bool:
@@ -49,7 +53,8 @@ class Board:
             return report.csv(self.rows)
         if form == "json":
             return report.json(self.rows)
-        return {"md": report.markdown, "latex": report.latex}[form](self.rows, versus, self._quoted(quote), self.notes)
+        written = {"md": report.markdown, "latex": report.latex}[form]
+        return written(self.rows, versus, self._quoted(quote), self.notes, tuning.tables(self.searches))
 
     def _quoted(self, everything: bool) -> pd.DataFrame | None:
         """Published rows of the data sets that are here, or all of them."""
@@ -68,24 +73,43 @@ def gather(
     """Every planned trial of the stores (or those of ``only``), a trial that several hold once.
 
     With ``defaults`` each tuned row stands also at the spec's own values; with ``budget`` the searches count as if
-    they had ended after so many trials. StoreError where there is no store.
+    they had ended after so many trials. StoreError where there is no store; ReportError where the budget fits nothing,
+    or stores or plans give one row different trials.
     """
-    plans = [[within(spec, budget) for spec in ([only] if only else store.plans())] for store in stores]
-    searched = [tuned(spec, store) for store, specs in zip(stores, plans, strict=True) for spec in specs]
-    shown = _shown(plans, iter(searched), defaults)
+    asked = [[only] if only else store.plans() for store in stores]
+    plans = [[within(spec, budget) for spec in some] for some in asked]
+    specs = [spec for some in plans for spec in some]
+    if budget is not None and not any(spec.tune for spec in specs):
+        raise ReportError("--budget: nothing was tuned here, so there is no other budget to show")
+    protocols = tuning.protocols(specs)
+    whole = {spec.canonical for some in asked for spec in some}
+    cut = {word for spec, word in protocols.items() if spec not in whole}
+    searched = [[tuned(spec, store) for spec in some] for store, some in zip(stores, plans, strict=True)]
+    furthest = _furthest(one for some in searched for found in some for one in found.values())
+    shown = [
+        _shown(some, [{row: furthest[_which(one)] for row, one in each.items()} for each in found], protocols, defaults)
+        for some, found in zip(plans, searched, strict=True)
+    ]
     labels = Labels(one.row for found in shown for one in found)
     frames, damaged = [], []
-    for store, specs, found in zip(stores, plans, shown, strict=True):
-        rows, broken = tidy(store, found, by or specs[0].shots, labels)
-        frames.append(rows)
+    for store, some, found in zip(stores, plans, shown, strict=True):
+        rows, broken = tidy(store, found, by or some[0].shots, labels)
+        frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
     rows = pd.concat(frames, ignore_index=True)
     # A trial that failed or is missing here may be complete in another store.
     rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
-    rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", "group"])
-    searches = [one for found in searched for one in found.values()]
-    notes = [_groups(by or plans[0][0].shots), *_spent(rows, searches)]
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, searches)
+    rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", *CELL])
+    if (twice := rows.duplicated([*CELL, "seed"])).any():
+        row = rows[twice].iloc[0]
+        raise ReportError(
+            f"two plans train other trials of {row['method']}, seed {row['seed']}, under the same words; keep them in "
+            "stores of their own, and report them one by one"
+        )
+    lines = [_line(one, labels, protocols) for one in furthest.values()]
+    plain = not all(spec.tune for spec in specs)
+    notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:
@@ -97,17 +121,65 @@ def within(spec: Spec, budget: int | None) -> Spec:
     if budget is None or spec.tune is None or budget >= spec.tune.trials:
         return spec
     if budget < 1 or (spec.tune.prune and budget % spec.tune.generation):
-        whole = f"a multiple of {spec.tune.generation}, since trials were compared in generations of so many, "
-        raise ReportError(f"--budget: {budget} must be {whole * spec.tune.prune}and at least 1")
+        whole = f"a multiple of {spec.tune.generation}, since trials were compared in generations of so many, and "
+        raise ReportError(f"--budget: {budget} must be {whole * spec.tune.prune}at least 1")
     return spec.model_copy(update={"tune": spec.tune.model_copy(update={"trials": budget})})
 
 
+def _which(one: Tuned) -> tuple[str, int]:
+    return one.search.identity, one.search.tune.trials
+
+
+def _furthest(found: Iterable[Tuned]) -> dict[tuple[str, int], Tuned]:
+    """Each search once, as the store has it where it went furthest.
+
+    ReportError where two stores ended it at different values: their rows are of different trials.
+    """
+    furthest: dict[tuple[str, int], Tuned] = {}
+    for one in found:
+        other = furthest.setdefault(_which(one), one)
+        if one.winner and other.winner and one.finished and other.finished:
+            if one.winner.values != other.winner.values:
+                raise ReportError(
+                    f"the stores tuned {one.search.name} to different values, as other machines may; "
+                    "report them one by one"
+                )
+        elif (one.ended, one.winner is not None) > (other.ended, other.winner is not None):
+            furthest[_which(one)] = one
+    return furthest
+
+
 def _shown(
-    plans: Sequence[Sequence[Spec]], searched: Iterator[Mapping[str, Tuned]], defaults: bool
-) -> list[list[Planned]]:
-    """The trials of each store's plans, one that several plans hold once."""
-    stores = [[one for spec in specs for one in planned(spec, next(searched), defaults)] for specs in plans]
-    return [list({one.key: one for one in found}.values()) for found in stores]
+    specs: Sequence[Spec], found: Sequence[Mapping[str, Tuned]], protocols: Mapping[str, str], defaults: bool
+) -> list[Planned]:
+    """The trials of a store's plans, each once in every row that shows it: a row that was tuned to its own values
+    stands in the tables of both."""
+    shown = [
+        replace(one, protocol=protocols.get(spec.canonical, ""))
+        for spec, searches in zip(specs, found, strict=True)
+        for one in planned(spec, searches, defaults)
+    ]
+    return list({(one.key, one.row.key, one.protocol): one for one in shown}.values())
+
+
+def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning.Line:
+    """A search under the words of its row."""
+    row = one.search.cell.trial(one.search.spec.seeds[0])
+    protocol = f"{labels.protocol(row)}, {protocols[one.search.spec.canonical]}"
+    return tuning.Line(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
+
+
+def _hinted(rows: pd.DataFrame, shown: Sequence[Planned], cut: Collection[str], budget: int | None) -> pd.DataFrame:
+    """The rows, where a trial is missing that no run was asked for, with what brings it."""
+    hints = {one.key: "only tailboard run --with-defaults trains this row" for one in shown if one.mark}
+    won = (
+        f"what the first {budget} trials found was not trained on these seeds; run the spec with trials: {budget} and "
+        "another name into the same store, which trains only that"
+    )
+    # A tuned row's trial is made anew even at the spec's own values.
+    hints |= {one.key: won for one in shown if one.protocol in cut and one.trial is not one.row and not one.mark}
+    wanting = (rows["status"] == "missing") & (rows["reason"] == NOT_YET) & rows["key"].isin(list(hints))
+    return rows.assign(reason=rows["reason"].mask(wanting, rows["key"].map(hints)))
 
 
 def _groups(by: Shots) -> str:
@@ -119,21 +191,52 @@ def _groups(by: Shots) -> str:
     )
 
 
-def _spent(rows: pd.DataFrame, searches: Sequence[Tuned]) -> list[str]:
+def _spent(rows: pd.DataFrame, lines: Sequence[tuning.Line], plain: bool) -> list[str]:
     """What the trials took, for the caption."""
-    trials = rows.assign(trial=rows["key"].str.split(" ").str[0]).drop_duplicates("trial")
+    # A row in two tables is one trial; a row that waits for its values is none of those at the defaults.
+    trial = rows["key"].mask(~rows["key"].str.endswith("without values"), rows["key"].str.split(" ").str[0])
+    trials = rows.assign(trial=trial).drop_duplicates("trial")
     hours = trials["device_seconds"].sum() / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials)} trials are complete; training took {hours:.2g} device-hours."
-    if not searches:
+    if not lines:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
-    return [spent, *tuning.caption(searches)]
+    return [spent, *tuning.caption(lines, plain)]
 
 
 def publish(board: Board, store: Store) -> dict[str, str]:
-    """Write the four files into the store; their addresses by form."""
-    written = {}
-    for form, ending in ENDINGS.items():
-        store.write(f"report/leaderboard.{ending}", board.rendered(form).encode())
-        written[form] = f"{store}/report/leaderboard.{ending}"
-    return written
+    """Write the four files into the store, and where there are searches their two; the addresses by form."""
+    files = {form: (f"leaderboard.{ending}", board.rendered(form)) for form, ending in ENDINGS.items()}
+    if board.searches:
+        files["tuning"] = "tuning.csv", _csv(tuning.values(board.searches))
+        files["budget"] = "budget.csv", _csv(tuning.curves(board.searches))
+    for name, text in files.values():
+        store.write(f"report/{name}", text.encode())
+    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+
+
+def write_curves(board: Board, path: Path) -> None:
+    """What every smaller budget would have found, as a table or a picture: the path's ending says which.
+
+    ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
+    """
+    form = path.suffix.lower()
+    if form not in CURVES:
+        raise ReportError(f"--curve: {path} must end in {', '.join(CURVES[:-1])} or {CURVES[-1]}")
+    if not board.searches:
+        raise ReportError("--curve: nothing was tuned here, so there is no curve to draw")
+    curves = tuning.curves(board.searches)
+    if form == ".csv":
+        path.write_text(_csv(curves), encoding="utf-8")
+        return
+    try:
+        from . import pictures
+    except ImportError as error:
+        install = "pip install 'tailboard[figures]'"
+        raise ReportError(f"--curve: a picture needs matplotlib ({error}): {install}, or name a .csv") from error
+    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
+    path.write_bytes(pictures.budgets(curves, metrics, form[1:]))
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")

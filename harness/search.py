@@ -46,9 +46,14 @@ class Search:
         return [seed for seed in free if seed not in self.spec.seeds][: self.tune.seeds]
 
     @cached_property
-    def routine(self) -> Training:
-        """The training routine of its trials, the report's or a cheaper one."""
+    def base(self) -> Training:
+        """The training routine that all rows of the setting share while they are tuned: the report's or a cheaper one."""
         return Training.model_validate(self.cell.training.model_dump() | self.tune.training)
+
+    @cached_property
+    def routine(self) -> Training:
+        """The training routine of its trials, with what is the row's own."""
+        return Training.model_validate(self.base.model_dump() | self.cell.entrant.training)
 
     @cached_property
     def val_per_class(self) -> int:
@@ -88,7 +93,7 @@ class Search:
 
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
-        words = {"base": self.routine, "stage": "tune", "val_per_class": self.val_per_class}
+        words = {"base": self.base, "stage": "tune", "val_per_class": self.val_per_class}
         return [self.cell.trial(seed, self.changed(found), **words) for seed in self.seeds]
 
     def generators(self) -> list[Trial]:

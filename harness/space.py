@@ -56,7 +56,7 @@ def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
     open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell)}
     declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
     found = {}
-    for wanted in tune.parameters:
+    for wanted in sorted(tune.parameters, key=lambda wanted: wanted.name != "all"):  # a range of its own comes after it
         for name in (name for name in open_ if _means(wanted.name, name)):
             searched = wanted.range or declared.get(name)
             if searched is None and wanted.name == "all":

@@ -8,8 +8,9 @@ weights/KEY.pt           the final weights, where another trial needs them
 checkpoints/KEY.pt       a trial in progress
 tracked/KEY              that MLflow has the whole of it
 broken/KEY               why a trial could not be finished, the last time that it was tried
+driver.json              which process fills the store now
 studies.db               what Optuna knows of every search
-damaged/KEY.json         a record that could not be read, moved out of the way of its trial's next run
+damaged/KEY.json         a record that could not be read, or of a failure: moved out of the way of the next run
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -178,23 +178,6 @@ class Store:
         if record.key != key:
             raise StoreError(f"{self.url}/{name} is damaged: it says that it is {record.key}")
         return record
-
-    def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
-        """Move the records that cannot be read to ``damaged/``, so that their trials run again; what was wrong."""
-        with ThreadPoolExecutor(8) as pool:
-            found = pool.map(self._set_aside, sorted(self.finished() & set(keys)))
-        return [message for message in found if message]
-
-    def _set_aside(self, key: str) -> str:
-        try:
-            self.record(key)
-        except FileNotFoundError:
-            return ""
-        except StoreError as error:
-            self.write(f"damaged/{key}.json", self.read(f"records/{key}.json"))
-            self.remove(f"records/{key}.json")
-            return str(error)
-        return ""
 
     # Arrays and tensors
 

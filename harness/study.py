@@ -64,10 +64,10 @@ class Study:
         there = self._study.get_trials(deepcopy=False)
         if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
             proposed = propose(space, there[:start], size, sampler, seed)
-            if len(proposed) < size:
-                self._study.set_user_attr("exhausted", True)
             for values in proposed[len(there) - start :]:
                 self._study.add_trial(_trial(space, values, TrialState.RUNNING))
+            if len(proposed) < size:
+                self._study.set_user_attr("exhausted", True)
         return self.configurations()[start : start + size]
 
     def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
@@ -84,12 +84,22 @@ class Study:
         self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
 
     def importance(self) -> dict[str, float]:
-        """The share of each hyperparameter in what moved the metric, by PED-ANOVA; empty with fewer than four
-        finished configurations."""
-        if len(self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])) < 4:
+        """The share of each hyperparameter in what moved the metric, by PED-ANOVA; empty with fewer than four judged.
+
+        Where some were stopped early, all are compared by what they had come to when the first of them were.
+        """
+        ended = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
+        judged = [trial for trial in ended if trial.value is not None]
+        if len(judged) < 4:
             return {}
+        alike = optuna.create_study(direction="maximize")
+        for trial in judged:
+            value = (
+                trial.intermediate_values[min(trial.intermediate_values)] if trial.intermediate_values else trial.value
+            )
+            alike.add_trial(create_trial(value=value, params=trial.params, distributions=trial.distributions))
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return optuna.importance.get_param_importances(alike, evaluator=evaluator)
 
 
 def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
@@ -106,19 +116,21 @@ def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
 
 
 @contextmanager
-def storage(store: Store) -> Iterator[optuna.storages.BaseStorage]:
-    """Optuna's SQLite storage in a store; of a remote store, a copy that is written back at the end."""
+def storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
+    """Optuna's SQLite storage in a store; of a remote store a copy, which is written back at the end. A driver that is
+    killed before proposes the same again, and finds what it had trained."""
     if store.local:
         yield _open(Path(store.root) / STUDIES)
         return
     with scratch() as folder:
         copy = folder / STUDIES
-        if STUDIES in store.names(""):
+        if store.has(STUDIES):
             copy.write_bytes(store.read(STUDIES))
         try:
             yield _open(copy)
         finally:
-            store.write(STUDIES, copy.read_bytes())
+            if write:
+                store.write(STUDIES, copy.read_bytes())
 
 
 def _open(path: Path) -> optuna.storages.RDBStorage:

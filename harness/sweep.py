@@ -34,7 +34,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from .agenda import Agenda, Job, Lost
+from .agenda import Agenda, Job, Lost, is_done
 from .cluster import ClusterError, knock, places
 from .flag import Flag
 from .flows import Watcher
@@ -157,7 +157,7 @@ def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
 
     trial, until = Trial.model_validate_json(config["trial"]), config["until"]
     store = Store(setting.store)
-    if not store.is_done(trial.key, trial.key in setting.kept):
+    if not is_done(Job(trial, until, keep=trial.key in setting.kept), store):
         try:
             run_trial(
                 trial,

@@ -29,6 +29,7 @@ def markdown(
     versus: str | None = None,
     published: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
+    more: Sequence[Table] = (),
 ) -> str:
     """The report as GitHub's Markdown, also fit for a terminal: a section for each table, captioned.
 
@@ -37,11 +38,12 @@ def markdown(
         versus: A method; adds a table of every other method's difference from it, with the verdicts.
         published: Quoted rows (see `published`); each source gets a section of its own.
         notes: Plain sentences for the caption of the measured tables, such as what was spent.
+        more: Tables that follow the measured ones.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes)) + "\n"
+    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes, more)) + "\n"
 
 
 def latex(
@@ -49,6 +51,7 @@ def latex(
     versus: str | None = None,
     published: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
+    more: Sequence[Table] = (),
 ) -> str:
     """The report as LaTeX tables to `\\input`; the preamble needs the packages booktabs and graphicx.
 
@@ -56,7 +59,7 @@ def latex(
     is written as its code point, such as [U+4E2D].
     """
     heading = "% Written by tailboard; needs \\usepackage{booktabs,graphicx}."
-    return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes))]) + "\n"
+    return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes, more))]) + "\n"
 
 
 def csv(rows: pd.DataFrame) -> str:
@@ -79,31 +82,31 @@ def json(rows: pd.DataFrame) -> str:
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line without control characters: they could move a terminal's cursor or break a table."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _in_markdown(text: str) -> str:
-    return "".join(MARKDOWN.get(c, c) for c in _plain(text))
+    return "".join(MARKDOWN.get(c, c) for c in plain(text))
 
 
 def _in_latex(text: str) -> str:
-    return "".join(LATEX.get(c, c) if c in SAFE_IN_LATEX else f"{{[}}U+{ord(c):04X}{{]}}" for c in _plain(text))
+    return "".join(LATEX.get(c, c) if c in SAFE_IN_LATEX else f"{{[}}U+{ord(c):04X}{{]}}" for c in plain(text))
 
 
 def _markdown_section(table: Table) -> str:
-    """Markdown has one line of headers: a single data set goes into the title, several before each group."""
-    title, header = table.title, ["Method", *(f"{span}: {group}" for span, groups in table.spans for group in groups)]
+    """Markdown has one line of headers: a single span goes into the title, several before each group."""
+    title, header = table.title, [f"{span}: {group}" for span, groups in table.spans for group in groups]
     if len(table.spans) == 1:
         (span, groups) = table.spans[0]
-        title, header = f"{title}, {span}", ["Method", *groups]
+        title, header = ", ".join(filter(None, [title, span])), list(groups)
     grid = tabulate(
         [[_in_markdown(text) for text in row] for row in table.body],
-        headers=[_in_markdown(text) for text in header],
+        headers=[_in_markdown(text) for text in (*table.head, *header)],
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=("left", *["right"] * (len(header) - 1)),
+        colalign=(*["left"] * len(table.head), *["right"] * len(header)),
     )
     remarks = "\n".join(f"- {_in_markdown(remark)}" for remark in (*table.footnotes, *table.caption))
     return f"### {_in_markdown(title)}\n\n{grid}\n\n{remarks}"
@@ -112,19 +115,19 @@ def _markdown_section(table: Table) -> str:
 def _latex_table(table: Table) -> str:
     """A float with one header over the groups of each data set, as in the paper's Table 5."""
     title = _in_latex(table.title)
-    ends = list(accumulate((len(groups) for _, groups in table.spans), initial=1))
+    ends = list(accumulate((len(groups) for _, groups in table.spans), initial=len(table.head)))
     spans = [rf"\multicolumn{{{len(groups)}}}{{c}}{{{_in_latex(span)}}}" for span, groups in table.spans]
     rules = [rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in pairwise(ends)]
-    groups = ["Method", *(group for _, groups in table.spans for group in groups)]
+    above = [" & ".join([*[""] * len(table.head), *spans]) + r" \\", " ".join(rules)]
+    groups = [_in_latex(text) for text in (*table.head, *(group for _, groups in table.spans for group in groups))]
     lines = [
         r"\begin{table}",
         r"\centering\small",
         rf"\caption[{title}]{{{title}. {_in_latex(' '.join(table.caption))}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",  # shrink to the line, never stretch
-        rf"\begin{{tabular}}{{l{'r' * (ends[-1] - 1)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.head)}{'r' * (ends[-1] - len(table.head))}}}",
         r"\toprule",
-        " & ".join(["", *spans]) + r" \\",
-        " ".join(rules),
+        *(above if any(span for span, _ in table.spans) else []),
         " & ".join(groups) + r" \\",
         r"\midrule",
         *(" & ".join(map(_in_latex, row)) + r" \\" for row in table.body),

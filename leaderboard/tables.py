@@ -37,17 +37,25 @@ QUOTED = (
 
 @dataclass(frozen=True)
 class Table:
-    """One table as plain text. Each row of `body` is a method, then one text for each group of each span."""
+    """One table as plain text. Each row of `body` has a text for each word of `head` (a method, unless it says
+    otherwise), then one for each group of each span."""
 
     title: str
-    spans: tuple[tuple[str, tuple[str, ...]], ...]  # (data set and setting, its groups)
+    spans: tuple[tuple[str, tuple[str, ...]], ...]  # (data set and setting, or no word, its groups)
     body: tuple[tuple[str, ...], ...]
     footnotes: tuple[str, ...]
     caption: tuple[str, ...]
+    head: tuple[str, ...] = ("Method",)
 
 
-def tables(rows: pd.DataFrame, versus: str | None, published: pd.DataFrame | None, notes: Sequence[str]) -> list[Table]:
-    """All tables of a report: for each protocol the means, then the differences; last what was published.
+def tables(
+    rows: pd.DataFrame,
+    versus: str | None,
+    published: pd.DataFrame | None,
+    notes: Sequence[str],
+    more: Sequence[Table] = (),
+) -> list[Table]:
+    """All tables of a report: for each protocol the means, then the differences; `more`; last what was published.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
@@ -60,6 +68,7 @@ def tables(rows: pd.DataFrame, versus: str | None, published: pd.DataFrame | Non
         if compared is not None:
             differences = compared[compared["protocol"] == protocol]
             found += _differences(f"{protocol}: difference from {versus}", differences, headers)
+    found += more
     if published is not None:
         found += [_quoted(str(source), quoted) for source, quoted in published.groupby("source", sort=False)]
     return found

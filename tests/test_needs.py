@@ -8,8 +8,11 @@ import pytest
 import torch
 from ray.tune.search import Searcher
 
+from tailboard.harness.agenda import Agenda
+from tailboard.harness.flows import reported
 from tailboard.harness.needs import needs, pretrained
-from tailboard.harness.spec import plan
+from tailboard.harness.record import Record
+from tailboard.harness.spec import Trial, plan
 from tailboard.harness.specfile import parse
 from tailboard.harness.store import Store, StoreError
 from tailboard.harness.sweep import _Queue
@@ -47,23 +50,56 @@ def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
     assert all(places[one] < places[key] for key, others in needed.of.items() for one in others)
 
 
-def test_a_trial_is_handed_out_once_what_it_needs_is_done():
-    trials, needed = planned("M2m", "ERM")
-    m2m, erm = [t.key for t in trials[:2]], [t.key for t in trials[2:]]
-    queue = _Queue([*m2m, *erm], needed.of, threading.Event())
-    assert [queue.suggest("a")["key"], queue.suggest("b")["key"]] == erm
-    assert queue.suggest("c") is None
-    queue.on_trial_complete("b", {"done": True})
-    assert queue.suggest("c")["key"] == m2m[1]
-    queue.on_trial_complete("a", {"done": False})
-    queue.on_trial_complete("c", {"done": True})
-    assert queue.suggest("d") == Searcher.FINISHED and list(queue.blocked) == [m2m[0]]
+def agenda_of(store, trials):
+    """An agenda with the report's flow of each trial, and what it says that cannot be run."""
+    agenda, broken = Agenda(store), []
+    for trial in trials:
+        agenda.add(reported(trial, {}, store, lambda trial, reason: broken.append(trial.key)))
+    return agenda, broken
 
 
-def test_a_draining_queue_hands_out_nothing():
+def finish(store, trial):
+    """What a trial leaves whose network others start from."""
+    accuracy = {"last_ema": (50.0, 50.0)}
+    store.write_record(Record(key=trial.key, trial=trial, status="complete", counts=(9, 1), accuracy=accuracy))
+    store.write(f"weights/{trial.key}.pt", b"")
+
+
+def test_a_trial_is_handed_out_once_what_it_needs_is_done(tmp_path):
+    trials, _ = planned("M2m", "ERM")
+    m2m, erm = trials[:2], trials[2:]
+    store = Store(tmp_path)
+    agenda, broken = agenda_of(store, trials)
+    first, second = agenda.take(), agenda.take()
+    assert [first.trial, second.trial] == erm and first.keep and second.keep
+    assert agenda.take() is None
+    finish(store, erm[1])
+    agenda.settle(second)
+    third = agenda.take()
+    assert third.trial == m2m[1] and agenda.take() is None
+    agenda.lose(first)
+    assert broken == [m2m[0].key]
+    finish(store, m2m[1])
+    agenda.settle(third)
+    assert agenda.take() is None and not len(agenda)
+
+
+def test_a_trial_whose_generator_failed_is_not_handed_out(tmp_path):
+    trials, needed = planned("M2m")
+    store = Store(tmp_path)
+    erm, other = (t for t in needed.trials if t not in trials)
+    agenda, broken = agenda_of(store, trials)
+    job = agenda.take()
+    store.write_record(Record(key=erm.key, trial=erm, status="diverged", reason="nan"))
+    agenda.settle(job)
+    assert broken == [trials[0].key] and agenda.take().trial == other and agenda.take() is None
+
+
+def test_a_draining_queue_hands_out_nothing(tmp_path):
+    trials, _ = planned("ERM")
     stopping = threading.Event()
-    queue = _Queue(["a", "b"], {}, stopping)
-    assert queue.suggest("1") == {"key": "a"}
+    queue = _Queue(agenda_of(Store(tmp_path), trials)[0], stopping)
+    assert Trial.model_validate_json(queue.suggest("1")["trial"]) == trials[0]
     stopping.set()
     assert queue.suggest("2") == Searcher.FINISHED
 

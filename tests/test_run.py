@@ -236,6 +236,24 @@ def test_a_method_that_breaks_costs_its_own_rows_only(job):
     assert job.run().returncode == 2
     assert job.bytes_of("records") == before
     assert job.leftovers() == []
+    again = job.tailboard("run", "t.yaml", "--store", "store", "--slots", 2, "--retry-failed")
+    assert again.returncode == 2
+    now = job.bytes_of("records")
+    ran = {name for name in now if now[name] != before[name]}
+    assert ran == {f"records/{key}.json" for key, record in job.records().items() if record["status"] != "complete"}
+
+
+def test_a_second_run_of_a_store_is_refused_while_the_first_lives(job):
+    job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
+    process = job.start()
+    job.wait_for(job.saved, process)
+    second = job.run()
+    assert (second.returncode, second.stdout) == (1, "")
+    assert f"is being filled by process {process.pid}" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+    job.interrupt(process)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
 
 
 def test_sigterm_drains_like_ctrl_c(job):

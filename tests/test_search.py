@@ -10,11 +10,14 @@ import hashlib
 import json
 import math
 import random
+import runpy
+import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
+from tailboard.datasets.catalog import DataError
 from tailboard.datasets.split import Split
-from tailboard.harness import cli, filled, publish, trial as trial_module
+from tailboard.harness import cli, filled, publish
+from tailboard.harness import trial as trial_module
 from tailboard.harness.agenda import Agenda, Job, Lost
 from tailboard.harness.chosen import Tuned, planned, tuned
 from tailboard.harness.configuration import Configuration, best
@@ -39,8 +44,8 @@ from tailboard.harness.search import rungs, searches
 from tailboard.harness.space import Dimension
 from tailboard.harness.spec import Spec, Trial, plan
 from tailboard.harness.specfile import SpecError, parse, read, with_plugin
-from tailboard.harness.store import Store
-from tailboard.harness.study import Study, created, propose, storage
+from tailboard.harness.store import STUDIES, Store
+from tailboard.harness.study import created, propose, storage
 from tailboard.harness.trial import Setting, run_trial
 from tailboard.methods.range import Range
 
@@ -52,6 +57,18 @@ RAW = {
     "training": {"epochs": 8, "batch_size": 32},
     "seeds": 2,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """What is asked of the installed packages, hundreds of times, is asked once, and the disk is not waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("tailboard.methods.recipe", "tailboard.datasets.catalog"):
+            patch.setattr(f"{module}.entry_points", lru_cache(entry_points))
+        patch.setattr("tailboard.harness.store.os.fsync", lambda _: None)
+        yield
+
+
 SAMPLERS = ("tpe", "random", "qmc", "gp")
 
 
@@ -128,11 +145,11 @@ def generations(
 def test_proposals_depend_on_nothing_else_begin_with_the_defaults_and_never_repeat(sampler):
     sizes = [4, 4] if sampler == "gp" else [4, 4, 4]
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
     once = generations(MIXED, sampler, sizes)
     random.seed(2)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     torch.manual_seed(2)
     assert generations(MIXED, sampler, sizes) == once
     assert once[0] == {name: dimension.default for name, dimension in MIXED.items()}
@@ -148,10 +165,12 @@ def test_proposals_depend_on_nothing_else_begin_with_the_defaults_and_never_repe
 def test_the_second_generation_knows_what_the_first_came_to(sampler):
     """But for random and quasi-random search, which do not look."""
 
+    space = {name: MIXED[name] for name in ("step.rho", "loss.gamma")}
+
     def second(worth: Callable[[float], float]) -> list[dict[str, Any]]:
-        first = propose(MIXED, [], 4, sampler, 7)
-        told = [_told(MIXED, values, worth(values["loss.gamma"])) for values in first]
-        return propose(MIXED, told, 4, sampler, 7)
+        first = propose(space, [], 4, sampler, 7)
+        told = [_told(space, values, worth(values["loss.gamma"])) for values in first]
+        return propose(space, told, 2, sampler, 7)
 
     same = second(lambda gamma: gamma) == second(lambda gamma: -gamma)
     assert same == (sampler in ("random", "qmc"))
@@ -242,6 +261,7 @@ class Lab:
         self.ended: list[str] = []
         self.most = 0  # at a time
         self.store.write_plan(spec)
+        self.kept = needs([*plan(spec), *(t for s in searches(spec).values() for t in s.first())], spec.plugins).kept
 
     # what flows tell
     def started(self, trial: Trial) -> None: ...
@@ -272,7 +292,7 @@ class Lab:
                 finished="2026-01-01T00:00:00+00:00", **about,
             )  # fmt: skip
             (self.store.write_record if job.whole else self.store.write_rung)(record)
-            if job.keep:
+            if job.whole and (job.keep or trial.key in self.kept):
                 self.store.write(f"weights/{trial.key}.pt", b"")
         self.trained[job.id] += 1
 
@@ -315,7 +335,14 @@ class Lab:
         """All that is in every study, but for when it was written."""
         return {
             study.study_name: [
-                (t.number, t.params, t.state.name, t.values, t.intermediate_values, t.user_attrs)
+                (
+                    t.number,
+                    t.params,
+                    t.state.name,
+                    t.values,
+                    t.intermediate_values,
+                    json.dumps(t.user_attrs, sort_keys=True),
+                )
                 for t in optuna.load_study(study_name=study.study_name, storage=self.memory).trials
             ]
             for study in optuna.get_all_study_summaries(self.memory)
@@ -341,7 +368,7 @@ class Lab:
 
 def bumpy(trial: Trial, until: int) -> float | str:
     """Any values, some of which diverge or break, and one of which is best after some epochs and not after others."""
-    values = sorted(trial.method.values.items()) + [trial.training.lr, trial.training.weight_decay]
+    values = [*sorted(trial.method.values.items()), trial.training.lr, trial.training.weight_decay]
     fate = fraction("fate", values)
     if trial.method.values and fate < 0.15:
         return "diverged" if fate < 0.1 or until < 4 else "failed"
@@ -371,7 +398,8 @@ def undisturbed(tmp_path_factory) -> Callable[[str], tuple[Any, ...]]:
         lab = Lab(tmp_path_factory.mktemp("undisturbed"), TOGETHER[name], bumpy)
         assert lab.drive()
         states = {trial[2] for trials in lab.studies().values() for trial in trials}
-        assert {"COMPLETE", "FAIL"} <= states and "RUNNING" not in states
+        assert "RUNNING" not in states
+        assert {"COMPLETE", "PRUNED" if TOGETHER[name].tune.prune else "FAIL"} <= states
         assert max(lab.trained.values()) == 1
         return everything(lab)
 
@@ -383,16 +411,15 @@ def undisturbed(tmp_path_factory) -> Callable[[str], tuple[Any, ...]]:
 def test_neither_the_number_of_workers_nor_the_order_in_which_trials_end_changes_anything(
     undisturbed, tmp_path, name, workers
 ):
-    for seed in range(2):
-        lab = Lab(tmp_path / str(seed), TOGETHER[name], bumpy)
-        assert lab.drive(workers, random.Random(seed))  # noqa: S311
-        assert lab.most > 1 or workers == 1
-        assert everything(lab) == undisturbed(name)
-        assert max(lab.trained.values()) == 1
+    lab = Lab(tmp_path, TOGETHER[name], bumpy)
+    assert lab.drive(workers, random.Random(workers))  # noqa: S311
+    assert lab.most > 1 or workers == 1
+    assert everything(lab) == undisturbed(name)
+    assert max(lab.trained.values()) == 1
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_search_that_is_killed_at_any_moment_goes_on_and_repeats_and_forgets_nothing(
     undisturbed, tmp_path, name, seed
 ):
@@ -553,7 +580,7 @@ def test_without_the_network_that_it_starts_from_a_method_is_not_trained(tmp_pat
     assert not any(job.split("-")[0] in keys for job in lab.trained)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_the_infrastructure_breaks_costs_no_budget_and_is_tried_again(undisturbed, tmp_path, seed):
     name = "many methods"
     rng, lab = random.Random(seed), Lab(tmp_path, TOGETHER[name], bumpy)  # noqa: S311
@@ -602,7 +629,7 @@ def test_a_finished_trial_is_judged_at_the_same_epochs_as_the_others(tmp_path):
     lab.spec = spec_of({"trials": 4})
     assert lab.drive(2)
     fresh = searched(tmp_path / "b", worth, trials=4)
-    assert [c for c in lab.only().configurations] == [c for c in fresh.only().configurations]
+    assert lab.only().configurations == fresh.only().configurations
 
 
 # Seeds and images
@@ -681,8 +708,8 @@ SUM = "Joint-SSL + SAM-A + M2m"
         ("SAM-A", ["all"], {"step.rho": "[0.01, 1] log", "step.power": "[0.25, 1]"}),
         ("SAM-A", [{"name": "rho", "low": 0.02, "high": 0.5}], {"step.rho": "[0.02, 0.5]"}),
         ("SAM-A", [{"name": "step.rho", "low": 0.02, "high": 0.5, "log": True}], {"step.rho": "[0.02, 0.5] log"}),
-        ("SAM-A", ["all", {"name": "rho", "choices": [0.05, 0.1]}], {"step.rho": "{0.05, 0.1}", "step.power": "[0.25, 1]"}),
-        ("SAM-A", [{"name": "rho", "choices": [0.05, 0.1]}, "all"], {"step.rho": "{0.05, 0.1}", "step.power": "[0.25, 1]"}),
+        ("SAM-A", ["all", {"name": "rho", "choices": [0.05, 1]}], {"step.rho": "{0.05, 1}", "step.power": "[0.25, 1]"}),
+        ("SAM-A", [{"name": "rho", "choices": [0.05, 1]}, "all"], {"step.rho": "{0.05, 1}", "step.power": "[0.25, 1]"}),
         (
             "ERM",
             ["lr", "weight_decay", "batch_size"],
@@ -691,7 +718,7 @@ SUM = "Joint-SSL + SAM-A + M2m"
         ),
         ("ERM", [{"name": "momentum", "low": 0.5, "high": 0.99}], {"training.momentum": "[0.5, 0.99]"}),
         ({"name": "SAM-A", "values": {"step.rho": 0.2}}, ["all"], {"step.power": "[0.25, 1]"}),
-        ({"name": "SAM-A", "training": {"lr": 0.05}}, ["all", "lr", "weight_decay"],
+        ({"name": "SAM-A", "training": {"lr": 0.05}}, ["all", "weight_decay"],
          {"step.rho": "[0.01, 1] log", "step.power": "[0.25, 1]", "training.weight_decay": "[0.0001, 0.005] log"}),
     ],
 )  # fmt: skip
@@ -764,3 +791,296 @@ def test_a_methods_own_epochs_are_those_that_its_trials_are_judged_after(tmp_pat
     found = lab.only()
     assert sorted(c.epochs for c in found.configurations) == [1, 1, 2, 4]
     assert found.winner.value == 34.0
+
+
+# What is asked for and is not there
+
+OTHER = {"name": "u", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 1, "head": 300}}
+MISTAKES = {
+    "unknown parameter": ({"tune": {"parameters": ["rhp"]}}, ["tune.parameters", "'rhp'", "'rho'"]),
+    "unknown dotted": ({"tune": {"parameters": ["step.roh"]}}, ["tune.parameters", "'step.roh'", "'step.rho'"]),
+    "of another method": ({"tune": {"parameters": ["rho", "tau"]}}, ["tune.parameters", "no method", "'tau'"]),
+    "of no chosen method": ({"methods": ["ERM"], "tune": {"parameters": ["lambda"]}}, ["tune.parameters", "'lambda'"]),
+    "fixed everywhere": (
+        {"methods": [{"name": "SAM-A", "values": {"step.rho": 0.1}}], "tune": {"parameters": ["rho"]}},
+        ["tune.parameters", "'rho'", "fix"],
+    ),
+    "no parameters": ({"tune": {"parameters": []}}, ["tune.parameters"]),
+    "no range declared": ({"tune": {"parameters": ["momentum"]}}, ["tune.parameters", "momentum", "range"]),
+    "upside down": (
+        {"tune": {"parameters": [{"name": "rho", "low": 0.5, "high": 0.1}]}}, ["tune.parameters", "rho", "0.5", "0.1"]
+    ),
+    "half a range": ({"tune": {"parameters": [{"name": "rho", "low": 0.5}]}}, ["tune.parameters", "rho", "high"]),
+    "logarithm from 0": (
+        {"tune": {"parameters": [{"name": "rho", "low": 0, "high": 0.1, "log": True}]}},
+        ["tune.parameters", "rho", "above 0"],
+    ),
+    "one choice": ({"tune": {"parameters": [{"name": "rho", "choices": [0.05]}]}}, ["tune.parameters", "rho", "two"]),
+    "range and choices": (
+        {"tune": {"parameters": [{"name": "rho", "low": 0.1, "high": 1, "choices": [1, 2]}]}},
+        ["tune.parameters", "rho", "not both"],
+    ),
+    "range for all": ({"tune": {"parameters": [{"name": "all", "low": 0.1, "high": 1}]}}, ["tune.parameters", "all"]),
+    "defaults outside": (
+        {"tune": {"parameters": [{"name": "rho", "low": 0.1, "high": 1}]}}, ["tune.parameters", "step.rho", "0.05"]
+    ),
+    "defaults no choice": (
+        {"tune": {"parameters": [{"name": "rho", "choices": [0.1, 1]}]}}, ["tune.parameters", "step.rho", "0.05"]
+    ),
+    "a range of words": (
+        {"methods": ["Reweighting"], "tune": {"parameters": [{"name": "scheme", "low": 0, "high": 1}]}},
+        ["tune.parameters", "weights.scheme", "choices"],
+    ),
+    "unknown metric": ({"tune": {"metric": "val/balanced_acuracy"}}, ["tune.metric", "'val/balanced_accuracy'"]),
+    "of the test set": ({"tune": {"metric": "test/balanced_accuracy"}}, ["tune.metric", "test/", "val/"]),
+    "no few": (OTHER | {"tune": {"metric": "val/few"}}, ["tune.metric", "val/few", "no class"]),
+    "no trials": ({"tune": {"trials": 0}}, ["tune.trials", "0"]),
+    "trials unsaid": ({"tune": {"trials": None}}, ["tune.trials"]),
+    "no seeds": ({"tune": {"seeds": 0}}, ["tune.seeds", "0"]),
+    "unknown sampler": ({"tune": {"sampler": "grid"}}, ["tune.sampler", "'grid'"]),
+    "unknown key": ({"tune": {"trails": 3}}, ["tune", "'trails'", "'trials'"]),
+    "unknown routine": ({"tune": {"training": {"epoch": 3}}}, ["tune.training", "'epoch'", "'epochs'"]),
+    "no epochs": ({"tune": {"training": {"epochs": 0}}}, ["tune.training.epochs", "0"]),
+    "no epochs of its own": (
+        {"methods": [{"name": "SAM-A", "training": {"epochs": 0}}]}, ["methods.training.epochs", "0"]
+    ),
+    "unknown routine of its own": (
+        {"methods": [{"name": "SAM-A", "training": {"lrr": 1}}]}, ["methods.training", "'lrr'", "'lr'"]
+    ),
+    "no images left": ({"tune": {"val_per_class": 600}}, ["fashion-mnist-mini"]),
+    "not a mapping": ({"tune": 12}, ["tune"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_field(changes, words, tmp_path, monkeypatch, capsys):
+    raw = RAW | changes
+    if isinstance(changes.get("tune", {}), dict):
+        raw["tune"] = {"trials": 4, "parameters": "rho"} | changes.get("tune", {})
+    path = tmp_path / "t.yaml"
+    path.write_text(json.dumps(raw))  # JSON is YAML
+    with pytest.raises((SpecError, DataError)) as caught:
+        searches(read(path))
+    assert all(word in str(caught.value) for word in words), caught.value
+    monkeypatch.setattr(sys, "argv", ["tailboard", "plan", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err) == (1, "", f"error: {caught.value}\n")
+    assert len(said.err.splitlines()) == 1
+
+
+# A planted optimum
+
+
+def test_a_planted_optimum_is_found_more_often_than_by_random_search():
+    """Within half a point of the peak, of 40 to fall, after 24 trials: see ``benchmarks/planted_optimum.py``."""
+    missed_by, near = (PLANTED[name] for name in ("missed_by", "NEAR"))
+    found = {s: sum(missed_by(s, 24, each) < near for each in range(30)) for s in ("tpe", "random")}
+    assert found["tpe"] >= found["random"] + 6, found
+
+
+PLANTED = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "planted_optimum.py"))
+
+
+# A spec with the values that were found
+
+PLUGIN = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Range, Recipe, hyper, register
+from torch.nn.functional import cross_entropy
+
+@dataclass(frozen=True)
+class Scaled(Part):
+    scale: float = hyper(1.0, "none", Range(0.5, 2.0))
+    form: str = hyper("no", "none", Range(choices=("no", "1e3", "null")))
+    def build(self, scene):
+        return lambda logits, y, epsilon: cross_entropy(logits, y, reduction="none") * self.scale
+
+register("Scaled", Recipe(loss=Scaled()))
+"""
+
+
+@pytest.fixture(scope="module")
+def empty_studies(tmp_path_factory) -> Path:
+    """Made once, since that takes Optuna longer than a search."""
+    store = Store(tmp_path_factory.mktemp("studies"))
+    with storage(store):
+        return Path(store.root) / STUDIES
+
+
+@pytest.fixture
+def kept(empty_studies) -> Callable[..., Lab]:
+    """``kept(folder, spec, score)``: a whole search whose studies are where they belong, beside its records."""
+
+    def searched(folder: Path, spec: Spec, score: Callable[[Trial, int], float | str] = bumpy, **words: Any) -> Lab:
+        lab = Lab(folder, spec, score)
+        shutil.copy(empty_studies, lab.store.root)
+        with storage(lab.store) as lab.memory:
+            assert lab.drive(**words)
+        return lab
+
+    return searched
+
+
+def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
+    """With a rate that was found, a network that another starts from, a plugin, values that YAML would take for other
+    things, and two settings."""
+    (tmp_path / "scaled.py").write_text(PLUGIN)
+    methods = [
+        "ERM",
+        "M2m",
+        {"name": "SAM-A", "values": {"step.power": 0.5}},
+        {"name": "Scaled", "plugin": "scaled.py"},
+    ]
+    raw = RAW | {
+        "methods": methods, "seeds": [3, 5], "network": ["small", "resnet8"], "shots": {"few": 15},
+        "tune": {"trials": 4, "parameters": ["all", "lr"]},
+    }  # fmt: skip
+    (tmp_path / "t.yaml").write_text(json.dumps(raw))
+    spec = read(tmp_path / "t.yaml")
+    lab = kept(tmp_path / "store", spec, workers=2)
+    (tmp_path / "out").mkdir()
+    written = filled.write(filled.outcome(spec, lab.store), tmp_path / "out" / "found.yaml")
+    assert [path.name for path in written] == ["found-1.yaml", "found-2.yaml"]
+    found = [read(path) for path in written]
+    keys = {trial.key for one in found for trial in plan(one)}
+    expected = {one.key for one in planned(spec, tuned(spec, lab.store))}
+    assert keys == expected and len(keys) == 2 * 4 * 2
+    assert keys - {trial.key for trial in plan(spec)}, "something was found"
+    for one in found:
+        all_of_it = needs(plan(one), one.plugins)
+        assert all_of_it.done(lab.store) >= {trial.key for trial in all_of_it.trials}, "a run would train something"
+        assert (one.tune, one.shots, one.seeds) == (None, spec.shots, spec.seeds)
+
+
+def test_what_is_written_is_a_function_of_what_was_found(kept, tmp_path):
+    spec, texts = TOGETHER["many methods"], []
+    for workers in (1, 8):
+        folder = tmp_path / str(workers)
+        lab = kept(folder / "store", spec, workers=workers, rng=random.Random(workers))  # noqa: S311
+        for _ in range(2):  # the second time over itself
+            (path,) = filled.write(filled.outcome(spec, lab.store), folder / "found.yaml")
+            texts.append(path.read_text())
+    assert len(texts) == 4 and len(set(texts)) == 1
+
+
+def test_another_file_is_not_written_over(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}))
+    goal = tmp_path / "found.yaml"
+    goal.write_text("mine")
+    with pytest.raises(SpecError, match="is there and holds something else"):
+        filled.write(filled.outcome(lab.spec, lab.store), goal)
+    assert goal.read_text() == "mine" and sorted(p.name for p in tmp_path.iterdir()) == ["found.yaml", "store"]
+
+
+def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}))
+    (path,) = filled.write(filled.outcome(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
+    assert {t.key for t in plan(read(path))} == {one.key for one in planned(lab.spec, tuned(lab.spec, lab.store))}
+
+
+def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
+    broken = lambda trial, until: "diverged" if trial.method.name == "SAM-A" else bumpy(trial, until)  # noqa: E731
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}, methods=["SAM-A", "Focal Loss", "ERM"]), broken)
+    outcome = filled.outcome(lab.spec, lab.store)
+    assert outcome.failed and not outcome.unfinished
+    (path,) = filled.write(outcome, tmp_path / "found.yaml")
+    assert {method.name for method in read(path).methods} == {"Focal Loss", "ERM"}
+    assert "left out" in path.read_text() and "none of 4 trials finished" in path.read_text()
+    assert "none of 4 trials finished" in outcome.table
+
+
+def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
+    assert filled.write(filled.outcome(lab.spec, lab.store), tmp_path / "found.yaml") == []
+    assert not (tmp_path / "found.yaml").exists()
+
+
+# The leak canary: methods that look for the test labels
+
+CANARIES = """
+import gc, gzip, lzma, os
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from tailboard.datasets.embedded import FILE
+from tailboard.harness.data import dataset, pool
+from tailboard.methods.recipe import Part, Range, Recipe, hyper, register
+from torch.nn.functional import cross_entropy
+
+def walk():
+    for thing in gc.get_objects():
+        if type(thing).__name__ in ("Pool", "Split"):
+            thing.test.y
+
+PEEKS = {
+    "the pool": lambda: pool("fashion-mnist-mini", None, True).test.y,
+    "a copy of the pool": lambda: dataset("fashion-mnist-mini").load(None, True).test.y,
+    "open": lambda: open(FILE, "rb").read(),
+    "Path": lambda: Path(os.path.relpath(FILE)).read_bytes(),
+    "lzma": lambda: np.load(lzma.open(FILE)),
+    "os.open": lambda: os.read(os.open(FILE, os.O_RDONLY), 10),
+    "np.load": lambda: np.load(str(FILE)),
+    "every object": walk,
+}
+
+@dataclass(frozen=True)
+class Canary(Part):
+    peek: str
+    while_building: bool
+    scale: float = hyper(1.0, "none", Range(0.5, 2.0))
+
+    def build(self, scene):
+        if self.while_building:
+            PEEKS[self.peek]()
+        def loss(logits, y, epsilon):
+            PEEKS[self.peek]()
+            return cross_entropy(logits, y, reduction="none") * self.scale
+        return loss
+
+for peek in PEEKS:
+    for building in (True, False):
+        register(f"{peek}, {building}", Recipe(loss=Canary(peek, building)))
+"""
+PEEKS = ("the pool", "a copy of the pool", "open", "Path", "lzma", "os.open", "np.load", "every object")
+NAMES = [f"{peek}, {building}" for peek in PEEKS for building in (True, False)]
+
+
+class Real(Lab):
+    """The same, with real trainings."""
+
+    def train(self, job: Job) -> None:
+        run_trial(job.trial, Setting(store=str(self.store), plugins=self.spec.plugins), until=job.until)
+
+
+@pytest.fixture(scope="module")
+def caught(tmp_path_factory, empty_studies) -> dict[str, Real]:
+    """All canaries in a spec that is tuned, and in one that is not."""
+    labs = {}
+    for stage in ("tune", "report"):
+        raw = RAW | {"methods": ["ERM"], "seeds": 1, "training": {"epochs": 1, "batch_size": 32}}
+        if stage == "tune":
+            raw["tune"] = {"trials": 2, "parameters": ["scale"], "generation": 2}
+        spec = with_plugin(parse(raw), CANARIES, NAMES)
+        labs[stage] = Real(tmp_path_factory.mktemp(stage), spec, bumpy)
+        shutil.copy(empty_studies, labs[stage].store.root)
+        with storage(labs[stage].store) as labs[stage].memory:
+            assert labs[stage].drive()
+    return labs
+
+
+@pytest.mark.parametrize("stage", ("tune", "report"))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_that_looks_for_the_test_labels_fails_and_no_number_comes_out(caught, stage, name):
+    store = caught[stage].store
+    records = [record for key in store.finished() if (record := store.record(key)).trial.method.name == name]
+    assert [(r.trial.stage, r.status) for r in records] == [(stage, "failed")] * (2 if stage == "tune" else 1)
+    assert all(record.reason.startswith("TestSetLocked: ") and not record.accuracy for record in records)
+    board = publish.gather([store])
+    row = board.rows[board.rows["method"] == name]
+    assert set(row["status"]) == {"failed"} and row["value"].isna().all()
+    assert all("TestSetLocked" in reason for reason in row["reason"])
+    assert "TestSetLocked" in board.rendered("md")
+    honest = board.rows[board.rows["method"] == "ERM"]
+    assert set(honest["status"]) == {"complete"} and honest["value"].notna().any()

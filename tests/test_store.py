@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tailboard.harness.record import Record
+from tailboard.harness.repair import set_aside
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
 from tailboard.harness.store import Store, StoreError
@@ -93,12 +94,25 @@ def test_a_damaged_record_names_its_file_and_runs_again(store, damage):
     for read in (store.record, store.outcome):
         with pytest.raises(StoreError, match=f"records/{ONE.key}.json is damaged"):
             read(ONE.key)
-    (message,) = store.set_aside_damaged([ONE.key, TWO.key, "never run"])
+    (message,) = set_aside(store, [ONE.key, TWO.key, "never run"])
     assert f"records/{ONE.key}.json" in message
     assert "\n" not in message
     assert store.finished() == {TWO.key}
     assert store.read(f"damaged/{ONE.key}.json") == bad, "nothing is lost"
-    assert store.set_aside_damaged([ONE.key, TWO.key]) == []
+    assert set_aside(store, [ONE.key, TWO.key]) == []
+
+
+def test_what_failed_runs_again_where_it_is_asked_for(store):
+    failed = record(TWO).model_copy(update={"status": "failed", "reason": "ValueError: no"})
+    store.write_record(record())
+    store.write_record(failed)
+    for key in (ONE.key, TWO.key):
+        store.mark_tracked(key, {})
+    assert set_aside(store, [ONE.key, TWO.key]) == []
+    (message,) = set_aside(store, [ONE.key, TWO.key], again=("failed", "diverged"))
+    assert "failed: ValueError: no" in message
+    assert (store.finished(), store.tracked()) == ({ONE.key}, {ONE.key})
+    assert b"ValueError: no" in store.read(f"damaged/{TWO.key}.json")
 
 
 def test_a_swapped_trial_is_found_by_its_content(store):

@@ -1,0 +1,32 @@
+"""Records that are to be made again: they are moved out of the way, never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from .store import Store, StoreError
+
+
+def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) -> list[str]:
+    """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
+    again. What was wrong with each."""
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(partial(_set_aside, store, again), sorted(store.finished() & set(keys)))
+    return [message for message in found if message]
+
+
+def _set_aside(store: Store, again: Collection[str], key: str) -> str:
+    try:
+        record = store.record(key)
+        wrong = f"{store}/records/{key}.json: {record.status}: {record.reason}" * (record.status in again)
+    except FileNotFoundError:
+        return ""
+    except StoreError as error:
+        wrong = str(error)
+    if wrong:
+        store.write(f"damaged/{key}.json", store.read(f"records/{key}.json"))
+        store.remove(f"records/{key}.json")
+        store.remove(f"tracked/{key}")
+    return wrong
