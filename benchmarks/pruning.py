@@ -90,7 +90,7 @@ def highest(found: Sequence[Configuration]) -> float:
     return nan if winner is None or winner.value is None else winner.value
 
 
-def main(repetitions: int = 6, method: str = "Reweighting", trials: int = 12, epochs: int = 16) -> None:
+def main(repetitions: int, method: str, trials: int, epochs: int) -> None:
     start, lost, ratios = time.perf_counter(), [], []
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         found = pool.map(partial(compared, method, trials, epochs), range(repetitions))
@@ -104,6 +104,6 @@ def main(repetitions: int = 6, method: str = "Reweighting", trials: int = 12, ep
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    numbers = [int(word) for word in (*words[:1], *words[2:])]
-    main(*numbers[:1], *words[1:2], *numbers[1:])
+    given = sys.argv[1:]
+    repetitions, method, trials, epochs = *given, *("6", "Reweighting", "12", "16")[len(given) :]
+    main(int(repetitions), method, int(trials), int(epochs))

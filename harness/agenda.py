@@ -35,7 +35,7 @@ Flow = Generator[list[Job], None, None]
 
 
 def is_done(job: Job, store: Store) -> bool:
-    """Whether the store holds what a job is for: the score after its epochs, or the record of a trial that broke before.
+    """Whether the store holds what a job is for: the score after its epochs, or the record of one that broke before.
 
     A trial that one search let end early is not done for another that wants more of it; and one that was trained to
     its end has no score on the way unless it rested there.

@@ -50,7 +50,8 @@ class Show:
         self._tracker.finished(trial)
         record = self._store.record(trial.key)
         self._done += 1
-        self._bar.update(self._task, completed=self._done)
+        self._total = max(self._total, self._done)  # a search may need a network that no row is
+        self._bar.update(self._task, completed=self._done, total=self._total)
         if record.status in ("complete", "pruned"):
             means = shot_means(record, self._by)
             if trial.stage == "report":

@@ -21,7 +21,7 @@ from .needs import needed
 from .record import Record
 from .rows import class_groups, method_label, setting_label
 from .space import Space, spaces
-from .spec import Cell, Spec, Training, Trial
+from .spec import PROTOCOL, Cell, Spec, Training, Trial
 from .specfile import SpecError
 from .store import Store
 from .study import Study
@@ -47,13 +47,20 @@ class Search:
 
     @cached_property
     def base(self) -> Training:
-        """The training routine that all rows of the setting share while they are tuned: the report's or a cheaper one."""
+        """The training routine that all rows of a setting share while they are tuned: the report's or a cheaper one."""
         return Training.model_validate(self.cell.training.model_dump() | self.tune.training)
+
+    @cached_property
+    def tried(self) -> Cell:
+        """The row as it is tuned: what ``tune`` says of the routine goes before the row's own, for equal budgets."""
+        entrant = self.cell.entrant
+        own = {name: value for name, value in entrant.training.items() if name not in self.tune.training}
+        return self.cell.model_copy(update={"entrant": entrant.model_copy(update={"training": own})})
 
     @cached_property
     def routine(self) -> Training:
         """The training routine of its trials, with what is the row's own."""
-        return Training.model_validate(self.base.model_dump() | self.cell.entrant.training)
+        return self.tried.trial(0, base=self.base).training
 
     @cached_property
     def val_per_class(self) -> int:
@@ -63,10 +70,12 @@ class Search:
     @cached_property
     def identity(self) -> str:
         """The same for searches that propose the same: how many trials they may take is not in it."""
+        groups = self.tune.metric in ("val/few", "val/med", "val/many")
         words = [
+            f"protocol {PROTOCOL}",
             self.tune.model_copy(update={"trials": 1}).canonical,
             self.cell.canonical,
-            self.spec.shots.canonical,
+            self.spec.shots.canonical if groups else "",
             *map(str, [self.seeds, self.val_per_class, sorted(self.space.items(), key=lambda item: item[0])]),
         ]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
@@ -94,7 +103,7 @@ class Search:
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
         words = {"base": self.base, "stage": "tune", "val_per_class": self.val_per_class}
-        return [self.cell.trial(seed, self.changed(found), **words) for seed in self.seeds]
+        return [self.tried.trial(seed, self.changed(found), **words) for seed in self.seeds]
 
     def generators(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
@@ -215,3 +224,5 @@ def _stop(search: Search, found: Configuration, until: int, store: Store, ended:
         if not store.has(f"records/{trial.key}.json"):
             store.stop(trial.key, until)
             ended(trial)
+        else:  # it broke, or it was trained to its end for a trial that starts from it, and rested here once more
+            store.remove(f"checkpoints/{trial.key}.pt")

@@ -118,8 +118,8 @@ def tables(lines: Sequence[Line]) -> list[Table]:
             footnotes=(),
             caption=(
                 "Importance: the share of each hyperparameter in what moved the validation metric, by Optuna's "
-                "PED-ANOVA over every trial of the search that was judged; where some were stopped early, by what all had "
-                "come to when the first of them were.",
+                "PED-ANOVA over every trial of the search that was judged; where some were stopped early, by what all "
+                "had come to when the first of them were.",
                 "With so few trials it is rough: it orders what mattered, and measures little.",
             ),
         ),
