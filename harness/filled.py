@@ -13,6 +13,7 @@ import yaml
 
 from .chosen import Tuned, tuned
 from .describe import table
+from .loader import Dumper
 from .rows import method_label, setting_label
 from .spec import Cell, Spec, cells
 from .specfile import SpecError
@@ -119,7 +120,7 @@ def _text(filled: Filled, rows: Sequence[Cell], name: str) -> str:
         *_comments(rows, filled),
     ]
     head = "".join(f"# {' '.join(line.split())}\n" for line in about)
-    return head + yaml.safe_dump(raw, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
+    return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
 def _entries(cell: Cell, found: Tuned | None) -> Iterator[dict[str, Any]]:

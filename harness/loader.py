@@ -27,3 +27,9 @@ class Loader(yaml.SafeLoader):
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes what :class:`Loader` reads as the same: a word that it would take for a number stands in quotes."""
+
+    yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
