@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,21 +31,24 @@ class Images:
 
 
 class Guarded:
-    """Keeps its ``test`` sealed; whoever asks gets a copy, or TestSetLocked while a method is at work."""
+    """Keeps some of its images sealed; whoever asks gets a copy, or TestSetLocked while a method is at work."""
+
+    sealed: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:
-        held = sealed(self)
-        if not isinstance(held, Sealed):
-            object.__setattr__(self, "test", Sealed(x=held.x, y=held.y))
+        for name in self.sealed:
+            held = unopened(self, name)
+            if isinstance(held, Images):
+                object.__setattr__(self, name, Sealed(x=held.x, y=held.y))
 
     def __getattribute__(self, name: str) -> Any:
         found = object.__getattribute__(self, name)
         return Images(**found.open()) if isinstance(found, Sealed) else found
 
 
-def sealed(guarded: Guarded) -> Any:
-    """What it holds under ``test``, to be handed on unopened."""
-    return object.__getattribute__(guarded, "test")
+def unopened(guarded: Guarded, name: str) -> Any:
+    """What it holds under a name, to be handed on as it is."""
+    return object.__getattribute__(guarded, name)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ class Pool(Guarded):
     """All that a data set has: the whole training pool, the official test set, and what vouches for the bytes.
 
     ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones.
-    TestSetLocked where one is loaded, or its ``test`` asked for, while a method trains.
+    TestSetLocked where one is loaded, or its images asked for, while a method trains.
     """
+
+    sealed = ("train", "test")  # the whole pool holds the images of validation too
 
     train: Images
     test: Images
@@ -70,8 +75,10 @@ class Pool(Guarded):
 class Split(Guarded):
     """Training, validation and test images of one trial; ``counts`` are the training images of each class.
 
-    TestSetLocked where ``test`` is asked for while a method trains.
+    TestSetLocked where ``val`` or ``test`` is asked for while a method trains.
     """
+
+    sealed = ("val", "test")
 
     train: Images
     val: Images | None
@@ -88,9 +95,9 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
 
     Raises ValueError where a class has fewer images than are asked for.
     """
-    chosen, held_out = [], []
+    images, chosen, held_out = pool.train, [], []
     for label, count in enumerate(counts):
-        members = np.flatnonzero(pool.train.y == label)
+        members = np.flatnonzero(images.y == label)
         if count + val_per_class > len(members):
             raise ValueError(
                 f"class {label} has {len(members)} training images, but {count} for training and "
@@ -99,9 +106,9 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
         order = np.random.default_rng([seed, label]).permutation(members)
         held_out.append(order[:val_per_class])
         chosen.append(order[val_per_class : val_per_class + count])
-    train = pool.train.take(np.sort(np.concatenate(chosen)))
-    val = pool.train.take(np.sort(np.concatenate(held_out))) if val_per_class else None
-    return Split(train, val, sealed(pool), tuple(counts), _fingerprint(train, val, pool.test))
+    train = images.take(np.sort(np.concatenate(chosen)))
+    val = images.take(np.sort(np.concatenate(held_out))) if val_per_class else None
+    return Split(train, val, unopened(pool, "test"), tuple(counts), _fingerprint(train, val, pool.test))
 
 
 def _fingerprint(*parts: Images | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..datasets.lock import locked
 from ..methods.part import MethodError
 from .data import long_tail, pool
 from .method import recipe_of
@@ -29,9 +30,11 @@ def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
 
     What else a method does wrong is its trial's to record, with the traceback.
     """
-    made = recipe_of(trial, plugins)
+    with locked():
+        made = recipe_of(trial, plugins)
     try:
-        rehearsal(made)
+        with locked():
+            rehearsal(made)
     except MethodError as error:
         raise MethodError(f"{trial.method.name}: {error}") from error
     except Exception:  # noqa: S110  (see above)

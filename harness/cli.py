@@ -81,13 +81,13 @@ def plan(
     check.check_words(trials, wanted.plugins)
     needed = needs(trials, wanted.plugins)
     text = outline.plan_table(trials, needed, wanted)
+    text += outline.tuning_table(wanted) if wanted.tune else ""
     facts = outline.trial_facts(needed)
-    if wanted.tune:
-        text += outline.tuning_table(wanted)
-        facts += outline.tuning_facts(wanted)
     if calibrate:
         say("measuring a few steps of each kind of trial ...")
         text += outline.calibrated(wanted, needed, facts)
+    if wanted.tune:
+        facts += outline.tuning_facts(wanted)
     show(facts, text, as_json)
 
 
@@ -183,7 +183,7 @@ def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root
     with only_driver(place):
         work = job.prepare(wanted, place, root.resolve() if root else None, verify)
         for message in work.damaged:
-            say(f"{message}; its trial runs again")
+            say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         interrupted, away = job.execute(work, slots, address, Console(stderr=True))
     _say_away(away)
     return interrupted

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..datasets.catalog import DataError, Dataset, catalog
-from ..datasets.lock import loading
+from ..datasets.lock import loading, refuse_if_locked
 from ..datasets.longtail import counts
 from ..datasets.split import Pool, Split, cut
 from ..methods.names import nearest
@@ -31,9 +31,15 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
         raise DataError(f"{data.name}, imbalance factor {data.imbalance_factor:g}: {error}") from error
 
 
-@lru_cache(maxsize=2)
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
-    """All images of a data set; the last two stay in memory, since a worker trains many trials on one."""
+    """All images of a data set; TestSetLocked while a method is at work."""
+    refuse_if_locked("a data set was loaded")
+    return _loaded(name, root, verify)
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str, root: Path | None, verify: bool) -> Pool:
+    """The last two stay in memory, since a worker trains many trials on one."""
     known = dataset(name)
     with loading():
         return known.load(root, verify)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from tabulate import tabulate
@@ -17,6 +18,7 @@ from .networks import NETWORKS
 from .rows import class_groups, method_label, setting_label
 from .spec import Shots
 from .specfile import read, shipped
+from .sqlite import address
 from .store import STUDIES, Store, StoreError
 from .tracking import masked, tracking_uri
 
@@ -39,12 +41,13 @@ def status_facts(store: Store) -> dict[str, Any]:
     finished, broken = store.finished(), store.broken()
     started = store.names("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
-    troubles = []
+    troubles, again = [], 0
     for one in shown:
         trial = one.trial
-        state, reason = "missing", one.why or broken.get(trial.key, "")
+        state, reason = "failed" if one.failed else "missing", one.why or broken.get(trial.key, "")
         if trial.key in finished and not one.why:
             state, reason = _outcome(store, trial.key)
+            again += state in ("failed", "diverged")
         elif trial.key in started:
             state = "started"
         methods.setdefault(method_label(trial), Counter())[state] += 1
@@ -58,7 +61,8 @@ def status_facts(store: Store) -> dict[str, Any]:
         "states": dict(sum(methods.values(), Counter())),
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
-        "studies": f"sqlite:///{store.root}/{STUDIES}" if store.local else f"{store}/{STUDIES}",
+        "again": again,
+        "studies": address(f"{store.root}/{STUDIES}") if store.local else f"{store}/{STUDIES}",
         "tuning": [line for one in found.values() for line in map(_search, one.values())],
         "mlflow": {
             "uri": masked(tracking_uri(plans[0], store)),
@@ -93,14 +97,14 @@ def status_table(facts: dict[str, Any]) -> str:
     uri = facts["mlflow"]["uri"]
     text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n\n{table(lines)}"
     if facts["tuning"]:
-        text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {facts['studies']}"
+        text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {quote(facts['studies'])}"
     if facts["troubles"]:
         text += (
             f"\n\n{table(facts['troubles'])}\nTo run what failed or diverged again: tailboard run SPEC --retry-failed"
         )
     text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"
     if uri.startswith("sqlite:"):
-        text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {uri}"
+        text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {quote(uri)}"
     return text
 
 

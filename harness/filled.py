@@ -19,6 +19,8 @@ from .spec import Cell, Spec, cells
 from .specfile import SpecError
 from .store import Store
 
+WRITTEN = "# Written by tailboard tune"
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -56,6 +58,8 @@ def check(spec: Spec, output: Path | None) -> Path:
     goal = output or Path(f"{spec.name}-tuned.yaml")
     if not goal.parent.is_dir():
         raise SpecError(f"--output: there is no folder {goal.parent}")
+    if goal.exists() and (goal.is_dir() or not goal.read_bytes().startswith(WRITTEN.encode())):
+        raise SpecError(f"--output: {goal} is there and is no tuned spec; name another file")
     return goal
 
 
@@ -115,11 +119,11 @@ def _text(filled: Filled, rows: Sequence[Cell], name: str) -> str:
         "shots": spec.shots.model_dump(),
     }
     about = [
-        f"Written by tailboard tune {spec.name}: each method at the values that were found on validation images.",
-        "A method that is not mentioned here had nothing to tune.",
+        f"{WRITTEN} {spec.name}: each method at the values that were found on validation images.",
+        "# A method that is not mentioned here had nothing to tune.",
         *_comments(rows, filled),
     ]
-    head = "".join(f"# {' '.join(line.split())}\n" for line in about)
+    head = "".join(f"{' '.join(line.split())}\n" for line in about)
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
@@ -142,6 +146,7 @@ def _comments(rows: Sequence[Cell], filled: Filled) -> Iterator[str]:
         if found and found.winner:
             start, best = found.configurations[0], found.winner
             before = f"{start.value:.1f} at the defaults" if start.state == "complete" else f"defaults {start.state}"
-            yield f"{json.dumps(cell.entrant.name)}: trial {best.number}, {best.value:.1f} percent ({before})"
+            metric, tried = found.search.tune.metric, f"trial {best.number + 1} of {found.ended}"
+            yield f"# {json.dumps(cell.entrant.name)}: {tried}, {metric} {best.value:.1f} ({before})"
         elif found:
-            yield f"{json.dumps(cell.entrant.name)}: left out; {found.why_not}"
+            yield f"# {json.dumps(cell.entrant.name)}: left out; {found.why_not}"

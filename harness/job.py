@@ -36,7 +36,8 @@ class Work:
         """The trials that it comes to: those of the searches, and those of the report."""
         spec, found = self.wanted.spec, searches(self.wanted.spec)
         tuning = sum(len(s.generators()) + s.tune.trials * len(s.seeds) for s in found.values())
-        return tuning + (len(needs(plan(spec), spec.plugins).trials) if self.wanted.report else 0)
+        tuned = len(found) * len(spec.seeds) if self.wanted.defaults else 0
+        return tuning + tuned + (len(needs(plan(spec), spec.plugins).trials) if self.wanted.report else 0)
 
 
 def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:

@@ -55,9 +55,13 @@ def tuning_table(spec: Spec) -> str:
         }
         for found in searches(spec).values()
     ]
+    erm = sum(
+        cost(found.cell.trial(0), spec.plugins) * epochs(found) / found.cell.trial(0).training.epochs
+        for found in searches(spec).values()
+    )
     return (
         f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
-        "the trials above are then run at the values found"
+        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found"
     )
 
 
@@ -93,7 +97,17 @@ def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:
     for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
-    return f"\n\n{estimate_table(estimates, needed)}\n\n{precision_words(ratios)}"
+    return f"\n\n{estimate_table(estimates, needed)}{_tuning_hours(spec, estimates)}\n\n{precision_words(ratios)}"
+
+
+def _tuning_hours(spec: Spec, estimates: Sequence[Estimate]) -> str:
+    """What the searches take beside: their epochs, each as long as one of the row's own trial."""
+    of_kind = {kind(e.trial): e.whole for e in estimates}
+    seconds = sum(
+        of_kind[kind(found.cell.trial(spec.seeds[0]))] * epochs(found) / found.cell.trial(0).training.epochs
+        for found in searches(spec).values()
+    )
+    return f"; the searches before it about {seconds / 3600:.2f} more" if spec.tune else ""
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

@@ -12,9 +12,24 @@ from .store import Store, StoreError
 def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) -> list[str]:
     """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
     again. What was wrong with each."""
+    wanted = set(keys)
+    rungs = sorted(name for name in store.names("rungs", ".json") if name.partition("-")[0] in wanted)
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(partial(_set_aside, store, again), sorted(store.finished() & set(keys)))
+        found = [
+            *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
+            *pool.map(partial(_set_rung_aside, store), rungs),
+        ]
     return [message for message in found if message]
+
+
+def _set_rung_aside(store: Store, name: str) -> str:
+    key, _, epochs = name.partition("-")
+    try:
+        store.rung(key, int(epochs))
+    except (StoreError, ValueError) as error:
+        _move(store, f"rungs/{name}.json", name)
+        return str(error)
+    return ""
 
 
 def _set_aside(store: Store, again: Collection[str], key: str) -> str:
@@ -26,7 +41,11 @@ def _set_aside(store: Store, again: Collection[str], key: str) -> str:
     except StoreError as error:
         wrong = str(error)
     if wrong:
-        store.write(f"damaged/{key}.json", store.read(f"records/{key}.json"))
-        store.remove(f"records/{key}.json")
+        _move(store, f"records/{key}.json", key)
         store.remove(f"tracked/{key}")
     return wrong
+
+
+def _move(store: Store, file: str, name: str) -> None:
+    store.write(f"damaged/{name}.json", store.read(file))
+    store.remove(file)

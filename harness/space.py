@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..methods.names import nearest
+from ..methods.part import MethodError
 from ..methods.range import Range
 from .method import recipe_of
 from .spec import Cell, Spec, Training, cells
@@ -62,7 +65,22 @@ def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
             if searched is None and wanted.name == "all":
                 continue
             found[name] = Dimension(_checked(searched, name, open_[name], cell), open_[name])
+            _check_values(found[name], name, cell, plugins)
     return found
+
+
+def _check_values(dimension: Dimension, name: str, cell: Cell, plugins: Mapping[str, str]) -> None:
+    """SpecError where the method or the routine refuses an end or a choice of a range: now, not in mid-search."""
+    ends = dimension.range
+    whole = isinstance(dimension.default, int) and not isinstance(dimension.default, bool) and not ends.choices
+    if whole and not (ends.low == int(ends.low) and ends.high == int(ends.high)):
+        raise SpecError(f"tune.parameters: {name} is a whole number, and so must its range be, not {ends}")
+    for value in ends.choices or (ends.low, ends.high):
+        try:
+            recipe_of(cell.trial(0, {name: int(value) if whole else value}), plugins)
+        except (MethodError, ValidationError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise SpecError(f"tune.parameters: {name} of {cell.entrant.name} cannot be {value!r}: {first}") from error
 
 
 def _fixed(cell: Cell) -> set[str]:
@@ -98,7 +116,9 @@ def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Ran
 
 def _unknown(wanted: Searched, spec: Spec) -> str:
     names = _all_names(spec)
-    if any(_means(wanted.name, name) for name in names):
+    if wanted.name in ("epochs", "training.epochs", "precision", "training.precision"):
+        return f"tune.parameters: {wanted.name!r} decides what a trial costs, and budgets are equal: it is not searched"
+    if wanted.name == "all" or any(_means(wanted.name, name) for name in names):
         return (
             f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values fix it, "
             "or it declares no range"

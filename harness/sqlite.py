@@ -6,6 +6,18 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote, unquote
+
+
+def address(path: Path | str) -> str:
+    """The database at a path, as SQLAlchemy names it, whatever characters the path has."""
+    return f"sqlite:///{quote(str(path), safe='/ :@')}"
+
+
+def path_of(uri: str) -> Path | None:
+    """The file that :func:`address` names; None where a uri names none, or one with options."""
+    there = uri.startswith("sqlite:///") and "?" not in uri
+    return Path(unquote(uri.removeprefix("sqlite:///"))) if there else None
 
 
 def make_whole(path: Path, make: Callable[[Path], object]) -> None:

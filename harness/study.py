@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from .configuration import Configuration, State
 from .scratch import scratch
 from .space import Dimension, Space
-from .sqlite import make_whole
+from .sqlite import address, make_whole
 from .store import STUDIES, Store
 from .tuning import Value
 
@@ -135,10 +135,10 @@ def storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseSt
 
 def _open(path: Path) -> optuna.storages.RDBStorage:
     def make(part: Path) -> None:
-        optuna.storages.RDBStorage(f"sqlite:///{part}").engine.dispose()
+        optuna.storages.RDBStorage(address(part)).engine.dispose()
 
     make_whole(path, make)
-    return optuna.storages.RDBStorage(f"sqlite:///{path}")
+    return optuna.storages.RDBStorage(address(path))
 
 
 def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
@@ -153,10 +153,12 @@ def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, 
     if not told:
         found.append({name: dimension.default for name, dimension in space.items()})
         study.add_trial(_trial(space, found[0], TrialState.RUNNING))
-    for attempt in range(20 * size):
+    # A quasi-random sequence starts anew in each generation: what was taken before is passed over first.
+    patience = 10 * size + len(told)
+    for attempt in range(patience + 10 * size):
         if len(found) == size:
             break
-        if attempt == 10 * size:  # a model may be sure of what it has proposed already
+        if attempt == patience:  # a model may be sure of what it has proposed already
             study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(told)))
         asked = study.ask(distributions)
         values = {name: _readable(asked.params[name], dimension) for name, dimension in space.items()}
@@ -205,14 +207,7 @@ def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
             )
         case "gp":
             return optuna.samplers.GPSampler(seed=fresh, n_startup_trials=STARTUP)
-    return optuna.samplers.TPESampler(
-        seed=fresh, n_startup_trials=STARTUP, multivariate=True, constant_liar=True, gamma=_good
-    )
-
-
-def _good(told: int) -> int:
-    """How many of the trials told TPE takes for good ones: of so few, Optuna's tenth is one or two."""
-    return math.ceil(told / 4)
+    return optuna.samplers.TPESampler(seed=fresh, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

@@ -19,7 +19,7 @@ from typing import Any
 from .record import Record
 from .rows import method_label, shot_means
 from .spec import Spec, Trial
-from .sqlite import make_whole
+from .sqlite import address, make_whole, path_of
 from .store import Store, StoreError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -37,7 +37,7 @@ def tracking_uri(spec: Spec, store: Store) -> str:
     """Where MLflow is: the spec's uri, else MLFLOW_TRACKING_URI, else a SQLite file in a local store."""
     chosen = spec.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
     folder = Path(store.root if store.local else ".").resolve()
-    return chosen or f"sqlite:///{folder / 'mlflow.db'}"
+    return chosen or address(folder / "mlflow.db")
 
 
 def masked(text: str) -> str:
@@ -49,11 +49,9 @@ def _make_database(uri: str) -> None:
     """The tables of a SQLite file that is not there yet."""
     import mlflow
 
-    if uri.startswith("sqlite:///") and "?" not in uri:
-        make_whole(
-            Path(uri.removeprefix("sqlite:///")),
-            lambda part: mlflow.MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments(max_results=1),
-        )
+    path = path_of(uri)
+    if path:
+        make_whole(path, lambda part: mlflow.MlflowClient(tracking_uri=address(part)).search_experiments(max_results=1))
 
 
 class Runs:
@@ -86,9 +84,9 @@ class Runs:
         found = self.client.get_experiment_by_name(name)
         if found:
             return found.experiment_id
-        beside = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
+        path = path_of(uri)
         # Without a server, mlflow would put artifacts into the current folder, wherever that is.
-        return self.client.create_experiment(name, beside.as_uri() if uri.startswith("sqlite:///") else None)
+        return self.client.create_experiment(name, (path.parent / "mlflow-artifacts").as_uri() if path else None)
 
     def _search(self, text: str) -> Iterable[Any]:
         page = None
