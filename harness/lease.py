@@ -44,11 +44,11 @@ def _local(store: Store) -> Iterator[None]:
         yield
     finally:
         store.remove(FILE)
-        lock.release()
         if not store.exists():  # a mistake was found before anything was planned: leave no empty folder behind
             with suppress(OSError):
                 path.unlink()
                 path.parent.rmdir()
+        lock.release()
 
 
 @contextmanager

@@ -124,8 +124,18 @@ def searches(spec: Spec) -> dict[str, Search]:
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
     found = [Search(cell, space, spec.tune, spec) for cell, space in spaces(spec) if space]
     for search in found:
+        _check_validation(search)
         _check_groups(search)
     return {search.cell.canonical: search for search in found}
+
+
+def _check_validation(search: Search) -> None:
+    smallest = min(dataset(search.cell.data.name).available)
+    if search.val_per_class >= smallest:
+        raise SpecError(
+            f"tune.val_per_class: {search.val_per_class} leaves nothing to train on: {search.cell.data.name} has "
+            f"{smallest} images in its smallest class"
+        )
 
 
 def _check_groups(search: Search) -> None:

@@ -78,8 +78,8 @@ class Study:
         live = optuna.trial.Trial(self._study, trial._trial_id)
         for name in ("epochs", "seconds", "reason", "keys"):
             live.set_user_attr(name, getattr(told, name))
-        for epoch, value in at.items():
-            live.report(value, epoch)
+        for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # some are there where a driver was killed here
+            live.report(at[epoch], epoch)
         value = told.value if told.state == "complete" else None
         self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
 
@@ -99,7 +99,8 @@ class Study:
             )
             alike.add_trial(create_trial(value=value, params=trial.params, distributions=trial.distributions))
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return optuna.importance.get_param_importances(alike, evaluator=evaluator)
+        with warnings.catch_warnings(action="ignore"):  # of few trials: the table says so itself
+            return optuna.importance.get_param_importances(alike, evaluator=evaluator)
 
 
 def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
