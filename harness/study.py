@@ -78,7 +78,7 @@ class Study:
         live = optuna.trial.Trial(self._study, trial._trial_id)
         for name in ("epochs", "seconds", "reason", "keys"):
             live.set_user_attr(name, getattr(told, name))
-        for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # some are there where a driver was killed here
+        for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # a driver killed here left some
             live.report(at[epoch], epoch)
         value = told.value if told.state == "complete" else None
         self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
