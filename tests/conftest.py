@@ -28,6 +28,7 @@ torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for ea
 
 SEED = 3
 TAILBOARD = Path(sys.executable).with_name("tailboard")
+STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
     "epochs": 5, "batch_size": 12, "lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4, "schedule": "cosine",
     "warmup_epochs": 1.0, "ema": 0.9, "label_smoothing": 0.1, "crop_padding": 1, "flip": True, "augment": "none",
@@ -224,10 +225,11 @@ class Launched:
     def gone_within(self, seconds: float) -> bool:
         """Whether all processes end by themselves in that time.
 
-        But for two agents of Ray's: they train and write nothing, and look for their dead head for 100 s.
+        But for Ray's own that train and write nothing: two agents, which look for their dead head for 100 s, and a
+        worker that was about to start (it has no title of Ray's yet), which waits a minute for a raylet that is dead.
         """
         end = time.monotonic() + seconds
-        while living := [title for title in self.processes().values() if "Agent" not in title.split(" ")[0]]:
+        while living := [t for t in self.processes().values() if "Agent" not in t.split(" ")[0] and STARTING not in t]:
             if time.monotonic() > end:
                 return False
             time.sleep(0.1)

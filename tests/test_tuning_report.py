@@ -75,7 +75,7 @@ def configurations(search: Search, outcomes, shift=0.0) -> tuple[Configuration, 
 
 
 def line_of(outcomes, *, method="Focal Loss", importance=None, exhausted=False, search=None, **names) -> tuning.Line:
-    search = search or search_of({"trials": len(outcomes)})
+    search = search or search_of({"trials": len(outcomes), "prune": len(outcomes) % 4 == 0})
     tuned = Tuned(search, configurations(search, outcomes), importance or {}, exhausted)
     return tuning.Line(**{"dataset": "d", "setting": "IF 10", "protocol": "p", **names}, method=method, tuned=tuned)
 
@@ -361,13 +361,13 @@ def test_a_plan_with_tuning_and_one_without_keep_all_their_rows(tmp_path):
 
 def test_two_budgets_of_one_search_are_two_tables_and_are_paid_once(tmp_path):
     store = Store(tmp_path / "s")
-    trained(spec_of({"trials": 6}), store, [50.0, 40.0, 41.0, 42.0, "pruned", "pruned"])
+    trained(spec_of({"trials": 8}), store, [50.0, 40.0, 41.0, 42.0, *["pruned"] * 4])
     store.write_plan(spec_of(name="less"))
     board = gather([store])
     assert len(board.searches) == 2
-    assert means(board)[f"{TUNED}: Focal Loss"] == means(board)["small, 4 epochs, tuned by 6 trials: Focal Loss"]
-    assert any(note.startswith("6 tuning trials and 24 epochs") for note in board.notes)
-    assert any("got 4 or 6 trials" in note or "got 6 or 4 trials" in note for note in board.notes)
+    assert means(board)[f"{TUNED}: Focal Loss"] == means(board)["small, 4 epochs, tuned by 8 trials: Focal Loss"]
+    assert any(note.startswith("8 tuning trials and 32 epochs") for note in board.notes)
+    assert any("got 4 or 8 trials" in note or "got 8 or 4 trials" in note for note in board.notes)
     assert "| Protocol " in board.rendered("md")
 
 
@@ -436,8 +436,8 @@ def test_a_budget_beyond_what_was_spent_changes_nothing(tmp_path):
         ({"trials": 8}, 0, "--budget: 0 must be .*at least 1"),
         ({"trials": 8, "prune": False}, 0, "--budget: 0 must be at least 1"),
         ({"trials": 8, "prune": False}, 3, None),
-        ({"trials": 6}, 4, None),
-        ({"trials": 6}, 6, None),
+        ({"trials": 8}, 4, None),
+        ({"trials": 8}, 8, None),
     ],
 )
 def test_a_budget_ends_where_a_generation_does(tune, asked, message):
