@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/report_scale.py [records]
 
-Measured on 2 cores of a shared Xeon, no GPU, one run: 100,000 records in 7.7 s with 0.61 GiB at the peak.
+Measured on 2 cores of a shared Xeon, no GPU, one run: 100,000 records in 8.9 s with 0.64 GiB at the peak.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ class Planned:
 
     @property
     def key(self) -> str:
+        if self.trial is self.row and not (self.mark or self.why):  # the common case, by the short way
+            return self.trial.key
         row = "" if self.row.key == self.trial.key else f"of {self.row.key}"  # two rows may come to one trial
         words = [self.trial.key, row, self.mark, "without values" if self.why else ""]
         return " ".join(filter(None, words))

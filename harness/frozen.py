@@ -22,12 +22,9 @@ class Frozen(BaseModel, frozen=True):
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
-        texts = [
-            f'"{name}":{_text(value)}'
-            for name in _sorted_fields(type(self))
-            if (value := getattr(self, name)) is not None or name not in self.later
-        ]
-        return "{" + ",".join(texts) + "}"
+        unsaid = tuple(name for name in self.later if getattr(self, name) is None)
+        names = _sorted_fields(type(self), unsaid)
+        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in names]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
@@ -38,8 +35,8 @@ class Frozen(BaseModel, frozen=True):
 
 
 @cache
-def _sorted_fields(model: type[BaseModel]) -> list[str]:
-    return sorted(model.model_fields)
+def _sorted_fields(model: type[BaseModel], without: tuple[str, ...]) -> list[str]:
+    return sorted(set(model.model_fields).difference(without))
 
 
 def _text(value: Any) -> str:

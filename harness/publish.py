@@ -154,11 +154,10 @@ def _shown(
 ) -> list[Planned]:
     """The trials of a store's plans, each once in every row that shows it: a row that was tuned to its own values
     stands in the tables of both."""
-    shown = [
-        replace(one, protocol=protocols.get(spec.canonical, ""))
-        for spec, searches in zip(specs, found, strict=True)
-        for one in planned(spec, searches, defaults)
-    ]
+    shown = []
+    for spec, searches in zip(specs, found, strict=True):
+        ours, word = planned(spec, searches, defaults), protocols.get(spec.canonical, "")
+        shown += [replace(one, protocol=word) for one in ours] if word else ours
     return list({(one.key, one.row.key, one.protocol): one for one in shown}.values())
 
 
@@ -194,7 +193,9 @@ def _groups(by: Shots) -> str:
 def _spent(rows: pd.DataFrame, lines: Sequence[tuning.Line], plain: bool) -> list[str]:
     """What the trials took, for the caption."""
     # A row in two tables is one trial; a row that waits for its values is none of those at the defaults.
-    trial = rows["key"].mask(~rows["key"].str.endswith("without values"), rows["key"].str.split(" ").str[0])
+    trial = rows["key"]
+    if lines:
+        trial = trial.mask(~trial.str.endswith("without values"), trial.str.split(" ").str[0])
     trials = rows.assign(trial=trial).drop_duplicates("trial")
     hours = trials["device_seconds"].sum() / 3600
     done = int((trials["status"] == "complete").sum())
