@@ -1,10 +1,11 @@
-"""A temporary folder that is gone after use, even where its process was killed: the next one clears up."""
+"""A temporary folder that is gone after use; where its process was killed, the next sweep clears up."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,28 @@ from pathlib import Path
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A new folder ``tb-PID-...``."""
-    _clear_up()
     folder = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
-def _clear_up() -> None:
+def clear_up() -> None:
     """Remove the folders of processes that were killed before they could; another user's stay."""
-    if not Path("/proc/self").exists():  # then nothing tells which of them live
+    living = {entry.name for entry in Path("/proc").glob("[0-9]*")}  # a thread's number is not listed
+    if str(os.getpid()) not in living:  # no such listing here: nothing tells which of them live
         return
     for folder in Path(tempfile.gettempdir()).glob("tb-*-*"):
         pid = folder.name.split("-")[1]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        if pid.isdecimal() and pid not in living and folder.stat().st_uid == os.getuid():
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Ray's agents outlive their driver for a while and may write a log just as its folder is being emptied."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)

@@ -39,7 +39,7 @@ from .cluster import ClusterError, knock, places
 from .flag import Flag
 from .flows import Watcher
 from .interrupt import drained_by_signals
-from .scratch import scratch
+from .scratch import clear_up, scratch
 from .spec import Resources, Trial
 from .store import Store
 
@@ -186,6 +186,7 @@ def sweep(
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
     result, stopping = Result(), threading.Event()
+    clear_up()
     if not len(agenda):
         return result
     with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):

@@ -1,0 +1,90 @@
+"""Temporary folders: gone after use, and cleared up after processes that were killed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from tailboard.harness.agenda import Agenda
+from tailboard.harness.scratch import clear_up, scratch
+from tailboard.harness.store import Store
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def abandoned(folder):
+    """What a process that is dead left behind."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    left = folder / f"tb-{process.pid}-x"
+    left.mkdir()
+    return left
+
+
+def test_it_is_gone_after_use_and_after_an_error(temporary):
+    with scratch() as folder:
+        (folder / "file").write_text("text")
+    assert not folder.exists()
+    with pytest.raises(ZeroDivisionError), scratch() as folder:
+        raise ZeroDivisionError
+    assert not list(temporary.iterdir())
+
+
+def test_what_the_dead_left_is_removed_and_nothing_else(temporary):
+    left, theirs = abandoned(temporary), temporary / "tb-notes-x"
+    theirs.mkdir()
+    with scratch() as living:
+        clear_up()
+        assert living.exists()
+    assert theirs.exists()
+    assert not left.exists()
+
+
+def test_a_thread_s_number_is_no_process(temporary):
+    """Numbers are used again: a thread may have that of a driver that was killed."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    left = temporary / f"tb-{thread.native_id}-x"
+    left.mkdir()
+    clear_up()
+    done.set()
+    thread.join()
+    assert thread.native_id != os.getpid()
+    assert not left.exists()
+
+
+def test_a_folder_that_somebody_still_writes_to_goes_once_they_stop(temporary):
+    """As an agent of Ray's does, which outlives its driver."""
+    left = abandoned(temporary)
+
+    def write():
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            with suppress(OSError):
+                left.mkdir(exist_ok=True)
+                (left / str(time.monotonic_ns())).touch()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    clear_up()
+    thread.join()
+    clear_up()
+    assert not left.exists()
+
+
+def test_a_sweep_with_nothing_to_train_clears_up_too(temporary):
+    from tailboard.harness.sweep import sweep
+
+    left = abandoned(temporary)
+    sweep(Agenda(Store(temporary / "store")), None, None, None)
+    assert not left.exists()
