@@ -70,13 +70,16 @@ class Tuned:
         return ""
 
 
-def tuned(spec: Spec, store: Store) -> dict[str, Tuned]:
-    """Each search of a spec, by the canonical text of its row; none where nothing is tuned."""
+def tuned(spec: Spec, store: Store, searches: Mapping[str, Search] | None = None) -> dict[str, Tuned]:
+    """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
+
+    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was.
+    """
     if spec.tune is None:
         return {}
-    from .search import searches  # imports torch and optuna
+    from .remembered import remembered  # imports torch and optuna
 
-    found = searches(spec)
+    found = remembered(spec, store) if searches is None else searches
     if not store.has(STUDIES):
         return {row: Tuned(search, (), {}, False) for row, search in found.items()}
     from .study import storage
@@ -116,9 +119,9 @@ def _final(row: Trial, search: Tuned, seed: int, protocol: str) -> Planned:
     return Planned(search.search.final(search.winner, seed), row, protocol=protocol)
 
 
-def known(spec: Spec, store: Store) -> list[Trial]:
-    """Every trial of a spec that is known by now: reported, tuning, or started from."""
-    found = tuned(spec, store)
+def known(spec: Spec, store: Store, searches: Mapping[str, Search] | None = None) -> list[Trial]:
+    """Every trial of a spec that is known by now: reported, tuning, or started from; ``searches`` as in ``tuned``."""
+    found = tuned(spec, store, searches)
     tuning = [t for one in found.values() for c in one.configurations for t in one.search.trials(c)]
     first = [t for one in found.values() for t in one.search.generators()]
     final = [one.trial for one in planned(spec, found)]

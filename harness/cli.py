@@ -23,6 +23,7 @@ from .terminal import (
     Many,
     NoVerify,
     Plugins,
+    RetryFailed,
     Root,
     Slots,
     SpecArgument,
@@ -120,7 +121,7 @@ def run(
     no_verify: NoVerify = False,
     plugin: Plugins = None,
     defaults: Defaults = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed or diverged.")] = False,
+    retry_failed: RetryFailed = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 

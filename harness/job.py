@@ -14,6 +14,7 @@ from .check import check_files, check_words
 from .chosen import known
 from .flows import Wanted, fill
 from .needs import needs
+from .remembered import remember
 from .repair import set_aside
 from .search import searches
 from .spec import Trial, plan
@@ -43,11 +44,12 @@ class Work:
 def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
     spec = wanted.spec
-    start = [trial for search in searches(spec).values() for trial in search.first()]
+    found = searches(spec)
+    start = [trial for search in found.values() for trial in search.first()]
     trials = [*plan(spec), *start]
     check_words(trials, spec.plugins)
     needed = needs(trials, spec.plugins)
-    there = known(spec, store)
+    there = known(spec, store, found)
     every = {trial.key: trial for trial in (*needed.trials, *there)}
     damaged = set_aside(store, every)
     if wanted.again:
@@ -55,6 +57,7 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
         damaged += set_aside(store, reported, again=("failed", "diverged"))
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
+    remember(spec, found, store)  # before the plan, which makes a report look for them
     store.write_plan(spec)
     setting = Setting(
         store=str(store),

@@ -20,7 +20,7 @@ from .metrics import METRICS, measured
 from .needs import needed
 from .record import Record
 from .rows import class_groups, method_label, setting_label
-from .space import Space, spaces
+from .space import Space, canonical, spaces
 from .spec import PROTOCOL, Cell, Spec, Training, Trial
 from .specfile import SpecError
 from .store import Store
@@ -32,12 +32,14 @@ FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how."""
+    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` names the methods
+    whose trained networks its trials start from."""
 
     cell: Cell
     space: Space
     tune: Tune
     spec: Spec
+    starts_from: tuple[str, ...] = ()
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -76,7 +78,9 @@ class Search:
             self.tune.model_copy(update={"trials": 1}).canonical,
             self.cell.canonical,
             self.spec.shots.canonical if groups else "",
-            *map(str, [self.seeds, self.val_per_class, sorted(self.space.items(), key=lambda item: item[0])]),
+            str(self.seeds),
+            str(self.val_per_class),
+            canonical(self.space),
         ]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
@@ -107,7 +111,7 @@ class Search:
 
     def generators(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [needed(trial, name) for trial in self.first() for name in recipe_of(trial, self.spec.plugins).needs()]
+        return [needed(trial, name) for trial in self.first() for name in self.starts_from]
 
     def first(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""
@@ -122,7 +126,11 @@ def searches(spec: Spec) -> dict[str, Search]:
     if spec.tune.metric not in METRICS:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
-    found = [Search(cell, space, spec.tune, spec) for cell, space in spaces(spec) if space]
+    found = [
+        Search(cell, space, spec.tune, spec, tuple(recipe_of(cell.trial(0), spec.plugins).needs()))
+        for cell, space in spaces(spec)
+        if space
+    ]
     for search in found:
         _check_validation(search)
         _check_groups(search)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ..methods.names import nearest
 from ..methods.part import MethodError
@@ -34,6 +34,13 @@ class Dimension:
 
 
 Space = Mapping[str, Dimension]
+SPACE = TypeAdapter(dict[str, Dimension])
+
+
+def canonical(space: Space) -> str:
+    """The space as JSON with sorted names, the same whether its ranges were written as whole numbers or not."""
+    once = SPACE.validate_json(SPACE.dump_json(dict(sorted(space.items())), warnings=False))
+    return SPACE.dump_json(once).decode()
 
 
 def spaces(spec: Spec) -> list[tuple[Cell, Space]]:

@@ -1,6 +1,7 @@
 """The store: a folder or bucket with one record for each finished trial, each written whole or not at all.
 
 plans/NAME.json          what was asked for, by the name of its spec
+searches/NAME.json       what is searched of each row of a plan that is tuned
 records/KEY.json         a finished trial; written last, so that it vouches for the files below
 rungs/KEY-EPOCHS.json    what a tuning trial had come to after so many epochs: its record, were it stopped there
 arrays/KEY.npz           its test logits (float16), test labels and history

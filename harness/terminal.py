@@ -21,6 +21,10 @@ StoreOption = Annotated[str | None, typer.Option(help="A folder or URL; runs/NAM
 Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")]
 Address = Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")]
 Defaults = Annotated[bool, typer.Option("--with-defaults", help="Tuned methods also at the spec's own values.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Run again what failed or diverged; not in a search, which has gone by it."),
+]
 
 
 def say(text: str) -> None:

@@ -40,6 +40,7 @@ from tailboard.harness.data import long_tail, split_of
 from tailboard.harness.flows import Wanted, fill
 from tailboard.harness.needs import needs
 from tailboard.harness.record import Record
+from tailboard.harness.remembered import remember
 from tailboard.harness.search import rungs, searches
 from tailboard.harness.space import Dimension
 from tailboard.harness.spec import Spec, Trial, plan
@@ -260,6 +261,7 @@ class Lab:
         self.broken_trials: dict[str, str] = {}
         self.ended: list[str] = []
         self.most = 0  # at a time
+        remember(spec, searches(spec), self.store)
         self.store.write_plan(spec)
         self.kept = needs([*plan(spec), *(t for s in searches(spec).values() for t in s.first())], spec.plugins).kept
 
@@ -385,7 +387,7 @@ TOGETHER = {
         {"trials": 8, "parameters": ["all", "lr"]}, methods=["ERM", "M2m", "Focal Loss"]
     ),
     "two seeds, no pruning, generations of three": spec_of(
-        {"trials": 7, "seeds": 2, "prune": False, "generation": 3}, methods=["M2m", "SAM-A"]
+        {"trials": 10, "seeds": 2, "prune": False, "generation": 3}, methods=["M2m", "SAM-A"]
     ),
     "two settings": spec_of({"trials": 8, "sampler": "random"}, data=[RAW["data"], RAW["data"] | {"head": 80}]),
 }

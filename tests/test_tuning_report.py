@@ -5,6 +5,7 @@ Searches are synthetic: their spaces come from specs, their outcomes are written
 
 import ast
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -27,14 +28,17 @@ from tailboard.harness.chosen import Tuned
 from tailboard.harness.configuration import Configuration
 from tailboard.harness.publish import Board, ReportError, gather, within, write_curves
 from tailboard.harness.record import Record
+from tailboard.harness.remembered import remember, remembered
 from tailboard.harness.search import Search, searches
 from tailboard.harness.spec import cells, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.specfile import parse, with_plugin
+from tailboard.harness.store import Store, StoreError
 from tailboard.harness.study import created, storage
 from tailboard.leaderboard import budget
 from tailboard.leaderboard.budget import expected_best
 from tailboard.leaderboard.results import COLUMNS
+from tailboard.methods.range import Range
+from tailboard.methods.recipe import Recipe
 
 NASTY = "<img src=x>|_$"
 COUNTS = (60, 46, 35, 27, 21, 16, 12, 10, 7, 6)
@@ -256,6 +260,7 @@ def test_without_searches_a_report_is_as_before():
 
 
 def records(spec, store, trials=None) -> None:
+    remember(spec, searches(spec), store)
     store.write_plan(spec)
     for trial in plan(spec) if trials is None else trials:
         accuracy = tuple(10.0 * c + trial.seed for c in range(10))
@@ -266,6 +271,7 @@ def records(spec, store, trials=None) -> None:
 
 def searched(spec, store, outcomes, shift=0.0) -> list[Configuration]:
     """A plan in a store whose searches have all come to this."""
+    remember(spec, searches(spec), store)
     store.write_plan(spec)
     with storage(store) as opened:
         for search in searches(spec).values():
@@ -293,6 +299,72 @@ def means(board: Board) -> dict[str, str]:
 
 
 TUNED = "small, 4 epochs, tuned by 4 trials"
+
+
+WHOLE_NUMBERS = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Range, Recipe, hyper, register
+
+@dataclass(frozen=True)
+class Scaled(Part):
+    scale: float = hyper(1.0, "none", Range(1, 3))
+    power: int = hyper(1, "none", Range(1, 4))
+    kind: str = hyper("plain", "none", Range(choices=("plain", "odd")))
+
+    def build(self, scene):
+        return lambda logits, y, epsilon: self.scale * logits.logsumexp(1)
+
+register("Scaled", Recipe(loss=Scaled()))
+"""
+
+
+def test_what_is_remembered_of_a_search_is_that_search(tmp_path):
+    spec = with_plugin(spec_of({"parameters": ["all", "lr"]}, methods=["ERM", "M2m"]), WHOLE_NUMBERS, ["Scaled"])
+    store, found = Store(tmp_path / "s"), searches(spec)
+    remember(spec, found, store)
+    again = remembered(spec, store)
+    assert again.keys() == found.keys() and len(found) == 3
+    for row, search in found.items():
+        assert again[row].space == search.space
+        assert again[row].name == search.name
+        assert again[row].generators() == search.generators()
+    assert sum(len(search.generators()) for search in found.values()) == 1, "M2m's"
+
+
+def test_a_report_runs_no_code_of_the_store(tmp_path, tailboard):
+    """The plugin that a store holds may be a stranger's: status and report read what it declared, and never run it."""
+    spec = with_plugin(spec_of({"parameters": "scale"}, methods=["ERM"]), WHOLE_NUMBERS, ["Scaled"])
+    store = Store(tmp_path / "s")
+    trained(spec, store, [40.0, "pruned", 45.0, "failed: x"])
+    before = tailboard("report", store), tailboard("status", store)
+    proof = tmp_path / "executed"
+    hostile = f"open({str(proof)!r}, 'w')\n{WHOLE_NUMBERS}"
+    plan_file = tmp_path / "s" / "plans" / "t.json"
+    plan_file.write_text(plan_file.read_text().replace(json.dumps(WHOLE_NUMBERS)[1:-1], json.dumps(hostile)[1:-1]))
+    assert "executed" in plan_file.read_text()
+    assert (tailboard("report", store), tailboard("status", store)) == before
+    assert before[0][0] == 0 and "loss.scale" in before[0][1]
+    assert not proof.exists()
+
+
+def test_a_range_that_is_declared_otherwise_later_leaves_a_finished_search_finished(tmp_path, monkeypatch):
+    store = Store(tmp_path / "s")
+    trained(spec_of(), store, [40.0, "pruned", 45.0, "failed: x"])
+    before = gather([store]).rendered("md")
+    monkeypatch.setattr(Recipe, "search", lambda self: {"loss.gamma": Range(0.0, 9.0)})
+    assert search_of().space["loss.gamma"].range.high == 9
+    assert gather([store]).rendered("md") == before
+
+
+@pytest.mark.parametrize("left", [None, b"{", b'{"row": {"space": 3, "starts_from": []}}'])
+def test_searches_that_cannot_be_read_are_one_message(tmp_path, left):
+    store, spec = Store(tmp_path / "s"), spec_of()
+    trained(spec, store, [40.0, "pruned", 45.0, "failed: x"])
+    store.remove("searches/t.json") if left is None else store.write("searches/t.json", left)
+    with pytest.raises(StoreError, match=r"searches/t\.json is (missing|damaged)"):
+        gather([store])
+    remember(spec, searches(spec), store)
+    assert gather([store]).complete
 
 
 def test_the_files_are_the_same_bytes_twice(tmp_path):
@@ -362,7 +434,8 @@ def test_a_plan_with_tuning_and_one_without_keep_all_their_rows(tmp_path):
 def test_two_budgets_of_one_search_are_two_tables_and_are_paid_once(tmp_path):
     store = Store(tmp_path / "s")
     trained(spec_of({"trials": 8}), store, [50.0, 40.0, 41.0, 42.0, *["pruned"] * 4])
-    store.write_plan(spec_of(name="less"))
+    remember(less := spec_of(name="less"), searches(less), store)
+    store.write_plan(less)
     board = gather([store])
     assert len(board.searches) == 2
     assert means(board)[f"{TUNED}: Focal Loss"] == means(board)["small, 4 epochs, tuned by 8 trials: Focal Loss"]
