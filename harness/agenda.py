@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
 
 from .spec import Trial
 from .store import Store, StoreError
@@ -16,11 +18,15 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too."""
+    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too.
+
+    ``ahead`` is the work, in any unit, of the job and of what can only follow it.
+    """
 
     trial: Trial
     until: int
     keep: bool = False
+    ahead: float = field(default=0.0, compare=False)
 
     @property
     def id(self) -> str:
@@ -53,12 +59,16 @@ def is_done(job: Job, store: Store) -> bool:
 
 
 class Agenda:
-    """The flows, and what they wait for. Jobs are handed out in the order in which they were asked for, each once."""
+    """The flows, and what they wait for. Each job is handed out once: first those with the most work ahead, so that
+    what is left for the end is short; among equals in the order in which they were asked for."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store, self._clock = store, clock
         self._finished = store.finished()
-        self._ready: deque[Job] = deque()
+        self._ready: dict[str, dict[int, Job]] = {}  # by trial, and by the epochs until which
+        self._order: list[tuple[float, int, str]] = []  # a heap of trials; what does not hold any more is passed over
+        self._numbers = itertools.count()
+        self._pausing: list[tuple[float, int, Job]] = []  # a heap, by when they may be tried again
         self._waiting: dict[str, list[Flow]] = {}  # by job
         self._open: dict[Flow, set[str]] = {}
         self.running: set[str] = set()
@@ -67,20 +77,56 @@ class Agenda:
         self._advance(flow)
 
     def take(self) -> Job | None:
-        """The next job, or None where nothing can be started now: a trial is trained in one place at a time."""
-        busy = {id_.partition("-")[0] for id_ in self.running}
-        job = next((job for job in self._ready if job.trial.key not in busy), None)
-        if job is None:
-            return None
-        self._ready.remove(job)
-        self.running.add(job.id)
+        """The next job, or None where nothing can be started now: a trial is trained in one place at a time, and of
+        its jobs the shorter comes first, since the longer goes on from there."""
+        while self._pausing and self._pausing[0][0] <= self._clock():
+            self._offer(heapq.heappop(self._pausing)[2])
+        busy, passed = {id_.partition("-")[0] for id_ in self.running}, []
+        job = None
+        while self._order and job is None:
+            entry = heapq.heappop(self._order)
+            key = entry[2]
+            if -entry[0] != self._ahead(key):
+                continue
+            if key in busy:
+                passed.append(entry)
+            else:
+                job = self._ready[key].pop(min(self._ready[key]))
+                self._push(key)
+        for entry in passed:
+            heapq.heappush(self._order, entry)
+        if job is not None:
+            self.running.add(job.id)
         return job
+
+    def again(self, job: Job, pause: float) -> None:
+        """A job that was not done may be tried again after ``pause`` seconds."""
+        self.running.discard(job.id)
+        heapq.heappush(self._pausing, (self._clock() + pause, next(self._numbers), job))
+
+    def _offer(self, job: Job) -> None:
+        there = self._ready.setdefault(job.trial.key, {})
+        before, old = self._ahead(job.trial.key), there.get(job.until)
+        there[job.until] = replace(job, keep=job.keep or old.keep, ahead=max(job.ahead, old.ahead)) if old else job
+        if self._ahead(job.trial.key) != before:
+            self._push(job.trial.key)
+
+    def _ahead(self, key: str) -> float | None:
+        """Of a trial that is ready: the most of its jobs."""
+        return max((job.ahead for job in self._ready.get(key, {}).values()), default=None)
+
+    def _push(self, key: str) -> None:
+        ahead = self._ahead(key)
+        if ahead is None:
+            self._ready.pop(key, None)
+        else:
+            heapq.heappush(self._order, (-ahead, next(self._numbers), key))
 
     def settle(self, job: Job) -> None:
         """A job is done: what waits for it goes on. Lost where the store has nothing of it."""
         self.running.discard(job.id)
-        if not is_done(job, self._store):
-            raise Lost(f"no record at {self._store}: do the workers share that folder?")
+        if not is_done(job, self.store):
+            raise Lost(f"no record at {self.store}: do the workers share that folder?")
         if job.whole:
             self._finished.add(job.trial.key)
         for flow in self._waiting.pop(job.id, []):
@@ -113,8 +159,10 @@ class Agenda:
                 continue
             self._open[flow] = set(missing)
             for id_, job in missing.items():
-                if id_ not in self._waiting and id_ not in self.running:
-                    self._ready.append(job)
+                if job.until in self._ready.get(job.trial.key, ()) or (
+                    id_ not in self._waiting and id_ not in self.running
+                ):
+                    self._offer(job)
                 self._waiting.setdefault(id_, []).append(flow)
             return
         self._open.pop(flow, None)
@@ -122,4 +170,4 @@ class Agenda:
     def _done(self, job: Job) -> bool:
         if job.trial.stage == "report" and not job.keep:  # the many of a large plan: no file is read for them
             return job.trial.key in self._finished
-        return is_done(job, self._store)
+        return is_done(job, self.store)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from .search import Search, searches, searching
 from .spec import Spec, Trial, cells
 from .store import Store
 from .study import created
+from .weight import work
 
 
 class Watcher(Protocol):
@@ -22,6 +23,7 @@ class Watcher(Protocol):
     def started(self, trial: Trial) -> None: ...
     def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
     def finished(self, trial: Trial) -> None: ...
+    def retried(self, trial: Trial, reason: str, pause: float) -> None: ...
     def broken(self, trial: Trial, reason: str) -> None: ...
 
 
@@ -39,10 +41,11 @@ class Wanted:
 def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:
     """Put all flows of a spec on the agenda. ``storage`` is Optuna's, None where nothing is searched."""
     found = searches(wanted.spec)
+    kept = {trial.key for search in found.values() for trial in search.generators()}
     for cell in cells(wanted.spec):
         search = found.get(cell.canonical)
         if search:
-            agenda.add(_tuned(search, agenda, wanted, store, storage, watcher))
+            agenda.add(_tuned(search, agenda, wanted, store, storage, kept, watcher))
         if wanted.report and (wanted.defaults or search is None):
             for seed in wanted.spec.seeds:
                 agenda.add(reported(cell.trial(seed), wanted.spec.plugins, store, watcher.broken))
@@ -53,21 +56,24 @@ def reported(trial: Trial, plugins: Mapping[str, str], store: Store, broken: Cal
     if store.has(f"records/{trial.key}.json"):
         return
     others = [needed(trial, name) for name in recipe_of(trial, plugins).needs()]
+    ahead = work(trial, plugins)
     try:
-        yield [Job(other, other.training.epochs, keep=True) for other in others]
+        yield [Job(other, other.training.epochs, keep=True, ahead=ahead + work(other, {})) for other in others]
         lost = any(store.outcome(other.key).status != "complete" for other in others)
     except Lost:
         lost = True
     if lost:
         broken(trial, "not run: the trial whose network it starts from did not end well")
         return
-    yield [Job(trial, trial.training.epochs)]
+    yield [Job(trial, trial.training.epochs, ahead=ahead)]
 
 
-def _tuned(search: Search, agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> Flow:
+def _tuned(
+    search: Search, agenda: Agenda, wanted: Wanted, store: Store, storage: Any, kept: Collection[str], watcher: Watcher
+) -> Flow:
     """A row's search, then its trials at the values found."""
     study = created(storage, search.name)
-    yield from searching(search, study, store, watcher.finished)
+    yield from searching(search, study, store, kept, watcher.finished)
     winner = best(study.configurations()[: search.tune.trials])
     if winner and wanted.report:
         for seed in wanted.spec.seeds:

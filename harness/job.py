@@ -65,6 +65,7 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
         root=root,
         verify=verify,
         checkpoint_seconds=spec.resources.checkpoint_seconds,
+        time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
         kept=needed.kept,
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
-from ..methods.recipe import registry
 from .calibrate import Estimate, bfloat16_over_float32, calibrate, kind
 from .describe import table
-from .method import plugin_of
+from .halving import epochs
 from .needs import Needs, needs
 from .rows import method_label, setting_label
-from .search import epochs, searches
+from .search import searches
 from .spec import Spec, Trial
+from .weight import cost
 
 
 def trial_facts(needed: Needs) -> list[dict[str, Any]]:
@@ -81,14 +80,6 @@ def _axes(trials: Sequence[Trial]) -> str:
         "seeds": len({t.seed for t in trials}),
     }
     return " x ".join(f"{n} {name}" for name, n in axes.items())
-
-
-def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
-    """The trial's declared cost in ERM-steps a step; of a sum that is not registered, the product of its terms'."""
-    known = registry() | plugin_of(trial, plugins)
-    name = trial.method.name
-    terms = [name] if name in known else [term.strip() for term in name.split("+")]
-    return prod(known[term].cost for term in terms)
 
 
 def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:

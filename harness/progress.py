@@ -62,6 +62,9 @@ class Show:
         stopped = f"stopped after {record.epochs} epochs, " if record.status == "pruned" else ""
         self._line(trial, f"{stopped}{outcome} ({record.train_seconds:.0f} s)")
 
+    def retried(self, trial: Trial, reason: str, pause: float) -> None:
+        self._line(trial, f"{reason}; tried again in {pause:.0f} s")
+
     def broken(self, trial: Trial, reason: str) -> None:
         self._store.write_broken(trial.key, reason)
         self._line(trial, f"not finished: {reason}")

@@ -7,7 +7,7 @@ came of it the store's. Killed anywhere, it comes to the same decisions from the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from ..methods.names import nearest
 from .agenda import Flow, Job
 from .configuration import Configuration
 from .data import dataset, long_tail
+from .halving import ahead, rungs
 from .method import recipe_of
 from .metrics import METRICS, measured
 from .needs import needed
@@ -26,6 +27,7 @@ from .specfile import SpecError
 from .store import Store
 from .study import Study
 from .tuning import Tune, Value
+from .weight import work
 
 FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
 
@@ -154,50 +156,39 @@ def _check_groups(search: Search) -> None:
         raise SpecError(f"tune.metric: no trial reports {search.tune.metric!r}: {where} has no class in {group!r}")
 
 
-def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
-    """Successive halving: after so many epochs, how many of ``size`` configurations go on; none after the last.
-
-    Four cost what two cost without it: a quarter of the epochs each, another for two, the rest for one.
-    """
-    halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
-    return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]
-
-
-def epochs(search: Search) -> int:
-    """The epochs that a search trains where no trial fails."""
-    total = 0
-    for start in range(0, search.tune.trials, search.tune.generation):
-        alive, before = min(search.tune.generation, search.tune.trials - start), 0
-        for until, keep in rungs(alive, search.routine.epochs, search.tune.prune):
-            total += alive * (until - before) * len(search.seeds)
-            alive, before = min(alive, keep), until
-    return total
-
-
-def searching(search: Search, study: Study, store: Store, ended: Callable[[Trial], None]) -> Flow:
-    """The flow of a whole search. ``ended`` hears of each trial that was stopped early."""
+def searching(
+    search: Search, study: Study, store: Store, kept: Collection[str], ended: Callable[[Trial], None]
+) -> Flow:
+    """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
+    them; ``ended`` hears of each other trial that was stopped early."""
     generators = search.generators()
-    yield [Job(trial, trial.training.epochs, keep=True) for trial in generators]
+    yield [Job(t, t.training.epochs, keep=True, ahead=ahead(search, 0) + work(t, {})) for t in generators]
     ready = all(store.outcome(trial.key).status == "complete" for trial in generators)
     size = search.tune.generation
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
         if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, ended)
+            yield from _generation(search, study, found, store, kept, ended, ahead(search, start))
         for configuration in found if not ready else ():
             why = "the trial whose network it starts from did not end well"
             study.tell(replace(configuration, state="failed", reason=why), {})
 
 
 def _generation(
-    search: Search, study: Study, found: Sequence[Configuration], store: Store, ended: Callable[[Trial], None]
+    search: Search,
+    study: Study,
+    found: Sequence[Configuration],
+    store: Store,
+    kept: Collection[str],
+    ended: Callable[[Trial], None],
+    ahead: float,
 ) -> Flow:
     """Train one generation, rung by rung, and tell Optuna in the order of the numbers."""
     values: dict[int, dict[int, float]] = {c.number: {} for c in found}
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
-        yield [Job(trial, until) for c in alive for trial in search.trials(c)]
+        yield [Job(trial, until, ahead=ahead) for c in alive for trial in search.trials(c)]
         judged = [_judged(search, c, until, store) for c in alive]
         for c in judged:
             if c.value is not None:
@@ -205,7 +196,7 @@ def _generation(
         going = sorted((c for c in judged if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
         ending = [c for c in judged if c not in going]
         for c in ending:
-            _stop(search, c, until, store, ended)
+            _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
         outcomes |= {c.number: c for c in ending}
         alive = sorted(going, key=lambda c: c.number)
     for number in sorted(outcomes):
@@ -236,11 +227,11 @@ def _after(trial: Trial, until: int, store: Store) -> Record:
     )
 
 
-def _stop(search: Search, found: Configuration, until: int, store: Store, ended: Callable[[Trial], None]) -> None:
+def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Trial], None]) -> None:
     """The trials of a configuration that does not go on: each ends as it is."""
-    for trial in search.trials(found):
+    for trial in trials:
         if not store.has(f"records/{trial.key}.json"):
             store.stop(trial.key, until)
             ended(trial)
-        else:  # it broke, or it was trained to its end for a trial that starts from it, and rested here once more
+        else:  # it broke, or another search had it trained to its end, and it rested here once more
             store.remove(f"checkpoints/{trial.key}.pt")

@@ -87,8 +87,10 @@ class Resources(Frozen, frozen=True):
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
+    memory: float = Field(default=0, ge=0)  # GiB of main memory that its machine must have for it; 0 does not ask
     retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
     checkpoint_seconds: float = Field(default=60, ge=0)
+    time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
 
 
 class Tracking(Frozen, frozen=True):

@@ -1,19 +1,16 @@
 """A plan, run by Ray Tune: the only file that imports ray.
 
-Tune places the trials, reuses the workers and tries again what the infrastructure broke. What is finished is the
-store's to say, so the same command goes on where it was, and nothing of Tune's own state is kept.
+Tune places the trials and reuses the workers. What comes next is the agenda's to say, and what is finished the
+store's, so the same command goes on where it was, and nothing of Tune's own state is kept.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 import os
-import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +32,13 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from .agenda import Agenda, Job, Lost, is_done
-from .cluster import ClusterError, knock, places
+from .cluster import ClusterError, bundle, knock, options, places
+from .family import ends_with_us
 from .flag import Flag
 from .flows import Watcher
 from .interrupt import drained_by_signals
+from .patience import Patience, overdue
+from .retry import Retries, reason
 from .scratch import clear_up, scratch
 from .spec import Resources, Trial
 from .store import Store
@@ -64,19 +64,19 @@ class _NotSaved:
 class _Queue(_NotSaved, Searcher):
     """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
 
-    def __init__(self, agenda: Agenda, stopping: threading.Event) -> None:
+    def __init__(self, agenda: Agenda, retries: Retries, stopping: threading.Event) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._agenda, self._stopping = agenda, stopping
+        self._agenda, self._retries, self._stopping = agenda, retries, stopping
         self.running: dict[str, Job] = {}  # by Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
         job = self._agenda.take()
-        if job is None:  # None asks Tune to come again: something that runs may free one that waits
-            return None if self.running else Searcher.FINISHED
+        if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
+            return None if len(self._agenda) else Searcher.FINISHED
         self.running[trial_id] = job
-        return {"trial": job.trial.model_dump_json(), "until": job.until}
+        return {"trial": job.trial.model_dump_json(), "until": job.until, "gpu": self._retries.share(job)}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """The callback below is told next, and knows more."""
@@ -88,48 +88,75 @@ class _Queue(_NotSaved, Searcher):
         pass
 
 
+@dataclass(eq=False)
 class _Callback(_NotSaved, tune.Callback):
     """Passes on what Tune says, in the driver's process."""
 
-    def __init__(
-        self, queue: _Queue, agenda: Agenda, watcher: Watcher, result: Result, stopping: threading.Event, flag: Any
-    ) -> None:
-        self._queue, self._agenda, self._watcher, self._result = queue, agenda, watcher, result
-        self._stopping, self._flag, self._told = stopping, flag, False
+    queue: _Queue
+    agenda: Agenda
+    retries: Retries
+    watcher: Watcher
+    result: Result
+    stopping: threading.Event
+    flag: Any
+    patience: Patience
+
+    def setup(self, *_: Any, **info: Any) -> None:
+        self._told = False
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-        if self._stopping.is_set() and not self._told:
-            self._flag.raise_.remote()
+        if self.stopping.is_set() and not self._told:
+            self.flag.raise_.remote()
             self._told = True
+        for name in self.patience.exhausted():
+            trial = next(trial for trial in trials if trial.trial_id == name)
+            ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._watcher.started(self._queue.running[trial.trial_id].trial)
+        self.patience.heard_of(trial.trial_id)
+        self.watcher.started(self.queue.running[trial.trial_id].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "line" in result:
-            self._watcher.epoch(self._queue.running[trial.trial_id].trial, result["line"])
+            self.patience.heard_of(trial.trial_id)
+            self.watcher.epoch(self.queue.running[trial.trial_id].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        job = self._queue.running.pop(trial.trial_id)
-        if not trial.last_result.get("record"):  # it was drained
-            return
-        with self._kept():
-            try:
-                self._agenda.settle(job)
-            except Lost as error:
-                self._break(job, str(error))
-            else:
-                if trial.last_result["record"] == "whole":
-                    self._watcher.finished(job.trial)
+        self.patience.end(trial.trial_id)
+        job = self.queue.running.pop(trial.trial_id)
+        if trial.last_result.get("record"):  # else it was drained
+            with self._kept():
+                self._settle(job, trial.last_result["record"] == "whole")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        hung = self.patience.end(trial.trial_id)
+        job = self.queue.running.pop(trial.trial_id)
         with self._kept():
-            self._break(self._queue.running.pop(trial.trial_id), _reason(trial))
+            if hung:
+                self.agenda.store.write_record(overdue(job.trial, hung))
+                self._settle(job, whole=True)
+                return
+            why = reason(trial.error_file)
+            pause = self.retries.pause(job, why, trial.config["gpu"])
+            if pause is None:
+                self._break(job, why)
+            else:
+                self.watcher.retried(job.trial, why, pause)
+                self.agenda.again(job, pause)
 
-    def _break(self, job: Job, reason: str) -> None:
-        self._result.broken[job.trial.key] = reason
-        self._watcher.broken(job.trial, reason)
-        self._agenda.lose(job)
+    def _settle(self, job: Job, whole: bool) -> None:
+        try:
+            self.agenda.settle(job)
+        except Lost as error:
+            self._break(job, str(error))
+        else:
+            if whole:
+                self.watcher.finished(job.trial)
+
+    def _break(self, job: Job, why: str) -> None:
+        self.result.broken[job.trial.key] = why
+        self.watcher.broken(job.trial, why)
+        self.agenda.lose(job)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -137,18 +164,8 @@ class _Callback(_NotSaved, tune.Callback):
         try:
             yield
         except Exception as error:
-            self._result.error = error
-            self._stopping.set()
-
-
-def _reason(trial: Any) -> str:
-    """The last line of the error's file, where Tune has just written it; nothing is there of a worker that died."""
-    with suppress(OSError):
-        lines = Path(trial.error_file or "").read_text(errors="replace").strip().splitlines()
-        told = [line.strip() for line in lines if re.match(r"\s*[\w.]+(Error|Exception|Drained)\b", line)]
-        if told and "ActorDied" not in told[-1] and "ray.exceptions" not in told[-1]:
-            return told[-1]
-    return "a worker died"
+            self.result.error = error
+            self.stopping.set()
 
 
 def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
@@ -161,7 +178,7 @@ def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
         try:
             run_trial(
                 trial,
-                setting,
+                replace(setting, alone=config["gpu"] >= 1),
                 report=lambda line: tune.report({"epoch": line["epoch"], "line": line}),
                 draining=lambda: ray.get(flag.up.remote()),
                 until=until,
@@ -189,13 +206,13 @@ def sweep(
     clear_up()
     if not len(agenda):
         return result
-    with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
-        queue = _Queue(agenda, stopping)
+    with _ray(resources, slots, address, watcher) as (places, folder), drained_by_signals(stopping):
+        retries, patience = Retries(resources), Patience(resources.time_limit)
+        queue = _Queue(agenda, retries, stopping)
         flag = ray.remote(num_cpus=0)(Flag).remote()
         train = tune.with_parameters(_train, setting=setting, flag=flag)
-        share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
         tune.Tuner(
-            tune.with_resources(train, share),
+            tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
             tune_config=tune.TuneConfig(
                 search_alg=queue,
                 num_samples=-1,  # as many as the agenda has
@@ -206,8 +223,8 @@ def sweep(
             run_config=tune.RunConfig(
                 storage_path=str(folder),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=resources.retries),
-                callbacks=[_Callback(queue, agenda, watcher, result, stopping, flag)],
+                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the agenda's to say
+                callbacks=[_Callback(queue, agenda, retries, watcher, result, stopping, flag, patience)],
             ),
         ).fit()
     if result.error:
@@ -217,33 +234,19 @@ def sweep(
 
 
 @contextmanager
-def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
+def _ray(resources: Resources, slots: int | None, address: str | None, watcher: Watcher) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
-    with scratch() as folder:
-        try:
-            _start(_options(resources, slots, address, folder))
-            yield places(ray.cluster_resources(), resources, slots), folder
-        finally:
-            ray.shutdown()
+    with scratch() as folder, ends_with_us(ray.shutdown):
+        wanted = options(resources, slots, address, folder)
+        _start(wanted)
+        have = ray.cluster_resources()
+        yield places(have, resources, slots, joined=wanted["address"] != "local"), folder
 
 
-def _start(options: dict[str, Any]) -> None:
-    knock(options["address"])
+def _start(wanted: dict[str, Any]) -> None:
+    knock(wanted["address"])
     try:
-        ray.init(**options)
+        ray.init(**wanted)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        what = "started" if options["address"] == "local" else f"reached at {options['address']}"
+        what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']}"
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
-
-
-def _options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
-    # What a worker died of is told in one line by the watcher; ray's own tracebacks are kept out of it.
-    options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address and address != "local":
-        return options
-    options["include_dashboard"] = False
-    if slots:  # else as many as Ray finds, which knows of a container's limits
-        options["num_cpus"] = math.ceil(slots * resources.cpu)
-    if len(str(folder)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
-        options["_temp_dir"] = str(folder)
-    return options

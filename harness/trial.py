@@ -36,6 +36,10 @@ class Drained(Exception):
     """The trial was asked to stop; its checkpoint is written."""
 
 
+class TimeLimit(Exception):
+    """The trial has trained for longer than the spec lets it."""
+
+
 # What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
 INFRASTRUCTURE = (Drained, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
 
@@ -49,6 +53,8 @@ class Setting:
     root: Path | None = None
     verify: bool = True
     checkpoint_seconds: float = 60.0
+    time_limit: float | None = None  # seconds of training
+    alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
     plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
     kept: frozenset[str] = frozenset()  # the trials whose weights are stored, since others start from them
 
@@ -96,11 +102,11 @@ def run_trial(
         about |= {"status": "pruned" if rung else "complete", "accuracy": accuracy}
         if not rung and trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
-    except INFRASTRUCTURE:
-        raise
     except Diverged as error:
         about |= {"status": "diverged", "reason": str(error)}
     except Exception as error:
+        if isinstance(error, INFRASTRUCTURE) and not (setting.alone and isinstance(error, torch.OutOfMemoryError)):
+            raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()}
     if run is not None and run.history:
@@ -150,6 +156,8 @@ class Attempt:
             report(line)
             if run.done == self.trial.training.epochs:
                 return
+            if self.setting.time_limit and run.seconds > self.setting.time_limit:
+                raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
             stop = draining()
             if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
                 past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})

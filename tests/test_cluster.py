@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from tailboard.harness.cluster import ClusterError, knock, places
+from tailboard.harness.cluster import ClusterError, bundle, knock, options, places
 from tailboard.harness.spec import Resources
 
 
@@ -26,10 +27,40 @@ def test_as_many_trials_as_fit(have, asks, slots, fit):
     assert places(have, Resources(**asks), slots) == fit
 
 
-@pytest.mark.parametrize(("have", "asks"), [({"CPU": 2}, {"cpu": 4}), ({"CPU": 2}, {"cpu": 1, "gpu": 0.5})])
-def test_a_trial_that_fits_nowhere_is_said(have, asks):
-    with pytest.raises(ClusterError, match="a trial asks for cpu"):
+@pytest.mark.parametrize(
+    ("have", "asks", "words"),
+    [
+        ({"CPU": 2}, {"cpu": 4}, "a trial asks for cpu: 4, gpu: 0, but Ray has cpu: 2, gpu: 0;"),
+        ({"CPU": 2}, {"cpu": 1, "gpu": 0.5}, "a trial asks for cpu: 1, gpu: 0.5, but"),
+        ({"CPU": 2, "memory": 2**31}, {"memory": 3}, "memory: 3, but Ray has cpu: 2, gpu: 0, memory: 2;"),
+    ],
+)
+def test_a_trial_that_fits_nowhere_is_said(have, asks, words):
+    with pytest.raises(ClusterError, match=words):
         places(have, Resources(**asks), None)
+    with pytest.raises(ClusterError, match="--slots"):
+        places(have, Resources(**asks), 4)
+
+
+def test_a_cluster_that_grows_is_asked_for_as_many_as_are_said():
+    """Its workers come once there are trials for them: at first there may be none."""
+    assert places({"CPU": 0}, Resources(gpu=1), 32, joined=True) == 32
+    assert places({"CPU": 64, "GPU": 8}, Resources(gpu=1), None, joined=True) == 8
+    with pytest.raises(ClusterError, match="say with --slots"):
+        places({"CPU": 0}, Resources(gpu=1), None, joined=True)
+
+
+def test_what_ray_sets_aside_for_a_trial():
+    assert bundle(Resources(), 0) == {"CPU": 1}
+    assert bundle(Resources(cpu=2, gpu=0.25, memory=1.5), 0.5) == {"CPU": 2, "GPU": 0.5, "memory": 3 * 2**29}
+
+
+def test_a_cluster_is_joined_as_it_is_and_a_machine_of_ones_own_given_what_is_needed(tmp_path):
+    short = Path("/x")
+    assert "num_cpus" not in options(Resources(), 4, "auto", short)
+    assert options(Resources(cpu=2), 3, None, short)["num_cpus"] == 6
+    assert options(Resources(), None, "local", short)["_temp_dir"] == "/x"
+    assert "_temp_dir" not in options(Resources(), None, None, tmp_path / ("long" * 20))
 
 
 def test_an_address_where_nobody_listens_is_said_at_once():

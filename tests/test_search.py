@@ -38,10 +38,11 @@ from tailboard.harness.chosen import Tuned, planned, tuned
 from tailboard.harness.configuration import Configuration, best
 from tailboard.harness.data import long_tail, split_of
 from tailboard.harness.flows import Wanted, fill
+from tailboard.harness.halving import rungs
 from tailboard.harness.needs import needs
 from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember
-from tailboard.harness.search import rungs, searches
+from tailboard.harness.search import searches
 from tailboard.harness.space import Dimension
 from tailboard.harness.spec import Spec, Trial, plan
 from tailboard.harness.specfile import SpecError, parse, read, with_plugin
@@ -936,7 +937,7 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
         {"name": "Scaled", "plugin": "scaled.py"},
     ]
     raw = RAW | {
-        "methods": methods, "seeds": [3, 5], "network": ["small", "resnet8"], "shots": {"few": 15},
+        "methods": methods, "seeds": [3, 5], "network": ["small", "resnet20"], "shots": {"few": 15},
         "tune": {"trials": 4, "parameters": ["all", "lr"]},
     }  # fmt: skip
     (tmp_path / "t.yaml").write_text(json.dumps(raw))

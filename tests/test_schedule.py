@@ -1,0 +1,256 @@
+"""Which trial comes next, and what becomes of one that broke: no Ray here, and a clock of our own."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailboard.harness.agenda import Agenda, Flow, Job
+from tailboard.harness.patience import LOADING_SECONDS, Patience, overdue
+from tailboard.harness.record import Record
+from tailboard.harness.retry import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
+from tailboard.harness.spec import Resources, plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.weight import work
+from tailboard.methods.recipe import Part, Recipe
+
+RAW = {
+    "name": "t",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
+    "methods": "ERM",
+    "network": "small",
+    "training": {"epochs": 2, "batch_size": 32},
+    "seeds": 30,
+}
+TRIALS = plan(parse(RAW))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def agenda(tmp_path, clock) -> Agenda:
+    return Agenda(Store(tmp_path), clock)
+
+
+def flow(*jobs: Job) -> Flow:
+    yield list(jobs)
+
+
+def jobs(*aheads: float) -> list[Job]:
+    return [Job(trial, 2, ahead=ahead) for trial, ahead in zip(TRIALS, aheads, strict=False)]
+
+
+def taken(agenda: Agenda) -> list[int]:
+    """The seeds in the order in which they are handed out."""
+    return [job.trial.seed for job in iter(agenda.take, None)]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_the_most_work_goes_first_and_equals_in_the_order_in_which_they_were_asked_for(aheads):
+    agenda = Agenda(Store("memory://order"))
+    agenda.add(flow(*jobs(*aheads)))
+    assert taken(agenda) == sorted(range(len(aheads)), key=lambda seed: (-aheads[seed], seed))
+
+
+def test_a_job_that_more_waits_for_goes_up_and_is_handed_out_once(agenda):
+    one, two = jobs(1, 2)
+    agenda.add(flow(one))
+    agenda.add(flow(two))
+    agenda.add(flow(Job(one.trial, 2, keep=True, ahead=3)))
+    first = agenda.take()
+    assert (first.trial.seed, first.keep) == (0, True), "its weights are wanted by one of the two"
+    assert taken(agenda) == [1]
+
+
+def test_a_job_pauses_and_is_the_same_job_after(agenda, clock):
+    agenda.add(flow(*jobs(5, 1)))
+    first = agenda.take()
+    agenda.again(first, 10)
+    assert taken(agenda) == [1]
+    clock.now = 9.9
+    assert agenda.take() is None and len(agenda) == 1, "there is something to come"
+    clock.now = 10
+    assert agenda.take() == first
+
+
+def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(agenda):
+    early, late = Job(TRIALS[0], 1, ahead=9), Job(TRIALS[0], 2, ahead=8)
+    agenda.add(flow(early, late, *jobs(0, 1)[1:]))
+    assert agenda.take() == early
+    assert agenda.take().trial.seed == 1
+    agenda.again(early, 0)
+    assert agenda.take() == early
+    assert agenda.take() is None
+
+
+def test_larger_tails_networks_and_dearer_methods_are_more_work():
+    def of(**changes):
+        return work(plan(parse(RAW | changes))[0], {})
+
+    base = of()
+    assert of(training=RAW["training"] | {"epochs": 4}) == 2 * base
+    assert of(methods="SAM-A") == pytest.approx(2 * base, rel=0.1)
+    assert of(methods="SAM-A + Balanced Softmax") == pytest.approx(of(methods="SAM-A"))
+    assert of(network="resnet20") > 2 * base
+    assert of(network="wrn-28-10") > 100 * of(network="resnet20")
+    assert of(data=RAW["data"] | {"imbalance_factor": 1}) > 2 * base
+
+
+def test_the_small_network_s_operations_are_those_of_its_layers():
+    """Two for each multiply-add of convolutions and linear layers, by hand."""
+    from tailboard.harness.networks import network
+    from tailboard.harness.weight import _operations
+
+    hand = 0
+
+    def count(layer, inputs, output):
+        nonlocal hand
+        if isinstance(layer, torch.nn.Conv2d):
+            hand += 2 * output.numel() * layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
+        if isinstance(layer, torch.nn.Linear):
+            hand += 2 * layer.in_features * layer.out_features
+
+    model = network("small", 1, 10).eval()
+    for layer in model.modules():
+        layer.register_forward_hook(count)
+    model(torch.zeros(1, 1, 28, 28))
+    assert _operations("small", (1, 28, 28), 10) == hand > 0
+
+
+# What is tried again
+
+
+def test_pauses_double_up_to_a_bound_and_end():
+    retries, job = Retries(Resources(retries=9)), jobs(0)[0]
+    pauses = [retries.pause(job, "a worker died", 0) for _ in range(10)]
+    assert pauses[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
+    assert pauses[8] == LONGEST_PAUSE and pauses[9] is None
+    assert retries.pause(jobs(0, 0)[1], "a worker died", 0) == FIRST_PAUSE, "each has its own"
+    assert Retries(Resources(retries=0)).pause(job, "a worker died", 0) is None
+
+
+def test_where_memory_ran_out_its_kind_gets_twice_the_share_and_no_try_is_spent():
+    retries, (job, other) = Retries(Resources(gpu=0.2, retries=1)), jobs(0, 0)
+    dear = Job(plan(parse(RAW | {"methods": "SAM-A"}))[0], 2)
+    why = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
+    shares = []
+    for share in (0.2, 0.4, 0.8):
+        assert retries.pause(job, why, share) == 0
+        shares.append(retries.share(other))
+    assert shares == [0.4, 0.8, 1.0]
+    assert retries.share(dear) == 0.2
+    assert retries.pause(other, why, 0.2) == 0, "one that began with the small share too"
+    assert retries.share(other) == 1.0, "and what is known is not forgotten"
+    assert retries.pause(job, why, 1.0) == FIRST_PAUSE, "alone, it is like any other fault"
+    assert retries.pause(job, why, 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Traceback\n  File x\nOSError: [Errno 28] full\n", "OSError: [Errno 28] full"),
+        ("ray.exceptions.ActorDiedError: The actor died\n", "a worker died"),
+        ("Traceback\ntorch.OutOfMemoryError: CUDA out of memory\n", "torch.OutOfMemoryError: CUDA out of memory"),
+        ("", "a worker died"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_the_last_line_that_says_one(tmp_path, text, told):
+    (tmp_path / "error.txt").write_text(text)
+    assert reason(str(tmp_path / "error.txt")) == told
+    assert reason(None) == "a worker died"
+
+
+# What is the method's own fault
+
+
+class Exhausts(Part):
+    def build(self, scene):
+        def loss(logits, y, epsilon):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return loss
+
+
+def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("tailboard.harness.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
+    with pytest.raises(torch.OutOfMemoryError):
+        run_trial(TRIALS[0], Setting(store=str(tmp_path)))
+    assert not Store(tmp_path).finished()
+    record = run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True))
+    assert record.status == "failed" and "OutOfMemoryError: CUDA out of memory" in record.reason
+    assert "Traceback" in record.log
+
+
+def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path):
+    record = run_trial(TRIALS[0], Setting(store=str(tmp_path), time_limit=1e-9))
+    assert (record.status, record.epochs) == ("failed", 1)
+    assert record.reason.startswith("TimeLimit: ") and "after 1 epochs" in record.reason
+    assert Store(tmp_path).finished() == {TRIALS[0].key}
+    assert run_trial(TRIALS[1], Setting(store=str(tmp_path), time_limit=1e9)).status == "complete"
+
+
+def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(clock):
+    patience = Patience(10, clock)
+    patience.heard_of("silent")
+    for clock.now in range(0, 200, 5):
+        patience.heard_of("speaks")
+        stopped = list(patience.exhausted())
+        assert stopped == (["silent"] if clock.now == 10 + LOADING_SECONDS + 5 else [])
+    assert patience.end("silent") == "TimeLimit: no epoch ended within 10 s"
+    assert patience.end("speaks") == patience.end("unknown") == ""
+    patient = Patience(None, clock)
+    patient.heard_of("silent")
+    clock.now = 1e9
+    assert not list(patient.exhausted())
+
+
+def test_the_record_of_a_trial_that_was_stopped_from_outside_can_be_read(tmp_path):
+    store = Store(tmp_path)
+    store.write_record(overdue(TRIALS[0], "TimeLimit: no epoch ended within 10 s"))
+    record = store.record(TRIALS[0].key)
+    assert isinstance(record, Record) and record.status == "failed"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
+    """A crowd of flows, some of which ask for the same trials, with random faults: each job is done once."""
+    rng, store = random.Random(seed), Store(tmp_path)  # noqa: S311
+    agenda, done = Agenda(store, clock), []
+
+    def chain(*links: list[Job]) -> Flow:
+        yield from links
+
+    for _ in range(12):
+        picked = rng.sample(TRIALS, 4)
+        agenda.add(chain(*([Job(trial, 2, ahead=rng.random())] for trial in picked)))
+    running: list[Job] = []
+    while len(agenda) or running:
+        clock.now += 1
+        while len(running) < 3 and (job := agenda.take()):
+            running.append(job)
+        assert len({job.trial.key for job in running}) == len(running)
+        if running:
+            job = running.pop(rng.randrange(len(running)))
+            if rng.random() < 0.3:
+                agenda.again(job, rng.choice([0, 1, 5]))
+                continue
+            done.append(job.id)
+            store.write_record(overdue(job.trial, "stands for any record"))
+            agenda.settle(job)
+    assert len(done) == len(set(done)) == len(store.finished())
