@@ -6,6 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from ..datasets.split import Images, Split
 from .cluster import ClusterError
 from .data import dataset, long_tail
+from .memory import Peak
 from .method import recipe_of
 from .needs import Needs, needed
 from .spec import Method, Spec, Trial
@@ -25,11 +27,13 @@ MOMENTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # of training: a method may change its s
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one step and of one whole trial, measured alone on this machine."""
+    """Seconds of one step and of one whole trial, measured alone on this machine; and the most memory that it took,
+    in bytes: of the GPU where it has one, else of the process."""
 
     trial: Trial
     step: float
     whole: float
+    memory: int
 
 
 def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
@@ -66,6 +70,7 @@ def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Est
     about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     split, method = Split(images, None, images, counts, ""), recipe_of(trial, plugins)
+    peak = Peak(setting.device)
     with tempfile.TemporaryDirectory() as folder:
         setting = replace(setting, store=folder)
         for other in (needed(trial, name) for name in method.needs()):
@@ -77,7 +82,9 @@ def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Est
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
     step = statistics.mean(medians)
-    return Estimate(trial, step, step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size))
+    unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
+    whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    return Estimate(trial, step, whole, peak.bytes() + max(0, unseen))
 
 
 def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from .calibrate import Estimate, bfloat16_over_float32, calibrate, kind
 from .describe import table
 from .halving import epochs
+from .memory import GIB, MARGIN, Fit, total
 from .needs import Needs, needs
 from .rows import method_label, setting_label
 from .search import searches
@@ -88,7 +91,20 @@ def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:
     for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
-    return f"\n\n{estimate_table(estimates, needed)}{_tuning_hours(spec, estimates)}\n\n{precision_words(ratios)}"
+    hours = f"{estimate_table(estimates, needed)}{_tuning_hours(spec, estimates)}"
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}\n\n{precision_words(ratios)}"
+
+
+def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
+    """What ``resources`` may ask for, by the trial that needs most."""
+    most = max(estimates, key=lambda e: e.memory)
+    needs = f"{method_label(most.trial)} on {most.trial.network} needs {most.memory / GIB:.1f} GiB"
+    if not spec.resources.gpu:
+        return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
+    fit = Fit(most.memory, total(torch.device("cuda")))
+    if fit.trials < 1:
+        return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
+    return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
 
 
 def _tuning_hours(spec: Spec, estimates: Sequence[Estimate]) -> str:
@@ -117,6 +133,7 @@ def estimate_table(estimates: Sequence[Estimate], needed: Needs) -> str:
             "precision": e.trial.training.precision,
             "ms a step": f"{1000 * e.step:.1f}",
             "minutes a trial": f"{e.whole / 60:.1f}",
+            "GiB at most": f"{e.memory / GIB:.1f}",
         }
         for e in estimates
     ]
