@@ -33,11 +33,11 @@ from ray.tune.search import Searcher
 
 from .agenda import Agenda, Job, Lost, is_done
 from .cluster import ClusterError, bundle, knock, options, places
+from .deadline import Patience, overdue
 from .family import ends_with_us
 from .flag import Flag
 from .flows import Watcher
 from .interrupt import drained_by_signals
-from .patience import Patience, overdue
 from .retry import Retries, reason
 from .scratch import clear_up, scratch
 from .spec import Resources, Trial

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailboard.harness.agenda import Agenda, Flow, Job
-from tailboard.harness.patience import LOADING_SECONDS, Patience, overdue
+from tailboard.harness.deadline import LOADING_SECONDS, Patience, overdue
 from tailboard.harness.record import Record
 from tailboard.harness.retry import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
 from tailboard.harness.spec import Resources, plan

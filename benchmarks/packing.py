@@ -1,0 +1,111 @@
+"""How well a cluster of 512 slots is filled, and what a trial costs the driver: the agenda on a simulated clock.
+
+    .venv/bin/python benchmarks/packing.py [trials] [slots]
+
+Ten thousand trials of nine methods and three long tails, whose true durations are their estimated work times a random
+factor that the agenda does not know (log-normal, sigma 0.3); every ninth starts from another's network. Nothing is
+trained and Ray is not there: what is simulated is the order in which trials are handed out. The ideal is the larger of
+all work divided by the slots and the longest chain of trials that can only follow each other.
+
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import sys
+import time
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any
+
+from tailboard.harness.agenda import Agenda, Job
+from tailboard.harness.flows import Wanted, fill
+from tailboard.harness.method import recipe_of
+from tailboard.harness.needs import needed
+from tailboard.harness.spec import Spec
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.weight import work
+
+METHODS = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW", "M2m", "SAM-A", "Joint-SSL + SAM-A",
+           "Joint-SSL + SAM-A + M2m"]  # fmt: skip
+FACTORS = [10, 50, 100]
+
+
+class Done(Store):
+    """A store of finished trials that holds their keys only: the agenda asks for nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://packing")
+        self.keys: set[str] = set()
+
+    def finished(self) -> set[str]:
+        return set(self.keys)
+
+    def has(self, name: str) -> bool:
+        return name.rpartition("/")[2].partition(".")[0] in self.keys
+
+    def outcome(self, key: str) -> Any:
+        return SimpleNamespace(key=key, status="complete")
+
+    record = outcome
+
+
+class Nobody:
+    """A watcher that looks away."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def spec_of(trials: int) -> Spec:
+    return parse(
+        {
+            "name": "packing",
+            "data": [{"name": "cifar100", "imbalance_factor": factor} for factor in FACTORS],
+            "methods": METHODS,
+            "network": "resnet32",
+            "training": {"preset": "t5"},
+            "seeds": -(-trials // (len(METHODS) * len(FACTORS))),
+        }
+    )
+
+
+def simulated(trials: int, slots: int) -> dict[str, float]:
+    """How near the makespan is to the ideal, and what a trial cost the driver in time and memory."""
+    spec, rng, store = spec_of(trials), random.Random(0), Done()  # noqa: S311
+    tracemalloc.start()
+    begun = time.perf_counter()
+    agenda = Agenda(store)
+    fill(agenda, Wanted(spec), store, None, Nobody())
+    running: list[tuple[float, int, Job]] = []
+    now = busy = 0.0
+    handed, chains = 0, {}  # how long each trial took with those that it had to wait for
+    while len(agenda) or running:
+        while len(running) < slots and (job := agenda.take()):
+            seconds = work(job.trial, {}) * rng.lognormvariate(0, 0.3)
+            handed, busy = handed + 1, busy + seconds
+            before = [needed(job.trial, name).key for name in recipe_of(job.trial, {}).needs()]
+            chains[job.trial.key] = seconds + max((chains[key] for key in before), default=0.0)
+            heapq.heappush(running, (now + seconds, handed, job))
+        now, _, job = heapq.heappop(running)
+        store.keys.add(job.trial.key)
+        agenda.settle(job)
+    spent = time.perf_counter() - begun
+    kept = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    ideal = max(busy / slots, *chains.values())
+    return {"trials": handed, "packing": ideal / now, "ms": 1000 * spent / handed, "KiB": kept / 1024 / handed}
+
+
+def main(trials: int, slots: int) -> None:
+    print(f"{'trials':>8} {'packing':>8} {'ms a trial':>11} {'KiB a trial':>12}")
+    for number in (trials // 4, trials // 2, trials):
+        found = simulated(number, slots)
+        print(f"{found['trials']:8} {found['packing']:8.3f} {found['ms']:11.2f} {found['KiB']:12.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    main(*map(int, [*given, *("10000", "512")[len(given) :]]))
