@@ -104,15 +104,24 @@ class Tracker:
     def _work(self) -> None:
         ended = False
         while not ended:
-            items = [self._queue.get()]
-            time.sleep(GATHER_SECONDS)
-            while not self._queue.empty():
-                items.append(self._queue.get())
+            items = self._gather()
             ended = None in items
             self._write([item for item in items if item])
 
+    def _gather(self) -> list[Item | None]:
+        """What is to be written; nothing where it is time to ask a server again that was away."""
+        wait = max(self._away_until - time.monotonic(), 0.0) if self._away_until else None
+        try:
+            items = [self._queue.get(timeout=wait)]
+        except queue.Empty:
+            return []
+        time.sleep(GATHER_SECONDS)
+        while not self._queue.empty():
+            items.append(self._queue.get())
+        return items
+
     def _write(self, items: list[Item]) -> None:
-        if not items or time.monotonic() < self._away_until:
+        if time.monotonic() < self._away_until or not (items or self._away_until):
             return
         try:
             runs = self._opened()
@@ -124,7 +133,7 @@ class Tracker:
                 if line is None:
                     self._in_time()
                     runs.finish(self._store.record(trial.key))
-            self._away = AWAY_SECONDS[0]
+            self._away, self._away_until = AWAY_SECONDS[0], 0.0
         except Exception:  # see catch_up
             self._runs, self._away_until = None, time.monotonic() + self._away
             self._away = min(2 * self._away, AWAY_SECONDS[1])
