@@ -41,6 +41,7 @@ register("Raises", Recipe(loss=Raises()))
 SLOW = """
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Slow(Part):
     def build(self, scene):
         def weights(epoch):
             time.sleep(0.4)
+            end = time.monotonic() + 60
+            while epoch > 2 and not Path("FOLDER/killed").exists() and time.monotonic() < end:
+                time.sleep(0.05)
             return ClassWeights(scene.tensor([1.0] * scene.classes))
         return weights
 
@@ -378,7 +382,9 @@ def free_port() -> int:
 @pytest.mark.slow
 def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     methods = ["ERM", *({"name": n, "plugin": f"{n}.py"} for n in ("Raises", "Slow"))]
-    job = launcher(tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW})
+    job = launcher(
+        tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW.replace("FOLDER", str(tmp_path))}
+    )
     uri = f"sqlite:///{job.store / 'mlflow.db'}"
 
     def half_way() -> bool:
@@ -391,6 +397,7 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     job.wait_for(half_way, process)
     process.kill()
     process.wait()
+    (tmp_path / "killed").touch()
     assert job.gone_within(20)
     assert "RUNNING" in {run.info.status for run in Page(uri).trials.values()}
     done = job.run()
