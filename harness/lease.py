@@ -72,6 +72,17 @@ def _remote(store: Store) -> Iterator[None]:
         store.remove(FILE)
 
 
+def is_driven(store: Store) -> bool:
+    """Whether a living process is the store's driver."""
+    if not store.has(FILE) or not store.local:
+        return store.has(FILE) and _alive(store)
+    try:
+        with FileLock(Path(store.root, ".lock"), timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def _renew(store: Store, ended: threading.Event) -> None:
     while not ended.wait(RENEW_SECONDS):
         try:

@@ -103,7 +103,8 @@ class Tracking(Frozen, frozen=True):
     @classmethod
     def _no_password(cls, uri: str | None) -> str | None:
         """The plan is stored and published; a password must not be in it."""
-        if uri and urlsplit(uri).password:
+        where = urlsplit(uri or "")
+        if where.password or (where.username and where.scheme.startswith("http")):  # a token may stand for the user
             raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
         return uri
 

@@ -7,7 +7,8 @@ rungs/KEY-EPOCHS.json    what a tuning trial had come to after so many epochs: i
 arrays/KEY.npz           its test logits (float16), test labels and history
 weights/KEY.pt           the final weights, where another trial needs them
 checkpoints/KEY.pt       a trial in progress
-tracked/KEY              that MLflow has the whole of it
+tracked/KEY              that MLflow has the whole of it, and in which run
+tracking/NAME            a spec of which MLflow may still show runs as running
 broken/KEY               why a trial could not be finished, the last time that it was tried
 driver.json              which process fills the store now
 studies.db               what Optuna knows of every search
@@ -238,3 +239,19 @@ class Store:
 
     def tracked(self) -> set[str]:
         return self.names("tracked")
+
+    def run_of(self, key: str) -> str | None:
+        """The MLflow run that holds the whole of a trial; None where there is none yet."""
+        try:
+            return json.loads(self.read(f"tracked/{key}"))["run"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def begin_tracking(self, name: str) -> None:
+        self.write(f"tracking/{name}", b"")
+
+    def end_tracking(self, name: str) -> None:
+        self.remove(f"tracking/{name}")
+
+    def tracking(self) -> set[str]:
+        return self.names("tracking")

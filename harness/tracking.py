@@ -30,6 +30,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for data
 
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
+ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
 ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
 
 
@@ -41,7 +42,9 @@ def tracking_uri(spec: Spec, store: Store) -> str:
 
 
 def masked(text: str) -> str:
-    """Without the user and password that an address in it may hold."""
+    """Without the user and password that an address in it may hold, and without those of the environment."""
+    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        text = text.replace(os.environ.get(name) or "\0", "***")
     return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
@@ -72,7 +75,7 @@ class Runs:
         self._run_of: dict[str, str] = {}
         self._groups: dict[str, str] = {}  # by name
         self._epochs: dict[str, set[int]] = {}
-        self.fresh = False  # the parent run was made just now
+        store.begin_tracking(spec.name)
         self.parent = self._parent()
 
     def resume(self) -> None:
@@ -97,20 +100,34 @@ class Runs:
             if not page:
                 return
 
+    def _one(self, text: str, name: str = "") -> Any | None:
+        """The run that is sought. Where an answer was lost there may be a second, made by the same request."""
+        found = [run for run in self._search(f"{self._mine} and {text}") if name in ("", run.info.run_name)]
+        if len(found) > 1:
+            found.sort(key=lambda run: (not self._has_children(run), run.info.status == "RUNNING", run.info.start_time))
+        for other in found[1:]:
+            self._remove(other)
+        return found[0] if found else None
+
+    def _has_children(self, run: Any) -> bool:
+        return bool(self.client.search_runs([self.experiment], f"tags.`{PARENT}` = '{run.info.run_id}'", max_results=1))
+
+    def _remove(self, run: Any) -> None:
+        self.client.set_terminated(run.info.run_id, "KILLED")
+        self.client.delete_run(run.info.run_id)
+
     def _parent(self) -> str:
-        mine = f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = '{ROLES['spec']}'"
-        for run in self._search(mine):
-            return run.info.run_id
-        self.fresh = True
-        return self._new({STORE: self.id, SPEC: self.spec.name, "tailboard.role": ROLES["spec"]}, self.spec.name)
+        run = self._one(self._of_role("spec"))
+        tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["spec"]}
+        return run.info.run_id if run else self._new(tags, self.spec.name)
 
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
         if trial.key not in self._run_of:
-            there = [run.info for run in self._search(f"{self._mine} and tags.`{KEY}` = '{trial.key}'")]
-            if there and there[0].status == "KILLED":
-                self.client.update_run(there[0].run_id, "RUNNING")
-            self._run_of[trial.key] = there[0].run_id if there else self._create(trial, at)
+            there = self._one(f"tags.`{KEY}` = '{trial.key}'")
+            if there and there.info.status == "KILLED":
+                self.client.update_run(there.info.run_id, "RUNNING")
+            self._run_of[trial.key] = there.info.run_id if there else self._create(trial, at)
             self._epochs[trial.key] = self._have(trial.key) if there else set()
         return self._run_of[trial.key]
 
@@ -119,7 +136,7 @@ class Runs:
             STORE: self.id,
             SPEC: self.spec.name,
             KEY: trial.key,
-            "mlflow.parentRunId": self._group(trial),
+            PARENT: self._group(trial),
             "dataset": trial.data.name,
             "method": method_label(trial),
             "seed": str(trial.seed),
@@ -136,22 +153,22 @@ class Runs:
             return self.parent
         name = f"tuning {trial.method.name}"
         if name not in self._groups:
-            there = {run.info.run_name: run.info.run_id for run in self._search(self._of_role("tune"))}
-            tags = {STORE: self.id, SPEC: self.spec.name, "tailboard.role": ROLES["tune"]}
-            tags |= {"mlflow.parentRunId": self.parent, "method": trial.method.name, "stage": "tune"}
-            self._groups[name] = there.get(name[:250]) or self._new(tags, name)
+            there = self._one(self._of_role("tune"), name[:250])
+            tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["tune"]}
+            tags |= {PARENT: self.parent, "method": trial.method.name, "stage": "tune"}
+            self._groups[name] = there.info.run_id if there else self._new(tags, name)
             self.client.set_terminated(self._groups[name], "FINISHED")  # it only groups: nothing of it can be lost
         return self._groups[name]
 
     def _of_role(self, role: str) -> str:
-        return f"{self._mine} and tags.`{SPEC}` = '{self.spec.name}' and tags.`tailboard.role` = '{ROLES[role]}'"
+        return f"tags.`{SPEC}` = '{self.spec.name}' and tags.`{ROLE}` = '{ROLES[role]}'"
 
     def _new(self, tags: dict[str, str], name: str) -> str:
         return self.client.create_run(self.experiment, tags=tags, run_name=name[:250]).info.run_id
 
     def _have(self, key: str) -> set[int]:
         """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
-        return {metric.step for metric in self.client.get_metric_history(self._run_of[key], "train/loss")}
+        return {metric.step for metric in self.client.get_metric_history(self._run_of[key], "train/lr")}
 
     def epochs(self, trial: Trial, lines: list[dict[str, float]]) -> None:
         """Each epoch's loss and learning rate, as they come."""
@@ -188,13 +205,25 @@ class Runs:
         self.store.mark_tracked(record.key, {"run": run})
 
     def leave(self, trials: Iterable[Trial]) -> None:
-        """Nothing runs any more: mark what is left of the plan as killed, and the spec's own run by its state."""
+        """Nothing of the store runs any more: no run of it says so, and none is there twice."""
         finished = self.store.finished()
-        left = [trial.key for trial in trials if trial.key not in finished]
-        for key in left:
-            if key in self._run_of:
-                self.client.set_terminated(self._run_of[key], "KILLED")
-        self.client.set_terminated(self.parent, "KILLED" if left else "FINISHED")
+        done = all(trial.key in finished for trial in trials)
+        for run in list(self._search(f"{self._mine} and attributes.status = 'RUNNING'")):
+            if self._is_second(run):
+                self._remove(run)
+            else:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+        self.client.set_terminated(self.parent, "FINISHED" if done else "KILLED")
+        self.store.end_tracking(self.spec.name)
+
+    def _is_second(self, run: Any) -> bool:
+        """Whether what it stands for has another run: the client asks again where no answer comes in time."""
+        tags, known = run.data.tags, None
+        if KEY in tags:
+            known = self.store.run_of(tags[KEY])
+        elif tags.get(SPEC) == self.spec.name:
+            known = self._groups.get(run.info.run_name) if tags.get(ROLE) == ROLES["tune"] else self.parent
+        return known not in (None, run.info.run_id)
 
     def _history(self, record: Record) -> list[dict[str, float]]:
         """The line of each epoch, as far as the store holds them beside the record."""

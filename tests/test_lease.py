@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from tailboard.harness import lease
-from tailboard.harness.lease import only_driver
+from tailboard.harness.lease import is_driven, only_driver
 from tailboard.harness.store import Store, StoreError
 
 HOLD = """
@@ -35,8 +35,11 @@ def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path):
         refused = pytest.raises(StoreError, match=rf"is being filled by process {first.pid} on .*tailboard status")
         with refused, only_driver(Store(tmp_path)):
             pass
+        assert is_driven(Store(tmp_path))
         first.send_signal(signal.SIGKILL)
         first.wait()
+        assert (tmp_path / "driver.json").exists()
+        assert not is_driven(Store(tmp_path)), "what a killed driver leaves drives nothing"
         with only_driver(Store(tmp_path)):
             assert json.loads((tmp_path / "driver.json").read_text())["pid"] == os.getpid()
     assert not (tmp_path / "driver.json").exists()
@@ -53,7 +56,8 @@ def test_a_store_is_free_again_after_an_error(tmp_path, remote):
         with pytest.raises(ZeroDivisionError), only_driver(store):
             raise ZeroDivisionError
         with only_driver(store):
-            pass
+            assert is_driven(store)
+        assert not is_driven(store)
 
 
 def test_without_locks_a_living_driver_is_one_that_renews(remote, monkeypatch):

@@ -192,6 +192,7 @@ def test_shipped_specs_plan(name):
         ({"shots": {"by": "rank"}}, ["shots.by", "rank", "'tercile'"]),
         ({"tracking": {"url": "x"}}, ["tracking", "'uri'"]),
         ({"tracking": {"uri": "http://me:secret@host"}}, ["tracking.uri", "MLFLOW_TRACKING_USERNAME"]),
+        ({"tracking": {"uri": "https://token@host"}}, ["tracking.uri", "MLFLOW_TRACKING_USERNAME"]),
         ({"tracking": {"uri": "http://[1"}}, ["tracking.uri"]),
     ],
     ids=str,

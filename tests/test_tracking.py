@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from tailboard.harness import tracker as module
+from tailboard.harness.lease import only_driver
 from tailboard.harness.record import Record
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
 from tailboard.harness.store import Store
-from tailboard.harness.tracker import Tracker, catch_up
+from tailboard.harness.tracker import Tracker, catch_up, catch_up_all
 from tailboard.harness.tracking import KEY, Runs, masked, tracking_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
@@ -39,6 +41,7 @@ register("Raises", Recipe(loss=Raises()))
 SLOW = """
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Slow(Part):
     def build(self, scene):
         def weights(epoch):
             time.sleep(0.4)
+            end = time.monotonic() + 60
+            while epoch > 2 and not Path("FOLDER/killed").exists() and time.monotonic() < end:
+                time.sleep(0.05)
             return ClassWeights(scene.tensor([1.0] * scene.classes))
         return weights
 
@@ -193,6 +199,130 @@ def test_what_was_cut_off_in_the_middle_is_done_again_and_counts_once(store):
         assert [run.info.status for run in page.specs] == ["FINISHED"]
 
 
+@pytest.mark.parametrize("made", ["once, but the answer is lost", "twice"])
+def test_an_answer_that_is_lost_makes_no_second_run(store, monkeypatch, made):
+    spec = parse(SPEC)
+    trials, real, asked = plan(spec), MlflowClient.create_run, []
+
+    def create_run(client, *words, **more):
+        asked.append(more["run_name"])
+        run = real(client, *words, **more)
+        if made == "twice":  # the first request came too late to be answered, and was repeated
+            return real(client, *words, **more)
+        if asked.count(more["run_name"]) == 1:
+            raise ConnectionError("no answer")
+        return run
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_run)
+    records = {trial.key: finish(store, trial) for trial in trials}
+    told = [catch_up(spec, store, trials) for _ in range(4)]
+    assert told == (["no answer"] * 3 + [""] if "lost" in made else [""] * 4)
+    assert len(asked) == 3, "the spec and two trials"
+    page = Page(tracking_uri(spec, store))
+    assert len(page.trials) == 2
+    for key, record in records.items():
+        page.check(key, record.model_dump())
+    assert [run.info.status for run in page.specs] == ["FINISHED"]
+
+
+def test_two_runs_of_one_trial_that_a_killed_driver_left_become_one(store):
+    spec = parse(SPEC)
+    one, _ = trials = plan(spec)
+    runs = Runs(spec, store)
+    first, second = runs._create(one, None), runs._create(one, None)
+    other = runs._new({"tailboard.store": runs.id, "tailboard.spec": "t", "tailboard.role": "spec"}, "t")
+    assert len({first, second, other, runs.parent}) == 4
+    records = {trial.key: finish(store, trial) for trial in trials}
+    assert catch_up(spec, store, trials) == ""
+    page = Page(tracking_uri(spec, store))
+    assert page.trials[one.key].info.run_id in (first, second)
+    assert [(run.info.run_id, run.info.status) for run in page.specs] == [(runs.parent, "FINISHED")]
+    for key, record in records.items():
+        page.check(key, record.model_dump())
+
+
+def test_a_trial_begun_before_an_outage_and_not_finished_does_not_run(store, monkeypatch):
+    spec = parse(SPEC)
+    one, two = trials = plan(spec)
+    tracker = Tracker(spec, store, trials)
+    tracker.epoch(one, line(0))
+    wait_for(lambda: "RUNNING" in statuses(spec, store))
+
+    def away(*_, **__):
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", away)
+        tracker.epoch(one, line(1))
+        wait_for(lambda: tracker._runs is None)
+    finish(store, two)
+    assert tracker.close() == ""
+    page = Page(tracking_uri(spec, store))
+    assert page.trials[one.key].info.status == "KILLED"
+    assert page.trials[two.key].info.status == "FINISHED"
+    assert [run.info.status for run in page.specs] == ["KILLED"]
+
+
+def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
+    spec = parse(SPEC)
+    one, two = trials = plan(spec)
+    tracker = Tracker(spec, store, trials)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Runs", lambda *_: 1 / 0)
+        finish(store, one)
+        tracker.finished(one)
+        wait_for(lambda: tracker._away_until > 0)
+    wait_for(lambda: store.tracked() == {one.key})  # by itself: nothing else happens
+    tracker.epoch(two, line(0))
+    assert tracker.close() == ""
+    assert statuses(spec, store) == ["FINISHED", "KILLED", "KILLED"]
+
+
+def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(store, monkeypatch):
+    spec = parse(SPEC)
+    trials = plan(spec)
+    tracker = Tracker(spec, store, trials)
+    for trial in trials:
+        finish(store, trial)
+        tracker.finished(trial)
+    wait_for(lambda: len(store.tracked()) == 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Runs, "leave", lambda *_: 1 / 0)
+        assert "division" in tracker.close()
+    assert [run.info.status for run in Page(tracking_uri(spec, store)).specs] == ["RUNNING"]
+    with only_driver(store):
+        assert catch_up_all(store) == ""
+    assert statuses(spec, store) == ["FINISHED", "FINISHED", "RUNNING"], "its driver lives, and does so itself"
+    assert catch_up_all(store) == ""
+    assert statuses(spec, store) == ["FINISHED"] * 3
+    assert not store.tracking()
+
+
+def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
+    spec = parse(SPEC)
+    trials = plan(spec)
+    monkeypatch.setattr(module, "CLOSE_SECONDS", -1.0)
+    tracker = Tracker(spec, store, trials)
+    for trial in trials:
+        finish(store, trial)
+        tracker.finished(trial)
+    assert tracker.close() == "it is slow: 2 finished trials are still to be told"
+    assert catch_up_all(store) == ""
+    assert statuses(spec, store) == ["FINISHED"] * 3
+
+
+def statuses(spec, store) -> list[str]:
+    page = Page(tracking_uri(spec, store))
+    return sorted(run.info.status for run in [*page.trials.values(), *page.specs])
+
+
+def wait_for(happens) -> None:
+    end = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_a_damaged_record_does_not_keep_the_others_out(store):
     spec = parse(SPEC)
     one, two = plan(spec)
@@ -234,6 +364,12 @@ def test_a_password_is_not_shown(text, shown):
     assert masked(text) == shown
 
 
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"])
+def test_a_password_of_the_environment_is_not_shown(monkeypatch, name):
+    monkeypatch.setenv(name, "s3/cret")
+    assert masked("cannot read 's3/cret' at http://host") == "cannot read '***' at http://host"
+
+
 # Real runs
 
 
@@ -246,7 +382,9 @@ def free_port() -> int:
 @pytest.mark.slow
 def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     methods = ["ERM", *({"name": n, "plugin": f"{n}.py"} for n in ("Raises", "Slow"))]
-    job = launcher(tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW})
+    job = launcher(
+        tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW.replace("FOLDER", str(tmp_path))}
+    )
     uri = f"sqlite:///{job.store / 'mlflow.db'}"
 
     def half_way() -> bool:
@@ -259,6 +397,7 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     job.wait_for(half_way, process)
     process.kill()
     process.wait()
+    (tmp_path / "killed").touch()
     assert job.gone_within(20)
     assert "RUNNING" in {run.info.status for run in Page(uri).trials.values()}
     done = job.run()
