@@ -24,9 +24,9 @@ with only_driver(Store(sys.argv[1])):
 """
 
 
-@pytest.fixture
-def remote():
-    return Store(f"memory://{uuid.uuid4().hex}")
+@pytest.fixture(params=["memory", "s3"])
+def remote(request):
+    return Store(f"{request.getfixturevalue('bucket')}/x" if request.param == "s3" else f"memory://{uuid.uuid4().hex}")
 
 
 def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path):

@@ -9,6 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -28,9 +29,11 @@ def record(trial=ONE, **changes) -> Record:
     return Record(key=trial.key, trial=trial, **(about | changes))
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path) -> Store:
-    """The same promises on a disk and on an object store."""
+    """The same promises on a disk and on object stores, one of them behind a real server."""
+    if request.param == "s3":
+        return Store(f"{request.getfixturevalue('bucket')}/some/store")
     return Store(tmp_path / "store" if request.param == "local" else f"memory://{uuid.uuid4().hex}/store")
 
 
@@ -69,6 +72,7 @@ def test_what_is_not_there(store):
 @pytest.mark.parametrize("url", ["nosuch://bucket/x", "s3://bucket/x"])
 def test_a_file_system_that_cannot_be_had(url, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # where fsspec keeps what it has imported
     with pytest.raises(StoreError, match="cannot be a store"):
         Store(url)
 
