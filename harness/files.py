@@ -19,7 +19,7 @@ from .patience import patiently, status
 
 MIB = 1 << 20
 LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
-LARGEST_OF = {"arrays": 4096 * MIB, "weights": 16384 * MIB, "checkpoints": 16384 * MIB, "studies.db": 1024 * MIB}
+LARGEST_OF = {"arrays": 2048 * MIB, "weights": 16384 * MIB, "checkpoints": 16384 * MIB, "studies.db": 1024 * MIB}
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -56,7 +56,7 @@ class Files:
         place, most = self._place(name), LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
         data = self._patiently(_read if self.local else self._fetch, place, most)
         if len(data) > most:
-            raise StoreError(f"{self.url}/{name} is damaged: it is larger than {most / MIB:g} MiB")
+            raise StoreError(_too_large(f"{self.url}/{name}", most))
         return data
 
     def _fetch(self, place: str, most: int) -> bytes:
@@ -128,6 +128,10 @@ class Files:
         return patiently(self.url, action, *args)
 
 
+def _too_large(name: str, most: int) -> str:
+    return f"{name} is damaged: it is larger than {most / MIB:g} MiB"
+
+
 def _write(path: str, data: bytes) -> None:
     goal = Path(path)
     goal.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +150,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _read(path: str, most: int) -> bytes:
-    """At most one byte more than ``most``; a link is not followed, and a pipe is not waited for."""
+    """At most ``most`` bytes; a link is not followed, and a pipe is not waited for."""
     try:
         number = os.open(path, _OPEN)
     except OSError as error:
@@ -159,4 +163,6 @@ def _read(path: str, most: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(about.st_mode):
             raise StoreError(f"{path} is damaged: it is no file but a pipe or a device")
-        return file.read(min(about.st_size, most) + 1)
+        if about.st_size > most:  # before any memory is asked for
+            raise StoreError(_too_large(path, most))
+        return file.read(about.st_size + 1)

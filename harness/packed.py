@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-LARGEST_UNPACKED = 4 << 30  # bytes: two networks' logits of iNaturalist's validation images, twice over
+LARGEST_UNPACKED = 2 << 30  # bytes; both logits of iNaturalist's 24,426 validation images come to 0.8 GB
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 

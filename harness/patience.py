@@ -64,9 +64,8 @@ def passing(error: BaseException) -> bool:
     answer = status(error)
     if answer is not None:
         return answer in (408, 409, 425, 429) or (answer >= 500 and answer != 501)
-    if isinstance(error, OSError):
-        kinds = (ConnectionError, TimeoutError, ssl.SSLEOFError)
-        return isinstance(error, kinds) or error.errno in _PASSING
+    if isinstance(error, (ConnectionError, TimeoutError, ssl.SSLEOFError)) or getattr(error, "errno", 0) in _PASSING:
+        return True
     return any(kind.__name__ in _NETWORK.get(kind.__module__.split(".")[0], ()) for kind in type(error).__mro__)
 
 

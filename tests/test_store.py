@@ -9,7 +9,6 @@ import time
 import uuid
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
 import torch
@@ -72,7 +71,9 @@ def test_what_is_not_there(store):
 @pytest.mark.parametrize("url", ["nosuch://bucket/x", "s3://bucket/x"])
 def test_a_file_system_that_cannot_be_had(url, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)  # where fsspec keeps what it has imported
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # where fsspec keeps what it has imported
     with pytest.raises(StoreError, match="cannot be a store"):
         Store(url)
 
