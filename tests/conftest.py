@@ -304,7 +304,9 @@ class Way:
                     client.sendall(data[: len(data) // 2] if broken else data)
                     if broken:
                         break
-        if broken in ("drop", "half"):
+        if broken == "half":  # the pump still waits for what the client says
+            client.shutdown(socket.SHUT_RDWR)
+        if broken == "drop":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
         client.close()
 
