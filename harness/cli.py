@@ -31,6 +31,7 @@ from .terminal import (
     Tercile,
     say,
     show,
+    tell,
 )  # fmt: skip
 
 INTERRUPTED = 130
@@ -104,7 +105,7 @@ def test(
     for name, entry in conformance.entries(method).items():
         verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
         if not as_json:
-            print(f"{name}\n{describe.table(verdicts[name])}\n")
+            tell(f"{name}\n{describe.table(verdicts[name])}\n\n")
     if as_json:
         print(json.dumps(verdicts, indent=1))
     failed = any(verdict["outcome"] == "fail" for found in verdicts.values() for verdict in found)
@@ -138,7 +139,7 @@ def run(
     interrupted = _train(wanted, place, slots, address, root, not no_verify)
     board = publish.gather([place], only=wanted.spec, defaults=defaults)
     written = publish.publish(board, place)
-    print(board.rendered("md"))
+    tell(f"{board.rendered('md')}\n")
     for form, path in written.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if interrupted else _outcome(board)
@@ -168,7 +169,7 @@ def tune(
     place = Store(store or f"runs/{wanted.spec.name}")
     interrupted = _train(wanted, place, slots, address, root, not no_verify)
     outcome = filled.outcome(wanted.spec, place)
-    print(outcome.table)
+    tell(outcome.table)
     for path in () if outcome.unfinished else filled.write(outcome, goal):
         print(path)
     return INTERRUPTED if interrupted else 2 if outcome.unfinished or outcome.failed else 0
@@ -229,7 +230,7 @@ def report(
     if output:
         output.write_text(text, encoding="utf-8")
     else:
-        print(text, end="")
+        tell(text)
     for place in places:
         _say_away(tracker.catch_up_all(place))
     return _outcome(board)

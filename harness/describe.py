@@ -15,16 +15,13 @@ from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, registry
 from .chosen import Tuned, planned, tuned
 from .networks import NETWORKS
+from .printable import printable
 from .rows import class_groups, method_label, setting_label
 from .spec import Shots
 from .specfile import read, shipped
 from .sqlite import address
 from .store import STUDIES, Store, StoreError
 from .tracking import masked, tracking_uri
-
-
-def printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -10,7 +10,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from .printable import printable
 from .rows import method_label, setting_label, shot_means
 from .spec import Shots, Trial
 from .store import Store
@@ -66,8 +68,11 @@ class Show:
         self._line(trial, f"{reason}; tried again in {pause:.0f} s")
 
     def broken(self, trial: Trial, reason: str) -> None:
-        self._store.write_broken(trial.key, reason)
         self._line(trial, f"not finished: {reason}")
+        try:
+            self._store.write_broken(trial.key, reason)
+        except OSError as error:  # a full disk, perhaps what broke the trial; the others may still be told of
+            self._say(f"{self._store} does not keep that reason: {error}")
 
     def _line(self, trial: Trial, outcome: str) -> None:
         if not self._console.is_terminal:
@@ -76,12 +81,12 @@ class Show:
             self._say(f"[{self._done}/{self._total}] {what}{method_label(trial)}, {where}: {outcome}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _view(self) -> Group:
         table = Table("method", "seeds", *("few", "med", "many", "all"), title="so far, all data sets together")
         for method, found in list(self._means.items()):
             means = {g: np.mean([m[g] for m in found if g in m]) for g in {g for m in found for g in m}}
             cells = (f"{means[g]:.1f}" if g in means else "" for g in ("few", "med", "many", "all"))
-            table.add_row(method, str(len(found)), *cells)
+            table.add_row(Text(printable(method)), str(len(found)), *cells)
         return Group(table, self._bar)

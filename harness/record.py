@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from .frozen import Frozen
 from .spec import Trial
 
+FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
 Status = Literal["complete", "failed", "diverged", "pruned"]
 
 
@@ -60,4 +61,4 @@ class Record(Outcome, frozen=True):
     environment: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
-    files: dict[str, str] = {}  # SHA-256 of what lies beside the record
+    files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record

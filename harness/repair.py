@@ -47,5 +47,4 @@ def _set_aside(store: Store, again: Collection[str], key: str) -> str:
 
 
 def _move(store: Store, file: str, name: str) -> None:
-    store.write(f"damaged/{name}.json", store.read(file))
-    store.remove(file)
+    store.move(file, f"damaged/{name}.json")

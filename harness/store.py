@@ -17,22 +17,18 @@ damaged/KEY.json         a record that could not be read, or of a failure: moved
 
 from __future__ import annotations
 
-import io
 import json
-import os
+import re
 import uuid
-import zipfile
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
-import fsspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
+from .files import Files, StoreError
+from .packed import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 from .record import Outcome, Record
 from .spec import Spec
 
@@ -40,72 +36,12 @@ STUDIES = "studies.db"
 M = TypeVar("M", Record, Outcome)
 
 
-class StoreError(Exception):
-    """A store that is missing or damaged; the message names the file."""
-
-
-class Store:
+class Store(Files):
     """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
-
-    def __init__(self, url: str | os.PathLike) -> None:
-        # Absolute, since workers run in other folders.
-        self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
-        try:
-            self.files, root = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
-            raise StoreError(f"{self.url} cannot be a store: {error}") from error
-        self.root = root.rstrip("/")
-        self.local = isinstance(self.files, LocalFileSystem)
-
-    def __str__(self) -> str:
-        return self.url
 
     def exists(self) -> bool:
         """Whether a plan was ever run into it."""
         return bool(self.names("plans", ".json"))
-
-    # Bytes
-
-    def write(self, name: str, data: bytes) -> None:
-        """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
-        path = f"{self.root}/{name}"
-        if not self.local:
-            self.files.pipe_file(path, data)
-            return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        part = Path(path).with_name(f".{uuid.uuid4().hex}.part")  # not tempfile's: nobody else may read those
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-    def read(self, name: str) -> bytes:
-        """The file's bytes; FileNotFoundError where it is not there."""
-        if self.local:
-            with open(f"{self.root}/{name}", "rb") as file:  # noqa: PTH123  (a Path costs as much as the reading)
-                return file.read()
-        return self.files.cat_file(f"{self.root}/{name}")
-
-    def has(self, name: str) -> bool:
-        return self.files.exists(f"{self.root}/{name}")
-
-    def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            self.files.rm_file(f"{self.root}/{name}")
-
-    def names(self, folder: str, suffix: str = "") -> set[str]:
-        """The names in a folder, without the suffix."""
-        try:
-            found = self.files.ls(f"{self.root}/{folder}", detail=False, refresh=True)
-        except FileNotFoundError:
-            return set()
-        names = (str(path).rsplit("/", 1)[-1] for path in found)
-        return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
 
     # Plans
 
@@ -152,7 +88,7 @@ class Store:
 
     def rung(self, key: str, epochs: int) -> Record:
         """What a tuning trial had come to after so many epochs; raises as :meth:`record` does."""
-        return self._parsed(f"rungs/{key}-{epochs:04d}.json", key, Record)
+        return self._whole(f"rungs/{key}-{epochs:04d}.json", key)
 
     def stop(self, key: str, epochs: int) -> None:
         """Let a tuning trial end as it was after so many epochs."""
@@ -161,9 +97,12 @@ class Store:
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
-        record = self._parsed(f"records/{key}.json", key, Record)
+        return self._whole(f"records/{key}.json", key)
+
+    def _whole(self, name: str, key: str) -> Record:
+        record = self._parsed(name, key, Record)
         if record.trial.key != key:
-            raise StoreError(f"{self.url}/records/{key}.json is damaged: it holds another trial, {record.trial.key}")
+            raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
         return record
 
     def outcome(self, key: str) -> Outcome:
@@ -174,7 +113,7 @@ class Store:
         try:
             record = model.model_validate_json(self.read(name))
         except (IsADirectoryError, PermissionError) as error:
-            raise StoreError(f"{self.url}/{name} cannot be read: {error.strerror}") from error
+            raise StoreError(f"{self.url}/{name} cannot be read: {error.strerror or error}") from error
         except ValidationError as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
         if record.key != key:
@@ -184,34 +123,31 @@ class Store:
     # Arrays and tensors
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        self.write(f"arrays/{key}.npz", buffer.getvalue())
-        return buffer.getvalue()
+        data = pack_arrays(arrays)
+        self.write(f"arrays/{key}.npz", data)
+        return data
 
-    def arrays(self, key: str) -> dict[str, np.ndarray]:
-        """What was written; FileNotFoundError where there is nothing, StoreError where it is damaged or a pickle."""
+    def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
+        """What was written and is named so; FileNotFoundError where there is nothing, StoreError where it is damaged,
+        a pickle, or claims to be larger than it is."""
         data = self.read(f"arrays/{key}.npz")
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as found:
-                return dict(found)
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            return unpack_arrays(data, prefix)
+        except Exception as error:
             raise StoreError(f"{self.url}/arrays/{key}.npz is damaged: {error}") from error
 
     def write_tensors(self, name: str, state: Any) -> None:
-        import torch
-
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self.write(name, buffer.getvalue())
+        self.write(name, pack_tensors(state))
 
     def tensors(self, name: str, device: Any = "cpu") -> Any:
         """What was saved; FileNotFoundError where there is nothing, StoreError where it is cut short or damaged."""
-        import torch
+        from torch import AcceleratorError, OutOfMemoryError
 
         data = self.read(name)
         try:
-            return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+            return unpack_tensors(data, device)
+        except (MemoryError, OutOfMemoryError, AcceleratorError):  # the machine's fault, not the file's
+            raise
         except Exception as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
 
@@ -222,17 +158,25 @@ class Store:
 
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""
-        return {key: self.read(f"broken/{key}").decode(errors="replace") for key in self.names("broken")}
+        found = {}
+        for key in self.names("broken"):
+            with suppress(FileNotFoundError):  # it was finished just now
+                try:
+                    found[key] = self.read(f"broken/{key}").decode(errors="replace")
+                except (StoreError, IsADirectoryError):
+                    found[key] = "not finished; the reason cannot be read"
+        return found
 
     # What MLflow has
 
     def identity(self) -> str:
         """A random name, made at the first call, that tells this store from every other."""
-        try:
-            return self.read("identity").decode()
-        except FileNotFoundError:
+        if not self.has("identity"):
             self.write("identity", uuid.uuid4().hex.encode())
-            return self.read("identity").decode()
+        found = self.read("identity").decode(errors="replace")
+        if not re.fullmatch(r"[0-9a-f]{32}", found):  # it becomes part of what MLflow is asked
+            raise StoreError(f"{self.url}/identity is damaged: remove it, and MLflow gets the trials once more")
+        return found
 
     def mark_tracked(self, key: str, where: dict[str, str]) -> None:
         self.write(f"tracked/{key}", json.dumps(where).encode())

@@ -12,7 +12,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DatabaseError
 
 from .configuration import Configuration, State
-from .scratch import scratch
+from .copied import copied
 from .space import Dimension, Space
 from .sqlite import address, make_whole
-from .store import STUDIES, Store
+from .store import STUDIES, Store, StoreError
 from .tuning import Value
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -118,28 +119,29 @@ def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
 
 @contextmanager
 def storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
-    """Optuna's SQLite storage in a store; of a remote store a copy, which is written back at the end. A driver that is
-    killed before proposes the same again, and finds what it had trained."""
-    if store.local:
-        yield _open(Path(store.root) / STUDIES)
-        return
-    with scratch() as folder:
-        copy = folder / STUDIES
-        if store.has(STUDIES):
-            copy.write_bytes(store.read(STUDIES))
+    """Optuna's SQLite storage in a store; of a remote store a copy, which is written back now and then and at the end.
+    A driver that is killed before proposes the same again, and finds what it had trained.
+
+    StoreError where the file is damaged, or a link.
+    """
+    with nullcontext(store.path(STUDIES)) if store.local else copied(store, STUDIES, write) as path:
+        opened = _open(path, f"{store}/{STUDIES}")
         try:
-            yield _open(copy)
+            yield opened
         finally:
-            if write:
-                store.write(STUDIES, copy.read_bytes())
+            opened.engine.dispose()
 
 
-def _open(path: Path) -> optuna.storages.RDBStorage:
+def _open(path: Path, name: str) -> optuna.storages.RDBStorage:
     def make(part: Path) -> None:
         optuna.storages.RDBStorage(address(part)).engine.dispose()
 
-    make_whole(path, make)
-    return optuna.storages.RDBStorage(address(path))
+    try:
+        make_whole(path, make)
+        return optuna.storages.RDBStorage(address(path))
+    except (DatabaseError, RuntimeError) as error:  # not SQLite's, or of another version of Optuna
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again") from error
 
 
 def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:

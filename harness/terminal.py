@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .printable import lines
+
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a shipped spec.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 Root = Annotated[Path | None, typer.Option(help="The folder that holds the data.", show_default=False)]
@@ -28,8 +30,13 @@ RetryFailed = Annotated[
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(lines(text), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """To stdout, with one line feed at its end. Whoever pipes it gets the same as a terminal."""
+    print(lines(text.removesuffix("\n")))
 
 
 def show(facts: Any, text: str, as_json: bool) -> None:
-    print(json.dumps(facts, indent=1) if as_json else text)
+    tell(json.dumps(facts, indent=1) if as_json else text)

@@ -37,8 +37,7 @@ ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
 def tracking_uri(spec: Spec, store: Store) -> str:
     """Where MLflow is: the spec's uri, else MLFLOW_TRACKING_URI, else a SQLite file in a local store."""
     chosen = spec.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    folder = Path(store.root if store.local else ".").resolve()
-    return chosen or address(folder / "mlflow.db")
+    return chosen or address(store.path("mlflow.db") if store.local else Path("mlflow.db").resolve())
 
 
 def masked(text: str) -> str:
@@ -228,11 +227,14 @@ class Runs:
     def _history(self, record: Record) -> list[dict[str, float]]:
         """The line of each epoch, as far as the store holds them beside the record."""
         try:
-            arrays = self.store.arrays(record.key)
+            arrays = self.store.arrays(record.key, "history_")
         except (StoreError, FileNotFoundError):
             return []
-        columns = {name.removeprefix("history_"): a for name, a in arrays.items() if name.startswith("history_")}
-        return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*columns.values(), strict=True)]
+        sizes = {column.shape for column in arrays.values()}
+        if len(sizes) != 1 or not (0,) < max(sizes) <= (record.trial.training.epochs,) or "history_epoch" not in arrays:
+            return []  # not written by us
+        columns = [name.removeprefix("history_") for name in arrays]
+        return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*arrays.values(), strict=True)]
 
     def _results(self, record: Record) -> dict[str, float]:
         if record.status not in ("complete", "pruned"):

@@ -107,8 +107,8 @@ def run_trial(
     except Exception as error:
         if isinstance(error, INFRASTRUCTURE) and not (setting.alone and isinstance(error, torch.OutOfMemoryError)):
             raise
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()}
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
+        about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
         data = attempt.store.write_arrays(trial.key, arrays | _history(run))
@@ -130,6 +130,8 @@ class Attempt:
             self._saved = store.tensors(self._file)
         except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
             self._saved = {}
+        if not _sound(self._saved):
+            self._saved = {}
         self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
 
     def past(self) -> dict[str, Any]:
@@ -148,7 +150,7 @@ class Attempt:
         rests, and one when it is asked to stop (Drained)."""
         saved = self._saved.get("run")
         if saved and saved["done"] <= (until or saved["done"]):  # a later one cannot go back to where it should rest
-            run.restore(saved)
+            self._restore(run, saved)
             if run.done == until:
                 return
         saved_at = time.perf_counter()
@@ -167,6 +169,24 @@ class Attempt:
                 return
             if stop:
                 raise Drained
+
+    def _restore(self, run: Run, saved: Any) -> None:
+        """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
+        try:
+            run.restore(saved)
+        except INFRASTRUCTURE:
+            raise
+        except Exception as error:
+            self.store.remove(self._file)
+            raise StoreError(f"{self.store}/{self._file} does not fit its trial: {error}; removed") from error
+
+
+def _sound(saved: Any) -> bool:
+    """Whether a checkpoint is laid out as ours are; what is in its tensors, the network will tell."""
+    kinds = {"wall_seconds": float, "attempts": int, "started": str}
+    past, run = (saved.get("past"), saved.get("run")) if isinstance(saved, dict) else (None, None)
+    known = isinstance(past, dict) and {name: type(value) for name, value in past.items()} == kinds
+    return known and isinstance(run, dict) and isinstance(run.get("done"), int)
 
 
 def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Run:

@@ -1,14 +1,19 @@
-"""What several tests share: a run that is small enough to take a few steps in milliseconds, in float64; and real
-`tailboard` processes that may be killed."""
+"""What several tests share: a run that is small enough to take a few steps in milliseconds, in float64; real
+`tailboard` processes that may be killed; and a real S3 server on loopback, with a way to it that may be broken."""
 
 import json
 import os
 import shutil
 import signal
+import socket
+import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -254,3 +259,100 @@ def launcher() -> Iterator[Callable[..., Launched]]:
     yield launch
     for job in made:
         job.close()
+
+
+MOTO = """
+import logging, sys
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+ANSWER = b"<Error><Code>ServiceUnavailable</Code><Message>Please try again</Message></Error>"
+
+
+class Way:
+    """A TCP proxy to the S3 server. While it is ``broken``, a connection gets an answer of that number (``503``), is
+    reset at once (``drop``), or in the middle of the answer (``half``)."""
+
+    def __init__(self, port: int) -> None:
+        self.broken, self.refused, way = "", 0, self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):
+                    way.serve(self.request, port)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def serve(self, client: socket.socket, port: int) -> None:
+        broken = self.broken
+        self.refused += bool(broken)
+        if broken.isdigit():
+            client.recv(1 << 16)
+            head = f"HTTP/1.1 {broken} No\r\nContent-Type: application/xml\r\nContent-Length: {len(ANSWER)}\r\n"
+            client.sendall(head.encode() + b"Connection: close\r\n\r\n" + ANSWER)
+        elif broken != "drop":
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+                while data := server.recv(1 << 16):
+                    client.sendall(data[: len(data) // 2] if broken else data)
+                    if broken:
+                        break
+        if broken == "half":  # the pump still waits for what the client says
+            client.shutdown(socket.SHUT_RDWR)
+        if broken == "drop":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+        client.close()
+
+    @staticmethod
+    def _pump(client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                server.sendall(data)
+
+    def break_for(self, seconds: float, how: str) -> None:
+        self.broken = how
+        threading.Timer(seconds, setattr, (self, "broken", "")).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Way]:
+    """A real S3 server, the only one that boto and s3fs see, from here and in processes; one for all tests."""
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    process = subprocess.Popen([sys.executable, "-c", MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    way = Way(int(process.stdout.readline()))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+            patch.delenv(name)
+        for name, value in {
+            "AWS_ENDPOINT_URL": way.url, "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }.items():  # fmt: skip
+            patch.setenv(name, value)
+        yield way
+        way.close()
+    process.stdin.close()
+    process.wait(timeout=20)
+
+
+@pytest.fixture
+def bucket(s3: Way) -> Iterator[str]:
+    """The URL of a fresh bucket."""
+    import fsspec
+
+    name = f"b{uuid.uuid4().hex}"
+    fsspec.filesystem("s3").mkdir(name)
+    yield f"s3://{name}"
+    s3.broken = ""

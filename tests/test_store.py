@@ -28,9 +28,11 @@ def record(trial=ONE, **changes) -> Record:
     return Record(key=trial.key, trial=trial, **(about | changes))
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path) -> Store:
-    """The same promises on a disk and on an object store."""
+    """The same promises on a disk and on object stores, one of them behind a real server."""
+    if request.param == "s3":
+        return Store(f"{request.getfixturevalue('bucket')}/some/store")
     return Store(tmp_path / "store" if request.param == "local" else f"memory://{uuid.uuid4().hex}/store")
 
 
@@ -69,6 +71,9 @@ def test_what_is_not_there(store):
 @pytest.mark.parametrize("url", ["nosuch://bucket/x", "s3://bucket/x"])
 def test_a_file_system_that_cannot_be_had(url, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, "s3", raising=False
+    )  # where fsspec keeps what it has imported
     with pytest.raises(StoreError, match="cannot be a store"):
         Store(url)
 
@@ -227,4 +232,36 @@ def test_a_file_where_a_folder_should_be(tmp_path, folder):
 def test_a_damaged_plan_names_its_file(store):
     store.write("plans/t.json", b'{"name": "t"')
     with pytest.raises(StoreError, match=r"plans/t\.json is damaged"):
+        store.plans()
+
+
+def test_a_rung_of_another_trial_is_found_by_its_content(store):
+    stopped = record(status="pruned", epochs=1)
+    store.write_rung(stopped)
+    assert store.rung(ONE.key, 1) == stopped
+    store.write(f"rungs/{ONE.key}-0001.json", stopped.model_dump_json().replace('"seed":0', '"seed":5').encode())
+    with pytest.raises(StoreError, match="holds another trial"):
+        store.rung(ONE.key, 1)
+
+
+def test_what_a_worker_wrote_after_a_listing_is_there(bucket):
+    """s3fs keeps what it has listed; a driver that believed it would not see what its workers finish."""
+    store, worker = Store(f"{bucket}/x"), Store(f"{bucket}/x")
+    worker.files = type(store.files)(skip_instance_cache=True)
+    store.write("rungs/a.json", b"1")
+    assert store.names("rungs", ".json") == {"a"}
+    worker.write("rungs/b.json", b"2")
+    assert store.has("rungs/b.json")
+    assert store.read("rungs/b.json") == b"2"
+    worker.write("rungs/a.json", b"longer than before")
+    assert store.read("rungs/a.json") == b"longer than before"
+    assert store.names("rungs", ".json") == {"a", "b"}
+
+
+def test_a_client_without_credentials_is_told_in_one_line(bucket, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    store = Store(f"{bucket}/x")
+    store.files = type(store.files)(skip_instance_cache=True)
+    with pytest.raises(OSError, match=f"{bucket}/x cannot be reached: Unable to locate credentials"):
         store.plans()

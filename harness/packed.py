@@ -1,0 +1,69 @@
+"""Arrays and tensors as bytes, and back: no pickle is executed, and nothing unpacks to more than it says and may.
+
+Whatever is wrong with the bytes raises an exception of the library's own or ValueError.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+LARGEST_UNPACKED = 2 << 30  # bytes; both logits of iNaturalist's 24,426 validation images come to 0.8 GB
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack_arrays(data: bytes, prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of numbers in an .npz whose names begin so. What a header claims is compared with what is there
+    before any memory is asked for."""
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [entry for entry in archive.infolist() if entry.filename.startswith(prefix)]
+        if (size := sum(entry.file_size for entry in members)) > LARGEST_UNPACKED:
+            raise ValueError(f"it would unpack to {size / 2**30:.0f} GiB")
+        for entry in members:
+            with archive.open(entry) as file:
+                _check(file, entry)
+            with archive.open(entry) as file:
+                found[entry.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
+    return found
+
+
+def _check(file: IO[bytes], entry: zipfile.ZipInfo) -> None:
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{entry.filename!r} is of version {version}")
+    shape, _, kind = _HEADERS[version](file)
+    if kind.kind not in "biuf" or not kind.itemsize:
+        raise ValueError(f"{entry.filename!r} holds no numbers (pickled objects are not read)")
+    if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != entry.file_size - file.tell():
+        raise ValueError(f"{entry.filename!r} does not hold as many numbers as it says")
+
+
+def pack_tensors(state: Any) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpack_tensors(data: bytes, device: Any = "cpu") -> Any:
+    """What :func:`pack_tensors` was given, of tensors and plain values. torch never compresses: what would unpack to
+    more than its own size was not written by it."""
+    import torch
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(data):
+            raise ValueError("it would unpack to more than its own size")
+    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
