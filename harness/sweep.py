@@ -30,12 +30,12 @@ os.environ |= {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-import ray
+import ray.exceptions
 from ray import tune
 from ray.tune.search import Searcher
 
 from .agenda import Agenda, Job, Lost, is_done
-from .cluster import ClusterError, knock, places
+from .cluster import GUARDED, ClusterError, knock, places, waits
 from .flag import Flag
 from .flows import Watcher
 from .interrupt import drained_by_signals
@@ -88,16 +88,23 @@ class _Queue(_NotSaved, Searcher):
         pass
 
 
-class _Callback(_NotSaved, tune.Callback):
-    """Passes on what Tune says, in the driver's process."""
+class _Callback(_NotSaved, tune.Callback, tune.Stopper):
+    """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
 
     def __init__(
         self, queue: _Queue, agenda: Agenda, watcher: Watcher, result: Result, stopping: threading.Event, flag: Any
     ) -> None:
         self._queue, self._agenda, self._watcher, self._result = queue, agenda, watcher, result
-        self._stopping, self._flag, self._told = stopping, flag, False
+        self._stopping, self._flag, self._told, self._idle = stopping, flag, False, False
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stopping.is_set() and self._idle  # what waits for a machine would wait on
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        self._idle = all(trial.status != "RUNNING" for trial in trials)
         if self._stopping.is_set() and not self._told:
             self._flag.raise_.remote()
             self._told = True
@@ -190,8 +197,11 @@ def sweep(
     if not len(agenda):
         return result
     with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
+        if wait := waits(ray.cluster_resources(), resources):
+            watcher.waiting(wait)
         queue = _Queue(agenda, stopping)
         flag = ray.remote(num_cpus=0)(Flag).remote()
+        callback = _Callback(queue, agenda, watcher, result, stopping, flag)
         train = tune.with_parameters(_train, setting=setting, flag=flag)
         share = {"cpu": resources.cpu, "gpu": resources.gpu} if resources.gpu else {"cpu": resources.cpu}
         tune.Tuner(
@@ -207,7 +217,8 @@ def sweep(
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=resources.retries),
-                callbacks=[_Callback(queue, agenda, watcher, result, stopping, flag)],
+                callbacks=[callback],
+                stop=callback,
             ),
         ).fit()
     if result.error:
@@ -222,7 +233,7 @@ def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterat
     with scratch() as folder:
         try:
             _start(_options(resources, slots, address, folder))
-            yield places(ray.cluster_resources(), resources, slots), folder
+            yield places(ray.cluster_resources(), resources, slots, address not in (None, "local")), folder
         finally:
             ray.shutdown()
 
@@ -231,9 +242,9 @@ def _start(options: dict[str, Any]) -> None:
     knock(options["address"])
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        what = "started" if options["address"] == "local" else f"reached at {options['address']}"
-        raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        where = "started" if options["address"] == "local" else f"reached at {options['address']} ({GUARDED})"
+        raise ClusterError(f"Ray cannot be {where}: {' '.join(str(error).split())}") from error
 
 
 def _options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tailboard.harness.cluster import ClusterError, knock, places
+from tailboard.harness.cluster import ClusterError, knock, places, waits
 from tailboard.harness.spec import Resources
 
 
@@ -30,6 +30,15 @@ def test_as_many_trials_as_fit(have, asks, slots, fit):
 def test_a_trial_that_fits_nowhere_is_said(have, asks):
     with pytest.raises(ClusterError, match="a trial asks for cpu"):
         places(have, Resources(**asks), None)
+
+
+def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():
+    asks = Resources(cpu=1)
+    assert places({}, asks, 32, joined=True) == 32
+    assert "waiting for machines" in waits({}, asks)
+    assert waits({"CPU": 1.0}, asks) == ""
+    with pytest.raises(ClusterError, match="grow to so many trials with --slots"):
+        places({}, asks, None, joined=True)
 
 
 def test_an_address_where_nobody_listens_is_said_at_once():
