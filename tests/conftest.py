@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -254,3 +255,15 @@ def launcher() -> Iterator[Callable[..., Launched]]:
     yield launch
     for job in made:
         job.close()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A port on which nobody listens now."""
+
+    def port() -> int:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            return found.getsockname()[1]
+
+    return port
