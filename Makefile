@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick lint
+.PHONY: quickstart test quick lint wheel
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -18,6 +18,12 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# What a cluster's nodes install: the wheel, and beside it the versions that were tested with it.
+wheel: .venv/installed-dev
+	rm -rf dist build
+	$(BIN)/python -m build --wheel
+	cp constraints.txt dist/
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from .spec import Resources
 
 GIB = 2**30
+GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
 class ClusterError(Exception):
@@ -57,10 +58,25 @@ def bundle(resources: Resources, gpu: float) -> dict[str, float]:
 
 
 def places(have: Mapping[str, float], resources: Resources, slots: int | None, joined: bool = False) -> int:
-    """How many trials are asked for at a time: as many as fit, at most ``slots``; or just those ``slots`` of a cluster
-    that was joined, which may grow. ClusterError where not even one fits."""
+    """How many trials run at a time, at most ``slots``. ClusterError where not even one fits.
+
+    A cluster that was ``joined`` may grow: there ``slots`` is taken at its word, and an autoscaler sees so many wait.
+    """
     if joined and slots:
         return slots
+    fit = _fit(have, resources)
+    if fit < 1:
+        way = "or let the cluster grow to so many trials with --slots" if joined else "or use --address"
+        raise ClusterError(f"{_shortage(have, resources)}; lower resources in the spec, {way}")
+    return min(fit, slots) if slots else fit
+
+
+def waits(have: Mapping[str, float], resources: Resources) -> str:
+    """What is said where no trial fits yet; nothing where one does."""
+    return "" if _fit(have, resources) else f"{_shortage(have, resources)}; waiting for machines that hold one"
+
+
+def _fit(have: Mapping[str, float], resources: Resources) -> int:
     fit = [int(have.get("CPU", 0) / resources.cpu + 1e-9)]
     if resources.memory:
         fit.append(int(have.get("memory", 0) / (resources.memory * GIB)))
@@ -68,16 +84,16 @@ def places(have: Mapping[str, float], resources: Resources, slots: int | None, j
         # A trial lives on one GPU: 0.4 of a GPU fits twice on each, not 2.5 times.
         per_gpu = int(1 / resources.gpu + 1e-9)
         fit.append(int(have.get("GPU", 0)) * per_gpu if per_gpu else int(have.get("GPU", 0) / resources.gpu))
-    if min(fit) < 1:
-        asks = {"cpu": resources.cpu, "gpu": resources.gpu, "memory": resources.memory}
-        there = {"cpu": have.get("CPU", 0), "gpu": have.get("GPU", 0), "memory": have.get("memory", 0) / GIB}
-        named = [name for name in asks if asks[name] or name != "memory"]
-        raise ClusterError(
-            f"a trial asks for {_listed(asks, named)}, but Ray has {_listed(there, named)}; lower resources in the "
-            "spec, use --address, or say with --slots how many trials a cluster that grows shall hold"
-        )
-    return min(*fit, slots) if slots else min(fit)
+    return min(fit)
 
 
-def _listed(amounts: Mapping[str, float], named: Sequence[str]) -> str:
-    return ", ".join(f"{name}: {amounts[name]:g}" for name in named)
+def _shortage(have: Mapping[str, float], resources: Resources) -> str:
+    asks = {"cpu": resources.cpu, "gpu": resources.gpu}
+    there = {"cpu": have.get("CPU", 0), "gpu": have.get("GPU", 0)}
+    if resources.memory:
+        asks["memory"], there["memory"] = resources.memory, have.get("memory", 0) / GIB
+    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}"
+
+
+def _listed(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {amount:g}" for name, amount in amounts.items())

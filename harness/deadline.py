@@ -25,6 +25,11 @@ class Patience:
     _heard: dict[str, float] = field(default_factory=dict)
     _stopped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def running(self) -> bool:
+        """Whether any trial is."""
+        return bool(self._heard)
+
     def heard_of(self, name: str) -> None:
         self._heard[name] = self.clock()
 

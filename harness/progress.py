@@ -43,6 +43,9 @@ class Show:
     def __exit__(self, *_: Any) -> None:
         self._live.stop()
 
+    def waiting(self, why: str) -> None:
+        self._say(why)
+
     def started(self, trial: Trial) -> None: ...
 
     def epoch(self, trial: Trial, line: dict[str, float]) -> None:

@@ -27,12 +27,12 @@ os.environ |= {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-import ray
+import ray.exceptions
 from ray import tune
 from ray.tune.search import Searcher
 
 from .agenda import Agenda, Job, Lost, is_done
-from .cluster import ClusterError, bundle, knock, options, places
+from .cluster import GUARDED, ClusterError, bundle, knock, options, places, waits
 from .deadline import Patience, overdue
 from .family import ends_with_us
 from .flag import Flag
@@ -89,8 +89,8 @@ class _Queue(_NotSaved, Searcher):
 
 
 @dataclass(eq=False)
-class _Callback(_NotSaved, tune.Callback):
-    """Passes on what Tune says, in the driver's process."""
+class _Callback(_NotSaved, tune.Callback, tune.Stopper):
+    """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
 
     queue: _Queue
     agenda: Agenda
@@ -100,14 +100,20 @@ class _Callback(_NotSaved, tune.Callback):
     stopping: threading.Event
     flag: Any
     patience: Patience
+    told: bool = False
+    idle: bool = False
 
-    def setup(self, *_: Any, **info: Any) -> None:
-        self._told = False
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-        if self.stopping.is_set() and not self._told:
+        self.idle = not self.patience.running
+        if self.stopping.is_set() and not self.told:
             self.flag.raise_.remote()
-            self._told = True
+            self.told = True
         for name in self.patience.exhausted():
             trial = next(trial for trial in trials if trial.trial_id == name)
             ray.kill(trial.temporary_state.ray_actor)
@@ -206,10 +212,13 @@ def sweep(
     clear_up()
     if not len(agenda):
         return result
-    with _ray(resources, slots, address, watcher) as (places, folder), drained_by_signals(stopping):
+    with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
+        if wait := waits(ray.cluster_resources(), resources):
+            watcher.waiting(wait)
         retries, patience = Retries(resources), Patience(resources.time_limit)
         queue = _Queue(agenda, retries, stopping)
         flag = ray.remote(num_cpus=0)(Flag).remote()
+        callback = _Callback(queue, agenda, retries, watcher, result, stopping, flag, patience)
         train = tune.with_parameters(_train, setting=setting, flag=flag)
         tune.Tuner(
             tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
@@ -224,7 +233,8 @@ def sweep(
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the agenda's to say
-                callbacks=[_Callback(queue, agenda, retries, watcher, result, stopping, flag, patience)],
+                callbacks=[callback],
+                stop=callback,
             ),
         ).fit()
     if result.error:
@@ -234,7 +244,7 @@ def sweep(
 
 
 @contextmanager
-def _ray(resources: Resources, slots: int | None, address: str | None, watcher: Watcher) -> Iterator[tuple[int, Path]]:
+def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
     with scratch() as folder, ends_with_us(ray.shutdown):
         wanted = options(resources, slots, address, folder)
@@ -247,6 +257,6 @@ def _start(wanted: dict[str, Any]) -> None:
     knock(wanted["address"])
     try:
         ray.init(**wanted)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']}"
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error

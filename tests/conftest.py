@@ -356,3 +356,15 @@ def bucket(s3: Way) -> Iterator[str]:
     fsspec.filesystem("s3").mkdir(name)
     yield f"s3://{name}"
     s3.broken = ""
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A port on which nobody listens now."""
+
+    def port() -> int:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            return found.getsockname()[1]
+
+    return port

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tailboard.harness.cluster import ClusterError, bundle, knock, options, places
+from tailboard.harness.cluster import ClusterError, bundle, knock, options, places, waits
 from tailboard.harness.spec import Resources
 
 
@@ -38,16 +38,6 @@ def test_as_many_trials_as_fit(have, asks, slots, fit):
 def test_a_trial_that_fits_nowhere_is_said(have, asks, words):
     with pytest.raises(ClusterError, match=words):
         places(have, Resources(**asks), None)
-    with pytest.raises(ClusterError, match="--slots"):
-        places(have, Resources(**asks), 4)
-
-
-def test_a_cluster_that_grows_is_asked_for_as_many_as_are_said():
-    """Its workers come once there are trials for them: at first there may be none."""
-    assert places({"CPU": 0}, Resources(gpu=1), 32, joined=True) == 32
-    assert places({"CPU": 64, "GPU": 8}, Resources(gpu=1), None, joined=True) == 8
-    with pytest.raises(ClusterError, match="say with --slots"):
-        places({"CPU": 0}, Resources(gpu=1), None, joined=True)
 
 
 def test_what_ray_sets_aside_for_a_trial():
@@ -61,6 +51,16 @@ def test_a_cluster_is_joined_as_it_is_and_a_machine_of_ones_own_given_what_is_ne
     assert options(Resources(cpu=2), 3, None, short)["num_cpus"] == 6
     assert options(Resources(), None, "local", short)["_temp_dir"] == "/x"
     assert "_temp_dir" not in options(Resources(), None, None, tmp_path / ("long" * 20))
+
+
+def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():
+    asks = Resources(cpu=1)
+    assert places({}, asks, 32, joined=True) == 32
+    assert places({"CPU": 64, "GPU": 8}, Resources(gpu=1), None, joined=True) == 8
+    assert "waiting for machines" in waits({}, asks)
+    assert waits({"CPU": 1.0}, asks) == ""
+    with pytest.raises(ClusterError, match="grow to so many trials with --slots"):
+        places({}, asks, None, joined=True)
 
 
 def test_an_address_where_nobody_listens_is_said_at_once():
