@@ -1,5 +1,5 @@
-"""The commands: with ``cli_data.py`` and ``terminal.py`` all that prints. Data goes to stdout, progress and errors to
-stderr.
+"""The commands: with ``cli_data.py``, ``cli_results.py`` and ``terminal.py`` all that prints. Data goes to stdout,
+progress and errors to stderr.
 
 Exit codes: 0 every cell is complete; 1 bad usage or a bad spec; 2 some cells failed or are missing (the table is
 still written); 3 protocol violated; 130 interrupted, to be resumed by the same command.
@@ -14,13 +14,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import cli_data, mistakes
+from . import cli_data, cli_results, mistakes
+from .cli_results import outcome, say_away
 from .terminal import (
     Address,
     Defaults,
-    Few,
     Json,
-    Many,
     NoVerify,
     Plugins,
     RetryFailed,
@@ -28,7 +27,6 @@ from .terminal import (
     Slots,
     SpecArgument,
     StoreOption,
-    Tercile,
     say,
     show,
     tell,
@@ -38,6 +36,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_results.app)
 
 
 def main() -> NoReturn:
@@ -142,7 +141,7 @@ def run(
     tell(f"{board.rendered('md')}\n")
     for form, path in written.items():
         print(f"{form:6} {path}")
-    return INTERRUPTED if interrupted else _outcome(board)
+    return INTERRUPTED if interrupted else outcome(board)
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
@@ -168,11 +167,11 @@ def tune(
     goal = filled.check(wanted.spec, output)
     place = Store(store or f"runs/{wanted.spec.name}")
     interrupted = _train(wanted, place, slots, address, root, not no_verify)
-    outcome = filled.outcome(wanted.spec, place)
-    tell(outcome.table)
-    for path in () if outcome.unfinished else filled.write(outcome, goal):
+    found = filled.outcome(wanted.spec, place)
+    tell(found.table)
+    for path in () if found.unfinished else filled.write(found, goal):
         print(path)
-    return INTERRUPTED if interrupted else 2 if outcome.unfinished or outcome.failed else 0
+    return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
 
 
 def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root: Path | None, verify: bool) -> bool:
@@ -187,53 +186,8 @@ def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root
         for message in work.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         interrupted, away = job.execute(work, slots, address, Console(stderr=True))
-    _say_away(away)
+    say_away(away)
     return interrupted
-
-
-@app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")
-def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
-    """Print how far a store is, what failed and why, and where MLflow's page is."""
-    from . import describe
-    from .store import Store
-
-    facts = describe.status_facts(Store(store))
-    show(facts, describe.status_table(facts), as_json)
-
-
-@app.command(
-    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
-)
-def report(
-    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
-    form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
-    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
-    quote: Annotated[bool, typer.Option("--published", help="Quote all published rows, on whatever data.")] = False,
-    few: Few = None,
-    many: Many = None,
-    tercile: Tercile = False,
-    defaults: Defaults = False,
-    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
-    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
-) -> int:
-    """Print the leaderboard of one or several stores."""
-    from . import publish, tracker
-    from .specfile import parse_shots
-    from .store import Store
-
-    places = [Store(store) for store in stores]
-    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
-    text = board.rendered(form, versus, quote)
-    if curve:
-        publish.write_curves(board, curve)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        tell(text)
-    for place in places:
-        _say_away(tracker.catch_up_all(place))
-    return _outcome(board)
 
 
 @app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
@@ -248,14 +202,3 @@ def list_(
     if what not in describe.LISTS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(describe.LISTS)}")
     show(*describe.listing(what, plugin or ()), as_json)
-
-
-def _say_away(reason: str) -> None:
-    if reason:
-        say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
-
-
-def _outcome(board: Any) -> int:
-    for message in board.damaged:
-        say(f"error: {message}")
-    return 0 if board.complete else 2

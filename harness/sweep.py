@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ import ray.exceptions
 from ray import tune
 from ray.tune.search import Searcher
 
-from .agenda import Agenda, Job, Lost, is_done
+from .agenda import Agenda, Job, Lost
 from .cluster import GUARDED, ClusterError, bundle, knock, options, places, waits
 from .deadline import Patience, overdue
 from .family import ends_with_us
@@ -40,8 +40,7 @@ from .flows import Watcher
 from .interrupt import drained_by_signals
 from .retry import Retries, reason
 from .scratch import clear_up, scratch
-from .spec import Resources, Trial
-from .store import Store
+from .spec import Resources
 
 
 @dataclass
@@ -175,24 +174,11 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
 
 def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
-    """What runs in a worker: one job. The store is asked once more, lest a finished trial run again."""
-    from .trial import Drained, run_trial
+    """What runs in a worker."""
+    from .worker import done
 
-    trial, until = Trial.model_validate_json(config["trial"]), config["until"]
-    store = Store(setting.store)
-    if not is_done(Job(trial, until, keep=trial.key in setting.kept), store):
-        try:
-            run_trial(
-                trial,
-                replace(setting, alone=config["gpu"] >= 1),
-                report=lambda line: tune.report({"epoch": line["epoch"], "line": line}),
-                draining=lambda: ray.get(flag.up.remote()),
-                until=until,
-            )
-        except Drained:
-            return tune.report({"epoch": -1})
-    what = "whole" if store.has(f"records/{trial.key}.json") else "rung"
-    return tune.report({"epoch": trial.training.epochs, "record": what})
+    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
+    tune.report({"epoch": -1, "record": done(config, setting, report, lambda: ray.get(flag.up.remote()))})
 
 
 def sweep(

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("datasets", "methods", "leaderboard", "harness")
 LONGEST = {"datasets": 200, "methods": 210, "leaderboard": 200, "harness": 260}  # lines; a file holds one idea
 ONLY = {"ray": "harness/sweep.py", "mlflow": "harness/tracking.py", "optuna": "harness/study.py"}
-TERMINAL = {"harness/cli.py", "harness/cli_data.py", "harness/terminal.py"}  # what may print
+TERMINAL = {"harness/cli.py", "harness/cli_data.py", "harness/cli_results.py", "harness/terminal.py"}  # what may print
 VAGUE = {"utils.py", "base.py", "common.py", "misc.py", "helpers.py"}
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 

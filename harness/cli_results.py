@@ -1,0 +1,68 @@
+"""``tailboard status`` and ``report``: what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import Defaults, Few, Json, Many, Tercile, say, show, tell
+
+app = typer.Typer()
+
+
+@app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")
+def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+    """Print how far a store is, what failed and why, and where MLflow's page is."""
+    from . import describe
+    from .store import Store
+
+    facts = describe.status_facts(Store(store))
+    show(facts, describe.status_table(facts), as_json)
+
+
+@app.command(
+    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
+)
+def report(
+    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
+    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
+    quote: Annotated[bool, typer.Option("--published", help="Quote all published rows, on whatever data.")] = False,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+    defaults: Defaults = False,
+    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
+) -> int:
+    """Print the leaderboard of one or several stores."""
+    from . import publish, tracker
+    from .specfile import parse_shots
+    from .store import Store
+
+    places = [Store(store) for store in stores]
+    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
+    text = board.rendered(form, versus, quote)
+    if curve:
+        publish.write_curves(board, curve)
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        tell(text)
+    for place in places:
+        say_away(tracker.catch_up_all(place))
+    return outcome(board)
+
+
+def say_away(reason: str) -> None:
+    if reason:
+        say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
+
+
+def outcome(board: Any) -> int:
+    for message in board.damaged:
+        say(f"error: {message}")
+    return 0 if board.complete else 2
