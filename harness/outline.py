@@ -63,8 +63,18 @@ def tuning_table(spec: Spec) -> str:
     )
     return (
         f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
-        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found"
+        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(spec)}"
     )
+
+
+def _early(spec: Spec) -> str:
+    """A warning where the first trials are stopped before their learning rate has risen: they are judged by little."""
+    early = {
+        f"a quarter of {found.routine.epochs} epochs is inside the {found.routine.warmup_epochs:g} of warm-up"
+        for found in searches(spec).values()
+        if found.tune.prune and found.routine.epochs // 4 < found.routine.warmup_epochs
+    }
+    return "".join(f"\n{what}: tune.prune stops trials by what little they show there" for what in sorted(early))
 
 
 def tuning_facts(spec: Spec) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ from tailboard.harness.data import long_tail, split_of
 from tailboard.harness.flows import Wanted, fill
 from tailboard.harness.halving import rungs
 from tailboard.harness.needs import needs
+from tailboard.harness.outline import tuning_table
 from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember
 from tailboard.harness.search import searches
@@ -874,6 +875,16 @@ def test_a_mistake_is_one_line_that_names_the_field(changes, words, tmp_path, mo
 
 
 # A planted optimum
+
+
+def test_a_plan_warns_of_judging_by_the_warm_up():
+    def told(**changes):
+        return tuning_table(spec_of({"trials": 4, **changes.pop("tune", {})}, **changes))
+
+    assert "a quarter of 8 epochs is inside the 5 of warm-up" in told()
+    assert "warm-up" not in told(tune={"prune": False})
+    assert "warm-up" not in told(training={"epochs": 20, "batch_size": 32})
+    assert "a quarter of 8 epochs" in told(training={"epochs": 20}, tune={"training": {"epochs": 8}})
 
 
 def test_a_planted_optimum_is_found_more_often_than_by_random_search():
