@@ -13,6 +13,7 @@ from tabulate import tabulate
 from ..datasets.catalog import Dataset, catalog
 from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, registry
+from .addresses import masked, tracking_uri
 from .chosen import Tuned, planned, tuned
 from .networks import NETWORKS
 from .printable import printable
@@ -21,7 +22,6 @@ from .spec import Shots
 from .specfile import read, shipped
 from .sqlite import address
 from .store import STUDIES, Store, StoreError
-from .tracking import masked, tracking_uri
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
+from .addresses import is_ours, masked
 from .chosen import known
 from .lease import is_driven
 from .spec import Spec, Trial
 from .store import Store, StoreError
-from .tracking import Runs, masked
+from .tracking import Runs
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 0.2  # one request for the lines of so long
@@ -43,7 +44,13 @@ def catch_up_all(store: Store) -> str:
     """The same for every plan of a store, unless a driver is at it, which does so itself."""
     if (store.finished() <= store.tracked() and not store.tracking()) or is_driven(store):
         return ""
-    return next(filter(None, (catch_up(spec, store, known(spec, store)) for spec in store.plans())), "")
+    return next(filter(None, (_told_or_why(spec, store) for spec in store.plans())), "")
+
+
+def _told_or_why(spec: Spec, store: Store) -> str:
+    if is_ours(spec):
+        return catch_up(spec, store, known(spec, store))
+    return f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
 
 
 def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import time
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .addresses import own_database, path_of_file, tracking_uri
 from .record import Record
 from .rows import method_label, shot_means
 from .spec import Spec, Trial
@@ -32,19 +32,6 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdou
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
 ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
 ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
-
-
-def tracking_uri(spec: Spec, store: Store) -> str:
-    """Where MLflow is: the spec's uri, else MLFLOW_TRACKING_URI, else a SQLite file in a local store."""
-    chosen = spec.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or address(store.path("mlflow.db") if store.local else Path("mlflow.db").resolve())
-
-
-def masked(text: str) -> str:
-    """Without the user and password that an address in it may hold, and without those of the environment."""
-    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
-        text = text.replace(os.environ.get(name) or "\0", "***")
-    return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
 def _make_database(uri: str) -> None:
@@ -68,6 +55,7 @@ class Runs:
         self.store, self.spec, self.id = store, spec, store.identity()
         self._mine = f"tags.`{STORE}` = '{self.id}'"
         uri = tracking_uri(spec, store)
+        self._folder = self._artifacts(uri).resolve() if uri == own_database(store) else None
         _make_database(uri)
         self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(uri)
@@ -86,9 +74,13 @@ class Runs:
         found = self.client.get_experiment_by_name(name)
         if found:
             return found.experiment_id
-        path = path_of(uri)
         # Without a server, mlflow would put artifacts into the current folder, wherever that is.
-        return self.client.create_experiment(name, (path.parent / "mlflow-artifacts").as_uri() if path else None)
+        return self.client.create_experiment(name, self._artifacts(uri).as_uri() if path_of(uri) else None)
+
+    @staticmethod
+    def _artifacts(uri: str) -> Path:
+        """The folder beside a database's file."""
+        return (path_of(uri) or Path()).parent / "mlflow-artifacts"
 
     def _search(self, text: str) -> Iterable[Any]:
         page = None
@@ -198,10 +190,19 @@ class Runs:
         params = [self._entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
         tags = [self._entities.RunTag("status", record.status), self._entities.RunTag("reason", record.reason[:5000])]
         self._log(run, metrics=metrics, params=params, tags=tags)
-        self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
+        if self._at_home(run):
+            self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
         done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
+
+    def _at_home(self, run: str) -> bool:
+        """Whether the run's artifacts lie beside the store's own database. Who handed the store on may have written
+        another folder into it."""
+        if not self._folder:
+            return True
+        found = path_of_file(self.client.get_run(run).info.artifact_uri or "")
+        return found is not None and found.is_relative_to(self._folder)
 
     def leave(self, trials: Iterable[Trial]) -> None:
         """Nothing of the store runs any more: no run of it says so, and none is there twice."""

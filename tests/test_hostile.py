@@ -139,7 +139,7 @@ def test_a_file_that_is_a_link_is_neither_read_nor_copied(store, secret, capsys)
 
 @pytest.mark.parametrize("name", ["studies.db", "mlflow.db"])
 def test_a_database_that_is_a_link_is_not_opened(store, tmp_path, name, monkeypatch):
-    from tailboard.harness.tracking import tracking_uri
+    from tailboard.harness.addresses import tracking_uri
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     mine = tmp_path / "mine.db"

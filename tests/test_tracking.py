@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,15 @@ import pytest
 from mlflow import MlflowClient
 
 from tailboard.harness import tracker as module
+from tailboard.harness.addresses import masked, tracking_uri
 from tailboard.harness.lease import only_driver
 from tailboard.harness.record import Record
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
+from tailboard.harness.sqlite import address
 from tailboard.harness.store import Store
 from tailboard.harness.tracker import Tracker, catch_up, catch_up_all
-from tailboard.harness.tracking import KEY, Runs, masked, tracking_uri
+from tailboard.harness.tracking import KEY, Runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
 
@@ -296,6 +300,34 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
     assert catch_up_all(store) == ""
     assert statuses(spec, store) == ["FINISHED"] * 3
     assert not store.tracking()
+
+
+def test_a_report_tells_no_server_that_only_the_store_names(store, tmp_path, monkeypatch):
+    """It may be a stranger's, who would be shown the password that is in the environment."""
+    uri = address(tmp_path / "elsewhere.db")
+    spec = parse(SPEC | {"tracking": {"uri": uri}})
+    store.write_plan(spec)
+    finish(store, plan(spec)[0])
+    assert f"only the store says that it is at {uri}" in catch_up_all(store)
+    assert not (tmp_path / "elsewhere.db").exists() and not store.tracked()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert catch_up_all(store) == ""
+    assert len(store.tracked()) == 1
+
+
+def test_a_database_that_was_handed_on_does_not_say_where_files_are_written(store, tmp_path):
+    spec = parse(SPEC)
+    one, two = plan(spec)
+    finish(store, one)
+    assert catch_up_all(store) == ""
+    assert list(store.path("mlflow-artifacts").rglob("record.json"))
+    with closing(sqlite3.connect(store.path("mlflow.db"))) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ?", [(tmp_path / "out").as_uri()])
+    finish(store, two)
+    assert catch_up_all(store) == ""
+    assert len(store.tracked()) == 2
+    assert not (tmp_path / "out").exists()
+    assert len(list(store.path("mlflow-artifacts").rglob("record.json"))) == 1
 
 
 def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
