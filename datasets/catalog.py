@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -51,8 +52,14 @@ def register_dataset(dataset: Dataset) -> Dataset:
 
 def catalog() -> dict[str, Dataset]:
     """Every data set by name: ours, and those installed under the entry point ``tailboard.datasets``."""
+    _load()
+    return dict(_catalog)
+
+
+@cache
+def _load() -> None:
+    """Once for each process: to ask what is installed takes milliseconds."""
     from . import embedded, vision  # noqa: F401  (importing them registers theirs)
 
     for entry in entry_points(group="tailboard.datasets"):
         entry.load()
-    return dict(_catalog)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -172,11 +173,17 @@ def registrations() -> Iterator[dict[str, Entry]]:
 
 def registry() -> dict[str, Entry]:
     """Every method by name: ours, and those installed under the entry point ``tailboard.methods``."""
+    _load()
+    return dict(_registry)
+
+
+@cache
+def _load() -> None:
+    """Once for each process: to ask what is installed takes milliseconds, and each trial of a large plan would."""
     from . import components, table5  # noqa: F401  (importing them registers their methods)
 
     for entry in entry_points(group="tailboard.methods"):
         entry.load()
-    return dict(_registry)
 
 
 def recipe(name: str, plugin: Mapping[str, Entry] | None = None) -> Recipe:

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,8 @@ RAW = {
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """What is asked of the installed packages, hundreds of times, is asked once, and the disk is not waited for."""
+    """The disk is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("tailboard.methods.recipe", "tailboard.datasets.catalog"):
-            patch.setattr(f"{module}.entry_points", lru_cache(entry_points))
         patch.setattr("tailboard.harness.files.os.fsync", lambda _: None)
         yield
 

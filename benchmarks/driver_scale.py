@@ -1,0 +1,76 @@
+"""What a trial costs the driver, and whether that grows with their number: real Ray Tune, and trials that are done.
+
+    .venv/bin/python benchmarks/driver_scale.py [trials]
+
+Every trial is put on the agenda, and then its record into the store, so that the worker that gets it finds nothing to
+do: what is left is what Ray, the agenda, the store and MLflow's absence cost. Two slots. Milliseconds a trial and the
+driver's resident memory, quarter by quarter.
+
+MEASURED
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tailboard.harness.agenda import Agenda
+from tailboard.harness.deadline import overdue
+from tailboard.harness.flows import Wanted, fill
+from tailboard.harness.spec import Trial, plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.sweep import sweep
+from tailboard.harness.trial import Setting
+
+
+class Quarters:
+    """A watcher that notes the time and the memory whenever a quarter is done."""
+
+    def __init__(self, trials: int) -> None:
+        self._size, self._done = trials // 4, 0
+        self._since = 0.0
+
+    def started(self, trial: Trial) -> None:
+        self._since = self._since or time.perf_counter()  # Ray is up by then
+
+    def finished(self, trial: Trial) -> None:
+        self._done += 1
+        if self._done % self._size == 0:
+            spent = time.perf_counter() - self._since
+            rss = psutil.Process().memory_info().rss / 2**20
+            print(f"{self._done:8} {1000 * spent / self._size:11.1f} {rss:11.0f}", flush=True)
+            self._since = time.perf_counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def main(trials: int) -> None:
+    spec = parse(
+        {
+            "name": "scale",
+            "data": {"name": "fashion-mnist-mini", "imbalance_factor": 100},
+            "methods": "ERM",
+            "network": "small",
+            "training": {"epochs": 1},
+            "seeds": trials,
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        agenda = Agenda(store)
+        fill(agenda, Wanted(spec), store, None, Quarters(trials))
+        for trial in plan(spec):
+            store.write_record(overdue(trial, "stands for any record"))
+        print(f"{'trials':>8} {'ms a trial':>11} {'driver, MiB':>11}")
+        sweep(agenda, Setting(str(store)), spec.resources, Quarters(trials), slots=2)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
