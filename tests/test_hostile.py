@@ -17,7 +17,9 @@ import torch
 
 from tailboard.harness import cli, lease
 from tailboard.harness.record import Record
+from tailboard.harness.remembered import remember
 from tailboard.harness.repair import set_aside
+from tailboard.harness.search import searches
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
 from tailboard.harness.store import Store, StoreError
@@ -352,6 +354,7 @@ def test_an_identity_and_arrays_of_another_do_not_reach_mlflow(store):
 
 def test_a_damaged_search_is_told_in_one_line(store, capsys):
     raw = RAW | {"methods": "SAM", "tune": {"trials": 4, "parameters": "all"}}
+    remember(parse(raw), searches(parse(raw)), store)
     store.write_plan(parse(raw))
     store.write("studies.db", b"no database" * 1000)
     for words in (["report", store.url], ["status", store.url]):
