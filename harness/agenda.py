@@ -99,6 +99,11 @@ class Agenda:
             self.running.add(job.id)
         return job
 
+    @property
+    def pausing(self) -> bool:
+        """Whether a job waits to be tried again."""
+        return bool(self._pausing)
+
     def again(self, job: Job, pause: float) -> None:
         """A job that was not done may be tried again after ``pause`` seconds."""
         self.running.discard(job.id)

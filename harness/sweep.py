@@ -73,7 +73,7 @@ class _Queue(_NotSaved, Searcher):
             return Searcher.FINISHED
         job = self._agenda.take()
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
-            return None if len(self._agenda) else Searcher.FINISHED
+            return None if self.running or self._agenda.pausing else Searcher.FINISHED
         self.running[trial_id] = job
         return {"trial": job.trial.model_dump_json(), "until": job.until, "gpu": self._retries.share(job)}
 
