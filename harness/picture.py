@@ -38,7 +38,7 @@ def clock(facts: Mapping[str, Any]) -> str:
     """How long it has trained and how long is left, as far as either is known."""
     elapsed, left = facts.get("elapsed"), facts.get("left")
     words = [f"{duration(elapsed)} elapsed"] if elapsed is not None else []
-    return ", ".join(words + ([f"about {duration(left)} left"] if left is not None else []))
+    return ", ".join(words + ([f"about {duration(left)} left"] if left else []))
 
 
 def line(facts: Mapping[str, Any]) -> str:
@@ -55,7 +55,8 @@ def places(facts: Mapping[str, Any]) -> list[str]:
 def picture(facts: Mapping[str, Any]) -> Group:
     """The totals first: where a terminal is not high enough, it is the last rows that are not seen."""
     words = filter(None, [counts(facts), clock(facts), *places(facts), facts.get("note", "")])
-    bar = ProgressBar(total=max(facts["planned"], 1), completed=facts["done"] + facts["failed"], width=40)
+    bar = Table.grid()  # which ends its line
+    bar.add_row(ProgressBar(total=max(facts["planned"], 1), completed=facts["done"] + facts["failed"], width=40))
     return Group(*(Text(printable(text), overflow="fold") for text in words), bar, _table(facts["methods"]))
 
 

@@ -157,10 +157,15 @@ class Show:
                     self._forecast.finished(record.trial, record.epochs)
         with self._lock:
             running = [
-                {"key": key, "trial": f"{method_label(trial)}, {where(trial)}", "rows": self._board.running.get(key, []),
-                 "epoch": epoch, "epochs": trial.training.epochs}
+                {
+                    "key": key,
+                    "trial": f"{method_label(trial)}, {where(trial)}",
+                    "rows": self._board.running.get(key, ()),
+                    "epoch": epoch,
+                    "epochs": trial.training.epochs,
+                }
                 for key, (trial, epoch) in self._running.items()
-            ]  # fmt: skip
+            ]
             return {
                 "spec": self._spec.name, "report": self._wanted.report, "defaults": self._wanted.defaults,
                 "planned": self._board.outlook.total, "left": self._forecast.seconds_left(),
