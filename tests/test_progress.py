@@ -10,11 +10,14 @@ from rich.console import Console
 from tailboard.harness import beacon, picture, watched
 from tailboard.harness.beacon import Beacon, Progress
 from tailboard.harness.configuration import Configuration
+from tailboard.harness.flows import Wanted
 from tailboard.harness.forecast import Forecast
 from tailboard.harness.halving import epochs
+from tailboard.harness.job import prepare
 from tailboard.harness.lease import only_driver
 from tailboard.harness.outlook import Outlook
 from tailboard.harness.pace import Pace
+from tailboard.harness.progress import Show
 from tailboard.harness.readings import Readings
 from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember
@@ -285,6 +288,37 @@ def test_elsewhere_a_line_comes_where_something_has_changed():
         "7 done, 4 running, 1 failed of 10 trials; about 7 s left",
     ]
     assert [json.loads(line)["at"] for line in picture.changes(looks, as_json=True)] == [1, 3]
+
+
+class Mute:
+    """In place of MLflow's thread."""
+
+    def epoch(self, *_) -> None: ...
+    def finished(self, *_) -> None: ...
+
+
+def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_dashboard_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    store, spec = filled(tmp_path), parse(RAW)
+    *_, last = plan(spec)
+    store.remove(f"records/{last.key}.json")
+    screen = io.StringIO()
+    work_ = prepare(Wanted(spec), store, None, True)
+    with only_driver(store), Show(Console(file=screen, force_terminal=True, width=120), work_, Mute()) as shown:
+        shown.joined("me:secret@10.0.0.1:8265")
+        shown.started(last)
+        shown.epoch(last, {"epoch": 1})
+        wait(lambda: (seen := beacon.read(store)) and seen.dashboard and seen.running)
+        seen = beacon.read(store)
+    assert (seen.dashboard, seen.planned, seen.running[0].epoch) == ("http://***@10.0.0.1:8265", 4, 2)
+    assert seen.running[0].rows == ("SAM-A",)
+    text = screen.getvalue()
+    assert "3 done, 1 running, 0 failed of 4 trials" in text
+    assert "Ray's dashboard: http://***@10.0.0.1:8265" in text
+    assert "MLflow: http://***@127.0.0.1:9" in text
+    assert "50.0" in text, "the means of what an earlier session finished"
+    assert "secret" not in text + str(seen)
+    assert not store.has(beacon.FILE)
 
 
 # What other shells see
