@@ -70,10 +70,13 @@ class Tuned:
         return ""
 
 
-def tuned(spec: Spec, store: Store, searches: Mapping[str, Search] | None = None) -> dict[str, Tuned]:
+def tuned(
+    spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
+) -> dict[str, Tuned]:
     """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
 
-    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was.
+    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was. Without
+    ``importance`` that is left empty, since it takes a while.
     """
     if spec.tune is None:
         return {}
@@ -85,17 +88,17 @@ def tuned(spec: Spec, store: Store, searches: Mapping[str, Search] | None = None
     from .study import storage
 
     with storage(store, write=False) as opened:
-        return {row: _read(search, opened) for row, search in found.items()}
+        return {row: _read(search, opened, importance) for row, search in found.items()}
 
 
-def _read(search: Search, storage: Any) -> Tuned:
+def _read(search: Search, storage: Any, importance: bool) -> Tuned:
     from .study import read
 
     study = read(storage, search.name)
     if study is None:
         return Tuned(search, (), {}, False)
     some = tuple(study.configurations()[: search.tune.trials])
-    return Tuned(search, some, study.importance(), study.exhausted)
+    return Tuned(search, some, study.importance() if importance else {}, study.exhausted)
 
 
 def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:
@@ -119,9 +122,13 @@ def _final(row: Trial, search: Tuned, seed: int, protocol: str) -> Planned:
     return Planned(search.search.final(search.winner, seed), row, protocol=protocol)
 
 
-def known(spec: Spec, store: Store, searches: Mapping[str, Search] | None = None) -> list[Trial]:
-    """Every trial of a spec that is known by now: reported, tuning, or started from; ``searches`` as in ``tuned``."""
-    found = tuned(spec, store, searches)
+def known(spec: Spec, store: Store) -> list[Trial]:
+    """Every trial of a spec that is known by now."""
+    return trials_of(spec, tuned(spec, store, importance=False))
+
+
+def trials_of(spec: Spec, found: Mapping[str, Tuned]) -> list[Trial]:
+    """Every trial of a spec that is known by now: reported, tuning, or started from."""
     tuning = [t for one in found.values() for c in one.configurations for t in one.search.trials(c)]
     first = [t for one in found.values() for t in one.search.generators()]
     final = [one.trial for one in planned(spec, found)]

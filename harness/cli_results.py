@@ -12,14 +12,42 @@ from .terminal import Defaults, Few, Json, Many, Tercile, say, show, tell
 app = typer.Typer()
 
 
-@app.command(epilog="Examples: tailboard status runs/quickstart | tailboard status s3://bucket/mine --json")
-def status(store: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
+@app.command(epilog="Examples: tailboard status runs/quickstart --watch | tailboard status s3://bucket/mine --json")
+def status(
+    store: Annotated[str, typer.Argument()],
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until the run has ended.")] = False,
+    every: Annotated[
+        float | None, typer.Option(min=0.2, help="Seconds between two looks.", show_default="2; 10 if far away")
+    ] = None,
+) -> None:
     """Print how far a store is, what failed and why, and where MLflow's page is."""
     from . import describe
     from .store import Store
 
-    facts = describe.status_facts(Store(store))
+    place = Store(store)
+    if watch:
+        _watch(place, every or (2.0 if place.local else 10.0), as_json)
+        return
+    facts = describe.status_facts(place)
     show(facts, describe.status_table(facts), as_json)
+
+
+def _watch(store: Any, every: float, as_json: bool) -> None:
+    """The picture of ``run`` on a terminal; elsewhere, and as JSON, a line whenever something has changed."""
+    from contextlib import suppress
+
+    from rich.console import Console
+
+    from . import picture, watched
+
+    console, looks = Console(), watched.watch(store, every)
+    with suppress(KeyboardInterrupt):
+        if as_json or not console.is_terminal:
+            for line in picture.changes(looks, as_json):
+                print(line, flush=True)
+        else:
+            picture.live(looks, console)
 
 
 @app.command(

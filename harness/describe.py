@@ -16,12 +16,16 @@ from ..methods.recipe import Entry, registry
 from .addresses import masked, tracking_uri
 from .chosen import Tuned, planned, tuned
 from .networks import NETWORKS
+from .picture import clock, places
 from .printable import printable
 from .rows import class_groups, method_label, setting_label
 from .spec import Shots
 from .specfile import read, shipped
 from .sqlite import address
 from .store import STUDIES, Store, StoreError
+from .watched import progress
+
+LISTED = 20  # of the trials that run: a cluster may run hundreds
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -66,7 +70,14 @@ def status_facts(store: Store) -> dict[str, Any]:
             "tracked": len(store.tracked() & finished),
             "finished": len(finished),
         },
+        "run": _run(store),
     }
+
+
+def _run(store: Store) -> dict[str, Any]:
+    """What the store's driver tells, if one is at it."""
+    told, driven, note = progress(store)
+    return {"driven": driven, "note": note, "progress": told.model_dump(mode="json") if told else None}
 
 
 def _search(one: Tuned) -> dict[str, Any]:
@@ -92,7 +103,8 @@ def status_table(facts: dict[str, Any]) -> str:
     ]
     done = sum(facts["states"].get(state, 0) for state in ("complete", "failed", "diverged"))
     uri = facts["mlflow"]["uri"]
-    text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n\n{table(lines)}"
+    text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n{_run_words(facts['run'])}\n"
+    text += f"\n{table(lines)}"
     if facts["tuning"]:
         text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {quote(facts['studies'])}"
     if facts["troubles"]:
@@ -103,6 +115,18 @@ def status_table(facts: dict[str, Any]) -> str:
     if uri.startswith("sqlite:"):
         text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {quote(uri)}"
     return text
+
+
+def _run_words(run: dict[str, Any]) -> str:
+    told = run["progress"]
+    if told is None:
+        return run["note"]
+    elapsed = max(0.0, told["at"] - told["began"])
+    words = [f"running: process {told['pid']} on {told['host']}, {clock({'elapsed': elapsed, 'left': told['left']})}"]
+    words += [f"  {one['trial']}: {one['epoch']} of {one['epochs']} epochs" for one in told["running"][:LISTED]]
+    more = len(told["running"]) - LISTED
+    words += [f"  and {more} more"] if more > 0 else []
+    return "\n".join(words + places(told))
 
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:

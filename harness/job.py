@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ from rich.console import Console
 
 from .agenda import Agenda
 from .check import check_files, check_words
-from .chosen import known
+from .chosen import planned, trials_of, tuned
 from .flows import Wanted, fill
 from .needs import needs
 from .remembered import remember
 from .repair import set_aside
-from .search import searches
+from .search import Search, searches
 from .spec import Trial, plan
 from .store import Store
 from .trial import Setting
@@ -24,21 +25,19 @@ from .trial import Setting
 
 @dataclass(frozen=True)
 class Work:
-    """A checked spec and the store that it fills; ``damaged`` says which records are to be made again, and why."""
+    """A checked spec and the store that it fills. ``trials``: all that are known; ``found``: the searches, by the
+    canonical text of their rows; ``chosen``: the reporting trials of those that have ended, after what they are at
+    their rows' own values; ``others``: what trials of the report start from. ``damaged`` says which records are to be
+    made again, and why."""
 
     wanted: Wanted
     store: Store
     trials: list[Trial]
     setting: Setting
     damaged: list[str]
-
-    @property
-    def size(self) -> int:
-        """The trials that it comes to: those of the searches, and those of the report."""
-        spec, found = self.wanted.spec, searches(self.wanted.spec)
-        tuning = sum(len(s.generators()) + s.tune.trials * len(s.seeds) for s in found.values())
-        tuned = len(found) * len(spec.seeds) if self.wanted.defaults else 0
-        return tuning + tuned + (len(needs(plan(spec), spec.plugins).trials) if self.wanted.report else 0)
+    found: Mapping[str, Search]
+    chosen: list[tuple[Trial, Trial]]
+    others: list[Trial]
 
 
 def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:
@@ -49,7 +48,8 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
     trials = [*plan(spec), *start]
     check_words(trials, spec.plugins)
     needed = needs(trials, spec.plugins)
-    there = known(spec, store, found)
+    sought = tuned(spec, store, found, importance=False)
+    there = trials_of(spec, sought)
     every = {trial.key: trial for trial in (*needed.trials, *there)}
     damaged = set_aside(store, every)
     if wanted.again:
@@ -69,7 +69,10 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
         plugins=spec.plugins,
         kept=needed.kept,
     )
-    return Work(wanted, store, there, setting, damaged)
+    chosen = [(one.row, one.trial) for one in planned(spec, sought) if one.trial is not one.row]
+    reported = needs(plan(spec), spec.plugins)
+    others = [trial for trial in reported.trials if trial.key in reported.kept]
+    return Work(wanted, store, there, setting, damaged, found, chosen, others)
 
 
 def execute(work: Work, slots: int | None, address: str | None, console: Console) -> tuple[bool, str]:
@@ -86,10 +89,8 @@ def execute(work: Work, slots: int | None, address: str | None, console: Console
 
     spec, store = work.wanted.spec, work.store
     tracker = Tracker(spec, store, work.trials)
-    counted = {trial.key for trial in work.trials if work.wanted.report or trial.stage == "tune"}
-    done = len(counted & store.finished())
     with ExitStack() as stack:
-        show = stack.enter_context(Show(console, store, done, work.size, spec.shots, tracker))
+        show = stack.enter_context(Show(console, work, tracker))
         agenda = Agenda(store)
         opened = stack.enter_context(storage(store)) if spec.tune else None
         fill(agenda, work.wanted, store, opened, show)

@@ -86,6 +86,12 @@ def is_driven(store: Store) -> bool:
         return True
 
 
+def driver(store: Store) -> tuple[str, int]:
+    """The host and the process id that the store's driver gives of itself; empty and 0 where there is none."""
+    other = _other(store)
+    return str(other.get("host", "")), other["pid"] if isinstance(other.get("pid"), int) else 0
+
+
 class _Lease:
     """The file that says who the driver is, and the thread that renews it.
 

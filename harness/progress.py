@@ -1,76 +1,130 @@
-"""What a run shows while it trains: a live bar with the table so far on a terminal, plain lines elsewhere."""
+"""What a run shows while it trains: a live picture on a terminal, plain lines elsewhere, and progress.json for other
+shells."""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from .addresses import masked, tracking_uri
+from .beacon import Beacon
+from .forecast import Forecast
+from .job import Work
+from .outlook import Outlook
+from .pace import Pace
+from .picture import picture
 from .printable import printable
+from .readings import Readings
 from .rows import method_label, setting_label, shot_means
-from .spec import Shots, Trial
-from .store import Store
+from .scoreboard import Ended, Scoreboard, ended
+from .spec import Trial
 from .tracker import Tracker
+
+READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 
 
 class Show:
-    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread."""
+    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread.
 
-    def __init__(self, console: Console, store: Store, done: int, total: int, by: Shots, tracker: Tracker) -> None:
-        self._console, self._store, self._by, self._tracker = console, store, by, tracker
-        self._done, self._total = done, total
-        self._means: dict[str, list[dict[str, float]]] = {}
+    Its own two threads, which draw and write, only look; ``_lock`` keeps what they see of one piece.
+    """
+
+    def __init__(self, console: Console, work: Work, tracker: Tracker) -> None:
+        self._console, self._tracker, self._lock = console, tracker, threading.RLock()
+        self._spec, self._store, self._wanted = work.wanted.spec, work.store, work.wanted
+        self._mlflow, self._dashboard = masked(tracking_uri(self._spec, self._store)), ""
+        self._running: dict[str, tuple[Trial, int]] = {}  # with the epochs that are done
         self._begun = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-        )
-        self._task = self._bar.add_task("trials", total=total, completed=done)
+        asked: dict[str, bool] = {"report": self._wanted.report, "defaults": self._wanted.defaults}
+        outlook = Outlook()
+        outlook.add(self._spec, work.found, work.others, **asked)
+        for trial in work.trials:
+            outlook.place(trial)
+        for row, trial in work.chosen:
+            outlook.found(row, trial)
+        self._board, self._forecast = Scoreboard(outlook), Forecast(Pace(), outlook)
+        finished = outlook.known & self._store.finished()
+        self._board.ended = dict.fromkeys(finished, Ended())
+        self._forecast.add(self._spec, work.found, work.others, finished, **asked)
+        for row, trial in work.chosen:
+            self._forecast.found(row, trial, trial.key in finished)
+        tuning = [trial.key for trial in work.trials if trial.stage == "tune" and trial.key in finished]
+        self._earlier = Readings(self._store.record, tuning)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Show:
         if self._console.is_terminal:
+            self._earlier.want(self._board.ended)
             self._live.start()
         else:
-            self._say(f"{self._done} of {self._total} trials are already finished")
+            self._say(f"{len(self._board.ended)} of {self._board.outlook.total} trials are already finished")
+        self._beacon = Beacon(self._store, self._tell)
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._live.stop()
+        self._beacon.end()
+
+    def joined(self, dashboard: str) -> None:
+        self._dashboard = masked(f"http://{dashboard}") if dashboard else ""
 
     def waiting(self, why: str) -> None:
         self._say(why)
 
-    def started(self, trial: Trial) -> None: ...
+    def found(self, row: Trial, trial: Trial) -> None:
+        with self._lock:
+            if trial.key not in self._board.ended and self._store.has(f"records/{trial.key}.json"):
+                self._board.ended[trial.key] = Ended()
+                self._earlier.want([trial.key] if self._console.is_terminal else [])
+            self._forecast.found(row, trial, trial.key in self._board.ended)
+            self._board.outlook.found(row, trial)
+
+    def started(self, trial: Trial) -> None:
+        with self._lock:
+            self._running[trial.key] = trial, 0
+            self._board.running[trial.key] = [row.label for row in self._board.outlook.place(trial)]
+            self._board.broken.discard(trial.key)
+            self._forecast.started(trial)
 
     def epoch(self, trial: Trial, line: dict[str, float]) -> None:
         self._tracker.epoch(trial, line)
+        with self._lock:
+            self._running[trial.key] = trial, int(line["epoch"]) + 1
+            self._forecast.epoch(trial, int(line["epoch"]))
+
+    def rested(self, trial: Trial) -> None:
+        with self._lock:
+            self._running.pop(trial.key, None)
+            self._board.running.pop(trial.key, None)
+            self._forecast.rested(trial)
 
     def finished(self, trial: Trial) -> None:
         self._tracker.finished(trial)
         record = self._store.record(trial.key)
-        self._done += 1
-        self._total = max(self._total, self._done)  # a search may need a network that no row is
-        self._bar.update(self._task, completed=self._done, total=self._total)
-        if record.status in ("complete", "pruned"):
-            means = shot_means(record, self._by)
-            if trial.stage == "report":
-                self._means.setdefault(method_label(trial), []).append(means)
-            outcome = ", ".join(f"{group} {mean:.1f}" for group, mean in means.items())
-        else:
-            outcome = f"{record.status}: {record.reason}"
+        means = shot_means(record, self._spec.shots) if record.status in ("complete", "pruned") else {}
+        with self._lock:
+            self.rested(trial)
+            self._board.outlook.place(trial)
+            self._board.ended[trial.key] = Ended(record.status, means)
+            self._forecast.finished(trial, record.epochs)
+        outcome = ", ".join(f"{group} {mean:.1f}" for group, mean in means.items())
+        outcome = outcome or f"{record.status}: {record.reason}"
         stopped = f"stopped after {record.epochs} epochs, " if record.status == "pruned" else ""
         self._line(trial, f"{stopped}{outcome} ({record.train_seconds:.0f} s)")
 
     def retried(self, trial: Trial, reason: str, pause: float) -> None:
+        self.rested(trial)
         self._line(trial, f"{reason}; tried again in {pause:.0f} s")
 
     def broken(self, trial: Trial, reason: str) -> None:
+        with self._lock:
+            self.rested(trial)
+            self._board.broken.add(trial.key)
+            self._forecast.broken(trial)
         self._line(trial, f"not finished: {reason}")
         try:
             self._store.write_broken(trial.key, reason)
@@ -80,16 +134,44 @@ class Show:
     def _line(self, trial: Trial, outcome: str) -> None:
         if not self._console.is_terminal:
             what = "tuning " if trial.stage == "tune" else ""
-            where = f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
-            self._say(f"[{self._done}/{self._total}] {what}{method_label(trial)}, {where}: {outcome}")
+            done, total = len(self._board.ended), self._board.outlook.total
+            self._say(f"[{done}/{total}] {what}{method_label(trial)}, {where(trial)}: {outcome}")
 
     def _say(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _view(self) -> Group:
-        table = Table("method", "seeds", *("few", "med", "many", "all"), title="so far, all data sets together")
-        for method, found in list(self._means.items()):
-            means = {g: np.mean([m[g] for m in found if g in m]) for g in {g for m in found for g in m}}
-            cells = (f"{means[g]:.1f}" if g in means else "" for g in ("few", "med", "many", "all"))
-            table.add_row(Text(printable(method)), str(len(found)), *cells)
-        return Group(table, self._bar)
+        with self._lock:
+            facts = self._board.facts() | {"left": self._forecast.seconds_left()}
+        elapsed = time.monotonic() - self._begun
+        return picture(facts | {"elapsed": elapsed, "dashboard": self._dashboard, "mlflow": self._mlflow})
+
+    def _tell(self) -> dict[str, Any]:
+        """What goes into progress.json, after a look at some of the records of earlier sessions."""
+        for key, record in self._earlier.read(READ_SECONDS):
+            if record is None:  # the leaderboard tells of it
+                continue
+            with self._lock:
+                self._board.ended[key] = ended(record, self._spec.shots)
+                if record.trial.stage == "tune":
+                    self._forecast.finished(record.trial, record.epochs)
+        with self._lock:
+            running = [
+                {
+                    "key": key,
+                    "trial": f"{method_label(trial)}, {where(trial)}",
+                    "rows": self._board.running.get(key, ()),
+                    "epoch": epoch,
+                    "epochs": trial.training.epochs,
+                }
+                for key, (trial, epoch) in self._running.items()
+            ]
+            return {
+                "spec": self._spec.name, "report": self._wanted.report, "defaults": self._wanted.defaults,
+                "planned": self._board.outlook.total, "left": self._forecast.seconds_left(),
+                "dashboard": self._dashboard, "running": running, "broken": sorted(self._board.broken),
+            }  # fmt: skip
+
+
+def where(trial: Trial) -> str:
+    return f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"

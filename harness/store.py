@@ -11,6 +11,7 @@ tracked/KEY              that MLflow has the whole of it, and in which run
 tracking/NAME            a spec of which MLflow may still show runs as running
 broken/KEY               why a trial could not be finished, the last time that it was tried
 driver.json              which process fills the store now
+progress.json            what that process tells other shells of its run
 studies.db               what Optuna knows of every search
 damaged/KEY.json         a record that could not be read, or of a failure: moved out of the way of the next run
 """

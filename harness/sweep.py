@@ -129,6 +129,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.end(trial.trial_id)
         job = self.queue.running.pop(trial.trial_id)
+        self.watcher.rested(job.trial)
         if trial.last_result.get("record"):  # else it was drained
             with self._kept():
                 self._settle(job, trial.last_result["record"] == "whole")
@@ -198,7 +199,8 @@ def sweep(
     clear_up()
     if not len(agenda):
         return result
-    with _ray(resources, slots, address) as (places, folder), drained_by_signals(stopping):
+    with _ray(resources, slots, address) as (places, folder, dashboard), drained_by_signals(stopping):
+        watcher.joined(dashboard)
         if wait := waits(ray.cluster_resources(), resources):
             watcher.waiting(wait)
         retries, patience = Retries(resources), Patience(resources.time_limit)
@@ -230,19 +232,21 @@ def sweep(
 
 
 @contextmanager
-def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path]]:
-    """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
+def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
+    where its dashboard is."""
     with scratch() as folder, ends_with_us(ray.shutdown):
         wanted = options(resources, slots, address, folder)
-        _start(wanted)
+        dashboard, joined = _start(wanted), wanted["address"] != "local"
         have = ray.cluster_resources()
-        yield places(have, resources, slots, joined=wanted["address"] != "local"), folder
+        yield places(have, resources, slots, joined=joined), folder, dashboard if joined else ""
 
 
-def _start(wanted: dict[str, Any]) -> None:
+def _start(wanted: dict[str, Any]) -> str:
     knock(wanted["address"])
     try:
-        ray.init(**wanted)
+        context: Any = ray.init(**wanted)
+        return context.address_info["webui_url"] or ""
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error

@@ -222,6 +222,28 @@ def test_status_tells_what_failed_and_hides_passwords(tailboard, tmp_path, monke
     assert "secret" not in out + err
 
 
+def test_status_may_be_watched_until_the_run_has_ended(tailboard, tmp_path, monkeypatch):
+    filled(tmp_path / "s")
+    assert tailboard("status", "s", "--watch") == (
+        0, "4 done, 0 running, 0 failed of 4 trials; no run is at it\n", "",
+    )  # fmt: skip
+    code, out, err = tailboard("status", "s", "--watch", "--json")
+    facts = json.loads(out)
+    assert (code, len(out.splitlines()), err) == (0, 1, "")
+    assert (facts["done"], facts["planned"], facts["driven"]) == (4, 4, False)
+    assert [row["means"]["few"] for row in facts["methods"]] == [70.5, 70.5]
+    code, out, err = tailboard("status", "s")
+    assert "no run is at it" in out
+
+    def looks(*_):
+        yield facts
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailboard.harness.watched.watch", looks)
+    code, out, err = tailboard("status", "s", "--watch")
+    assert (code, len(out.splitlines()), err) == (0, 1, ""), "Ctrl-C ends the looking, and nothing else"
+
+
 def idx_images(folder: Path) -> None:
     """Fashion-MNIST's four files, each a truncated archive."""
     folder.mkdir()
@@ -257,6 +279,8 @@ MISTAKES = {
     "no plugin": ("run t.yaml --plugin gone.py", {}, ["gone.py"]),
     "a plugin that is none": ("run t.yaml --plugin t.yaml", {}, ["plugin"]),
     "no such store": ("status gone", {}, ["gone", "no store"]),
+    "no store to watch": ("status gone --watch", {}, ["gone", "no store"]),
+    "watched too often": ("status good --watch --every 0", {}, ["--every"]),
     "no store to report": ("report good gone", {}, ["gone", "no store"]),
     "unknown file system": ("report gone://x", {}, ["gone://x"]),
     "a file for a store": ("run t.yaml --store t.yaml", {}, ["t.yaml"]),
