@@ -67,7 +67,7 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("tailboard.methods.recipe", "tailboard.datasets.catalog"):
             patch.setattr(f"{module}.entry_points", lru_cache(entry_points))
-        patch.setattr("tailboard.harness.store.os.fsync", lambda _: None)
+        patch.setattr("tailboard.harness.files.os.fsync", lambda _: None)
         yield
 
 
