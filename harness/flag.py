@@ -1,12 +1,23 @@
-"""Says to every worker that the sweep is being stopped; in a file of its own, so that its process imports no torch."""
+"""What the driver has to say to its workers while they train; in a file of its own, so that its process imports no
+torch."""
 
 
 class Flag:
+    """Whether the sweep is being stopped, and which process has each trial now.
+
+    A node that is out of touch is given up, and its trials go to others; but its workers may live on for a while.
+    """
+
     def __init__(self) -> None:
         self._up = False
+        self._holders: dict[str, str] = {}
 
     def raise_(self) -> None:
         self._up = True
 
-    def up(self) -> bool:
-        return self._up
+    def hand(self, trial: str, holder: str) -> None:
+        self._holders[trial] = holder
+
+    def up(self, trial: str, holder: str) -> bool | None:
+        """Whether to stop and save; None where the trial is another's now."""
+        return None if self._holders.get(trial, holder) != holder else self._up

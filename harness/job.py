@@ -16,7 +16,7 @@ from .chosen import planned, trials_of, tuned
 from .flows import Wanted, fill
 from .needs import needs
 from .remembered import remember
-from .repair import set_aside
+from .repair import set_aside, sweep_up
 from .search import Search, searches
 from .spec import Trial, plan
 from .store import Store
@@ -55,6 +55,7 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
     if wanted.again:
         reported = [key for key, trial in every.items() if trial.stage == "report"]
         damaged += set_aside(store, reported, again=("failed", "diverged"))
+    sweep_up(store, needed.kept)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
     remember(spec, found, store)  # before the plan, which makes a report look for them

@@ -48,3 +48,11 @@ def _set_aside(store: Store, again: Collection[str], key: str) -> str:
 
 def _move(store: Store, file: str, name: str) -> None:
     store.move(file, f"damaged/{name}.json")
+
+
+def sweep_up(store: Store, kept: Collection[str]) -> None:
+    """Remove the checkpoints of finished trials: their process was killed between its record and that."""
+    for key in store.finished() & store.names("checkpoints", ".pt"):
+        # One that was stopped early may be on its way to its end, for another search.
+        if store.is_done(key, keep=key in kept) and store.outcome(key).status != "pruned":
+            store.remove(f"checkpoints/{key}.pt")

@@ -21,6 +21,12 @@ def scratch() -> Iterator[Path]:
         _remove(folder)
 
 
+def forsake() -> None:
+    """Remove this process's own, which is about to end where it stands."""
+    for folder in Path(tempfile.gettempdir()).glob(f"tb-{os.getpid()}-*"):
+        _remove(folder)
+
+
 def clear_up() -> None:
     """Remove the folders of processes that were killed before they could; another user's stay."""
     living = {entry.name for entry in Path("/proc").glob("[0-9]*")}  # a thread's number is not listed

@@ -80,7 +80,14 @@ class Store(Files):
         return not (keep and complete) or self.has(f"weights/{key}.pt")
 
     def write_record(self, record: Record) -> None:
-        self.write(f"records/{record.key}.json", record.model_dump_json().encode())
+        """Once: what finished stays as it is. But a trial that was stopped early may be trained to its end later."""
+        name = f"records/{record.key}.json"
+        try:
+            stands = self.outcome(record.key).status != "pruned"
+        except (StoreError, FileNotFoundError):
+            stands = False
+        if not stands:
+            self.write(name, record.model_dump_json().encode())
         self.remove(f"broken/{record.key}")
         self.remove(f"checkpoints/{record.key}.pt")
 

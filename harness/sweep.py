@@ -6,11 +6,13 @@ store's, so the same command goes on where it was, and nothing of Tune's own sta
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ os.environ |= {
 import ray.exceptions
 from ray import tune
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from .agenda import Agenda, Job, Lost
+from .agenda import Agenda, Job
 from .cluster import GUARDED, ClusterError, bundle, knock, options, places, waits
-from .deadline import Patience, overdue
+from .deadline import Patience
+from .endings import Endings, Result
 from .family import ends_with_us
 from .flag import Flag
 from .flows import Watcher
@@ -41,16 +45,7 @@ from .interrupt import drained_by_signals
 from .retry import Retries, reason
 from .scratch import clear_up, scratch
 from .spec import Resources
-
-
-@dataclass
-class Result:
-    """``interrupted``: a signal stopped the sweep. ``broken``: what the infrastructure broke once too often, by key.
-    ``error``: what went wrong in the driver."""
-
-    interrupted: bool = False
-    broken: dict[str, str] = field(default_factory=dict)
-    error: Exception | None = None
+from .vigil import Door, Vigil
 
 
 class _NotSaved:
@@ -63,9 +58,9 @@ class _NotSaved:
 class _Queue(_NotSaved, Searcher):
     """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
 
-    def __init__(self, agenda: Agenda, retries: Retries, stopping: threading.Event) -> None:
+    def __init__(self, agenda: Agenda, retries: Retries, stopping: threading.Event, flag: Any) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._agenda, self._retries, self._stopping = agenda, retries, stopping
+        self._agenda, self._retries, self._stopping, self._flag = agenda, retries, stopping, flag
         self.running: dict[str, Job] = {}  # by Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
@@ -75,7 +70,9 @@ class _Queue(_NotSaved, Searcher):
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
             return None if self.running or self._agenda.pausing else Searcher.FINISHED
         self.running[trial_id] = job
-        return {"trial": job.trial.model_dump_json(), "until": job.until, "gpu": self._retries.share(job)}
+        self._flag.hand.remote(job.trial.key, trial_id)
+        trial = job.trial.model_dump_json()
+        return {"trial": trial, "until": job.until, "gpu": self._retries.share(job), "holder": trial_id}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """The callback below is told next, and knows more."""
@@ -92,14 +89,12 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
 
     queue: _Queue
-    agenda: Agenda
-    retries: Retries
+    endings: Endings
     watcher: Watcher
-    result: Result
     stopping: threading.Event
     flag: Any
     patience: Patience
-    told: bool = False
+    told: float = -math.inf
     idle: bool = False
 
     def __call__(self, trial_id: str, result: dict) -> bool:
@@ -110,9 +105,9 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self.idle = not self.patience.running
-        if self.stopping.is_set() and not self.told:
+        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the flag may have to start anew
             self.flag.raise_.remote()
-            self.told = True
+            self.told = time.monotonic()
         for name in self.patience.exhausted():
             trial = next(trial for trial in trials if trial.trial_id == name)
             ray.kill(trial.temporary_state.ray_actor)
@@ -131,55 +126,29 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         job = self.queue.running.pop(trial.trial_id)
         self.watcher.rested(job.trial)
         if trial.last_result.get("record"):  # else it was drained
-            with self._kept():
-                self._settle(job, trial.last_result["record"] == "whole")
+            self.endings.done(job, trial.last_result["record"] == "whole")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         hung = self.patience.end(trial.trial_id)
         job = self.queue.running.pop(trial.trial_id)
-        with self._kept():
-            if hung:
-                self.agenda.store.write_record(overdue(job.trial, hung))
-                self._settle(job, whole=True)
-                return
-            why = reason(trial.error_file)
-            pause = self.retries.pause(job, why, trial.config["gpu"])
-            if pause is None:
-                self._break(job, why)
-            else:
-                self.watcher.retried(job.trial, why, pause)
-                self.agenda.again(job, pause)
-
-    def _settle(self, job: Job, whole: bool) -> None:
-        try:
-            self.agenda.settle(job)
-        except Lost as error:
-            self._break(job, str(error))
+        if hung:
+            self.endings.hung(job, hung)
         else:
-            if whole:
-                self.watcher.finished(job.trial)
-
-    def _break(self, job: Job, why: str) -> None:
-        self.result.broken[job.trial.key] = why
-        self.watcher.broken(job.trial, why)
-        self.agenda.lose(job)
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Tune would log what is raised in a callback and go on: it is raised again once Tune has stopped."""
-        try:
-            yield
-        except Exception as error:
-            self.result.error = error
-            self.stopping.set()
+            self.endings.failed(job, reason(trial.error_file), trial.config["gpu"])
 
 
 def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
     """What runs in a worker."""
     from .worker import done
 
+    def draining(key: str) -> bool | None:
+        try:
+            return ray.get(flag.up.remote(key, config["holder"]))
+        except ray.exceptions.RayError:  # the driver is dead, and what is left of its sweep goes after it
+            return None
+
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    tune.report({"epoch": -1, "record": done(config, setting, report, lambda: ray.get(flag.up.remote()))})
+    tune.report({"epoch": -1, "record": done(config, setting, report, draining)})
 
 
 def sweep(
@@ -191,7 +160,7 @@ def sweep(
     slots: int | None = None,
     address: str | None = None,
 ) -> Result:
-    """Train all that is on the agenda. Returns when it is empty, or a signal drained the sweep.
+    """Train all that is on the agenda. Returns when it is empty, a signal drained the sweep, or its cluster is lost.
 
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
@@ -199,14 +168,20 @@ def sweep(
     clear_up()
     if not len(agenda):
         return result
-    with _ray(resources, slots, address) as (places, folder, dashboard), drained_by_signals(stopping):
+    with (
+        Vigil(stopping, watcher.waiting) as vigil,
+        _ray(resources, slots, address) as (places, folder, dashboard),
+        drained_by_signals(stopping),
+    ):
+        vigil.watch(_doors())
         watcher.joined(dashboard)
         if wait := waits(ray.cluster_resources(), resources):
             watcher.waiting(wait)
         retries, patience = Retries(resources), Patience(resources.time_limit)
-        queue = _Queue(agenda, retries, stopping)
-        flag = ray.remote(num_cpus=0)(Flag).remote()
-        callback = _Callback(queue, agenda, retries, watcher, result, stopping, flag, patience)
+        flag = _flag()
+        queue = _Queue(agenda, retries, stopping, flag)
+        endings = Endings(agenda, retries, watcher, result, stopping)
+        callback = _Callback(queue, endings, watcher, stopping, flag, patience)
         train = tune.with_parameters(_train, setting=setting, flag=flag)
         tune.Tuner(
             tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
@@ -250,3 +225,20 @@ def _start(wanted: dict[str, Any]) -> str:
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
+
+
+def _doors() -> list[Door]:
+    """Where the head and this node's raylet listen: this process is of no use without either."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    here = next(node for node in ray.nodes() if node["NodeID"] == _here())
+    return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
+
+
+def _flag() -> Any:
+    """It lives where the driver does: a node that goes away takes none of its word with it."""
+    near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(Flag).remote()
+
+
+def _here() -> str:
+    return ray.get_runtime_context().get_node_id()

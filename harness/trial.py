@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from ..datasets.lock import locked
 from ..datasets.split import Images, Split
 from ..methods.part import Scene
 from ..methods.recipe import Recipe
+from .agenda import Job, is_done
 from .data import dataset, split_of
 from .environment import environment
 from .method import recipe_of
@@ -27,6 +27,7 @@ from .needs import pretrained
 from .networks import network
 from .randomness import Streams, initialisation
 from .record import Provenance, Record
+from .score import history_columns, per_class_accuracy, scored_logits
 from .spec import Trial
 from .store import Store, StoreError
 from .train import Diverged, Material, Run
@@ -36,12 +37,18 @@ class Drained(Exception):
     """The trial was asked to stop; its checkpoint is written."""
 
 
+class Superseded(Exception):
+    """Another process has the trial now, or has finished it: this one, which was taken for dead, writes no more."""
+
+
 class TimeLimit(Exception):
     """The trial has trained for longer than the spec lets it."""
 
 
 # What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
-INFRASTRUCTURE = (Drained, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
+INFRASTRUCTURE = (
+    Drained, Superseded, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,17 +74,17 @@ def run_trial(
     trial: Trial,
     setting: Setting,
     report: Callable[[dict[str, float]], None] = lambda _: None,
-    draining: Callable[[], bool] = lambda: False,
+    draining: Callable[[], bool | None] = lambda: False,
     until: int | None = None,
 ) -> Record:
     """Train and score one trial, from its checkpoint where there is one, and write its record.
 
     With ``until``, a tuning trial rests after so many epochs, and the record is that of a rung. What the method breaks
     is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is raised (INFRASTRUCTURE).
-    ``report`` gets each epoch's line. Raises Drained when asked to stop.
+    ``report`` gets each epoch's line. Raises Drained when asked to stop, and Superseded where it is another's now.
     """
     torch.set_num_threads(trial.threads)
-    attempt = Attempt(trial, setting, Store(setting.store))
+    attempt = Attempt(trial, setting, Store(setting.store), until)
     split, pool = split_of(trial, setting.root, setting.verify)
     rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
@@ -95,7 +102,7 @@ def run_trial(
             attempt.train(run, report, draining, until)
         x = torch.from_numpy(_scored(trial, split).x)
         with locked():
-            arrays = _logits(run, x)
+            arrays = scored_logits(run, x)
         y = _scored(trial, split).y
         arrays["labels"] = y.astype(np.int16)
         accuracy = {name: per_class_accuracy(arrays[name], y) for name in ("last_ema", "last")}
@@ -109,9 +116,12 @@ def run_trial(
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
+    if draining() is None:
+        raise Superseded
+    attempt.give_way()
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
-        data = attempt.store.write_arrays(trial.key, arrays | _history(run))
+        data = attempt.store.write_arrays(trial.key, arrays | history_columns(run))
         about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
     record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
     write = attempt.store.write_rung if record.status == "pruned" else attempt.store.write_record
@@ -122,8 +132,9 @@ def run_trial(
 class Attempt:
     """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
 
-    def __init__(self, trial: Trial, setting: Setting, store: Store) -> None:
+    def __init__(self, trial: Trial, setting: Setting, store: Store, until: int | None = None) -> None:
         self.trial, self.setting, self.store = trial, setting, store
+        self._job = Job(trial, until or trial.training.epochs, keep=trial.key in setting.kept)
         self._begun = time.perf_counter()
         self._file = f"checkpoints/{trial.key}.pt"
         try:
@@ -139,11 +150,19 @@ class Attempt:
         seconds = self._earlier["wall_seconds"] + time.perf_counter() - self._begun
         return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
 
+    def give_way(self) -> None:
+        """Superseded where the store has by now what the attempt is for. Asked after a checkpoint was written: who
+        finishes the trial before that takes it away, and who finds it finished after that does."""
+        if is_done(self._job, self.store):
+            if self.store.has(f"records/{self.trial.key}.json"):
+                self.store.remove(self._file)
+            raise Superseded
+
     def train(
         self,
         run: Run,
         report: Callable[[dict[str, float]], None],
-        draining: Callable[[], bool],
+        draining: Callable[[], bool | None],
         until: int | None = None,
     ) -> None:
         """Train to the end or ``until`` so many epochs are done, with a checkpoint every so many seconds, one where it
@@ -161,9 +180,12 @@ class Attempt:
             if self.setting.time_limit and run.seconds > self.setting.time_limit:
                 raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
             stop = draining()
+            if stop is None:
+                raise Superseded
             if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
                 past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
                 self.store.write_tensors(self._file, {"run": run.state(), "past": past})
+                self.give_way()
                 saved_at = time.perf_counter()
             if run.done == until:
                 return
@@ -224,30 +246,3 @@ def _scored(trial: Trial, split: Split) -> Images:
     if split.val is None:
         raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
     return split.val
-
-
-def _logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
-    """The logits of the last weights. The labels stay outside: the method's head and finish see images only.
-
-    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
-    is 0, where float16 is finest.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    for name, averaged in (("last_ema", True), ("last", False)):
-        logits = run.logits(x, averaged)
-        if not torch.isfinite(logits).all():
-            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
-        arrays[name] = (logits - logits.amax(dim=1, keepdim=True)).numpy().astype(np.float16)
-    return arrays
-
-
-def _history(run: Run) -> dict[str, np.ndarray]:
-    """The lines of the history as one array a column; NaN where a line has no such column."""
-    columns = dict.fromkeys(name for line in run.history for name in line)
-    return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
-
-
-def per_class_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
-    """The share of each class's images, labels (N,), whose largest logit (N, C) is the right one, in percent."""
-    right = logits.argmax(axis=1) == y
-    return tuple(float(100 * right[y == label].mean()) for label in range(logits.shape[1]))

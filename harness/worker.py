@@ -9,24 +9,33 @@ from typing import Any, Literal
 from .agenda import Job, is_done
 from .spec import Trial
 from .store import Store
-from .trial import Drained, Setting, run_trial
+from .trial import Drained, Setting, Superseded, run_trial
 
 
 def done(
     config: Mapping[str, Any],
     setting: Setting,
     report: Callable[[dict[str, float]], None],
-    draining: Callable[[], bool],
+    draining: Callable[[str], bool | None],
 ) -> Literal["whole", "rung", ""]:
     """Train what ``config`` names, unless the store has it: a finished trial never runs again.
 
+    ``draining`` is asked with the trial's key: whether to stop; None where this process has lost it to another.
     What the store holds of it now: its record, only that of a rung, or nothing where it was drained.
     """
     trial, until = Trial.model_validate_json(config["trial"]), config["until"]
     store = Store(setting.store)
-    if not is_done(Job(trial, until, keep=trial.key in setting.kept), store):
+    job = Job(trial, until, keep=trial.key in setting.kept)
+    if not is_done(job, store):
+        alone = replace(setting, alone=config["gpu"] >= 1)
         try:
-            run_trial(trial, replace(setting, alone=config["gpu"] >= 1), report, draining, until)
+            run_trial(trial, alone, report, lambda: draining(trial.key), until)
         except Drained:
             return ""
-    return "whole" if store.has(f"records/{trial.key}.json") else "rung"
+        except Superseded:
+            if not is_done(job, store):
+                raise
+    if not store.has(f"records/{trial.key}.json"):
+        return "rung"
+    store.remove(f"checkpoints/{trial.key}.pt")  # where an earlier try could write its record and then no more
+    return "whole"

@@ -125,6 +125,7 @@ class Launched:
     def __init__(self, folder: Path, spec: dict[str, Any], files: dict[str, str], environment: dict[str, str]) -> None:
         self.folder, self.store, self.spec = folder, folder / "store", spec
         self.environment = {"TMPDIR": tempfile.mkdtemp(prefix="t-", dir="/tmp"), **environment}
+        self.program = [str(TAILBOARD)]
         self.sessions: list[int] = []
         self._checkpointed: dict[str, int] = {}
         for name, text in files.items():
@@ -139,7 +140,7 @@ class Launched:
         words = words or ("run", "t.yaml", "--store", "store", "--slots", 2)
         self._checkpointed = {path.name: path.stat().st_mtime_ns for path in self.store.glob("checkpoints/*.pt")}
         process = subprocess.Popen(
-            [str(TAILBOARD), *map(str, words)],
+            [*self.program, *map(str, words)],
             cwd=self.folder, env=os.environ | self.environment, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -204,17 +205,22 @@ class Launched:
         """The processes in which a trial trains."""
         return [pid for pid, title in self.processes().items() if title.startswith("ray::ImplicitFunc")]
 
-    def open_to_others(self) -> list[str]:
-        """The sockets on which our processes listen for other machines (IPv4 and IPv6, as the kernel writes them)."""
+    def listening(self) -> dict[str, str]:
+        """The sockets on which our processes listen (IPv4 and IPv6), with the addresses as the kernel writes them."""
         sockets = set()
         for link in (link for pid in self.processes() for link in Path(f"/proc/{pid}/fd").glob("*")):
             with suppress(OSError):
                 sockets.add(str(link.readlink()))
-        loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
         lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
-        mine = [f for f in map(str.split, lines) if f[3] == "0A" and f"socket:[{f[9]}]" in sockets]
+        found = {f"socket:[{f[9]}]": f[1] for f in map(str.split, lines) if f[3] == "0A"}
+        return {name: found[name] for name in sockets & set(found)}
+
+    def open_to_others(self) -> list[str]:
+        """Where our processes listen for other machines."""
+        loopback = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+        mine = self.listening().values()
         assert mine, "Ray does listen"
-        return [f[1] for f in mine if f[1].split(":")[0] not in loopback]
+        return [address for address in mine if address.split(":")[0] not in loopback]
 
     def kill_workers(self) -> None:
         pids = self.workers()

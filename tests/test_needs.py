@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -99,7 +100,7 @@ def test_a_trial_whose_generator_failed_is_not_handed_out(tmp_path):
 def test_a_draining_queue_hands_out_nothing(tmp_path):
     trials, _ = planned("ERM")
     stopping = threading.Event()
-    queue = _Queue(agenda_of(Store(tmp_path), trials)[0], Retries(Resources()), stopping)
+    queue = _Queue(agenda_of(Store(tmp_path), trials)[0], Retries(Resources()), stopping, MagicMock())
     assert Trial.model_validate_json(queue.suggest("1")["trial"]) == trials[0]
     stopping.set()
     assert queue.suggest("2") == Searcher.FINISHED

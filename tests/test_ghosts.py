@@ -1,0 +1,128 @@
+"""A process that was taken for dead and lives on writes nothing that matters; a driver without a cluster ends."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+
+from tailboard.harness import vigil as module
+from tailboard.harness.deadline import overdue
+from tailboard.harness.flag import Flag
+from tailboard.harness.repair import sweep_up
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.trial import Setting, Superseded, run_trial
+from tailboard.harness.vigil import Vigil
+from tailboard.harness.worker import done
+
+RAW = {
+    "name": "t",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
+    "methods": "ERM",
+    "network": "small",
+    "training": {"epochs": 3, "batch_size": 64},
+    "seeds": 1,
+}
+TRIAL = plan(parse(RAW))[0]
+
+
+def files(store: Store) -> dict[str, bytes]:
+    return {f"{folder}/{name}": store.read(f"{folder}/{name}") for folder in ("records", "arrays", "checkpoints")
+            for name in store.names(folder)}  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
+def test_who_finds_its_trial_finished_by_another_leaves_all_as_it_is(tmp_path, after, checkpoint_seconds):
+    store, setting = Store(tmp_path / "one"), Setting(str(tmp_path / "one"), checkpoint_seconds=checkpoint_seconds)
+    run_trial(TRIAL, Setting(str(tmp_path / "other")))
+    then = files(Store(tmp_path / "other"))
+
+    def finished_by_another(line):
+        if line["epoch"] == after:
+            shutil.copytree(tmp_path / "other", tmp_path / "one", dirs_exist_ok=True)
+            store.remove(f"checkpoints/{TRIAL.key}.pt")
+
+    with pytest.raises(Superseded):
+        run_trial(TRIAL, setting, finished_by_another)
+    assert files(store) == then
+    assert not store.names("checkpoints")
+    config = {"trial": TRIAL.model_dump_json(), "until": 3, "gpu": 0}
+    assert done(config, setting, lambda _: None, lambda _: False) == "whole"
+    assert files(store) == then
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_who_has_lost_its_trial_to_another_writes_no_more(tmp_path, after):
+    """Told after so many epochs; the last time it asks is before it writes what came out."""
+    store, asked = Store(tmp_path), []
+
+    def draining():
+        asked.append(1)
+        return None if len(asked) == after else False
+
+    with pytest.raises(Superseded):
+        run_trial(TRIAL, Setting(str(tmp_path), checkpoint_seconds=1000), draining=draining)
+    assert files(store) == {}
+
+
+def test_a_record_is_written_once_and_one_that_was_stopped_early_may_go_on(tmp_path):
+    store = Store(tmp_path)
+    store.write_record(overdue(TRIAL, "first"))
+    store.write_record(overdue(TRIAL, "second"))
+    assert store.record(TRIAL.key).reason == "first"
+    store.write(f"records/{TRIAL.key}.json", store.read(f"records/{TRIAL.key}.json")[:30])
+    store.write_record(overdue(TRIAL, "third"))
+    assert store.record(TRIAL.key).reason == "third", "half a record is none"
+    early = overdue(TRIAL, "").model_copy(
+        update={"status": "pruned", "counts": (1,), "accuracy": {"last_ema": (50.0,)}}
+    )
+    store.write(f"records/{TRIAL.key}.json", early.model_dump_json().encode())
+    store.write_record(overdue(TRIAL, "fourth"))
+    assert store.record(TRIAL.key).reason == "fourth"
+
+
+def test_the_next_run_takes_away_the_checkpoints_of_what_is_finished(tmp_path):
+    store = Store(tmp_path)
+    store.write_record(overdue(TRIAL, "it broke"))
+    for name in (TRIAL.key, "another"):
+        store.write(f"checkpoints/{name}.pt", b"x")
+    sweep_up(store, frozenset())
+    assert store.names("checkpoints") == {"another.pt"}
+
+
+def test_a_flag_tells_who_has_lost_its_trial():
+    flag = Flag()
+    assert flag.up("a", "1") is False, "of what it does not know it says nothing"
+    flag.hand("a", "1")
+    assert flag.up("a", "1") is False
+    flag.hand("a", "2")
+    assert flag.up("a", "1") is None
+    flag.raise_()
+    assert flag.up("a", "2") is True
+    assert flag.up("a", "1") is None
+
+
+def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch):
+    monkeypatch.setattr(module, "KNOCK_SECONDS", 0.02)
+    monkeypatch.setattr(module, "MISSED", 3)
+    stopping, told = threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as other:
+        with Vigil(stopping, told.append) as vigil:
+            vigil.watch([there.getsockname()[:2]])
+            time.sleep(0.3)
+        assert not stopping.is_set() and not told
+        with pytest.raises(ZeroDivisionError), Vigil(stopping, told.append):
+            raise ZeroDivisionError
+        with Vigil(stopping, told.append) as vigil:
+            vigil.watch([there.getsockname()[:2], other.getsockname()[:2]])
+            other.close()
+            time.sleep(60)
+            pytest.fail("it was not interrupted")
+    assert stopping.is_set()
+    assert len(told) == 1 and "the cluster is lost" in told[0]
