@@ -149,7 +149,7 @@ class Launched:
 
     def tailboard(self, *words: Any) -> subprocess.CompletedProcess[str]:
         process = self.start(*words)
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=400)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     run = tailboard
@@ -174,10 +174,10 @@ class Launched:
                    for path in self.store.glob("checkpoints/*.pt"))  # fmt: skip
 
     def reaches(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> bool:
-        """Whether it happens while the process lives; waits for it for two minutes."""
-        end = time.monotonic() + 120
+        """Whether it happens while the process lives; waits for it for four minutes."""
+        end = time.monotonic() + 240
         while process.poll() is None:
-            assert time.monotonic() < end, "it did not happen within 120 s"
+            assert time.monotonic() < end, "it did not happen within 240 s"
             with suppress(FileNotFoundError):
                 if happens():
                     return True

@@ -128,7 +128,7 @@ def test_no_process_port_or_temporary_file_is_left(job, how):
         job.interrupt(process)
     if how == "sigterm":
         process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == {"success": 0, "failure": 2}.get(how, 130), err
     assert seen, "Ray does listen"
     assert job.leftovers() == []

@@ -70,7 +70,7 @@ class Node:
         command = [RAY, "start", "--disable-usage-stats", *words]
         with subprocess.Popen(command, env=os.environ | environment, start_new_session=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # fmt: skip
-            out, _ = process.communicate(timeout=120)
+            out, _ = process.communicate(timeout=300)
         self.session = process.pid
         assert process.returncode == 0, out
 
@@ -277,7 +277,7 @@ class Chaos:
 
     def drained(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        _, err = self.process.communicate(timeout=200)
+        _, err = self.process.communicate(timeout=400)
         assert self.process.returncode == 130, err
         assert "the same command goes on" in err.splitlines()[-1]
         assert self.job.leftovers() == []
@@ -290,7 +290,7 @@ class Chaos:
         self.cluster.dead += [self.cluster.head, *self.cluster.nodes]
         old = self.process
         self.cluster.start()
-        _, err = old.communicate(timeout=200)
+        _, err = old.communicate(timeout=400)
         assert old.returncode == 130, err
         assert "the cluster is lost" in err and "the same command goes on" in err.splitlines()[-1]
         assert "Traceback" not in err

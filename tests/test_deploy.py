@@ -126,7 +126,7 @@ def test_mlflow_is_started_once(cluster, tmp_path, free_port):
 
 
 def answers(url: str) -> bool:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310

@@ -129,6 +129,6 @@ def test_a_cluster_grows_to_what_slots_says_and_a_trial_that_fits_nowhere_can_be
         said.append(process.stderr.readline())
     time.sleep(2)  # the trial is handed to Ray
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert cluster.left() == {"groups": [], "used": 0, "nodes": [0, 1, 2]}

@@ -100,7 +100,7 @@ def test_a_bucket_comes_to_the_bytes_of_a_disk_after_a_kill_and_an_outage(on_dis
 
     first.send_signal(signal.SIGKILL)
     first.wait()
-    assert remote.job.gone_within(30), remote.job.leftovers()
+    assert remote.job.gone_within(60), remote.job.leftovers()
     remote.store.remove("studies.db")  # the worst case: nothing had been written back of what was proposed
     before = {folder: remote.written(folder) for folder in ("rungs", "records")}
     second = remote.start()  # not 90 s later: on this machine it can be seen that the first is dead

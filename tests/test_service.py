@@ -364,7 +364,7 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(launcher, service, nod
     assert len(job.records()) < 4 * SEEDS, "it came back while there were trials to train"
     job.wait_for(lambda: training_on(nodes) == 3, process)
     (tmp_path / "gate2").touch()
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=400)
 
     assert process.returncode == 0, err
     records = job.records()

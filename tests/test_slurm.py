@@ -75,7 +75,7 @@ def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation
     process = allocation.start("n1,n2")
     job.wait_for(lambda: len(job.checkpoints()) == 2, process)
     process.send_signal(signal.SIGUSR1)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "the same command goes on" in err
     said = allocation.said.read_text()
@@ -84,11 +84,11 @@ def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation
     assert said.splitlines()[-1] == f"scontrol requeue {os.getpid()}"
     saved = job.checkpoints()
     assert len(saved) == 2, "one trial on each node, each saved"
-    assert job.gone_within(20), job.processes()
+    assert job.gone_within(60), job.processes()
     process = allocation.start("n1")
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     assert "| ERM" in out
     assert {record["attempts"] for record in job.records().values()} == {2}, "each went on from its checkpoint"
     assert "requeue" not in allocation.said.read_text()
-    assert job.gone_within(20), job.processes()
+    assert job.gone_within(60), job.processes()

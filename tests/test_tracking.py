@@ -430,7 +430,7 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     process.kill()
     process.wait()
     (tmp_path / "killed").touch()
-    assert job.gone_within(20)
+    assert job.gone_within(60)
     assert "RUNNING" in {run.info.status for run in Page(uri).trials.values()}
     done = job.run()
     assert done.returncode == 2, done.stderr
