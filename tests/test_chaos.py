@@ -95,9 +95,9 @@ class Cluster:
         self.environment = {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_TMPDIR": str(self.folder),
-            # A node is taken for dead after 2 s instead of 18: the test shall not take an hour.
-            "RAY_health_check_period_ms": "500", "RAY_health_check_timeout_ms": "1500",
-            "RAY_health_check_failure_threshold": "3", "RAY_health_check_initial_delay_ms": "500",
+            # A node is taken for dead after some 7 s instead of 18, and not sooner: this machine may be busy.
+            "RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "5000",
+            "RAY_health_check_failure_threshold": "3", "RAY_health_check_initial_delay_ms": "1000",
         }  # fmt: skip
         self.free_port, self.nodes, self.dead = free_port, [], []
         self.start()
@@ -110,6 +110,9 @@ class Cluster:
 
     def node(self) -> Node:
         return Node(self.environment, f"--address={self.address}", "--num-cpus=2")
+
+    def state(self) -> list[tuple[list[int], list[int]]]:
+        return [(node.processes("raylet/raylet"), node.workers()) for node in self.nodes]
 
     def workers(self) -> list[int]:
         return [pid for node in self.nodes for pid in node.workers()]
@@ -149,10 +152,10 @@ def exchange(one: Path, other: Path) -> None:
     assert done == 0, os.strerror(ctypes.get_errno())
 
 
-def until(happens: Callable[[], Any], what: str, seconds: float = 120) -> None:
+def until(happens: Callable[[], Any], what: Callable[[], str] | str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not happens():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(0.05)
 
 
@@ -191,7 +194,7 @@ class Chaos:
             assert self.process.poll() is None, f"the run ended: {self.process.communicate()}\n{self.story()}"
             return any(pid not in self.ghosts for _, pid, _, _ in self.epochs()[before:])
 
-        until(begun, f"an epoch\n{self.story()}")
+        until(begun, lambda: f"an epoch; raylets and workers: {self.cluster.state()}\n{self.story()}", 240)
 
     def epochs(self) -> list[tuple[float, int, int, int]]:
         """When each began, in which process, of which seed, its number."""
