@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick lint wheel
+.PHONY: quickstart test quick chaos lint wheel
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -13,6 +13,9 @@ test: lint
 
 quick: lint
 	$(BIN)/pytest -m "not slow"
+
+chaos: .venv/installed-dev
+	$(BIN)/pytest -m chaos -s
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
