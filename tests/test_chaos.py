@@ -24,7 +24,7 @@ from ray.util import get_node_ip_address
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import read
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1500)]  # of seconds: on a machine that others keep busy
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 RAY = Path(sys.executable).with_name("ray")
 # Each epoch waits, without keeping a core busy, as long as a file says, and is written down outside the store.
