@@ -7,7 +7,7 @@ learning rate; two repetitions at a time, a thread each, no Ray. Each repetition
 initial weights of its own. Spent: the epochs with halving over those without. Lost: the best validation balanced
 accuracy without halving minus that with it, in points, the mean over the repetitions and its standard error.
 
-Measured on two shared cores (Xeon with AVX-512, torch 2.14.1), Reweighting, 12 trials, 32 epochs, 6 repetitions: 192 of
+Measured on two shared cores (AMD EPYC with AVX-512, torch 2.14.1), Reweighting, 12 trials, 32 epochs, 6 repetitions: 192 of
 384 epochs each, **0.50**; lost **-0.97 +- 0.64** points: 0.00 in four of six, -2.17 and -3.67 in two, where the search
 that was pruned happened on better values than the one that was not.
 
