@@ -6,7 +6,15 @@ Every trial is put on the agenda, and then its record into the store, so that th
 do: what is left is what Ray, the agenda, the store and MLflow's absence cost. Two slots. Milliseconds a trial and the
 driver's resident memory, quarter by quarter.
 
-MEASURED
+Measured on two cores of an AMD EPYC that other programs used too, 400 trials:
+
+    trials  ms a trial  driver, MiB
+       100        31.1          909
+       200        10.7          913
+       300         9.8          916
+       400         9.8          918
+
+So some 25 KiB a trial stay with the driver: Tune keeps its own account of each.
 """
 
 from __future__ import annotations
