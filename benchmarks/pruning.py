@@ -7,9 +7,9 @@ learning rate; two repetitions at a time, a thread each, no Ray. Each repetition
 initial weights of its own. Spent: the epochs with halving over those without. Lost: the best validation balanced
 accuracy without halving minus that with it, in points, the mean over the repetitions and its standard error.
 
-Measured on two shared cores (AMD EPYC with AVX-512, torch 2.14.1), Reweighting, 12 trials, 32 epochs, 6 repetitions: 192 of
-384 epochs each, **0.50**; lost **-0.97 +- 0.64** points: 0.00 in four of six, -2.17 and -3.67 in two, where the search
-that was pruned happened on better values than the one that was not.
+Measured on two shared cores (AMD EPYC with AVX-512, torch 2.14.1), Reweighting, 12 trials, 32 epochs, 6 repetitions:
+192 of 384 epochs each, **0.50**; lost **-0.97 +- 0.64** points: 0.00 in four of six, -2.17 and -3.67 in two, where the
+search that was pruned happened on better values than the one that was not.
 
 Over 16 epochs a quarter of the training is still inside the 5 epochs of warm-up, and says little: 3.5 points were lost
 in one of two repetitions. ``tailboard plan`` warns of that.
