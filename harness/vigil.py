@@ -33,12 +33,19 @@ class Vigil:
 
     def __init__(self, stopping: threading.Event, tell: Callable[[str], None]) -> None:
         self._stopping, self._tell, self._over, self._lost = stopping, tell, threading.Event(), False
+        self._leaving = threading.Lock()
 
     def __enter__(self) -> Vigil:
         return self
 
     def __exit__(self, *_: Any) -> bool:
-        self._over.set()
+        try:
+            with self._leaving:
+                self._over.set()
+        except KeyboardInterrupt:  # sent just now, to a thread that is on its way out
+            if not self._lost:
+                raise
+            self._over.set()
         return self._lost
 
     def watch(self, doors: Sequence[Door]) -> None:
@@ -53,7 +60,9 @@ class Vigil:
         self._lost = True
         self._tell("the cluster is lost: its head, or Ray on this machine, does not answer any more")
         self._stopping.set()
-        os.kill(os.getpid(), signal.SIGINT)
+        with self._leaving:  # who has left already is not interrupted
+            if not self._over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
         if not self._over.wait(UNWIND_SECONDS):
             self._tell("interrupted; the same command goes on where this one was, once the cluster is there again")
             for child in psutil.Process().children(recursive=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -108,9 +109,11 @@ def test_a_flag_tells_who_has_lost_its_trial():
     assert flag.up("a", "1") is None
 
 
-def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch):
+def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
     monkeypatch.setattr(module, "KNOCK_SECONDS", 0.02)
     monkeypatch.setattr(module, "MISSED", 3)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopping, told = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as other:
         with Vigil(stopping, told.append) as vigil:
