@@ -72,7 +72,7 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     (search,) = searches(spec).values()
     store, study = Store(folder), Seeded(repetition)
     agenda = Agenda(store)
-    agenda.add(searching(search, study, store, (), lambda _: None))
+    agenda.add(searching(search, study, store, {}, lambda _: None))
     setting = Setting(str(store), kept=frozenset(trial.key for trial in search.generators()))
     while (job := agenda.take()) is not None:
         run_trial(job.trial, setting, until=job.until)

@@ -98,7 +98,7 @@ def _read(search: Search, storage: Any, importance: bool) -> Tuned:
     if study is None:
         return Tuned(search, (), {}, False)
     some = tuple(study.configurations()[: search.tune.trials])
-    return Tuned(search, some, study.importance() if importance else {}, study.exhausted)
+    return Tuned(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
 
 
 def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:

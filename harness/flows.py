@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,7 +49,8 @@ class Wanted:
 def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:
     """Put all flows of a spec on the agenda. ``storage`` is Optuna's, None where nothing is searched."""
     found = searches(wanted.spec)
-    kept = {trial.key for search in found.values() for trial in search.generators()}
+    kept: dict[str, Search | None] = {t.key: None for search in found.values() for t in search.generators()}
+    kept |= {t.key: search for search in found.values() for t in search.first() if t.key in kept}
     for cell in cells(wanted.spec):
         search = found.get(cell.canonical)
         if search:
@@ -77,7 +78,13 @@ def reported(trial: Trial, plugins: Mapping[str, str], store: Store, broken: Cal
 
 
 def _tuned(
-    search: Search, agenda: Agenda, wanted: Wanted, store: Store, storage: Any, kept: Collection[str], watcher: Watcher
+    search: Search,
+    agenda: Agenda,
+    wanted: Wanted,
+    store: Store,
+    storage: Any,
+    kept: Mapping[str, Search | None],
+    watcher: Watcher,
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = created(storage, search.name)

@@ -120,9 +120,13 @@ def within(spec: Spec, budget: int | None) -> Spec:
     """
     if budget is None or spec.tune is None or budget >= spec.tune.trials:
         return spec
-    if budget < 1 or (spec.tune.prune and budget % spec.tune.generation):
-        whole = f"a multiple of {spec.tune.generation}, since trials were compared in generations of so many, and "
-        raise ReportError(f"--budget: {budget} must be {whole * spec.tune.prune}at least 1")
+    if budget < 1:
+        raise ReportError(f"--budget: {budget} must be at least 1")
+    if spec.tune.prune and budget % spec.tune.generation:
+        size = spec.tune.generation
+        raise ReportError(
+            f"--budget: {budget} must be a multiple of {size}, since trials were compared in generations of so many"
+        )
     return spec.model_copy(update={"tune": spec.tune.model_copy(update={"trials": budget})})
 
 

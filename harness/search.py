@@ -7,7 +7,7 @@ came of it the store's. Killed anywhere, it comes to the same decisions from the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -157,12 +157,17 @@ def _check_groups(search: Search) -> None:
 
 
 def searching(
-    search: Search, study: Study, store: Store, kept: Collection[str], ended: Callable[[Trial], None]
+    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Trial], None]
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
-    them; ``ended`` hears of each other trial that was stopped early."""
+    them, each beside the search that judges it too, if one does; ``ended`` hears of each other trial that was stopped
+    early."""
     generators = search.generators()
-    yield [Job(t, t.training.epochs, keep=True, ahead=ahead(search, 0) + work(t, {})) for t in generators]
+    yield [
+        Job(t, until, keep=until == t.training.epochs, ahead=ahead(search, 0) + work(t, {}))
+        for t in generators
+        for until in _rests(t, kept.get(t.key))
+    ]
     ready = all(store.outcome(trial.key).status == "complete" for trial in generators)
     size = search.tune.generation
     for start in range(0, search.tune.trials, size):
@@ -175,12 +180,19 @@ def searching(
             study.tell(replace(configuration, state="failed", reason=why), {})
 
 
+def _rests(trial: Trial, judge: Search | None) -> list[int]:
+    """Where a trial that others start from is scored: also where a search judges it, so that it is trained once."""
+    if judge is None:
+        return [trial.training.epochs]
+    return [until for until, _ in rungs(judge.tune.generation, trial.training.epochs, judge.tune.prune)]
+
+
 def _generation(
     search: Search,
     study: Study,
     found: Sequence[Configuration],
     store: Store,
-    kept: Collection[str],
+    kept: Mapping[str, Search | None],
     ended: Callable[[Trial], None],
     ahead: float,
 ) -> Flow:

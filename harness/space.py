@@ -63,10 +63,11 @@ def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
     start = cell.trial(0)
     recipe = recipe_of(start, plugins)
     defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
-    open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell)}
+    open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell, tune)}
     declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
     found = {}
-    for wanted in sorted(tune.parameters, key=lambda wanted: wanted.name != "all"):  # a range of its own comes after it
+    # What names a range of its own comes last, after the same word without one and after "all".
+    for wanted in sorted(tune.parameters, key=lambda wanted: (wanted.name != "all", wanted.range is not None)):
         for name in (name for name in open_ if _means(wanted.name, name)):
             searched = wanted.range or declared.get(name)
             if searched is None and wanted.name == "all":
@@ -90,13 +91,13 @@ def _check_values(dimension: Dimension, name: str, cell: Cell, plugins: Mapping[
             raise SpecError(f"tune.parameters: {name} of {cell.entrant.name} cannot be {value!r}: {first}") from error
 
 
-def _fixed(cell: Cell) -> set[str]:
+def _fixed(cell: Cell, tune: Tune) -> set[str]:
     """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
     return {
         "training.epochs",
         "training.precision",
         *cell.entrant.values,
-        *(f"training.{name}" for name in cell.entrant.training),
+        *(f"training.{name}" for name in (*cell.entrant.training, *tune.training)),
     }
 
 
@@ -113,6 +114,8 @@ def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Ran
     numbers = not searched.choices
     if numbers and (isinstance(default, (bool, str)) or not isinstance(default, (int, float))):
         raise SpecError(f"tune.parameters: {name} of {who} is {default!r}, no number: give choices")
+    if isinstance(default, (int, float)) and not isinstance(default, bool) and True in map(_is_bool, searched.choices):
+        raise SpecError(f"tune.parameters: {name} of {who} is a number, and its choices must be numbers: {searched}")
     if default not in searched:
         raise SpecError(
             f"tune.parameters: {name} of {who} starts at {default!r}, which is outside {searched}; the first trial of "
@@ -121,14 +124,18 @@ def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Ran
     return searched
 
 
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _unknown(wanted: Searched, spec: Spec) -> str:
     names = _all_names(spec)
     if wanted.name in ("epochs", "training.epochs", "precision", "training.precision"):
         return f"tune.parameters: {wanted.name!r} decides what a trial costs, and budgets are equal: it is not searched"
     if wanted.name == "all" or any(_means(wanted.name, name) for name in names):
         return (
-            f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values fix it, "
-            "or it declares no range"
+            f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values or "
+            "tune.training fix it, or it declares no range"
         )
     words = [*names, *(name.partition(".")[2] for name in names), "all"]
     return f"tune.parameters: no method of this spec has {wanted.name!r}" + nearest(wanted.name, words)

@@ -84,13 +84,14 @@ class Study:
         value = told.value if told.state == "complete" else None
         self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
 
-    def importance(self) -> dict[str, float]:
-        """The share of each hyperparameter in what moved the metric, by PED-ANOVA; empty with fewer than four judged.
+    def importance(self, most: int) -> dict[str, float]:
+        """The share of each hyperparameter in what moved the metric, by PED-ANOVA over the first ``most`` trials; empty
+        with fewer than four judged.
 
         Where some were stopped early, all are compared by what they had come to when the first of them were.
         """
         ended = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
-        judged = [trial for trial in ended if trial.value is not None]
+        judged = [trial for trial in ended if trial.value is not None and trial.number < most]
         if len(judged) < 4:
             return {}
         alike = optuna.create_study(direction="maximize")
@@ -157,8 +158,8 @@ def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, 
         found.append({name: dimension.default for name, dimension in space.items()})
         study.add_trial(_trial(space, found[0], TrialState.RUNNING))
     # A quasi-random sequence starts anew in each generation: what was taken before is passed over first.
-    patience = 10 * size + len(told)
-    for attempt in range(patience + 10 * size):
+    patience = 40 + len(told)  # whatever the size: a smaller generation is the beginning of a larger one
+    for attempt in range(patience + 10 * max(4, size)):
         if len(found) == size:
             break
         if attempt == patience:  # a model may be sure of what it has proposed already

@@ -121,8 +121,9 @@ def run_trial(
     attempt.give_way()
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
-        data = attempt.store.write_arrays(trial.key, arrays | history_columns(run))
-        about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
+        if not (rung and attempt.store.has(f"records/{trial.key}.json")):  # the arrays are the record's, then
+            data = attempt.store.write_arrays(trial.key, arrays | history_columns(run))
+            about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
     record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
     write = attempt.store.write_rung if record.status == "pruned" else attempt.store.write_record
     write(record)

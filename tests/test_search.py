@@ -729,6 +729,56 @@ def test_what_is_searched(method, parameters, expected):
     assert space_of(method, *parameters) == expected
 
 
+def test_what_the_proxy_routine_fixes_is_not_searched():
+    """It would be tried at the proxy's value and reported at another."""
+    for words in ("lr", ["rho", "lr"]):
+        with pytest.raises(SpecError, match="'lr': no method of this spec leaves it open to search"):
+            searches(spec_of({"parameters": words, "training": {"lr": 0.05}}))
+
+
+def test_a_range_of_ones_own_holds_wherever_it_stands():
+    own = {"name": "step.rho", "low": 0.02, "high": 0.5}
+    for words in (["rho", own], [own, "rho"], ["all", own, "rho"]):
+        (search,) = searches(spec_of({"parameters": words})).values()
+        assert search.space["step.rho"].range == Range(0.02, 0.5)
+
+
+def test_true_is_no_learning_rate():
+    with pytest.raises(SpecError, match="choices must be numbers"):
+        searches(spec_of({"parameters": [{"name": "lr", "choices": [0.1, True]}]}))
+
+
+def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
+    """A trial that was trained to its end before is judged on the way once more; the record vouches for its arrays."""
+    (trial,) = plan(parse(RAW | {"seeds": 1, "training": {"epochs": 2, "batch_size": 32}, "methods": "ERM"}))
+    trial = trial.model_copy(update={"stage": "tune", "val_per_class": 10})
+    store, setting = Store(tmp_path), Setting(str(tmp_path))
+    record = run_trial(trial, setting)
+    (name, digest), *_ = record.files.items()
+    rung = run_trial(trial, setting, until=1)
+    assert (rung.status, rung.epochs, store.record(trial.key)) == ("pruned", 1, record)
+    assert hashlib.sha256(store.read(name)).hexdigest() == digest
+
+
+def test_a_network_that_others_start_from_rests_where_its_own_search_judges_it(tmp_path):
+    """So it is trained once: each of its jobs goes on from the one before."""
+    lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=["M2m", "ERM"]), bumpy)
+    first = {t.key for s in searches(lab.spec).values() for t in s.generators()}
+    fill(lab_agenda := Agenda(lab.store), Wanted(lab.spec), lab.store, lab.memory, lab)
+    untils = [job.until for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
+    assert untils == [2, 4, 8]
+
+
+def next_of(agenda: Agenda, lab: Lab, keys: set[str]) -> Job | None:
+    """The next job of these trials, when all before it are done."""
+    while (job := agenda.take()) is not None:
+        lab.train(job)
+        agenda.settle(job)
+        if job.trial.key in keys:
+            return job
+    return None
+
+
 def test_a_method_without_any_is_not_searched_and_runs_at_its_own_values(tmp_path):
     lab = Lab(tmp_path, spec_of({"parameters": ["rho"]}, methods=["ERM", "SAM-A"]), bumpy)
     assert lab.drive(2)

@@ -1,5 +1,6 @@
 """`tailboard run` and `tune` on a spec that is tuned, with real Ray, real trainings and real kills."""
 
+import hashlib
 import json
 import os
 import random
@@ -130,6 +131,10 @@ def test_a_run_tunes_every_method_alike_and_reports_fresh_seeds(undisturbed):
     assert all(r["test_counts"] == [60] * 10 for r in records if r["trial"]["stage"] == "tune")
     assert all(r["test_counts"] == [300] * 10 for r in records if r["trial"]["stage"] == "report")
     assert not list((undisturbed.store / "checkpoints").glob("*"))
+    for record in records:
+        for name, digest in record["files"].items():
+            found = hashlib.sha256((undisturbed.store / name).read_bytes()).hexdigest()
+            assert found == digest, f"{record['key']}, {record['status']}, vouches for another {name}"
 
 
 def test_every_tuning_trial_is_one_run_in_mlflow_with_numbers_of_validation_only(undisturbed):
