@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -366,11 +367,12 @@ def bucket(s3: Way) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """A port on which nobody listens now."""
+    """A port on which nobody listens now, and that no connection to elsewhere is given: those come from 32768 on."""
 
     def port() -> int:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            return found.getsockname()[1]
+        while True:
+            with socket.socket() as found, suppress(OSError):
+                found.bind(("0.0.0.0", random.randint(20000, 30000)))  # noqa: S104, S311
+                return found.getsockname()[1]
 
     return port
