@@ -33,6 +33,7 @@ from tailboard.methods.part import Scene
 torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared
 
 SEED = 3
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 TAILBOARD = Path(sys.executable).with_name("tailboard")
 STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
@@ -49,6 +50,14 @@ def small_network(classes: int, purpose: str = "network") -> Network:
             nn.Flatten(), nn.Linear(32, 16),
         )  # fmt: skip
         return Network(features, 16, classes)
+
+
+@pytest.fixture(autouse=True)
+def clusters_of_their_own() -> Iterator[None]:
+    """Importing ``sweep`` binds the Ray of this process to loopback; the clusters that tests start have other nodes."""
+    os.environ.pop(LOOPBACK, None)
+    yield
+    os.environ.pop(LOOPBACK, None)
 
 
 @pytest.fixture
