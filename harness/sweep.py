@@ -6,6 +6,7 @@ store's, so the same command goes on where it was, and nothing of Tune's own sta
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import threading
@@ -210,11 +211,18 @@ def sweep(
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
     where its dashboard is."""
-    with scratch() as folder, ends_with_us(ray.shutdown):
+    with scratch() as folder, ends_with_us(_stop):
         wanted = options(resources, slots, address, folder)
         dashboard, joined = _start(wanted), wanted["address"] != "local"
         have = ray.cluster_resources()
         yield places(have, resources, slots, joined=joined), folder, dashboard if joined else ""
+
+
+def _stop() -> None:
+    """What Tune leaves behind in cycles holds actors: it goes now, and not by another thread while Ray shuts down,
+    which then ends the process."""
+    gc.collect()
+    ray.shutdown()
 
 
 def _start(wanted: dict[str, Any]) -> str:
