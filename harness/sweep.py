@@ -219,10 +219,14 @@ def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterat
 
 
 def _stop() -> None:
-    """What Tune leaves behind in cycles holds actors: it goes now, and not by another thread while Ray shuts down,
-    which then ends the process."""
+    """Shut Ray down, and let no thread collect garbage meanwhile: a reference to something of Ray's that is let go
+    while its core is shut down ends the process, with exit code 1 and no table."""
     gc.collect()
-    ray.shutdown()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def _start(wanted: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -265,3 +268,34 @@ def test_sigterm_drains_like_ctrl_c(job):
     assert process.returncode == 130, err
     assert job.checkpoints()
     assert job.leftovers() == []
+
+
+LITTER = """
+import threading, time
+import ray
+from tailboard.harness.sweep import _stop
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+kept = [ray.put(number) for number in range(600)]
+
+def litter():
+    while kept:
+        cycle = [kept.pop()]
+        cycle.append(cycle)
+        del cycle
+        [[] for _ in range(2000)]  # enough that the collector runs in this thread, where it may
+        time.sleep(0.003)
+
+threading.Thread(target=litter, daemon=True).start()
+_stop()
+print("stopped")
+"""
+
+
+def test_no_thread_that_collects_garbage_ends_a_run_while_ray_shuts_down(tmp_path):
+    """It was seen: Ray ends the process with exit code 1 where one of its references is let go at that moment."""
+    done = subprocess.run(
+        [sys.executable, "-c", LITTER], cwd=tmp_path, env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr

@@ -1,0 +1,94 @@
+"""The Slurm script, for real but for Slurm: its commands are stood in for by three of a few lines, which run things
+on this machine, one Ray for each node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parent.parent / "deploy" / "slurm" / "tailboard.sbatch"
+SRUN = """#!/bin/bash
+n=1
+while [[ "$1" == --* ]]; do case "$1" in --ntasks=*) n=${1#*=};; esac; shift; done
+echo "$n: $*" >> "$SLURM_SAID"
+tasks=()
+for ((i = 0; i < n; i++)); do "$@" & tasks+=($!); done
+trap 'kill "${tasks[@]}"' TERM
+for task in "${tasks[@]}"; do while wait "$task"; code=$?; kill -0 "$task" 2> /dev/null; do :; done; done
+exit "$code"
+"""
+SCONTROL = """#!/bin/bash
+if [ "$1 $2" = "show hostnames" ]; then tr ',' '\\n' <<< "$3"; else echo "scontrol $*" >> "$SLURM_SAID"; fi
+"""
+SPEC = {
+    "name": "t",
+    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
+    "methods": ["ERM"],
+    "network": "small",
+    "training": {"epochs": 200, "batch_size": 32, "augment": "none"},
+    "seeds": 2,
+    "resources": {"checkpoint_seconds": 0},
+}
+
+
+class Allocation:
+    """A job of Slurm's that is not one: ``start`` is sbatch, and what was said to Slurm is in ``said``."""
+
+    def __init__(self, job, shims: Path) -> None:
+        self.job, self.said = job, shims / "said"
+        for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+            (shims / name).write_text(text)
+            (shims / name).chmod(0o755)
+        self.environment = os.environ | job.environment | {
+            "PATH": f"{shims}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SLURM_SAID": str(self.said), "SLURM_CPUS_PER_TASK": "1", "SLURM_JOB_ID": str(os.getpid()),
+        }  # fmt: skip
+
+    def start(self, nodes: str) -> subprocess.Popen[str]:
+        self.said.write_text("")
+        process = subprocess.Popen(
+            ["bash", SCRIPT, "t.yaml", "store"], cwd=self.job.folder, text=True, start_new_session=True,
+            env=self.environment | {"SLURM_JOB_NODELIST": nodes}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.job.sessions.append(process.pid)
+        return process
+
+
+@pytest.fixture
+def allocation(launcher, tmp_path):
+    shims = Path(tempfile.mkdtemp(prefix="t-slurm-", dir="/tmp"))
+    yield Allocation(launcher(tmp_path, SPEC), shims)
+    shutil.rmtree(shims)
+
+
+def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation):
+    job = allocation.job
+    process = allocation.start("n1,n2")
+    job.wait_for(lambda: len(job.checkpoints()) == 2, process)
+    process.send_signal(signal.SIGUSR1)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    said = allocation.said.read_text()
+    assert "1: ray start --head --block" in said
+    assert "1: ray start --block --address=" in said
+    assert said.splitlines()[-1] == f"scontrol requeue {os.getpid()}"
+    saved = job.checkpoints()
+    assert len(saved) == 2, "one trial on each node, each saved"
+    assert job.gone_within(60), job.processes()
+    process = allocation.start("n1")
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert "| ERM" in out
+    assert {record["attempts"] for record in job.records().values()} == {2}, "each went on from its checkpoint"
+    assert "requeue" not in allocation.said.read_text()
+    assert job.gone_within(60), job.processes()
