@@ -40,12 +40,14 @@ class Planned:
 @dataclass(frozen=True)
 class Tuned:
     """A search, its first configurations (as many as the budget allows), and the share of each hyperparameter in what
-    moved the metric, over all of them. ``exhausted``: the space holds no more."""
+    moved the metric, over all of them. ``exhausted``: the space holds no more. ``unknown``: the store has no studies,
+    whatever was tried."""
 
     search: Search
     configurations: tuple[Configuration, ...]
     importance: Mapping[str, float]
     exhausted: bool
+    unknown: bool = False
 
     @cached_property
     def winner(self) -> Configuration | None:
@@ -62,6 +64,8 @@ class Tuned:
     @property
     def why_not(self) -> str:
         """Why there are no values to report at; nothing where there are."""
+        if self.unknown:
+            return f"tuning: the store has no {STUDIES}; the same run makes it again from the records there are"
         if not self.finished:
             return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
         if self.winner is None:
@@ -84,7 +88,7 @@ def tuned(
 
     found = remembered(spec, store) if searches is None else searches
     if not store.has(STUDIES):
-        return {row: Tuned(search, (), {}, False) for row, search in found.items()}
+        return {row: Tuned(search, (), {}, False, unknown=True) for row, search in found.items()}
     from .study import storage
 
     with storage(store, write=False) as opened:

@@ -1146,3 +1146,17 @@ def test_a_method_that_looks_for_the_test_labels_fails_and_no_number_comes_out(c
     assert "TestSetLocked" in board.rendered("md")
     honest = board.rows[board.rows["method"] == "ERM"]
     assert set(honest["status"]) == {"complete"} and honest["value"].notna().any()
+
+
+def test_studies_that_were_deleted_are_made_again_from_the_records(kept, tmp_path):
+    lab = kept(tmp_path, spec_of())
+    before = planned(lab.spec, tuned(lab.spec, lab.store))
+    (tmp_path / STUDIES).unlink()
+    assert {one.why for one in planned(lab.spec, tuned(lab.spec, lab.store))} == {
+        "tuning: the store has no studies.db; the same run makes it again from the records there are"
+    }
+    trained = lab.trained.copy()
+    with storage(lab.store) as lab.memory:
+        assert lab.drive()
+    assert planned(lab.spec, tuned(lab.spec, lab.store)) == before
+    assert lab.trained == trained, "nothing was trained for it"
