@@ -8,11 +8,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
 
+# A worker for each core, at most four: most of the time is waiting for processes. A file's tests share what it set up.
+TESTS := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(BIN)/pytest
+	$(TESTS)
 
 quick: lint
-	$(BIN)/pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 chaos: .venv/installed-dev
 	$(BIN)/pytest -m chaos -s

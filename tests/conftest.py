@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from tailboard.harness.networks import Network
@@ -31,6 +32,8 @@ from tailboard.harness.train import Material, Run
 from tailboard.methods.part import Scene
 
 torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared
+settings.register_profile("shared cores", deadline=None)  # how long an example takes says nothing there
+settings.load_profile("shared cores")
 
 SEED = 3
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -50,6 +53,12 @@ def small_network(classes: int, purpose: str = "network") -> Network:
             nn.Flatten(), nn.Linear(32, 16),
         )  # fmt: skip
         return Network(features, 16, classes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker begins a long one when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

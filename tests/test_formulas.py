@@ -27,7 +27,7 @@ CIFAR10 = (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)  # imbalance fact
 SCALE = 30.0
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=6).map(tuple)
 SEEDS = st.integers(0, 2**32 - 1)
-random_inputs = settings(deadline=None, max_examples=50)
+random_inputs = settings(max_examples=50)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -33,7 +33,7 @@ def reference(one: np.ndarray, two: np.ndarray, form: str, weights: tuple[float,
     return spread * s + apart * c + alike * ((one - two) ** 2).sum() / size
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1), size=st.integers(2, 9), width=st.integers(1, 12), scale=st.floats(1e-3, 30),
     form=st.sampled_from(["official", "appendix"]),

@@ -119,7 +119,7 @@ percent = st.floats(0, 100)
 boards = st.lists(st.lists(percent, min_size=1, max_size=6), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(boards, st.randoms(use_true_random=False))
 def test_means_are_numpys_and_ignore_the_order_of_rows(values, random):
     rows = board(*(cell(f"method {i}", each) for i, each in enumerate(values)))

@@ -638,7 +638,7 @@ def test_a_finished_trial_is_judged_at_the_same_epochs_as_the_others(tmp_path):
 # Seeds and images
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seeds=st.lists(st.integers(0, 5) | st.integers(995, 1012), min_size=1, max_size=12, unique=True),
     several=st.integers(1, 5),

@@ -36,7 +36,7 @@ def epsilons_by_formula(counts, kind, epsilon, cap):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(counts=COUNTS, epsilon=st.floats(0.01, 0.3), cap=st.sampled_from([0.3, 0.4, 0.5]))
 def test_agrees_with_its_formula_and_never_passes_the_cap(kind, counts, epsilon, cap):
     ours = class_epsilons(counts, kind, epsilon, cap)

@@ -98,7 +98,7 @@ def some(values) -> st.SearchStrategy[list]:
     gammas=some([0.5, 1, 2]), networks=some(["small", "resnet32", "wrn-28-10"]), epochs=some([1, 2, 20]),
     presets=some(["t5", "ldam2019"]), seeds=some([0, 1, 7, 99]),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_plan_is_the_product_of_the_axes(factors, profiles, methods, gammas, networks, epochs, presets, seeds):
     spec = parse({
         "name": "p",
@@ -237,7 +237,7 @@ ANYTHING = st.recursive(
 
 
 @given(changes=st.dictionaries(st.sampled_from([*Spec.model_fields, "network", "training"]), ANYTHING, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_yaml_holds_it_is_a_plan_or_one_message(changes):
     raw = yaml.safe_load(yaml.safe_dump(TINY | changes))
     try:

@@ -103,7 +103,7 @@ def section(text: str, title: str) -> dict[str, list[str]]:
 outcomes_ = st.lists(st.one_of(st.floats(0, 100), st.just(nan)), min_size=1, max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(outcomes_)
 def test_the_expected_best_is_the_mean_over_all_subsets(values):
     for k in range(1, len(values) + 1):
@@ -116,7 +116,7 @@ def test_the_expected_best_is_the_mean_over_all_subsets(values):
             assert best == pytest.approx(np.mean(bests), abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.integers(0, 20))
 def test_one_trial_is_the_mean_and_all_are_the_best(values, lost):
     every = values + [nan] * lost
