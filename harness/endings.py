@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from .agenda import Agenda, Job, Lost
 from .deadline import overdue
-from .flows import Watcher
 from .retry import Retries
+from .watcher import Watcher
 
 
 @dataclass

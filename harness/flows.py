@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from .agenda import Agenda, Flow, Job, Lost
 from .configuration import best
@@ -14,25 +14,8 @@ from .search import Search, searches, searching
 from .spec import Spec, Trial, cells
 from .store import Store
 from .study import created
+from .watcher import Watcher
 from .weight import work
-
-
-class Watcher(Protocol):
-    """Who is told, in the driver's process, what happens to the trials.
-
-    ``joined``: where the dashboard of a joined cluster is, or nothing. ``rested``: a trial trains no more, whether it
-    is finished, goes on later or was drained. ``found``: what ``row`` is at its own values is reported as ``trial``.
-    """
-
-    def joined(self, dashboard: str) -> None: ...
-    def waiting(self, why: str) -> None: ...
-    def found(self, row: Trial, trial: Trial) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
-    def rested(self, trial: Trial) -> None: ...
-    def finished(self, trial: Trial) -> None: ...
-    def retried(self, trial: Trial, reason: str, pause: float) -> None: ...
-    def broken(self, trial: Trial, reason: str) -> None: ...
 
 
 @dataclass(frozen=True)

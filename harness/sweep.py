@@ -41,12 +41,12 @@ from .deadline import Patience
 from .endings import Endings, Result
 from .family import ends_with_us
 from .flag import Flag
-from .flows import Watcher
 from .interrupt import drained_by_signals
 from .retry import Retries, reason
 from .scratch import clear_up, scratch
 from .spec import Resources
 from .vigil import Door, Vigil
+from .watcher import Watcher
 
 
 class _NotSaved:

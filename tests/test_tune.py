@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # of mlflow's own queries
 ]
 
-METHODS = ["ERM", "SAM-A", "M2m"]  # M2m starts from the network of ERM at its defaults, which ERM's search judges too
+METHODS = ["ERM", "M2m"]  # M2m starts from the network of ERM at its defaults, which ERM's search judges too
 SPEC = {
     "name": "t",
     "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
