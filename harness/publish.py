@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from ..leaderboard import published, report
+from ..leaderboard.beside import Routine
 from ..leaderboard.results import CELL, NOT_YET
-from ..methods.names import nearest
 from . import tuning_report as tuning
+from .board import ENDINGS, Board, ReportError
 from .chosen import Planned, Tuned, planned, tuned
-from .rows import Labels, setting_label, tidy
-from .spec import Shots, Spec
+from .rows import Labels, protocol_label, setting_label, tidy
+from .spec import Shots, Spec, Trial
 from .store import Store
 
-
-class ReportError(ValueError):
-    """A report that cannot be made as asked; the message is written for the user."""
-
-
-ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 CURVES = (".csv", ".png", ".svg", ".pdf")
-
-
-@dataclass(frozen=True)
-class Board:
-    """The rows of one or several stores, a message for each record that could not be read, sentences for the caption,
-    and what was tuned."""
-
-    rows: pd.DataFrame
-    damaged: list[str]
-    notes: list[str]
-    searches: Sequence[tuning.Line] = ()
-
-    @property
-    def complete(self) -> bool:
-        return not self.damaged and bool((self.rows["status"] == "complete").all())
-
-    def rendered(self, form: str, versus: str | None = None, quote: bool = False) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where form or method is unknown."""
-        if form not in ENDINGS:
-            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
-        methods = list(self.rows["method"].unique())
-        if versus is not None and versus not in methods:
-            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
-        if versus and form in ("csv", "json"):
-            raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
-        if form == "csv":
-            return report.csv(self.rows)
-        if form == "json":
-            return report.json(self.rows)
-        written = {"md": report.markdown, "latex": report.latex}[form]
-        return written(self.rows, versus, self._quoted(quote), self.notes, tuning.tables(self.searches))
-
-    def _quoted(self, everything: bool) -> pd.DataFrame | None:
-        """Published rows of the data sets that are here, or all of them."""
-        rows = published.published()
-        rows = rows if everything else rows[rows["dataset"].isin(self.rows["dataset"].unique())]
-        return None if rows.empty else rows
 
 
 def gather(
@@ -109,7 +66,10 @@ def gather(
     lines = [_line(one, labels, protocols) for one in furthest.values()]
     plain = not all(spec.tune for spec in specs)
     notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines)
+    routines = {
+        protocol_label(one, labels): routine(one.trial, by or specs[0].shots) for found in shown for one in found
+    }
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:
@@ -183,6 +143,17 @@ def _hinted(rows: pd.DataFrame, shown: Sequence[Planned], cut: Collection[str], 
     hints |= {one.key: won for one in shown if one.protocol in cut and one.trial is not one.row and not one.mark}
     wanting = (rows["status"] == "missing") & (rows["reason"] == NOT_YET) & rows["key"].isin(list(hints))
     return rows.assign(reason=rows["reason"].mask(wanting, rows["key"].map(hints)))
+
+
+def routine(trial: Trial, by: Shots) -> Routine:
+    """How a trial was trained, in the words of the published rows."""
+    training = trial.training
+    words = [
+        "crop and flip" if training.crop_padding and training.flip else "",
+        "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
+        "CutMix" if training.cutmix else "",
+    ]
+    return Routine(trial.network, training.epochs, ", ".join(filter(None, words)) or "none", by == Shots())
 
 
 def _groups(by: Shots) -> str:
