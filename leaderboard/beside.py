@@ -71,19 +71,15 @@ def _stated(settings: pd.Series) -> pd.Series:
 
 def _tested(pairs: pd.DataFrame) -> pd.DataFrame:
     """With the difference, and Welch's interval and p-value from means and standard errors."""
-    ours, theirs = pairs["stderr"], pairs["stderr_there"].astype(float)
-    n, m = pairs["n"].astype(float), pairs["n_there"].astype(float)
-    difference = pairs["mean"] - pairs["mean_there"]
-    variance = ours**2 + theirs**2
+    columns = ("mean", "stderr", "n", "mean_there", "stderr_there", "n_there")
+    mean, ours, n, their_mean, theirs, m = (pairs[name].to_numpy(dtype=float) for name in columns)
+    difference, variance = mean - their_mean, ours**2 + theirs**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        test = ttest_ind_from_stats(
-            pairs["mean"], ours * np.sqrt(n), n, pairs["mean_there"], theirs * np.sqrt(m), m, equal_var=False
-        )
+        test = ttest_ind_from_stats(mean, ours * n**0.5, n, their_mean, theirs * m**0.5, m, equal_var=False)
         freedom = variance**2 / (ours**4 / (n - 1) + theirs**4 / (m - 1))  # Welch-Satterthwaite
     half = student.ppf(1 - ALPHA / 2, freedom) * np.sqrt(variance)
-    return pairs.assign(
-        difference=difference, ci95_low=difference - half, ci95_high=difference + half, p=np.asarray(test.pvalue)
-    )
+    low, high = difference - half, difference + half
+    return pairs.assign(difference=difference, ci95_low=low, ci95_high=high, p=np.asarray(test.pvalue))
 
 
 def _obstacles(row, ours: Routine | None) -> Iterator[str]:
