@@ -62,6 +62,12 @@ def report(
         bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
     ] = False,
     uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
+    ] = False,
+    diagram: Annotated[
+        Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
+    ] = None,
     few: Few = None,
     many: Many = None,
     tercile: Tercile = False,
@@ -76,9 +82,11 @@ def report(
 
     places = [Store(store) for store in stores]
     board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
-    text = board.rendered(form, versus, quote, uncertainty)
+    text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
     if curve:
         publish.write_curves(board, curve)
+    if diagram:
+        publish.write_diagram(board, diagram)
     if output:
         output.write_text(text, encoding="utf-8")
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..leaderboard.beside import Routine
 from ..leaderboard.results import CELL, NOT_YET
+from ..leaderboard.standings import why_not
 from . import tuning_report as tuning
 from .board import ENDINGS, Board, ReportError
 from .chosen import Planned, Tuned, planned, tuned
@@ -205,13 +207,32 @@ def write_curves(board: Board, path: Path) -> None:
     if form == ".csv":
         path.write_text(_csv(curves), encoding="utf-8")
         return
+    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
+    path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
+
+
+def write_diagram(board: Board, path: Path) -> None:
+    """The critical-difference diagram of the whole test set, a panel for each protocol.
+
+    ReportError where there are too few data sets, the ending is unknown, or matplotlib is not there.
+    """
+    form = path.suffix.lower()
+    if form not in CURVES[1:]:
+        raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
+    found = [one for one in board.ranks() if one.group == "all"]
+    if why := why_not(found):
+        raise ReportError(f"--diagram: {why}")
+    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
+
+
+def _pictures(option: str) -> Any:
     try:
         from . import pictures
     except ImportError as error:
         install = "pip install 'tailboard[figures]'"
-        raise ReportError(f"--curve: a picture needs matplotlib ({error}): {install}, or name a .csv") from error
-    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
-    path.write_bytes(pictures.budgets(curves, metrics, form[1:]))
+        instead = ", or name a .csv" if option == "--curve" else ""
+        raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
+    return pictures
 
 
 def _csv(frame: pd.DataFrame) -> str:
