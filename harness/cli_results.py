@@ -58,7 +58,16 @@ def report(
     form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
     versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
-    quote: Annotated[bool, typer.Option("--published", help="Quote all published rows, on whatever data.")] = False,
+    quote: Annotated[
+        bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
+    ] = False,
+    uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
+    ] = False,
+    diagram: Annotated[
+        Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
+    ] = None,
     few: Few = None,
     many: Many = None,
     tercile: Tercile = False,
@@ -73,9 +82,11 @@ def report(
 
     places = [Store(store) for store in stores]
     board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
-    text = board.rendered(form, versus, quote)
+    text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
     if curve:
         publish.write_curves(board, curve)
+    if diagram:
+        publish.write_diagram(board, diagram)
     if output:
         output.write_text(text, encoding="utf-8")
     else:

@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ..leaderboard import published, report
+from ..leaderboard.beside import Routine
 from ..leaderboard.results import CELL, NOT_YET
-from ..methods.names import nearest
+from ..leaderboard.standings import why_not
 from . import tuning_report as tuning
+from .board import ENDINGS, Board, ReportError
 from .chosen import Planned, Tuned, planned, tuned
-from .rows import Labels, setting_label, tidy
-from .spec import Shots, Spec
+from .rows import Labels, protocol_label, setting_label, tidy
+from .spec import Shots, Spec, Trial
 from .store import Store
 
-
-class ReportError(ValueError):
-    """A report that cannot be made as asked; the message is written for the user."""
-
-
-ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 CURVES = (".csv", ".png", ".svg", ".pdf")
-
-
-@dataclass(frozen=True)
-class Board:
-    """The rows of one or several stores, a message for each record that could not be read, sentences for the caption,
-    and what was tuned."""
-
-    rows: pd.DataFrame
-    damaged: list[str]
-    notes: list[str]
-    searches: Sequence[tuning.Line] = ()
-
-    @property
-    def complete(self) -> bool:
-        return not self.damaged and bool((self.rows["status"] == "complete").all())
-
-    def rendered(self, form: str, versus: str | None = None, quote: bool = False) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where form or method is unknown."""
-        if form not in ENDINGS:
-            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
-        methods = list(self.rows["method"].unique())
-        if versus is not None and versus not in methods:
-            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
-        if versus and form in ("csv", "json"):
-            raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
-        if form == "csv":
-            return report.csv(self.rows)
-        if form == "json":
-            return report.json(self.rows)
-        written = {"md": report.markdown, "latex": report.latex}[form]
-        return written(self.rows, versus, self._quoted(quote), self.notes, tuning.tables(self.searches))
-
-    def _quoted(self, everything: bool) -> pd.DataFrame | None:
-        """Published rows of the data sets that are here, or all of them."""
-        rows = published.published()
-        rows = rows if everything else rows[rows["dataset"].isin(self.rows["dataset"].unique())]
-        return None if rows.empty else rows
 
 
 def gather(
@@ -109,7 +68,10 @@ def gather(
     lines = [_line(one, labels, protocols) for one in furthest.values()]
     plain = not all(spec.tune for spec in specs)
     notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines)
+    routines = {
+        protocol_label(one, labels): routine(one.trial, by or specs[0].shots) for found in shown for one in found
+    }
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:
@@ -185,6 +147,17 @@ def _hinted(rows: pd.DataFrame, shown: Sequence[Planned], cut: Collection[str], 
     return rows.assign(reason=rows["reason"].mask(wanting, rows["key"].map(hints)))
 
 
+def routine(trial: Trial, by: Shots) -> Routine:
+    """How a trial was trained, in the words of the published rows."""
+    training = trial.training
+    words = [
+        "crop and flip" if training.crop_padding and training.flip else "",
+        "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
+        "CutMix" if training.cutmix else "",
+    ]
+    return Routine(trial.network, training.epochs, ", ".join(filter(None, words)) or "none", by == Shots())
+
+
 def _groups(by: Shots) -> str:
     if by.by == "tercile":
         return "Few, Med and Many: thirds of the classes, ranked by their training images."
@@ -234,13 +207,32 @@ def write_curves(board: Board, path: Path) -> None:
     if form == ".csv":
         path.write_text(_csv(curves), encoding="utf-8")
         return
+    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
+    path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
+
+
+def write_diagram(board: Board, path: Path) -> None:
+    """The critical-difference diagram of the whole test set, a panel for each protocol.
+
+    ReportError where there are too few data sets, the ending is unknown, or matplotlib is not there.
+    """
+    form = path.suffix.lower()
+    if form not in CURVES[1:]:
+        raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
+    found = [one for one in board.ranks() if one.group == "all"]
+    if why := why_not(found):
+        raise ReportError(f"--diagram: {why}")
+    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
+
+
+def _pictures(option: str) -> Any:
     try:
         from . import pictures
     except ImportError as error:
         install = "pip install 'tailboard[figures]'"
-        raise ReportError(f"--curve: a picture needs matplotlib ({error}): {install}, or name a .csv") from error
-    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
-    path.write_bytes(pictures.budgets(curves, metrics, form[1:]))
+        instead = ", or name a .csv" if option == "--curve" else ""
+        raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
+    return pictures
 
 
 def _csv(frame: pd.DataFrame) -> str:

@@ -122,10 +122,13 @@ NAMES = ["key", "dataset", "setting", "protocol", "method", "seed", "status", "r
          "group", "classes", "value"]  # fmt: skip
 
 
+def protocol_label(one: Planned, labels: Labels) -> str:
+    return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
+
+
 def _identity(one: Planned, labels: Labels) -> tuple[Any, ...]:
-    protocol = ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
     method = f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
-    return one.key, one.row.data.name, setting_label(one.row.data), protocol, method, one.row.seed
+    return one.key, one.row.data.name, setting_label(one.row.data), protocol_label(one, labels), method, one.row.seed
 
 
 def _state(outcome: Outcome | None, one: Planned, why_missing: str) -> tuple[Any, ...]:

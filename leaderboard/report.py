@@ -1,16 +1,18 @@
 """The leaderboard in four formats. Pure functions of the tidy rows: the same rows give the same bytes."""
 
 import json as strict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 import pandas as pd
 from tabulate import tabulate
 
+from .grid import SUPERSCRIPT, Table
+from .metric import ACCURACY, Metric
 from .results import CELL, summarise
-from .tables import SUPERSCRIPT, Table, tables
+from .tables import View, tables
 
-FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified"]
+FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified", "std", "ci95", "metric"]
 MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|~#"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 LATEX = (
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -30,6 +32,7 @@ def markdown(
     published: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     more: Sequence[Table] = (),
+    view: View | None = None,
 ) -> str:
     """The report as GitHub's Markdown, also fit for a terminal: a section for each table, captioned.
 
@@ -39,11 +42,12 @@ def markdown(
         published: Quoted rows (see `published`); each source gets a section of its own.
         notes: Plain sentences for the caption of the measured tables, such as what was spent.
         more: Tables that follow the measured ones.
+        view: What follows ±, and what the values are; by default the standard error of accuracies.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes, more)) + "\n"
+    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes, more, view)) + "\n"
 
 
 def latex(
@@ -52,34 +56,40 @@ def latex(
     published: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     more: Sequence[Table] = (),
+    view: View | None = None,
 ) -> str:
     """The report as LaTeX tables to `\\input`; the preamble needs the packages booktabs and graphicx.
 
-    The arguments and errors are those of `markdown`. Text is escaped; a character that pdflatex does not have
+    The arguments and errors are those of `markdown`. Bold are the best of each column and what is not separable from
+    it (see `leaders`). Text is escaped; a character that pdflatex does not have
     is written as its code point, such as [U+4E2D].
     """
     heading = "% Written by tailboard; needs \\usepackage{booktabs,graphicx}."
-    return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes, more))]) + "\n"
+    return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes, more, view, True))]) + "\n"
 
 
-def csv(rows: pd.DataFrame) -> str:
+def csv(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field.
 
     Raises:
         ValueError: if the rows are not tidy.
     """
-    return summarise(rows)[FIELDS].to_csv(index=False, lineterminator="\n")
+    return _summary(rows, metric).to_csv(index=False, lineterminator="\n")
 
 
-def json(rows: pd.DataFrame) -> str:
+def json(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     """The summary as a list of objects, one for each cell, with the keys of `FIELDS`; NaN is null.
 
     Raises:
         ValueError: if the rows are not tidy.
     """
-    summary = summarise(rows)[FIELDS].astype(object)
+    summary = _summary(rows, metric).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _summary(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    return summarise(rows, metric).assign(metric=metric.name)[FIELDS]
 
 
 def plain(text: str) -> str:
@@ -130,10 +140,15 @@ def _latex_table(table: Table) -> str:
         *(above if any(span for span, _ in table.spans) else []),
         " & ".join(groups) + r" \\",
         r"\midrule",
-        *(" & ".join(map(_in_latex, row)) + r" \\" for row in table.body),
+        *(" & ".join(_row_in_latex(row, i, table.bold)) + r" \\" for i, row in enumerate(table.body)),
         r"\bottomrule",
         r"\end{tabular}}",
         *(rf"\par\footnotesize {_in_latex(footnote)}" for footnote in table.footnotes),
         r"\end{table}",
     ]
     return "\n".join(lines)
+
+
+def _row_in_latex(row: Sequence[str], i: int, bold: Collection[tuple[int, int]]) -> Iterator[str]:
+    for j, text in enumerate(row):
+        yield rf"\textbf{{{_in_latex(text)}}}" if (i, j) in bold else _in_latex(text)

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
+
+from .metric import ACCURACY, Metric
 
 COLUMNS = (
     "key", "dataset", "setting", "protocol", "method", "seed", "group",
@@ -14,7 +17,7 @@ COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a tab
 CELL = ["protocol", "dataset", "setting", "method", "group"]  # what all but the seed holds fixed
 
 
-def check(rows: pd.DataFrame) -> None:
+def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     """Refuse a table that the statistics would misread.
 
     Raises:
@@ -34,7 +37,7 @@ def check(rows: pd.DataFrame) -> None:
     measured = (rows["status"] == "complete") & (rows["classes"] > 0)
     faults = {
         "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
-        "a value must be a percentage": measured & ~value.between(0, 100),
+        f"a value must be a {metric.kind}": measured & ~value.between(0, metric.top),
         "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
     }
     for message, at_fault in faults.items():
@@ -42,7 +45,7 @@ def check(rows: pd.DataFrame) -> None:
             raise ValueError(f"{message}: {rows.loc[at_fault].iloc[0].to_dict()}")
 
 
-def arranged(rows: pd.DataFrame) -> pd.DataFrame:
+def arranged(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     """The checked rows in the order of presentation: columns and methods as they first appear, few to all.
 
     Seeds ascend within a cell, so that sums, and with them the bits of every mean, do not depend on the order
@@ -51,7 +54,7 @@ def arranged(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: if the table is not tidy (see `check`).
     """
-    check(rows)
+    check(rows, metric)
     keys = [
         rows.groupby(columns, sort=False).ngroup()
         for columns in (["protocol"], ["protocol", "dataset", "setting"], ["method"])
@@ -61,22 +64,24 @@ def arranged(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[order].astype({"value": float}).reset_index(drop=True)
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     """The mean over seeds of each cell, and what became of the seeds that are not in it.
 
     Args:
         rows: The tidy table. A failed, diverged or missing trial is counted, never averaged.
+        metric: What its values are, which says how large they may be.
 
     Returns:
         One row for each protocol, dataset, setting, method and group: `mean` and `stderr` in percent (`ddof=1`;
-        NaN with fewer than two seeds), `n` seeds in the mean, `planned` seeds, `failed` seeds (diverged ones
-        too), `status` (complete, incomplete, failed, missing or n/a), `reason`, and `verified`: whether every
-        finished trial ran on a verified copy of the data.
+        NaN with fewer than two seeds), `std` (of the seeds, `ddof=1`) and `ci95` (half of the mean's 95 percent
+        interval, by Student's t with n - 1 degrees of freedom), `n` seeds in the mean, `planned` seeds, `failed`
+        seeds (diverged ones too), `status` (complete, incomplete, failed, missing or n/a), `reason`, and `verified`:
+        whether every finished trial ran on a verified copy of the data.
 
     Raises:
         ValueError: if the table is not tidy (see `check`).
     """
-    rows = arranged(rows)
+    rows = arranged(rows, metric)
     finished = rows["status"] == "complete"
     rows = rows.assign(
         finished=finished,
@@ -87,6 +92,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     summary = cells.agg(
         mean=("value", "mean"),
         stderr=("value", "sem"),
+        std=("value", "std"),
         n=("value", "count"),
         planned=("seed", "size"),
         failed=("failed", "sum"),
@@ -103,9 +109,10 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         ["complete", "incomplete", "n/a", "failed"],
         default="missing",
     )
+    half = student.ppf(0.975, (summary["n"] - 1).clip(lower=1)) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
-    summary = summary.assign(status=status, reason=np.where(status == "n/a", "0 classes", reason))
-    return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified"]]
+    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", "0 classes", reason))
+    return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 
 
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from scipy.stats import ncf
 from scipy.stats import t as student
 
+from .metric import ACCURACY, Metric
 from .results import CELL, COLUMN, arranged, summarise
 
 ALPHA = 0.05
@@ -50,12 +51,13 @@ def detectable(n: int, comparisons: int = 1) -> float:
     return float(brentq(surplus, 0, 1.5 * critical + 1))  # pyright: ignore[reportArgumentType]
 
 
-def paired(rows: pd.DataFrame, versus: str) -> pd.DataFrame:
+def paired(rows: pd.DataFrame, versus: str, metric: Metric = ACCURACY) -> pd.DataFrame:
     """Every method minus `versus` in each column, over the seeds that both finished.
 
     Args:
         rows: The tidy table (see `results.check`).
         versus: The label of the method to compare with.
+        metric: What the values are: where less is better, a negative difference is "better".
 
     Returns:
         One row for each protocol, dataset, setting, method (but `versus`) and group: `difference` in percentage
@@ -69,9 +71,9 @@ def paired(rows: pd.DataFrame, versus: str) -> pd.DataFrame:
     Raises:
         ValueError: if the table is not tidy, or `versus` is not among the methods (names the nearest one).
     """
-    rows = arranged(rows)
+    rows = arranged(rows, metric)
     _require(versus, list(rows["method"].unique()))
-    summary = summarise(rows)
+    summary = summarise(rows, metric)
     reference = summary.loc[summary["method"] == versus, [*COLUMN, "status"]]
     table = (
         summary.loc[summary["method"] != versus, [*CELL, "status"]]
@@ -81,7 +83,7 @@ def paired(rows: pd.DataFrame, versus: str) -> pd.DataFrame:
         .astype({"n": int, "alike": bool})
     )
     settled = (table["status"] == "complete") & (table["status_versus"] == "complete") & table["alike"]
-    return _judged(table.drop(columns=["status", "status_versus", "alike"]), settled)
+    return _judged(table.drop(columns=["status", "status_versus", "alike"]), settled, metric)
 
 
 def _require(versus: str, methods: list[str]) -> None:
@@ -113,7 +115,7 @@ def _differences(rows: pd.DataFrame, versus: str) -> pd.DataFrame:
     )
 
 
-def _judged(table: pd.DataFrame, settled: pd.Series) -> pd.DataFrame:
+def _judged(table: pd.DataFrame, settled: pd.Series, metric: Metric) -> pd.DataFrame:
     """The table with interval, p-values, verdict and detectable difference."""
     column = table.groupby(COLUMN, sort=False)
     spread = table["stderr"].where(table["stderr"] > NO_SPREAD)
@@ -130,7 +132,7 @@ def _judged(table: pd.DataFrame, settled: pd.Series) -> pd.DataFrame:
         p=p,
         p_holm=adjusted.mask(silent),
         verdict=np.select(
-            [silent, adjusted >= ALPHA, table["difference"] > 0],
+            [silent, adjusted >= ALPHA, (table["difference"] > 0) == metric.larger_is_better],
             ["", "not separable", "better"],
             default="worse",
         ),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from tailboard.leaderboard import report, results
-from tailboard.leaderboard.published import published
+from tailboard.leaderboard.published import PAPER, published
 from tailboard.leaderboard.results import CELL, COLUMNS, summarise
 from tailboard.leaderboard.statistics import detectable, holm, paired
 
@@ -324,6 +324,7 @@ Joint-SSL + SAM-A + M2m 44.1 0.3 64.2 0.4 90.9 0.3 23.9 0.4 42.3 0.2 70.4 0.3
 def test_the_papers_table_5_is_as_printed():
     """Copied from the appendix a second time, in the printed order: CINIC-10, then CIFAR-100."""
     frame = published()
+    frame = frame[frame["source"].str.startswith(PAPER)]
     places = [(dataset, group) for dataset in ("cinic10", "cifar100") for group in ("few", "med", "many")]
     lines = [re.split(r" +(?=\d\d\.)", line, maxsplit=1) for line in TABLE_5.strip().splitlines()]
     assert len(frame) == 54
@@ -337,7 +338,7 @@ def test_the_papers_table_5_is_as_printed():
 
 def test_published_rows_stand_apart():
     text = report.markdown(board(cell("ERM", ERM)), published=published())
-    measured, quoted = text.split("### Published (quoted, not measured)")
+    measured, quoted = text.split("### Published (quoted, not measured)")[:2]
     assert cells_of(measured, "ERM") == ["42.0 ± 0.7"]
     assert cells_of(quoted, "ERM")[:2] == ["40.5 ± 0.4", "64.1 ± 0.3"]
     assert "arXiv:2312.02517" in quoted

@@ -1,0 +1,45 @@
+"""The differences from one method as tables, with the words that the statistics allow."""
+
+from functools import partial
+
+import pandas as pd
+
+from .grid import Headers, Table, grid, plus_minus
+from .metric import ACCURACY, Metric
+from .statistics import ALPHA, FEWEST_SEEDS, POWER
+
+USUAL_SEEDS = 5  # n is shown where it differs
+COMPARED = (
+    "Differences are in {unit}, seed by seed, ± one standard error of their mean; – where no seed "
+    "was finished by both.",
+    f"Better and worse: paired t-test, p below {ALPHA} after Holm's correction over the methods of the column; no "
+    f"word with fewer than {FEWEST_SEEDS} seeds, with a seed failed or missing on either side, or where seeds do "
+    "not vary.",
+    "Not separable is not the same as equal: the number after it is the smallest true difference that these "
+    f"seeds would have shown with {POWER:.0%} power at the hardest step of the correction.",
+)
+
+
+def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metric = ACCURACY) -> list[Table]:
+    """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
+    caption = [COMPARED[0].format(unit=metric.unit), *COMPARED[1:]]
+    if not metric.larger_is_better:
+        caption.append("Less is better here: a method that is better has a negative difference.")
+    return [
+        grid(title, cells, {pair: above[pair]}, write=partial(verdict, digits=metric.digits), caption=caption)
+        for pair in above
+        if not (cells := compared[(compared["dataset"] == pair[0]) & (compared["setting"] == pair[1])]).empty
+    ]
+
+
+def verdict(cell, digits: int = 1) -> str:
+    """Such as "+2.4 ± 0.3 better", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or "–"."""
+    if not cell.n:
+        return "–"
+    shown = plus_minus(cell.difference, cell.stderr, sign="+", digits=digits).replace("-", "−")
+    if cell.n != USUAL_SEEDS:
+        shown += f" (n={cell.n})"
+    if not cell.verdict:
+        return shown
+    limit = f" ({cell.detectable:.{digits}f})" if cell.verdict == "not separable" else ""
+    return f"{shown} {cell.verdict}{limit}"
