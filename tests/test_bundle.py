@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from tailboard.harness import cli
 from tailboard.harness.agenda import Agenda
 from tailboard.harness.bundle import Bundle, BundleError, NoBundle
-from tailboard.harness.export import export
+from tailboard.harness.export import export, without_folders
 from tailboard.harness.flows import Wanted, fill
 from tailboard.harness.images import Images
 from tailboard.harness.needs import needs
 from tailboard.harness.packed import pack_arrays
+from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember
 from tailboard.harness.score import per_class_accuracy
 from tailboard.harness.search import searches
@@ -37,6 +38,8 @@ from tailboard.harness.study import storage
 from tailboard.harness.trial import Setting, run_trial
 from tailboard.harness.verify import verify
 from tailboard.harness.worker import done
+from tailboard.leaderboard.reproduced import ALPHA, image_error, tolerance
+from tailboard.methods.plugin import load_plugin
 
 RAW = {
     "name": "t",
@@ -55,6 +58,9 @@ class Doubled(Part):
         return lambda logits, y, epsilon: 2 * cross_entropy(logits, y, epsilon)
 register("Planted", Recipe(loss=Doubled()))
 """
+
+
+Arrays = dict[str, np.ndarray]
 
 
 class Silent:
@@ -111,7 +117,8 @@ def bundle(store) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned_bundle(tmp_path_factory, quick) -> Path:
-    raw = RAW | {"methods": ["ERM", "Focal Loss"], "training": {"epochs": 4, "batch_size": 32}, "seeds": 1}
+    training = {"preset": "ldam2019", "epochs": 4, "batch_size": 32}
+    raw = RAW | {"methods": ["ERM", "Focal Loss"], "training": training, "seeds": 1}
     spec = parse(raw | {"tune": {"trials": 4, "parameters": ["gamma"]}})
     found = searched(tmp_path_factory.mktemp("tuned") / "store", spec)
     path = Path(found.root).parent / "b.zip"
@@ -417,8 +424,14 @@ def test_whatever_is_changed_is_named(bundle, tmp_path, tailboard, attack):
     for pattern in ATTACKS[attack]:
         assert re.search(pattern.format(**said), out), out
     assert f"forged.zip: {len(out.splitlines()) - 1} differences: " in out
-    code, out, err = tailboard("report", path)
-    assert (code, out) == (3, "") and re.fullmatch(r"error: .*forged\.zip does not hold: .*\n", err)
+
+
+def test_no_leaderboard_is_made_of_what_does_not_hold(bundle, tmp_path, tailboard):
+    forger = Forger(bundle)
+    prediction_told(forger)
+    code, out, err = tailboard("report", bundle, forger.write(tmp_path / "forged.zip"))
+    assert (code, out) == (3, "")
+    assert re.fullmatch(r"error: .*forged\.zip does not hold: records/.*, and \d+ more; tailboard verify .*\n", err)
 
 
 @pytest.mark.parametrize("attack", [number_sealed, hidden_number, table, hash_changed, altered, counts])
@@ -633,3 +646,395 @@ def test_whatever_byte_is_changed_is_found_or_says_nothing(bundle, tmp_path, dra
         pass
     finally:
         place.close()
+
+
+# What leaves a group
+
+
+def test_the_same_store_gives_the_same_bytes_and_they_hold(store, bundle, tmp_path, tailboard):
+    code, out, err = tailboard("export", store, "-o", tmp_path / "again.zip")
+    assert (code, err) == (0, "") and re.search(r"again\.zip: \d+ files, 6 records, SHA-256 \w{64}\n", out)
+    assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+    code, out, err = tailboard("verify", tmp_path / "again.zip", "--json")
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    assert (code, err, json.loads(out)) == (0, "", {"sha256": digest, "differences": []})
+
+
+def test_a_bundle_holds_what_was_asked_for(store, bundle):
+    files = contents(bundle)
+    (spec,), manifest = store.plans(), json.loads(files["manifest.json"])
+    keys = [trial.key for trial in plan(spec)]
+    assert manifest["plans"] == {"t": keys}
+    assert set(manifest["files"]) == set(files) - {"manifest.json"}
+    assert {f"records/{key}.json" for key in keys} | {f"arrays/{key}.npz" for key in keys} <= set(files)
+    (digest,) = spec.plugins
+    assert files[f"plugins/{digest}.py"].decode() == PLANTED
+    (environment,) = manifest["environments"]
+    assert environment["records"] == 6 and environment["packages"]["torch"] and environment["instruction_set"]
+    assert list(manifest["code"].values()) == [6]
+    assert store.record(keys[0]).values == json.loads(files[f"records/{keys[0]}.json"])["values"]
+    assert Bundle(bundle).plans()[0] == spec.model_copy(update={"tracking": type(spec.tracking)()})
+
+
+def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
+    """A failed trial's traceback names folders and users, the plan where MLflow is, a broken trial its machine."""
+    spec = parse(RAW | {"methods": "ERM", "name": "p"})
+    store = trained(tmp_path / "store", spec)
+    failed = plan(spec)[1]
+    reason = "ValueError: no such layer in '/home/somebody/my project/net.py' at C:\\Users\\Somebody\\x.txt"
+    record = store.record(failed.key)
+    changes = {"status": "failed", "reason": reason, "log": "File /home/somebody/x.py, line 3", "accuracy": {}}
+    store.remove(f"records/{failed.key}.json")
+    store.write_record(record.model_copy(update=changes))
+    store.write_broken("0" * 20, "host somebody-laptop is away")
+    code, _, err = tailboard("export", store, "-o", "b.zip")
+    assert (code, err) == (2, ""), "written, with a failed cell"
+    everything = b"".join(contents(Path("b.zip")).values()).lower()
+    assert b"no such layer in" in everything and b"net.py" in everything
+    assert b"somebody" not in everything and b"/home/" not in everything and b"secret.db" not in everything
+    code, out, _ = tailboard("verify", "b.zip")
+    assert code == 2 and "every number holds" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("open '/home/me/a b/c.txt' failed", "open 'a b/c.txt' failed"),
+        ("/etc/x and C:\\Users\\me\\y", "x and y"),
+        ("1/2 of images/labels, lr/10, https://a/b", "1/2 of images/labels, lr/10, https:/b"),
+    ],
+)
+def test_folders_are_left_out_of_reasons(text, shown):
+    assert without_folders(text) == shown
+
+
+def test_what_does_not_hold_is_not_exported(tmp_path, tailboard):
+    """Predictions that are gone, or another trial's; and a file that a run is filling."""
+    spec = parse(RAW | {"methods": "ERM", "name": "q"})
+    store = trained(tmp_path / "store", spec)
+    first, second = (trial.key for trial in plan(spec))
+    whole = store.read(f"arrays/{first}.npz")
+    store.write(f"arrays/{first}.npz", store.read(f"arrays/{second}.npz"))
+    code, out, err = tailboard("export", store, "-o", "b.zip")
+    assert (code, out) == (3, "") and f"records/{first}.json: files.arrays/{first}.npz: claimed" in err
+    store.remove(f"arrays/{first}.npz")
+    code, _, err = tailboard("export", store, "-o", "b.zip")
+    assert code == 3 and f"arrays/{first}.npz: predictions: " in err
+    store.write(f"arrays/{first}.npz", whole)
+    store.write(f"records/{second}.json", b"{}")
+    code, _, err = tailboard("export", store, "-o", "b.zip")
+    assert code == 1 and "is damaged" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "-o", "b.zip"], "no plan was run into it"),
+        (["nowhere", "-o", "b.tar"], "must end in .zip"),
+        (["nowhere"], "Missing option"),
+    ],
+)
+def test_a_wrong_word_is_told(tailboard, words, message):
+    code, out, err = tailboard("export", *words)
+    assert (code, out) == (1, "") and message in err
+
+
+def test_nothing_is_written_into_a_bundle(bundle):
+    place = Bundle(bundle)
+    before = bundle.read_bytes()
+    for action in (
+        lambda: place.write("plans/x.json", b""), lambda: place.remove("plans/t.json"),
+        lambda: place.move("plans/t.json", "plans/x.json"), lambda: place.write_broken("x", "y"),
+        lambda: place.path("plans/t.json"),
+    ):  # fmt: skip
+        with pytest.raises(StoreError):
+            action()
+    assert bundle.read_bytes() == before
+
+
+# Searches
+
+
+def tuned_attack(change: Callable[[Forger], None]) -> Callable[[Path, Path], list[str]]:
+    def forged(bundle: Path, path: Path) -> list[str]:
+        forger = Forger(bundle)
+        change(forger)
+        forger.seal()
+        return list(map(str, verify(Bundle(forger.write(path)))))
+
+    return forged
+
+
+def test_a_tuned_bundle_holds_and_reports_as_its_store_does(tuned_bundle, tailboard):
+    code, out, _ = tailboard("verify", tuned_bundle)
+    assert code == 0 and "every number holds" in out
+    reports = [tailboard("report", place, "--format", form)[:2] for form in ("md", "csv")
+               for place in (tuned_bundle, tuned_bundle.parent / "store")]  # fmt: skip
+    assert reports[0] == reports[1] and reports[2] == reports[3]
+    assert "Values used" in reports[0][1] and "Importance" in reports[0][1]
+    assert not [name for name in contents(tuned_bundle) if name.endswith(".db")]
+
+
+def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_path):
+    """Values that were not the best are claimed to be; a better one is hidden as failed or never tried."""
+
+    def study(raw: dict[str, Any]) -> list[dict[str, Any]]:
+        return next(iter(raw.values()))["configurations"]
+
+    def raised(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: [c.update(value=99.0) for c in study(raw) if c["number"] == 0])
+
+    def hidden(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: [c.update(state="failed", value=None) for c in study(raw)])
+
+    def cut(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: study(raw).pop())
+
+    def another(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: [c["values"].update({"loss.gamma": 2.5}) for c in study(raw)])
+
+    def outside(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: [c["values"].update({"loss.gamma": -7}) for c in study(raw)])
+
+    def swapped(f: Forger) -> None:
+        f.edit("studies/t.json", lambda raw: study(raw).reverse())
+
+    for change, words in {
+        raised: r"studies/t\.json: Focal Loss.*configuration 0: claimed \w+ at 99\.0, found",
+        hidden: r"studies/t\.json: Focal Loss.*configuration 0: claimed failed, found (complete|pruned) at",
+        cut: r"manifest\.json: plans\.t\[\d\]: claimed|leaderboard\.csv",
+        another: r"studies/t\.json: .*: claimed .*, found no records of it",
+        outside: r"plans: plan: claimed one that can be read, found .*studies/t\.json is damaged",
+        swapped: r"configuration 3 stands where 0 is expected",
+    }.items():
+        found = tuned_attack(change)(tuned_bundle, tmp_path / "x.zip")
+        assert any(re.search(words, each) for each in found), (change.__name__, found)
+
+
+def test_a_rung_of_another_trial_is_found(tuned_bundle, tmp_path):
+    def moved(f: Forger) -> None:
+        one, two = sorted(name for name in f.files if name.startswith("rungs/"))[:2]
+        f.files[one] = f.files[two]
+
+    found = tuned_attack(moved)(tuned_bundle, tmp_path / "x.zip")
+    assert any(re.search(r"rungs/\S+: key: claimed", each) for each in found), found
+
+
+# Several groups, one leaderboard
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory, quick) -> dict[str, Path]:
+    """ERM of one group, Reweighting of another, both of a third; and ERM with more epochs."""
+    folder, found = tmp_path_factory.mktemp("groups"), {}
+    base = RAW | {"seeds": 2}
+    for name, methods, epochs in (
+        ("erm", ["ERM"], 1), ("rw", ["Reweighting"], 1), ("both", ["ERM", "Reweighting"], 1), ("longer", ["ERM"], 2)
+    ):  # fmt: skip
+        spec = parse(base | {"name": name, "methods": methods, "training": {"epochs": epochs, "batch_size": 32}})
+        made = trained(folder / name, spec)
+        found[name] = folder / f"{name}.zip"
+        assert export(made, found[name]) == []
+    return found
+
+
+def test_bundles_of_several_groups_are_one_leaderboard(groups, tailboard):
+    _, whole, _ = tailboard("report", groups["both"], "--format", "csv")
+    for places in ([groups["erm"], groups["rw"]], [groups["erm"], groups["rw"].with_suffix("")],
+                   [groups["both"], groups["erm"], groups["rw"]]):  # fmt: skip
+        code, merged, err = tailboard("report", *places, "--format", "csv")
+        assert (code, merged) == (0, whole), err
+    _, out, _ = tailboard("report", groups["erm"], groups["rw"])
+    assert out.count("###") == 1 and "| ERM " in out and "| Reweighting " in out
+
+
+def test_other_protocols_stand_in_tables_of_their_own(groups, tailboard):
+    code, out, _ = tailboard("report", groups["rw"], groups["longer"])
+    assert code == 0
+    one, two = out.split("### ")[1:]
+    assert "1 epochs" in one and "| Reweighting" in one and "| ERM" not in one
+    assert "2 epochs" in two and "| ERM" in two and "| Reweighting" not in two
+
+
+def rewritten(path: Path, goal: Path, change: Callable[[Record, Arrays], tuple[Record, Arrays]], **shots: int) -> Path:
+    """What an honest group with other images, other rounding or other shots would have sent."""
+    store = Store(goal.with_suffix(""))
+    spec = Store(path.with_suffix("")).plans()[0].model_copy(update={"name": "mine"})
+    store.write_plan(spec.model_copy(update={"shots": spec.shots.model_copy(update=shots)}))
+    for trial in plan(spec):
+        old = Store(path.with_suffix(""))
+        arrays = old.arrays(trial.key)
+        record, arrays = change(old.record(trial.key), arrays)
+        data = store.write_arrays(trial.key, arrays)
+        accuracy = {n: per_class_accuracy(arrays[n], arrays["labels"]) for n in ("last_ema", "last")}
+        files = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
+        store.write_record(record.model_copy(update={"files": files, "accuracy": accuracy}))
+        store.mark_tracked(trial.key, {})
+    assert export(store, goal) == []
+    return goal
+
+
+def test_other_boundaries_of_few_and_many_are_refused(groups, tmp_path, tailboard):
+    other = rewritten(groups["rw"], tmp_path / "o.zip", lambda record, arrays: (record, arrays), few=5, many=30)
+    code, out, err = tailboard("report", groups["erm"], other)
+    assert (code, out) == (1, "")
+    assert "below 20 and above 100" in err and "below 5 and above 30" in err and "--few and --many" in err
+    assert tailboard("report", groups["erm"], other, "--few", 10, "--many", 30)[0] == 0
+    assert tailboard("report", groups["erm"], other, "--tercile")[0] == 0
+
+
+def test_other_images_under_the_same_words_are_refused(groups, tmp_path, tailboard):
+    def recoded(record, arrays):
+        data = record.data.model_copy(update={"fingerprint": "1" * 64, "verified": False})
+        return record.model_copy(update={"data": data}), arrays
+
+    other = rewritten(groups["rw"], tmp_path / "o.zip", recoded)
+    code, out, err = tailboard("report", groups["erm"], other)
+    assert (code, out) == (1, "") and re.search(r"trained fashion-mnist-mini, seed \d, on other images", err)
+
+
+def test_the_same_trial_with_other_numbers_is_told(groups, tmp_path, tailboard):
+    def rounded(record, arrays):
+        at = int(np.flatnonzero(arrays["last_ema"].argmax(1) != arrays["labels"])[0])
+        logits = arrays["last_ema"].copy()
+        logits[at] = -1
+        logits[at, arrays["labels"][at]] = 0
+        return record, arrays | {"last_ema": logits}
+
+    other = rewritten(groups["erm"], tmp_path / "o.zip", rounded)
+    code, out, _ = tailboard("report", groups["erm"], other)
+    assert code == 0 and "2 trials were trained by several, with other numbers" in out
+    assert "other numbers" not in tailboard("report", groups["erm"], groups["both"])[1]
+
+
+# Trained again
+
+
+@pytest.mark.parametrize(("n", "shift"), [(3, 1000), (5, 60), (10, 20)])
+def test_an_honest_claim_is_rarely_doubted_and_a_false_one_seen(n, shift):
+    """Claim, repetition and the other seeds of n from one normal distribution, 20,000 times; and a claim that is
+    ``shift`` points too high, of seeds that vary by 2."""
+    rng = np.random.default_rng(n)
+    drawn = rng.normal(50, 2, (20_000, n + 1))
+    limits = np.array([tolerance(row, 0.0) for row in drawn[:, 2:]])
+    away = np.abs(drawn[:, 0] - drawn[:, 1])
+    assert np.mean(away > limits) == pytest.approx(ALPHA, abs=0.0025)  # 3.5 standard errors of 20,000
+    several = [tolerance(row, 0.0, comparisons=5) for row in drawn[:2000, 2:]]
+    assert (np.array(several) > limits[:2000]).all()
+    assert np.mean(np.abs(drawn[:, 0] + shift - drawn[:, 1]) > limits) > 0.9
+
+
+def test_the_tolerance_is_never_below_that_of_the_images_and_never_made_up():
+    assert np.isnan(tolerance([], 1.0)) and np.isnan(tolerance([50.0], 1.0))
+    assert tolerance([50.0, 50.0, 50.0], 0.5) > 0.5
+    rng = np.random.default_rng(0)
+    right = rng.binomial([300] * 10, 0.6, (5000, 10)) / 3  # percent
+    assert image_error([60.0] * 10, [300] * 10) == pytest.approx(right.mean(axis=1).std(), rel=0.05)
+    assert image_error([0.0, 100.0], [100, 100]) > 0
+
+
+@pytest.mark.slow
+def test_trials_trained_again_are_compared(tuned_bundle, tmp_path, tailboard):
+    """M2m starts from ERM's trial, which is trained again first; winners keep the values that were found."""
+    raw = RAW | {"name": "m", "methods": ["M2m", "ERM"], "seeds": 1, "training": {"epochs": 2, "batch_size": 32}}
+    made = trained(tmp_path / "m", parse(raw))
+    assert export(made, tmp_path / "m.zip") == []
+    code, out, err = tailboard("verify", "m.zip", "--rerun", 3, "--seed", 0)
+    assert code == 0 and "drawn with --seed 0: " in err and "training 2 of 2: M2m" in err
+    same = [line for line in out.splitlines() if line.endswith("the same kind of machine: the same bits")]
+    assert len(same) == 2 and same[0].startswith("same: ERM,") and same[1].startswith("same: M2m,")
+    code, out, err = tailboard("verify", tuned_bundle, "--rerun", 2, "--json")
+    found = json.loads(out)
+    assert code == 0 and [each["verdict"] for each in found["repetitions"]] == ["same", "same"]
+    assert f"drawn with --seed {found['seed']}: " in err
+    reported = json.loads(contents(tuned_bundle)["manifest.json"])["plans"]["t"]
+    assert {each["key"] for each in found["repetitions"]} <= set(reported)
+
+
+def test_predictions_that_were_made_up_whole_are_found_by_training(groups, tmp_path, tailboard):
+    """Everything in it follows from its predictions; only that nobody trained them is wrong."""
+
+    def made_up(record, arrays):
+        rng = np.random.default_rng(record.trial.seed)
+        logits = arrays["last_ema"][rng.permutation(len(arrays["labels"]))]
+        sure = rng.random(len(logits)) < 0.9
+        logits[sure] = -9
+        logits[sure, arrays["labels"][sure]] = 0
+        return record, arrays | {"last_ema": logits}
+
+    forged = rewritten(groups["rw"], tmp_path / "o.zip", made_up)
+    assert tailboard("verify", forged)[0] == 0
+    code, out, _ = tailboard("verify", forged, "--rerun", 1, "--seed", 3)
+    assert code == 3
+    assert re.search(r"differs: Reweighting, .*: the same kind of machine: the same bits\n", out)
+    assert re.search(r"  last_ema: others for \d{4} of 3000 images\n", out) and re.search(r"  all: claimed 9\d\.", out)
+    assert "last: others" not in out
+
+
+def elsewhere(record: Record, arrays: Arrays) -> tuple[Record, Arrays]:
+    return record.model_copy(update={"environment": record.environment | {"instruction_set": "VSX"}}), arrays
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory, quick) -> Path:
+    """Five seeds of ERM, long enough that they end near each other."""
+    folder = tmp_path_factory.mktemp("five")
+    training = {"preset": "ldam2019", "epochs": 4, "batch_size": 32}
+    trained(folder / "f", parse(RAW | {"name": "f", "methods": "ERM", "seeds": 5, "training": training}))
+    return folder / "f.zip"
+
+
+def test_another_machine_is_said_and_judged_by_the_other_seeds(five, tmp_path, tailboard):
+    honest = rewritten(five, tmp_path / "h.zip", elsewhere)
+    code, out, _ = tailboard("verify", honest, "--rerun", 1, "--seed", 1)
+    assert code == 0
+    assert re.search(r"same: ERM, .*: another machine \(instruction_set VSX there, \w+ here\): ", out)
+    assert re.search(r": All [\d.]+ and now [\d.]+, which may differ by [\d.]+ as the other seeds spread\n", out)
+
+    def better(record, arrays):
+        logits = np.full_like(arrays["last_ema"], -1)
+        right = np.arange(len(logits)) % 100 < 98 - record.trial.seed % 2
+        logits[np.arange(len(logits)), np.where(right, arrays["labels"], (arrays["labels"] + 1) % 10)] = 0
+        return elsewhere(record, arrays | {"last_ema": logits})
+
+    forged = rewritten(five, tmp_path / "o.zip", better)
+    assert tailboard("verify", forged)[0] == 0
+    code, out, _ = tailboard("verify", forged, "--rerun", 1, "--seed", 1)
+    assert code == 3 and re.search(r"differs: ERM, .*another machine", out)
+    assert re.search(r"  All: claimed 9\d\.\d\d, now \d\d\.\d\d", out)
+
+
+def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
+    code, out, _ = tailboard("verify", rewritten(groups["erm"], tmp_path / "h.zip", elsewhere), "--rerun", 1)
+    assert code == 2 and re.search(r"not judged: ERM, .*too few, or spread too far, to judge by", out)
+
+
+def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
+    code, out, err = tailboard("verify", bundle, "--rerun", 6)
+    assert code == 1 and not out
+    assert re.search(r"plugins/\w{64}\.py \(Planted\)\. Read it .*--trust-plugins", err)
+
+
+def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
+    """The plugin of a bundle leaves a trace when it is run: there is none until it is trusted."""
+    trace = tmp_path / "trace"
+    text = f"open({str(trace)!r}, 'a').close()\n{PLANTED}"
+    spec = with_plugin(parse(RAW | {"seeds": 1}), text, ["Planted"])
+    made = trained(tmp_path / "s", spec.model_copy(update={"methods": spec.methods[-1:]}))
+    assert trace.exists()
+    trace.unlink()
+    load_plugin.cache_clear()
+    assert tailboard("export", made, "-o", "b.zip")[0] == 0
+    assert tailboard("verify", "b.zip")[0] == 0 and tailboard("report", "b.zip")[0] == 0
+    assert tailboard("verify", "b.zip", "--rerun", 1)[0] == 1 and not trace.exists()
+    code, out, err = tailboard("verify", "b.zip", "--rerun", 1, "--trust-plugins")
+    assert code == 0 and trace.exists() and out.count("same: Planted, ") == 1
+    assert re.search(r"running the bundle's own code: plugins/\w{64}\.py \(Planted\)", err)
+
+
+def test_what_does_not_hold_is_not_trained_again(bundle, tmp_path, tailboard):
+    forger = Forger(bundle)
+    number_sealed(forger)
+    code, _, err = tailboard("verify", forger.write(tmp_path / "x.zip"), "--rerun", 1, "--trust-plugins")
+    assert code == 3 and "nothing is trained again" in err and "training 1" not in err
