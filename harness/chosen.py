@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from . import retold
 from .configuration import Configuration, best
 from .spec import Spec, Trial, cells, plan
 from .store import STUDIES, Store
@@ -87,11 +88,9 @@ def tuned(
     from .remembered import remembered  # imports torch and optuna
 
     found = remembered(spec, store) if searches is None else searches
-    if not store.has(STUDIES):
+    if not (store.has(STUDIES) or store.has(retold.file(spec))):
         return {row: Tuned(search, (), {}, False, unknown=True) for row, search in found.items()}
-    from .study import storage
-
-    with storage(store, write=False) as opened:
+    with retold.studies(spec, found, store) as opened:
         return {row: _read(search, opened, importance) for row, search in found.items()}
 
 

@@ -2,7 +2,7 @@
 progress and errors to stderr.
 
 Exit codes: 0 every cell is complete; 1 bad usage or a bad spec; 2 some cells failed or are missing (the table is
-still written); 3 protocol violated; 130 interrupted, to be resumed by the same command.
+still written); 3 protocol violated or verification failed; 130 interrupted, to be resumed by the same command.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import cli_data, cli_results, mistakes
+from . import cli_bundle, cli_data, cli_results, mistakes
 from .cli_results import outcome, say_away
 from .terminal import (
     Address,
@@ -37,6 +37,7 @@ INTERRUPTED = 130
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_results.app)
+app.add_typer(cli_bundle.app)
 
 
 def main() -> NoReturn:
@@ -51,6 +52,7 @@ def main() -> NoReturn:
         if not line:
             raise
         say(line)
+        code = mistakes.code(error)
     if code == INTERRUPTED:  # typer's own code for Ctrl-C too
         say("interrupted; the same command goes on where this one was")
     sys.exit(code)

@@ -75,24 +75,25 @@ def report(
     budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
     curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
 ) -> int:
-    """Print the leaderboard of one or several stores."""
-    from . import publish, tracker
+    """Print the leaderboard of one or several stores and bundles; a bundle that does not hold is refused."""
+    from . import merged, publish, tracker
     from .specfile import parse_shots
-    from .store import Store
 
-    places = [Store(store) for store in stores]
-    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
-    text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
-    if curve:
-        publish.write_curves(board, curve)
-    if diagram:
-        publish.write_diagram(board, diagram)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        tell(text)
-    for place in places:
-        say_away(tracker.catch_up_all(place))
+    by = parse_shots(few, many, tercile)
+    with merged.opened(stores) as places:
+        board = merged.gather(places, by, defaults=defaults, budget=budget)
+        text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
+        if curve:
+            publish.write_curves(board, curve)
+        if diagram:
+            publish.write_diagram(board, diagram)
+        if output:
+            output.write_text(text, encoding="utf-8")
+        else:
+            tell(text)
+        for place in places:
+            if not merged.is_bundle(str(place)):
+                say_away(tracker.catch_up_all(place))
     return outcome(board)
 
 

@@ -15,7 +15,13 @@ def line(error: Exception) -> str:
         return _usage(error)
     # By name, since importing them all would import torch and ray.
     ours = {"SpecError", "DataError", "MethodError", "NetworkError", "StoreError", "ClusterError", "ReportError"}
+    ours |= {"NoBundle", "BundleError", "Untrusted"}
     return f"error: {error}" if type(error).__name__ in ours or isinstance(error, OSError) else ""
+
+
+def code(error: Exception) -> int:
+    """The exit code of such a mistake."""
+    return 3 if type(error).__name__ == "BundleError" else 1
 
 
 def _usage(error: Any) -> str:

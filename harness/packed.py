@@ -14,6 +14,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 LARGEST_UNPACKED = 2 << 30  # bytes; both logits of iNaturalist's 24,426 validation images come to 0.8 GB
+MOST_ARRAYS = 1000  # in one file: the logits, the labels, and a column of the history each
+_ENTRY = b"PK\x01\x02"  # begins each line of a zip's table of contents
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -23,14 +25,16 @@ def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack_arrays(data: bytes, prefix: str = "") -> dict[str, np.ndarray]:
-    """The arrays of numbers in an .npz whose names begin so. What a header claims is compared with what is there
-    before any memory is asked for."""
+def unpack_arrays(data: bytes, prefix: str = "", most: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
+    """The arrays of numbers in an .npz whose names begin so, ``most`` bytes in all. What a header claims is compared
+    with what is there before any memory is asked for."""
     found = {}
+    if data.count(_ENTRY) > MOST_ARRAYS:  # zipfile would make an object of each
+        raise ValueError(f"it holds more than {MOST_ARRAYS} arrays")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [entry for entry in archive.infolist() if entry.filename.startswith(prefix)]
-        if (size := sum(entry.file_size for entry in members)) > LARGEST_UNPACKED:
-            raise ValueError(f"it would unpack to {size / 2**30:.0f} GiB")
+        if (size := sum(entry.file_size for entry in members)) > most:
+            raise ValueError(f"it would unpack to {size / 2**30:.2g} GiB")
         for entry in members:
             with archive.open(entry) as file:
                 _check(file, entry)

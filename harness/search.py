@@ -201,12 +201,12 @@ def _generation(
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
         yield [Job(trial, until, ahead=ahead) for c in alive for trial in search.trials(c)]
-        judged = [_judged(search, c, until, store) for c in alive]
-        for c in judged:
+        reached = [judged(search, c, until, store) for c in alive]
+        for c in reached:
             if c.value is not None:
                 values[c.number][until] = c.value
-        going = sorted((c for c in judged if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
-        ending = [c for c in judged if c not in going]
+        going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
+        ending = [c for c in reached if c not in going]
         for c in ending:
             _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
         outcomes |= {c.number: c for c in ending}
@@ -215,7 +215,7 @@ def _generation(
         study.tell(outcomes[number], values[number])
 
 
-def _judged(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
+def judged(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
     """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
     records = [_after(trial, until, store) for trial in search.trials(found)]
     about = {

@@ -29,6 +29,8 @@ from .sqlite import address, make_whole
 from .store import STUDIES, Store, StoreError
 from .tuning import Value
 
+InMemory = optuna.storages.InMemoryStorage
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -38,6 +40,7 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+TOLD = ("epochs", "seconds", "reason", "keys")  # of a configuration, beside what Optuna has a place for
 OPTUNAS = {ours: theirs for theirs, ours in STATES.items()}
 STARTUP = 4  # the first configurations of a search, which no model proposes
 
@@ -52,10 +55,23 @@ class Study:
         """All so far, by number."""
         return [_read(trial) for trial in self._study.get_trials(deepcopy=False)]
 
+    def judged(self) -> list[dict[int, float]]:
+        """By number, the value of each configuration after each number of epochs at which it was judged."""
+        return [dict(trial.intermediate_values) for trial in self._study.get_trials(deepcopy=False)]
+
+    def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
+        """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
+        about = {"user_attrs": {name: getattr(told, name) for name in TOLD}, "intermediate_values": dict(at)}
+        self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
+
     @property
     def exhausted(self) -> bool:
         """Whether its space holds nothing that was not proposed."""
         return bool(self._study.user_attrs.get("exhausted"))
+
+    @exhausted.setter
+    def exhausted(self, found: bool) -> None:
+        self._study.set_user_attr("exhausted", found)
 
     def generation(self, space: Space, start: int, size: int, sampler: str, seed: int) -> list[Configuration]:
         """The configurations numbered from ``start``, proposed now where they are not there yet.
@@ -68,7 +84,7 @@ class Study:
             for values in proposed[len(there) - start :]:
                 self._study.add_trial(_trial(space, values, TrialState.RUNNING))
             if len(proposed) < size:
-                self._study.set_user_attr("exhausted", True)
+                self.exhausted = True
         return self.configurations()[start : start + size]
 
     def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
@@ -77,7 +93,7 @@ class Study:
         if trial.state != TrialState.RUNNING:
             return
         live = optuna.trial.Trial(self._study, trial._trial_id)
-        for name in ("epochs", "seconds", "reason", "keys"):
+        for name in TOLD:
             live.set_user_attr(name, getattr(told, name))
         for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # a driver killed here left some
             live.report(at[epoch], epoch)
@@ -223,9 +239,9 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _trial(space: Space, values: Mapping[str, Any], state: TrialState) -> FrozenTrial:
+def _trial(space: Space, values: Mapping[str, Any], state: TrialState, **told: Any) -> FrozenTrial:
     distributions = {name: _distribution(dimension) for name, dimension in space.items()}
-    return create_trial(state=state, params=dict(values), distributions=distributions)
+    return create_trial(state=state, params=dict(values), distributions=distributions, **told)
 
 
 def _read(trial: FrozenTrial) -> Configuration:

@@ -1,0 +1,101 @@
+"""``tailboard export`` and ``verify``: what leaves a group, and what a stranger makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import Json, NoVerify, Root, say, show, tell
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: tailboard export runs/quickstart -o quickstart.zip")
+def export(
+    store: Annotated[str, typer.Argument(metavar="STORE")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a file that ends in .zip.")],
+) -> int:
+    """Write one file with all that a stranger needs to check the leaderboard of a store; exit code 3 where the store
+    does not hold by itself."""
+    from . import publish
+    from .bundle import Bundle
+    from .export import export as written
+    from .store import Store
+
+    if output.suffix != ".zip":
+        raise typer.BadParameter(f"--output: {output} must end in .zip")
+    found = written(Store(store), output)
+    for difference in found:
+        say(f"error: {difference}")
+    if found:
+        return 3
+    bundle = Bundle(output)
+    tell(f"{output}: {bundle.summary}")
+    complete = publish.gather([bundle]).complete
+    bundle.close()
+    return 0 if complete else 2
+
+
+@app.command(epilog="Examples: tailboard verify quickstart.zip | tailboard verify quickstart.zip --rerun 3 --seed 1")
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    rerun: Annotated[int, typer.Option("--rerun", min=0, help="Train so many of its trials again, at random.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which; drawn anew, and printed, if not given.")] = None,
+    trust: Annotated[bool, typer.Option("--trust-plugins", help="Let --rerun run the code of its plugins.")] = False,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    as_json: Json = False,
+) -> int:
+    """Recompute every number of a bundle from its raw predictions, and print each that differs; exit code 3 where one
+    does."""
+    from . import publish
+    from . import verify as checks
+    from .bundle import Bundle
+    from .images import Images
+
+    place = Bundle(bundle)
+    images = Images(root.resolve() if root else None)
+    found = checks.verify(place, images)
+    facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
+    for name in sorted(images.absent):
+        say(f"{name} is not on this machine: its labels were only compared with each other")
+    verdict = f"{len(found)} differences" if found else "every number holds"
+    text = "\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"])
+    code = 3 if found else 0 if publish.gather([place]).complete else 2
+    if rerun and not found:
+        more, worst = _again(place, rerun, seed, trust, root, not no_verify)
+        code = max(code, worst)
+        facts |= more
+        text = "\n".join([text, *(_words(each) for each in more["repetitions"])])
+    elif rerun:
+        say("nothing is trained again: what is in the bundle does not hold by itself")
+    show(facts, text, as_json)
+    place.close()
+    return code
+
+
+def _again(
+    place: Any, count: int, seed: int | None, trust: bool, root: Path | None, verify: bool
+) -> tuple[dict[str, Any], int]:
+    """Train some again. What was drawn and came of it, and the exit code."""
+    import secrets
+    from dataclasses import asdict
+
+    from . import rerun
+
+    seed = secrets.randbelow(1 << 31) if seed is None else seed
+    for plugin in rerun.check_trust(place, trust):
+        say(f"running the bundle's own code: {plugin}")
+    chosen = rerun.drawn(place, count, seed)
+    say(f"drawn with --seed {seed}: {'; '.join(rerun.label(record.trial) for record in chosen)}")
+    found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
+    verdicts = {each.verdict for each in found}
+    code = 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0
+    return {"seed": seed, "repetitions": [asdict(each) for each in found]}, code
+
+
+def _words(found: dict[str, Any]) -> str:
+    lines = [f"{found['verdict']}: {found['label']} [{found['key']}]: {found['rule']}"]
+    return "\n".join([*lines, *(f"  {each}" for each in found["differences"])])

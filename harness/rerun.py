@@ -1,0 +1,197 @@
+"""``tailboard verify --rerun``: trials of a bundle trained again, and compared with what it claims of them.
+
+On the same kind of machine a CPU gives the same bits. Elsewhere, and on a GPU, a repetition is taken for one more seed:
+its balanced accuracy must lie as close to the claim as the other seeds of the cell allow; by how much is worked out in
+``leaderboard/reproduced.py``. What does not depend on rounding (images, values) must be equal anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..leaderboard.reproduced import image_error, tolerance
+from ..leaderboard.results import CELL
+from . import publish
+from .bundle import Bundle
+from .check import check_files
+from .needs import Needs, needs
+from .record import Provenance, Record
+from .rows import method_label, setting_label, shot_means
+from .scratch import scratch
+from .spec import Trial
+from .store import Store
+from .trial import Setting, run_trial
+
+MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
+VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
+FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
+PREDICTIONS = ("last_ema", "last", "labels")
+
+
+class Untrusted(ValueError):
+    """A bundle whose plugins would be run without a word of the user's."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One trial trained again. ``rule`` says how it was compared, ``differences`` what does not hold by it."""
+
+    key: str
+    label: str
+    verdict: Literal["same", "differs", "not judged"]
+    rule: str
+    differences: tuple[str, ...] = ()
+
+
+def drawn(bundle: Bundle, count: int, seed: int) -> list[Record]:
+    """So many of the bundle's complete reported trials, at random; all where there are no more."""
+    complete = [key for key in sorted(bundle.finished()) if bundle.outcome(key).status == "complete"]
+    reported = [key for key in complete if bundle.record(key).trial.stage == "report"]
+    chosen = random.Random(seed).sample(reported, min(count, len(reported)))  # noqa: S311  (no secret)
+    return [bundle.record(key) for key in chosen]
+
+
+def plugins_of(bundle: Bundle) -> dict[str, str]:
+    """The text of every plugin by its SHA-256."""
+    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items()}
+
+
+def check_trust(bundle: Bundle, trusted: bool) -> list[str]:
+    """What to say of the code that is about to run. Untrusted where the bundle has plugins and nobody vouches for
+    them."""
+    methods: dict[str, set[str]] = {}
+    for spec in bundle.plans():
+        for entrant in spec.methods:
+            if entrant.plugin:
+                methods.setdefault(entrant.plugin, set()).add(entrant.name)
+    found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    if found and not trusted:
+        raise Untrusted(
+            f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
+            f"'plugins/*'), then say --trust-plugins"
+        )
+    return found
+
+
+def rerun(
+    bundle: Bundle, chosen: Sequence[Record], root: Path | None, verify: bool, say: Callable[[str], None]
+) -> Iterator[Repetition]:
+    """Train the trials again, each after those that it starts from, in a store of their own that is gone afterwards.
+
+    Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
+    """
+    plugins = plugins_of(bundle)
+    wanted = needs([record.trial for record in chosen], plugins)
+    check_files(wanted.trials, root, verify)
+    claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
+    with scratch() as folder:
+        store = Store(folder)
+        again = dict(_trained(wanted, store, claimed, plugins, root, verify, say))
+        loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items())
+        judge = _Judge(bundle, store, loose)
+        yield from (judge.repetition(record, again[key]) for key, record in claimed.items())
+
+
+def _trained(
+    wanted: Needs,
+    store: Store,
+    claimed: Mapping[str, Record],
+    plugins: Mapping[str, str],
+    root: Path | None,
+    verify: bool,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Record]]:
+    for number, trial in enumerate(wanted.trials, start=1):
+        say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
+        device = claimed[trial.key].environment.get("device") if trial.key in claimed else None
+        gpu = device == "cuda" and torch.cuda.is_available()
+        setting = Setting(str(store), gpu, root, verify, plugins=plugins, kept=wanted.kept)
+        yield trial.key, run_trial(trial, setting)
+
+
+def label(trial: Trial) -> str:
+    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
+
+
+def elsewhere(claimed: Record, again: Record) -> list[str]:
+    """In what the machine, or what runs on it, is not that of the claim; that a GPU promises no bits is said too."""
+    before, now = _facts(claimed.environment), _facts(again.environment)
+    found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
+    return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])
+
+
+def _facts(environment: Mapping[str, Any]) -> dict[str, str]:
+    packages = environment.get("packages", {})
+    found = {name: environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in VERSIONS}
+    return {name: str(value) for name, value in found.items()}
+
+
+class _Judge:
+    """Compares a claim with its repetition; ``comparisons``: how many of the trials another machine repeats here."""
+
+    def __init__(self, bundle: Bundle, store: Store, comparisons: int) -> None:
+        self._bundle, self._store, self._comparisons = bundle, store, comparisons
+        self._rows, self._by = publish.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
+
+    def repetition(self, claimed: Record, again: Record) -> Repetition:
+        what, apart = (claimed.key, label(claimed.trial)), elsewhere(claimed, again)
+        if again.status != claimed.status:
+            seen = f"{again.status}: {again.reason}" if again.reason else again.status
+            return Repetition(*what, "differs", "the same end", (f"status: claimed {claimed.status}, now {seen}",))
+        if again.status != "complete":
+            return Repetition(*what, "same", f"the same end: {again.status}")
+        fixed = tuple(_fixed(claimed, again))
+        if not apart:
+            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, again))
+            return Repetition(*what, "differs" if found else "same", "the same kind of machine: the same bits", found)
+        before, now = (shot_means(record, self._by)["all"] for record in (claimed, again))
+        limit, where = self._limit(claimed), f"another machine ({'; '.join(apart)})"
+        if not limit < max(before, 100 - before):  # NaN too
+            rule = f"{where}: All {before:.2f} and now {now:.2f}, but {FEW_SEEDS}"
+            return Repetition(*what, "differs" if fixed else "not judged", rule, fixed)
+        rule = f"{where}: All {before:.2f} and now {now:.2f}, which may differ by {limit:.2f} as the other seeds spread"
+        beyond = (f"All: claimed {before:.2f}, now {now:.2f}",) if abs(before - now) > limit else ()
+        return Repetition(*what, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
+
+    def _bits(self, key: str) -> Iterator[str]:
+        before, now = self._bundle.arrays(key), self._store.arrays(key)
+        for name in PREDICTIONS:
+            if before[name].shape != now[name].shape:
+                yield f"{name}: claimed of shape {before[name].shape}, now {now[name].shape}"
+            elif other := int((before[name] != now[name]).reshape(len(now[name]), -1).any(axis=1).sum()):
+                yield f"{name}: others for {other} of {len(now[name])} images"
+
+    def _moved(self, claimed: Record, again: Record) -> Iterator[str]:
+        before, now = shot_means(claimed, self._by), shot_means(again, self._by)
+        yield from (f"{g}: claimed {before[g]!r}, now {now[g]!r}" for g in before if before[g] != now.get(g))
+
+    def _limit(self, claimed: Record) -> float:
+        """How far balanced accuracy may be from the claim, in percentage points."""
+        rows = self._rows[self._rows["group"] == "all"]
+        there = rows[rows["key"].str.split(" ").str[0] == claimed.key]
+        if there.empty:  # others start from it, and no row shows it
+            return nan
+        mine = there.iloc[0]
+        cell = (rows[CELL] == [mine[name] for name in CELL]).all(axis=1) & (rows["seed"] != mine["seed"])
+        least = image_error(claimed.accuracy["last_ema"], claimed.test_counts)
+        return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)
+
+
+def _fixed(claimed: Record, again: Record) -> Iterator[str]:
+    """What rounding cannot move."""
+    for name in ("counts", "test_counts", "data", "values"):
+        before, now = getattr(claimed, name), getattr(again, name)
+        if json.dumps(_plain(before), sort_keys=True) != json.dumps(_plain(now), sort_keys=True):
+            yield f"{name}: claimed {before}, now {now}"
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, Provenance) else value

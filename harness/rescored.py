@@ -1,0 +1,109 @@
+"""A record against the predictions that lie beside it: every accuracy counted again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..methods.part import MethodError
+from .data import long_tail
+from .method import recipe_of
+from .record import Record
+from .score import per_class_accuracy
+
+LOGITS = ("last_ema", "last")
+
+
+class Difference(NamedTuple):
+    """What a bundle claims of ``field`` in ``file``, and what was found."""
+
+    file: str
+    field: str
+    claimed: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field}: claimed {self.claimed}, found {self.found}"
+
+
+def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
+    """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
+    predictions of such a trial."""
+    classes = len(record.counts)
+    if missing := [name for name in (*LOGITS, "labels", "history_loss") if name not in arrays]:
+        raise ValueError(f"no array {missing[0]!r}")
+    labels = arrays["labels"]
+    if (
+        labels.ndim != 1
+        or labels.dtype.kind != "i"
+        or not len(labels)
+        or not 0 <= labels.min() <= labels.max() < classes
+    ):
+        raise ValueError(f"labels that are no classes of {classes}")
+    if not np.bincount(labels, minlength=classes).all():
+        raise ValueError("a class without an image")
+    if len(arrays["history_loss"]) != record.epochs:
+        raise ValueError(f"a history of {len(arrays['history_loss'])} epochs where the record has {record.epochs}")
+    for name in LOGITS:
+        logits = arrays[name]
+        if logits.shape != (len(labels), classes) or logits.dtype != np.float16 or not np.isfinite(logits).all():
+            raise ValueError(
+                f"{name}: logits of shape {logits.shape} that are no finite float16 of each image and class"
+            )
+    return {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+
+
+def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Difference]:
+    """Where the record's own accuracies, or its numbers of images, are not those of the predictions."""
+    place = f"records/{record.key}.json"
+    for name in LOGITS:
+        claimed = record.accuracy.get(name, ())
+        if len(claimed) != len(found[name]):
+            yield Difference(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(found[name])))
+            continue
+        for label, (said, is_) in enumerate(zip(claimed, found[name], strict=True)):
+            if said != is_:
+                yield Difference(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
+    counted = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
+    if counted != record.test_counts:
+        yield Difference(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
+
+
+def words(record: Record) -> Iterator[Difference]:
+    """What follows from the trial's own words: its training images, its epochs, its values. No plugin's code is run.
+    DataError where its data set is unknown."""
+    place, trial = f"records/{record.key}.json", record.trial
+    if record.counts:
+        expected = long_tail(trial.data, trial.val_per_class)
+        if expected != record.counts:
+            yield Difference(place, "counts", str(list(record.counts)), str(list(expected)))
+    if record.status == "complete" and record.epochs != trial.training.epochs:
+        yield Difference(place, "epochs", str(record.epochs), f"{trial.training.epochs} in its plan")
+    claimed, (expected, all_of_them) = _plain(record.values), _values(record)
+    for name in sorted({*expected, *(claimed if all_of_them else ())}):
+        said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
+        if said != is_:
+            yield Difference(place, f"values.{name}", repr(said), repr(is_))
+
+
+def _values(record: Record) -> tuple[dict[str, Any], bool]:
+    """The hyperparameters that the trial's words stand for, and whether these are all: the defaults are known of our
+    own methods, and of this version."""
+    trial, packages = record.trial, record.environment.get("packages", {})
+    if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
+        return {}, False
+    if trial.method.plugin or packages.get("tailboard") != version("tailboard"):
+        return _plain(trial.method.values), False
+    try:
+        return _plain(recipe_of(trial, None).values()), True
+    except MethodError:  # of an installed package that is not here
+        return _plain(trial.method.values), False
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has them."""
+    return json.loads(json.dumps(dict(values)))
