@@ -51,7 +51,8 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 
 @app.command(
-    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
+    epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b --site public | "
+    "tailboard report a b --format latex -o table.tex --versus ERM"
 )
 def report(
     stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
@@ -65,15 +66,25 @@ def report(
     defaults: Defaults = False,
     budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
     curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
+    ] = None,
 ) -> int:
-    """Print the leaderboard of one or several stores."""
-    from . import publish, tracker
+    """Print the leaderboard of one or several stores, and with --html or --site write it as pages."""
+    from . import pages, publish, tracker
     from .specfile import parse_shots
     from .store import Store
 
     places = [Store(store) for store in stores]
-    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
+    shots = parse_shots(few, many, tercile)
+    board = publish.gather(places, shots, defaults=defaults, budget=budget)
     text = board.rendered(form, versus, quote)
+    if html:
+        pages.write_page(pages.subject(board, places, versus, quote, shots), html)
+    if site:
+        alone = [(place, publish.gather([place], shots, defaults=defaults, budget=budget)) for place in places]
+        pages.write_site(site, [(s, b, pages.subject(b, [s], versus, quote, shots)) for s, b in alone])
     if curve:
         publish.write_curves(board, curve)
     if output:

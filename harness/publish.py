@@ -44,9 +44,7 @@ class Board:
         """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where form or method is unknown."""
         if form not in ENDINGS:
             raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
-        methods = list(self.rows["method"].unique())
-        if versus is not None and versus not in methods:
-            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
+        self.check_versus(versus)
         if versus and form in ("csv", "json"):
             raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
         if form == "csv":
@@ -54,9 +52,15 @@ class Board:
         if form == "json":
             return report.json(self.rows)
         written = {"md": report.markdown, "latex": report.latex}[form]
-        return written(self.rows, versus, self._quoted(quote), self.notes, tuning.tables(self.searches))
+        return written(self.rows, versus, self.quoted(quote), self.notes, tuning.tables(self.searches))
 
-    def _quoted(self, everything: bool) -> pd.DataFrame | None:
+    def check_versus(self, versus: str | None) -> None:
+        """ReportError where there is no such method here; None is no comparison."""
+        methods = list(self.rows["method"].unique())
+        if versus is not None and versus not in methods:
+            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
+
+    def quoted(self, everything: bool) -> pd.DataFrame | None:
         """Published rows of the data sets that are here, or all of them."""
         rows = published.published()
         rows = rows if everything else rows[rows["dataset"].isin(self.rows["dataset"].unique())]
