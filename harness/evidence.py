@@ -3,16 +3,18 @@ again."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from math import inf, isfinite
 from shlex import quote
 from typing import Any
 
+import yaml
+
 from ..datasets.catalog import catalog
 from ..leaderboard.evidence import Evidence
+from .loader import Dumper
 from .presets import PRESETS
 from .record import Record
 from .rows import class_groups
@@ -91,7 +93,7 @@ def _curve(store: Store, record: Record) -> tuple[tuple[int, float], ...]:
     if epochs.ndim != 1 or epochs.shape != losses.shape:
         return ()  # not written by us
     points = zip(epochs.tolist(), losses.tolist(), strict=True)
-    return tuple((int(epoch) + 1, loss) for epoch, loss in points if math.isfinite(loss))
+    return tuple((int(epoch) + 1, loss) for epoch, loss in points if isfinite(loss))
 
 
 def rerun(trial: Trial, device: str = "cpu") -> tuple[str, str]:
@@ -100,10 +102,12 @@ def rerun(trial: Trial, device: str = "cpu") -> tuple[str, str]:
     It writes a spec of this trial alone, whose key is the same, and runs it into a store of its own. A plugin's file
     must lie beside it, under the name that the spec gives.
     """
-    seed = "0123456789"  # stands for the seed until the text is cut there
-    text = json.dumps(_spec(trial, device) | {"seeds": [seed]}, ensure_ascii=False)
-    before, _, after = f"printf '%s\\n' {quote(text)} > again.yaml && tailboard run again.yaml".rpartition(f'"{seed}"')
-    return before, after
+    spec = _spec(trial, device) | {"seeds": [0]}
+    text = yaml.dump(spec, Dumper=Dumper, default_flow_style=True, width=inf, sort_keys=False)
+    before, _, after = text.strip().rpartition("[0]")
+    command = f"printf '%s\\n' {quote(f'{before}[]{after}')} > again.yaml && tailboard run again.yaml"
+    before, _, after = command.rpartition("[]")
+    return f"{before}[", f"]{after}"
 
 
 def _spec(trial: Trial, device: str) -> dict[str, Any]:

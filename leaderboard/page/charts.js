@@ -58,7 +58,7 @@ function learningChart() {
     return traceOf(line, epoch, mean, epoch.map((_, place) => said(place)), epoch.length > 30 ? "lines" : "lines+markers");
   });
   return {
-    traces, x: { title: { text: "epoch" }, rangemode: "tozero" }, y: { title: { text: "training loss" } },
+    traces, x: counting("epoch", traces), y: { title: { text: "training loss" } },
     missing: "The store holds no curve of these trials.",
   };
 }
@@ -89,11 +89,16 @@ function budgetChart() {
     return points.length ? [traceOf(line, points.map((row) => row.trials), points.map((row) => row.expected_best), points.map(said))] : [];
   });
   return {
-    traces, x: { title: { text: "tuning trials" }, rangemode: "tozero" },
-    y: { title: { text: `expected best ${inert(DATA.metric)} (%)` } },
+    traces, x: counting("tuning trials", traces),
+    y: { title: { text: `expected best<br>${inert(DATA.metric)} (%)` } },
     missing: "Nothing was tuned in this table.",
   };
 }
+
+/** An axis of whole numbers from 0. */
+const counting = (title, traces) => ({
+  title: { text: title }, rangemode: "tozero", ...(Math.max(0, ...traces.flatMap((trace) => trace.x)) <= 10 && { dtick: 1 }),
+});
 
 const traceOf = (line, x, y, said, mode = "lines+markers") => ({
   type: "scatter", mode, x, y, name: wrapped(nameOfLine(line)), hovertext: said.map((text) => wrapped(text, 60)), hoverinfo: "text", ...lookOf(line.method),
