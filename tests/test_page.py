@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
@@ -55,16 +55,17 @@ def trial(method, setting, seed, rng):
     right = np.round(share * TESTS).astype(int) if status == "complete" else ()
     accuracy = [100 * n / of for n, of in zip(right, TESTS, strict=False)]
     common = {"key": key, "dataset": dataset, "setting": words, "protocol": protocol, "method": method, "seed": seed,
-              "status": status, "reason": reason, "verified": dataset != "cinic10", "device_seconds": 10.0 + seed}  # fmt: skip
+              "status": status, "reason": reason, "verified": dataset != "cinic10",
+              "device_seconds": 10.0 + seed}  # fmt: skip
     rows = [
-        common
-        | {"group": g, "classes": len(at), "value": np.mean([accuracy[c] for c in at]) if right != () else np.nan}
+        common | {"group": g, "classes": len(at), "value": np.mean([accuracy[c] for c in at]) if accuracy else np.nan}
         for g, at in GROUPS.items()
     ]
     told = Evidence(
         counts=COUNTS, tests=TESTS, right=tuple(int(n) for n in right), classes=tuple("abcdef"),
         groups=("many", "many", "med", "med", "few", "few"), facts={"commit": "c0ffee", "processor": "slide rule"},
-        values={"loss.gamma": 2.0}, rerun=("tailboard run again --seed ", " --now"), log=LOG if status == "failed" else "",
+        values={"loss.gamma": 2.0}, rerun=("tailboard run again --seed ", " --now"),
+        log=LOG if status == "failed" else "",
         course="monday to tuesday", curve=((1, 2.0 + seed), (2, 1.0)) if status == "complete" else (),
     )  # fmt: skip
     return rows, key, told
@@ -123,6 +124,7 @@ def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
 
 
 @given(st.text(), st.text())
+@settings(max_examples=30, deadline=None)
 def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
     found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
@@ -165,37 +167,72 @@ def browser():
         started.close()
 
 
+CATCH = "navigator.clipboard.writeText = async (text) => { window.caught = text; }"
+WIDE = {"width": 1400, "height": 900}
+NO_CHARTS = "const Plotly = { react() {} };"  # where a test is of numbers only, and another page has charts
+
+
+class Tabs:
+    """Tabs in which nothing may be said on the console, asked of any network, or asked of the reader."""
+
+    def __init__(self, browser):
+        self.browser, self.troubles, self.shared = browser, [], None
+
+    def open(self, path, script=CATCH):
+        tab = self.browser.new_context(offline=True, viewport=WIDE).new_page()
+        tab.set_default_timeout(20_000)
+        tab.add_init_script(script)
+        tab.on("console", lambda message: self.troubles.append(message.text))
+        tab.on("pageerror", lambda error: self.troubles.append(str(error)))
+        tab.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+        tab.on("request", lambda request: self.ask(request.url, path))
+        tab.goto(path.as_uri())
+        return tab
+
+    def ask(self, url, path):
+        if url.split("#")[0] != path.as_uri() and not url.startswith(("data:", "blob:")):
+            self.troubles.append(url)
+
+
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
+def tabs(browser, tmp_path_factory):
+    found = Tabs(browser)
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(page.html(SUBJECT, _library()), encoding="utf-8")
-    return path
+    found.shared = found.open(path)
+    found.shared.wait_for_selector("#chart-seeds .main-svg", state="attached")
+    return found
 
 
 @pytest.fixture
-def opened(browser, file):
-    """``opened(hash="", path=file, **context)``: a tab that has shown its charts. No tab may say anything on its
-    console, ask for anything but its file, or open a dialog of the browser's."""
-    contexts, troubles = [], []
+def opened(tabs):
+    """``opened("#few=3")``: the page of SUBJECT at a link, as if just opened there."""
 
-    def tab(words="", path=file, **context):
-        contexts.append(browser.new_context(offline=True, **({"viewport": {"width": 1400, "height": 900}} | context)))
-        found = contexts[-1].new_page()
-        found.on("console", lambda message: troubles.append(message.text))
-        found.on("pageerror", lambda error: troubles.append(str(error)))
-        found.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
-        found.on(
-            "request",
-            lambda r: troubles.append(r.url) if not r.url.startswith((path.as_uri(), "data:", "blob:")) else None,
-        )
-        found.goto(path.as_uri() + words)
-        found.wait_for_selector("#chart-seeds .main-svg, #missing-seeds:not(:empty)", state="attached")
-        return found
+    def at(words="#"):
+        tab = tabs.shared
+        tab.emulate_media(media="screen", color_scheme="light")
+        tab.set_viewport_size(WIDE)
+        tab.evaluate("document.querySelectorAll('dialog').forEach((dialog) => dialog.close())")
+        tab.evaluate("words => { location.hash = words + '&fresh=1'; }", words.lstrip("#"))
+        tab.wait_for_function("!location.hash.includes('fresh')")
+        return tab
 
-    yield tab
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    yield at
+    told, tabs.troubles = tabs.troubles, []
+    assert told == []
+
+
+@pytest.fixture
+def elsewhere(tabs, tmp_path):
+    """``elsewhere(subject)``: the page of another subject, in a tab of its own."""
+
+    def at(subject, script=CATCH):
+        (tmp_path / "p.html").write_text(page.html(subject, NO_CHARTS), encoding="utf-8")
+        return tabs.open(tmp_path / "p.html", script)
+
+    yield at
+    told, tabs.troubles = tabs.troubles, []
+    assert told == []
 
 
 def grid(tab, rows="#body tr"):
@@ -203,12 +240,10 @@ def grid(tab, rows="#body tr"):
 
 
 def copied(tab, form):
-    """What a button copies; a file has no right to the clipboard in a headless browser, so it comes in a box."""
+    """What a button copies."""
     tab.click(f"#copy-{form}")
-    tab.wait_for_selector("#copy[open]")
-    text = tab.input_value("#copied")
-    tab.click("#copy-close")
-    return text
+    assert tab.inner_text("#told").endswith("is in the clipboard.")
+    return tab.evaluate("caught")
 
 
 def lines(text):
@@ -266,17 +301,18 @@ class TestInABrowser:
         same(ours, theirs, names)
         if versus == "ERM":
             assert {"better", "not separable", ""} <= {row["verdict"] for row in ours}
-            assert "not separable (" in dict((row[0], row[1]) for row in grid(tab))["near"]
+            assert "not separable (" in {row[0]: row[1] for row in grid(tab)}["near"]
 
     @pytest.mark.parametrize("seeds", [2, 3, 6, 9])
-    def test_they_are_at_other_numbers_of_seeds_too(self, opened, tmp_path, seeds):
+    def test_they_are_at_other_numbers_of_seeds_too(self, elsewhere, seeds):
         rows, told = built(seeds)
-        (tmp_path / "p.html").write_text(page.html(Subject("", rows, told, versus="ERM"), _library()), encoding="utf-8")
-        ours = [row for row in lines(copied(opened(path=tmp_path / "p.html"), "csv")) if row["method"] != "ERM"]
+        tab = elsewhere(Subject("", rows, told, versus="ERM"))
+        ours = [row for row in lines(copied(tab, "csv")) if row["method"] != "ERM"]
         same(ours, in_place(paired(rows, "ERM")), ["difference", "p", "p_holm", "verdict", "detectable"])
 
     def test_other_thresholds_count_the_classes_anew(self, opened):
         tab = opened()
+        plain = grid(tab)
         tab.fill("#few", "61")
         tab.fill("#many", "121")
         at = {"few": (2, 3, 4, 5), "med": (1,), "many": (0,), "all": tuple(range(6))}
@@ -285,7 +321,7 @@ class TestInABrowser:
         tab.fill("#few", "1")
         assert {row[1] for row in grid(tab)[:4]} == {"n/a (0 classes)"}
         tab.click("#reset")
-        assert lines(copied(tab, "csv")) == lines(copied(opened(), "csv"))
+        assert grid(tab) == plain
 
     def test_the_worst_class_is_the_worst(self, opened):
         tab = opened()
@@ -367,11 +403,25 @@ class TestInABrowser:
         tab.fill("#method", "e")
         tab.locator("#head tr:nth-child(2) button").nth(1).click()
         tab.uncheck("#published")
-        link = copied(tab, "link")
-        other = opened(link.split(".html")[1])
-        assert grid(other) == grid(tab)
-        assert (other.input_value("#few"), other.is_checked("#published")) == ("61", False)
-        assert grid(opened("#versus=nobody&few=-1&sort=x&protocol=y&group=z&spread=")) == grid(opened())
+        link, shown = copied(tab, "link"), grid(tab)
+        tab.click("#reset")
+        assert grid(tab) != shown
+        tab.goto(link)
+        tab.wait_for_function("document.querySelector('#few').value === '61'")
+        assert grid(tab) == shown
+        assert not tab.is_checked("#published")
+        tab.reload()
+        assert grid(tab) == shown
+
+    def test_a_link_that_fits_nothing_here_shows_what_there_is(self, opened):
+        plain = grid(opened())
+        assert grid(opened("#versus=nobody&few=-1&sort=x&protocol=y&group=z&spread=&data=q&charted=v")) == plain
+
+    def test_what_may_not_go_to_the_clipboard_comes_in_a_box(self, elsewhere):
+        tab = elsewhere(SUBJECT, "navigator.clipboard.writeText = () => Promise.reject(new Error('no'));")
+        tab.click("#copy-csv")
+        tab.wait_for_selector("#copy[open]")
+        assert len(lines(tab.input_value("#copied"))) == len(METHODS) * 8
 
     def test_a_cell_opens_what_stands_behind_it(self, opened):
         tab = opened()
@@ -398,7 +448,7 @@ class TestInABrowser:
 
     def test_the_keyboard_reaches_every_cell(self, opened):
         tab = opened()
-        tab.keyboard.press("Tab")
+        tab.focus("#skip")
         tab.keyboard.press("Enter")  # the link that skips the controls
         where = "() => [document.activeElement.parentElement.sectionRowIndex, document.activeElement.cellIndex]"
         assert tab.evaluate(where) == [0, 1]
@@ -466,16 +516,18 @@ class TestInABrowser:
         tab.wait_for_selector("#missing-learning:not(:empty)")
         assert not tab.is_visible("#chart-learning")
 
-    def test_a_page_of_rows_alone_says_what_it_has_not(self, opened, tmp_path):
-        (tmp_path / "p.html").write_text(page.html(Subject("", ROWS), _library()), encoding="utf-8")
-        tab = opened(path=tmp_path / "p.html")
+    def test_a_page_of_rows_alone_says_what_it_has_not(self, elsewhere):
+        tab = elsewhere(Subject("", ROWS))
+        tab.wait_for_selector("#missing-learning:not(:empty)")
         assert tab.is_disabled("#few")
         assert tab.inner_text("#missing-learning") == "The store holds no curve of these trials."
         assert not tab.is_visible("#chart-budget")
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_text_can_be_read_in_light_and_dark(self, opened, scheme):
-        tab = opened(color_scheme=scheme)
+        tab = opened()
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_timeout(300)  # the charts are drawn anew
         ratio = """() => {
           const light = (colour) => colour.match(/\\d+/g).slice(0, 3).map(v => v / 255)
             .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
@@ -492,7 +544,9 @@ class TestInABrowser:
         assert (ground < 0.1) == (scheme == "dark")
 
     def test_a_narrow_screen_scrolls_the_table_and_not_the_page(self, opened):
-        tab = opened(viewport={"width": 360, "height": 700})
+        tab = opened()
+        tab.set_viewport_size({"width": 360, "height": 700})
+        tab.wait_for_timeout(300)  # the charts follow
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert tab.evaluate("document.querySelector('main > .scroll').scrollWidth > innerWidth")
 

@@ -13,8 +13,8 @@ function lookOf(method) {
   return { marker: { color: colour, symbol: MARKERS[method % MARKERS.length], size: 8 }, line: { color: colour, dash: DASHES[method % DASHES.length], width: 2 } };
 }
 
-/** Plotly reads tags and entities in its texts; a name is neither. */
-const inert = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+/** Plotly reads tags, entities and formulas in its texts; a name is none of them. */
+const inert = (text) => text.replace(/[&<>$]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** A name over several lines, so that a legend does not push its chart aside. */
 function wrapped(text, width = 28) {
