@@ -67,7 +67,7 @@ class Board:
         written = {"md": report.markdown, "latex": report.latex}[form]
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         more = [*self.more, *tuning.tables(self.searches)]
-        return written(self.rows, versus, self._quoted(quote), self.notes, more, view)
+        return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""
@@ -86,7 +86,7 @@ class Board:
         if versus is not None and versus not in methods:
             raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
 
-    def _quoted(self, everything: bool) -> pd.DataFrame | None:
+    def quoted(self, everything: bool) -> pd.DataFrame | None:
         """All published rows, or the paper's of the data sets that are here; of another metric there are none."""
         rows = published.published()
         if not everything:

@@ -51,7 +51,8 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 
 @app.command(
-    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
+    epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b --site public | "
+    "tailboard report a b --format latex -o table.tex --versus ERM"
 )
 def report(
     stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
@@ -74,15 +75,25 @@ def report(
     defaults: Defaults = False,
     budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
     curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
+    ] = None,
 ) -> int:
-    """Print the leaderboard of one or several stores and bundles; a bundle that does not hold is refused."""
-    from . import merged, publish, tracker
+    """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
+    refused."""
+    from . import merged, pages, publish, tracker
     from .specfile import parse_shots
 
-    by = parse_shots(few, many, tercile)
+    by, asked = parse_shots(few, many, tercile), {"defaults": defaults, "budget": budget}
     with merged.opened(stores) as places:
-        board = merged.gather(places, by, defaults=defaults, budget=budget)
+        board = merged.gather(places, by, **asked)
         text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
+        if html:
+            pages.write_page(pages.subject(board, places, versus, quote, by), html)
+        if site:
+            alone = [(place, merged.gather([place], by, **asked)) for place in places]
+            pages.write_site(site, [(s, b, pages.subject(b, [s], versus, quote, by)) for s, b in alone])
         if curve:
             publish.write_curves(board, curve)
         if diagram:

@@ -20,9 +20,14 @@ COMPARED = (
 )
 
 
+def rule(metric: Metric = ACCURACY) -> list[str]:
+    """By what a difference gets its word, in sentences for a caption."""
+    return [COMPARED[0].format(unit=metric.unit), *COMPARED[1:]]
+
+
 def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metric = ACCURACY) -> list[Table]:
     """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
-    caption = [COMPARED[0].format(unit=metric.unit), *COMPARED[1:]]
+    caption = rule(metric)
     if not metric.larger_is_better:
         caption.append("Less is better here: a method that is better has a negative difference.")
     return [

@@ -1,0 +1,75 @@
+"""From stores to pages: one file, or a folder of several with an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from ..leaderboard import page, site
+from ..leaderboard.evidence import Subject
+from . import tuning_report as tuning
+from .board import Board
+from .evidence import evidence
+from .spec import Shots
+from .store import Store
+
+
+def subject(
+    board: Board, stores: Sequence[Store], versus: str | None = None, quote: bool = False, by: Shots | None = None
+) -> Subject:
+    """All that the page of a board shows. ReportError where ``versus`` is no method of it."""
+    board.require(versus)
+    specs = [spec for store in stores for spec in store.plans()]
+    rules = {by or spec.shots for spec in specs}
+    (rule,) = rules if len(rules) == 1 else (None,)
+    return Subject(
+        title=", ".join(dict.fromkeys(spec.name for spec in specs)),
+        rows=board.rows,
+        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), by),
+        notes=board.notes,
+        versus=versus,
+        published=board.quoted(quote),
+        budget=tuning.curves(board.searches) if board.searches else None,
+        metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
+        shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
+    )
+
+
+def write_page(shown: Subject, path: Path) -> None:
+    path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
+
+
+def write_site(folder: Path, reports: Sequence[tuple[Store, Board, Subject]]) -> Path:
+    """A page for each report and an index of them; what else is in the folder stays. The index's path."""
+    entries = []
+    names = _names([store for store, _, _ in reports])
+    for (_, board, shown), name in zip(reports, names, strict=True):
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        write_page(shown, place / "index.html")
+        for form, file in (("csv", "leaderboard.csv"), ("json", "leaderboard.json"), ("md", "leaderboard.md")):
+            (place / file).write_text(board.rendered(form), encoding="utf-8", newline="\n")
+        entries.append(site.entry(name, shown))
+    index = folder / "index.html"
+    index.write_text(site.index(entries), encoding="utf-8", newline="\n")
+    (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
+    return index
+
+
+def _names(stores: Sequence[Store]) -> list[str]:
+    """A folder's name for each store, from its own, each once."""
+    found: list[str] = []
+    for store in stores:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", str(store).rstrip("/").rsplit("/", 1)[-1]).strip(".-") or "report"
+        name, number = stem, 2
+        while name.lower() in [other.lower() for other in found]:  # some file systems fold cases
+            name, number = f"{stem}-{number}", number + 1
+        found.append(name)
+    return found
+
+
+def _library() -> str:
+    """plotly.js, as the Python package plotly holds it; importing that would take a while."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

@@ -1,0 +1,25 @@
+"use strict";
+// The page's object, and what is looked up in it. Everything is shown as text: nothing here is ever read as HTML.
+const DATA = JSON.parse(document.getElementById("content").textContent);
+const GROUPS = ["few", "med", "many", "all"];
+const PROTOCOLS = [...new Set(DATA.blocks.map((block) => block.protocol))];
+const BLOCK_OF = new Map(DATA.blocks.map((block, place) => [block, place]));
+const LINES = DATA.blocks.map(() => new Map()); // of each block: the line of each method, by its number
+for (const line of DATA.lines) LINES[line.block].set(line.method, line);
+const HAS_CLASSES = DATA.profiles.length > 0;
+
+const lineOf = (block, method) => LINES[BLOCK_OF.get(block)].get(method);
+const blocksOf = (protocol) => DATA.blocks.filter((block) => block.protocol === protocol);
+const nameOf = (block) => [block.dataset, block.setting].filter(Boolean).join(", ");
+const headerOf = (block) =>
+  [block.dataset + (block.verified ? "" : " (unverified)"), block.setting].filter(Boolean).join(", ");
+const titled = (group) => group[0].toUpperCase() + group.slice(1);
+const by = (id) => document.getElementById(id);
+
+/** An element with attributes and children; strings become text. */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}

@@ -1,0 +1,77 @@
+// What cells say, as the report's own tables say it.
+const NONE = "–";
+
+/** One decimal, halves to even, as Python writes it; never -0.0. */
+function decimal(value, sign = "") {
+  const lower = Math.floor(value * 10);
+  const half = Math.abs((value * 4) % 2) === 1; // such as 0.25 or 42.75, where toFixed would round up
+  const rounded = half ? (lower + Math.abs(lower % 2)) / 10 : Number(value.toFixed(1));
+  const text = Math.abs(rounded).toFixed(1);
+  return rounded < 0 ? `−${text}` : sign + text;
+}
+
+/** A mean with what the view says of its uncertainty. */
+function uncertain({ mean, stderr, n }, sign = "") {
+  const shown = decimal(mean, sign);
+  if (stderr === null || view.spread === "none") return shown;
+  if (view.spread === "se") return `${shown} ± ${decimal(stderr)}`;
+  if (view.spread === "sd") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
+  const half = DATA.statistics.quantile[n] * stderr;
+  return `${shown} [${decimal(mean - half, sign)}, ${decimal(mean + half, sign)}]`;
+}
+
+function cellText(cell) {
+  if (!cell) return NONE;
+  if (cell.status === "n/a") return `n/a (${cell.reason})`;
+  if (cell.status === "missing") return `missing ${cell.planned}/${cell.planned}`;
+  if (cell.status === "failed") return `failed ${cell.failed}/${cell.planned}`;
+  const usual = cell.n === DATA.statistics.usual && cell.status === "complete";
+  return uncertain(cell) + (usual ? "" : ` (n=${cell.n})`);
+}
+
+function differenceText(found) {
+  if (!found?.n) return NONE;
+  let text = uncertain({ ...found, mean: found.difference }, "+");
+  if (found.n !== DATA.statistics.usual) text += ` (n=${found.n})`;
+  if (!found.verdict) return text;
+  return `${text} ${found.verdict}` + (found.verdict === "not separable" ? ` (${decimal(found.detectable)})` : "");
+}
+
+/** What stands in the table where a method meets a column. */
+function shownText(block, method, group) {
+  const line = lineOf(block, method);
+  if (!line?.cells[group]) return NONE;
+  if (reference() < 0) return cellText(cellOf(line, group));
+  return method === reference() ? "reference" : differenceText(differencesOf(block, group).get(method));
+}
+
+/** The number that a column sorts by; null where there is none. */
+function shownNumber(block, method, group) {
+  const line = lineOf(block, method);
+  if (!line?.cells[group]) return null;
+  if (reference() < 0) return cellOf(line, group).mean;
+  return method === reference() ? 0 : differencesOf(block, group).get(method).difference;
+}
+
+/** The sentence that says what the numbers are. */
+function captionOf() {
+  const spread = {
+    se: "mean ± one standard error (ddof = 1)",
+    sd: "mean ± one standard deviation (ddof = 1)",
+    ci95: "mean [its 95% t interval, not corrected]",
+    none: "mean",
+  }[view.spread];
+  const metric = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
+  const boundaries = thresholds();
+  const groups = boundaries
+    ? ` Few, Med and Many: classes with fewer than ${boundaries[0]}, ${boundaries[0]} to ${boundaries[1]} and more than ${boundaries[1]} training images.`
+    : "";
+  const what = reference() < 0 ? "" : `, as the difference from ${view.versus} in percentage points, seed by seed`;
+  return `${metric}, on the test set, in percent${what}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown.${groups}`;
+}
+
+/** The caption's further sentences. What the report says of its own groups and error is left out where the view differs. */
+function notesOf() {
+  const compared = reference() < 0 ? [] : DATA.compared;
+  return [...DATA.notes.filter((note) => reported() || !note.startsWith("Few, Med and Many")), ...compared];
+}

@@ -1,0 +1,100 @@
+// What is shown: a few words, which the controls set and the link after # keeps.
+const DEFAULTS = {
+  protocol: PROTOCOLS[0],
+  data: "", // a block's name, or all of them
+  method: "", // what a method's name must hold
+  spread: "se",
+  versus: DATA.versus ?? "",
+  metric: "mean",
+  few: "",
+  many: "",
+  sort: "", // a column's name, with - before it where the largest comes first
+  published: "on",
+  charted: "", // the block of the charts; the first that is shown where it is not
+  group: "all",
+};
+const view = { ...DEFAULTS };
+const CONTROLS = ["protocol", "data", "method", "spread", "versus", "metric", "few", "many", "published", "charted", "group"];
+
+const shownBlocks = () => blocksOf(view.protocol).filter((block) => !view.data || nameOf(block) === view.data);
+const chartedBlock = () => shownBlocks().find((block) => nameOf(block) === view.charted) ?? shownBlocks()[0];
+const reference = () => (view.versus ? DATA.methods.indexOf(view.versus) : -1);
+const reported = () => view.few === "" && view.many === "" && view.metric === "mean"; // as the report itself counts
+const thresholds = () =>
+  view.few === "" && view.many === ""
+    ? null
+    : [Number(view.few || (DATA.shots ?? [20, 100])[0]), Number(view.many || (DATA.shots ?? [20, 100])[1])];
+
+function linkOf() {
+  const words = new URLSearchParams();
+  for (const [name, value] of Object.entries(view)) if (value !== DEFAULTS[name]) words.set(name, value);
+  return words.toString();
+}
+
+/** Take the view from the link; a word that fits nothing here is left at its default. */
+function readLink() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  Object.assign(view, DEFAULTS);
+  for (const name of Object.keys(DEFAULTS)) if (words.has(name)) view[name] = words.get(name);
+  const fits = {
+    protocol: (word) => PROTOCOLS.includes(word),
+    spread: (word) => ["se", "sd", "ci95", "none"].includes(word),
+    versus: (word) => word === "" || DATA.methods.includes(word),
+    metric: (word) => word === "mean" || (word === "worst" && HAS_CLASSES),
+    few: (word) => word === "" || (HAS_CLASSES && /^\d{1,9}$/.test(word)),
+    many: (word) => word === "" || (HAS_CLASSES && /^\d{1,9}$/.test(word)),
+    published: (word) => ["on", "off"].includes(word),
+    group: (word) => GROUPS.includes(word),
+  };
+  for (const [name, fit] of Object.entries(fits)) if (!fit(view[name])) view[name] = DEFAULTS[name];
+  if (!blocksOf(view.protocol).some((block) => nameOf(block) === view.data)) view.data = "";
+}
+
+function writeLink() {
+  const words = linkOf();
+  if (words !== location.hash.slice(1)) history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
+}
+
+/** The choices that depend on the view, and every control at what the view says. */
+function showControls() {
+  choices("protocol", PROTOCOLS.map((name) => [name, name]));
+  choices("data", [["", "all"], ...blocksOf(view.protocol).map((block) => [nameOf(block), headerOf(block)])]);
+  choices("versus", [["", "nothing"], ...DATA.methods.map((name) => [name, name])]);
+  choices("charted", shownBlocks().map((block) => [nameOf(block), headerOf(block)]));
+  for (const name of CONTROLS) {
+    if (name === "published") by(name).checked = view.published === "on";
+    else if (by(name).value !== view[name]) by(name).value = view[name];
+  }
+  by("charted").value = nameOf(chartedBlock());
+  by("few").placeholder = DATA.shots?.[0] ?? "";
+  by("many").placeholder = DATA.shots?.[1] ?? "";
+  by("protocol").closest("label").hidden = PROTOCOLS.length === 1;
+  by("published").closest("label").hidden = DATA.published.length === 0;
+  for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES;
+}
+
+function choices(id, pairs) {
+  const key = JSON.stringify(pairs);
+  if (by(id).dataset.choices === key) return;
+  by(id).dataset.choices = key;
+  by(id).replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
+}
+
+function listen(changed) {
+  for (const name of CONTROLS) {
+    by(name).addEventListener("input", () => {
+      view[name] = name === "published" ? (by(name).checked ? "on" : "off") : by(name).value;
+      if (name === "protocol") view.data = "";
+      changed();
+    });
+  }
+  by("controls").addEventListener("submit", (event) => event.preventDefault());
+  by("reset").addEventListener("click", () => {
+    Object.assign(view, DEFAULTS);
+    changed();
+  });
+  window.addEventListener("hashchange", () => {
+    readLink();
+    changed();
+  });
+}

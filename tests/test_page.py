@@ -1,0 +1,558 @@
+"""The page, in a real headless Chromium: what it shows are the report's numbers, what its controls do is what they say,
+a name is only ever text, and nothing is asked of any network."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
+
+from tailboard.harness.pages import _library
+from tailboard.leaderboard import page, report, site
+from tailboard.leaderboard.evidence import Evidence, Subject
+from tailboard.leaderboard.page_data import content
+from tailboard.leaderboard.published import published
+from tailboard.leaderboard.results import COLUMNS, summarise
+from tailboard.leaderboard.statistics import paired
+from tailboard.leaderboard.tables import tables
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+browsing = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; on Debian: apt-get install chromium"),
+]
+NASTY = "<img src=x onerror=alert(1)>"
+WORSE = '</script><script>alert(2)</script> "&amp; $x$ %{y} <a href="javascript:alert(3)">a</a> a|b \\ 中\n\x1b[2J'
+METHODS = ["ERM", "near", "better", "part", "dead", "to come", NASTY, WORSE]
+COUNTS = (500, 120, 60, 20, 19, 5)
+GROUPS = {"few": (4, 5), "med": (2, 3), "many": (0, 1), "all": tuple(range(6))}
+TESTS = (40, 40, 40, 20, 20, 10)
+SETTINGS = [("cifar10", "IF 100", "small, 20 epochs"), ("cinic10", "IF 10", "small, 20 epochs"),
+            ("cifar10", "IF 100", "paper, 200 epochs")]  # fmt: skip
+LOG = "Traceback (most recent call last):\nValueError: <b>no</b>"
+
+
+def trial(method, setting, seed, rng):
+    """One trial's rows and its evidence: what each method is at, a seed moves all of them alike."""
+    dataset, words, protocol = setting
+    key = f"{abs(hash((METHODS.index(method), SETTINGS.index(setting), seed))):020x}"
+    status, reason = "complete", ""
+    if (method, seed) in (("part", 3), ("dead", 1)):
+        status, reason = "failed", "ValueError: <b>no</b>"
+    elif method == "dead":
+        status, reason = "diverged", "loss not finite"
+    elif method == "to come":
+        status, reason = "missing", "not run yet"
+    share = np.clip(0.4 + 0.02 * seed + 0.25 * (method == "better") + rng.normal(0, 0.02, 6), 0, 1)
+    right = np.round(share * TESTS).astype(int) if status == "complete" else ()
+    accuracy = [100 * n / of for n, of in zip(right, TESTS, strict=False)]
+    common = {"key": key, "dataset": dataset, "setting": words, "protocol": protocol, "method": method, "seed": seed,
+              "status": status, "reason": reason, "verified": dataset != "cinic10",
+              "device_seconds": 10.0 + seed}  # fmt: skip
+    rows = [
+        common | {"group": g, "classes": len(at), "value": np.mean([accuracy[c] for c in at]) if accuracy else np.nan}
+        for g, at in GROUPS.items()
+    ]
+    told = Evidence(
+        counts=COUNTS, tests=TESTS, right=tuple(int(n) for n in right), classes=tuple("abcdef"),
+        groups=("many", "many", "med", "med", "few", "few"), facts={"commit": "c0ffee", "processor": "slide rule"},
+        values={"loss.gamma": 2.0}, rerun=("tailboard run again --seed ", " --now"),
+        log=LOG if status == "failed" else "",
+        course="monday to tuesday", curve=((1, 2.0 + seed), (2, 1.0)) if status == "complete" else (),
+    )  # fmt: skip
+    return rows, key, told
+
+
+def built(seeds=5):
+    rng = np.random.default_rng(seeds)
+    found = [trial(m, s, seed, rng) for s in SETTINGS for m in METHODS for seed in range(seeds)]
+    rows = pd.DataFrame([row for rows, _, _ in found for row in rows], columns=list(COLUMNS))
+    return rows, {key: told for _, key, told in found if told.right or told.log}
+
+
+ROWS, EVIDENCE = built()
+BUDGET = pd.DataFrame({
+    "dataset": "cifar10", "setting": "IF 100", "protocol": "small, 20 epochs", "method": ["ERM", "ERM", NASTY],
+    "trials": [1, 2, 1], "epochs": [5, 10, 5], "expected_best": [40.0, 41.5, np.nan], "none_finished": [0.0, 0.0, 1.0],
+    "best_so_far": [40.0, 42.0, np.nan],
+})  # fmt: skip
+SUBJECT = Subject("a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100))
+
+
+class Scripts(HTMLParser):
+    """What a browser takes for the scripts of a page, and its tags."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=False)
+        self.scripts, self.tags, self.within = [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.within = dict(attrs)
+            self.scripts.append([self.within, ""])
+
+    def handle_endtag(self, tag):
+        self.within = None if tag == "script" else self.within
+
+    def handle_data(self, data):
+        if self.within is not None:
+            self.scripts[-1][1] += data
+
+
+def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
+    found = Scripts(page.html(SUBJECT, "var library = 1;"))
+    (policy,) = [a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    data, *run = found.scripts
+    assert policy == page.policy(*sorted((text for _, text in run), key=len, reverse=True)) or policy == page.policy(
+        run[1][1], run[0][1]
+    )
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert not re.search(r"connect-src|https?:|unsafe-eval|script-src[^;]*unsafe|\*", policy)
+    assert [a for tag, a in found.tags if {"src", "srcset"} & set(a)] == []
+    assert [a["href"] for tag, a in found.tags if "href" in a] == ["#table"]
+    assert json.loads(data[1]) == json.loads(json.dumps(content(SUBJECT)))
+
+
+@given(st.text(), st.text())
+@settings(max_examples=30, deadline=None)
+def test_no_text_ends_the_block_of_data_or_the_title(title, name):
+    rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
+    found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
+    assert len(found.scripts) == 3
+    assert json.loads(found.scripts[0][1])["methods"] == [report.plain(name)]
+    assert {tag for tag, _ in found.tags} == {tag for tag, _ in Scripts(page.html(SUBJECT, "0")).tags}
+
+
+@pytest.mark.parametrize("library", ["a('</SCRIPT>')", "<!-- a"])
+def test_a_library_that_would_end_its_element_is_refused(library):
+    with pytest.raises(ValueError, match="charting library"):
+        page.html(SUBJECT, library)
+
+
+def test_an_index_is_inert_too():
+    entries = [site.entry("a", Subject(WORSE, ROWS)), site.entry("b", SUBJECT)]
+    found = Scripts(site.index(entries))
+    assert found.scripts == []
+    assert [a["href"] for tag, a in found.tags if tag == "a"][:2] == ["a/index.html", "a/leaderboard.csv"]
+    assert not [tag for tag, _ in found.tags if tag in ("img", "i")]
+
+
+def test_a_curve_is_thinned_and_keeps_its_ends():
+    one = next(iter(EVIDENCE))
+    curve = tuple((epoch, 1 / epoch) for epoch in range(1, 301))
+    shown = content(Subject("", ROWS, {one: Evidence(curve=curve)}))["lines"][0]["curve"]
+    assert (shown["epoch"][0], shown["epoch"][-1]) == (1, 300)
+    assert 50 <= len(shown["epoch"]) <= 62
+    assert shown["mean"][-1] == pytest.approx(1 / 300, rel=1e-4)
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield started
+        started.close()
+
+
+CATCH = "navigator.clipboard.writeText = async (text) => { window.caught = text; }"
+WIDE = {"width": 1400, "height": 900}
+NO_CHARTS = "const Plotly = { react() {} };"  # where a test is of numbers only, and another page has charts
+
+
+class Tabs:
+    """Tabs in which nothing may be said on the console, asked of any network, or asked of the reader."""
+
+    def __init__(self, browser):
+        self.browser, self.troubles, self.shared = browser, [], None
+
+    def open(self, path, script=CATCH):
+        tab = self.browser.new_context(offline=True, viewport=WIDE).new_page()
+        tab.set_default_timeout(20_000)
+        tab.add_init_script(script)
+        tab.on("console", lambda message: self.troubles.append(message.text))
+        tab.on("pageerror", lambda error: self.troubles.append(str(error)))
+        tab.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+        tab.on("request", lambda request: self.ask(request.url, path))
+        tab.goto(path.as_uri())
+        return tab
+
+    def ask(self, url, path):
+        if url.split("#")[0] != path.as_uri() and not url.startswith(("data:", "blob:")):
+            self.troubles.append(url)
+
+
+@pytest.fixture(scope="module")
+def tabs(browser, tmp_path_factory):
+    found = Tabs(browser)
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(page.html(SUBJECT, _library()), encoding="utf-8")
+    found.shared = found.open(path)
+    found.shared.wait_for_selector("#chart-seeds .main-svg", state="attached")
+    return found
+
+
+@pytest.fixture
+def opened(tabs):
+    """``opened("#few=3")``: the page of SUBJECT at a link, as if just opened there."""
+
+    def at(words="#"):
+        tab = tabs.shared
+        tab.emulate_media(media="screen", color_scheme="light")
+        tab.set_viewport_size(WIDE)
+        tab.evaluate("document.querySelectorAll('dialog').forEach((dialog) => dialog.close())")
+        tab.evaluate("words => { location.hash = words + '&fresh=1'; }", words.lstrip("#"))
+        tab.wait_for_function("!location.hash.includes('fresh')")
+        return tab
+
+    yield at
+    told, tabs.troubles = tabs.troubles, []
+    assert told == []
+
+
+@pytest.fixture
+def elsewhere(tabs, tmp_path):
+    """``elsewhere(subject)``: the page of another subject, in a tab of its own."""
+
+    def at(subject, script=CATCH):
+        (tmp_path / "p.html").write_text(page.html(subject, NO_CHARTS), encoding="utf-8")
+        return tabs.open(tmp_path / "p.html", script)
+
+    yield at
+    told, tabs.troubles = tabs.troubles, []
+    assert told == []
+
+
+def grid(tab, rows="#body tr"):
+    return tab.eval_on_selector_all(rows, "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+
+
+def copied(tab, form):
+    """What a button copies."""
+    tab.click(f"#copy-{form}")
+    assert tab.inner_text("#told").endswith("is in the clipboard.")
+    return tab.evaluate("caught")
+
+
+def lines(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def same(ours, theirs, names):
+    assert len(ours) == len(theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        for name in names:
+            if isinstance(other[name], float):
+                assert (
+                    np.isnan(other[name])
+                    if mine[name] == ""
+                    else float(mine[name]) == pytest.approx(other[name], rel=1e-9, abs=1e-9)
+                )
+            else:
+                assert mine[name] == str(other[name]), (name, mine, other)
+
+
+def in_place(frame):
+    """Rows of the first table, in the order of the page."""
+    frame = frame[frame["protocol"] == SETTINGS[0][2]].assign(method=frame["method"].map(report.plain))
+    return frame.to_dict("records")
+
+
+class TestInABrowser:
+    pytestmark = browsing
+
+    def test_the_table_is_the_reports_table(self, opened):
+        tab = opened()
+        (first, *_) = tables(ROWS, None, None, [])
+        wanted = [[re.sub("[⁰¹²³⁴-⁹]+$", "", text) for text in row] for row in first.body]
+        shown = [[re.sub(r" \(n=4\)", "", text) for text in row] for row in grid(tab)]
+        wanted = [[re.sub(r" \(n=4\)", "", report.plain(text)) for text in row] for row in wanted]
+        assert shown == wanted
+
+    def test_its_numbers_equal_those_of_the_csv(self, opened):
+        theirs = list(csv.DictReader(io.StringIO(report.csv(ROWS))))
+        theirs = [row | {"method": report.plain(row["method"])} for row in theirs if row["protocol"] == SETTINGS[0][2]]
+        ours = lines(copied(opened(), "csv"))
+        assert list(ours[0]) == list(theirs[0])
+        for mine, other in zip(ours, theirs, strict=True):
+            numbers = {name: float(other[name]) if other[name] else "" for name in ("mean", "stderr")}
+            assert {n: float(mine[n]) if mine[n] else "" for n in numbers} == numbers  # to the last bit
+            assert mine | {"mean": "", "stderr": ""} == other | {"mean": "", "stderr": ""}
+
+    @pytest.mark.parametrize("versus", ["ERM", "better", "part", "to come", NASTY])
+    def test_differences_and_words_are_those_of_the_statistics(self, opened, versus):
+        tab = opened()
+        tab.select_option("#versus", versus)
+        ours = [row for row in lines(copied(tab, "csv")) if row["method"] != versus]
+        theirs = in_place(paired(ROWS, versus))
+        names = ["method", "group", "difference", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable"]
+        same(ours, theirs, names)
+        if versus == "ERM":
+            assert {"better", "not separable", ""} <= {row["verdict"] for row in ours}
+            assert "not separable (" in {row[0]: row[1] for row in grid(tab)}["near"]
+
+    @pytest.mark.parametrize("seeds", [2, 3, 6, 9])
+    def test_they_are_at_other_numbers_of_seeds_too(self, elsewhere, seeds):
+        rows, told = built(seeds)
+        tab = elsewhere(Subject("", rows, told, versus="ERM"))
+        ours = [row for row in lines(copied(tab, "csv")) if row["method"] != "ERM"]
+        same(ours, in_place(paired(rows, "ERM")), ["difference", "p", "p_holm", "verdict", "detectable"])
+
+    def test_other_thresholds_count_the_classes_anew(self, opened):
+        tab = opened()
+        plain = grid(tab)
+        tab.fill("#few", "61")
+        tab.fill("#many", "121")
+        at = {"few": (2, 3, 4, 5), "med": (1,), "many": (0,), "all": tuple(range(6))}
+        self.check_recounted(tab, at, np.mean)
+        assert "fewer than 61, 61 to 121 and more than 121" in tab.text_content("#caption")
+        tab.fill("#few", "1")
+        assert {row[1] for row in grid(tab)[:4]} == {"n/a (0 classes)"}
+        tab.click("#reset")
+        assert grid(tab) == plain
+
+    def test_the_worst_class_is_the_worst(self, opened):
+        tab = opened()
+        tab.select_option("#metric", "worst")
+        self.check_recounted(tab, GROUPS, np.min)
+        assert "worst class" in tab.text_content("#caption")
+
+    def check_recounted(self, tab, at, metric):
+        def value(row):
+            one = EVIDENCE[row["key"]]
+            return metric([100 * one.right[c] / one.tests[c] for c in at[row["group"]]])
+
+        done = ROWS["status"] == "complete"
+        rows = ROWS.assign(value=ROWS["value"].mask(done, ROWS[done].apply(value, axis=1)))
+        same(lines(copied(tab, "csv")), in_place(summarise(rows)), ["method", "group", "mean", "stderr", "n", "status"])
+        tab.select_option("#versus", "ERM")
+        ours = [row for row in lines(copied(tab, "csv")) if row["method"] != "ERM"]
+        same(ours, in_place(paired(rows, "ERM")), ["difference", "p_holm", "verdict", "detectable"])
+        tab.select_option("#versus", "")
+
+    def test_the_uncertainty_is_what_it_says(self, opened):
+        tab = opened()
+        values = ROWS[(ROWS["method"] == "ERM") & (ROWS["group"] == "few")]["value"].head(5)
+        mean, spread = values.mean(), values.std(ddof=1)
+        half = 2.7764451 * spread / np.sqrt(5)
+        wanted = {
+            "se": f"{mean:.1f} ± {spread / np.sqrt(5):.1f}",
+            "sd": f"{mean:.1f} ± {spread:.1f}",
+            "ci95": f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]",
+            "none": f"{mean:.1f}",
+        }
+        for word, text in wanted.items():
+            tab.select_option("#spread", word)
+            assert grid(tab)[0][1] == text
+        assert {"se": "standard error", "none": "percent: mean;"}["none"] in tab.text_content("#caption")
+
+    def test_a_column_sorts_down_then_up_then_not_and_what_has_no_number_is_last(self, opened):
+        tab = opened()
+        button = tab.locator("#head tr:nth-child(2) button").nth(3)
+        plain = [row[0] for row in grid(tab)]
+        summary = summarise(ROWS)
+        here = summary[(summary["dataset"] == "cifar10") & (summary["protocol"] == SETTINGS[0][2])]
+        means = here[here["group"] == "all"].set_index("method")["mean"]
+        down = [report.plain(name) for name in means.dropna().sort_values(ascending=False, kind="stable").index]
+        orders = {"descending": down, "ascending": down[::-1]}
+        for state, order in orders.items():
+            button.click()
+            assert [row[0] for row in grid(tab)] == [*order, "dead", "to come"]
+            assert tab.locator("#head tr:nth-child(2) th").nth(3).get_attribute("aria-sort") == state
+        button.click()
+        assert [row[0] for row in grid(tab)] == plain
+
+    def test_a_part_of_a_name_filters(self, opened):
+        tab = opened()
+        tab.fill("#method", "NEA")
+        assert [row[0] for row in grid(tab)] == ["near"]
+        assert tab.text_content("#count") == "1 of 8 methods"
+        tab.fill("#method", "nobody")
+        assert grid(tab) == []
+        assert tab.is_visible("#nothing")
+
+    def test_protocols_never_share_a_table_and_data_can_be_chosen(self, opened):
+        tab = opened()
+        assert len(grid(tab)[0]) == 1 + 8
+        tab.select_option("#data", "cinic10, IF 10")
+        assert tab.locator("#head th[scope=colgroup]").all_text_contents() == ["cinic10 (unverified), IF 10"]
+        tab.select_option("#protocol", SETTINGS[2][2])
+        assert tab.locator("#head th[scope=colgroup]").all_text_contents() == ["cifar10, IF 100"]
+        shown = {row["mean"] for row in lines(copied(tab, "csv"))}
+        assert {float(mean) for mean in shown if mean} == set(
+            summarise(ROWS[ROWS["protocol"] == SETTINGS[2][2]])["mean"].dropna()
+        )
+
+    def test_a_link_keeps_the_view(self, opened):
+        tab = opened()
+        tab.select_option("#versus", NASTY)
+        tab.select_option("#spread", "ci95")
+        tab.fill("#few", "61")
+        tab.fill("#method", "e")
+        tab.locator("#head tr:nth-child(2) button").nth(1).click()
+        tab.uncheck("#published")
+        link, shown = copied(tab, "link"), grid(tab)
+        tab.click("#reset")
+        assert grid(tab) != shown
+        tab.goto(link)
+        tab.wait_for_function("document.querySelector('#few').value === '61'")
+        assert grid(tab) == shown
+        assert not tab.is_checked("#published")
+        tab.reload()
+        assert grid(tab) == shown
+
+    def test_a_link_that_fits_nothing_here_shows_what_there_is(self, opened):
+        plain = grid(opened())
+        assert grid(opened("#versus=nobody&few=-1&sort=x&protocol=y&group=z&spread=&data=q&charted=v")) == plain
+
+    def test_what_may_not_go_to_the_clipboard_comes_in_a_box(self, elsewhere):
+        tab = elsewhere(SUBJECT, "navigator.clipboard.writeText = () => Promise.reject(new Error('no'));")
+        tab.click("#copy-csv")
+        tab.wait_for_selector("#copy[open]")
+        assert len(lines(tab.input_value("#copied"))) == len(METHODS) * 8
+
+    def test_a_cell_opens_what_stands_behind_it(self, opened):
+        tab = opened()
+        tab.locator("#body tr", has_text="part").locator("td").first.click()
+        text = tab.inner_text("#behind")
+        rows = ROWS[(ROWS["method"] == "part") & (ROWS["group"] == "few")].head(5)
+        for row in rows.itertuples():
+            assert row.key in text
+            assert row.status != "complete" or f"{row.value:.3f}" in text
+        assert "loss.gamma" in text
+        failed = tab.locator("#behind details", has_text="Seed 3: failed")
+        assert failed.get_attribute("open") is not None
+        said = failed.inner_text()
+        for wanted in (
+            *LOG.splitlines(),
+            "c0ffee",
+            "slide rule",
+            "monday to tuesday",
+            "tailboard run again --seed 3 --now",
+        ):
+            assert wanted in said
+        tab.keyboard.press("Escape")
+        assert not tab.is_visible("#behind")
+
+    def test_the_keyboard_reaches_every_cell(self, opened):
+        tab = opened()
+        tab.focus("#skip")
+        tab.keyboard.press("Enter")  # the link that skips the controls
+        where = "() => [document.activeElement.parentElement.sectionRowIndex, document.activeElement.cellIndex]"
+        assert tab.evaluate(where) == [0, 1]
+        for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "End", "ArrowRight"):
+            tab.keyboard.press(key)
+        assert tab.evaluate(where) == [2, 8]
+        tab.keyboard.press("Enter")
+        assert tab.inner_text("#behind-title") == "better"
+        tab.keyboard.press("Escape")
+        assert tab.evaluate(where) == [2, 8]
+        assert tab.locator("#body td[tabindex]").count() == 1
+
+    def test_a_name_is_text_everywhere(self, opened):
+        tab = opened()
+        tab.locator("#body tr", has_text="<img").locator("td").first.click()
+        assert tab.inner_text("#behind-title") == NASTY
+        tab.keyboard.press("Escape")
+        assert tab.locator("img").count() == 0
+        assert tab.locator("a[href^=javascript]").count() == 0
+        assert report.plain(WORSE) in [row[0] for row in grid(tab)]
+        assert tab.locator("#chart-seeds").locator("text", has_text=NASTY[:8]).count() > 0
+        assert tab.text_content("h1") == "Leaderboard: a <i>title</i>"
+
+    def test_markdown_and_latex_are_escaped_as_the_report_does(self, opened):
+        tab = opened("#published=off")
+        body = tables(ROWS, None, None, [])[0].body
+        markdown, latex = copied(tab, "markdown"), copied(tab, "latex")
+        for name in (NASTY, WORSE):
+            assert f"| {report._in_markdown(name)} |" in markdown
+            assert f"\n{report._in_latex(name)} & " in latex
+        assert len(re.findall(r"^\|", markdown, re.M)) == len(body) + 2
+        assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 1
+        assert r"\multicolumn{4}{c}{cifar10, IF 100}" in latex
+        assert f"ERM & {report._in_latex(grid(tab)[0][1])} &" in latex
+
+    def test_published_rows_stand_apart_and_can_be_left_out(self, opened):
+        tab = opened()
+        quoted = grid(tab, "#published-section tbody tr")
+        assert len(quoted) == published()["method"].nunique()
+        assert all(row[0].endswith(" (published)") for row in quoted)
+        assert "40.5 ± 0.4" in quoted[0]
+        assert not [row for row in grid(tab) if "published" in row[0]]
+        assert "not measured" in copied(tab, "markdown")
+        tab.uncheck("#published")
+        assert not tab.is_visible("#published-section")
+        assert "not measured" not in copied(tab, "markdown")
+
+    def test_the_charts_draw_what_is_there(self, opened):
+        tab = opened()
+        points = "id => document.getElementById(id).data.map(trace => [trace.name, trace.x, trace.y])"
+        bars, rings = tab.evaluate(points, "chart-seeds")
+        here = ROWS[(ROWS["dataset"] == "cifar10") & (ROWS["protocol"] == SETTINGS[0][2]) & (ROWS["group"] == "all")]
+        assert sorted(rings[1]) == pytest.approx(sorted(here["value"].dropna()))
+        assert len(bars[1]) == 6
+        name, x, y = tab.evaluate(points, "chart-classes")[0]
+        erm = [EVIDENCE[key] for key in here[here["method"] == "ERM"]["key"]]
+        assert (name, x) == ("ERM", sorted(COUNTS))
+        assert y[0] == pytest.approx(np.mean([100 * one.right[5] / 10 for one in erm]))
+        assert tab.evaluate(points, "chart-learning")[0] == ["ERM", [1, 2], [4.0, 1.0]]
+        assert tab.evaluate(points, "chart-cost")[0][1] == [12.0]
+        assert tab.evaluate(points, "chart-budget") == [["ERM", [1, 2], [40.0, 41.5]]]
+        for name in ("seeds", "classes", "learning", "cost", "budget"):
+            assert tab.locator(f"#chart-{name} .main-svg").count() > 0
+        tab.fill("#method", "to come")
+        tab.wait_for_selector("#missing-learning:not(:empty)")
+        assert not tab.is_visible("#chart-learning")
+
+    def test_a_page_of_rows_alone_says_what_it_has_not(self, elsewhere):
+        tab = elsewhere(Subject("", ROWS))
+        tab.wait_for_selector("#missing-learning:not(:empty)")
+        assert tab.is_disabled("#few")
+        assert tab.inner_text("#missing-learning") == "The store holds no curve of these trials."
+        assert not tab.is_visible("#chart-budget")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_text_can_be_read_in_light_and_dark(self, opened, scheme):
+        tab = opened()
+        tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_timeout(300)  # the charts are drawn anew
+        ratio = """() => {
+          const light = (colour) => colour.match(/\\d+/g).slice(0, 3).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+          const ground = light(getComputedStyle(document.body).backgroundColor);
+          return ['td', 'caption', '.small', 'button', '#chart-seeds text'].map(where => {
+            const style = getComputedStyle(document.querySelector(where));
+            const text = light(where.endsWith(' text') ? style.fill : style.color);
+            return (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+          }).concat(ground);
+        }"""
+        *found, ground = tab.evaluate(ratio)
+        assert min(found) >= 4.5  # WCAG 2.2, 1.4.3
+        assert (ground < 0.1) == (scheme == "dark")
+
+    def test_a_narrow_screen_scrolls_the_table_and_not_the_page(self, opened):
+        tab = opened()
+        tab.set_viewport_size({"width": 360, "height": 700})
+        tab.wait_for_timeout(300)  # the charts follow
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.evaluate("document.querySelector('main > .scroll').scrollWidth > innerWidth")
+
+    def test_print_leaves_out_the_controls_and_cuts_nothing_off(self, opened):
+        tab = opened()
+        tab.emulate_media(media="print")
+        assert not tab.is_visible("#controls")
+        assert tab.is_visible("#caption")
+        assert tab.evaluate("getComputedStyle(document.querySelector('main > .scroll')).overflow") == "visible"
