@@ -10,7 +10,7 @@ from scipy.stats import t as student
 from . import report
 from .compared import USUAL_SEEDS, rule
 from .evidence import Evidence, Subject
-from .quoted import QUOTED
+from .quoted import QUOTED, ways
 from .report import plain
 from .results import GROUPS, arranged, summarise
 from .statistics import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
@@ -62,6 +62,7 @@ def content(subject: Subject) -> dict[str, Any]:
         "lines": lines,
         "profiles": profiles.kept,
         "facts": facts.kept,
+        "ways": {} if subject.published is None else _ways(subject.published),
         "published": [] if subject.published is None else _records(subject.published),
         "budget": [] if subject.budget is None else _records(subject.budget),
         "metric": plain(subject.metric),
@@ -178,6 +179,11 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): plain(value) if isinstance(value, str) else _number(value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _ways(published: pd.DataFrame) -> dict[str, list[str]]:
+    """What is known of how the rows of each source came about."""
+    return {plain(str(s)): [plain(way) for way in ways(some)] for s, some in published.groupby("source", sort=False)}
 
 
 def _number(value: Any) -> float | int | None:

@@ -65,11 +65,11 @@ def _source(source: str, rows: pd.DataFrame) -> Table:
         rows,
         headers(rows.assign(verified=True)),
         write=lambda cell: plus_minus(cell.mean, cell.stderr),
-        caption=(QUOTED, f"Source: {source}.", *_protocols(rows), *(f"{row.dataset}: {row.note}." for row in notes)),
+        caption=(QUOTED, f"Source: {source}.", *ways(rows), *(f"{row.dataset}: {row.note}." for row in notes)),
     )
 
 
-def _protocols(rows: pd.DataFrame) -> list[str]:
+def ways(rows: pd.DataFrame) -> list[str]:
     """What is known of how the rows came about, one sentence for each way."""
     facts = rows.assign(
         trials=["number of trials not stated" if pd.isna(n) else f"{n:g} trials" for n in rows["n"]],

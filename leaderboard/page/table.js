@@ -165,7 +165,7 @@ function quotedTables() {
       head: ["Method", ...columns],
       rows: methods.filter((name) => name.toLowerCase().includes(view.method.toLowerCase()))
         .map((name) => [name, ...columns.map((column) => texts.get(`${name}\n${column}`) ?? NONE)]),
-      notes: [DATA.quoted, ...new Set(quoted.map((row) => `${row.network}, ${row.n} trials, selection rule: ${row.selection}.`)),
+      notes: [DATA.quoted, ...DATA.ways[source],
         ...new Set(quoted.filter((row) => row.note).map((row) => `${row.dataset}: ${row.note}.`))],
     };
   });
