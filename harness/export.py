@@ -16,8 +16,8 @@ from .chosen import known
 from .lease import is_driven
 from .manifest import Manifest, Tally, keys
 from .record import Record
+from .recounted import Difference
 from .remembered import remembered
-from .rescored import Difference
 from .spec import Spec, Tracking
 from .store import STUDIES, Store, StoreError
 from .verify import verify

@@ -13,7 +13,7 @@ from ..datasets.catalog import DataError
 from ..datasets.split import Split
 from .data import split_of
 from .record import Record
-from .rescored import Difference
+from .recounted import Difference
 from .spec import Trial
 
 

@@ -21,7 +21,7 @@ from .halving import rungs
 from .images import Images, cut_of
 from .manifest import Tally, keys
 from .record import Record
-from .rescored import Difference, accuracies, recounted, words
+from .recounted import Difference, accuracies, recounted, words
 from .search import judged
 from .spec import Spec, Trial
 from .store import StoreError
