@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import math
 import re
 import stat
 import zipfile
@@ -33,11 +34,15 @@ from pydantic import ValidationError
 from .files import LARGEST, LARGEST_OF, MIB, StoreError
 from .manifest import Manifest
 from .packed import LARGEST_UNPACKED, unpack_arrays
+from .spec import Spec
+from .specfile import MOST_SEEDS
 from .store import M, Store
 
 MANIFEST, TABLE = "manifest.json", "report/leaderboard.csv"
 MOST_DIRECTORY = 32 * MIB  # of the zip's table of contents: 200,000 trials
+MOST_MANIFEST = 128 * MIB  # as many
 MOST_RATIO, LEEWAY = 100, 256 * MIB  # all arrays may unpack to so many times the bundle's size, and so much more
+LAX = 4  # a plan may name a trial more than once
 _NAME, _KEY = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", r"[0-9a-f]{20}"
 _FILE = re.compile(
     rf"manifest\.json|(plans|searches|studies)/{_NAME}\.json|records/{_KEY}\.json|rungs/{_KEY}-[0-9]{{4,9}}\.json"
@@ -135,12 +140,25 @@ class Bundle(Store):
             field = ".".join(map(str, first["loc"]))
             raise BundleError(f"{self.url}/{MANIFEST} is damaged: {field}: {first['msg']}") from error
 
+    def plans(self) -> list[Spec]:
+        """As of a store. BundleError where one stands for more trials than the manifest lists: a few words may stand
+        for more than any memory holds."""
+        listed = self.manifest().plans
+        specs = super().plans()
+        for spec in specs:
+            axes = (spec.networks, spec.trainings, spec.data, spec.methods, spec.seeds)
+            trials, most = math.prod(map(len, axes)), LAX * (len(listed.get(spec.name, ())) + 1)
+            if trials > most or (spec.tune and spec.tune.seeds > MOST_SEEDS):
+                self._refuse(f"plans/{spec.name}.json stands for more trials than {MANIFEST} lists")
+        return specs
+
     # As a store
 
     def read(self, name: str) -> bytes:
         if name not in self._entries:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", f"{self.url}/{name}")
         entry, most = self._entries[name], LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
+        most = MOST_MANIFEST if name == MANIFEST else most
         if entry.file_size > most:
             raise BundleError(f"{self.url}/{name} is damaged: it is larger than {most / MIB:g} MiB")
         parts = []

@@ -66,6 +66,6 @@ class Images:
         if where != self._kept[0] and name not in self.absent:
             try:
                 self._kept = where, split_of(record.trial, self._root, True)[0]
-            except DataError:
+            except (DataError, ValueError):
                 self.absent.add(name)
         return None if name in self.absent else self._kept[1]

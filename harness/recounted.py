@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..methods.part import MethodError
 from .data import long_tail
 from .method import recipe_of
 from .record import Record
@@ -93,15 +92,21 @@ def words(record: Record) -> Iterator[Difference]:
 def _values(record: Record) -> tuple[dict[str, Any], bool]:
     """The hyperparameters that the trial's words stand for, and whether these are all: the defaults are known of our
     own methods, and of this version."""
-    trial, packages = record.trial, record.environment.get("packages", {})
+    trial = record.trial
     if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
         return {}, False
-    if trial.method.plugin or packages.get("tailboard") != version("tailboard"):
+    if trial.method.plugin or installed(record).get("tailboard") != version("tailboard"):
         return _plain(trial.method.values), False
     try:
         return _plain(recipe_of(trial, None).values()), True
-    except MethodError:  # of an installed package that is not here
+    except Exception:  # of an installed package that is not here, or whatever else a stranger's words lead to
         return _plain(trial.method.values), False
+
+
+def installed(record: Record) -> Mapping[str, Any]:
+    """The versions of the packages that a trial was trained with."""
+    found = record.environment.get("packages")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

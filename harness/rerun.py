@@ -24,6 +24,7 @@ from .bundle import Bundle
 from .check import check_files
 from .needs import Needs, needs
 from .record import Provenance, Record
+from .rescored import installed
 from .rows import method_label, setting_label, shot_means
 from .scratch import scratch
 from .spec import Trial
@@ -123,14 +124,14 @@ def label(trial: Trial) -> str:
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:
     """In what the machine, or what runs on it, is not that of the claim; that a GPU promises no bits is said too."""
-    before, now = _facts(claimed.environment), _facts(again.environment)
+    before, now = _facts(claimed), _facts(again)
     found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
     return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])
 
 
-def _facts(environment: Mapping[str, Any]) -> dict[str, str]:
-    packages = environment.get("packages", {})
-    found = {name: environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in VERSIONS}
+def _facts(record: Record) -> dict[str, str]:
+    packages = installed(record)
+    found = {name: record.environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in VERSIONS}
     return {name: str(value) for name, value in found.items()}
 
 

@@ -177,7 +177,7 @@ def _reached(bundle: Bundle, one: Tuned, c: Configuration) -> Iterator[tuple[str
     for until, _ in rungs(tune.generation, search.routine.epochs, tune.prune):
         try:
             found = judged(search, c, until, bundle)
-        except (StoreError, FileNotFoundError):
+        except WRONG:
             continue
         yield found.state, found.value
     unusable = (bundle.has(f"records/{t.key}.json") and bundle.outcome(t.key).status for t in search.generators())

@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tailboard.datasets.catalog import DataError
 from tailboard.harness import cli
 from tailboard.harness.agenda import Agenda
 from tailboard.harness.bundle import Bundle, BundleError, NoBundle
@@ -648,6 +650,44 @@ def test_whatever_byte_is_changed_is_found_or_says_nothing(bundle, tmp_path, dra
         place.close()
 
 
+ODD = [None, True, -1, 0, 3, 1e308, 10**30, "", "x", "../x", [], [[]], {}, {"x": 1}, [1] * 50, "\x1b[2J"]
+
+
+def odd_places(raw: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
+    return [path, *(place for key, value in inside for place in odd_places(value, (*path, key)))]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_whatever_a_forger_writes_ends_in_lines(tuned_bundle, tmp_path, draw):
+    """Any part of any text is anything, and the manifest fits: it is read to its end, or refused with a message."""
+    forger = Forger(tuned_bundle)
+    name = draw.draw(st.sampled_from(sorted(n for n in forger.files if n.endswith(".json"))))
+    raw = json.loads(forger.files[name])
+    *path, last = draw.draw(st.sampled_from(odd_places(raw)[1:]))
+    inner = raw
+    for key in path:
+        inner = inner[key]
+    inner[last] = draw.draw(st.sampled_from(ODD))
+    forger.files[name] = json.dumps(raw).encode()
+    if name != "manifest.json":
+        forger.seal()
+    with suppress(StoreError, DataError):
+        found = verify(Bundle(forger.write(tmp_path / "x.zip")), Images(local=False))
+        assert all("\n" not in str(each) for each in found)
+
+
+def test_a_plan_that_stands_for_more_than_memory_holds_is_not_made(bundle, tmp_path):
+    forger = Forger(bundle)
+    forger.edit("plans/t.json", lambda raw: raw.update(seeds=list(range(100_000)), networks=["small"] * 100_000))
+    forger.seal()
+    path = forger.write(tmp_path / "x.zip")
+    found: list[Any] = []
+    assert peak_of(lambda: found.extend(verify(Bundle(path)))) < 64 << 20
+    assert any("stands for more trials than manifest.json lists" in each.found for each in found)
+
+
 # What leaves a group
 
 
@@ -833,7 +873,13 @@ def groups(tmp_path_factory, quick) -> dict[str, Path]:
         ("erm", ["ERM"], 1), ("rw", ["Reweighting"], 1), ("both", ["ERM", "Reweighting"], 1), ("longer", ["ERM"], 2)
     ):  # fmt: skip
         spec = parse(base | {"name": name, "methods": methods, "training": {"epochs": epochs, "batch_size": 32}})
-        made = trained(folder / name, spec)
+        made = Store(folder / name)
+        for trial in plan(spec) if name == "both" else ():
+            other = Store(folder / ("erm" if trial.method.name == "ERM" else "rw"))
+            made.write(f"arrays/{trial.key}.npz", other.read(f"arrays/{trial.key}.npz"))
+            made.write_record(other.record(trial.key))
+        made = made if name == "both" else trained(folder / name, spec)
+        made.write_plan(spec)
         found[name] = folder / f"{name}.zip"
         assert export(made, found[name]) == []
     return found
