@@ -62,6 +62,14 @@ def report(
         bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
     ] = False,
     uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
+    metric: Annotated[
+        str,
+        typer.Option(help="From the stored logits: accuracy, macro_f1, worst_class, recall:CLASS, auroc, ece or nll."),
+    ] = "balanced_accuracy",
+    prior: Annotated[
+        str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
+    ] = "balanced",
+    tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
     ranks: Annotated[
         bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
     ] = False,
@@ -81,7 +89,13 @@ def report(
     from .store import Store
 
     places = [Store(store) for store in stores]
-    board = publish.gather(places, parse_shots(few, many, tercile), defaults=defaults, budget=budget)
+    rescore = None
+    if (metric, prior, tau) != ("balanced_accuracy", "balanced", 0.0):
+        from . import rescored  # imports torch
+
+        rescore = rescored.asked(metric, prior, tau)
+    by = parse_shots(few, many, tercile)
+    board = publish.gather(places, by, defaults=defaults, budget=budget, rescore=rescore)
     text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
     if curve:
         publish.write_curves(board, curve)
