@@ -51,11 +51,13 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 
 @app.command(
-    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM"
+    epilog="Examples: tailboard report runs/quickstart | tailboard report a b --format latex -o table.tex --versus ERM "
+    "| tailboard report a --versus ERM --ranks --noise images | tailboard report a --metric macro_f1 --prior train "
+    "--tau 1 | tailboard report a --format parquet -o rows.parquet"
 )
 def report(
     stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
-    form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
     versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
     quote: Annotated[
@@ -70,6 +72,9 @@ def report(
         str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
     ] = "balanced",
     tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
+    noise: Annotated[
+        str | None, typer.Option(help="images: also what other test images would have given (a bootstrap).")
+    ] = None,
     ranks: Annotated[
         bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
     ] = False,
@@ -88,26 +93,37 @@ def report(
     from .specfile import parse_shots
     from .store import Store
 
+    if form == "parquet" and not output:
+        raise publish.ReportError("--format: parquet is no text; name a file with -o")
+    if noise not in (None, "images"):
+        raise publish.ReportError(f"--noise: {noise!r} is not images")
     places = [Store(store) for store in stores]
-    rescore = None
-    if (metric, prior, tau) != ("balanced_accuracy", "balanced", 0.0):
-        from . import rescored  # imports torch
-
-        rescore = rescored.asked(metric, prior, tau)
+    rescore = _rescore(metric, prior, tau)
     by = parse_shots(few, many, tercile)
-    board = publish.gather(places, by, defaults=defaults, budget=budget, rescore=rescore)
-    text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
+    board = publish.gather(places, by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+    board = board.with_noise(versus) if noise else board
+    board = board.with_ranks(versus) if ranks else board
+    if form == "parquet" and output:
+        output.write_bytes(board.parquet())
+    else:
+        text = board.rendered(form, versus, quote, uncertainty)
+        output.write_text(text, encoding="utf-8") if output else tell(text)
     if curve:
         publish.write_curves(board, curve)
     if diagram:
         publish.write_diagram(board, diagram)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        tell(text)
     for place in places:
         say_away(tracker.catch_up_all(place))
     return outcome(board)
+
+
+def _rescore(metric: str, prior: str, tau: float) -> Any:
+    """None where the table is to show what the records hold."""
+    if (metric, prior, tau) == ("balanced_accuracy", "balanced", 0.0):
+        return None
+    from . import rescored  # imports torch
+
+    return rescored.asked(metric, prior, tau)
 
 
 def say_away(reason: str) -> None:

@@ -33,12 +33,14 @@ def gather(
     defaults: bool = False,
     budget: int | None = None,
     rescore: Rescore | None = None,
+    images: bool = False,
 ) -> Board:
     """Every planned trial of the stores (or those of ``only``), a trial that several hold once.
 
     With ``defaults`` each tuned row stands also at the spec's own values; with ``budget`` the searches count as if
-    they had ended after so many trials; with ``rescore`` the values are another metric's, from the stored logits.
-    StoreError where there is no store; ReportError where the budget fits nothing,
+    they had ended after so many trials; with ``rescore`` the values are another metric's, from the stored logits;
+    with ``images`` the predictions are there too. StoreError where there is no store; ReportError where the budget fits
+    nothing,
     or stores or plans give one row different trials.
     """
     asked = [[only] if only else store.plans() for store in stores]
@@ -78,7 +80,14 @@ def gather(
         protocol_label(one, labels): routine(one.trial, by or specs[0].shots) for found in shown for one in found
     }
     metric = rescore.metric if rescore else ACCURACY
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines, metric)
+    seen = None
+    if images:
+        from .resampled import Predictions  # imports torch
+
+        seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
+        for store, found in zip(stores, shown, strict=True):
+            seen.add(store, found)
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines, metric, predictions=seen)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:

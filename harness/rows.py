@@ -139,9 +139,19 @@ def protocol_label(one: Planned, labels: Labels) -> str:
     return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
 
 
+def row_label(one: Planned, labels: Labels) -> str:
+    return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
+
+
 def _identity(one: Planned, labels: Labels) -> tuple[Any, ...]:
-    method = f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
-    return one.key, one.row.data.name, setting_label(one.row.data), protocol_label(one, labels), method, one.row.seed
+    return (
+        one.key,
+        one.row.data.name,
+        setting_label(one.row.data),
+        protocol_label(one, labels),
+        row_label(one, labels),
+        one.row.seed,
+    )
 
 
 def _state(outcome: Outcome | None, one: Planned, why_missing: str) -> tuple[Any, ...]:

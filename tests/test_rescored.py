@@ -213,3 +213,29 @@ def test_without_its_logits_a_trial_is_missing_and_named(store, tmp_path, report
     assert gone.name in err
     assert "(n=4)" in out
     assert report(tmp_path / "copy")[0] == 0
+
+
+def test_image_noise_of_the_report(store, report):
+    """Each class has 30 images: the error of a class mean is sqrt(p (1 - p) / 30) of its images' shares of hits."""
+    code, out, _ = report(store, "--noise", "images", "--versus", "ERM", "--few", 100, "--many", 1000)
+    assert code == 0
+    means, against = out.split("test-image noise")[1:3]
+    assert "It speaks of new test images at these seeds" in means
+    hits = {name: [] for name in ("ERM", "Focal Loss")}
+    for key, logits in stored(store):
+        hits[store.record(key).trial.method.name].append(logits.argmax(axis=1) == LABELS)
+    for text, score in ((means, np.mean(hits["Focal Loss"], axis=0)),
+                        (against, np.mean(hits["Focal Loss"], axis=0) - np.mean(hits["ERM"], axis=0))):  # fmt: skip
+        variance = sum(score[c == LABELS].var() / 30 for c in range(CLASSES)) / CLASSES**2
+        cell = next(line for line in text.splitlines() if line.startswith("| Focal Loss")).split("|")[-2].strip()
+        mean, error = cell.replace("−", "-").replace("\\", "").split(" [")[0].split(" ± ")
+        assert float(mean) == pytest.approx(100 * score.mean(), abs=0.051)
+        assert float(error) == pytest.approx(100 * np.sqrt(variance), abs=0.051 + 0.05 * 100 * np.sqrt(variance))
+
+
+def test_a_form_that_is_no_text_needs_a_file(store, report, tmp_path):
+    code, _, err = report(store, "--format", "parquet")
+    assert (code, "name a file with -o" in err) == (1, True)
+    assert report(store, "--format", "parquet", "-o", tmp_path / "rows.parquet")[0] == 0
+    assert (tmp_path / "rows.parquet").read_bytes()[:4] == b"PAR1"
+    assert report(store, "--noise", "seeds")[0] == 1
