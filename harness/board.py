@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from ..leaderboard.standings import standings, why_not
 from ..leaderboard.tables import UNCERTAINTY, Table, View
 from ..methods.names import nearest
 from . import tuning_report as tuning
+
+if TYPE_CHECKING:
+    from .resampled import Predictions
 
 
 class ReportError(ValueError):
@@ -37,6 +41,7 @@ class Board:
     routines: Mapping[str, Routine] = field(default_factory=dict)  # how the rows of each protocol were trained
     metric: Metric = ACCURACY
     more: Sequence[Table] = ()  # tables that were asked for
+    predictions: Predictions | None = None
 
     @property
     def complete(self) -> bool:
@@ -56,7 +61,7 @@ class Board:
         if uncertainty not in UNCERTAINTY:
             raise ReportError(f"--uncertainty: {uncertainty!r} is not one of {', '.join(UNCERTAINTY)}")
         if form not in ENDINGS:
-            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}")
+            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
         self.require(versus)
         if versus and form in ("csv", "json"):
             raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
@@ -69,6 +74,10 @@ class Board:
         more = [*self.more, *tuning.tables(self.searches)]
         return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
 
+    def parquet(self) -> bytes:
+        """The tidy rows, from which every other form comes."""
+        return report.parquet(self.rows, self.metric)
+
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""
         return ranked(summarise(self.rows, self.metric), self.metric)
@@ -79,6 +88,12 @@ class Board:
         found = standings(self.rows, versus, self.metric)
         why = why_not(self.ranks()) if versus is None else ""  # with a reference its table says it
         return replace(self, more=[*self.more, *found], notes=[*self.notes, *filter(None, [why])])
+
+    def with_noise(self, versus: str | None) -> Board:
+        """With tables of what other test images would have given."""
+        self.require(versus)
+        tables = self.predictions.tables(versus) if self.predictions else []
+        return replace(self, more=[*self.more, *tables])
 
     def require(self, versus: str | None) -> None:
         """ReportError where there is no such method, with the nearest one."""

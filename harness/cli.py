@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import cli_bundle, cli_data, cli_results, mistakes
+from . import cli_bundle, cli_data, cli_report, cli_results, mistakes
 from .cli_results import outcome, say_away
 from .terminal import (
     Address,
@@ -37,6 +37,7 @@ INTERRUPTED = 130
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_results.app)
+app.add_typer(cli_report.app)
 app.add_typer(cli_bundle.app)
 
 

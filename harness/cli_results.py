@@ -1,13 +1,12 @@
-"""``tailboard status`` and ``report``: what came out."""
+"""``tailboard status``, and how commands end."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .terminal import Defaults, Few, Json, Many, Tercile, say, show, tell
+from .terminal import Json, say, show
 
 app = typer.Typer()
 
@@ -48,64 +47,6 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
                 print(line, flush=True)
         else:
             picture.live(looks, console)
-
-
-@app.command(
-    epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b --site public | "
-    "tailboard report a b --format latex -o table.tex --versus ERM"
-)
-def report(
-    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
-    form: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
-    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
-    quote: Annotated[
-        bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
-    ] = False,
-    uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
-    ranks: Annotated[
-        bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
-    ] = False,
-    diagram: Annotated[
-        Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
-    ] = None,
-    few: Few = None,
-    many: Many = None,
-    tercile: Tercile = False,
-    defaults: Defaults = False,
-    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
-    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
-    site: Annotated[
-        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
-    ] = None,
-) -> int:
-    """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
-    refused."""
-    from . import merged, pages, publish, tracker
-    from .specfile import parse_shots
-
-    by, asked = parse_shots(few, many, tercile), {"defaults": defaults, "budget": budget}
-    with merged.opened(stores) as places:
-        board = merged.gather(places, by, **asked)
-        text = (board.with_ranks(versus) if ranks else board).rendered(form, versus, quote, uncertainty)
-        if html:
-            pages.write_page(pages.subject(board, places, versus, quote, by), html)
-        if site:
-            alone = [(place, merged.gather([place], by, **asked)) for place in places]
-            pages.write_site(site, [(s, b, pages.subject(b, [s], versus, quote, by)) for s, b in alone])
-        if curve:
-            publish.write_curves(board, curve)
-        if diagram:
-            publish.write_diagram(board, diagram)
-        if output:
-            output.write_text(text, encoding="utf-8")
-        else:
-            tell(text)
-        for place in places:
-            if not merged.is_bundle(str(place)):
-                say_away(tracker.catch_up_all(place))
-    return outcome(board)
 
 
 def say_away(reason: str) -> None:

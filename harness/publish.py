@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..leaderboard.beside import Routine
+from ..leaderboard.metric import ACCURACY
 from ..leaderboard.results import CELL, NOT_YET
 from ..leaderboard.standings import why_not
 from . import tuning_report as tuning
@@ -18,6 +19,9 @@ from .chosen import Planned, Tuned, planned, tuned
 from .rows import Labels, protocol_label, setting_label, tidy
 from .spec import Shots, Spec, Trial
 from .store import Store
+
+if TYPE_CHECKING:
+    from .rescored import Rescore
 
 CURVES = (".csv", ".png", ".svg", ".pdf")
 
@@ -28,11 +32,15 @@ def gather(
     only: Spec | None = None,
     defaults: bool = False,
     budget: int | None = None,
+    rescore: Rescore | None = None,
+    images: bool = False,
 ) -> Board:
     """Every planned trial of the stores (or those of ``only``), a trial that several hold once.
 
     With ``defaults`` each tuned row stands also at the spec's own values; with ``budget`` the searches count as if
-    they had ended after so many trials. StoreError where there is no store; ReportError where the budget fits nothing,
+    they had ended after so many trials; with ``rescore`` the values are another metric's, from the stored logits;
+    with ``images`` the predictions are there too. StoreError where there is no store; ReportError where the budget fits
+    nothing,
     or stores or plans give one row different trials.
     """
     asked = [[only] if only else store.plans() for store in stores]
@@ -52,7 +60,7 @@ def gather(
     labels = Labels(one.row for found in shown for one in found)
     frames, damaged = [], []
     for store, some, found in zip(stores, plans, shown, strict=True):
-        rows, broken = tidy(store, found, by or some[0].shots, labels)
+        rows, broken = tidy(store, found, by or some[0].shots, labels, rescore)
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
     rows = pd.concat(frames, ignore_index=True)
@@ -71,7 +79,15 @@ def gather(
     routines = {
         protocol_label(one, labels): routine(one.trial, by or specs[0].shots) for found in shown for one in found
     }
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines)
+    metric = rescore.metric if rescore else ACCURACY
+    seen = None
+    if images:
+        from .resampled import Predictions  # imports torch
+
+        seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
+        for store, found in zip(stores, shown, strict=True):
+            seen.add(store, found)
+    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines, metric, predictions=seen)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:

@@ -24,7 +24,7 @@ from .bundle import Bundle
 from .check import check_files
 from .needs import Needs, needs
 from .record import Provenance, Record
-from .rescored import installed
+from .recounted import installed
 from .rows import method_label, setting_label, shot_means
 from .scratch import scratch
 from .spec import Trial

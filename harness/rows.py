@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import fsum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from .data import long_tail
 from .record import Outcome
 from .spec import Data, Shots, Training, Trial
 from .store import Store, StoreError
+
+if TYPE_CHECKING:
+    from .rescored import Rescore
 
 GROUPS = ("few", "med", "many", "all")
 
@@ -81,40 +84,50 @@ def class_groups(counts: tuple[int, ...], by: Shots) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
+def class_members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
     """The classes of each group."""
     groups = class_groups(counts, by)
     members = {name: tuple(c for c, group in enumerate(groups) if group == name) for name in GROUPS}
     return members | {"all": tuple(range(len(counts)))}
 
 
+def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
+    """The mean over some classes; the same bits in whatever order they come."""
+    return fsum([values[c] for c in at]) / len(at)
+
+
 def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
     accuracy = record.accuracy["last_ema"]
-    return {group: fsum([accuracy[c] for c in at]) / len(at) for group, at in _members(record.counts, by).items() if at}
+    return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}
 
 
-def tidy(store: Store, shown: Sequence[Planned], by: Shots, labels: Labels) -> tuple[pd.DataFrame, list[str]]:
+def tidy(
+    store: Store, shown: Sequence[Planned], by: Shots, labels: Labels, rescore: Rescore | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
-    The columns are those of ``leaderboard.results.COLUMNS``, in percent and seconds.
+    The columns are those of ``leaderboard.results.COLUMNS``, in seconds, and percent or what the metric is in.
     """
     finished, broken = store.finished(), store.broken()
     damaged: list[str] = []
     rows = []
     for one in shown:
-        outcome, trial = None, one.trial
+        outcome, means, trial = None, {}, one.trial
         if trial.key in finished and not one.why:
             try:
-                outcome = store.outcome(trial.key)
+                found = store.outcome(trial.key)
+                if found.status == "complete":
+                    means = rescore.measured(store, trial, found, by) if rescore else shot_means(found, by)
+                outcome = found
             except (StoreError, FileNotFoundError) as error:
                 damaged.append(str(error))
         about = _identity(one, labels) + _state(outcome, one, broken.get(trial.key, NOT_YET))
-        members = _members(
+        members = class_members(
             outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by
         )
-        means = shot_means(outcome, by) if outcome and outcome.status == "complete" else {}
-        rows += [(*about, group, len(at), means.get(group, math.nan)) for group, at in members.items()]
+        groups = rescore.groups if rescore else GROUPS
+        rows += [(*about, group, len(members[group]), means.get(group, math.nan)) for group in groups]
     return pd.DataFrame(rows, columns=NAMES), damaged
 
 
@@ -126,9 +139,19 @@ def protocol_label(one: Planned, labels: Labels) -> str:
     return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
 
 
+def row_label(one: Planned, labels: Labels) -> str:
+    return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
+
+
 def _identity(one: Planned, labels: Labels) -> tuple[Any, ...]:
-    method = f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
-    return one.key, one.row.data.name, setting_label(one.row.data), protocol_label(one, labels), method, one.row.seed
+    return (
+        one.key,
+        one.row.data.name,
+        setting_label(one.row.data),
+        protocol_label(one, labels),
+        row_label(one, labels),
+        one.row.seed,
+    )
 
 
 def _state(outcome: Outcome | None, one: Planned, why_missing: str) -> tuple[Any, ...]:

@@ -1,18 +1,21 @@
-"""The leaderboard in four formats. Pure functions of the tidy rows: the same rows give the same bytes."""
+"""The leaderboard in its formats. Pure functions of the tidy rows: the same rows give the same bytes."""
 
 import json as strict
 from collections.abc import Collection, Iterator, Sequence
+from io import BytesIO
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import pandas as pd
 from tabulate import tabulate
 
 from .grid import SUPERSCRIPT, Table
 from .metric import ACCURACY, Metric
-from .results import CELL, summarise
+from .results import CELL, COLUMNS, arranged, summarise
 from .tables import View, tables
 
 FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified", "std", "ci95", "metric"]
+SCHEMA = Path(__file__).with_name("report.schema.json")
 MARKDOWN = {c: f"\\{c}" for c in "\\`*_[]|~#"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 LATEX = (
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -78,7 +81,8 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
 
 
 def json(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
-    """The summary as a list of objects, one for each cell, with the keys of `FIELDS`; NaN is null.
+    """The summary as a list of objects, one for each cell, with the keys of `FIELDS`; NaN is null. The file at
+    `SCHEMA` is its JSON Schema.
 
     Raises:
         ValueError: if the rows are not tidy.
@@ -90,6 +94,19 @@ def json(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
 
 def _summary(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return summarise(rows, metric).assign(metric=metric.name)[FIELDS]
+
+
+def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
+    """The tidy rows themselves, one for each trial and shot group, as a Parquet file: the columns of `results.COLUMNS`
+    and `metric`, the name of what `value` is.
+
+    Raises:
+        ValueError: if the rows are not tidy.
+    """
+    file = BytesIO()
+    columns = [*COLUMNS, "metric"]
+    arranged(rows, metric).assign(metric=metric.name)[columns].to_parquet(file, engine="pyarrow", index=False)
+    return file.getvalue()
 
 
 def plain(text: str) -> str:

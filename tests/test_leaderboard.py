@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -308,6 +309,32 @@ def test_json_is_strict_and_csv_is_complete():
     assert back["method"].tolist() == [entry["method"] for entry in entries]
 
 
+def test_the_json_keeps_its_published_schema():
+    schema = json.loads(report.SCHEMA.read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    entries = json.loads(report.json(EVERYTHING))
+    validator.validate(entries)
+    assert set(schema["items"]["required"]) == set(schema["items"]["properties"]) == set(report.FIELDS)
+    worth = next(i for i, entry in enumerate(entries) if entry["n"] == 5)
+    for change in ({"mean": None}, {"n": 0}, {"group": "tail"}, {"stderr": -1.0}, {"extra": 1}, {"reason": "1 failed"}):
+        wrong = [entry | change if i == worth else entry for i, entry in enumerate(entries)]
+        assert not validator.is_valid(wrong), change
+    assert not validator.is_valid([])
+    assert not validator.is_valid([{key: value for key, value in entries[worth].items() if key != "ci95"}])
+
+
+def test_parquet_holds_the_tidy_rows():
+    found = pd.read_parquet(io.BytesIO(report.parquet(EVERYTHING)))
+    assert list(found.columns) == [*COLUMNS, "metric"]
+    assert set(found["metric"]) == {"balanced_accuracy"}
+    back = found.drop(columns="metric")
+    assert report.csv(back) == report.csv(EVERYTHING)
+    assert report.parquet(EVERYTHING) == report.parquet(EVERYTHING.copy())
+    with pytest.raises(ValueError, match="no rows"):
+        report.parquet(EVERYTHING.head(0))
+
+
 TABLE_5 = """
 ERM                     40.5 0.4 64.1 0.3 90.1 0.5 20.1 0.3 42.3 0.3 70.5 0.6
 Reweighting             36.6 0.5 63.1 0.3 87.8 0.3 17.1 0.4 39.3 0.3 67.1 0.4
@@ -348,7 +375,7 @@ def test_the_leaderboard_knows_only_tables():
     """Its imports: the standard library, pandas and its kin, and its own files."""
     folder = Path(results.__file__).parent
     allowed = {"numpy", "pandas", "scipy", "tabulate"}
-    allowed |= {"collections", "dataclasses", "difflib", "functools", "itertools", "json", "pathlib"}
+    allowed |= {"collections", "dataclasses", "difflib", "functools", "io", "itertools", "json", "pathlib"}
     allowed |= {"base64", "hashlib", "html", "math", "string", "typing"}
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,0 +1,116 @@
+"""``tailboard report``: the leaderboard, in all its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .cli_results import outcome, say_away
+from .terminal import Defaults, Few, Many, Tercile, tell
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b.zip --versus ERM | "
+    "tailboard report a --format latex -o table.tex | tailboard report a --metric macro_f1 --prior train --tau 1"
+)
+def report(
+    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
+    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
+    quote: Annotated[
+        bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
+    ] = False,
+    uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
+    metric: Annotated[
+        str,
+        typer.Option(help="From the stored logits: accuracy, macro_f1, worst_class, recall:CLASS, auroc, ece or nll."),
+    ] = "balanced_accuracy",
+    prior: Annotated[
+        str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
+    ] = "balanced",
+    tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
+    noise: Annotated[
+        str | None, typer.Option(help="images: also what other test images would have given (a bootstrap).")
+    ] = None,
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
+    ] = False,
+    diagram: Annotated[
+        Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
+    ] = None,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+    defaults: Defaults = False,
+    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
+    ] = None,
+) -> int:
+    """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
+    refused."""
+    from . import merged, pages, publish, tracker
+    from .specfile import parse_shots
+
+    if form == "parquet" and not output:
+        raise publish.ReportError("--format: parquet is no text; name a file with -o")
+    if noise not in (None, "images"):
+        raise publish.ReportError(f"--noise: {noise!r} is not images")
+    rescore, by = _rescore(metric, prior, tau), parse_shots(few, many, tercile)
+    if rescore and (html or site):
+        raise publish.ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    with merged.opened(stores) as places:
+        gather = partial(merged.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+        board = gather(places)
+        board = board.with_noise(versus) if noise else board
+        board = board.with_ranks(versus) if ranks else board
+        if form == "parquet" and output:
+            output.write_bytes(board.parquet())
+        else:
+            text = board.rendered(form, versus, quote, uncertainty)
+            output.write_text(text, encoding="utf-8") if output else tell(text)
+        if curve:
+            publish.write_curves(board, curve)
+        if diagram:
+            publish.write_diagram(board, diagram)
+        if html or site:
+            _write_pages(board, places, partial(pages.subject, versus=versus, quote=quote, by=by), gather, html, site)
+        for place in places:
+            if not merged.is_bundle(str(place)):
+                say_away(tracker.catch_up_all(place))
+    return outcome(board)
+
+
+def _write_pages(
+    board: Any,
+    places: Sequence[Any],
+    subject: Callable[..., Any],
+    gather: Callable[..., Any],
+    html: Path | None,
+    site: Path | None,
+) -> None:
+    from . import pages
+
+    if html:
+        pages.write_page(subject(board, places), html)
+    if site:
+        alone = [(place, gather([place])) for place in places]
+        pages.write_site(site, [(place, one, subject(one, [place])) for place, one in alone])
+
+
+def _rescore(metric: str, prior: str, tau: float) -> Any:
+    """None where the table is to show what the records hold."""
+    if (metric, prior, tau) == ("balanced_accuracy", "balanced", 0.0):
+        return None
+    from . import rescored  # imports torch
+
+    return rescored.asked(metric, prior, tau)
