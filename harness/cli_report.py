@@ -73,17 +73,19 @@ def report(
         board = gather(places)
         board = board.with_noise(versus) if noise else board
         board = board.with_ranks(versus) if ranks else board
-        if form == "parquet" and output:
-            output.write_bytes(board.parquet())
-        else:
-            text = board.rendered(form, versus, quote, uncertainty)
-            output.write_text(text, encoding="utf-8") if output else tell(text)
+        text = "" if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
         if curve:
             publish.write_curves(board, curve)
         if diagram:
             publish.write_diagram(board, diagram)
         if html or site:
             _write_pages(board, places, partial(pages.subject, versus=versus, quote=quote, by=by), gather, html, site)
+        if form == "parquet" and output:
+            output.write_bytes(board.parquet())
+        elif output:
+            output.write_text(text, encoding="utf-8")
+        else:
+            tell(text)
         for place in places:
             if not merged.is_bundle(str(place)):
                 say_away(tracker.catch_up_all(place))

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from . import report
 from .compared import USUAL_SEEDS, rule
 from .evidence import Evidence, Subject
+from .pool import Pool
 from .quoted import QUOTED, ways
 from .report import plain
 from .results import GROUPS, arranged, summarise
@@ -20,20 +21,6 @@ BLOCK = ["protocol", "dataset", "setting"]
 LINE = [*BLOCK, "method"]
 MOST_EPOCHS = 60  # of a curve: more would not be seen
 Row = dict[Hashable, Any]
-
-
-class _Pool:
-    """Things that many trials share, each kept once; a trial holds the number of its own."""
-
-    def __init__(self) -> None:
-        self.kept: list[Any] = []
-        self._places: dict[Hashable, int] = {}
-
-    def place(self, key: Hashable, thing: Any) -> int:
-        if key not in self._places:
-            self._places[key] = len(self.kept)
-            self.kept.append(thing)
-        return self._places[key]
 
 
 def content(subject: Subject) -> dict[str, Any]:
@@ -48,7 +35,7 @@ def content(subject: Subject) -> dict[str, Any]:
     if subject.versus is not None and subject.versus not in set(rows["method"]):
         raise ValueError(f"no method {subject.versus!r} to compare with")
     cells = summarise(rows)
-    profiles, facts = _Pool(), _Pool()
+    profiles, facts = Pool(), Pool()
     lines = _lines(rows, cells, subject.evidence, profiles, facts)
     return {
         "title": plain(subject.title),
@@ -62,8 +49,7 @@ def content(subject: Subject) -> dict[str, Any]:
         "lines": lines,
         "profiles": profiles.kept,
         "facts": facts.kept,
-        "ways": {} if subject.published is None else _ways(subject.published),
-        "published": [] if subject.published is None else _records(subject.published),
+        **_published(subject.published),
         "budget": [] if subject.budget is None else _records(subject.budget),
         "metric": plain(subject.metric),
         "statistics": _statistics(cells),
@@ -84,7 +70,7 @@ def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _lines(
-    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: _Pool, facts: _Pool
+    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Pool, facts: Pool
 ) -> list[dict[str, Any]]:
     """Each method of each block: its cells by group, and its trials by seed."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
@@ -108,7 +94,11 @@ def _lines(
         found[tuple(name)]["trials"].append(_trial(trial, one, profiles, facts))
         behind.setdefault(tuple(name), []).append(one)
     for name, some in behind.items():
-        found[name] |= {"curve": _curve(some), "values": _values(some), "rerun": _rerun(some)}
+        found[name] |= {
+            "curve": _curve(some),
+            "values": _values(some),
+            "rerun": next((list(one.rerun) for one in some if one.rerun[0]), []),
+        }
     return list(found.values())
 
 
@@ -120,7 +110,7 @@ def _trials(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[Row]]:
     return found
 
 
-def _trial(rows: Sequence[Row], one: Evidence, profiles: _Pool, facts: _Pool) -> dict[str, Any]:
+def _trial(rows: Sequence[Row], one: Evidence, profiles: Pool, facts: Pool) -> dict[str, Any]:
     first = rows[0]
     trial = {
         "seed": int(first["seed"]),
@@ -147,10 +137,6 @@ def _values(some: Sequence[Evidence]) -> dict[str, str]:
     return next(({plain(n): plain(str(v)) for n, v in one.values.items()} for one in some if one.values), {})
 
 
-def _rerun(some: Sequence[Evidence]) -> list[str]:
-    return next((list(one.rerun) for one in some if one.rerun[0]), [])
-
-
 def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
     """The training loss by epoch over the seeds that have one: mean, lowest and highest."""
     losses: dict[int, list[float]] = {}
@@ -161,17 +147,13 @@ def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
     every = sorted(losses.items())
     kept = every[:: math.ceil(len(every) / MOST_EPOCHS)]
     kept += [] if kept[-1] == every[-1] else [every[-1]]
+    short = lambda value: float(f"{value:.5g}")  # noqa: E731  # enough digits to draw
     return {
         "epoch": [epoch for epoch, _ in kept],
-        "mean": [_short(math.fsum(each) / len(each)) for _, each in kept],
-        "low": [_short(min(each)) for _, each in kept],
-        "high": [_short(max(each)) for _, each in kept],
+        "mean": [short(math.fsum(each) / len(each)) for _, each in kept],
+        "low": [short(min(each)) for _, each in kept],
+        "high": [short(max(each)) for _, each in kept],
     }
-
-
-def _short(value: float) -> float:
-    """Enough digits to draw."""
-    return float(f"{value:.5g}")
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -181,9 +163,11 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _ways(published: pd.DataFrame) -> dict[str, list[str]]:
-    """What is known of how the rows of each source came about."""
-    return {plain(str(s)): [plain(way) for way in ways(some)] for s, some in published.groupby("source", sort=False)}
+def _published(rows: pd.DataFrame | None) -> dict[str, Any]:
+    """The quoted rows, and what is known of how those of each source came about."""
+    sources = [] if rows is None else rows.groupby("source", sort=False)
+    told = {plain(str(source)): [plain(way) for way in ways(some)] for source, some in sources}
+    return {"published": [] if rows is None else _records(rows), "ways": told}
 
 
 def _number(value: Any) -> float | int | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness import cli_results, pages
+from tailboard.harness import cli_report, pages
 from tailboard.harness.evidence import evidence, rerun
 from tailboard.harness.publish import ReportError, gather
 from tailboard.harness.record import Provenance, Record
@@ -126,7 +126,7 @@ def embedded(path: Path) -> dict:
 
 def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
     filled(tmp_path / "s", fails=2)
-    code = cli_results.report(["s"], versus="ERM", html=Path("page.html"))
+    code = cli_report.report(["s"], versus="ERM", html=Path("page.html"))
     assert code == 2  # as without a page: two cells are not complete
     assert "difference from ERM" in capsys.readouterr().out
     data = embedded(Path("page.html"))
@@ -150,7 +150,7 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     filled(tmp_path / "two" / "runs", fails=1, name="u")
     Path("public").mkdir()
     Path("public", "CNAME").write_text("example.org")
-    cli_results.report(["one/runs", "two/runs"], site=Path("public"))
+    cli_report.report(["one/runs", "two/runs"], site=Path("public"))
     index = Path("public/index.html").read_text(encoding="utf-8")
     links = [part.split('"')[0] for part in index.split('href="')[1:]]
     assert len(links) == 8

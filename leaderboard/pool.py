@@ -1,0 +1,18 @@
+"""What many trials of a page share, written once."""
+
+from collections.abc import Hashable
+from typing import Any
+
+
+class Pool:
+    """Things that many trials share, each kept once; a trial holds the number of its own."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self._places: dict[Hashable, int] = {}
+
+    def place(self, key: Hashable, thing: Any) -> int:
+        if key not in self._places:
+            self._places[key] = len(self.kept)
+            self.kept.append(thing)
+        return self._places[key]
