@@ -431,7 +431,8 @@ def test_whatever_is_changed_is_named(bundle, tmp_path, tailboard, attack):
     said = {"key": forger.key, "record": re.escape(forger.record), "array": re.escape(forger.array)}
     for pattern in ATTACKS[attack]:
         assert re.search(pattern.format(**said), out), out
-    assert f"forged.zip: {len(out.splitlines()) - 1} differences: " in out
+    lines = len(out.splitlines()) - 1
+    assert f"forged.zip: {lines} difference{'s' * (lines > 1)}: " in out
 
 
 def test_no_leaderboard_is_made_of_what_does_not_hold(bundle, tmp_path, tailboard):
@@ -1089,6 +1090,14 @@ def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
     code, out, err = tailboard("verify", "b.zip", "--rerun", 1, "--trust-plugins")
     assert code == 0 and trace.exists() and out.count("same: Planted, ") == 1
     assert re.search(r"running the bundle's own code: plugins/\w{64}\.py \(Planted\)", err)
+
+
+def test_a_bundle_of_nothing_has_nothing_to_train_again(tmp_path, tailboard):
+    made = Store(tmp_path / "s")
+    made.write_plan(parse(RAW))
+    assert tailboard("export", made, "-o", "b.zip")[0] == 2
+    code, out, err = tailboard("verify", "b.zip", "--rerun", 3, "--seed", 1)
+    assert code == 2 and "every number holds" in out and "drawn with --seed 1: nothing, since no trial" in err
 
 
 def test_what_does_not_hold_is_not_trained_again(bundle, tmp_path, tailboard):
