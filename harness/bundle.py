@@ -20,6 +20,7 @@ import errno
 import hashlib
 import io
 import math
+import os
 import re
 import stat
 import zipfile
@@ -82,7 +83,7 @@ class Bundle(Store):
         except FileNotFoundError:
             raise NoBundle(f"there is no file {path}") from None
         try:
-            self.size = path.stat().st_size
+            self.size = os.fstat(self._file.fileno()).st_size
             self._entries = self._checked()
         except BaseException:
             self._file.close()

@@ -61,7 +61,7 @@ def verify(
     facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
     for name in sorted(images.absent):
         say(f"{name} is not on this machine: its labels were only compared with each other")
-    verdict = f"{len(found)} differences" if found else "every number holds"
+    verdict = f"{len(found)} difference{'s' * (len(found) > 1)}" if found else "every number holds"
     text = "\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"])
     code = 3 if found else 0 if publish.gather([place]).complete else 2
     if rerun and not found:
@@ -89,7 +89,8 @@ def _again(
     for plugin in rerun.check_trust(place, trust):
         say(f"running the bundle's own code: {plugin}")
     chosen = rerun.drawn(place, count, seed)
-    say(f"drawn with --seed {seed}: {'; '.join(rerun.label(record.trial) for record in chosen)}")
+    labels = "; ".join(rerun.label(record.trial) for record in chosen) or "nothing, since no trial is complete"
+    say(f"drawn with --seed {seed}: {labels}")
     found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
     verdicts = {each.verdict for each in found}
     code = 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0

@@ -112,8 +112,8 @@ def _trained(
 ) -> Iterator[tuple[str, Record]]:
     for number, trial in enumerate(wanted.trials, start=1):
         say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
-        device = claimed[trial.key].environment.get("device") if trial.key in claimed else None
-        gpu = device == "cuda" and torch.cuda.is_available()
+        about = (claimed.get(trial.key) or next(iter(claimed.values()))).environment
+        gpu = about.get("device") == "cuda" and torch.cuda.is_available()
         setting = Setting(str(store), gpu, root, verify, plugins=plugins, kept=wanted.kept)
         yield trial.key, run_trial(trial, setting)
 

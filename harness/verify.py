@@ -43,6 +43,7 @@ def verify(bundle: Bundle, images: Images | None = None) -> list[Difference]:
 
 def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
     manifest = bundle.manifest()
+    bundle.recomputed.clear()
     yield from _files(bundle, manifest.files)
     try:
         specs = bundle.plans()
@@ -52,6 +53,7 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
     except WRONG as error:
         yield Difference("plans", "plan", "one that can be read", _reason(error))
         return
+    yield from _compared("plans", "names", sorted(bundle.names("plans", ".json")), sorted(spec.name for spec in specs))
     yield from _compared(MANIFEST, "plans", manifest.plans, plans)
     yield from _plugins(bundle, specs)
     records, tally = [], Tally()
