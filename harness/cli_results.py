@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,21 +103,34 @@ def report(
     places = [Store(store) for store in stores]
     rescore = _rescore(metric, prior, tau)
     by = parse_shots(few, many, tercile)
-    board = publish.gather(places, by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+    with _uncollected():
+        board = publish.gather(places, by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
     board = board.with_noise(versus) if noise else board
     board = board.with_ranks(versus) if ranks else board
-    if form == "parquet" and output:
-        output.write_bytes(board.parquet())
-    else:
-        text = board.rendered(form, versus, quote, uncertainty)
-        output.write_text(text, encoding="utf-8") if output else tell(text)
+    written = board.parquet() if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
     if curve:
         publish.write_curves(board, curve)
     if diagram:
         publish.write_diagram(board, diagram)
+    if output:
+        output.write_bytes(written if isinstance(written, bytes) else written.encode())
+    else:
+        tell(str(written))
     for place in places:
         say_away(tracker.catch_up_all(place))
     return outcome(board)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: there are none among a million records, and it would look again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _rescore(metric: str, prior: str, tau: float) -> Any:
