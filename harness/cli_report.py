@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,22 +72,21 @@ def report(
         raise publish.ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with merged.opened(stores) as places:
         gather = partial(merged.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
-        board = gather(places)
+        with _uncollected():
+            board = gather(places)
         board = board.with_noise(versus) if noise else board
         board = board.with_ranks(versus) if ranks else board
-        text = "" if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
+        written = board.parquet() if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
         if curve:
             publish.write_curves(board, curve)
         if diagram:
             publish.write_diagram(board, diagram)
         if html or site:
             _write_pages(board, places, partial(pages.subject, versus=versus, quote=quote, by=by), gather, html, site)
-        if form == "parquet" and output:
-            output.write_bytes(board.parquet())
-        elif output:
-            output.write_text(text, encoding="utf-8")
+        if output:
+            output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
-            tell(text)
+            tell(str(written))
         for place in places:
             if not merged.is_bundle(str(place)):
                 say_away(tracker.catch_up_all(place))
@@ -107,6 +108,18 @@ def _write_pages(
     if site:
         alone = [(place, gather([place])) for place in places]
         pages.write_site(site, [(place, one, subject(one, [place])) for place, one in alone])
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: there are none among a million records, and it would look again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _rescore(metric: str, prior: str, tau: float) -> Any:

@@ -157,7 +157,7 @@ def _read(path: str, most: int) -> bytes:
         if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
             raise StoreError(f"{path} is damaged: it is no file but a link or a socket") from error
         raise
-    with os.fdopen(number, "rb") as file:
+    try:
         about = os.fstat(number)
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -165,4 +165,14 @@ def _read(path: str, most: int) -> bytes:
             raise StoreError(f"{path} is damaged: it is no file but a pipe or a device")
         if about.st_size > most:  # before any memory is asked for
             raise StoreError(_too_large(path, most))
-        return file.read(about.st_size + 1)
+        return _all(number, about.st_size + 1)
+    finally:
+        os.close(number)
+
+
+def _all(number: int, most: int) -> bytes:
+    """One call, but for a file that is larger than one call returns."""
+    data = os.read(number, most)
+    while len(data) < most - 1 and (more := os.read(number, most - len(data))):
+        data += more
+    return data

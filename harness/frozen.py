@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -44,7 +44,15 @@ def _text(value: Any) -> str:
         return value.canonical
     if type(value) is int:  # the common case, a seed, by the short way
         return str(value)
+    if type(value) is str:
+        return _quoted(value)
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=1024)
+def _quoted(value: str) -> str:
+    """The words of a plan are few: networks, stages, names."""
+    return json.dumps(value)
 
 
 def _whole(value: Any) -> Any:

@@ -47,7 +47,17 @@ def patiently(where: str, action: Callable[..., T], *args: Any) -> T:
     Raises OSError whatever the file system's library raises: AwayError where patience ended or no other class fits.
     """
     try:
-        return _RETRY(action, *args)
+        return action(*args)  # the common case, by the short way: a report reads a million times
+    except Exception as error:
+        failed = [error]
+
+    def again() -> T:
+        if failed:
+            raise failed.pop()
+        return action(*args)
+
+    try:
+        return _RETRY(again)
     except RetryError as ended:
         error = ended.last_attempt.exception()
         raise AwayError(f"{where} gave errors for {PATIENCE_SECONDS:.0f} s: {_line(error)}") from error

@@ -76,9 +76,8 @@ def gather(
     lines = [_line(one, labels, protocols) for one in furthest.values()]
     plain = not all(spec.tune for spec in specs)
     notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
-    routines = {
-        protocol_label(one, labels): routine(one.trial, by or specs[0].shots) for found in shown for one in found
-    }
+    first = {protocol_label(one, labels): one.trial for found in reversed(shown) for one in reversed(found)}
+    routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
     metric = rescore.metric if rescore else ACCURACY
     seen = None
     if images:

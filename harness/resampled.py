@@ -87,7 +87,9 @@ def _table(
     names = [group for group in GROUPS if group in groups]
     values = np.stack(list(scores.values())) if scores else np.zeros((0, len(truth)))
     drawn = resampled(values, truth, groups)
-    means = {g: [100 * float(np.mean([v[truth == c].mean() for c in groups[g]])) for v in values] for g in names}
+    means = {
+        g: [round(100 * float(np.mean([v[truth == c].mean() for c in groups[g]])), 9) for v in values] for g in names
+    }
     body = [
         (method, *(_cell(means[group][i], drawn[group][:, i], signed) for group in names))
         for i, method in enumerate(scores)

@@ -128,7 +128,14 @@ def tidy(
         )
         groups = rescore.groups if rescore else GROUPS
         rows += [(*about, group, len(members[group]), means.get(group, math.nan)) for group in groups]
-    return pd.DataFrame(rows, columns=NAMES), damaged
+    return _frame(rows), damaged
+
+
+def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """Column by column, each let go once it is made: a list of rows weighs several times its frame."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(NAMES)
+    rows.clear()
+    return pd.DataFrame({name: columns.pop() for name in reversed(NAMES)})[NAMES]
 
 
 NAMES = ["key", "dataset", "setting", "protocol", "method", "seed", "status", "reason", "verified", "device_seconds",

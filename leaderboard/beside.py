@@ -85,7 +85,7 @@ def _tested(pairs: pd.DataFrame) -> pd.DataFrame:
 def _obstacles(row, ours: Routine | None) -> Iterator[str]:
     """What differs or is not known, each as a few words."""
     if ours is None:
-        yield "how ours was trained is not known"
+        yield "training (ours is not known)"
         return
     for fact in ("network", "epochs", "augmentation"):
         there, here = getattr(row, fact), getattr(ours, fact)

@@ -20,6 +20,9 @@ def leaders(rows: pd.DataFrame, metric: Metric = ACCURACY) -> dict[str, set[Plac
     """For each protocol the places (method, data set, setting, group) of the best of each column and of every method
     that `statistics.paired` cannot separate from it; of a column in which the best gets no word, none.
 
+    The best is chosen by the values that it is tested on: of 300 simulated columns of nine equal methods 8 percent left
+    at least one out, where a reference named beforehand would err in at most 5.
+
     Raises:
         ValueError: if the table is not tidy.
     """

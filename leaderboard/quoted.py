@@ -34,27 +34,31 @@ def beside(cells: pd.DataFrame, published: pd.DataFrame, routines: Mapping[str, 
 
 def _pairs(protocol: str, pairs: pd.DataFrame) -> Table:
     marks = {source: str(i).translate(SUPERSCRIPT) for i, source in enumerate(dict.fromkeys(pairs["source"]), start=1)}
+    reasons = {why: f"({i})" for i, why in enumerate(dict.fromkeys(pairs.loc[pairs["why"] != "", "why"]), start=1)}
     return Table(
         f"{protocol}: measured beside published",
         head=("Method", "Data", "Group"),
         spans=(("", ("Measured", "Published", "Difference", "p, unpaired", "Verdict")),),
-        body=tuple(_pair(row, marks[row.source]) for row in pairs.itertuples()),
-        footnotes=tuple(f"{mark} {source}" for source, mark in marks.items()),
+        body=tuple(_pair(row, marks[row.source], reasons.get(row.why, "")) for row in pairs.itertuples()),
+        footnotes=(
+            *(f"{mark} {source}" for source, mark in marks.items()),
+            *(f"{mark} not comparable in {why}" for why, mark in reasons.items()),
+        ),
         caption=BESIDE,
     )
 
 
-def _pair(row, mark: str) -> tuple[str, ...]:
+def _pair(row, source: str, reason: str) -> tuple[str, ...]:
     interval = "" if pd.isna(row.ci95_low) else f" [{row.ci95_low:+.1f}, {row.ci95_high:+.1f}]"
     return (
         row.method,
         f"{row.dataset}, {row.setting}",
         row.group.title(),
         plus_minus(row.mean, row.stderr),
-        plus_minus(row.mean_there, row.stderr_there) + mark,
+        plus_minus(row.mean_there, row.stderr_there) + source,
         f"{row.difference:+z.1f}{interval}".replace("-", "−"),
         "–" if pd.isna(row.p) else f"{row.p:.2g}",
-        f"{row.verdict}: {row.why}" if row.why else row.verdict,
+        f"{row.verdict} {reason}".strip(),
     )
 
 

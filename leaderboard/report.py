@@ -1,8 +1,9 @@
 """The leaderboard in its formats. Pure functions of the tidy rows: the same rows give the same bytes."""
 
+import csv as lines
 import json as strict
 from collections.abc import Collection, Iterator, Sequence
-from io import BytesIO
+from io import BytesIO, StringIO
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -77,7 +78,13 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     Raises:
         ValueError: if the rows are not tidy.
     """
-    return _summary(rows, metric).to_csv(index=False, lineterminator="\n")
+    summary = _summary(rows, metric)
+    file = StringIO()
+    writer = lines.writer(file, lineterminator="\n")
+    writer.writerow(FIELDS)
+    # Not pandas' to_csv, which gives the same bytes and takes three times as long.
+    writer.writerows(zip(*(_fields(summary[name]) for name in FIELDS), strict=True))
+    return file.getvalue()
 
 
 def json(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
@@ -107,6 +114,10 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
     columns = [*COLUMNS, "metric"]
     arranged(rows, metric).assign(metric=metric.name)[columns].to_parquet(file, engine="pyarrow", index=False)
     return file.getvalue()
+
+
+def _fields(column: pd.Series) -> list[object]:
+    return column.astype(object).where(column.notna(), "").tolist()
 
 
 def plain(text: str) -> str:

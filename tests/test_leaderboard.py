@@ -304,6 +304,8 @@ def test_json_is_strict_and_csv_is_complete():
     assert entries[-1]["verified"] is False
     text = report.csv(EVERYTHING)
     assert "\r" not in text
+    summary = summarise(EVERYTHING).assign(metric="balanced_accuracy")[report.FIELDS]
+    assert text == summary.to_csv(index=False, lineterminator="\n")
     back = pd.read_csv(io.StringIO(text), keep_default_na=False)
     assert back["status"].tolist() == [entry["status"] for entry in entries]
     assert back["method"].tolist() == [entry["method"] for entry in entries]

@@ -94,7 +94,7 @@ def test_what_differs_or_is_not_known_is_named_and_nothing_else_is_said(changes,
         (measured(OURS[:4]), "seeds (n = 4 here)"),
         (measured(verified=False), "data (unverified here)"),
         (measured([70.0] * 5), ""),
-        (measured(protocol="elsewhere"), "how ours was trained is not known"),
+        (measured(protocol="elsewhere"), "training (ours is not known)"),
     ],
 )
 def test_ours_gets_no_verdict_when_what_is_needed_is_not_there(rows, why):
@@ -190,6 +190,11 @@ def test_the_report_prints_them_apart_and_beside():
     )
     assert "reproduced" in beside
     assert "unpaired, since their seeds are not ours" in beside
+    abroad = pd.DataFrame([THEIRS | {"n": None}])
+    assert "not comparable (1) |" in (
+        told := report.markdown(measured(), published=abroad, view=View(routines=ROUTINES))
+    )
+    assert "- (1) not comparable in error (none stated there)" in told
     assert quoted.startswith("Published (quoted, not measured)")
     assert "beside" not in report.markdown(measured(), published=pd.DataFrame([THEIRS]))
 
