@@ -112,15 +112,14 @@ class Scripts(HTMLParser):
 def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
     found = Scripts(page.html(SUBJECT, "var library = 1;"))
     (policy,) = [a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    data, *run = found.scripts
-    assert policy == page.policy(*sorted((text for _, text in run), key=len, reverse=True)) or policy == page.policy(
-        run[1][1], run[0][1]
-    )
+    (_, data), (_, own), (_, library) = found.scripts
+    assert library == "var library = 1;"
+    assert policy == page.policy(own, library)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert not re.search(r"connect-src|https?:|unsafe-eval|script-src[^;]*unsafe|\*", policy)
     assert [a for tag, a in found.tags if {"src", "srcset"} & set(a)] == []
     assert [a["href"] for tag, a in found.tags if "href" in a] == ["#table"]
-    assert json.loads(data[1]) == json.loads(json.dumps(content(SUBJECT)))
+    assert json.loads(data) == json.loads(json.dumps(content(SUBJECT)))
 
 
 @given(st.text(), st.text())
@@ -214,7 +213,7 @@ def opened(tabs):
         tab.set_viewport_size(WIDE)
         tab.evaluate("document.querySelectorAll('dialog').forEach((dialog) => dialog.close())")
         tab.evaluate("words => { location.hash = words + '&fresh=1'; }", words.lstrip("#"))
-        tab.wait_for_function("!location.hash.includes('fresh')")
+        until(tab, "!location.hash.includes('fresh')")
         return tab
 
     yield at
@@ -233,6 +232,15 @@ def elsewhere(tabs, tmp_path):
     yield at
     told, tabs.troubles = tabs.troubles, []
     assert told == []
+
+
+def until(tab, holds):
+    """Playwright's own waiting would evaluate the text inside the page, whose policy forbids that."""
+    for _ in range(200):
+        if tab.evaluate(holds):
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(holds)
 
 
 def grid(tab, rows="#body tr"):
@@ -407,7 +415,7 @@ class TestInABrowser:
         tab.click("#reset")
         assert grid(tab) != shown
         tab.goto(link)
-        tab.wait_for_function("document.querySelector('#few').value === '61'")
+        until(tab, "document.querySelector('#few').value === '61'")
         assert grid(tab) == shown
         assert not tab.is_checked("#published")
         tab.reload()
