@@ -149,7 +149,7 @@ def _rerun(some: Sequence[Evidence]) -> list[str]:
 
 
 def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
-    """The training loss by epoch over the seeds that have one: mean, lowest and highest."""
+    """The training loss by epoch, as the mean over the seeds that have one."""
     losses: dict[int, list[float]] = {}
     for epoch, loss in (point for one in some for point in one.curve):
         losses.setdefault(epoch, []).append(loss)
@@ -160,15 +160,8 @@ def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
     kept += [] if kept[-1] == every[-1] else [every[-1]]
     return {
         "epoch": [epoch for epoch, _ in kept],
-        "mean": [_short(math.fsum(each) / len(each)) for _, each in kept],
-        "low": [_short(min(each)) for _, each in kept],
-        "high": [_short(max(each)) for _, each in kept],
+        "loss": [float(f"{math.fsum(each) / len(each):.4g}") for _, each in kept],  # enough digits to draw
     }
-
-
-def _short(value: float) -> float:
-    """Enough digits to draw."""
-    return float(f"{value:.5g}")
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

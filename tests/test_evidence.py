@@ -134,7 +134,7 @@ def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
     first = data["lines"][0]
     assert [trial["status"] for trial in first["trials"]] == ["failed"] * 2 + ["complete"] * 3
     assert first["trials"][0]["log"] == LOG
-    assert first["curve"] == {"epoch": [1, 3], "mean": [3.0, 1.0], "low": [3.0, 1.0], "high": [3.0, 1.0]}
+    assert first["curve"] == {"epoch": [1, 3], "loss": [3.0, 1.0]}
 
 
 def test_the_same_store_gives_the_same_bytes(tmp_path):

@@ -7,10 +7,12 @@ function show() {
   showControls();
   showTable();
   showPublished();
-  requestAnimationFrame(() => {
-    clearTimeout(waiting);
-    waiting = setTimeout(draw, 30);
-  });
+  requestAnimationFrame(() => soon(30));
+}
+
+function soon(milliseconds) {
+  clearTimeout(waiting);
+  waiting = setTimeout(draw, milliseconds);
 }
 
 function draw() {
@@ -30,6 +32,7 @@ listenTable(show);
 listenBehind();
 listenCopy();
 show();
+window.addEventListener("resize", () => soon(150)); // a legend goes below its chart where that is narrow
 dark.addEventListener("change", draw);
 paper.addEventListener("change", draw);
 document.documentElement.dataset.ready = "yes";
