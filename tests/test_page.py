@@ -123,7 +123,7 @@ def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
 
 
 @given(st.text(), st.text())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
     found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
