@@ -364,7 +364,19 @@ class TestInABrowser:
         for word, text in wanted.items():
             tab.select_option("#spread", word)
             assert grid(tab)[0][1] == text
-        assert {"se": "standard error", "none": "percent: mean;"}["none"] in tab.text_content("#caption")
+            said = {
+                "se": "standard error",
+                "sd": "standard deviation",
+                "ci95": "95% t interval",
+                "none": "percent: mean;",
+            }
+            assert said[word] in tab.text_content("#caption")
+
+    def test_numbers_are_rounded_as_python_rounds_them(self, opened):
+        numbers = [0.25, 0.75, 42.25, 42.75, 0.05, 0.15, 99.95, -0.04, -0.25, -0.75, -3.05, 0.0, 100.0]
+        numbers += np.random.default_rng(0).uniform(-100, 100, 200).round(2).tolist()
+        found = opened().evaluate("numbers => numbers.map((number) => decimal(number))", numbers)
+        assert found == [f"{number:z.1f}".replace("-", "−") for number in numbers]
 
     def test_a_column_sorts_down_then_up_then_not_and_what_has_no_number_is_last(self, opened):
         tab = opened()
