@@ -138,7 +138,7 @@ def _values(some: Sequence[Evidence]) -> dict[str, str]:
 
 
 def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
-    """The training loss by epoch over the seeds that have one: mean, lowest and highest."""
+    """The training loss by epoch, as the mean over the seeds that have one."""
     losses: dict[int, list[float]] = {}
     for epoch, loss in (point for one in some for point in one.curve):
         losses.setdefault(epoch, []).append(loss)
@@ -147,12 +147,9 @@ def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
     every = sorted(losses.items())
     kept = every[:: math.ceil(len(every) / MOST_EPOCHS)]
     kept += [] if kept[-1] == every[-1] else [every[-1]]
-    short = lambda value: float(f"{value:.5g}")  # noqa: E731  # enough digits to draw
     return {
         "epoch": [epoch for epoch, _ in kept],
-        "mean": [short(math.fsum(each) / len(each)) for _, each in kept],
-        "low": [short(min(each)) for _, each in kept],
-        "high": [short(max(each)) for _, each in kept],
+        "loss": [float(f"{math.fsum(each) / len(each):.4g}") for _, each in kept],  # enough digits to draw
     }
 
 

@@ -112,19 +112,18 @@ class Scripts(HTMLParser):
 def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
     found = Scripts(page.html(SUBJECT, "var library = 1;"))
     (policy,) = [a["content"] for tag, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    data, *run = found.scripts
-    assert policy == page.policy(*sorted((text for _, text in run), key=len, reverse=True)) or policy == page.policy(
-        run[1][1], run[0][1]
-    )
+    (_, data), (_, own), (_, library) = found.scripts
+    assert library == "var library = 1;"
+    assert policy == page.policy(own, library)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert not re.search(r"connect-src|https?:|unsafe-eval|script-src[^;]*unsafe|\*", policy)
     assert [a for tag, a in found.tags if {"src", "srcset"} & set(a)] == []
     assert [a["href"] for tag, a in found.tags if "href" in a] == ["#table"]
-    assert json.loads(data[1]) == json.loads(json.dumps(content(SUBJECT)))
+    assert json.loads(data) == json.loads(json.dumps(content(SUBJECT)))
 
 
 @given(st.text(), st.text())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
     found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
@@ -153,7 +152,7 @@ def test_a_curve_is_thinned_and_keeps_its_ends():
     shown = content(Subject("", ROWS, {one: Evidence(curve=curve)}))["lines"][0]["curve"]
     assert (shown["epoch"][0], shown["epoch"][-1]) == (1, 300)
     assert 50 <= len(shown["epoch"]) <= 62
-    assert shown["mean"][-1] == pytest.approx(1 / 300, rel=1e-4)
+    assert shown["loss"][-1] == pytest.approx(1 / 300, rel=1e-3)
 
 
 # In a browser
@@ -214,7 +213,7 @@ def opened(tabs):
         tab.set_viewport_size(WIDE)
         tab.evaluate("document.querySelectorAll('dialog').forEach((dialog) => dialog.close())")
         tab.evaluate("words => { location.hash = words + '&fresh=1'; }", words.lstrip("#"))
-        tab.wait_for_function("!location.hash.includes('fresh')")
+        until(tab, "!location.hash.includes('fresh')")
         return tab
 
     yield at
@@ -233,6 +232,15 @@ def elsewhere(tabs, tmp_path):
     yield at
     told, tabs.troubles = tabs.troubles, []
     assert told == []
+
+
+def until(tab, holds):
+    """Playwright's own waiting would evaluate the text inside the page, whose policy forbids that."""
+    for _ in range(200):
+        if tab.evaluate(holds):
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError(holds)
 
 
 def grid(tab, rows="#body tr"):
@@ -357,7 +365,19 @@ class TestInABrowser:
         for word, text in wanted.items():
             tab.select_option("#spread", word)
             assert grid(tab)[0][1] == text
-        assert {"se": "standard error", "none": "percent: mean;"}["none"] in tab.text_content("#caption")
+            said = {
+                "se": "standard error",
+                "sd": "standard deviation",
+                "ci95": "95% t interval",
+                "none": "percent: mean;",
+            }
+            assert said[word] in tab.text_content("#caption")
+
+    def test_numbers_are_rounded_as_python_rounds_them(self, opened):
+        numbers = [0.25, 0.75, 42.25, 42.75, 0.05, 0.15, 99.95, -0.04, -0.25, -0.75, -3.05, 0.0, 100.0]
+        numbers += np.random.default_rng(0).uniform(-100, 100, 200).round(2).tolist()
+        found = opened().evaluate("numbers => numbers.map((number) => decimal(number))", numbers)
+        assert found == [f"{number:z.1f}".replace("-", "−") for number in numbers]
 
     def test_a_column_sorts_down_then_up_then_not_and_what_has_no_number_is_last(self, opened):
         tab = opened()
@@ -408,7 +428,7 @@ class TestInABrowser:
         tab.click("#reset")
         assert grid(tab) != shown
         tab.goto(link)
-        tab.wait_for_function("document.querySelector('#few').value === '61'")
+        until(tab, "document.querySelector('#few').value === '61'")
         assert grid(tab) == shown
         assert not tab.is_checked("#published")
         tab.reload()
@@ -547,7 +567,7 @@ class TestInABrowser:
     def test_a_narrow_screen_scrolls_the_table_and_not_the_page(self, opened):
         tab = opened()
         tab.set_viewport_size({"width": 360, "height": 700})
-        tab.wait_for_timeout(300)  # the charts follow
+        until(tab, "document.querySelector('#chart-classes .main-svg').clientWidth < 360")  # the charts follow
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert tab.evaluate("document.querySelector('main > .scroll').scrollWidth > innerWidth")
 

@@ -22,6 +22,7 @@ def test_the_wheel_holds_the_package_its_specs_its_data_and_the_licences_and_no_
     folders = ("harness", "methods", "datasets", "leaderboard")
     sources = [path for folder in folders for path in (ROOT / folder).glob("*.py")]
     data = [*ROOT.glob("harness/specs/*.yaml"), *ROOT.glob("datasets/embedded_data/*"), *ROOT.glob("leaderboard/*.csv")]
+    data += ROOT.glob("leaderboard/page/*")
     assert {f"tailboard/{path.relative_to(ROOT)}" for path in (*sources, *data)} <= names
     assert sum("/licenses/" in name for name in names) == 2
     assert {name.split("/")[0] for name in names} == {"tailboard", wheel.name.split("-py3")[0] + ".dist-info"}

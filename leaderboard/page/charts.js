@@ -53,9 +53,9 @@ function seedChart() {
 /** The training loss of each epoch, as the mean over the seeds. */
 function learningChart() {
   const traces = linesOf(MOST_LINES).filter((line) => line.curve).map((line) => {
-    const { epoch, mean, low, high } = line.curve;
-    const said = (place) => `${nameOfLine(line)}, epoch ${epoch[place]}: ${mean[place]} (${low[place]} to ${high[place]})`;
-    return traceOf(line, epoch, mean, epoch.map((_, place) => said(place)), epoch.length > 30 ? "lines" : "lines+markers");
+    const { epoch, loss } = line.curve;
+    const said = epoch.map((number, place) => `${nameOfLine(line)}, epoch ${number}: ${loss[place]}`);
+    return traceOf(line, epoch, loss, said, epoch.length > 30 ? "lines" : "lines+markers");
   });
   return {
     traces, x: counting("epoch", traces), y: { title: { text: "training loss" } },

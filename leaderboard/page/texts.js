@@ -70,8 +70,8 @@ function captionOf() {
   return `${metric}, on the test set, in percent${what}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown.${groups}`;
 }
 
-/** The caption's further sentences. What the report says of its own groups and error is left out where the view differs. */
+/** The further sentences; how the report counts its groups is left out where the view counts otherwise. */
 function notesOf() {
-  const compared = reference() < 0 ? [] : DATA.compared;
-  return [...DATA.notes.filter((note) => reported() || !note.startsWith("Few, Med and Many")), ...compared];
+  const told = DATA.notes.filter((note) => thresholds() === null || !note.startsWith("Few, Med and Many"));
+  return [...told, ...(reference() < 0 ? [] : DATA.compared)];
 }
