@@ -92,7 +92,7 @@ def report(
     curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
 ) -> int:
     """Print the leaderboard of one or several stores."""
-    from . import publish, tracker
+    from . import drawn, publish, tracker
     from .specfile import parse_shots
     from .store import Store
 
@@ -109,9 +109,9 @@ def report(
     board = board.with_ranks(versus) if ranks else board
     written = board.parquet() if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
     if curve:
-        publish.write_curves(board, curve)
+        drawn.write_curves(board, curve)
     if diagram:
-        publish.write_diagram(board, diagram)
+        drawn.write_diagram(board, diagram)
     if output:
         output.write_bytes(written if isinstance(written, bytes) else written.encode())
     else:
