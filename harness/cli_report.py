@@ -60,7 +60,7 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
-    from . import merged, pages, publish, tracker
+    from . import drawn, merged, pages, publish, tracker
     from .specfile import parse_shots
 
     if form == "parquet" and not output:
@@ -78,9 +78,9 @@ def report(
         board = board.with_ranks(versus) if ranks else board
         written = board.parquet() if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
         if curve:
-            publish.write_curves(board, curve)
+            drawn.write_curves(board, curve)
         if diagram:
-            publish.write_diagram(board, diagram)
+            drawn.write_diagram(board, diagram)
         if html or site:
             _write_pages(board, places, partial(pages.subject, versus=versus, quote=quote, by=by), gather, html, site)
         if output:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..leaderboard.beside import Routine
 from ..leaderboard.metric import ACCURACY
 from ..leaderboard.results import CELL, NOT_YET
-from ..leaderboard.standings import why_not
 from . import tuning_report as tuning
 from .board import ENDINGS, Board, ReportError
 from .chosen import Planned, Tuned, planned, tuned
+from .drawn import csv_text
 from .rows import Labels, protocol_label, setting_label, tidy
 from .spec import Shots, Spec, Trial
 from .store import Store
 
 if TYPE_CHECKING:
     from .rescored import Rescore
-
-CURVES = (".csv", ".png", ".svg", ".pdf")
 
 
 def gather(
@@ -63,10 +60,7 @@ def gather(
         rows, broken = tidy(store, found, by or some[0].shots, labels, rescore)
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
-    rows = pd.concat(frames, ignore_index=True)
-    # A trial that failed or is missing here may be complete in another store.
-    rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
-    rows = rows.sort_values("status", key=lambda s: s.map(rank), kind="stable").drop_duplicates(["key", *CELL])
+    rows = _merged(frames)
     if (twice := rows.duplicated([*CELL, "seed"])).any():
         row = rows[twice].iloc[0]
         raise ReportError(
@@ -86,7 +80,16 @@ def gather(
         seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
         for store, found in zip(stores, shown, strict=True):
             seen.add(store, found)
-    return Board(rows.sort_index().reset_index(drop=True), damaged, notes, lines, routines, metric, predictions=seen)
+    return Board(rows, damaged, notes, lines, routines, metric, predictions=seen)
+
+
+def _merged(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """A trial that failed or is missing in one store may be complete in another. In one each stands once."""
+    if len(frames) == 1:
+        return frames[0]
+    rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
+    rows = pd.concat(frames, ignore_index=True).sort_values("status", key=lambda s: s.map(rank), kind="stable")
+    return rows.drop_duplicates(["key", *CELL]).sort_index().reset_index(drop=True)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:
@@ -201,54 +204,8 @@ def publish(board: Board, store: Store) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
     files = {form: (f"leaderboard.{ending}", board.rendered(form)) for form, ending in ENDINGS.items()}
     if board.searches:
-        files["tuning"] = "tuning.csv", _csv(tuning.values(board.searches))
-        files["budget"] = "budget.csv", _csv(tuning.curves(board.searches))
+        files["tuning"] = "tuning.csv", csv_text(tuning.values(board.searches))
+        files["budget"] = "budget.csv", csv_text(tuning.curves(board.searches))
     for name, text in files.values():
         store.write(f"report/{name}", text.encode())
     return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
-
-
-def write_curves(board: Board, path: Path) -> None:
-    """What every smaller budget would have found, as a table or a picture: the path's ending says which.
-
-    ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
-    """
-    form = path.suffix.lower()
-    if form not in CURVES:
-        raise ReportError(f"--curve: {path} must end in {', '.join(CURVES[:-1])} or {CURVES[-1]}")
-    if not board.searches:
-        raise ReportError("--curve: nothing was tuned here, so there is no curve to draw")
-    curves = tuning.curves(board.searches)
-    if form == ".csv":
-        path.write_text(_csv(curves), encoding="utf-8")
-        return
-    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
-    path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
-
-
-def write_diagram(board: Board, path: Path) -> None:
-    """The critical-difference diagram of the whole test set, a panel for each protocol.
-
-    ReportError where there are too few data sets, the ending is unknown, or matplotlib is not there.
-    """
-    form = path.suffix.lower()
-    if form not in CURVES[1:]:
-        raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
-    found = [one for one in board.ranks() if one.group == "all"]
-    if why := why_not(found):
-        raise ReportError(f"--diagram: {why}")
-    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
-
-
-def _pictures(option: str) -> Any:
-    try:
-        from . import pictures
-    except ImportError as error:
-        install = "pip install 'tailboard[figures]'"
-        instead = ", or name a .csv" if option == "--curve" else ""
-        raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
-    return pictures
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")

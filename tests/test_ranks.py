@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import friedmanchisquare
 
 from tailboard.harness.board import Board, ReportError
-from tailboard.harness.publish import write_diagram
+from tailboard.harness.drawn import write_diagram
 from tailboard.leaderboard.metric import Metric
 from tailboard.leaderboard.ranks import critical_difference, ranked
 from tailboard.leaderboard.results import COLUMNS, summarise

@@ -26,7 +26,8 @@ from tailboard.harness import cli, publish
 from tailboard.harness import tuning_report as tuning
 from tailboard.harness.chosen import Tuned
 from tailboard.harness.configuration import Configuration
-from tailboard.harness.publish import Board, ReportError, gather, within, write_curves
+from tailboard.harness.drawn import CURVES, csv_text, write_curves
+from tailboard.harness.publish import Board, ReportError, gather, within
 from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember, remembered
 from tailboard.harness.search import Search, searches
@@ -155,7 +156,7 @@ def test_a_curve_counts_epochs_in_the_order_of_proposal():
 
 
 def test_a_search_without_a_trial_has_a_header_only():
-    assert publish._csv(tuning.curves([line_of(["running"] * 4)])) == ",".join(budget.COLUMNS) + "\n"
+    assert csv_text(tuning.curves([line_of(["running"] * 4)])) == ",".join(budget.COLUMNS) + "\n"
 
 
 # The tables
@@ -229,7 +230,7 @@ def test_names_are_inert_text_in_every_form(tmp_path):
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines() if row[:1] == "|"}) == 1
     tex = board.rendered("latex")
     assert r"\textless{}img src=x\textgreater{}\textbar{}\_\$ & loss.gamma=1.1 (default 1)" in tex
-    for form in publish.CURVES:
+    for form in CURVES:
         write_curves(board, tmp_path / f"c{form}")
     back = pd.read_csv(tmp_path / "c.csv")
     assert set(back["method"]) == {NASTY}
@@ -556,7 +557,7 @@ BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
 def test_the_command_writes_every_form(tailboard, store, tmp_path):
-    for form in publish.CURVES:
+    for form in CURVES:
         code, out, err = tailboard("report", store, "--curve", tmp_path / f"c{form}")
         assert code == 0, err
         assert "### Tuning" in out
