@@ -9,8 +9,8 @@ one run each, read from a disk whose cache did not hold them): 100,000 records 1
 145 s and 4.6 GiB (226 s before a record was read by the short way and without Python's collector of cycles). Ten
 times the records took 14 times as long: 11 times in user seconds, 25 times in the system's, which fetches a million
 small files. The bound that was set, 30 s and 2 GiB for a million, is not kept. Of 100,000 (9.3 s in one process), the
-plan's trials and their keys take 1.7 s, reading, checking and making rows of the records 4.3 s, imports 1.9 s, the summary
-and its CSV 0.9 s.
+plan's trials and their keys take 1.7 s, reading, checking and making rows of the records 4.3 s, imports 1.9 s, the
+summary and its CSV 0.9 s.
 """
 
 from __future__ import annotations
