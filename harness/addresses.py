@@ -39,4 +39,5 @@ def masked(text: str) -> str:
     """Without the user and password that an address in it may hold, and without those of the environment."""
     for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
         text = text.replace(os.environ.get(name) or "\0", "***")
-    return re.sub(r"://[^/@\s]*@", "://***@", text)
+    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    return re.sub(r"([?&](?:password|passwd|token|secret)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)

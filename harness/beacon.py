@@ -78,8 +78,8 @@ class Beacon:
             self._store.remove(FILE)
 
     def _write(self) -> None:
-        told = Progress(at=time.time(), **self._who, **self._tell())
         with suppress(Exception):  # whatever a store raises: what is only to be looked at never stops a run
+            told = Progress(at=time.time(), **self._who, **self._tell())
             self._store.write(FILE, told.model_dump_json().encode())
 
 

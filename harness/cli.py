@@ -140,10 +140,12 @@ def run(
     place = Store(store or f"runs/{wanted.spec.name}")
     interrupted = _train(wanted, place, slots, address, root, not no_verify)
     board = publish.gather([place], only=wanted.spec, defaults=defaults)
-    written = publish.publish(board, place)
-    tell(f"{board.rendered('md')}\n")
-    for form, path in written.items():
-        print(f"{form:6} {path}")
+    tell(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
+    try:
+        for form, path in publish.publish(board, place).items():
+            print(f"{form:6} {path}")
+    except OSError as error:
+        say(f"the report's files could not be written ({error}); the same command writes them")
     return INTERRUPTED if interrupted else outcome(board)
 
 
@@ -182,9 +184,10 @@ def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root
     from rich.console import Console
 
     from . import job
+    from .interrupt import ended_by_sigterm
     from .lease import only_driver
 
-    with only_driver(place):
+    with ended_by_sigterm(), only_driver(place):
         work = job.prepare(wanted, place, root.resolve() if root else None, verify)
         for message in work.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")

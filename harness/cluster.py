@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,8 +24,8 @@ def knock(address: str) -> None:
     """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")
-    where = urlsplit(address if "://" in address else f"//{address}")
     try:
+        where = urlsplit(address if "://" in address else f"//{address}")
         port = where.port
     except ValueError as error:
         raise ClusterError(f"--address {address}: {error}") from error
@@ -57,23 +57,26 @@ def bundle(resources: Resources, gpu: float) -> dict[str, float]:
     return {name: amount for name, amount in asked.items() if amount}
 
 
-def places(have: Mapping[str, float], resources: Resources, slots: int | None, joined: bool = False) -> int:
+def places(nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False) -> int:
     """How many trials run at a time, at most ``slots``. ClusterError where not even one fits.
+
+    A trial lives on one of the ``nodes``: four of 2 CPUs hold none that asks for 4.
 
     A cluster that was ``joined`` may grow: there ``slots`` is taken at its word, and an autoscaler sees so many wait.
     """
     if joined and slots:
         return slots
-    fit = _fit(have, resources)
+    fit = sum(_fit(node, resources) for node in nodes)
     if fit < 1:
         way = "or let the cluster grow to so many trials with --slots" if joined else "or use --address"
-        raise ClusterError(f"{_shortage(have, resources)}; lower resources in the spec, {way}")
+        raise ClusterError(f"{_shortage(nodes, resources)}; lower resources in the spec, {way}")
     return min(fit, slots) if slots else fit
 
 
-def waits(have: Mapping[str, float], resources: Resources) -> str:
+def waits(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
     """What is said where no trial fits yet; nothing where one does."""
-    return "" if _fit(have, resources) else f"{_shortage(have, resources)}; waiting for machines that hold one"
+    some = any(_fit(node, resources) for node in nodes)
+    return "" if some else f"{_shortage(nodes, resources)}; waiting for machines that hold one"
 
 
 def _fit(have: Mapping[str, float], resources: Resources) -> int:
@@ -87,12 +90,14 @@ def _fit(have: Mapping[str, float], resources: Resources) -> int:
     return min(fit)
 
 
-def _shortage(have: Mapping[str, float], resources: Resources) -> str:
+def _shortage(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")}
     asks = {"cpu": resources.cpu, "gpu": resources.gpu}
-    there = {"cpu": have.get("CPU", 0), "gpu": have.get("GPU", 0)}
+    there = {"cpu": most["CPU"], "gpu": most["GPU"]}
     if resources.memory:
-        asks["memory"], there["memory"] = resources.memory, have.get("memory", 0) / GIB
-    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}"
+        asks["memory"], there["memory"] = resources.memory, most["memory"] / GIB
+    where = " on a node at most" if len(nodes) > 1 else ""
+    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}{where}"
 
 
 def _listed(amounts: Mapping[str, float]) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from .patience import PATIENCE_SECONDS
 from .record import Record
 from .spec import Trial
 
-LOADING_SECONDS = 60.0  # to load data, to score, to write
+LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
 
 
 @dataclass

@@ -108,8 +108,9 @@ def status_table(facts: dict[str, Any]) -> str:
     if facts["tuning"]:
         text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {quote(facts['studies'])}"
     if facts["troubles"]:
-        again = "To run what failed or diverged again: tailboard run SPEC --retry-failed"
-        text += f"\n\n{table(facts['troubles'])}\n{again if facts['again'] else 'To go on: tailboard run SPEC'}"
+        go_on = f"tailboard run SPEC --store {quote(facts['store'])}"
+        again = f"To run what failed or diverged again: {go_on} --retry-failed"
+        text += f"\n\n{table(facts['troubles'])}\n{again if facts['again'] else f'To go on: {go_on}'}"
     text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"
     if uri.startswith("sqlite:"):
         text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {quote(uri)}"

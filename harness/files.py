@@ -11,6 +11,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -36,6 +37,8 @@ class Files:
     def __init__(self, url: str | os.PathLike) -> None:
         # Absolute, since workers run in other folders.
         self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        if urlsplit(self.url).password:
+            raise StoreError("keep the password out of --store: it would be shown in messages and reports")
         try:
             self.files, root = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed

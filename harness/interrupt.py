@@ -10,6 +10,29 @@ from typing import Any
 
 
 @contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does: what was begun is cleared up, and the exit code is the same."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Ray sets a handler of its own when it starts, which exits with code 1: what it does meanwhile is an interrupt
+    too, and it is taken away again."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
 def drained_by_signals(stopping: threading.Event) -> Iterator[None]:
     """The first signal sets ``stopping``, the second raises KeyboardInterrupt."""
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from .agenda import Job
 from .spec import Resources
+from .words import is_out_of_memory
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
-OUT_OF_MEMORY = "OutOfMemoryError"  # torch's, by name: this file imports no torch
 
 
 @dataclass
@@ -33,13 +33,13 @@ class Retries:
     def pause(self, job: Job, reason: str, share: float) -> float | None:
         """The seconds to wait before the job is tried again, ``share`` being what it had; None where it has failed too
         often."""
-        if OUT_OF_MEMORY in reason and 0 < share < 1:
+        if is_out_of_memory(reason) and 0 < share < 1:
             self._shares[_kind(job)] = max(self.share(job), min(1.0, 2 * share))
             return 0.0
         self._failures[job.id] += 1
         if self._failures[job.id] > self.resources.retries:
             return None
-        return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures[job.id] - 1))
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures[job.id] - 1, 10))
 
 
 def _kind(job: Job) -> tuple[str, str, int]:

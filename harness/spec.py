@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +18,7 @@ from ..datasets.longtail import factor
 from .frozen import Frozen
 from .tuning import Tune, Value
 
+MOST_TRIALS = 2_000_000  # of a plan
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
@@ -104,7 +106,8 @@ class Tracking(Frozen, frozen=True):
     def _no_password(cls, uri: str | None) -> str | None:
         """The plan is stored and published; a password must not be in it."""
         where = urlsplit(uri or "")
-        if where.password or (where.username and where.scheme.startswith("http")):  # a token may stand for the user
+        told = where.password or (where.username and where.scheme.startswith("http"))  # a token may stand for the user
+        if told or {"password", "passwd", "token", "secret"} & {name.lower() for name, _ in parse_qsl(where.query)}:
             raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
         return uri
 
@@ -162,6 +165,14 @@ class Spec(Frozen, frozen=True):
     shots: Shots = Shots()
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Spec:
+        """A few words, in a stranger's store, may stand for more trials than any memory holds."""
+        trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
+        if trials > MOST_TRIALS:
+            raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
+        return self
 
 
 class Cell(Frozen, frozen=True):

@@ -19,7 +19,7 @@ from typing import Any
 
 # Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-if os.environ.get("RAY_ADDRESS", "local") == "local":
+if (os.environ.get("RAY_ADDRESS") or "local") == "local":
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # no cluster to join: bind to loopback only
 os.environ |= {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -41,7 +41,7 @@ from .deadline import Patience
 from .endings import Endings, Result
 from .family import ends_with_us
 from .flag import Flag
-from .interrupt import drained_by_signals
+from .interrupt import drained_by_signals, sigterm_kept
 from .retry import Retries, reason
 from .scratch import clear_up, scratch
 from .spec import Resources
@@ -176,7 +176,7 @@ def sweep(
     ):
         vigil.watch(_doors())
         watcher.joined(dashboard)
-        if wait := waits(ray.cluster_resources(), resources):
+        if wait := waits(_nodes(), resources):
             watcher.waiting(wait)
         retries, patience = Retries(resources), Patience(resources.time_limit)
         flag = _flag()
@@ -214,8 +214,7 @@ def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterat
     with scratch() as folder, ends_with_us(_stop):
         wanted = options(resources, slots, address, folder)
         dashboard, joined = _start(wanted), wanted["address"] != "local"
-        have = ray.cluster_resources()
-        yield places(have, resources, slots, joined=joined), folder, dashboard if joined else ""
+        yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
 
 
 def _stop() -> None:
@@ -232,7 +231,8 @@ def _stop() -> None:
 def _start(wanted: dict[str, Any]) -> str:
     knock(wanted["address"])
     try:
-        context: Any = ray.init(**wanted)
+        with sigterm_kept():
+            context: Any = ray.init(**wanted)
         return context.address_info["webui_url"] or ""
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
@@ -250,6 +250,10 @@ def _flag() -> Any:
     """It lives where the driver does: a node that goes away takes none of its word with it."""
     near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
     return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(Flag).remote()
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _here() -> str:

@@ -31,6 +31,7 @@ from .score import history_columns, per_class_accuracy, scored_logits
 from .spec import Trial
 from .store import Store, StoreError
 from .train import Diverged, Material, Run
+from .words import is_of_a_plugin, is_out_of_memory
 
 
 class Drained(Exception):
@@ -112,7 +113,7 @@ def run_trial(
     except Diverged as error:
         about |= {"status": "diverged", "reason": str(error)}
     except Exception as error:
-        if isinstance(error, INFRASTRUCTURE) and not (setting.alone and isinstance(error, torch.OutOfMemoryError)):
+        if _is_of_infrastructure(error, setting.alone):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
@@ -128,6 +129,12 @@ def run_trial(
     write = attempt.store.write_rung if record.status == "pruned" else attempt.store.write_record
     write(record)
     return record
+
+
+def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
+    if is_out_of_memory(f"{type(error).__name__}: {error}"):
+        return not alone
+    return isinstance(error, INFRASTRUCTURE) and not is_of_a_plugin(error)
 
 
 class Attempt:

@@ -17,7 +17,7 @@ import psutil
 from .scratch import forsake
 
 INTERRUPTED = 130  # the command line's exit code
-KNOCK_SECONDS, MISSED = 2.0, 12  # given up after so many knocks in vain, some 25 s
+KNOCK_SECONDS, MISSED = 2.0, 12  # given up after so many knocks in vain: 25 to 50 s
 UNWIND_SECONDS = 6.0  # for the driver to end by itself
 
 Door = tuple[str, int]

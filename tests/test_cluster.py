@@ -24,7 +24,7 @@ from tailboard.harness.spec import Resources
     ],
 )
 def test_as_many_trials_as_fit(have, asks, slots, fit):
-    assert places(have, Resources(**asks), slots) == fit
+    assert places([have], Resources(**asks), slots) == fit
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,21 @@ def test_as_many_trials_as_fit(have, asks, slots, fit):
 )
 def test_a_trial_that_fits_nowhere_is_said(have, asks, words):
     with pytest.raises(ClusterError, match=words):
-        places(have, Resources(**asks), None)
+        places([have], Resources(**asks), None)
+
+
+def test_a_trial_lives_on_one_node():
+    nodes = [{"CPU": 2.0}] * 4
+    assert places([*nodes, {"CPU": 9.0}], Resources(cpu=4), None) == 2
+    assert waits(nodes, Resources(cpu=2)) == ""
+    assert "but Ray has cpu: 2, gpu: 0 on a node at most; waiting" in waits(nodes, Resources(cpu=4))
+    with pytest.raises(ClusterError, match="on a node at most"):
+        places(nodes, Resources(cpu=4), None)
+
+
+def test_an_address_that_is_none_is_one_line():
+    with pytest.raises(ClusterError, match="--address"):
+        knock("[::1")
 
 
 def test_what_ray_sets_aside_for_a_trial():
@@ -55,12 +69,12 @@ def test_a_cluster_is_joined_as_it_is_and_a_machine_of_ones_own_given_what_is_ne
 
 def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():
     asks = Resources(cpu=1)
-    assert places({}, asks, 32, joined=True) == 32
-    assert places({"CPU": 64, "GPU": 8}, Resources(gpu=1), None, joined=True) == 8
-    assert "waiting for machines" in waits({}, asks)
-    assert waits({"CPU": 1.0}, asks) == ""
+    assert places([], asks, 32, joined=True) == 32
+    assert places([{"CPU": 64, "GPU": 8}], Resources(gpu=1), None, joined=True) == 8
+    assert "waiting for machines" in waits([], asks)
+    assert waits([{"CPU": 1.0}], asks) == ""
     with pytest.raises(ClusterError, match="grow to so many trials with --slots"):
-        places({}, asks, None, joined=True)
+        places([], asks, None, joined=True)
 
 
 def test_an_address_where_nobody_listens_is_said_at_once():

@@ -270,6 +270,18 @@ def test_sigterm_drains_like_ctrl_c(job):
     assert job.leftovers() == []
 
 
+def test_sigterm_before_anything_trains_ends_alike(job):
+    process = job.start()
+    assert "are already finished" in process.stderr.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "the same command goes on" in err.splitlines()[-1]
+    assert job.gone_within(60), job.leftovers()
+    assert job.leftovers() == [] or all("Agent" in left or "default_worker" in left for left in job.leftovers())
+
+
 LITTER = """
 import threading, time
 import ray

@@ -180,9 +180,11 @@ def test_the_reason_is_the_last_line_that_says_one(tmp_path, text, told):
 
 
 class Exhausts(Part):
+    said: Exception = torch.OutOfMemoryError("CUDA out of memory")
+
     def build(self, scene):
         def loss(logits, y, epsilon):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.said
 
         return loss
 
@@ -195,6 +197,34 @@ def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not
     record = run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True))
     assert record.status == "failed" and "OutOfMemoryError: CUDA out of memory" in record.reason
     assert "Traceback" in record.log
+
+
+def test_what_cuda_s_libraries_say_of_a_full_device_is_the_same(tmp_path, monkeypatch):
+    said = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    monkeypatch.setattr(Exhausts, "said", said)
+    monkeypatch.setattr("tailboard.harness.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        run_trial(TRIALS[0], Setting(store=str(tmp_path)))
+    assert run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True)).status == "failed"
+
+
+LOOKS = """
+from tailboard.methods.recipe import Part, Recipe, register
+
+class Looks(Part):
+    def build(self, scene):
+        return open("priors.json")
+
+register("Looks", Recipe(loss=Looks()))
+"""
+
+
+def test_a_file_that_a_plugin_does_not_find_is_its_own_fault(tmp_path):
+    (tmp_path / "looks.py").write_text(LOOKS)
+    spec = parse(RAW | {"methods": {"name": "Looks", "plugin": "looks.py"}}, tmp_path)
+    record = run_trial(plan(spec)[0], Setting(store=str(tmp_path / "s"), plugins=spec.plugins))
+    assert record.status == "failed" and record.reason.startswith("FileNotFoundError")
+    assert 'open("priors.json")' in record.log or "priors.json" in record.log
 
 
 def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path):

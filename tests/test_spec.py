@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tailboard.harness.spec import Data, Method, Spec, Training, Trial, plan
 from tailboard.harness.specfile import SpecError, parse, read, shipped, with_plugin
+from tailboard.harness.store import Store, StoreError
 
 TINY = {"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM"], "network": "small", "seeds": 1}
 LDAM = {"epochs": 200, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4, "schedule": "step",
@@ -244,3 +245,22 @@ def test_whatever_yaml_holds_it_is_a_plan_or_one_message(changes):
         plan(parse(raw))
     except SpecError as error:
         assert str(error)
+
+
+def test_a_plan_that_no_memory_holds_is_refused():
+    seeds = list(range(10_000))
+    data = [{"name": "fashion-mnist-mini", "imbalance_factor": factor} for factor in range(2, 203)]
+    with pytest.raises(SpecError, match=r"2,010,000 trials are more than"):
+        parse({"name": "t", "data": data, "methods": ["ERM"], "network": "small", "seeds": seeds})
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@host", "https://token@host", "postgresql:///m?user=u&Password=p"])
+def test_a_password_in_the_tracking_address_is_refused(uri):
+    raw = {"name": "t", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10}, "methods": "ERM"}
+    with pytest.raises(SpecError, match="keep the password out of the spec"):
+        parse(raw | {"network": "small", "tracking": {"uri": uri}})
+
+
+def test_a_password_in_the_store_s_address_is_refused():
+    with pytest.raises(StoreError, match="keep the password out of --store"):
+        Store("sftp://me:secret@host/x")

@@ -389,6 +389,8 @@ def test_two_specs_of_one_store_stand_apart(store):
         ("API request to http://me:secret@h failed", "API request to http://***@h failed"),
         ("sqlite:////a/b@c/mlflow.db", "sqlite:////a/b@c/mlflow.db"),
         ("http://host/a@b", "http://host/a@b"),
+        ("http://me:p@ss@host/x", "http://***@host/x"),
+        ("postgresql:///m?user=u&password=p&x=1", "postgresql:///m?user=u&password=***&x=1"),
         ("", ""),
     ],
 )
