@@ -59,8 +59,10 @@ class Terminal:
     def __init__(self, words: list[str], folder: Path, environment: dict[str, str]) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        # The test's own process may have been told of another size.
+        outside = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [str(TAILBOARD), *words], cwd=folder, env=os.environ | {"TERM": "xterm-256color"} | environment,
+            [str(TAILBOARD), *words], cwd=folder, env=outside | {"TERM": "xterm-256color"} | environment,
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
