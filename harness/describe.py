@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -14,12 +14,12 @@ from ..datasets.catalog import Dataset, catalog
 from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, registry
 from .addresses import masked, tracking_uri
-from .chosen import Tuned, planned, tuned
+from .chosen import Tuned, planned, trials_of, tuned
 from .networks import NETWORKS
 from .picture import clock, places
 from .printable import printable
 from .rows import class_groups, method_label, setting_label
-from .spec import Shots
+from .spec import Shots, Spec, Trial
 from .specfile import read, shipped
 from .sqlite import address
 from .store import STUDIES, Store, StoreError
@@ -53,9 +53,10 @@ def status_facts(store: Store) -> dict[str, Any]:
             state = "started"
         methods.setdefault(method_label(trial), Counter())[state] += 1
         if reason:
-            where = f"{trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
-            troubles.append({"key": trial.key, "method": method_label(trial), "trial": where, "state": state,
-                             "reason": reason})  # fmt: skip
+            troubles.append(_trouble(trial, state, reason))
+    beside = _beside(store, {one.trial.key for one in shown}, plans, found, broken)
+    troubles += beside
+    again += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
     return {
         "store": str(store),
         "planned": len(shown),
@@ -72,6 +73,29 @@ def status_facts(store: Store) -> dict[str, Any]:
         },
         "run": _run(store),
     }
+
+
+def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
+    where = ", ".join(filter(None, [trial.data.name, setting_label(trial.data), f"seed {trial.seed}", what]))
+    return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
+
+
+def _beside(
+    store: Store,
+    shown: set[str],
+    plans: Sequence[Spec],
+    found: Mapping[str, Mapping[str, Tuned]],
+    broken: dict[str, str],
+) -> list[dict[str, Any]]:
+    """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
+    broke are the search's to tell), and trials that others start from."""
+    tuning = {t.key: t for spec in plans for t in trials_of(spec, found[spec.name]) if t.stage == "tune"}
+    troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
+    for key in sorted(store.finished() - shown - tuning.keys()):
+        state, reason = _outcome(store, key)
+        if state in ("failed", "diverged"):
+            troubles.append(_trouble(store.record(key).trial, state, reason, "others start from it"))
+    return troubles
 
 
 def _run(store: Store) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from tailboard.harness.agenda import Agenda, Job, Lost
 from tailboard.harness.chosen import Tuned, planned, tuned
 from tailboard.harness.configuration import Configuration, best
 from tailboard.harness.data import long_tail, split_of
+from tailboard.harness.describe import status_facts
 from tailboard.harness.flows import Wanted, fill
 from tailboard.harness.halving import rungs
 from tailboard.harness.needs import needs
@@ -1160,3 +1161,19 @@ def test_studies_that_were_deleted_are_made_again_from_the_records(kept, tmp_pat
         assert lab.drive()
     assert planned(lab.spec, tuned(lab.spec, lab.store)) == before
     assert lab.trained == trained, "nothing was trained for it"
+
+
+def test_status_tells_of_trials_that_no_row_reports(kept, tmp_path):
+    """Of a tuning trial that the infrastructure broke, and of one that others start from and its method broke."""
+    lab = kept(tmp_path, spec_of())
+    before = status_facts(lab.store)
+    assert (before["troubles"], before["again"]) == ([], 0)
+    lost = next(key for key in sorted(lab.store.finished()) if lab.store.record(key).trial.stage == "tune")
+    lab.store.remove(f"records/{lost}.json")
+    lab.store.write_broken(lost, "a worker died")
+    other = plan(parse(RAW | {"methods": "ERM", "seeds": [77]}))[0]
+    lab.store.write_record(Record(key=other.key, trial=other, status="failed", reason="ValueError: no"))
+    facts = status_facts(lab.store)
+    told = {trouble["key"]: (trouble["state"], trouble["reason"]) for trouble in facts["troubles"]}
+    assert told == {lost: ("missing", "a worker died"), other.key: ("failed", "ValueError: no")}
+    assert facts["again"] == 1
