@@ -96,7 +96,7 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
     }
     shown = job.tailboard("status", "store").stdout
     assert all(reason in shown for _, reason in troubles.values())
-    assert "tailboard run SPEC --retry-failed" in shown
+    assert f"tailboard run SPEC --store {job.store} --retry-failed" in shown
 
     (job.folder / "sick").unlink()
     before = job.bytes_of("records")
