@@ -37,9 +37,9 @@ class Files:
     def __init__(self, url: str | os.PathLike) -> None:
         # Absolute, since workers run in other folders.
         self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
-        if urlsplit(self.url).password:
-            raise StoreError("keep the password out of --store: it would be shown in messages and reports")
         try:
+            if urlsplit(self.url).password:
+                raise StoreError("keep the password out of --store: it would be shown in messages and reports")
             self.files, root = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
             raise StoreError(f"{self.url} cannot be a store: {error}") from error

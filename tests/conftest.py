@@ -249,8 +249,10 @@ class Launched:
 
     def leftovers(self) -> list[str]:
         """Processes and temporary folders that a run left behind."""
-        folders = map(str, Path(self.environment["TMPDIR"]).glob("tb-*"))
-        return [*self.processes().values(), *folders]
+        return [*self.processes().values(), *self.folders()]
+
+    def folders(self) -> list[str]:
+        return [str(path) for path in Path(self.environment["TMPDIR"]).glob("tb-*")]
 
     def gone_within(self, seconds: float) -> bool:
         """Whether all processes end by themselves in that time.

@@ -130,3 +130,4 @@ def test_a_bucket_comes_to_the_bytes_of_a_disk_after_a_kill_and_an_outage(on_dis
     assert code == 0, err
     assert out.splitlines()[0] == (on_disk.store / "report" / "leaderboard.md").read_text().splitlines()[0]
     assert remote.job.gone_within(60), remote.job.leftovers()
+    assert remote.job.folders() == []

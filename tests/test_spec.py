@@ -264,3 +264,8 @@ def test_a_password_in_the_tracking_address_is_refused(uri):
 def test_a_password_in_the_store_s_address_is_refused():
     with pytest.raises(StoreError, match="keep the password out of --store"):
         Store("sftp://me:secret@host/x")
+
+
+def test_an_address_that_is_none_is_no_store():
+    with pytest.raises(StoreError, match="cannot be a store"):
+        Store("s3://[x")
