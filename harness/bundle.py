@@ -32,7 +32,7 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from .files import LARGEST, LARGEST_OF, MIB, StoreError
+from .files import LARGEST, LARGEST_OF, MIB, Stamp, StoreError
 from .manifest import Manifest
 from .packed import LARGEST_UNPACKED, unpack_arrays
 from .spec import Spec
@@ -177,6 +177,9 @@ class Bundle(Store):
     def names(self, folder: str, suffix: str = "") -> set[str]:
         found = self._folders.get(folder, set())
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix)}
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        return dict.fromkeys(self.finished())  # what is claimed is read from the records alone
 
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
         """As of a store; all that is read of a bundle must stay within what so large a bundle may hold."""

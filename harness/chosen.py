@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,61 @@ class Planned:
 
     @property
     def key(self) -> str:
+        return self.key_at(self.row.seed)
+
+    def key_at(self, seed: int) -> str:
+        """The key of the same row's trial of another seed."""
+        key = self.trial.key_at(seed)
         if self.trial is self.row and not (self.mark or self.why):  # the common case, by the short way
-            return self.trial.key
-        row = "" if self.row.key == self.trial.key else f"of {self.row.key}"  # two rows may come to one trial
-        words = [self.trial.key, row, self.mark, "without values" if self.why else ""]
-        return " ".join(filter(None, words))
+            return key
+        row = self.row.key_at(seed)
+        words = [key, "" if row == key else f"of {row}", self.mark, "without values" if self.why else ""]
+        return " ".join(filter(None, words))  # two rows may come to one trial
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a report: trials that differ by their seeds only, of which ``first`` is one. A report of a million
+    trials holds its rows, and of the trials the keys."""
+
+    first: Planned
+    seeds: tuple[int, ...]
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """All that it is but its seeds."""
+        one = self.first
+        return one.trial.stem, one.row.stem, one.mark, one.protocol, bool(one.why)
+
+    @property
+    def keys(self) -> list[str]:
+        """Of each seed, as in the column ``key`` of the rows."""
+        return [self.first.key_at(seed) for seed in self.seeds]
+
+    @property
+    def trials(self) -> list[str]:
+        """The key of each seed's trial."""
+        return [self.first.trial.key_at(seed) for seed in self.seeds]
+
+    def each(self) -> Iterator[Planned]:
+        for seed in self.seeds:
+            row = _at(self.first.row, seed)
+            trial = row if self.first.trial is self.first.row else _at(self.first.trial, seed)
+            yield replace(self.first, trial=trial, row=row)
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Each row once, with the seeds of all that are it."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        other = found.setdefault(row.identity, row)
+        if other is not row:
+            found[row.identity] = Row(other.first, tuple(dict.fromkeys((*other.seeds, *row.seeds))))
+    return list(found.values())
+
+
+def _at(trial: Trial, seed: int) -> Trial:
+    return trial if trial.seed == seed else trial.model_copy(update={"seed": seed})
 
 
 @dataclass(frozen=True)
@@ -104,25 +154,28 @@ def _read(search: Search, storage: Any, importance: bool) -> Tuned:
     return Tuned(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
 
 
-def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:
-    """Every trial that the report of a spec shows, each row's together; with ``defaults`` each tuned row also at the
-    spec's own values."""
+def rows(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Row]:
+    """Every row that the report of a spec shows; with ``defaults`` each tuned row also at the spec's own values."""
     protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
     shown = []
     for cell in cells(spec):
-        search = found.get(cell.canonical)
-        for seed in spec.seeds:
-            row = cell.trial(seed)
-            shown.append(_final(row, search, seed, protocol) if search else Planned(row, row, protocol=protocol))
-            if search and defaults:
-                shown.append(Planned(row, row, "defaults", protocol))
+        search, row = found.get(cell.canonical), cell.trial(spec.seeds[0])
+        shown.append(_final(row, search, protocol) if search else Planned(row, row, protocol=protocol))
+        if search and defaults:
+            shown.append(Planned(row, row, "defaults", protocol))
+    return once(Row(one, spec.seeds) for one in shown)
+
+
+def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:
+    """Every trial of these rows, each row's together."""
+    shown = [one for row in rows(spec, found, defaults) for one in row.each()]
     return list({one.key: one for one in shown}.values())
 
 
-def _final(row: Trial, search: Tuned, seed: int, protocol: str) -> Planned:
+def _final(row: Trial, search: Tuned, protocol: str) -> Planned:
     if search.winner is None or not search.finished:
         return Planned(row, row, protocol=protocol, why=search.why_not, failed=search.finished)
-    return Planned(search.search.final(search.winner, seed), row, protocol=protocol)
+    return Planned(search.search.final(search.winner, row.seed), row, protocol=protocol)
 
 
 def known(spec: Spec, store: Store) -> list[Trial]:

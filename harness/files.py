@@ -5,9 +5,11 @@ errors for a while is asked again; and nothing in it leads out of it or is read 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,17 @@ from .patience import patiently, status
 
 MIB = 1 << 20
 LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
-LARGEST_OF = {"arrays": 2048 * MIB, "weights": 16384 * MIB, "checkpoints": 16384 * MIB, "studies.db": 1024 * MIB}
+LARGEST_OF = {
+    "arrays": 2048 * MIB,
+    "weights": 16384 * MIB,
+    "checkpoints": 16384 * MIB,
+    "studies.db": 1024 * MIB,
+    "index.npz": 2048 * MIB,
+}
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+Stamp = tuple[int, int]  # bytes of a file, and when it was written or what is in it
 
 
 class StoreError(Exception):
@@ -105,6 +116,20 @@ class Files:
         names = (str(path).rsplit("/", 1)[-1] for path in found)
         return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
 
+    def stamped(self, folder: str, suffix: str) -> dict[str, Stamp | None]:
+        """The names in a folder, without the suffix, each with what changes when the file does; None where the place
+        does not tell."""
+        try:
+            return self._patiently(_stamped if self.local else self._told, self._place(f"{folder}/any", folder), suffix)
+        except FileNotFoundError:
+            return {}
+
+    def _told(self, place: str, suffix: str) -> dict[str, Stamp | None]:
+        found = self.files.ls(place, detail=True, refresh=True)
+        self.files.invalidate_cache()
+        names = {str(about["name"]).rsplit("/", 1)[-1]: about for about in found}
+        return {n.removesuffix(suffix): _stamp(about) for n, about in names.items() if n.endswith(suffix)}
+
     def _listed(self, place: str) -> list[str]:
         found = self.files.ls(place, detail=False, refresh=True)
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
@@ -129,6 +154,26 @@ class Files:
 
     def _patiently(self, action: Any, *args: Any) -> Any:
         return patiently(self.url, action, *args)
+
+
+def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
+    found: dict[str, Stamp | None] = {}
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name.endswith(suffix) and not entry.name.startswith("."):
+                with suppress(FileNotFoundError):  # it was moved just now
+                    about = entry.stat(follow_symlinks=False)
+                    found[entry.name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
+    return found
+
+
+def _stamp(about: Mapping[str, Any]) -> Stamp | None:
+    """Of an object: its hash, or when it was written, whatever the file system calls that."""
+    tag = next((about[word] for word in ("ETag", "etag", "LastModified", "updated", "mtime") if about.get(word)), None)
+    size = about.get("size")
+    if tag is None or not isinstance(size, int):
+        return None
+    return size, int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest())
 
 
 def _too_large(name: str, most: int) -> str:

@@ -13,11 +13,13 @@ from ..leaderboard.metric import ACCURACY
 from ..leaderboard.results import CELL, NOT_YET
 from . import tuning_report as tuning
 from .board import ENDINGS, Board, ReportError
-from .chosen import Planned, Tuned, planned, tuned
+from .chosen import Row, Tuned, once, tuned
+from .chosen import rows as rows_of
 from .drawn import csv_text
-from .rows import Labels, protocol_label, setting_label, tidy
+from .rows import Labels, protocol_label, setting_label
 from .spec import Shots, Spec, Trial
 from .store import Store
+from .tidy import tidy
 
 if TYPE_CHECKING:
     from .rescored import Rescore
@@ -37,8 +39,7 @@ def gather(
     With ``defaults`` each tuned row stands also at the spec's own values; with ``budget`` the searches count as if
     they had ended after so many trials; with ``rescore`` the values are another metric's, from the stored logits;
     with ``images`` the predictions are there too. StoreError where there is no store; ReportError where the budget fits
-    nothing,
-    or stores or plans give one row different trials.
+    nothing, or stores or plans give one row different trials.
     """
     asked = [[only] if only else store.plans() for store in stores]
     plans = [[within(spec, budget) for spec in some] for some in asked]
@@ -54,7 +55,7 @@ def gather(
         _shown(some, [{row: furthest[_which(one)] for row, one in each.items()} for each in found], protocols, defaults)
         for some, found in zip(plans, searched, strict=True)
     ]
-    labels = Labels(one.row for found in shown for one in found)
+    labels = Labels(row.first.row for found in shown for row in found)
     frames, damaged = [], []
     for store, some, found in zip(stores, plans, shown, strict=True):
         rows, broken = tidy(store, found, by or some[0].shots, labels, rescore)
@@ -70,7 +71,8 @@ def gather(
     lines = [_line(one, labels, protocols) for one in furthest.values()]
     plain = not all(spec.tune for spec in specs)
     notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
-    first = {protocol_label(one, labels): one.trial for found in reversed(shown) for one in reversed(found)}
+    lines_of = (row.first for found in reversed(shown) for row in reversed(found))
+    first = {protocol_label(one, labels): one.trial for one in lines_of}
     routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
     metric = rescore.metric if rescore else ACCURACY
     seen = None
@@ -79,7 +81,7 @@ def gather(
 
         seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
         for store, found in zip(stores, shown, strict=True):
-            seen.add(store, found)
+            seen.add(store, (one for row in found for one in row.each()))
     return Board(rows, damaged, notes, lines, routines, metric, predictions=seen)
 
 
@@ -135,14 +137,13 @@ def _furthest(found: Iterable[Tuned]) -> dict[tuple[str, int], Tuned]:
 
 def _shown(
     specs: Sequence[Spec], found: Sequence[Mapping[str, Tuned]], protocols: Mapping[str, str], defaults: bool
-) -> list[Planned]:
-    """The trials of a store's plans, each once in every row that shows it: a row that was tuned to its own values
-    stands in the tables of both."""
+) -> list[Row]:
+    """The rows of a store's plans, each once: a row that was tuned to its own values stands in the tables of both."""
     shown = []
     for spec, searches in zip(specs, found, strict=True):
-        ours, word = planned(spec, searches, defaults), protocols.get(spec.canonical, "")
-        shown += [replace(one, protocol=word) for one in ours] if word else ours
-    return list({(one.key, one.row.key, one.protocol): one for one in shown}.values())
+        ours, word = rows_of(spec, searches, defaults), protocols.get(spec.canonical, "")
+        shown += [replace(one, first=replace(one.first, protocol=word)) for one in ours] if word else ours
+    return once(shown)
 
 
 def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning.Line:
@@ -152,15 +153,23 @@ def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning.Li
     return tuning.Line(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
 
 
-def _hinted(rows: pd.DataFrame, shown: Sequence[Planned], cut: Collection[str], budget: int | None) -> pd.DataFrame:
+def _hinted(rows: pd.DataFrame, shown: Sequence[Row], cut: Collection[str], budget: int | None) -> pd.DataFrame:
     """The rows, where a trial is missing that no run was asked for, with what brings it."""
-    hints = {one.key: "only tailboard run --with-defaults trains this row" for one in shown if one.mark}
+    untrained = "only tailboard run --with-defaults trains this row"
+    hints = {key: untrained for row in shown if row.first.mark for key in row.keys}
     won = (
         f"what the first {budget} trials found was not trained on these seeds; run the spec with trials: {budget} and "
         "another name into the same store, which trains only that"
     )
     # A tuned row's trial is made anew even at the spec's own values.
-    hints |= {one.key: won for one in shown if one.protocol in cut and one.trial is not one.row and not one.mark}
+    hints |= {
+        key: won
+        for row in shown
+        if row.first.protocol in cut and row.first.trial is not row.first.row and not row.first.mark
+        for key in row.keys
+    }
+    if not hints:
+        return rows
     wanting = (rows["status"] == "missing") & (rows["reason"] == NOT_YET) & rows["key"].isin(list(hints))
     return rows.assign(reason=rows["reason"].mask(wanting, rows["key"].map(hints)))
 

@@ -1,25 +1,16 @@
-"""From records to the tidy table that the leaderboard reads: one row for each trial and shot group."""
+"""The words of a row, and the groups and means that it is of."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import fsum
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
 
 from ..datasets.longtail import shots, terciles
-from ..leaderboard.results import NOT_YET
 from .chosen import Planned
-from .data import long_tail
 from .record import Outcome
 from .spec import Data, Shots, Training, Trial
-from .store import Store, StoreError
-
-if TYPE_CHECKING:
-    from .rescored import Rescore
 
 GROUPS = ("few", "med", "many", "all")
 
@@ -102,68 +93,9 @@ def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
     return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}
 
 
-def tidy(
-    store: Store, shown: Sequence[Planned], by: Shots, labels: Labels, rescore: Rescore | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
-
-    The columns are those of ``leaderboard.results.COLUMNS``, in seconds, and percent or what the metric is in.
-    """
-    finished, broken = store.finished(), store.broken()
-    damaged: list[str] = []
-    rows = []
-    for one in shown:
-        outcome, means, trial = None, {}, one.trial
-        if trial.key in finished and not one.why:
-            try:
-                found = store.outcome(trial.key)
-                if found.status == "complete":
-                    means = rescore.measured(store, trial, found, by) if rescore else shot_means(found, by)
-                outcome = found
-            except (StoreError, FileNotFoundError) as error:
-                damaged.append(str(error))
-        about = _identity(one, labels) + _state(outcome, one, broken.get(trial.key, NOT_YET))
-        members = class_members(
-            outcome.counts if outcome and outcome.counts else long_tail(trial.data, trial.val_per_class), by
-        )
-        groups = rescore.groups if rescore else GROUPS
-        rows += [(*about, group, len(members[group]), means.get(group, math.nan)) for group in groups]
-    return _frame(rows), damaged
-
-
-def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    """Column by column, each let go once it is made: a list of rows weighs several times its frame."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(NAMES)
-    rows.clear()
-    return pd.DataFrame({name: columns.pop() for name in reversed(NAMES)})[NAMES]
-
-
-NAMES = ["key", "dataset", "setting", "protocol", "method", "seed", "status", "reason", "verified", "device_seconds",
-         "group", "classes", "value"]  # fmt: skip
-
-
 def protocol_label(one: Planned, labels: Labels) -> str:
     return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
 
 
 def row_label(one: Planned, labels: Labels) -> str:
     return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
-
-
-def _identity(one: Planned, labels: Labels) -> tuple[Any, ...]:
-    return (
-        one.key,
-        one.row.data.name,
-        setting_label(one.row.data),
-        protocol_label(one, labels),
-        row_label(one, labels),
-        one.row.seed,
-    )
-
-
-def _state(outcome: Outcome | None, one: Planned, why_missing: str) -> tuple[Any, ...]:
-    """Status, reason, whether the data were the official bytes, and the seconds of training."""
-    if outcome is None:
-        return "failed" if one.failed else "missing", one.why or why_missing, True, math.nan
-    verified = outcome.data.verified if outcome.data else True
-    return outcome.status, outcome.reason, verified, outcome.train_seconds

@@ -148,18 +148,33 @@ class Trial(Frozen, frozen=True):
 
     @cached_property
     def key(self) -> str:
-        return hashlib.sha256(self.canonical.encode()).hexdigest()[:20]
+        return _hashed(self.canonical)
+
+    @cached_property
+    def stem(self) -> tuple[str, str]:
+        """The canonical text before and after the seed: what the trials of a row share."""
+        before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed
+        return f'{before}"seed":', f',"stage":{after}'
+
+    def key_at(self, seed: int) -> str:
+        """The key of the trial that differs by its seed only; a hundred thousand rows are not made five times."""
+        before, after = self.stem
+        return _hashed(f"{before}{seed}{after}")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 class Spec(Frozen, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    data: tuple[Data, ...]
-    methods: tuple[Entrant, ...]
-    networks: tuple[str, ...]
-    trainings: tuple[Training, ...]
-    seeds: tuple[int, ...]
+    data: tuple[Data, ...] = Field(min_length=1)
+    methods: tuple[Entrant, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = Field(min_length=1)
+    trainings: tuple[Training, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     shots: Shots = Shots()

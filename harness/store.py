@@ -7,6 +7,7 @@ rungs/KEY-EPOCHS.json    what a tuning trial had come to after so many epochs: i
 arrays/KEY.npz           its test logits (float16), test labels and history
 weights/KEY.pt           the final weights, where another trial needs them
 checkpoints/KEY.pt       a trial in progress
+index.npz                what a report needs of every record (see ``index.py``); made anew where it is missing
 tracked/KEY              that MLflow has the whole of it, and in which run
 tracking/NAME            a spec of which MLflow may still show runs as running
 broken/KEY               why a trial could not be finished, the last time that it was tried
@@ -28,7 +29,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from .files import Files, StoreError
+from .files import Files, Stamp, StoreError
 from .packed import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 from .record import Outcome, Record
 from .spec import Spec
@@ -65,6 +66,10 @@ class Store(Files):
 
     def finished(self) -> set[str]:
         return self.names("records", ".json")
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        """The finished trials, each with what changes when its record does."""
+        return self.stamped("records", ".json")
 
     def done(self, kept: Iterable[str] = ()) -> set[str]:
         """The finished trials, but for those whose weights are to be kept and are not there."""
