@@ -271,12 +271,20 @@ class Chaos:
         self.drive()
 
     def cut(self) -> None:
-        self.stop_driver()
-        until(lambda: not self.cluster.workers(), f"the workers of a dead driver end\n{self.story()}")
-        path = self.rng.choice(sorted(self.job.store.glob("checkpoints/*.pt")))
+        """Of a trial that has one when its driver is dead; at times all are in their first epoch, or just ended."""
+        while not (paths := self.left_behind()):
+            self.drive()
+            self.trains()
+        path = self.rng.choice(paths)
         os.truncate(path, self.rng.randrange(path.stat().st_size))
         self.cuts.append((time.time(), self.seeds[path.stem]))
         self.drive()
+
+    def left_behind(self) -> list[Path]:
+        """The checkpoints of a dead driver's trials."""
+        self.stop_driver()
+        until(lambda: not self.cluster.workers(), f"the workers of a dead driver end\n{self.story()}")
+        return sorted(self.job.store.glob("checkpoints/*.pt"))
 
     def drained(self) -> None:
         self.process.send_signal(signal.SIGTERM)
