@@ -55,7 +55,8 @@ class Row:
     def identity(self) -> tuple[Any, ...]:
         """All that it is but its seeds."""
         one = self.first
-        return one.trial.stem, one.row.stem, one.mark, one.protocol, bool(one.why)
+        row = None if one.row is one.trial else one.row.stem
+        return one.trial.stem, row, one.mark, one.protocol, bool(one.why)
 
     @property
     def keys(self) -> list[str]:
@@ -159,7 +160,7 @@ def rows(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list
     protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
     shown = []
     for cell in cells(spec):
-        search, row = found.get(cell.canonical), cell.trial(spec.seeds[0])
+        search, row = found.get(cell.canonical) if found else None, cell.trial(spec.seeds[0])
         shown.append(_final(row, search, protocol) if search else Planned(row, row, protocol=protocol))
         if search and defaults:
             shown.append(Planned(row, row, "defaults", protocol))

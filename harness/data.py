@@ -49,3 +49,8 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
     """The trial's own subset of its pool. Training and the test images only, and validation where the stage has it."""
     loaded = pool(trial.data.name, root, verify)
     return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
+
+
+def cut_of(trial: Trial) -> str:
+    """What decides a trial's images: trials of the same words must have the same fingerprint."""
+    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for validation"

@@ -113,8 +113,7 @@ class Files:
             found = self._patiently(os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder))
         except FileNotFoundError:
             return set()
-        names = (str(path).rsplit("/", 1)[-1] for path in found)
-        return {name.removesuffix(suffix) for name in names if name.endswith(suffix) and not name.startswith(".")}
+        return {name.removesuffix(suffix) for name in found if name.endswith(suffix) and not name.startswith(".")}
 
     def stamped(self, folder: str, suffix: str) -> dict[str, Stamp | None]:
         """The names in a folder, without the suffix, each with what changes when the file does; None where the place
@@ -133,7 +132,7 @@ class Files:
     def _listed(self, place: str) -> list[str]:
         found = self.files.ls(place, detail=False, refresh=True)
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
-        return found
+        return [str(path).rsplit("/", 1)[-1] for path in found]
 
     def path(self, name: str) -> Path:
         """Where a file of a local store is, for those that open it themselves. StoreError where it is a link."""
@@ -160,10 +159,13 @@ def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
     found: dict[str, Stamp | None] = {}
     with os.scandir(place) as entries:
         for entry in entries:
-            if entry.name.endswith(suffix) and not entry.name.startswith("."):
-                with suppress(FileNotFoundError):  # it was moved just now
+            name = entry.name
+            if name.endswith(suffix) and not name.startswith("."):
+                try:
                     about = entry.stat(follow_symlinks=False)
-                    found[entry.name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
+                except FileNotFoundError:  # it was moved just now
+                    continue
+                found[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
     return found
 
 

@@ -11,15 +11,10 @@ import numpy as np
 
 from ..datasets.catalog import DataError
 from ..datasets.split import Split
-from .data import split_of
+from .data import cut_of, split_of
 from .record import Record
 from .recounted import Difference
 from .spec import Trial
-
-
-def cut_of(trial: Trial) -> str:
-    """What decides a trial's images: trials of the same words must have the same fingerprint."""
-    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for validation"
 
 
 def scored_on(trial: Trial) -> str:

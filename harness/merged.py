@@ -11,12 +11,12 @@ from typing import Any
 from . import publish
 from .bundle import Bundle
 from .chosen import known
-from .images import Images, cut_of
+from .data import cut_of
+from .index import outcomes
+from .outcomes import STATUSES
 from .publish import Board, ReportError
-from .record import Outcome
 from .spec import Shots, Trial
-from .store import Store, StoreError
-from .verify import require
+from .store import Store
 
 
 @contextmanager
@@ -28,6 +28,9 @@ def opened(places: Sequence[str]) -> Iterator[list[Store]]:
             if not is_bundle(place):
                 found.append(Store(place))
                 continue
+            from .images import Images  # these import torch
+            from .verify import require
+
             bundle = Bundle(Path(place))
             stack.callback(bundle.close)
             require(bundle, Images(local=False))
@@ -56,13 +59,13 @@ def _alike(stores: Sequence[Store], by: Shots | None) -> list[str]:
     if by is None:
         _same_groups(stores)
     cuts: dict[str, tuple[str, Store]] = {}
-    seen: dict[str, Outcome] = {}
+    seen: dict[str, bytes] = {}
     twice: set[str] = set()
     for store in stores:
-        for trial, outcome in _complete(store):
-            if outcome.data:
-                _same_images(cuts, trial, outcome.data.fingerprint, store)
-            if seen.setdefault(trial.key, outcome).accuracy != outcome.accuracy:
+        for trial, fingerprint, accuracy in _complete(store):
+            if fingerprint:
+                _same_images(cuts, trial, fingerprint, store)
+            if seen.setdefault(trial.key, accuracy) != accuracy:
                 twice.add(trial.key)
     if not twice:
         return []
@@ -84,15 +87,15 @@ def _words(by: Shots) -> str:
     return "thirds of the classes" if by.by == "tercile" else f"below {by.few} and above {by.many} training images"
 
 
-def _complete(store: Store) -> Iterator[tuple[Trial, Outcome]]:
+def _complete(store: Store) -> Iterator[tuple[Trial, str, bytes]]:
+    """Each with the fingerprint of its images, and its accuracies."""
     trials = {trial.key: trial for spec in store.plans() for trial in known(spec, store) if trial.stage == "report"}
-    for key in sorted(store.finished() & trials.keys()):
-        try:
-            outcome = store.outcome(key)
-        except (StoreError, FileNotFoundError):  # the report tells of it
-            continue
-        if outcome.status == "complete":
-            yield trials[key], outcome
+    found, _ = outcomes(store, trials)  # of those that are damaged the report tells
+    ends = found.starts() + found.classes
+    for i, key in enumerate(found.keys):
+        if key in trials and STATUSES[found.status[i]] == "complete":
+            accuracy = found.accuracy[ends[i] - found.classes[i] : ends[i]]
+            yield trials[key], found.fingerprints[found.fingerprint[i]], accuracy.tobytes()
 
 
 def _same_images(cuts: dict[str, tuple[str, Store]], trial: Trial, fingerprint: str, store: Store) -> None:

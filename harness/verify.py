@@ -17,8 +17,9 @@ from . import publish, retold
 from .bundle import MANIFEST, TABLE, Bundle, BundleError
 from .chosen import Tuned, trials_of, tuned
 from .configuration import Configuration
+from .data import cut_of
 from .halving import rungs
-from .images import Images, cut_of
+from .images import Images
 from .manifest import Tally, keys
 from .record import Record
 from .recounted import Difference, accuracies, recounted, words
