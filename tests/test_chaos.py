@@ -271,10 +271,9 @@ class Chaos:
         self.drive()
 
     def cut(self) -> None:
-        """Of a trial that has one when its driver is dead; at times all are in their first epoch, or just ended."""
+        """Of a trial that has one when its driver is dead: the one that was seen may just have ended."""
         while not (paths := self.left_behind()):
             self.drive()
-            self.trains()
         path = self.rng.choice(paths)
         os.truncate(path, self.rng.randrange(path.stat().st_size))
         self.cuts.append((time.time(), self.seeds[path.stem]))
@@ -282,9 +281,14 @@ class Chaos:
 
     def left_behind(self) -> list[Path]:
         """The checkpoints of a dead driver's trials."""
+
+        def checkpoints() -> list[Path]:
+            return sorted(self.job.store.glob("checkpoints/*.pt"))
+
+        until(checkpoints, f"a checkpoint\n{self.story()}", 240)
         self.stop_driver()
         until(lambda: not self.cluster.workers(), f"the workers of a dead driver end\n{self.story()}")
-        return sorted(self.job.store.glob("checkpoints/*.pt"))
+        return checkpoints()
 
     def drained(self) -> None:
         self.process.send_signal(signal.SIGTERM)
