@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,16 +31,17 @@ class Planned:
 
     @property
     def key(self) -> str:
-        return self.key_at(self.row.seed)
+        return self.keys([self.row.seed])[0]
 
-    def key_at(self, seed: int) -> str:
-        """The key of the same row's trial of another seed."""
-        key = self.trial.key_at(seed)
+    def keys(self, seeds: Sequence[int]) -> list[str]:
+        """Of the same row's trials of these seeds."""
+        keys = self.trial.keys(seeds)
         if self.trial is self.row and not (self.mark or self.why):  # the common case, by the short way
-            return key
-        row = self.row.key_at(seed)
-        words = [key, "" if row == key else f"of {row}", self.mark, "without values" if self.why else ""]
-        return " ".join(filter(None, words))  # two rows may come to one trial
+            return keys
+        more = " ".join(filter(None, [self.mark, "without values" if self.why else ""]))
+        rows = ("" if row == key else f"of {row}" for key, row in zip(keys, self.row.keys(seeds), strict=True))
+        # Two rows may come to one trial.
+        return [" ".join(filter(None, [key, row, more])) for key, row in zip(keys, rows, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,12 @@ class Row:
     @property
     def identity(self) -> tuple[Any, ...]:
         """All that it is but its seeds."""
-        one = self.first
-        row = None if one.row is one.trial else one.row.stem
-        return one.trial.stem, row, one.mark, one.protocol, bool(one.why)
+        return *self.first.keys([0]), self.first.protocol
 
     @property
     def keys(self) -> list[str]:
         """Of each seed, as in the column ``key`` of the rows."""
-        return [self.first.key_at(seed) for seed in self.seeds]
-
-    @property
-    def trials(self) -> list[str]:
-        """The key of each seed's trial."""
-        return [self.first.trial.key_at(seed) for seed in self.seeds]
+        return self.first.keys(self.seeds)
 
     def each(self) -> Iterator[Planned]:
         for seed in self.seeds:
@@ -156,7 +150,8 @@ def _read(search: Search, storage: Any, importance: bool) -> Tuned:
 
 
 def rows(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Row]:
-    """Every row that the report of a spec shows; with ``defaults`` each tuned row also at the spec's own values."""
+    """Every row that the report of a spec shows; with ``defaults`` each tuned row also at the spec's own values. A spec
+    may say one twice (see :func:`once`)."""
     protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
     shown = []
     for cell in cells(spec):
@@ -164,7 +159,7 @@ def rows(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list
         shown.append(_final(row, search, protocol) if search else Planned(row, row, protocol=protocol))
         if search and defaults:
             shown.append(Planned(row, row, "defaults", protocol))
-    return once(Row(one, spec.seeds) for one in shown)
+    return [Row(one, spec.seeds) for one in shown]
 
 
 def planned(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Planned]:

@@ -24,6 +24,7 @@ from .store import Store, StoreError
 NAME = "index.npz"
 KEY = 10  # bytes: twenty hexadecimal digits
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
+PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
@@ -37,21 +38,23 @@ def outcomes(store: Store, wanted: Iterable[str]) -> tuple[Outcomes, list[str]]:
     """
     stamps = store.stamps()
     indexed = read(store, stamps)
-    missing = sorted(stamps.keys() & set(wanted) - set(indexed.keys))
-    found, damaged = _one_by_one(store, missing)
-    both = indexed.with_more(found) if found else indexed
-    if len(found) >= MANY:
-        write(store, both, stamps)
-    return both, damaged
+    known = set(indexed.keys)
+    missing = [key for key in dict.fromkeys(wanted) if key in stamps and key not in known]
+    found, damaged = indexed, []
+    for some in (missing[start : start + PIECE] for start in range(0, len(missing), PIECE)):
+        told = _one_by_one(store, some)
+        damaged += [one for one in told if isinstance(one, str)]
+        found = found.with_more([one for one in told if isinstance(one, Outcome)])
+    if len(found.keys) - len(indexed.keys) >= MANY:
+        write(store, found, stamps)
+    return found, damaged
 
 
-def _one_by_one(store: Store, keys: Sequence[str]) -> tuple[list[Outcome], list[str]]:
+def _one_by_one(store: Store, keys: Sequence[str]) -> list[Outcome | str]:
     if store.local:
-        told = [_one(store, key) for key in keys]
-    else:
-        with ThreadPoolExecutor(READERS) as readers:
-            told = list(readers.map(lambda key: _one(store, key), keys))
-    return [one for one in told if isinstance(one, Outcome)], [one for one in told if isinstance(one, str)]
+        return [_one(store, key) for key in keys]
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(lambda key: _one(store, key), keys))
 
 
 def _one(store: Store, key: str) -> Outcome | str:

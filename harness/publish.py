@@ -62,8 +62,9 @@ def gather(
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
     rows = _merged(frames)
-    if (twice := rows.duplicated([*CELL, "seed"])).any():
-        row = rows[twice].iloc[0]
+    trials = rows[rows["group"] == rows["group"].iloc[0]] if len(rows) else rows  # what holds for one holds for all
+    if (twice := trials.duplicated([*CELL, "seed"])).any():
+        row = trials[twice].iloc[0]
         raise ReportError(
             f"two plans train other trials of {row['method']}, seed {row['seed']}, under the same words; keep them in "
             "stores of their own, and report them one by one"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -150,16 +150,10 @@ class Trial(Frozen, frozen=True):
     def key(self) -> str:
         return _hashed(self.canonical)
 
-    @cached_property
-    def stem(self) -> tuple[str, str]:
-        """The canonical text before and after the seed: what the trials of a row share."""
+    def keys(self, seeds: Iterable[int]) -> list[str]:
+        """The keys of the trials that differ from this one by their seeds only; those are not made for it."""
         before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed
-        return f'{before}"seed":', f',"stage":{after}'
-
-    def key_at(self, seed: int) -> str:
-        """The key of the trial that differs by its seed only; a hundred thousand rows are not made five times."""
-        before, after = self.stem
-        return _hashed(f"{before}{seed}{after}")
+        return [_hashed(f'{before}"seed":{seed},"stage":{after}') for seed in seeds]
 
 
 def _hashed(text: str) -> str:

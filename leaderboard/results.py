@@ -55,6 +55,10 @@ def arranged(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ValueError: if the table is not tidy (see `check`).
     """
     check(rows, metric)
+    return _ordered(rows)
+
+
+def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
     keys = [
         rows.groupby(columns, sort=False).ngroup()
         for columns in (["protocol"], ["protocol", "dataset", "setting"], ["method"])
@@ -81,7 +85,8 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     Raises:
         ValueError: if the table is not tidy (see `check`).
     """
-    rows = arranged(rows, metric)
+    check(rows, metric)
+    rows = _ordered(rows.drop(columns=["key", "classes", "device_seconds"]))  # all that is moved here
     finished = rows["status"] == "complete"
     rows = rows.assign(
         finished=finished,
