@@ -42,6 +42,9 @@ class Board:
     metric: Metric = ACCURACY
     more: Sequence[Table] = ()  # tables that were asked for
     predictions: Predictions | None = None
+    sources: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by the key of a row, of which store it is; else the first
 
     @property
     def complete(self) -> bool:
@@ -63,8 +66,8 @@ class Board:
         if form not in ENDINGS:
             raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
         self.require(versus)
-        if versus and form in ("csv", "json"):
-            raise ReportError(f"--versus: differences are in md and latex; {form} holds the means that they come from")
+        if form in ("csv", "json"):
+            self._only_rows(form, versus, quote)
         if form == "csv":
             return report.csv(self.rows, self.metric)
         if form == "json":
@@ -74,8 +77,9 @@ class Board:
         more = [*self.more, *tuning.tables(self.searches)]
         return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
 
-    def parquet(self) -> bytes:
-        """The tidy rows, from which every other form comes."""
+    def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
+        """The tidy rows, from which every other form comes. ReportError where more is asked for."""
+        self._only_rows("parquet", versus, quote)
         return report.parquet(self.rows, self.metric)
 
     def ranks(self) -> list[Ranks]:
@@ -109,3 +113,8 @@ class Board:
                 rows["source"].str.startswith(published.PAPER) & rows["dataset"].isin(self.rows["dataset"].unique())
             ]
         return rows if everything or (len(rows) and self.metric == ACCURACY) else None
+
+    def _only_rows(self, form: str, versus: str | None, quote: bool) -> None:
+        for option, wanted in {"--versus": versus, "--noise and --ranks": self.more, "--published": quote}.items():
+            if wanted:
+                raise ReportError(f"{option}: in md and latex only; {form} holds what all tables come from")

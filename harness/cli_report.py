@@ -76,7 +76,9 @@ def report(
             board = gather(places)
         board = board.with_noise(versus) if noise else board
         board = board.with_ranks(versus) if ranks else board
-        written = board.parquet() if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
+        written = (
+            board.parquet(versus, quote) if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
+        )
         if curve:
             drawn.write_curves(board, curve)
         if diagram:

@@ -3,7 +3,7 @@ again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from math import inf, isfinite
@@ -24,17 +24,20 @@ from .store import Store, StoreError
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 
 
-def evidence(stores: Sequence[Store], keys: Iterable[str], by: Shots | None = None) -> dict[str, Evidence]:
+def evidence(
+    stores: Sequence[Store], keys: Iterable[str], by: Shots | None = None, sources: Mapping[str, int] | None = None
+) -> dict[str, Evidence]:
     """What the stores' records tell of the trials with these keys of rows, by the key of the row.
 
     A trial without a record, or with a damaged one, is left out: the rows have said so already. ``by`` is how the
-    report counts its groups, as :func:`publish.gather` is given it.
+    report counts its groups, as :func:`publish.gather` is given it; ``sources`` says of which store a row is, where it
+    is not the first.
     """
     found: dict[str, Evidence] = {}
     wanted = {key: key.split(" ")[0] for key in keys if not key.endswith("without values")}
-    for store in stores:
+    for number, store in enumerate(stores):
         shots, finished = by or store.plans()[0].shots, store.finished()
-        here = {row: key for row, key in wanted.items() if row not in found and key in finished}
+        here = {row: key for row, key in wanted.items() if (sources or {}).get(row, 0) == number and key in finished}
         with ThreadPoolExecutor(READERS) as readers:
             read = readers.map(_evidence, repeat(store), here.values(), repeat(shots))
             found |= {row: one for row, one in zip(here, read, strict=True) if one}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,10 +14,12 @@ from .bundle import Bundle
 from .chosen import known
 from .data import cut_of
 from .index import outcomes
+from .joined import shortened
 from .outcomes import STATUSES
 from .publish import Board, ReportError
+from .rows import method_label
 from .spec import Shots, Trial
-from .store import Store
+from .store import Store, StoreError
 
 
 @contextmanager
@@ -44,41 +47,48 @@ def is_bundle(place: str) -> bool:
 
 def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Board:
     """The leaderboard of all (see ``publish.gather``). ReportError where rows would stand in one column that were not
-    made alike: other boundaries of Few, Med and Many, or other images under the same words.
+    made alike: other boundaries of Few, Med and Many, or other training or test images under the same words.
 
     What the training routines differ in needs no refusal: it is told in the protocol's words, and each has a table of
     its own.
     """
-    more = _alike(stores, by) if len(stores) > 1 else []
+    if by is None:
+        _same_groups(stores)
+    more = _alike(stores) if len(stores) > 1 else []
     board = publish.gather(stores, by, **asked)
     return replace(board, notes=[*board.notes, *more])
 
 
-def _alike(stores: Sequence[Store], by: Shots | None) -> list[str]:
+def _alike(stores: Sequence[Store]) -> list[str]:
     """Sentences for the caption."""
-    if by is None:
-        _same_groups(stores)
     cuts: dict[str, tuple[str, Store]] = {}
     seen: dict[str, bytes] = {}
-    twice: set[str] = set()
+    tests: dict[str, tuple[str, Store]] = {}
+    twice: dict[str, Trial] = {}
     for store in stores:
+        looked = set[str]()
         for trial, fingerprint, accuracy in _complete(store):
             if fingerprint:
-                _same_images(cuts, trial, fingerprint, store)
+                _same(cuts, cut_of(trial), fingerprint, store, f"trained {trial.data.name}, seed {trial.seed}, on")
+            if trial.data.name not in looked and (digest := _tested_on(store, trial)):
+                looked.add(trial.data.name)
+                _same(tests, trial.data.name, digest, store, f"scored {trial.data.name} on")
             if seen.setdefault(trial.key, accuracy) != accuracy:
-                twice.add(trial.key)
+                twice[trial.key] = trial
     if not twice:
         return []
-    return [f"{len(twice)} trials were trained by several, with other numbers: those of the first that is named count."]
+    which = shortened([f"{method_label(trial)}, seed {trial.seed}" for trial in twice.values()])
+    return [f"Trained by several, with other numbers, of which those of the first that is named count: {which}."]
 
 
 def _same_groups(stores: Sequence[Store]) -> None:
-    words = {store: store.plans()[0].shots for store in stores}
-    first = stores[0]
-    for store in stores[1:]:
-        if words[store] != words[first]:
+    """Of all plans: the report has one caption, and its rows one rule."""
+    plans = [(f"plan {spec.name} of {store}", spec.shots) for store in stores for spec in store.plans()]
+    first, rule = plans[0]
+    for other, shots in plans:
+        if shots != rule:
             raise ReportError(
-                f"Few, Med and Many are {_words(words[first])} in {first} and {_words(words[store])} in {store}: name "
+                f"Few, Med and Many are {_words(rule)} in {first} and {_words(shots)} in {other}: name "
                 "the same for all with --few and --many, or --tercile"
             )
 
@@ -98,10 +108,20 @@ def _complete(store: Store) -> Iterator[tuple[Trial, str, bytes]]:
             yield trials[key], found.fingerprints[found.fingerprint[i]], accuracy.tobytes()
 
 
-def _same_images(cuts: dict[str, tuple[str, Store]], trial: Trial, fingerprint: str, store: Store) -> None:
-    first, where = cuts.setdefault(cut_of(trial), (fingerprint, store))
-    if first != fingerprint:
+def _tested_on(store: Store, trial: Trial) -> str:
+    """A hash of the labels of the test images; nothing where they cannot be read. One trial speaks for all of its
+    store: a bundle was verified, and in a store they come from the same files."""
+    try:
+        labels = store.arrays(trial.key, "labels")["labels"]
+    except (StoreError, FileNotFoundError, KeyError):
+        return ""
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
+
+
+def _same(first: dict[str, tuple[str, Store]], what: str, digest: str, store: Store, did: str) -> None:
+    other, where = first.setdefault(what, (digest, store))
+    if other != digest:
         raise ReportError(
-            f"{where} and {store} trained {trial.data.name}, seed {trial.seed}, on other images (fingerprints "
-            f"{first[:12]} and {fingerprint[:12]}), so their rows cannot stand in one column; report them one by one"
+            f"{where} and {store} {did} other images (SHA-256 {other[:12]} and {digest[:12]}), so their rows cannot "
+            "stand in one column; report them one by one"
         )

@@ -27,7 +27,7 @@ def subject(
     return Subject(
         title=", ".join(dict.fromkeys(spec.name for spec in specs)),
         rows=board.rows,
-        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), by),
+        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), by, board.sources),
         notes=board.notes,
         versus=versus,
         published=board.quoted(quote),

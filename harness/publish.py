@@ -16,6 +16,7 @@ from .board import ENDINGS, Board, ReportError
 from .chosen import Row, Tuned, once, tuned
 from .chosen import rows as rows_of
 from .drawn import csv_text
+from .joined import joined
 from .rows import Labels, protocol_label, setting_label
 from .spec import Shots, Spec, Trial
 from .store import Store
@@ -61,7 +62,7 @@ def gather(
         rows, broken = tidy(store, found, by or some[0].shots, labels, rescore)
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
-    rows = _merged(frames)
+    rows, sources, told = joined(frames)
     trials = rows[rows["group"] == rows["group"].iloc[0]] if len(rows) else rows  # what holds for one holds for all
     if (twice := trials.duplicated([*CELL, "seed"])).any():
         row = trials[twice].iloc[0]
@@ -81,18 +82,10 @@ def gather(
         from .resampled import Predictions  # imports torch
 
         seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
-        for store, found in zip(stores, shown, strict=True):
-            seen.add(store, (one for row in found for one in row.each()))
-    return Board(rows, damaged, notes, lines, routines, metric, predictions=seen)
-
-
-def _merged(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A trial that failed or is missing in one store may be complete in another. In one each stands once."""
-    if len(frames) == 1:
-        return frames[0]
-    rank = {status: place for place, status in enumerate(("complete", "failed", "diverged", "missing"))}
-    rows = pd.concat(frames, ignore_index=True).sort_values("status", key=lambda s: s.map(rank), kind="stable")
-    return rows.drop_duplicates(["key", *CELL]).sort_index().reset_index(drop=True)
+        for number, (store, found) in enumerate(zip(stores, shown, strict=True)):
+            every = (one for row in found for one in row.each())
+            seen.add(store, (one for one in every if sources.get(one.key, 0) == number))
+    return Board(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
 
 
 def within(spec: Spec, budget: int | None) -> Spec:

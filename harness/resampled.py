@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ..leaderboard.compared import USUAL_SEEDS
 from ..leaderboard.grid import Table
 from ..leaderboard.noise import DRAWS, resampled
 from .board import ReportError
@@ -18,9 +19,10 @@ from .store import Store, StoreError
 Hits = dict[str, dict[int, np.ndarray]]  # by method and seed: whether each test image was recognised
 CAPTION = (
     "Test-image noise: mean ± one standard error over {draws} test sets drawn anew from this one, class by class, each "
-    "time the same images for every method and seed; accuracy in percent, averaged over the classes of each group.",
+    "time the same images for every method and seed; accuracy in percent, averaged over the classes of each group; n = "
+    "{usual} seeds unless shown.",
     "It speaks of new test images at these seeds, the tables above of new seeds on these images. For both at once take "
-    "the root of the sum of the two squares, which errs, if at all, on the safe side.",
+    "the root of the sum of the squares of the two standard errors, which errs, if at all, on the safe side.",
 )
 AGAINST = (
     "Differences from {versus} are in percentage points over the seeds that both finished, with the middle 95 percent."
@@ -61,13 +63,16 @@ class Predictions:
         for place, hits in self._hits.items():
             groups = {group: at for group, at in class_members(self._counts[place], self._by).items() if at}
             truth, title = self._truth[place[1]], f"{', '.join(place)}: test-image noise"
-            caption = [CAPTION[0].format(draws=DRAWS), CAPTION[1]]
+            caption = [CAPTION[0].format(draws=DRAWS, usual=USUAL_SEEDS), CAPTION[1]]
             scores = {method: np.mean(list(seeds.values()), axis=0) for method, seeds in hits.items()}
-            found.append(_table(title, scores, truth, groups, caption))
+            count = {method: len(seeds) for method, seeds in hits.items()}
+            found.append(_table(title, scores, truth, groups, caption, count))
             if versus in hits and len(hits) > 1:
                 pairs = {m: gap for m in hits if m != versus and (gap := _gap(hits[m], hits[versus])) is not None}
+                count = {method: len(hits[method].keys() & hits[versus].keys()) for method in pairs}
                 caption = [caption[0], AGAINST.format(versus=versus), caption[1]]
-                found.append(_table(f"{title}, difference from {versus}", pairs, truth, groups, caption, signed=True))
+                title = f"{title}, difference from {versus}"
+                found.append(_table(title, pairs, truth, groups, caption, count, signed=True))
         return found
 
 
@@ -82,6 +87,7 @@ def _table(
     truth: np.ndarray,
     groups: Mapping[str, Sequence[int]],
     caption: Sequence[str],
+    count: Mapping[str, int],
     signed: bool = False,
 ) -> Table:
     names = [group for group in GROUPS if group in groups]
@@ -91,11 +97,15 @@ def _table(
         g: [round(100 * float(np.mean([v[truth == c].mean() for c in groups[g]])), 9) for v in values] for g in names
     }
     body = [
-        (method, *(_cell(means[group][i], drawn[group][:, i], signed) for group in names))
+        (_counted(method, count[method]), *(_cell(means[group][i], drawn[group][:, i], signed) for group in names))
         for i, method in enumerate(scores)
     ]
     spans = (("", tuple(name.title() for name in names)),)
     return Table(title, spans=spans, body=tuple(body), footnotes=(), caption=tuple(caption))
+
+
+def _counted(method: str, seeds: int) -> str:
+    return method if seeds == USUAL_SEEDS else f"{method} (n={seeds})"
 
 
 def _cell(mean: float, draws: np.ndarray, signed: bool) -> str:

@@ -1,0 +1,180 @@
+"""The index of a store's records: it spares opening them, and nothing but that."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tailboard.harness import index
+from tailboard.harness.data import long_tail
+from tailboard.harness.packed import unpack_arrays
+from tailboard.harness.publish import gather
+from tailboard.harness.record import Provenance, Record
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+
+RAW = {
+    "name": "t",
+    "data": [
+        {"name": "cifar10", "imbalance_factor": [10, 100]},
+        {"name": "fashion-mnist-mini", "imbalance_factor": 10},
+    ],
+    "methods": ["ERM", "Focal Loss"],
+    "seeds": 3,
+}
+
+
+def recorded(trial, rng, **words):
+    """All that a record can be: a failed one knows no accuracy, a diverged one its counts."""
+    status = ("complete", "complete", "complete", "failed", "diverged")[rng.integers(5)]
+    data = Provenance(verified=bool(rng.integers(2)), hashes={}, fingerprint=f"{rng.integers(10):064}")
+    known = {
+        "complete": {"accuracy": {"last_ema": tuple(rng.uniform(0, 100, 10))}, "data": data},
+        "diverged": {"reason": "loss not finite", "data": data},
+        "failed": {"reason": "RuntimeError: no", "counts": ()},
+    }[status]
+    counts = {"counts": long_tail(trial.data)}
+    return Record(key=trial.key, trial=trial, status=status, train_seconds=rng.uniform(0, 9), **counts | known | words)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store of which the last trial is missing, and that is worth an index from the first record on."""
+    monkeypatch.setattr(index, "MANY", 1)
+    made, rng = Store(tmp_path / "s"), np.random.default_rng(0)
+    spec = parse(RAW)
+    made.write_plan(spec)
+    for trial in plan(spec)[:-1]:
+        made.write_record(recorded(trial, rng))
+    made.write_broken(plan(spec)[-1].key, "the node died")
+    return made
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The keys of the records that are opened."""
+    found, read = [], Store.outcome
+    monkeypatch.setattr(Store, "outcome", lambda self, key: found.append(key) or read(self, key))
+    return found
+
+
+def table(store):
+    return gather([store]).rows
+
+
+def test_a_report_opens_each_record_once_and_then_none(store, opened):
+    first = table(store)
+    assert set(opened) == store.finished() and len(opened) == len(store.finished())
+    opened.clear()
+    pd.testing.assert_frame_equal(table(store), first)
+    assert opened == []
+    assert gather([store]).rendered("csv") == gather([store]).rendered("csv")
+
+
+def test_what_a_report_shows_is_what_the_records_say(store):
+    """Row by row from the records themselves, with the index and without."""
+    for rows in (table(store), table(store)):
+        every = rows[rows["group"] == "all"].set_index("key")
+        assert len(every) == len(store.finished()) + 1
+        for key in store.finished():
+            record, row = store.record(key), every.loc[key]
+            assert (row["status"], row["reason"]) == (record.status, record.reason)
+            assert row["device_seconds"] == record.train_seconds and row["classes"] == 10
+            assert row["verified"] == (record.data.verified if record.data else True)
+            value = np.mean(record.accuracy["last_ema"]) if record.status == "complete" else np.nan
+            assert row["value"] == pytest.approx(value, nan_ok=True)
+        (missing,) = set(every.index) - store.finished()
+        assert tuple(every.loc[missing, ["status", "reason"]]) == ("missing", "the node died")
+
+
+def test_a_record_that_changed_is_read_again(store, opened):
+    before = table(store)
+    key = next(key for key in sorted(store.finished()) if store.record(key).status == "complete")
+    better = store.record(key).model_copy(update={"accuracy": {"last_ema": (100.0,) * 10}})
+    store.path(f"records/{key}.json").write_text(better.model_dump_json())  # in place: the same file of the file system
+    gone = sorted(store.finished() - {key})[0]
+    store.remove(f"records/{gone}.json")
+    opened.clear()
+    after = table(store)
+    assert opened == [key]
+    values = after[after["group"] == "all"].set_index("key")
+    assert values.loc[key, "value"] == 100 and values.loc[gone, "status"] == "missing"
+    others = ~before["key"].isin([key, gone])
+    pd.testing.assert_frame_equal(after[others], before[others])
+
+
+def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch):
+    def refuse(self, name, data):
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(Store, "write", refuse)
+    assert len(table(store)) and not store.has(index.NAME)
+
+
+def test_few_records_are_worth_no_index(store, monkeypatch):
+    monkeypatch.setattr(index, "MANY", 100)
+    table(store)
+    assert not store.has(index.NAME)
+
+
+FORGED = {
+    "accuracies beyond 100": lambda a: a | {"accuracy": a["accuracy"] + 100},
+    "accuracies that are no numbers": lambda a: a | {"accuracy": a["accuracy"] * np.nan},
+    "too few accuracies": lambda a: a | {"accuracy": a["accuracy"][1:]},
+    "classes of another record": lambda a: a | {"classes": a["classes"][::-1]},
+    "a status that there is not": lambda a: a | {"status": a["status"] + 7},
+    "a word that there is not": lambda a: a | {"reason": a["reason"] + 99},
+    "a word before the first": lambda a: a | {"counts": a["counts"] - 1},
+    "a key twice": lambda a: a | {"keys": np.tile(a["keys"][:10], len(a["keys"]) // 10)},
+    "seconds below none": lambda a: a | {"seconds": a["seconds"] - 100},
+    "no words": lambda a: a | {"words": np.zeros(9, np.uint8)},
+    "classes without images": lambda a: a | {"words": worded(a, tails=lambda tail: [0 for _ in tail])},
+    "another kind of number": lambda a: a | {"counts": a["counts"].astype(float)},
+    "no stamps": lambda a: {name: array for name, array in a.items() if name != "stamps"},
+}
+
+
+def worded(arrays, tails):
+    words = json.loads(arrays["words"].tobytes())
+    words["tails"] = [tails(tail) for tail in words["tails"]]
+    return np.frombuffer(json.dumps(words).encode(), np.uint8)
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_an_index_that_is_none_is_as_good_as_none(store, opened, how):
+    first = table(store)
+    forged = FORGED[how](unpack_arrays(store.read(index.NAME)))
+    np.savez(store.path(index.NAME), **forged)
+    opened.clear()
+    pd.testing.assert_frame_equal(table(store), first)
+    assert set(opened) == store.finished()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_bytes_may_stand_for_an_index(store, data):
+    first = table(store)
+    whole = bytearray(store.read(index.NAME))
+    if data.draw(st.booleans(), "a few bytes are others"):
+        for at in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=8)):
+            whole[at] = data.draw(st.integers(0, 255))
+    else:
+        whole = whole[: data.draw(st.integers(0, len(whole)))]
+    store.path(index.NAME).write_bytes(whole)
+    pd.testing.assert_frame_equal(table(store), first)  # a zip's checksums find what was changed
+
+
+def test_a_pickle_is_not_opened(store, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    first = table(store)
+    np.savez(store.path(index.NAME), keys=np.array([Harm()], dtype=object))
+    pd.testing.assert_frame_equal(table(store), first)
+    assert not (tmp_path / "harm").exists()

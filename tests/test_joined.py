@@ -1,0 +1,95 @@
+"""Several stores in one leaderboard: each row is of one source, and a reader is told what that hides."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tailboard.harness import merged, pages
+from tailboard.harness.board import ReportError
+from tailboard.harness.data import long_tail
+from tailboard.harness.record import Provenance, Record
+from tailboard.harness.score import per_class_accuracy
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+
+LABELS = np.repeat(np.arange(10), 20).astype(np.int16)
+
+
+def filled(folder, methods=("ERM",), seeds=(0, 1, 2, 3, 4), skill=1.0, failed=(), labels=LABELS, **words):
+    """A store with the predictions of what never was a network; ``skill`` decides how good they are."""
+    store = Store(folder)
+    spec = parse({"name": "t", "data": "cifar10", "methods": list(methods), "seeds": list(seeds), **words})
+    store.write_plan(spec)
+    for trial in plan(spec):
+        rng = np.random.default_rng(trial.seed)
+        logits = rng.normal(0, 1, (len(labels), 10)).astype(np.float16)
+        logits[np.arange(len(labels)), labels] += skill
+        accuracy = {"last_ema": per_class_accuracy(logits, labels)}
+        data = Provenance(verified=True, hashes={}, fingerprint=f"{trial.seed:064}")
+        outcome = {"status": "failed", "reason": "no"} if trial.seed in failed else {"status": "complete", "data": data}
+        counts = long_tail(trial.data)
+        store.write_arrays(trial.key, {"last_ema": logits, "labels": labels})
+        store.write_record(
+            Record(key=trial.key, trial=trial, counts=counts, test_counts=(20,) * 10, accuracy=accuracy, **outcome)
+        )
+        store.mark_tracked(trial.key, {})
+    return store
+
+
+def test_table_noise_and_page_are_of_the_source_that_is_named_first(tmp_path):
+    weak, strong = filled(tmp_path / "a", skill=0.5), filled(tmp_path / "b", skill=3.0)
+    for one, other in ((weak, strong), (strong, weak)):
+        board = merged.gather([one, other], images=True)
+        alone = merged.gather([one], images=True)
+        assert board.rendered("csv") == alone.rendered("csv") != merged.gather([other]).rendered("csv")
+        assert board.predictions.tables()[0].body == alone.predictions.tables()[0].body
+        behind, own = pages.subject(board, [one, other]), pages.subject(alone, [one])
+        assert {key: found.right for key, found in behind.evidence.items()} == {
+            key: found.right for key, found in own.evidence.items()
+        }
+        assert any("other numbers" in note and "ERM, seed 0" in note for note in board.notes)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_trial_that_failed_elsewhere_counts_and_is_told(tmp_path, first):
+    stores = [filled(tmp_path / "a", failed=[0]), filled(tmp_path / "b")]
+    stores = stores if first == 0 else stores[::-1]
+    board = merged.gather(stores)
+    assert board.complete and "Complete here, but not in another of these: ERM, seed 0: failed." in board.notes
+    evidence = pages.subject(board, stores).evidence
+    assert len(evidence) == 5 and all(sum(found.right) for found in evidence.values())
+    assert not any("Complete here" in note for note in merged.gather([filled(tmp_path / "b")]).notes)
+
+
+def test_rows_of_other_seeds_are_told(tmp_path):
+    here = filled(tmp_path / "a", methods=["ERM", "Focal Loss", "Resampling"])
+    other = filled(tmp_path / "b", methods=["Reweighting"], seeds=[5, 6, 7])
+    board = merged.gather([here, other])
+    assert "Of other seeds than most rows of their column: Reweighting (5 to 7)." in board.notes
+    pooled = merged.gather([here, filled(tmp_path / "c", methods=["ERM"], seeds=[7, 9])])
+    assert any("column: ERM (0; 1; 2; 3; 4; and 2 more)." in note for note in pooled.notes)
+    same = merged.gather([here, filled(tmp_path / "d", methods=["Reweighting"])])
+    assert not any("other seeds" in note for note in same.notes)
+
+
+def test_other_test_images_are_refused(tmp_path):
+    easy = filled(tmp_path / "b", methods=["Reweighting"], labels=np.repeat(np.arange(10), 10).astype(np.int16))
+    with pytest.raises(ReportError, match=r"scored cifar10 on other images .* report them one by one"):
+        merged.gather([filled(tmp_path / "a"), easy])
+
+
+def test_plans_of_one_store_that_count_their_groups_otherwise_are_refused(tmp_path):
+    store = filled(tmp_path / "a")
+    filled(tmp_path / "a", name="u", methods=["Focal Loss"], shots={"few": 30, "many": 200})
+    with pytest.raises(ReportError, match=re.escape("below 20 and above 100 training images in plan t of")):
+        merged.gather([store])
+    assert merged.gather([store], store.plans()[1].shots).complete
+
+
+def test_the_noise_says_over_how_many_seeds(tmp_path):
+    stores = [filled(tmp_path / "a"), filled(tmp_path / "b", methods=["Reweighting"], failed=[1, 2])]
+    found, against = merged.gather(stores, images=True).predictions.tables("ERM")
+    assert [row[0] for row in found.body] == ["ERM", "Reweighting (n=3)"]
+    assert [row[0] for row in against.body] == ["Reweighting (n=3)"]
