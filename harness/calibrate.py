@@ -81,6 +81,7 @@ def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Est
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
+    run.logits(torch.from_numpy(images.x))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
     unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
     whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)

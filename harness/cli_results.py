@@ -17,7 +17,8 @@ def status(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until the run has ended.")] = False,
     every: Annotated[
-        float | None, typer.Option(min=0.2, help="Seconds between two looks.", show_default="2; 10 if far away")
+        float | None,
+        typer.Option(min=0.2, max=86_400, help="Seconds between two looks.", show_default="2; 10 if far away"),
     ] = None,
 ) -> None:
     """Print how far a store is, what failed and why, and where MLflow's page is."""

@@ -5,15 +5,21 @@ A trial looks at its own clock after each epoch. This is for one that never come
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from .patience import PATIENCE_SECONDS
 from .record import Record
 from .spec import Trial
 
+WITNESS_SECONDS = 10.0  # beyond its limit: it may still be heard of
 LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
 
 
@@ -49,7 +55,36 @@ class Patience:
         return self._stopped.pop(name, "")
 
 
-def overdue(trial: Trial, why: str) -> Record:
+def overdue(trial: Trial, why: str, log: str = "") -> Record:
     """The record of a trial that was stopped from outside: its own process wrote none."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(key=trial.key, trial=trial, status="failed", reason=why, started=now, finished=now)
+    return Record(key=trial.key, trial=trial, status="failed", reason=why, log=log, started=now, finished=now)
+
+
+class Witness:
+    """A context in a worker: where the thread that began it stands is told once whenever it was not ``heard`` of for
+    its limit and a little more, so that the record of a trial that is then stopped can say what it hung in."""
+
+    def __init__(self, limit: float | None, tell: Callable[[str], None]) -> None:
+        self._limit, self._tell, self._thread = limit, tell, threading.get_ident()
+        self._heard, self._over = threading.Event(), False
+
+    def heard(self) -> None:
+        self._heard.set()
+
+    def __enter__(self) -> Witness:
+        if self._limit is not None:
+            threading.Thread(target=self._work, args=(self._limit + WITNESS_SECONDS,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over = True
+        self._heard.set()
+
+    def _work(self, seconds: float) -> None:
+        while not self._over:
+            if not self._heard.wait(seconds) and (frame := sys._current_frames().get(self._thread)):
+                with suppress(Exception):  # a store that is away: then the record has no log
+                    self._tell("".join(traceback.format_stack(frame))[-100_000:])
+                self._heard.wait()
+            self._heard.clear()

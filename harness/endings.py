@@ -41,7 +41,8 @@ class Endings:
     def hung(self, job: Job, why: str) -> None:
         """Stopped from outside, since it said nothing: the method's fault."""
         with self._kept():
-            self.agenda.store.write_record(overdue(job.trial, why))
+            store = self.agenda.store
+            store.write_record(overdue(job.trial, why, store.silent(job.trial.key)))
             self._settle(job, whole=True)
 
     def failed(self, job: Job, why: str, share: float) -> None:

@@ -8,8 +8,9 @@ import errno
 import hashlib
 import os
 import stat
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from .patience import patiently, status
 
 MIB = 1 << 20
+FORSAKEN_SECONDS = 3600.0  # no file takes so long to write
 LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
 LARGEST_OF = {
     "arrays": 2048 * MIB,
@@ -133,6 +135,14 @@ class Files:
         found = self.files.ls(place, detail=False, refresh=True)
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
         return [str(path).rsplit("/", 1)[-1] for path in found]
+
+    def clear_parts(self, folders: Iterable[str]) -> None:
+        """Remove what processes had begun to write that were killed an hour ago or more. A bucket keeps nothing so."""
+        for folder in folders if self.local else ():
+            for part in Path(self._place(f"{folder}/any", folder)).glob(".*.part"):
+                with suppress(OSError):  # it is renamed just now, or it is another's
+                    if time.time() - part.lstat().st_mtime > FORSAKEN_SECONDS:
+                        part.unlink()
 
     def path(self, name: str) -> Path:
         """Where a file of a local store is, for those that open it themselves. StoreError where it is a link."""

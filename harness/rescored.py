@@ -36,6 +36,7 @@ TEXTS = {
     "ece": f"Expected calibration error in percent of the images of each group ({BINS} bins of equal width)",
     "nll": "Negative log-likelihood in nats of the images of each group",
 }
+LARGEST_TAU = 100  # of the log of a share that is 10 at most: far beyond any logit
 LESS_IS_BETTER = ("ece", "nll")
 BLIND = ("balanced_accuracy", "worst_class", "recall")  # what each class's own images decide, at any prior
 
@@ -95,8 +96,8 @@ def asked(name: str, prior: str, tau: float) -> Rescore:
         raise ReportError(
             "--metric: name one class, as in recall:3" if name == "recall" else f"--metric: {name} has no class"
         )
-    if not np.isfinite(tau):
-        raise ReportError(f"--tau: {tau} is no finite number")
+    if not abs(tau) <= LARGEST_TAU:
+        raise ReportError(f"--tau: {tau} is not between -{LARGEST_TAU} and {LARGEST_TAU}; 1 is the usual adjustment")
     return Rescore(name, of, prior if prior in ("balanced", "train") else _read(prior), tau)
 
 

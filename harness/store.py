@@ -11,6 +11,7 @@ index.npz                what a report needs of every record (see ``index.py``);
 tracked/KEY              that MLflow has the whole of it, and in which run
 tracking/NAME            a spec of which MLflow may still show runs as running
 broken/KEY               why a trial could not be finished, the last time that it was tried
+silent/KEY               where a trial stands that has said nothing for too long
 driver.json              which process fills the store now
 progress.json            what that process tells other shells of its run
 studies.db               what Optuna knows of every search
@@ -94,6 +95,7 @@ class Store(Files):
         if not stands:
             self.write(name, record.model_dump_json().encode())
         self.remove(f"broken/{record.key}")
+        self.remove(f"silent/{record.key}")
         self.remove(f"checkpoints/{record.key}.pt")
 
     def write_rung(self, record: Record) -> None:
@@ -179,6 +181,18 @@ class Store(Files):
                 except (StoreError, IsADirectoryError):
                     found[key] = "not finished; the reason cannot be read"
         return found
+
+    # What says nothing
+
+    def write_silent(self, key: str, stack: str) -> None:
+        self.write(f"silent/{key}", stack.encode())
+
+    def silent(self, key: str) -> str:
+        """Where the trial stood when it had said nothing for too long; empty where its process could not say."""
+        try:
+            return self.read(f"silent/{key}").decode(errors="replace")
+        except (FileNotFoundError, StoreError):
+            return ""
 
     # What MLflow has
 

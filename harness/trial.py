@@ -111,7 +111,7 @@ def run_trial(
         if not rung and trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
     except Diverged as error:
-        about |= {"status": "diverged", "reason": str(error)}
+        about |= {"status": "diverged", "reason": str(error), "log": traceback.format_exc()[-100_000:]}
     except Exception as error:
         if _is_of_infrastructure(error, setting.alone):
             raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from .agenda import Job, is_done
+from .deadline import Witness
 from .spec import Trial
 from .store import Store
 from .trial import Drained, Setting, Superseded, run_trial
@@ -28,8 +30,14 @@ def done(
     job = Job(trial, until, keep=trial.key in setting.kept)
     if not is_done(job, store):
         alone = replace(setting, alone=config["gpu"] >= 1)
+
+        def heard(line: dict[str, float]) -> None:
+            witness.heard()
+            report(line)
+
         try:
-            run_trial(trial, alone, report, lambda: draining(trial.key), until)
+            with Witness(setting.time_limit, partial(store.write_silent, trial.key)) as witness:
+                run_trial(trial, alone, heard, lambda: draining(trial.key), until)
         except Drained:
             return ""
         except Superseded:

@@ -280,6 +280,7 @@ MISTAKES = {
     "a plugin that is none": ("run t.yaml --plugin t.yaml", {}, ["plugin"]),
     "no such store": ("status gone", {}, ["gone", "no store"]),
     "no store to watch": ("status gone --watch", {}, ["gone", "no store"]),
+    "watched at no time": ("status good --watch --every nan", {}, ["--every", "less than or equal to 86400"]),
     "watched too often": ("status good --watch --every 0", {}, ["--every"]),
     "no store to report": ("report good gone", {}, ["gone", "no store"]),
     "unknown file system": ("report gone://x", {}, ["gone://x"]),

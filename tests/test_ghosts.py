@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from tailboard.harness import vigil as module
 from tailboard.harness.deadline import overdue
+from tailboard.harness.files import FORSAKEN_SECONDS
 from tailboard.harness.flag import Flag
 from tailboard.harness.repair import sweep_up
 from tailboard.harness.spec import plan
@@ -95,6 +97,18 @@ def test_the_next_run_takes_away_the_checkpoints_of_what_is_finished(tmp_path):
         store.write(f"checkpoints/{name}.pt", b"x")
     sweep_up(store, frozenset())
     assert store.names("checkpoints") == {"another.pt"}
+
+
+def test_the_next_run_takes_away_what_was_half_written_when_its_process_was_killed(tmp_path):
+    store = Store(tmp_path)
+    store.write("arrays/a.npz", b"whole")
+    old, new = (store.path(f"arrays/.{name * 32}.part") for name in "ab")
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, time.time() - 2 * FORSAKEN_SECONDS))
+    sweep_up(store, frozenset())
+    assert not old.exists() and new.exists(), "what another process may be writing stays"
+    assert store.names("arrays") == {"a.npz"}
 
 
 def test_a_flag_tells_who_has_lost_its_trial():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailboard.harness import deadline
 from tailboard.harness.agenda import Agenda, Flow, Job
 from tailboard.harness.deadline import LOADING_SECONDS, Patience, overdue
 from tailboard.harness.record import Record
@@ -284,3 +287,24 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
             store.write_record(overdue(job.trial, "stands for any record"))
             agenda.settle(job)
     assert len(done) == len(set(done)) == len(store.finished())
+
+
+def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
+    monkeypatch.setattr(deadline, "WITNESS_SECONDS", 0.2)
+    told: list[str] = []
+
+    def stands_here():
+        while not told:
+            time.sleep(0.01)
+
+    with deadline.Witness(0.1, told.append) as witness:
+        for _ in range(10):
+            time.sleep(0.05)
+            witness.heard()
+        assert told == [], "it was heard of all the time"
+        stands_here()
+        time.sleep(0.7)
+    assert len(told) == 1 and "in stands_here\n" in told[0]
+    threads = threading.active_count()
+    with deadline.Witness(None, told.append):
+        assert threading.active_count() <= threads, "without a limit nobody watches"

@@ -92,3 +92,14 @@ def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation
     assert {record["attempts"] for record in job.records().values()} == {2}, "each went on from its checkpoint"
     assert "requeue" not in allocation.said.read_text()
     assert job.gone_within(60), job.processes()
+
+
+def test_a_job_whose_ray_does_not_start_says_so_and_leaves_nothing(allocation):
+    ray = allocation.said.with_name("ray")
+    ray.write_text("#!/bin/bash\nmkdir -p $RAY_TMPDIR\nexit 1\n")
+    ray.chmod(0o755)
+    process = allocation.start("n1")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Ray does not start on " in err
+    assert not Path(f"/tmp/tb-ray-{os.getpid()}").exists()  # noqa: S108
+    assert allocation.job.gone_within(10)
