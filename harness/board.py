@@ -67,11 +67,11 @@ class Board:
             raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
         self.require(versus)
         if form in ("csv", "json"):
-            self._only_rows(form, versus, quote)
+            self._only_cells(form, quote)
         if form == "csv":
-            return report.csv(self.rows, self.metric)
+            return report.csv(self.rows, self.metric, versus)
         if form == "json":
-            return report.json(self.rows, self.metric)
+            return report.json(self.rows, self.metric, versus)
         written = {"md": report.markdown, "latex": report.latex}[form]
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         more = [*self.more, *tuning.tables(self.searches)]
@@ -79,7 +79,9 @@ class Board:
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
         """The tidy rows, from which every other form comes. ReportError where more is asked for."""
-        self._only_rows("parquet", versus, quote)
+        if versus:
+            raise ReportError("--versus: parquet holds the rows of every seed; csv and json tell of differences")
+        self._only_cells("parquet", quote)
         return report.parquet(self.rows, self.metric)
 
     def ranks(self) -> list[Ranks]:
@@ -114,7 +116,7 @@ class Board:
             ]
         return rows if everything or (len(rows) and self.metric == ACCURACY) else None
 
-    def _only_rows(self, form: str, versus: str | None, quote: bool) -> None:
-        for option, wanted in {"--versus": versus, "--noise and --ranks": self.more, "--published": quote}.items():
+    def _only_cells(self, form: str, quote: bool) -> None:
+        for option, wanted in {"--noise and --ranks": self.more, "--published": quote}.items():
             if wanted:
-                raise ReportError(f"{option}: in md and latex only; {form} holds what all tables come from")
+                raise ReportError(f"{option}: in md and latex only; {form} holds what the leaderboard is made of")

@@ -6,8 +6,12 @@ import pandas as pd
 
 from .grid import Headers, Table, grid, plus_minus
 from .metric import ACCURACY, Metric
-from .statistics import ALPHA, FEWEST_SEEDS, POWER
+from .results import CELL
+from .statistics import ALPHA, FEWEST_SEEDS, POWER, paired
 
+COLUMNS = [
+    "difference", "difference_stderr", "shared", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable",
+]  # fmt: skip
 USUAL_SEEDS = 5  # n is shown where it differs
 COMPARED = (
     "Differences are in {unit}, seed by seed, ± one standard error of their mean; – where no seed "
@@ -18,6 +22,17 @@ COMPARED = (
     "Not separable is not the same as equal: the number after it is the smallest true difference that these "
     f"seeds would have shown with {POWER:.0%} power at the hardest step of the correction.",
 )
+
+
+def beside(summary: pd.DataFrame, rows: pd.DataFrame, versus: str, metric: Metric = ACCURACY) -> pd.DataFrame:
+    """The summary of the rows with `versus` and COLUMNS: what `statistics.paired` says, NaN in the rows of `versus`.
+
+    Raises:
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
+    """
+    found = paired(rows, versus, metric).rename(columns={"stderr": "difference_stderr", "n": "shared"})
+    table = summary.merge(found, on=CELL, how="left").astype({"shared": "Int64"})  # a count, or nothing
+    return table.assign(versus=versus)[[*summary.columns, "versus", *COLUMNS]]
 
 
 def rule(metric: Metric = ACCURACY) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from .compared import beside
 from .grid import SUPERSCRIPT, Table
 from .metric import ACCURACY, Metric
 from .results import CELL, COLUMNS, arranged, summarise
@@ -72,35 +73,36 @@ def latex(
     return "\n\n".join([heading, *map(_latex_table, tables(rows, versus, published, notes, more, view, True))]) + "\n"
 
 
-def csv(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
-    """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field.
+def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
+    """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field. With
+    `versus` a method, the columns of `compared.beside` follow.
 
     Raises:
-        ValueError: if the rows are not tidy.
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    summary = _summary(rows, metric)
+    summary = _summary(rows, metric, versus)
     file = StringIO()
     writer = lines.writer(file, lineterminator="\n")
-    writer.writerow(FIELDS)
+    writer.writerow(summary.columns)
     # Not pandas' to_csv, which gives the same bytes and takes three times as long.
-    writer.writerows(zip(*(_fields(summary[name]) for name in FIELDS), strict=True))
+    writer.writerows(zip(*(_fields(summary[name]) for name in summary), strict=True))
     return file.getvalue()
 
 
-def json(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
-    """The summary as a list of objects, one for each cell, with the keys of `FIELDS`; NaN is null. The file at
-    `SCHEMA` is its JSON Schema.
+def json(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
+    """What `csv` says as a list of objects, one for each cell; NaN is null. The file at `SCHEMA` is its JSON Schema.
 
     Raises:
-        ValueError: if the rows are not tidy.
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    summary = _summary(rows, metric).astype(object)
+    summary = _summary(rows, metric, versus).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _summary(rows: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    return summarise(rows, metric).assign(metric=metric.name)[FIELDS]
+def _summary(rows: pd.DataFrame, metric: Metric, versus: str | None) -> pd.DataFrame:
+    summary = summarise(rows, metric).assign(metric=metric.name)[FIELDS]
+    return summary if versus is None else beside(summary, rows, versus, metric)
 
 
 def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from tailboard.leaderboard import report, results
+from tailboard.leaderboard import compared, report, results
 from tailboard.leaderboard.published import PAPER, published
 from tailboard.leaderboard.results import CELL, COLUMNS, summarise
 from tailboard.leaderboard.statistics import detectable, holm, paired
@@ -245,6 +245,22 @@ def test_markdown_shows_the_verdict_and_what_could_have_been_seen():
     assert cells_of(text, "short") == ["−0.2 ± 0.2 (n=2)"]
 
 
+def test_csv_and_json_hold_the_differences_that_the_markdown_words():
+    rows = board(cell("ERM", ERM), cell("far", FAR), cell("short", [40.0, 40.5]))
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(report.csv(rows, versus="ERM")))}
+    entries = {entry["method"]: entry for entry in json.loads(report.json(rows, versus="ERM"))}
+    found = paired(rows, "ERM").set_index("method")
+    assert entries["far"]["verdict"] == lines["far"]["verdict"] == "better" and entries["short"]["verdict"] == ""
+    for name in compared.COLUMNS[:7]:
+        own = {"difference_stderr": "stderr", "shared": "n"}.get(name, name)
+        for method in ("far", "short"):
+            expected = found.loc[method, own]
+            assert entries[method][name] == (None if pd.isna(expected) else expected)
+            assert lines[method][name] == ("" if pd.isna(expected) else f"{expected}")
+        assert entries["ERM"][name] is None and lines["ERM"][name] == ""
+    assert report.csv(rows).splitlines()[0] == ",".join(report.FIELDS), "as ever where nothing is compared"
+
+
 def test_a_method_alone_has_no_differences_to_show():
     alone = board(cell("ERM", ERM))
     assert report.latex(alone, versus="ERM") == report.latex(alone)
@@ -317,7 +333,11 @@ def test_the_json_keeps_its_published_schema():
     validator.check_schema(schema)
     entries = json.loads(report.json(EVERYTHING))
     validator.validate(entries)
-    assert set(schema["items"]["required"]) == set(schema["items"]["properties"]) == set(report.FIELDS)
+    assert set(schema["items"]["required"]) == set(report.FIELDS)
+    assert set(schema["items"]["properties"]) == {*report.FIELDS, "versus", *compared.COLUMNS}
+    with_differences = json.loads(report.json(EVERYTHING, versus="ERM"))
+    validator.validate(with_differences)
+    assert all(entry["versus"] == "ERM" for entry in with_differences)
     worth = next(i for i, entry in enumerate(entries) if entry["n"] == 5)
     for change in ({"mean": None}, {"n": 0}, {"group": "tail"}, {"stderr": -1.0}, {"extra": 1}, {"reason": "1 failed"}):
         wrong = [entry | change if i == worth else entry for i, entry in enumerate(entries)]

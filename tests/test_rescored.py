@@ -185,7 +185,7 @@ def test_the_report_says_what_was_measured(store, report):
         (["--metric", "recall:10"], "cifar10 has no class '10'"),
         (["--metric", "ece:3"], "ece has no class"),
         (["--prior", "nowhere"], "--prior: balanced, train, or a file"),
-        (["--tau", "inf"], "--tau: inf is no finite number"),
+        (["--tau", "inf"], "--tau: inf is not between -100 and 100"),
     ],
 )
 def test_a_wrong_word_gets_one_message(store, report, words, message):
