@@ -46,13 +46,16 @@ def recorded(trial, rng, **words):
 def store(tmp_path, monkeypatch):
     """A store of which the last trial is missing, and that is worth an index from the first record on."""
     monkeypatch.setattr(index, "MANY", 1)
-    made, rng = Store(tmp_path / "s"), np.random.default_rng(0)
-    spec = parse(RAW)
-    made.write_plan(spec)
+    return filled(Store(tmp_path / "s"))
+
+
+def filled(store):
+    spec, rng = parse(RAW), np.random.default_rng(0)
+    store.write_plan(spec)
     for trial in plan(spec)[:-1]:
-        made.write_record(recorded(trial, rng))
-    made.write_broken(plan(spec)[-1].key, "the node died")
-    return made
+        store.write_record(recorded(trial, rng))
+    store.write_broken(plan(spec)[-1].key, "the node died")
+    return store
 
 
 @pytest.fixture
@@ -178,3 +181,20 @@ def test_a_pickle_is_not_opened(store, tmp_path):
     np.savez(store.path(index.NAME), keys=np.array([Harm()], dtype=object))
     pd.testing.assert_frame_equal(table(store), first)
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.slow
+def test_a_bucket_is_asked_for_one_object(bucket, store, opened, monkeypatch):
+    """A real S3 server: what changes when a record does is its hash."""
+    remote = filled(Store(f"{bucket}/x"))
+    first = table(remote)
+    assert set(opened) == remote.finished()
+    opened.clear()
+    pd.testing.assert_frame_equal(table(remote), first)
+    assert opened == []
+    key = next(key for key in sorted(remote.finished()) if remote.record(key).status == "complete")
+    better = remote.record(key).model_copy(update={"accuracy": {"last_ema": (50.0,) * 10}})
+    remote.write(f"records/{key}.json", better.model_dump_json().encode())
+    found = table(remote).set_index(["key", "group"])["value"]
+    assert opened == [key] and found[key, "all"] == 50
+    pd.testing.assert_frame_equal(first, table(store))
