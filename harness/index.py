@@ -38,8 +38,8 @@ def outcomes(store: Store, wanted: Iterable[str]) -> tuple[Outcomes, list[str]]:
     """
     stamps = store.stamps()
     indexed = read(store, stamps)
-    known = set(indexed.keys)
-    missing = [key for key in dict.fromkeys(wanted) if key in stamps and key not in known]
+    known = indexed.at
+    missing = list(dict.fromkeys([key for key in wanted if key not in known and key in stamps]))
     found, damaged = indexed, []
     for some in (missing[start : start + PIECE] for start in range(0, len(missing), PIECE)):
         told = _one_by_one(store, some)
@@ -86,8 +86,8 @@ def read(store: Store, stamps: Mapping[str, Stamp | None]) -> Outcomes:
     try:
         arrays = unpack_arrays(store.read(NAME))
         found = _outcomes(arrays)
-        entries = zip(found.keys, arrays["stamps"].tolist(), strict=True)
-        fresh = np.array([stamps.get(key) == (size, tag) for key, (size, tag) in entries], bool)
+        claimed = map(tuple, arrays["stamps"].tolist())
+        fresh = np.array([stamps.get(key) == stamp for key, stamp in zip(found.keys, claimed, strict=True)], bool)
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
         return none()
     return found if fresh.all() else found.where(fresh)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any, get_args
 
@@ -36,10 +37,15 @@ class Outcomes:
     fingerprints: list[str]
     tails: list[tuple[int, ...]]  # training images of each class
 
+    @cached_property
+    def at(self) -> Mapping[str, int]:
+        """The place of each key."""
+        return dict(zip(self.keys, count(), strict=False))
+
     def places(self, keys: Sequence[str]) -> np.ndarray:
         """Where each of these is; -1 where it is not."""
-        at = dict(zip(self.keys, count(), strict=False))
-        return np.fromiter((at.get(key, -1) for key in keys), int, len(keys))
+        at = self.at
+        return np.array([at.get(key, -1) for key in keys], int)
 
     def starts(self) -> np.ndarray:
         """Where the accuracies of each record begin."""
