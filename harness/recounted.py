@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .data import long_tail
+from .data import dataset, long_tail
 from .method import recipe_of
 from .record import Record
 from .score import per_class_accuracy
@@ -73,13 +73,10 @@ def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: n
 
 
 def words(record: Record) -> Iterator[Difference]:
-    """What follows from the trial's own words: its training images, its epochs, its values. No plugin's code is run.
-    DataError where its data set is unknown."""
+    """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
+    where its data set is unknown."""
     place, trial = f"records/{record.key}.json", record.trial
-    if record.counts:
-        expected = long_tail(trial.data, trial.val_per_class)
-        if expected != record.counts:
-            yield Difference(place, "counts", str(list(record.counts)), str(list(expected)))
+    yield from _images(record)
     if record.status == "complete" and record.epochs != trial.training.epochs:
         yield Difference(place, "epochs", str(record.epochs), f"{trial.training.epochs} in its plan")
     claimed, (expected, all_of_them) = _plain(record.values), _values(record)
@@ -87,6 +84,20 @@ def words(record: Record) -> Iterator[Difference]:
         said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
         if said != is_:
             yield Difference(place, f"values.{name}", repr(said), repr(is_))
+
+
+def _images(record: Record) -> Iterator[Difference]:
+    """How many of each class it was trained and scored on, as far as the catalog knows the data set's test images."""
+    trial, expected = record.trial, {}
+    if record.counts:
+        expected["counts"] = long_tail(trial.data, trial.val_per_class)
+    if record.test_counts:
+        known, held_out = dataset(trial.data.name), trial.val_per_class
+        expected["test_counts"] = known.tested if trial.stage == "report" else (held_out,) * len(known.classes)
+    for field, is_ in expected.items():
+        said = getattr(record, field)
+        if is_ and said != is_:
+            yield Difference(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
 
 
 def _values(record: Record) -> tuple[dict[str, Any], bool]:
