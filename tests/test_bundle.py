@@ -357,6 +357,39 @@ def easiest(f: Forger) -> None:
     f.tell()
 
 
+def quicker(f: Forger) -> None:
+    f.edit(f.record, lambda raw: raw.update(train_seconds=raw["wall_seconds"] + 2))
+    f.seal()
+
+
+def other_files(f: Forger) -> None:
+    """Of other bytes, which it says are verified."""
+    f.edit(f.record, lambda raw: raw["data"].update(hashes=dict.fromkeys(raw["data"]["hashes"], "sha256:0")))
+    f.seal()
+
+
+def no_data(f: Forger) -> None:
+    """Nothing that could be compared."""
+    f.edit(f.record, lambda raw: raw.update(data=None))
+    f.seal()
+
+
+def pruned(f: Forger) -> None:
+    f.edit(f.record, lambda raw: raw.update(status="pruned"))
+    f.seal()
+
+
+def history(f: Forger) -> None:
+    """Of more epochs than the record, in a column that no table shows."""
+    f.put(pack_arrays(f.arrays() | {"history_lr": np.zeros(3)}))
+    f.seal()
+
+
+def history_counted(f: Forger) -> None:
+    f.put(pack_arrays(f.arrays() | {"history_epoch": np.full(1, 7)}))
+    f.seal()
+
+
 def environment(f: Forger) -> None:
     f.edit(f.record, lambda raw: raw["environment"].update(processor="another"))
     f.seal()
@@ -441,6 +474,12 @@ ATTACKS = {
     values: [r"{record}: values\.loss\.gamma: claimed 9, found 'nothing'"],
     counts: [r"{record}: counts: claimed \[500, .*\], found \[60, "],
     easiest: [r"{record}: test_counts: claimed \[100, .*\], found \[300, "],
+    quicker: [r"{record}: train_seconds: claimed [\d.]+, found [\d.]+ s in all"],
+    other_files: [r"{record}: data\.hashes\.fashion-mnist-mini\.npy\.xz: claimed sha256:0, found sha256:9ee0"],
+    no_data: [r"{record}: data: claimed nothing, found predictions"],
+    pruned: [r"{record}: status: claimed pruned, found a reported trial", r"{record}: epochs: claimed 1, found 1 in"],
+    history: [r"{array}: predictions: .*found history_lr of shape \(3,\) where the record has 1 epochs"],
+    history_counted: [r"{array}: predictions: .*found history_epoch does not count the epochs"],
     environment: [r"manifest\.json: environments: claimed"],
     fingerprint: [r"{record}: data\.fingerprint: claimed 0{{64}}, found \w{{64}}"],
     epochs: [r"{record}: epochs: claimed 7, found 1 in its plan"],
@@ -779,7 +818,7 @@ def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
     assert b"no such layer in" in everything and b"net.py" in everything
     assert b"somebody" not in everything and b"/home/" not in everything and b"secret.db" not in everything
     code, out, _ = tailboard("verify", "b.zip")
-    assert code == 2 and "every number holds" in out
+    assert code == 2 and "every number holds (times and losses are claims of whoever ran it): " in out
 
 
 @pytest.mark.parametrize(
