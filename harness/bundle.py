@@ -33,6 +33,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from .files import LARGEST, LARGEST_OF, MIB, Stamp, StoreError
+from .layout import fault
 from .manifest import Manifest
 from .packed import LARGEST_UNPACKED, unpack_arrays
 from .spec import Spec
@@ -125,6 +126,8 @@ class Bundle(Store):
             found[name] = entry
         if sum(entry.file_size for entry in found.values()) > self.size:
             self._refuse("its files claim to be larger than it is")
+        if why := fault(self._file, self.size, self._archive):
+            self._refuse(why)
         return found
 
     def _refuse(self, why: str) -> NoReturn:

@@ -654,6 +654,71 @@ def test_entries_that_lie_over_each_other_are_a_bomb_too(bundle, tmp_path):
         Bundle(path)
 
 
+def commented(data: bytes) -> bytes:
+    return data[:-2] + struct.pack("<H", 7) + b"comment"
+
+
+def between(data: bytes) -> bytes:
+    """The table of contents later, and where it is said to be."""
+    at = struct.unpack_from("<L", data, len(data) - 6)[0]
+    return data[:at] + b"hidden" + data[at:-6] + struct.pack("<L", at + 6) + data[-2:]
+
+
+def extra_field(data: bytes) -> bytes:
+    """Six bytes more in the line of the last file."""
+    line, size = data.rindex(b"PK\x01\x02"), struct.unpack_from("<L", data, len(data) - 10)[0]
+    grown = data[: line + 30] + struct.pack("<H", 6) + data[line + 32 : -22] + b"\x99\x99\x02\x00hi"
+    return grown + data[-22:-10] + struct.pack("<L", size + 6) + data[-6:]
+
+
+def local_name(data: bytes) -> bytes:
+    """Another where the file lies than where it is listed: some programs would unpack it under this one."""
+    return data.replace(b"report/leaderboard.csv", b"report/leaderboard.exe", 1)
+
+
+def local_extra(data: bytes) -> bytes:
+    """The last file's own header has a field more; all that is behind it is later."""
+    line = data.rindex(b"PK\x01\x02")
+    at, start = struct.unpack_from("<L", data, line + 42)[0], struct.unpack_from("<L", data, len(data) - 6)[0]
+    named = at + 30 + struct.unpack_from("<H", data, at + 26)[0]
+    grown = data[: at + 28] + struct.pack("<H", 6) + data[at + 30 : named] + b"\x99\x99\x02\x00hi" + data[named:-6]
+    return grown + struct.pack("<L", start + 6) + data[-2:]
+
+
+LAID_OUT = {
+    lambda data: b"#!/bin/sh\nexit\n" + data: r"'report/leaderboard\.csv' begins at byte 15 where 0 is expected",
+    lambda data: data + b"behind": "it does not end with its table of contents",
+    commented: "it does not end with its table of contents",
+    between: r"its table of contents begins at byte \d+ where \d+ is expected",
+    extra_field: "has a comment or a field that no export writes",
+    local_name: r"'report/leaderboard\.csv' is headed otherwise than its table of contents says",
+    local_extra: r"'manifest\.json' is headed otherwise than its table of contents says",
+}
+
+
+@pytest.mark.parametrize("change", LAID_OUT)
+def test_bytes_that_no_hash_covers_are_refused(bundle, tmp_path, tailboard, change):
+    path = tmp_path / "x.zip"
+    path.write_bytes(change(bundle.read_bytes()))
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == len(contents(bundle)), "zipfile minds nothing"
+    code, out, err = tailboard("verify", path)
+    assert (code, out) == (3, "") and re.search(rf"error: .*x\.zip is refused: .*{LAID_OUT[change]}\n", err), err
+
+
+@pytest.mark.parametrize("limits", [{"ZIP64_LIMIT": 1000}, {"ZIP64_LIMIT": 100_000}, {"ZIP_FILECOUNT_LIMIT": 5}])
+def test_a_large_bundle_is_laid_out_by_zip64(store, tmp_path, monkeypatch, limits):
+    """Files, offsets and counts that need it, made small: what is read here is what zipfile writes then."""
+    for name, most in limits.items():
+        monkeypatch.setattr(f"zipfile.{name}", most)
+        monkeypatch.setattr(f"tailboard.harness.layout.{'LARGE' if name == 'ZIP64_LIMIT' else 'MANY'}", most)
+    path = tmp_path / "large.zip"
+    assert export(store, path) == [] and b"PK\x06\x06" in path.read_bytes()
+    path.write_bytes(b"x" + path.read_bytes())
+    with pytest.raises(StoreError, match=r"refused: .* begins at byte 1|is no bundle"):
+        Bundle(path)
+
+
 def test_a_table_of_contents_that_would_fill_memory_is_not_read(tmp_path):
     path = tmp_path / "x.zip"
     with path.open("wb") as file:
