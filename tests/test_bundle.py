@@ -25,7 +25,7 @@ from tailboard.datasets.catalog import DataError
 from tailboard.harness import cli, publish
 from tailboard.harness.agenda import Agenda
 from tailboard.harness.bundle import Bundle, BundleError, NoBundle
-from tailboard.harness.export import export, without_folders
+from tailboard.harness.export import export
 from tailboard.harness.flows import Wanted, fill
 from tailboard.harness.images import Images
 from tailboard.harness.needs import needs
@@ -584,6 +584,13 @@ def test_what_is_no_bundle_is_said_to_be_none(bundle, tmp_path, tailboard, what,
     assert (code, out) == (1, "") and re.fullmatch(r"error: (there is no file|.* is no bundle: ).*\n", err), err
 
 
+def test_a_folder_is_said_to_be_a_store_or_none(store, tmp_path, tailboard):
+    code, out, err = tailboard("verify", store)
+    assert (code, out) == (1, "")
+    assert err == f"error: {store} is a store: tailboard export {store} -o mine.zip makes a bundle of it\n"
+    assert tailboard("verify", tmp_path)[2] == f"error: {tmp_path} is a folder, and a bundle is a file\n"
+
+
 def peak_of(action: Callable[[], Any]) -> int:
     tracemalloc.start()
     action()
@@ -884,18 +891,6 @@ def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
     assert b"somebody" not in everything and b"/home/" not in everything and b"secret.db" not in everything
     code, out, _ = tailboard("verify", "b.zip")
     assert code == 2 and "every number holds (times and losses are claims of whoever ran it): " in out
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("open '/home/me/a b/c.txt' failed", "open 'a b/c.txt' failed"),
-        ("/etc/x and C:\\Users\\me\\y", "x and y"),
-        ("1/2 of images/labels, lr/10, https://a/b", "1/2 of images/labels, lr/10, https:/b"),
-    ],
-)
-def test_folders_are_left_out_of_reasons(text, shown):
-    assert without_folders(text) == shown
 
 
 def test_what_does_not_hold_is_not_exported(tmp_path, tailboard):
