@@ -60,24 +60,25 @@ def drawn(bundle: Bundle, count: int, seed: int) -> list[Record]:
     return [bundle.record(key) for key in chosen]
 
 
-def plugins_of(bundle: Bundle) -> dict[str, str]:
-    """The text of every plugin by its SHA-256."""
-    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items()}
+def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
+    """The text of each plugin that the trials are made of, by its SHA-256; what they start from is of no plugin (see
+    ``needs.needed``)."""
+    asked = {record.trial.method.plugin for record in chosen}
+    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items() if digest in asked}
 
 
-def check_trust(bundle: Bundle, trusted: bool) -> list[str]:
-    """What to say of the code that is about to run. Untrusted where the bundle has plugins and nobody vouches for
+def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list[str]:
+    """What to say of the code that is about to run. Untrusted where the trials have plugins and nobody vouches for
     them."""
     methods: dict[str, set[str]] = {}
-    for spec in bundle.plans():
-        for entrant in spec.methods:
-            if entrant.plugin:
-                methods.setdefault(entrant.plugin, set()).add(entrant.name)
+    for method in (record.trial.method for record in chosen):
+        if method.plugin:
+            methods.setdefault(method.plugin, set()).add(method.name)
     found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
     if found and not trusted:
         raise Untrusted(
             f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
-            f"'plugins/*'), then say --trust-plugins"
+            f"'plugins/*'), then say --trust-plugins, with the same --seed"
         )
     return found
 
@@ -89,7 +90,7 @@ def rerun(
 
     Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
     """
-    plugins = plugins_of(bundle)
+    plugins = plugins_of(bundle, chosen)
     wanted = needs([record.trial for record in chosen], plugins)
     check_files(wanted.trials, root, verify)
     claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}

@@ -32,6 +32,7 @@ from tailboard.harness.needs import needs
 from tailboard.harness.packed import pack_arrays
 from tailboard.harness.record import Record
 from tailboard.harness.remembered import remember
+from tailboard.harness.rerun import drawn
 from tailboard.harness.score import per_class_accuracy
 from tailboard.harness.search import searches
 from tailboard.harness.spec import Spec, Trial, plan
@@ -1206,9 +1207,21 @@ def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
 
 
 def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
-    code, out, err = tailboard("verify", bundle, "--rerun", 6)
-    assert code == 1 and not out
-    assert re.search(r"plugins/\w{64}\.py \(Planted\)\. Read it .*--trust-plugins", err)
+    code, out, err = tailboard("verify", bundle, "--rerun", 6, "--seed", 1)
+    assert code == 1 and "every number holds" in out and out.count("\n") == 1, "the check is told all the same"
+    assert re.search(r"plugins/\w{64}\.py \(Planted\)\. Read it .*--trust-plugins, with the same --seed\n", err)
+    code, out, _ = tailboard("verify", bundle, "--rerun", 6, "--seed", 1, "--json")
+    assert code == 1 and json.loads(out)["differences"] == [] and json.loads(out)["seed"] == 1
+
+
+def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboard, monkeypatch):
+    """Where ERM alone is drawn, nobody need trust Planted."""
+    loaded: list[str] = []
+    monkeypatch.setattr("tailboard.harness.method.load_plugin", lambda text: loaded.append(text) or load_plugin(text))
+    place = Bundle(bundle)
+    seed = next(seed for seed in range(99) if drawn(place, 1, seed)[0].trial.method.name == "ERM")
+    code, out, err = tailboard("verify", bundle, "--rerun", 1, "--seed", seed)
+    assert code == 0 and "same: ERM, " in out and "the bundle's own code" not in err and not loaded
 
 
 def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
