@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailboard.datasets.catalog import DataError
-from tailboard.harness import cli, publish
+from tailboard.harness import cli, publish, rerun
 from tailboard.harness.agenda import Agenda
 from tailboard.harness.bundle import Bundle, BundleError, NoBundle
 from tailboard.harness.export import export
@@ -175,9 +175,9 @@ class _nothing:
 class Forger:
     """A bundle's files, to be changed; ``seal`` makes the manifest fit again, as anybody can."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "t") -> None:
         self.files = contents(path)
-        spec = Spec.model_validate_json(self.files["plans/t.json"])
+        spec = Spec.model_validate_json(self.files[f"plans/{name}.json"])
         self.trial: Trial = plan(spec)[0]
         self.key = self.trial.key
         self.record, self.array = f"records/{self.key}.json", f"arrays/{self.key}.npz"
@@ -1199,6 +1199,75 @@ def test_another_machine_is_said_and_judged_by_the_other_seeds(four, tmp_path, t
     code, out, _ = tailboard("verify", forged, "--rerun", 1, "--seed", 1)
     assert code == 3 and re.search(r"differs: ERM, .*another machine", out)
     assert re.search(r"  All: claimed 9\d\.\d\d, now \d\d\.\d\d", out)
+
+
+def failed(f: Forger, **changes: Any) -> None:
+    """Its seed was not as good as the others."""
+    del f.files[f.array]
+    told = {"status": "failed", "reason": "ValueError: no", "accuracy": {}, "files": {}} | changes
+    f.edit(f.record, lambda raw: raw.update(told))
+    f.tell()
+
+
+def test_a_seed_that_is_called_failed_may_be_drawn_and_differs(groups, tmp_path, tailboard):
+    forger = Forger(groups["erm"], "erm")
+    failed(forger)
+    path = forger.write(tmp_path / "x.zip")
+    code, out, _ = tailboard("verify", path)
+    assert code == 2 and "every number holds" in out, "which no check can see"
+    code, out, _ = tailboard("verify", path, "--rerun", 2)
+    assert code == 3 and re.search(r"differs: ERM, .*seed 0 \[\w+\]: the same end\n", out)
+    assert re.search(r"  status: claimed failed: ValueError: no after .*\n  status: now complete after", out)
+
+
+def test_an_honest_failure_is_the_same_again(tmp_path, tailboard):
+    text = PLANTED.replace("2 * cross", "1 / 0 * cross")
+    spec = with_plugin(parse(RAW | {"seeds": 1}), text, ["Planted"])
+    made = trained(tmp_path / "s", spec.model_copy(update={"methods": spec.methods[-1:]}))
+    assert tailboard("export", made, "-o", "b.zip")[0] == 2
+    code, out, _ = tailboard("verify", "b.zip", "--rerun", 1, "--trust-plugins")
+    assert code == 2 and re.search(r"same: Planted, .*: the same end: failed: ZeroDivisionError: .* s of training", out)
+
+
+@pytest.mark.parametrize(
+    ("claim", "now", "verdict"),
+    [
+        ({}, {"status": "failed", "reason": "ValueError: no"}, "differs"),
+        ({}, {"status": "diverged", "reason": "loss not finite"}, "differs"),
+        ({}, {"status": "failed", "reason": "TimeLimit: 9 s of training were over after 1 epochs"}, "not judged"),
+        ({}, {"status": "failed", "reason": "OutOfMemoryError: CUDA out of memory."}, "not judged"),
+        ({"reason": "TimeLimit: no epoch ended within 9 s"}, {}, "not judged"),
+        ({"reason": "OutOfMemoryError: CUDA out of memory."}, {}, "not judged"),
+        ({"status": "diverged", "reason": "loss not finite"}, {}, "differs"),
+        ({"status": "diverged", "environment": {"device": "cuda"}}, {}, "not judged"),
+        ({"reason": "ValueError: no", "environment": {"device": "cuda"}}, {}, "differs"),
+        ({"reason": "ValueError: no"}, {"status": "failed", "reason": "ValueError: no"}, "same"),
+    ],
+)
+def test_another_end_differs_unless_the_machine_may_have_brought_it(groups, claim, now, verdict):
+    place = Bundle(groups["erm"])
+    record = place.record(Forger(groups["erm"], "erm").key)
+    ended = {"status": "failed", "accuracy": {}} if claim else {}
+    claimed = record.model_copy(update=ended | claim)
+    again = record.model_copy(update=({"accuracy": {}} if now else {}) | now)
+    apart = rerun.elsewhere(claimed, record)
+    found = rerun._ends(claimed, again, apart)
+    place.close()
+    assert found[0] == verdict and (verdict == "same" or len(found[2]) == 2)
+
+
+def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, monkeypatch):
+    made = trained(tmp_path / "m", parse(RAW | {"name": "m", "methods": "M2m", "seeds": 1}))
+    assert tailboard("export", made, "-o", "m.zip")[0] == 0
+
+    def badly(trial: Trial, setting: Setting) -> Record:
+        record = Record(key=trial.key, trial=trial, status="failed", reason="ValueError: no")
+        Store(setting.store).write_record(record)
+        return record
+
+    monkeypatch.setattr("tailboard.harness.rerun.run_trial", badly)
+    code, out, _ = tailboard("verify", "m.zip", "--rerun", 1)
+    assert code == 2 and re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
 
 
 def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
