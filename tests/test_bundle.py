@@ -391,6 +391,19 @@ def history_counted(f: Forger) -> None:
     f.seal()
 
 
+def copied(f: Forger, **data: Any) -> None:
+    """The predictions of one seed stand for another's too; which zero is negative says nothing."""
+    arrays = f.arrays()
+    arrays["last_ema"] = np.where(arrays["last_ema"] == 0, np.float16(-0.0), arrays["last_ema"])
+    f.replace(f.trial.model_copy(update={"seed": 1}).key, arrays, **data)
+    f.tell()
+
+
+def copied_with_images(f: Forger) -> None:
+    """With what they were trained on, of data that nothing is said to vouch for."""
+    copied(f, verified=False, fingerprint=json.loads(f.files[f.record])["data"]["fingerprint"])
+
+
 def environment(f: Forger) -> None:
     f.edit(f.record, lambda raw: raw["environment"].update(processor="another"))
     f.seal()
@@ -481,6 +494,13 @@ ATTACKS = {
     pruned: [r"{record}: status: claimed pruned, found a reported trial", r"{record}: epochs: claimed 1, found 1 in"],
     history: [r"{array}: predictions: .*found history_lr of shape \(3,\) where the record has 1 epochs"],
     history_counted: [r"{array}: predictions: .*found history_epoch does not count the epochs"],
+    copied: [
+        r"arrays/\w+\.npz: last_ema: claimed predictions of seed \d, found the bits of seed \d in arrays/\w+\.npz"
+    ],
+    copied_with_images: [
+        r"{record}: data\.fingerprint: claimed images of seed \d, found seed \d's in records/\w+\.json",
+        r"last_ema: claimed predictions of seed",
+    ],
     environment: [r"manifest\.json: environments: claimed"],
     fingerprint: [r"{record}: data\.fingerprint: claimed 0{{64}}, found \w{{64}}"],
     epochs: [r"{record}: epochs: claimed 7, found 1 in its plan"],
@@ -528,6 +548,28 @@ def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack
     assert {each.file for each in found} <= {forger.record, forger.array, "report/leaderboard.csv", "manifest.json"}
     if attack in (number_sealed, hidden_number, table, hash_changed):
         assert len(found) == 1
+
+
+def test_honest_twins_are_left_alone(groups, tmp_path):
+    """A constant predictor is the same whatever its seed, and a method under neutral values is ERM."""
+
+    def constant(record, arrays):
+        return record, arrays | {name: np.zeros_like(arrays[name]) for name in ("last_ema", "last")}
+
+    rewritten(groups["erm"], tmp_path / "c.zip", constant)
+    raw = {"name": "n", "methods": ["ERM", {"name": "Focal Loss", "values": {"loss.gamma": 0}}]}
+    spec = parse(RAW | raw | {"training": RAW["training"] | {"label_smoothing": 0}})
+    made = trained(tmp_path / "n", spec)
+    erm, _, focal, _ = (made.arrays(trial.key)["last_ema"] for trial in plan(spec))
+    assert np.array_equal(erm, focal) and export(made, tmp_path / "n.zip") == []
+
+
+def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
+    """Nothing is left out, so that every seed trains on the same: that they do is no fault."""
+    data = {"name": "fashion-mnist-mini", "imbalance_factor": 1, "head": 600}
+    made = trained(tmp_path / "s", parse(RAW | {"methods": "ERM", "data": data}))
+    assert len({made.record(key).data.fingerprint for key in made.finished()}) == 1
+    assert export(made, tmp_path / "b.zip") == []
 
 
 # Files that are no bundle, or that would do harm
@@ -1078,7 +1120,7 @@ def test_other_boundaries_of_few_and_many_are_refused(groups, tmp_path, tailboar
 
 def test_other_images_under_the_same_words_are_refused(groups, tmp_path, tailboard):
     def recoded(record, arrays):
-        data = record.data.model_copy(update={"fingerprint": "1" * 64, "verified": False})
+        data = record.data.model_copy(update={"fingerprint": str(record.trial.seed) * 64, "verified": False})
         return record.model_copy(update={"data": data}), arrays
 
     other = rewritten(groups["rw"], tmp_path / "o.zip", recoded)
