@@ -71,7 +71,7 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
     for _, key in sorted(records):
         yield from _predictions(bundle, bundle.record(key), images, twins)
     for name in sorted(bundle.names("rungs", ".json")):
-        yield from _record(bundle, f"rungs/{name}.json", name.partition("-")[0], trials)[1]
+        yield from _rung(bundle, name, trials)
     yield from _strays(bundle, specs, [key for _, key in records])
     for spec, some in zip(specs, found, strict=True):
         for one in some.values():
@@ -135,6 +135,19 @@ def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) ->
         return record, list(words(record))
     except DataError as error:
         return record, [Difference(name, "trial.data", record.trial.data.name, str(error))]
+
+
+def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Difference]:
+    """Of the epochs in its name; and where the trial ended with it, what the predictions of its record come to."""
+    file, key = f"rungs/{name}.json", name.partition("-")[0]
+    rung, differences = _record(bundle, file, key, trials)
+    yield from differences
+    if rung is None:
+        return
+    if (rung.status, f"{key}-{rung.epochs:04d}") != ("pruned", name):
+        yield Difference(file, "epochs", name.partition("-")[2], f"{rung.status} after {rung.epochs}")
+    if key in bundle.recomputed and (last := bundle.record(key)).epochs == rung.epochs:
+        yield from _compared(file, "accuracy", rung.accuracy, last.accuracy)
 
 
 def _predictions(bundle: Bundle, record: Record, images: Images, twins: Twins) -> Iterator[Difference]:

@@ -1040,6 +1040,26 @@ def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_pa
         assert any(re.search(words, each) for each in found), (change.__name__, found)
 
 
+def test_a_rung_that_is_better_than_its_predictions_is_found(tuned_bundle, tmp_path):
+    """A search goes by the rung of a trial that it stopped: it must be what the last predictions come to."""
+
+    def last(f: Forger) -> str:
+        rungs = sorted(name for name in f.files if name.startswith("rungs/"))
+        return next(n for n in rungs if json.loads(f.files[f"records/{n[6:26]}.json"])["epochs"] == int(n[27:31]))
+
+    def better(f: Forger) -> None:
+        f.edit(last(f), lambda raw: raw.update(accuracy={"last_ema": [99.0] * 10, "last": [99.0] * 10}))
+
+    def later(f: Forger) -> None:
+        """What a trial came to is said to be what it had come to before."""
+        f.edit(last(f), lambda raw: raw.update(epochs=raw["epochs"] + 1))
+
+    found = tuned_attack(better)(tuned_bundle, tmp_path / "x.zip")
+    assert any(re.search(r"rungs/\S+: accuracy\.last_ema\[0\]: claimed 99\.0, found", each) for each in found), found
+    found = tuned_attack(later)(tuned_bundle, tmp_path / "x.zip")
+    assert any(re.search(r"rungs/\S+: epochs: claimed \d{4}, found pruned after \d", each) for each in found), found
+
+
 def test_a_rung_of_another_trial_is_found(tuned_bundle, tmp_path):
     def moved(f: Forger) -> None:
         one, two = sorted(name for name in f.files if name.startswith("rungs/"))[:2]
