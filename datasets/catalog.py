@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +23,9 @@ class Dataset:
     number kept of the largest class (at most ``available``). ``load(root, verify)`` returns the pool, raising
     DataError where files are missing or damaged, or where ``verify`` is set and a checksum differs.
     ``prepare(root)`` fetches the files over the network; None where terms or routes forbid it.
+
+    By ``tested`` (the test images of each class) and ``official`` (the checksums of a verified pool, as in its
+    ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Dataset:
     terms: str
     description: str
     prepare: Callable[[Path | None], Path] | None = None
+    tested: tuple[int, ...] = ()
+    official: Mapping[str, str] = field(default_factory=dict)
 
 
 _catalog: dict[str, Dataset] = {}

@@ -74,5 +74,7 @@ register_dataset(
         layout="none: installed with tailboard",
         terms=FASHION_MNIST.terms,
         description="6,000 + 3,000 of Fashion-MNIST's images, class-balanced; needs no files and no network",
+        tested=(TEST,) * CLASSES,
+        official={FILE.name: SHA256},
     )
 )

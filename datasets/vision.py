@@ -68,18 +68,19 @@ def _load(dataset: Dataset, readers: Sequence[Reader], root: Path | None, verify
 
 
 def _check_complete(pool: Pool, dataset: Dataset, folder: Path) -> None:
-    """Every label is one of the classes, and each class has the training images that plans count on."""
+    """Every label is one of the classes, and each class has the images that plans and strangers count on."""
     classes = len(dataset.classes)
     for labels in (pool.train.y, pool.test.y):
         if not np.isin(labels, range(classes)).all():
             raise DataError(f"{folder} holds labels outside 0 to {classes - 1}, those of {dataset.name}.")
-    found = np.bincount(pool.train.y, minlength=classes)
-    for name, has, expected in zip(dataset.classes, found, dataset.available, strict=True):
-        if has != expected:
-            raise DataError(
-                f"{folder} holds {has} training images of class {name!r} where {dataset.name} has {expected}: "
-                "the copy is not complete, fetch it again."
-            )
+    for part, labels, counts in (("training", pool.train.y, dataset.available), ("test", pool.test.y, dataset.tested)):
+        found = np.bincount(labels, minlength=classes).tolist()
+        for name, has, expected in zip(dataset.classes, found, counts or found, strict=True):
+            if has != expected:
+                raise DataError(
+                    f"{folder} holds {has} {part} images of class {name!r} where {dataset.name} has {expected}: "
+                    "the copy is not complete, fetch it again."
+                )
 
 
 def _prepare_archive(name: str, url: str, md5: str, root: Path | None) -> Path:
@@ -109,6 +110,8 @@ FASHION_MNIST = register_dataset(
         terms="MIT, Copyright 2017 Zalando SE",
         description="70,000 grey 28x28 images of clothing, 10 classes (Xiao et al. 2017)",
         prepare=_prepare_fashion_mnist,
+        tested=(1000,) * 10,
+        official=idx.OFFICIAL,
     )
 )
 CIFAR10 = register_dataset(
@@ -125,6 +128,8 @@ CIFAR10 = register_dataset(
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 10 classes (Krizhevsky 2009)",
         prepare=lambda root: _prepare_archive("cifar10", CIFAR10_URL, CIFAR10_MD5, root),
+        tested=(1000,) * 10,
+        official={**cifar.CIFAR10.train, **cifar.CIFAR10.test},
     )
 )
 CIFAR100 = register_dataset(
@@ -141,6 +146,8 @@ CIFAR100 = register_dataset(
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 100 classes (Krizhevsky 2009)",
         prepare=lambda root: _prepare_archive("cifar100", CIFAR100_URL, CIFAR100_MD5, root),
+        tested=(100,) * 100,
+        official={**cifar.CIFAR100.train, **cifar.CIFAR100.test},
     )
 )
 # Its test set holds all of CIFAR-10's, and 10,000 of CIFAR-10's training images: never test on it what was trained
@@ -159,5 +166,7 @@ CINIC10 = register_dataset(
         terms="CC BY 4.0; doi 10.7488/ds/2448",
         description="90,000 + 90,000 colour 32x32 images of CIFAR-10 and ImageNet, 10 classes (Darlow et al. 2018)",
         prepare=lambda root: fetch(CINIC10_URL, CINIC10_MD5, destination("cinic10", root) / CINIC10_FILE).parent,
+        tested=(9000,) * 10,
+        official={CINIC10_FILE: f"md5:{CINIC10_MD5}"},
     )
 )

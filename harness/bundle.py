@@ -33,6 +33,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from .files import LARGEST, LARGEST_OF, MIB, Stamp, StoreError
+from .layout import fault
 from .manifest import Manifest
 from .packed import LARGEST_UNPACKED, unpack_arrays
 from .spec import Spec
@@ -82,6 +83,8 @@ class Bundle(Store):
             self._file = _Wary(self.url)
         except FileNotFoundError:
             raise NoBundle(f"there is no file {path}") from None
+        except IsADirectoryError:
+            raise NoBundle(_instead(path)) from None
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self._entries = self._checked()
@@ -125,6 +128,8 @@ class Bundle(Store):
             found[name] = entry
         if sum(entry.file_size for entry in found.values()) > self.size:
             self._refuse("its files claim to be larger than it is")
+        if why := fault(self._file, self.size, self._archive):
+            self._refuse(why)
         return found
 
     def _refuse(self, why: str) -> NoReturn:
@@ -209,6 +214,12 @@ class Bundle(Store):
         if key in self.recomputed and name.startswith("records/"):
             return record.model_copy(update={"accuracy": dict(self.recomputed[key])})
         return record
+
+
+def _instead(folder: Path) -> str:
+    if (folder.expanduser() / "plans").is_dir():
+        return f"{folder} is a store: tailboard export {folder} -o mine.zip makes a bundle of it"
+    return f"{folder} is a folder, and a bundle is a file"
 
 
 def _misplaced(entry: zipfile.ZipInfo) -> str:

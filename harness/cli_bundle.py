@@ -61,40 +61,47 @@ def verify(
     facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
     for name in sorted(images.absent):
         say(f"{name} is not on this machine: its labels were only compared with each other")
-    verdict = f"{len(found)} difference{'s' * (len(found) > 1)}" if found else "every number holds"
-    text = "\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"])
+    verdict = (
+        f"{len(found)} difference{'s' * (len(found) > 1)}"
+        if found
+        else "every number holds (times and losses are claims of whoever ran it)"
+    )
     code = 3 if found else 0 if publish.gather([place]).complete else 2
-    if rerun and not found:
-        more, worst = _again(place, rerun, seed, trust, root, not no_verify)
-        code = max(code, worst)
-        facts |= more
-        text = "\n".join([text, *(_words(each) for each in more["repetitions"])])
-    elif rerun:
-        say("nothing is trained again: what is in the bundle does not hold by itself")
-    show(facts, text, as_json)
-    place.close()
+    if not as_json:  # before anything that may go wrong in training again
+        tell("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
+    try:
+        if rerun and not found:
+            code = max(code, _again(place, rerun, seed, trust, root, not no_verify, facts))
+        elif rerun:
+            say("nothing is trained again: what is in the bundle does not hold by itself")
+    finally:
+        words = "\n".join(_words(each) for each in facts.get("repetitions", []))
+        if as_json or words:
+            show(facts, words, as_json)
+        place.close()
     return code
 
 
 def _again(
-    place: Any, count: int, seed: int | None, trust: bool, root: Path | None, verify: bool
-) -> tuple[dict[str, Any], int]:
-    """Train some again. What was drawn and came of it, and the exit code."""
+    place: Any, count: int, seed: int | None, trust: bool, root: Path | None, verify: bool, facts: dict[str, Any]
+) -> int:
+    """Train some again. What was drawn and came of it is added to the facts; the exit code."""
     import secrets
     from dataclasses import asdict
 
     from . import rerun
 
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    for plugin in rerun.check_trust(place, trust):
-        say(f"running the bundle's own code: {plugin}")
     chosen = rerun.drawn(place, count, seed)
-    labels = "; ".join(rerun.label(record.trial) for record in chosen) or "nothing, since no trial is complete"
+    labels = "; ".join(rerun.label(record.trial) for record in chosen) or "nothing, since no trial has ended"
     say(f"drawn with --seed {seed}: {labels}")
+    facts["seed"] = seed
+    for plugin in rerun.check_trust(place, chosen, trust):
+        say(f"running the bundle's own code: {plugin}")
     found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
+    facts["repetitions"] = [asdict(each) for each in found]
     verdicts = {each.verdict for each in found}
-    code = 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0
-    return {"seed": seed, "repetitions": [asdict(each) for each in found]}, code
+    return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0
 
 
 def _words(found: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from . import publish, retold
 from .bundle import MANIFEST, TABLE, Bundle
 from .chosen import known
 from .files import Stamp, StoreError
+from .folders import without_folders
 from .lease import is_driven
 from .manifest import Manifest, Tally, keys
 from .record import Record
@@ -23,7 +23,6 @@ from .spec import Spec, Tracking
 from .store import STUDIES, Store
 from .verify import verify
 
-_FOLDERS = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\":]+[/\\])+")  # of an absolute path
 WRITTEN = (1980, 1, 1, 0, 0, 0)  # of every file in every bundle, so that its bytes tell of nothing else
 
 
@@ -52,11 +51,6 @@ def _plan(data: bytes) -> bytes:
 def _record(data: bytes) -> bytes:
     record = Record.model_validate_json(data)
     return record.model_copy(update={"log": "", "reason": without_folders(record.reason)}).model_dump_json().encode()
-
-
-def without_folders(text: str) -> str:
-    """The text with the last part of each absolute path in it only."""
-    return _FOLDERS.sub("", text)
 
 
 def export(store: Store, goal: Path) -> list[Difference]:

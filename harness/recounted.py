@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .data import long_tail
+from .data import dataset, long_tail
 from .method import recipe_of
 from .record import Record
 from .score import per_class_accuracy
 
 LOGITS = ("last_ema", "last")
+LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
 
 
 class Difference(NamedTuple):
@@ -33,7 +34,7 @@ def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tup
     """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
     predictions of such a trial."""
     classes = len(record.counts)
-    if missing := [name for name in (*LOGITS, "labels", "history_loss") if name not in arrays]:
+    if missing := [name for name in (*LOGITS, "labels", "history_epoch", "history_loss") if name not in arrays]:
         raise ValueError(f"no array {missing[0]!r}")
     labels = arrays["labels"]
     if (
@@ -45,8 +46,7 @@ def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tup
         raise ValueError(f"labels that are no classes of {classes}")
     if not np.bincount(labels, minlength=classes).all():
         raise ValueError("a class without an image")
-    if len(arrays["history_loss"]) != record.epochs:
-        raise ValueError(f"a history of {len(arrays['history_loss'])} epochs where the record has {record.epochs}")
+    _check_history(record, arrays)
     for name in LOGITS:
         logits = arrays[name]
         if logits.shape != (len(labels), classes) or logits.dtype != np.float16 or not np.isfinite(logits).all():
@@ -54,6 +54,15 @@ def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tup
                 f"{name}: logits of shape {logits.shape} that are no finite float16 of each image and class"
             )
     return {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+
+
+def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError where it is not a line for each epoch. What is in the lines nothing checks."""
+    for name in sorted(name for name in arrays if name.startswith("history_")):
+        if arrays[name].shape != (record.epochs,):
+            raise ValueError(f"{name} of shape {arrays[name].shape} where the record has {record.epochs} epochs")
+    if not np.array_equal(arrays["history_epoch"], np.arange(record.epochs)):
+        raise ValueError("history_epoch does not count the epochs")
 
 
 def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Difference]:
@@ -73,20 +82,57 @@ def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: n
 
 
 def words(record: Record) -> Iterator[Difference]:
-    """What follows from the trial's own words: its training images, its epochs, its values. No plugin's code is run.
-    DataError where its data set is unknown."""
-    place, trial = f"records/{record.key}.json", record.trial
-    if record.counts:
-        expected = long_tail(trial.data, trial.val_per_class)
-        if expected != record.counts:
-            yield Difference(place, "counts", str(list(record.counts)), str(list(expected)))
-    if record.status == "complete" and record.epochs != trial.training.epochs:
-        yield Difference(place, "epochs", str(record.epochs), f"{trial.training.epochs} in its plan")
+    """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
+    where its data set is unknown. What else a record says, such as its times, is a claim."""
+    place = f"records/{record.key}.json"
+    yield from _images(record)
+    yield from _course(record)
+    yield from _data(record)
     claimed, (expected, all_of_them) = _plain(record.values), _values(record)
     for name in sorted({*expected, *(claimed if all_of_them else ())}):
         said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
         if said != is_:
             yield Difference(place, f"values.{name}", repr(said), repr(is_))
+
+
+def _images(record: Record) -> Iterator[Difference]:
+    """How many of each class it was trained and scored on, as far as the catalog knows the data set's test images."""
+    trial, expected = record.trial, {}
+    if record.counts:
+        expected["counts"] = long_tail(trial.data, trial.val_per_class)
+    if record.test_counts:
+        known, held_out = dataset(trial.data.name), trial.val_per_class
+        expected["test_counts"] = known.tested if trial.stage == "report" else (held_out,) * len(known.classes)
+    for field, is_ in expected.items():
+        said = getattr(record, field)
+        if is_ and said != is_:
+            yield Difference(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
+
+
+def _course(record: Record) -> Iterator[Difference]:
+    """Its end, its epochs, and the time that they took, which is part of the time of the whole."""
+    place, trial, whole = f"records/{record.key}.json", record.trial, record.trial.training.epochs
+    if record.status == "pruned" and trial.stage == "report":
+        yield Difference(place, "status", record.status, "a reported trial, which nothing stops early")
+    few, many = {"complete": (whole, whole), "pruned": (1, whole - 1)}.get(record.status, (0, whole))
+    if not few <= record.epochs <= many:
+        yield Difference(place, "epochs", str(record.epochs), f"{whole} in its plan")
+    if not record.train_seconds <= record.wall_seconds + LEEWAY:
+        yield Difference(place, "train_seconds", f"{record.train_seconds:g}", f"{record.wall_seconds:g} s in all")
+
+
+def _data(record: Record) -> Iterator[Difference]:
+    """What vouches for its images: there must be something, and for verified ones the official checksums."""
+    place, claimed = f"records/{record.key}.json", record.data
+    if claimed is None:
+        if record.status in ("complete", "pruned"):
+            yield Difference(place, "data", "nothing", "predictions, which are of images")
+        return
+    official = dataset(record.trial.data.name).official if claimed.verified else {}
+    for name in sorted({*official, *(claimed.hashes if official else ())}):
+        said, is_ = claimed.hashes.get(name, "nothing"), official.get(name, "nothing")
+        if said != is_:
+            yield Difference(place, f"data.hashes.{name}", said, is_)
 
 
 def _values(record: Record) -> tuple[dict[str, Any], bool]:

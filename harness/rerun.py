@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from ..leaderboard.results import CELL
 from . import publish
 from .bundle import Bundle
 from .check import check_files
+from .manifest import keys
 from .needs import Needs, needs
 from .record import Provenance, Record
 from .recounted import installed
@@ -30,10 +31,13 @@ from .scratch import scratch
 from .spec import Trial
 from .store import Store
 from .trial import Setting, run_trial
+from .words import is_out_of_memory
 
 MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
 VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
+OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
 FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
+Verdict = Literal["same", "differs", "not judged"]
 PREDICTIONS = ("last_ema", "last", "labels")
 
 
@@ -47,37 +51,38 @@ class Repetition:
 
     key: str
     label: str
-    verdict: Literal["same", "differs", "not judged"]
+    verdict: Verdict
     rule: str
     differences: tuple[str, ...] = ()
 
 
 def drawn(bundle: Bundle, count: int, seed: int) -> list[Record]:
-    """So many of the bundle's complete reported trials, at random; all where there are no more."""
-    complete = [key for key in sorted(bundle.finished()) if bundle.outcome(key).status == "complete"]
-    reported = [key for key in complete if bundle.record(key).trial.stage == "report"]
+    """So many of the bundle's reported trials, at random; all where there are no more. Those that are said to have
+    failed are among them: whoever calls the worst seeds failed has better ones left."""
+    reported = [key for key in sorted(bundle.finished()) if bundle.record(key).trial.stage == "report"]
     chosen = random.Random(seed).sample(reported, min(count, len(reported)))  # noqa: S311  (no secret)
     return [bundle.record(key) for key in chosen]
 
 
-def plugins_of(bundle: Bundle) -> dict[str, str]:
-    """The text of every plugin by its SHA-256."""
-    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items()}
+def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
+    """The text of each plugin that the trials are made of, by its SHA-256; what they start from is of no plugin (see
+    ``needs.needed``)."""
+    asked = {record.trial.method.plugin for record in chosen}
+    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items() if digest in asked}
 
 
-def check_trust(bundle: Bundle, trusted: bool) -> list[str]:
-    """What to say of the code that is about to run. Untrusted where the bundle has plugins and nobody vouches for
+def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list[str]:
+    """What to say of the code that is about to run. Untrusted where the trials have plugins and nobody vouches for
     them."""
     methods: dict[str, set[str]] = {}
-    for spec in bundle.plans():
-        for entrant in spec.methods:
-            if entrant.plugin:
-                methods.setdefault(entrant.plugin, set()).add(entrant.name)
+    for method in (record.trial.method for record in chosen):
+        if method.plugin:
+            methods.setdefault(method.plugin, set()).add(method.name)
     found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
     if found and not trusted:
         raise Untrusted(
             f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
-            f"'plugins/*'), then say --trust-plugins"
+            f"'plugins/*'), then say --trust-plugins, with the same --seed"
         )
     return found
 
@@ -89,33 +94,41 @@ def rerun(
 
     Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
     """
-    plugins = plugins_of(bundle)
+    plugins = plugins_of(bundle, chosen)
     wanted = needs([record.trial for record in chosen], plugins)
     check_files(wanted.trials, root, verify)
     claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
+    limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
     with scratch() as folder:
-        store = Store(folder)
-        again = dict(_trained(wanted, store, claimed, plugins, root, verify, say))
-        loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items())
+        store, about = Store(folder), Setting(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.kept)
+        again = dict(_trained(wanted, store, claimed, about, limits, say))
+        loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
-        yield from (judge.repetition(record, again[key]) for key, record in claimed.items())
+        yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
 
 
 def _trained(
     wanted: Needs,
     store: Store,
     claimed: Mapping[str, Record],
-    plugins: Mapping[str, str],
-    root: Path | None,
-    verify: bool,
+    about: Setting,
+    limits: Mapping[str, float | None],
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, Record]]:
+    """Each that can be: not one whose start did not end well here. A time limit holds for what is said to have run
+    into it; another trial may take as long as it likes, on a machine that may be slower."""
     for number, trial in enumerate(wanted.trials, start=1):
+        if not all(_ended_well(key, store) for key in wanted.of.get(trial.key, ())):
+            continue
         say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
-        about = (claimed.get(trial.key) or next(iter(claimed.values()))).environment
-        gpu = about.get("device") == "cuda" and torch.cuda.is_available()
-        setting = Setting(str(store), gpu, root, verify, plugins=plugins, kept=wanted.kept)
-        yield trial.key, run_trial(trial, setting)
+        there = claimed.get(trial.key) or next(iter(claimed.values()))
+        gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
+        limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None
+        yield trial.key, run_trial(trial, replace(about, gpu=gpu, time_limit=limit, alone=True))
+
+
+def _ended_well(key: str, store: Store) -> bool:
+    return store.has(f"records/{key}.json") and store.outcome(key).status == "complete"
 
 
 def label(trial: Trial) -> str:
@@ -142,13 +155,13 @@ class _Judge:
         self._bundle, self._store, self._comparisons = bundle, store, comparisons
         self._rows, self._by = publish.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
 
-    def repetition(self, claimed: Record, again: Record) -> Repetition:
-        what, apart = (claimed.key, label(claimed.trial)), elsewhere(claimed, again)
-        if again.status != claimed.status:
-            seen = f"{again.status}: {again.reason}" if again.reason else again.status
-            return Repetition(*what, "differs", "the same end", (f"status: claimed {claimed.status}, now {seen}",))
-        if again.status != "complete":
-            return Repetition(*what, "same", f"the same end: {again.status}")
+    def repetition(self, claimed: Record, again: Record | None) -> Repetition:
+        what = claimed.key, label(claimed.trial)
+        if again is None:
+            return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")
+        apart = elsewhere(claimed, again)
+        if again.status != claimed.status or again.status != "complete":
+            return Repetition(*what, *_ends(claimed, again, apart))
         fixed = tuple(_fixed(claimed, again))
         if not apart:
             found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, again))
@@ -184,6 +197,24 @@ class _Judge:
         cell = (rows[CELL] == [mine[name] for name in CELL]).all(axis=1) & (rows["seed"] != mine["seed"])
         least = image_error(claimed.accuracy["last_ema"], claimed.test_counts)
         return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)
+
+
+def _ends(claimed: Record, again: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
+    """Of a trial that did not end well there or here: a failure that now succeeds differs, and the reverse. What time
+    and memory are enough for is the machine's, and where rounding differs, so may be what a loss that is near to
+    diverging comes to."""
+    ends = tuple(f"status: {when} {_end(one)}" for when, one in (("claimed", claimed), ("now", again)))
+    if claimed.status == again.status:
+        return "same", f"the same end: {_end(again)}", ()
+    if any(one.reason.startswith(OVERDUE) or is_out_of_memory(one.reason) for one in (claimed, again)):
+        return "not judged", "what time and memory are enough for is the machine's", ends
+    if apart and claimed.status == "diverged" and again.status == "complete":
+        return "not judged", f"another machine ({'; '.join(apart)}): other rounding may not diverge", ends
+    return "differs", "the same end", ends
+
+
+def _end(record: Record) -> str:
+    return ": ".join(filter(None, [record.status, record.reason])) + f" after {record.train_seconds:.2g} s of training"
 
 
 def _fixed(claimed: Record, again: Record) -> Iterator[str]:

@@ -26,6 +26,7 @@ from .recounted import Difference, accuracies, recounted, words
 from .search import judged
 from .spec import Spec, Trial
 from .store import StoreError
+from .twins import Twins
 
 ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
 WRONG = (StoreError, FileNotFoundError, DataError, ValueError, KeyError, csv.Error)  # what hostile words lead to
@@ -66,10 +67,11 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
             records.append((cut_of(record.trial), key))
     yield from _compared(MANIFEST, "environments", list(manifest.environments), list(tally.environments))
     yield from _compared(MANIFEST, "code", manifest.code, tally.code)
+    twins = Twins()
     for _, key in sorted(records):
-        yield from _predictions(bundle, bundle.record(key), images)
+        yield from _predictions(bundle, bundle.record(key), images, twins)
     for name in sorted(bundle.names("rungs", ".json")):
-        yield from _record(bundle, f"rungs/{name}.json", name.partition("-")[0], trials)[1]
+        yield from _rung(bundle, name, trials)
     yield from _strays(bundle, specs, [key for _, key in records])
     for spec, some in zip(specs, found, strict=True):
         for one in some.values():
@@ -135,8 +137,21 @@ def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) ->
         return record, [Difference(name, "trial.data", record.trial.data.name, str(error))]
 
 
-def _predictions(bundle: Bundle, record: Record, images: Images) -> Iterator[Difference]:
-    name, labels = f"arrays/{record.key}.npz", None
+def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Difference]:
+    """Of the epochs in its name; and where the trial ended with it, what the predictions of its record come to."""
+    file, key = f"rungs/{name}.json", name.partition("-")[0]
+    rung, differences = _record(bundle, file, key, trials)
+    yield from differences
+    if rung is None:
+        return
+    if (rung.status, f"{key}-{rung.epochs:04d}") != ("pruned", name):
+        yield Difference(file, "epochs", name.partition("-")[2], f"{rung.status} after {rung.epochs}")
+    if key in bundle.recomputed and (last := bundle.record(key)).epochs == rung.epochs:
+        yield from _compared(file, "accuracy", rung.accuracy, last.accuracy)
+
+
+def _predictions(bundle: Bundle, record: Record, images: Images, twins: Twins) -> Iterator[Difference]:
+    name, labels, arrays = f"arrays/{record.key}.npz", None, {}
     for other in sorted(set(record.files) - {name}):
         yield Difference(f"records/{record.key}.json", "files", other, f"{name} is the only one that it may name")
     try:
@@ -144,14 +159,15 @@ def _predictions(bundle: Bundle, record: Record, images: Images) -> Iterator[Dif
         if digest != record.files.get(name, ""):
             yield Difference(f"records/{record.key}.json", f"files.{name}", record.files.get(name, "none"), digest)
         if record.status in ("complete", "pruned"):
-            arrays = bundle.arrays(record.key)
-            found = recounted(record, arrays)
-            labels = arrays["labels"]
+            read = bundle.arrays(record.key)
+            found = recounted(record, read)
+            arrays, labels = read, read["labels"]
             yield from accuracies(record, found, labels)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Difference(name, "predictions", f"those of records/{record.key}.json", _reason(error))
     yield from images.differences(record, labels)
+    yield from twins.differences(record, arrays)
 
 
 def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Iterator[Difference]:

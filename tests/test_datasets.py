@@ -223,9 +223,9 @@ def by_class(images):
     return images.take(np.argsort(images.y, kind="stable"))
 
 
-def small(monkeypatch, name):
-    """The catalog's data set, made to expect two training images of each class."""
-    dataset = dataclasses.replace(getattr(vision, name), available=(2,) * 10)
+def small(monkeypatch, name, tested=1):
+    """The catalog's data set, made to expect two training images of each class and ``tested`` test images."""
+    dataset = dataclasses.replace(getattr(vision, name), available=(2,) * 10, tested=(tested,) * 10)
     monkeypatch.setattr(vision, name, dataset)
     return dataset
 
@@ -397,7 +397,7 @@ def test_an_archive_is_read_whatever_its_order_without_unpacking(tmp_path, monke
 @pytest.mark.parametrize(("folder", "suffix"), [("fashion-mnist", ".gz"), (".", ""), ("FashionMNIST/raw", ".gz")])
 def test_idx_files_are_read_gzipped_or_not_and_where_torchvision_puts_them(tmp_path, monkeypatch, folder, suffix):
     write_idx(tmp_path / folder, gzip.compress if suffix else bytes, suffix)
-    pool = small(monkeypatch, "FASHION_MNIST").load(tmp_path, False)
+    pool = small(monkeypatch, "FASHION_MNIST", tested=2).load(tmp_path, False)
     assert same(pool.train, FASHION)
     assert same(pool.test, FASHION)
     assert not pool.verified
@@ -593,7 +593,7 @@ def test_prepare_fetches_single_files(tmp_path, monkeypatch, served):
     monkeypatch.setattr(vision, "FASHION_MNIST_URL", served[1])
     monkeypatch.setattr(vision, "FASHION_MNIST_MD5", found)
     vision.FASHION_MNIST.prepare(tmp_path / "root")
-    assert same(small(monkeypatch, "FASHION_MNIST").load(tmp_path / "root", False).train, FASHION)
+    assert same(small(monkeypatch, "FASHION_MNIST", tested=2).load(tmp_path / "root", False).train, FASHION)
 
 
 def test_prepare_refuses_what_has_another_checksum_and_what_is_not_there(tmp_path, monkeypatch, served):
@@ -653,6 +653,7 @@ def test_the_shipped_subset_is_whole_and_balanced():
     assert pool.verified
     assert pool.train.x.shape == (6000, *dataset.shape)
     assert np.bincount(pool.train.y).tolist() == list(dataset.available)
+    assert np.bincount(pool.test.y).tolist() == list(dataset.tested) and pool.hashes == dataset.official
     assert np.bincount(pool.test.y).tolist() == [300] * 10
     counts = longtail.counts("exp", dataset.available, dataset.head, 100)
     assert (counts[0], counts[-1]) == (500, 5)
@@ -695,3 +696,10 @@ def test_the_real_cifar10_as_jpeg_is_usable_but_unverified(tmp_path):
     assert pool.train.x.mean((0, 2, 3)) / 255 == pytest.approx(vision.CIFAR10.mean, abs=1e-3)
     counts = longtail.counts("exp", vision.CIFAR10.available, vision.CIFAR10.head, 100)
     assert len(cut(pool, counts, seed=0).train) == 12406
+
+
+def test_a_copy_without_all_of_its_test_images_is_refused(tmp_path, monkeypatch):
+    """Its numbers would be of other images, and a bundle of it would be refused by whoever knows how many there are."""
+    write_cifar10(tmp_path)
+    with pytest.raises(DataError, match="holds 1 test images of class 'airplane' where cifar10 has 2"):
+        small(monkeypatch, "CIFAR10", tested=2).load(tmp_path, False)

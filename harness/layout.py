@@ -1,0 +1,79 @@
+"""How the bytes of a bundle are laid out: nothing before its files, between them or behind them.
+
+The hashes of a manifest cover what is in the files. A zip is read from its end, and finds them wherever they lie; what
+stands elsewhere, such as a script that a shell would run, is covered by no hash and seen by nobody who lists the zip.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+from zipfile import ZipFile, ZipInfo
+
+LARGE = (1 << 31) - 1  # bytes from which on zipfile writes the longer fields of zip64
+MANY = 0xFFFF  # files, likewise
+LOCAL = struct.Struct("<4s5H3L2H")  # before each file, its name behind it
+LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts, and of the end record
+
+
+def fault(file: BinaryIO, size: int, archive: ZipFile) -> str:
+    """Where a file of so many bytes is laid out otherwise than an export writes it; nothing where it is not."""
+    at, entries = 0, archive.infolist()
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset != at:
+            return f"{entry.orig_filename!r} begins at byte {entry.header_offset} where {at} is expected"
+        length = _header(file, entry)
+        if not length:
+            return f"{entry.orig_filename!r} is headed otherwise than its table of contents says"
+        at += length + entry.compress_size
+    if archive.start_dir != at:
+        return f"its table of contents begins at byte {archive.start_dir} where {at} is expected"
+    if wrong := next((entry for entry in entries if entry.comment or entry.extra != _more(entry)), None):
+        return f"{wrong.orig_filename!r} has a comment or a field that no export writes"
+    end = _end(entries, at)
+    file.seek(max(0, size - len(end)))
+    if file.read(len(end)) != end or at + _listed(entries) + len(end) != size:
+        return "it does not end with its table of contents"
+    return ""
+
+
+def _header(file: BinaryIO, entry: ZipInfo) -> int:
+    """The bytes before a file's own, 0 where they are not those of its line in the table of contents."""
+    file.seek(entry.header_offset)
+    name = entry.orig_filename.encode()
+    raw = file.read(LOCAL.size + len(name) + 20)
+    if len(raw) < LOCAL.size:
+        return 0
+    magic, _, flags, method, _, _, crc, packed, plain, named, extra = LOCAL.unpack_from(raw)
+    found = magic, flags, method, crc, named, raw[LOCAL.size : LOCAL.size + named]
+    if found != (b"PK\x03\x04", entry.flag_bits, entry.compress_type, entry.CRC, len(name), name):
+        return 0
+    sizes = entry.file_size, entry.compress_size
+    long = struct.pack("<HHQQ", 1, 16, *sizes)
+    if extra == 0 and (plain, packed) == sizes:
+        return LOCAL.size + named
+    written = extra == len(long) and raw[LOCAL.size + named :] == long  # zip64 where it may become large
+    return LOCAL.size + named + extra if written and {plain, packed} <= {*sizes, 0xFFFFFFFF} else 0
+
+
+def _more(entry: ZipInfo) -> bytes:
+    """What zip64 adds to a file's line in the table of contents."""
+    sizes = [entry.file_size, entry.compress_size] if max(entry.file_size, entry.compress_size) > LARGE else []
+    large = [*sizes, *([entry.header_offset] if entry.header_offset > LARGE else [])]
+    return struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+
+
+def _listed(entries: Sequence[ZipInfo]) -> int:
+    """The bytes of the table of contents."""
+    return sum(LINE + len(entry.orig_filename.encode()) + len(entry.extra) for entry in entries)
+
+
+def _end(entries: Sequence[ZipInfo], start: int) -> bytes:
+    """The end record of a table of contents that begins at ``start``; where zip64 is needed, its own before it."""
+    count, size, more = len(entries), _listed(entries), b""
+    if count > MANY or max(size, start) > LARGE:
+        more = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+        more += struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+    count, size, start = min(count, 0xFFFF), min(size, 0xFFFFFFFF), min(start, 0xFFFFFFFF)
+    return more + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)
