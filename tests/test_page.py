@@ -293,9 +293,12 @@ class TestInABrowser:
         theirs = list(csv.DictReader(io.StringIO(report.csv(ROWS))))
         theirs = [row | {"method": report.plain(row["method"])} for row in theirs if row["protocol"] == SETTINGS[0][2]]
         ours = lines(copied(opened(), "csv"))
-        assert list(ours[0]) == list(theirs[0])[: len(ours[0])]
-        theirs = [{name: row[name] for name in ours[0]} for row in theirs]
+        assert list(ours[0]) == [*theirs[0], "few", "many"]
+        assert {(row.pop("few"), row.pop("many")) for row in ours} == {("20", "100")}
         for mine, other in zip(ours, theirs, strict=True):
+            for name in ("std", "ci95"):
+                here, there = mine.pop(name), other.pop(name)
+                assert here == there == "" or float(here) == pytest.approx(float(there), rel=1e-12)
             numbers = {name: float(other[name]) if other[name] else "" for name in ("mean", "stderr")}
             assert {n: float(mine[n]) if mine[n] else "" for n in numbers} == numbers  # to the last bit
             assert mine | {"mean": "", "stderr": ""} == other | {"mean": "", "stderr": ""}
@@ -326,6 +329,8 @@ class TestInABrowser:
         tab.fill("#many", "121")
         at = {"few": (2, 3, 4, 5), "med": (1,), "many": (0,), "all": tuple(range(6))}
         self.check_recounted(tab, at, np.mean)
+        said = {(row["metric"], row["few"], row["many"]) for row in lines(copied(tab, "csv"))}
+        assert said == {("balanced_accuracy", "61", "121")}
         assert "fewer than 61, 61 to 121 and more than 121" in tab.text_content("#caption")
         tab.fill("#few", "1")
         assert {row[1] for row in grid(tab)[:4]} == {"n/a (0 classes)"}
@@ -336,6 +341,7 @@ class TestInABrowser:
         tab = opened()
         tab.select_option("#metric", "worst")
         self.check_recounted(tab, GROUPS, np.min)
+        assert {row["metric"] for row in lines(copied(tab, "csv"))} == {"worst_class"}
         assert "worst class" in tab.text_content("#caption")
 
     def check_recounted(self, tab, at, metric):
