@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
 from tailboard.harness.pages import _library
+from tailboard.harness.spec import Shots
+from tailboard.harness.specfile import SpecError, _valid
 from tailboard.leaderboard import page, report, site
 from tailboard.leaderboard.evidence import Evidence, Subject
 from tailboard.leaderboard.page_data import content
@@ -336,6 +338,37 @@ class TestInABrowser:
         assert {row[1] for row in grid(tab)[:4]} == {"n/a (0 classes)"}
         tab.click("#reset")
         assert grid(tab) == plain
+
+    @pytest.mark.parametrize(
+        ("few", "many", "faulty", "said"),
+        [
+            ("200", "20", ["few", "many"], "Few (200) must not be above Many (20)."),
+            ("101", "", ["few", "many"], "Few (101) must not be above Many (100)."),
+            ("-5", "", ["few"], "Few: a whole number from 1 on."),
+            ("", "19.5", ["many"], "Many: a whole number from 1 on."),
+            ("1e2", "0", ["few", "many"], "Few and Many: a whole number from 1 on."),
+        ],
+    )
+    def test_thresholds_that_the_command_refuses_are_refused(self, opened, few, many, faulty, said):
+        with pytest.raises(SpecError):
+            _valid(Shots, {name: text for name, text in (("few", few), ("many", many)) if text}, "shots")
+        plain = grid(opened(f"#few={few}&many={many}"))
+        tab = opened("#")
+        assert grid(tab) == plain
+        tab.fill("#few", few)
+        tab.fill("#many", many)
+        assert tab.get_attribute("#fault", "role") == "status"
+        assert tab.inner_text("#fault") == f"{said} The table is as before."
+        assert tab.eval_on_selector_all("[aria-invalid=true]", "found => found.map(one => one.id)") == faulty
+        tab.select_option("#spread", "none")  # what is typed stays to be mended
+        assert (tab.input_value("#few"), tab.input_value("#many")) == (few, many)
+        tab.fill("#few", "61")
+        tab.fill("#many", "121")
+        assert tab.locator("[aria-invalid]").count() == 0
+        assert tab.inner_text("#fault") == ""
+        link, shown = copied(tab, "link"), grid(tab)
+        assert "few=61&many=121" in link
+        assert grid(opened("#" + link.split("#")[1])) == shown
 
     def test_the_worst_class_is_the_worst(self, opened):
         tab = opened()
