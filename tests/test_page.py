@@ -24,7 +24,7 @@ from tailboard.leaderboard.page_data import content
 from tailboard.leaderboard.published import published
 from tailboard.leaderboard.results import COLUMNS, summarise
 from tailboard.leaderboard.statistics import paired
-from tailboard.leaderboard.tables import tables
+from tailboard.leaderboard.tables import UNVERIFIED, tables
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 browsing = [
@@ -170,6 +170,10 @@ def browser():
 
 CATCH = "navigator.clipboard.writeText = async (text) => { window.caught = text; }"
 WIDE = {"width": 1400, "height": 900}
+TITLE = """(name => {
+  const { xaxis, yaxis } = document.getElementById(`chart-${name}`).layout;
+  return (name === "seeds" ? xaxis : yaxis).title.text.replaceAll("<br>", " ");
+})"""
 NO_CHARTS = "const Plotly = { react() {} };"  # where a test is of numbers only, and another page has charts
 
 
@@ -286,10 +290,32 @@ class TestInABrowser:
     def test_the_table_is_the_reports_table(self, opened):
         tab = opened()
         (first, *_) = tables(ROWS, None, None, [])
-        wanted = [[re.sub("[⁰¹²³⁴-⁹]+$", "", text) for text in row] for row in first.body]
-        shown = [[re.sub(r" \(n=4\)", "", text) for text in row] for row in grid(tab)]
-        wanted = [[re.sub(r" \(n=4\)", "", report.plain(text)) for text in row] for row in wanted]
-        assert shown == wanted
+        assert grid(tab) == [[report.plain(text) for text in row] for row in first.body]
+        told = tab.eval_on_selector_all("#notes li", "found => found.map(one => one.textContent)")
+        assert told[:2] == list(first.footnotes[:2])  # why seeds are not in a mean
+        assert first.footnotes[2:] == (UNVERIFIED,)
+        assert UNVERIFIED in told
+
+    def test_a_difference_that_is_not_there_says_why(self, opened):
+        tab = opened("#versus=ERM")
+        shown = {row[0]: row[1] for row in grid(tab)}
+        assert shown["dead"] == "failed 5/5²"
+        assert shown["to come"] == "missing 5/5"
+        assert re.fullmatch(r"\S+ ± \S+ \(n=4\)¹", shown["part"])
+        told = tab.eval_on_selector_all("#notes li", "found => found.map(one => one.textContent)")
+        assert told[1] == "² 4 of 5 diverged: loss not finite; 1 of 5 failed: ValueError: <b>no</b>"
+        markdown = copied(tab, "markdown")
+        assert "| failed 5/5² |" in markdown
+        assert report._in_markdown(told[1]) in markdown
+        tab.emulate_media(media="print")
+        assert tab.locator("#notes li").nth(1).is_visible()
+        tab.emulate_media(media="screen")
+        tab.fill("#method", "dead")  # the reasons of what is shown
+        assert grid(tab)[0][1] == "failed 5/5¹"
+        tab.fill("#method", "")
+        tab.select_option("#versus", "dead")
+        assert {row[0]: row[1] for row in grid(tab)}["dead"] == "reference, failed 5/5²"
+        assert {row[0]: row[1] for row in grid(tab)}["ERM"] == "–"
 
     def test_its_numbers_equal_those_of_the_csv(self, opened):
         theirs = list(csv.DictReader(io.StringIO(report.csv(ROWS))))
@@ -482,6 +508,23 @@ class TestInABrowser:
         tab.click("#copy-csv")
         tab.wait_for_selector("#copy[open]")
         assert len(lines(tab.input_value("#copied"))) == len(METHODS) * 8
+
+    @pytest.mark.parametrize(
+        ("link", "said"),
+        [
+            ("", "accuracy averaged over classes, Few"),
+            ("metric=worst", "accuracy of the worst class, Few"),
+            ("few=60&metric=worst", "accuracy of the worst class, Few (fewer than 60 training images)"),
+            ("few=60", "accuracy averaged over classes, Few (fewer than 60 training images)"),
+        ],
+    )
+    def test_charts_and_cells_name_what_they_show(self, opened, link, said):
+        tab = opened(f"#group=few&{link}")
+        for chart in ("seeds", "cost"):
+            until(tab, f"{TITLE}('{chart}') === {json.dumps(said + ' (%)')}")
+        tab.locator("#body td").first.click()
+        assert tab.inner_text("#behind-body p:first-child").endswith(f"; {said}")
+        assert ("worst class (%)" in tab.inner_text("#behind thead")) == ("worst" in link)
 
     def test_a_cell_opens_what_stands_behind_it(self, opened):
         tab = opened()

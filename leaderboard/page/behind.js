@@ -6,7 +6,7 @@ function showBehind(block, method, group) {
   const cell = cellOf(line, group);
   by("behind-title").textContent = DATA.methods[method];
   by("behind-body").replaceChildren(
-    element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${titled(group)}`),
+    element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${measured(group)}`),
     ...summaryOf(cell, method, block, group),
     ...seedsOf(line, group),
     ...valuesOf(line),
@@ -30,13 +30,13 @@ function summaryOf(cell, method, block, group) {
   if (reference() >= 0 && method !== reference()) {
     const found = differencesOf(block, group).get(method);
     const p = found.p_holm === null || found.p_holm === undefined ? "" : `; p = ${found.p.toPrecision(2)}, ${found.p_holm.toPrecision(2)} after Holm's correction`;
-    told.push(`difference from ${view.versus}: ${differenceText(found)}${p}`);
+    told.push(`difference from ${view.versus}: ${differenceText(found, cell)}${p}`);
   }
   return told.map((text) => element("p", {}, text));
 }
 
 function seedsOf(line, group) {
-  const head = ["Seed", "Accuracy (%)", "Status", "Device seconds", "Key"];
+  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", "Device seconds", "Key"];
   const rows = line.trials.map((trial) => {
     const value = valueOf(trial, group);
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];

@@ -73,6 +73,7 @@ function bodyOf(rows, columns) {
 
 function showTable() {
   const [rows, columns] = [rowsOf(), columnsOf()];
+  markReasons(rows);
   by("head").replaceChildren(...headOf(columns));
   by("body").replaceChildren(bodyOf(rows, columns));
   by("body").dataset.methods = JSON.stringify(rows);
