@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from ..leaderboard import page, site
 from ..leaderboard.evidence import Subject
 from . import tuning_report as tuning
-from .board import Board
+from .board import Board, known
 from .evidence import evidence
 from .spec import Shots
 from .store import Store
 
 
-def subject(
-    board: Board, stores: Sequence[Store], versus: str | None = None, quote: bool = False, by: Shots | None = None
-) -> Subject:
-    """All that the page of a board shows. ReportError where ``versus`` is no method of it."""
-    board.require(versus)
+@dataclass(frozen=True)
+class Wanted:
+    """What the options of a report ask of its pages and of the files beside them."""
+
+    versus: str | None = None
+    quote: bool = False
+    by: Shots | None = None
+    uncertainty: str = "se"
+
+
+def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) -> Subject:
+    """All that the page of a board shows. ReportError where the reference is no method of it."""
+    board.require(wanted.versus)
     specs = [spec for store in stores for spec in store.plans()]
-    rules = {by or spec.shots for spec in specs}
+    rules = {wanted.by or spec.shots for spec in specs}
     (rule,) = rules if len(rules) == 1 else (None,)
     return Subject(
         title=", ".join(dict.fromkeys(spec.name for spec in specs)),
         rows=board.rows,
-        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), by),
+        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), wanted.by),
         notes=board.notes,
-        versus=versus,
-        published=board.quoted(quote),
+        versus=wanted.versus,
+        published=board.quoted(wanted.quote),
         budget=tuning.curves(board.searches) if board.searches else None,
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
+        uncertainty=known(wanted.uncertainty),
     )
 
 

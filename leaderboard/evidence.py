@@ -51,6 +51,7 @@ class Subject:
         published: Quoted rows (see `published`).
         budget: What each number of tuning trials found (see `budget.curves`), and in which metric.
         shots: The boundaries of few and many; None where the groups are no such classes.
+        uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
     """
 
     title: str
@@ -62,3 +63,4 @@ class Subject:
     budget: pd.DataFrame | None = None
     metric: str = ""
     shots: tuple[int, int] | None = None
+    uncertainty: str = "se"

@@ -42,6 +42,7 @@ def content(subject: Subject) -> dict[str, Any]:
         "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
         "compared": rule(),
         "quoted": QUOTED,
+        "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
         "methods": [plain(method) for method in rows["method"].unique()],

@@ -127,11 +127,11 @@ def embedded(path: Path) -> dict:
 
 def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
     filled(tmp_path / "s", fails=2)
-    code = cli_report.report(["s"], versus="ERM", html=Path("page.html"))
+    code = cli_report.report(["s"], versus="ERM", uncertainty="ci95", html=Path("page.html"))
     assert code == 2  # as without a page: two cells are not complete
     assert "difference from ERM" in capsys.readouterr().out
     data = embedded(Path("page.html"))
-    assert (data["title"], data["versus"], data["shots"]) == ("t", "ERM", [20, 100])
+    assert (data["title"], data["versus"], data["shots"], data["spread"]) == ("t", "ERM", [20, 100], "ci95")
     first = data["lines"][0]
     assert [trial["status"] for trial in first["trials"]] == ["failed"] * 2 + ["complete"] * 3
     assert first["trials"][0]["log"] == LOG
@@ -167,4 +167,4 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
 def test_a_method_that_is_not_there_is_one_message(tmp_path):
     store = filled(tmp_path)
     with pytest.raises(ReportError, match="did you mean 'ERM'"):
-        pages.subject(gather([store]), [store], versus="ERN")
+        pages.subject(gather([store]), [store], pages.Wanted("ERN"))

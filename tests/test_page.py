@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -350,6 +351,16 @@ class TestInABrowser:
         ours = [row for row in lines(copied(tab, "csv")) if row["method"] != "ERM"]
         same(ours, in_place(paired(rows, "ERM")), ["difference", "p", "p_holm", "verdict", "detectable"])
 
+    @pytest.mark.parametrize(("asked", "said"), [("ci95", "95% t interval"), ("std", "standard deviation")])
+    def test_it_opens_in_the_uncertainty_that_was_asked_for(self, elsewhere, asked, said):
+        tab = elsewhere(replace(SUBJECT, uncertainty=asked))
+        assert said in tab.text_content("#caption")
+        assert "#" not in copied(tab, "link")
+        tab.select_option("#spread", "se")
+        assert copied(tab, "link").endswith("#spread=se")  # a link wins
+        tab.reload()
+        assert "standard error" in tab.text_content("#caption")
+
     def test_other_thresholds_count_the_classes_anew(self, opened):
         tab = opened()
         plain = grid(tab)
@@ -423,7 +434,7 @@ class TestInABrowser:
         half = 2.7764451 * spread / np.sqrt(5)
         wanted = {
             "se": f"{mean:.1f} ± {spread / np.sqrt(5):.1f}",
-            "sd": f"{mean:.1f} ± {spread:.1f}",
+            "std": f"{mean:.1f} ± {spread:.1f}",
             "ci95": f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]",
             "none": f"{mean:.1f}",
         }
@@ -432,7 +443,7 @@ class TestInABrowser:
             assert grid(tab)[0][1] == text
             said = {
                 "se": "standard error",
-                "sd": "standard deviation",
+                "std": "standard deviation",
                 "ci95": "95% t interval",
                 "none": "percent: mean;",
             }

@@ -15,7 +15,7 @@ function uncertain({ mean, stderr, n }, sign = "") {
   const shown = decimal(mean, sign);
   if (stderr === null || view.spread === "none") return shown;
   if (view.spread === "se") return `${shown} ± ${decimal(stderr)}`;
-  if (view.spread === "sd") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
+  if (view.spread === "std") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
   const half = DATA.statistics.quantile[n] * stderr;
   return `${shown} [${decimal(mean - half, sign)}, ${decimal(mean + half, sign)}]`;
 }
@@ -86,7 +86,7 @@ function bounded(group) {
 function captionOf() {
   const spread = {
     se: "mean ± one standard error (ddof = 1)",
-    sd: "mean ± one standard deviation (ddof = 1)",
+    std: "mean ± one standard deviation (ddof = 1)",
     ci95: "mean [its 95% t interval, not corrected]",
     none: "mean",
   }[view.spread];

@@ -3,7 +3,7 @@ const DEFAULTS = {
   protocol: PROTOCOLS[0],
   data: "", // a block's name, or all of them
   method: "", // what a method's name must hold
-  spread: "se",
+  spread: DATA.spread, // what the report was asked for
   versus: DATA.versus ?? "",
   metric: "mean",
   few: "",
@@ -60,7 +60,7 @@ function readLink() {
   for (const name of Object.keys(DEFAULTS)) if (words.has(name)) view[name] = words.get(name);
   const fits = {
     protocol: (word) => PROTOCOLS.includes(word),
-    spread: (word) => ["se", "sd", "ci95", "none"].includes(word),
+    spread: (word) => ["se", "std", "ci95", "none"].includes(word),
     versus: (word) => word === "" || DATA.methods.includes(word),
     metric: (word) => word === "mean" || (word === "worst" && HAS_CLASSES),
     published: (word) => ["on", "off"].includes(word),
