@@ -107,8 +107,7 @@ def _write_pages(
     if html:
         pages.write_page(pages.subject(board, places, wanted), html)
     if site:
-        alone = [(place, gather([place])) for place in places]
-        pages.write_site(site, [(place, one, pages.subject(one, [place], wanted)) for place, one in alone])
+        pages.write_site(site, [(place, gather([place])) for place in places], wanted)
 
 
 @contextmanager

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from ..leaderboard import page, site
 from ..leaderboard.evidence import Subject
 from . import tuning_report as tuning
-from .board import Board, known
+from .board import Board, ReportError, known
 from .evidence import evidence
 from .spec import Shots
 from .store import Store
@@ -25,6 +25,10 @@ class Wanted:
     quote: bool = False
     by: Shots | None = None
     uncertainty: str = "se"
+
+    def among(self, board: Board) -> Wanted:
+        """The same without the comparison where a board lacks the method that it is with."""
+        return self if self.versus in set(board.rows["method"]) else replace(self, versus=None)
 
 
 def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) -> Subject:
@@ -48,36 +52,50 @@ def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) ->
 
 
 def write_page(shown: Subject, path: Path) -> None:
+    _file(path, "--html")
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
 
 
-def write_site(folder: Path, reports: Sequence[tuple[Store, Board, Subject]]) -> Path:
-    """A page for each report and an index of them; what else is in the folder stays. The index's path."""
+def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wanted = Wanted()) -> Path:
+    """A page for each report and an index of them; what else is in the folder stays. The index's path.
+
+    A report without the method that is compared with gets its page all the same: the index says what each compares.
+    """
+    index = _file(folder / "index.html", "--site")
     entries = []
-    names = _names([store for store, _, _ in reports])
-    for (_, board, shown), name in zip(reports, names, strict=True):
+    names = _names([store for store, _ in reports])
+    for (store, board), name in zip(reports, names, strict=True):
+        here = wanted.among(board)
+        shown = subject(board, [store], here)
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")
-        for form, file in (("csv", "leaderboard.csv"), ("json", "leaderboard.json"), ("md", "leaderboard.md")):
-            (place / file).write_text(board.rendered(form), encoding="utf-8", newline="\n")
-        entries.append(site.entry(name, shown))
-    index = folder / "index.html"
+        told = board.rendered("md", here.versus, here.quote, here.uncertainty)
+        for form, text in {"csv": board.rendered("csv"), "json": board.rendered("json"), "md": told}.items():
+            (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
+        entries.append(site.entry(name, shown, wanted.versus))
     index.write_text(site.index(entries), encoding="utf-8", newline="\n")
     (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
     return index
 
 
+def _file(path: Path, option: str) -> Path:
+    """The path. ReportError where a folder stands there."""
+    if path.is_dir():
+        raise ReportError(f"{option}: {path} is a folder; the page is a file")
+    return path
+
+
 def _names(stores: Sequence[Store]) -> list[str]:
-    """A folder's name for each store, from its own, each once."""
-    found: list[str] = []
+    """A folder's name for each store, from its own, each once and none the index's."""
+    found = ["index.html"]
     for store in stores:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", str(store).rstrip("/").rsplit("/", 1)[-1]).strip(".-") or "report"
         name, number = stem, 2
         while name.lower() in [other.lower() for other in found]:  # some file systems fold cases
             name, number = f"{stem}-{number}", number + 1
         found.append(name)
-    return found
+    return found[1:]
 
 
 def _library() -> str:

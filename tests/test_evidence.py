@@ -164,6 +164,38 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     assert table == gather([Store("one/runs")]).rendered("csv")
 
 
+def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_lacks(tmp_path):
+    store = filled(tmp_path / "a")
+    Store(tmp_path / "b").write_plan(parse(SPEC | {"methods": ["Reweighting"], "name": "other"}))
+    cli_report.report(["a", "b"], versus="ERM", quote=True, uncertainty="std", site=Path("public"))
+    text = Path("public/a/leaderboard.md").read_text(encoding="utf-8")
+    assert text == gather([store]).rendered("md", "ERM", True, "std")
+    assert "difference from ERM" in text
+    assert "difference from" not in Path("public/b/leaderboard.md").read_text(encoding="utf-8")
+    told = [embedded(Path(f"public/{name}/index.html")) for name in "ab"]
+    assert [(one["versus"], one["spread"]) for one in told] == [("ERM", "std"), (None, "std")]
+    index = Path("public/index.html").read_text(encoding="utf-8")
+    assert "<td>ERM</td>" in index
+    assert "<td>nothing: no method ERM here</td>" in index
+    with pytest.raises(ReportError, match="no method 'ERN'"):
+        cli_report.report(["a", "b"], versus="ERN", site=Path("public"))
+
+
+def test_a_store_may_be_called_as_the_index_is(tmp_path):
+    filled(tmp_path / "index.html")
+    cli_report.report(["index.html"], site=Path("public"))
+    assert 'href="index.html-2/index.html"' in Path("public/index.html").read_text(encoding="utf-8")
+    assert embedded(Path("public/index.html-2/index.html"))["title"] == "t"
+
+
+@pytest.mark.parametrize(("option", "place"), [("html", "public/index.html"), ("site", "public")])
+def test_a_page_where_a_folder_stands_is_one_message(tmp_path, option, place):
+    filled(tmp_path / "s")
+    Path("public", "index.html").mkdir(parents=True)
+    with pytest.raises(ReportError, match=f"--{option}: .*index.html is a folder"):
+        cli_report.report(["s"], **{option: Path(place)})
+
+
 def test_a_method_that_is_not_there_is_one_message(tmp_path):
     store = filled(tmp_path)
     with pytest.raises(ReportError, match="did you mean 'ERM'"):
