@@ -44,6 +44,7 @@ def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) ->
         notes=board.notes,
         versus=wanted.versus,
         published=board.quoted(wanted.quote),
+        routines=board.routines if wanted.quote else {},
         budget=tuning.curves(board.searches) if board.searches else None,
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,

@@ -17,7 +17,7 @@ from .report import plain
 
 FOLDER = Path(__file__).with_name("page")
 SCRIPTS = (
-    "data", "view", "cells", "paired", "texts", "table", "behind", "markup", "copy", "look", "charts", "main"
+    "data", "view", "cells", "paired", "texts", "table", "quoted", "behind", "markup", "copy", "look", "charts", "main"
 )  # fmt: skip
 
 

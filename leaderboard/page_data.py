@@ -10,8 +10,8 @@ from scipy.stats import t as student
 from . import report
 from .compared import USUAL_SEEDS, rule
 from .evidence import Evidence, Subject
+from .page_quoted import number, quoted, records
 from .pool import Pool
-from .quoted import QUOTED, ways
 from .report import plain
 from .results import GROUPS, arranged, summarise
 from .statistics import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
@@ -41,7 +41,6 @@ def content(subject: Subject) -> dict[str, Any]:
         "title": plain(subject.title),
         "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
         "compared": rule(),
-        "quoted": QUOTED,
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
@@ -50,8 +49,8 @@ def content(subject: Subject) -> dict[str, Any]:
         "lines": lines,
         "profiles": profiles.kept,
         "facts": facts.kept,
-        **_published(subject.published),
-        "budget": [] if subject.budget is None else _records(subject.budget),
+        **quoted(cells, subject),
+        "budget": [] if subject.budget is None else records(subject.budget),
         "metric": plain(subject.metric),
         "statistics": _statistics(cells),
         "markup": {"markdown": report.MARKDOWN, "latex": report.LATEX, "safe": "".join(sorted(report.SAFE_IN_LATEX))},
@@ -83,8 +82,8 @@ def _lines(
             name, {"block": place, "method": methods[cell["method"]], "cells": {}, "trials": [], "curve": None}
         )
         line["cells"][cell["group"]] = {
-            "mean": _number(cell["mean"]),
-            "stderr": _number(cell["stderr"]),
+            "mean": number(cell["mean"]),
+            "stderr": number(cell["stderr"]),
             **{word: cell[word] for word in ("n", "planned", "failed", "status")},
             "reason": plain(cell["reason"]),
             "verified": bool(cell["verified"]),
@@ -119,8 +118,8 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Pool, facts: Pool) -> d
         "status": first["status"],
         "reason": plain(first["reason"]),
         "verified": bool(first["verified"]),
-        "seconds": _number(first["device_seconds"]),
-        "values": {row["group"]: _number(row["value"]) for row in rows},
+        "seconds": number(first["device_seconds"]),
+        "values": {row["group"]: number(row["value"]) for row in rows},
     }
     if one.right:
         about = (one.counts, one.tests, one.classes, one.groups)
@@ -152,24 +151,6 @@ def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
         "epoch": [epoch for epoch, _ in kept],
         "loss": [float(f"{math.fsum(each) / len(each):.4g}") for _, each in kept],  # enough digits to draw
     }
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(name): plain(value) if isinstance(value, str) else _number(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def _published(rows: pd.DataFrame | None) -> dict[str, Any]:
-    """The quoted rows, and what is known of how those of each source came about."""
-    sources = [] if rows is None else rows.groupby("source", sort=False)
-    told = {plain(str(source)): [plain(way) for way in ways(some)] for source, some in sources}
-    return {"published": [] if rows is None else _records(rows), "ways": told}
-
-
-def _number(value: Any) -> float | int | None:
-    return None if pd.isna(value) else value
 
 
 def _statistics(cells: pd.DataFrame) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from tailboard.harness.pages import _library
 from tailboard.harness.spec import Shots
 from tailboard.harness.specfile import SpecError, _valid
 from tailboard.leaderboard import page, report, site
+from tailboard.leaderboard.beside import Routine
 from tailboard.leaderboard.evidence import Evidence, Subject
 from tailboard.leaderboard.page_data import content
 from tailboard.leaderboard.published import published
+from tailboard.leaderboard.quoted import beside
 from tailboard.leaderboard.results import COLUMNS, summarise
 from tailboard.leaderboard.statistics import paired
 from tailboard.leaderboard.tables import UNVERIFIED, tables
@@ -87,7 +89,10 @@ BUDGET = pd.DataFrame({
     "trials": [1, 2, 1], "epochs": [5, 10, 5], "expected_best": [40.0, 41.5, np.nan], "none_finished": [0.0, 0.0, 1.0],
     "best_so_far": [40.0, 42.0, np.nan],
 })  # fmt: skip
-SUBJECT = Subject("a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100))
+ROUTINES = {SETTINGS[0][2]: Routine("small", 20, "none")}
+SUBJECT = Subject(
+    "a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100), routines=ROUTINES
+)
 
 
 class Scripts(HTMLParser):
@@ -600,15 +605,40 @@ class TestInABrowser:
 
     def test_published_rows_stand_apart_and_can_be_left_out(self, opened):
         tab = opened()
-        quoted = grid(tab, "#published-section tbody tr")
+        quoted = grid(tab, "#published-section .quoted tbody tr")
         assert len(quoted) == len(published().drop_duplicates(["source", "method"]))
         assert all(row[0].endswith(" (published)") for row in quoted)
         assert "40.5 ± 0.4" in quoted[0]
+        charts, below = (
+            tab.locator(f"section:has({place})").bounding_box() for place in (".charts", "#published-tables")
+        )
+        assert charts["y"] < below["y"]
+        summaries = tab.locator("#published-section summary")
+        met = ["measured here" in text for text in summaries.all_text_contents()]
+        assert met == sorted(met, reverse=True)
+        assert met.count(True) > 0
+        assert tab.locator("#published-section details[open]").count() == 0
+        summaries.first.click()
+        assert tab.is_visible("#published-section .quoted")
         assert not [row for row in grid(tab) if "published" in row[0]]
         assert "not measured" in copied(tab, "markdown")
         tab.uncheck("#published")
         assert not tab.is_visible("#published-section")
         assert "not measured" not in copied(tab, "markdown")
+
+    def test_measured_beside_published_is_what_the_report_prints(self, opened):
+        tab = opened()
+        (table,) = beside(summarise(ROWS[ROWS["protocol"] == SETTINGS[0][2]]), published(), SUBJECT.routines)
+        shown = grid(tab, "#published-section .beside tbody tr")
+        assert shown == [list(row) for row in table.body]
+        assert all(row[-1].startswith("not comparable (") for row in shown)
+        told = tab.eval_on_selector_all("div:has(> .scroll > .beside) li", "found => found.map(one => one.textContent)")
+        assert told == [*table.footnotes, *table.caption]
+        assert "measured beside published" in copied(tab, "markdown")
+        tab.select_option("#metric", "worst")
+        assert "Measured here as the report itself counts" in tab.inner_text("#published-tables")
+        tab.select_option("#data", "cifar10, IF 100")
+        assert all("cifar10" in row[1] for row in grid(tab, "#published-section .beside tbody tr"))
 
     def test_the_charts_draw_what_is_there(self, opened):
         tab = opened()

@@ -5,13 +5,13 @@ const SAFE = new Set(DATA.markup.safe);
 const inLatex = (text) =>
   [...text].map((c) => (SAFE.has(c) ? DATA.markup.latex[c] ?? c : `{[}U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}{]}`)).join("");
 
-/** The tables that are shown, as texts: the measured one, then each that is quoted. */
+/** The tables that are shown, as texts: the measured one, what is published of it, then each that is quoted. */
 function shownTables() {
   const columns = columnsOf();
   const rows = rowsOf().map((method) => [DATA.methods[method], ...columns.map(({ block, group }) => shownText(block, method, group))]);
   const spans = shownBlocks().map((block) => [headerOf(block), block.groups.length]);
   const measured = { title: view.protocol, spans, head: ["Method", ...columns.map((column) => titled(column.group))], rows, notes: [captionOf(), ...notesOf()] };
-  const quoted = view.published === "on" ? quotedTables().map((table) => ({ ...table, spans: [["", table.head.length - 1]] })) : [];
+  const quoted = view.published === "on" ? [...besideTables(), ...quotedTables()].map((table) => ({ ...table, spans: [["", table.head.length - 1]] })) : [];
   return [measured, ...quoted];
 }
 

@@ -136,38 +136,3 @@ function listenTable(changed) {
     event.preventDefault();
   });
 }
-
-/** Quoted rows, in a table of their own below: other code, other seeds, other subsets. */
-function showPublished() {
-  const shown = view.published === "on" && DATA.published.length > 0;
-  by("published-section").hidden = !shown;
-  if (!shown) return;
-  by("published-tables").replaceChildren(...quotedTables().map(({ title, head, rows, notes }) =>
-    element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
-      element("table", { class: "quoted" },
-        element("caption", {}, title),
-        element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
-        element("tbody", {}, ...rows.map(([name, ...texts]) => element("tr", {}, element("th", { scope: "row" }, `${name} (published)`), ...texts.map((text) => element("td", {}, text))))),
-      ),
-      element("ul", { class: "small" }, ...notes.map((note) => element("li", {}, note))),
-    )));
-}
-
-function quotedTables() {
-  const sources = [...new Set(DATA.published.map((row) => row.source))];
-  return sources.map((source) => {
-    const quoted = DATA.published.filter((row) => row.source === source);
-    const place = (row) => `${row.dataset}, ${row.setting}: ${titled(row.group)}`;
-    const columns = [...new Set(quoted.map(place))];
-    const methods = [...new Set(quoted.map((row) => row.method))];
-    const texts = new Map(quoted.map((row) => [`${row.method}\n${place(row)}`, decimal(row.mean) + (row.stderr === null ? "" : ` ± ${decimal(row.stderr)}`)]));
-    return {
-      title: `Published (quoted, not measured): ${source}`,
-      head: ["Method", ...columns],
-      rows: methods.filter((name) => name.toLowerCase().includes(view.method.toLowerCase()))
-        .map((name) => [name, ...columns.map((column) => texts.get(`${name}\n${column}`) ?? NONE)]),
-      notes: [DATA.quoted, ...DATA.ways[source],
-        ...new Set(quoted.filter((row) => row.note).map((row) => `${row.dataset}: ${row.note}.`))],
-    };
-  });
-}
