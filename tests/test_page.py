@@ -694,6 +694,19 @@ class TestInABrowser:
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert tab.evaluate("document.querySelector('main > .scroll').scrollWidth > innerWidth")
 
+    def test_the_data_sets_name_is_in_sight_on_a_narrow_screen(self, opened):
+        tab = opened()
+        tab.set_viewport_size({"width": 390, "height": 800})
+        where = """() => {
+          const name = document.querySelector('#head [scope=colgroup] span').getBoundingClientRect();
+          const methods = document.querySelector('#head [rowspan]').getBoundingClientRect();
+          return [name.left - methods.right, innerWidth - name.right];
+        }"""
+        for scrolled in (0, 60, 120):
+            tab.evaluate("left => { document.querySelector('main > .scroll').scrollLeft = left; }", scrolled)
+            assert min(tab.evaluate(where)) >= 0
+        tab.evaluate("document.querySelector('main > .scroll').scrollLeft = 0")
+
     def test_print_leaves_out_the_controls_and_cuts_nothing_off(self, opened):
         tab = opened()
         tab.emulate_media(media="print")

@@ -44,7 +44,7 @@ function headOf(columns) {
   const top = element("tr", {}, element("th", { scope: "col", rowspan: 2, "aria-sort": state }, methods));
   const low = element("tr");
   for (const block of shownBlocks()) {
-    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, headerOf(block)));
+    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, headerOf(block))));
   }
   columns.forEach((column, place) => {
     const [button, order] = sorter(columnName(column), titled(column.group));
