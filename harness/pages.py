@@ -101,4 +101,17 @@ def _names(stores: Sequence[Store]) -> list[str]:
 
 def _library() -> str:
     """plotly.js, as the Python package plotly holds it; importing that would take a while."""
-    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return _eager((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"))
+
+
+def _eager(library: str) -> str:
+    """The library with its one outer function in parentheses, where it is wrapped as plotly.js is.
+
+    That is how a browser knows that a function is called at once (V8's "possibly invoked function expression"): else it
+    reads all of the text twice, which takes a fifth of the time that the library needs to start.
+    """
+    opening, end = "self : this, () => {\n", "\n}));"
+    if library.count(opening) != 1 or not library.rstrip().endswith(end):
+        return library
+    body = library.rstrip().removesuffix(end).replace(opening, opening.replace("()", "(()"))
+    return f"{body}\n}})));\n"

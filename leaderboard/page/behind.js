@@ -11,7 +11,7 @@ function showBehind(block, method, group) {
     ...seedsOf(line, group),
     ...valuesOf(line),
     element("h3", {}, "Each trial"),
-    ...line.trials.map((trial) => trialOf(trial, line)),
+    ...trialsOf(line).map((trial) => trialOf(trial, line)),
   );
   by("behind").showModal();
   by("behind").scrollTop = 0;
@@ -37,7 +37,7 @@ function summaryOf(cell, method, block, group) {
 
 function seedsOf(line, group) {
   const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", "Device seconds", "Key"];
-  const rows = line.trials.map((trial) => {
+  const rows = trialsOf(line).map((trial) => {
     const value = valueOf(trial, group);
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];
   });
@@ -49,7 +49,7 @@ function seedsOf(line, group) {
 }
 
 function valuesOf(line) {
-  const values = Object.entries(line.values);
+  const values = Object.entries(behindOf(line).values);
   return values.length ? [element("h3", {}, "Values"), listOf(values)] : [];
 }
 
@@ -60,7 +60,7 @@ function trialOf(trial, line) {
   const shown = [["key", trial.key], ["course", trial.course], ...Object.entries(facts), ["reason", trial.reason]].filter(([, text]) => text);
   const made = element("details", {}, element("summary", {}, `Seed ${trial.seed}: ${trial.status}`), listOf(shown));
   if (trial.log) made.append(element("h4", {}, "Log of the failure"), element("pre", { tabindex: 0 }, trial.log));
-  if (line.rerun.length) made.append(element("h4", {}, "Train it again"), commandOf(line.rerun.join(String(trial.seed))));
+  if (behindOf(line).rerun.length) made.append(element("h4", {}, "Train it again"), commandOf(behindOf(line).rerun.join(String(trial.seed))));
   made.open = Boolean(trial.log);
   return made;
 }

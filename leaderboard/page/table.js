@@ -102,7 +102,7 @@ const placeOf = (cell) => [cell.parentElement.sectionRowIndex, cell.cellIndex - 
 function openAt([row, column]) {
   const method = JSON.parse(by("body").dataset.methods)[row];
   const { block, group } = columnsOf()[column];
-  showBehind(block, method, group);
+  loaded(() => showBehind(block, method, group));
 }
 
 function listenTable(changed) {
