@@ -597,6 +597,25 @@ class TestInABrowser:
         assert tab.evaluate(where) == [2, 8]
         assert tab.locator("#body td[tabindex]").count() == 1
 
+    @pytest.mark.parametrize("width", [390, 1180])
+    def test_no_title_of_an_axis_is_cut_off(self, tabs, tmp_path, width):
+        rows = ROWS[~ROWS["method"].isin([NASTY, WORSE])]
+        (tmp_path / "q.html").write_text(page.html(replace(SUBJECT, rows=rows), _library()), encoding="utf-8")
+        tab = tabs.open(tmp_path / "q.html")
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.evaluate("location.hash = 'few=60&metric=worst&group=few'")
+        drawn(tab, "seeds", "cost")
+        inside = """name => {
+          const edge = document.getElementById(`chart-${name}`).getBoundingClientRect();
+          return [...document.querySelectorAll(`#chart-${name} .infolayer [class$=title]`)].every((title) => {
+            const box = title.getBoundingClientRect();
+            return box.left >= edge.left && box.right <= edge.right && box.top >= edge.top && box.bottom <= edge.bottom;
+          });
+        }"""
+        for name in ("seeds", "cost"):
+            until(tab, f"{TITLE}('{name}').includes('60')")
+            assert tab.evaluate(inside, name)
+
     def test_a_name_is_text_everywhere(self, opened):
         tab = opened()
         tab.locator("#body tr", has_text="<img").locator("td").first.click()

@@ -43,8 +43,8 @@ function seedChart() {
       points(bars, { symbol: "line-ns-open", size: 22, color: colour, line: { width: 3, color: colour } }),
       points(dots, { symbol: "circle-open", size: 9, color: COLOURS[0], line: { width: 2 } }),
     ] : [],
-    x: { title: { text: `${wrapped(measured(view.group), 44)} (%)` } },
-    y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), 24)), range: [-0.7, lines.length - 0.3] },
+    x: { title: across(`${measured(view.group)} (%)`) },
+    y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), narrow() ? 14 : 24)), range: [-0.7, lines.length - 0.3] },
     height: 130 + 34 * lines.length,
     missing: "No seed of these methods is finished.",
   };
@@ -74,7 +74,7 @@ function costChart() {
   });
   return {
     traces, x: logarithmic("device seconds of one training", traces.flatMap((trace) => trace.x)),
-    y: { title: { text: `${wrapped(measured(view.group), 44)} (%)` } },
+    y: { title: upwards(`${measured(view.group)} (%)`) },
     missing: "No seed of these methods is finished.",
   };
 }
@@ -97,7 +97,7 @@ function budgetChart() {
 
 /** An axis of whole numbers from 0. */
 const counting = (title, traces) => ({
-  title: { text: title }, rangemode: "tozero", ...(Math.max(0, ...traces.flatMap((trace) => trace.x)) <= 10 && { dtick: 1 }),
+  title: across(title), rangemode: "tozero", ...(Math.max(0, ...traces.flatMap((trace) => trace.x)) <= 10 && { dtick: 1 }),
 });
 
 const traceOf = (line, x, y, said, mode = "lines+markers") => ({

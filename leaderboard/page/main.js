@@ -22,6 +22,7 @@ function soon(milliseconds) {
 
 function follow() {
   performance.mark("table painted"); // for whoever measures
+  fitHeader();
   loaded(() => {
     showCharts();
     setTimeout(loadLibrary); // so that a chart which is scrolled to need not wait for it

@@ -35,6 +35,7 @@ function quotedTable(source, quoted, measured) {
   const texts = new Map(quoted.map((row) => [`${row.method}\n${place(row)}`, decimal(row.mean) + (row.stderr === null ? "" : ` ± ${decimal(row.stderr)}`)]));
   return {
     met: quoted.some((row) => measured.has(`${row.method}\n${row.dataset}`)),
+    source,
     title: `Published (quoted, not measured): ${source}`,
     head: ["Method", ...columns],
     rows: methods.map((name) => [`${name} (published)`, ...columns.map((column) => texts.get(`${name}\n${column}`) ?? NONE)]),
@@ -44,7 +45,7 @@ function quotedTable(source, quoted, measured) {
 }
 
 function folded(table) {
-  const summary = `${table.title} (${table.rows.length} ${table.rows.length === 1 ? "row" : "rows"}${table.met ? ", some of methods and data sets that are measured here" : ""})`;
+  const summary = `${table.source} (${table.rows.length} ${table.rows.length === 1 ? "row" : "rows"}${table.met ? ", some of methods and data sets that are measured here" : ""})`;
   return element("details", {}, element("summary", {}, summary), tableOf(table, "quoted"));
 }
 

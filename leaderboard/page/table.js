@@ -86,6 +86,11 @@ function showTable() {
   if (first) first.tabIndex = 0;
 }
 
+/** How wide the methods' names are, once that is known: beside them the names of the data sets stay in sight. */
+function fitHeader() {
+  by("head").style.setProperty("--names", `${by("head").querySelector("th").offsetWidth}px`);
+}
+
 function moveTo(row, column) {
   const rows = by("body").rows;
   const [down, right] = [Math.min(Math.max(row, 0), rows.length - 1), Math.min(Math.max(column, 0), columnsOf().length - 1)];

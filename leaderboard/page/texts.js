@@ -101,5 +101,7 @@ function captionOf() {
 function notesOf() {
   const told = DATA.notes.filter((note) => thresholds() === null || !note.startsWith("Few, Med and Many"));
   const reasons = [...marks].map(([reason, mark]) => `${mark} ${reason}`);
-  return [...reasons, ...told, ...(reference() < 0 ? [] : DATA.compared)];
+  const [differences, ...words] = DATA.compared;
+  const spread = view.spread === "se" ? differences : differences.replace(", ± one standard error of their mean", ""); // the caption says what is shown
+  return [...reasons, ...told, ...(reference() < 0 ? [] : [spread, ...words])];
 }
