@@ -3,9 +3,11 @@ navigation to the painted table and to the drawn charts; and from a click to the
 
     .venv/bin/python benchmarks/page_open.py [methods] [repeats]
 
-Measured in Chromium 156 on 2 cores that others kept busy (load 7 to 9), no GPU; a page of 23 MiB, medians of 7: table
-1.4 s (1.3 to 1.8), charts 4.1 s (3.7 to 5.1), sorted 1.4 s (0.7 to 1.9), compared with another method 1.8 s (1.3 to
-2.5). Of the charts' seconds most are plotly.js being compiled, after the table can be used.
+Measured in Chromium 156 on 2 cores that others kept busy (load 2.7 to 2.9), no GPU; a page of 23 MiB, medians of 7:
+table 0.9 s (0.6 to 1.1), all charts 3.0 s (2.5 to 3.2), sorted 0.4 s, compared with another method 0.7 s. A chart is
+drawn when it comes into sight; here all are asked for at once, which costs the main thread 2.1 s of processor time in
+all: 0.4 s until the table is painted, 0.7 s for plotly.js to start, 0.4 s for the four charts. A quiet machine was not
+to be had.
 """
 
 from __future__ import annotations

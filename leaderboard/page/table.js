@@ -88,7 +88,8 @@ function showTable() {
 
 /** How wide the methods' names are, once that is known: beside them the names of the data sets stay in sight. */
 function fitHeader() {
-  by("head").style.setProperty("--names", `${by("head").querySelector("th").offsetWidth}px`);
+  const names = by("head").querySelector("th");
+  if (names) by("head").style.setProperty("--names", `${names.offsetWidth}px`);
 }
 
 function moveTo(row, column) {
