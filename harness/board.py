@@ -26,6 +26,13 @@ class ReportError(ValueError):
     """A report that cannot be made as asked; the message is written for the user."""
 
 
+def known(uncertainty: str) -> str:
+    """The word itself. ReportError where it is none of --uncertainty."""
+    if uncertainty not in UNCERTAINTY:
+        raise ReportError(f"--uncertainty: {uncertainty!r} is not one of {', '.join(UNCERTAINTY)}")
+    return uncertainty
+
+
 ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 
 
@@ -61,8 +68,7 @@ class Board:
 
         With ``quote`` every published row is there, and beside the measured ones those of the same method and data.
         """
-        if uncertainty not in UNCERTAINTY:
-            raise ReportError(f"--uncertainty: {uncertainty!r} is not one of {', '.join(UNCERTAINTY)}")
+        known(uncertainty)
         if form not in ENDINGS:
             raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
         self.require(versus)

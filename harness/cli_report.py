@@ -84,7 +84,8 @@ def report(
         if diagram:
             drawn.write_diagram(board, diagram)
         if html or site:
-            _write_pages(board, places, partial(pages.subject, versus=versus, quote=quote, by=by), gather, html, site)
+            wanted = pages.Wanted(versus, quote, by, uncertainty)
+            _write_pages(board, places, wanted, gather, html, site)
         if output:
             output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
@@ -98,7 +99,7 @@ def report(
 def _write_pages(
     board: Any,
     places: Sequence[Any],
-    subject: Callable[..., Any],
+    wanted: Any,
     gather: Callable[..., Any],
     html: Path | None,
     site: Path | None,
@@ -106,10 +107,9 @@ def _write_pages(
     from . import pages
 
     if html:
-        pages.write_page(subject(board, places), html)
+        pages.write_page(pages.subject(board, places, wanted), html)
     if site:
-        alone = [(place, gather([place])) for place in places]
-        pages.write_site(site, [(place, one, subject(one, [place])) for place, one in alone])
+        pages.write_site(site, [(place, gather([place])) for place in places], wanted)
 
 
 @contextmanager

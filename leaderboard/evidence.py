@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from .beside import Routine
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -49,8 +51,11 @@ class Subject:
         notes: Plain sentences, such as what was spent.
         versus: The method that is compared with when the page opens.
         published: Quoted rows (see `published`).
+        routines: How the rows of each protocol were trained, by which the measured are set beside the quoted; none:
+            they are quoted only.
         budget: What each number of tuning trials found (see `budget.curves`), and in which metric.
         shots: The boundaries of few and many; None where the groups are no such classes.
+        uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
     """
 
     title: str
@@ -62,3 +67,5 @@ class Subject:
     budget: pd.DataFrame | None = None
     metric: str = ""
     shots: tuple[int, int] | None = None
+    uncertainty: str = "se"
+    routines: Mapping[str, Routine] = field(default_factory=dict)

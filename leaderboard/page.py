@@ -1,6 +1,7 @@
 """One self-contained HTML file: no server, no network, and nothing in it that a name could break or run.
 
-All that is shown comes from one block of JSON and is set as text. The policy lets the browser run only the scripts
+All that is shown comes from blocks of JSON and is set as text: one of the table, and a line of text for what stands
+behind each of its lines, which is read where it is asked for. The policy lets the browser run only the scripts
 whose hashes it names, and fetch nothing. Styles alone may be inline, since the charting library writes them.
 """
 
@@ -17,7 +18,8 @@ from .report import plain
 
 FOLDER = Path(__file__).with_name("page")
 SCRIPTS = (
-    "data", "view", "cells", "paired", "texts", "table", "behind", "markup", "copy", "look", "charts", "main"
+    "data", "view", "cells", "paired", "texts", "table", "quoted", "behind", "markup", "copy", "look", "charts",
+    "drawn", "main",
 )  # fmt: skip
 
 
@@ -38,11 +40,14 @@ def html(subject: Subject, library: str) -> str:
     if "</script" in library.lower() or "<!--" in library:
         raise ValueError("the charting library cannot stand inside a page: it holds </script or <!--")
     own = "\n".join(read(f"{name}.js") for name in SCRIPTS)
+    shown = content(subject)
+    behind = "\n".join(embedded(line.pop("behind")) for line in shown["lines"])
     return Template(read("page.html")).substitute(
         title=escape(plain(subject.title)),
         policy=policy(own, library),
         style=read("page.css"),
-        data=embedded(content(subject)),
+        data=embedded(shown),
+        behind=behind,
         library=library,
         script=own,
     )

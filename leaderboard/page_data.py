@@ -1,7 +1,6 @@
 """What the page is made of, as one plain object: blocks of columns, lines of cells, and the trials behind them."""
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,17 +9,15 @@ from scipy.stats import t as student
 from . import report
 from .compared import USUAL_SEEDS, rule
 from .evidence import Evidence, Subject
+from .page_evidence import LINE, behind, trials_of
+from .page_quoted import number, quoted, records
 from .pool import Pool
-from .quoted import QUOTED, ways
 from .report import plain
 from .results import GROUPS, arranged, summarise
 from .statistics import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from .tables import MEASURED, UNVERIFIED
 
 BLOCK = ["protocol", "dataset", "setting"]
-LINE = [*BLOCK, "method"]
-MOST_EPOCHS = 60  # of a curve: more would not be seen
-Row = dict[Hashable, Any]
 
 
 def content(subject: Subject) -> dict[str, Any]:
@@ -41,7 +38,7 @@ def content(subject: Subject) -> dict[str, Any]:
         "title": plain(subject.title),
         "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
         "compared": rule(),
-        "quoted": QUOTED,
+        "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
         "methods": [plain(method) for method in rows["method"].unique()],
@@ -49,8 +46,8 @@ def content(subject: Subject) -> dict[str, Any]:
         "lines": lines,
         "profiles": profiles.kept,
         "facts": facts.kept,
-        **_published(subject.published),
-        "budget": [] if subject.budget is None else _records(subject.budget),
+        **quoted(cells, subject),
+        "budget": [] if subject.budget is None else records(subject.budget),
         "metric": plain(subject.metric),
         "statistics": _statistics(cells),
         "markup": {"markdown": report.MARKDOWN, "latex": report.LATEX, "safe": "".join(sorted(report.SAFE_IN_LATEX))},
@@ -72,103 +69,23 @@ def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
 def _lines(
     rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Pool, facts: Pool
 ) -> list[dict[str, Any]]:
-    """Each method of each block: its cells by group, and its trials by seed."""
+    """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for place, cell in zip(block, cells.to_dict("records"), strict=True):
         name = tuple(str(cell[word]) for word in LINE)
-        line = found.setdefault(
-            name, {"block": place, "method": methods[cell["method"]], "cells": {}, "trials": [], "curve": None}
-        )
+        line = found.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
         line["cells"][cell["group"]] = {
-            "mean": _number(cell["mean"]),
-            "stderr": _number(cell["stderr"]),
+            "mean": number(cell["mean"]),
+            "stderr": number(cell["stderr"]),
             **{word: cell[word] for word in ("n", "planned", "failed", "status")},
             "reason": plain(cell["reason"]),
             "verified": bool(cell["verified"]),
         }
-    behind: dict[tuple[str, ...], list[Evidence]] = {}
-    for (*name, _), trial in _trials(rows).items():
-        one = evidence.get(trial[0]["key"], Evidence())
-        found[tuple(name)]["trials"].append(_trial(trial, one, profiles, facts))
-        behind.setdefault(tuple(name), []).append(one)
-    for name, some in behind.items():
-        found[name] |= {
-            "curve": _curve(some),
-            "values": _values(some),
-            "rerun": next((list(one.rerun) for one in some if one.rerun[0]), []),
-        }
+    for name, trials in trials_of(rows).items():
+        found[name]["behind"] = behind(trials, evidence, profiles, facts)
     return list(found.values())
-
-
-def _trials(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[Row]]:
-    """The rows of each trial, one for each group, by line and seed."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows.to_dict("records"):
-        found.setdefault((*(row[word] for word in LINE), row["seed"]), []).append(row)
-    return found
-
-
-def _trial(rows: Sequence[Row], one: Evidence, profiles: Pool, facts: Pool) -> dict[str, Any]:
-    first = rows[0]
-    trial = {
-        "seed": int(first["seed"]),
-        "key": plain(first["key"]),
-        "status": first["status"],
-        "reason": plain(first["reason"]),
-        "verified": bool(first["verified"]),
-        "seconds": _number(first["device_seconds"]),
-        "values": {row["group"]: _number(row["value"]) for row in rows},
-    }
-    if one.right:
-        about = (one.counts, one.tests, one.classes, one.groups)
-        words = ("counts", "tests", "classes", "groups")
-        profile = {word: list(each) for word, each in zip(words, about, strict=True)}
-        trial |= {"right": list(one.right), "profile": profiles.place(about, profile)}
-    if one.facts:
-        told = {name: plain(word) for name, word in one.facts.items()}
-        trial["facts"] = facts.place(tuple(told.items()), told)
-    return trial | {name: text for name, text in (("log", one.log), ("course", plain(one.course))) if text}
-
-
-def _values(some: Sequence[Evidence]) -> dict[str, str]:
-    """Seeds of one line share their values; the first trial that has any tells them."""
-    return next(({plain(n): plain(str(v)) for n, v in one.values.items()} for one in some if one.values), {})
-
-
-def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
-    """The training loss by epoch, as the mean over the seeds that have one."""
-    losses: dict[int, list[float]] = {}
-    for epoch, loss in (point for one in some for point in one.curve):
-        losses.setdefault(epoch, []).append(loss)
-    if not losses:
-        return None
-    every = sorted(losses.items())
-    kept = every[:: math.ceil(len(every) / MOST_EPOCHS)]
-    kept += [] if kept[-1] == every[-1] else [every[-1]]
-    return {
-        "epoch": [epoch for epoch, _ in kept],
-        "loss": [float(f"{math.fsum(each) / len(each):.4g}") for _, each in kept],  # enough digits to draw
-    }
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(name): plain(value) if isinstance(value, str) else _number(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def _published(rows: pd.DataFrame | None) -> dict[str, Any]:
-    """The quoted rows, and what is known of how those of each source came about."""
-    sources = [] if rows is None else rows.groupby("source", sort=False)
-    told = {plain(str(source)): [plain(way) for way in ways(some)] for source, some in sources}
-    return {"published": [] if rows is None else _records(rows), "ways": told}
-
-
-def _number(value: Any) -> float | int | None:
-    return None if pd.isna(value) else value
 
 
 def _statistics(cells: pd.DataFrame) -> dict[str, Any]:

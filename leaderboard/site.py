@@ -14,7 +14,8 @@ FORMS = {"csv": "CSV", "json": "JSON", "md": "Markdown"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A report of the index: the folder that it is in, its title, what it compares, and how much of it is finished."""
+    """A report of the index: the folder that it is in, its title, what it compares, and how much of it is finished,
+    and the method that it opens compared with."""
 
     folder: str
     title: str
@@ -22,10 +23,12 @@ class Entry:
     methods: int
     finished: int
     trials: int
+    compared: str
 
 
-def entry(folder: str, subject: Subject) -> Entry:
-    """What the index says of a page. `folder` is relative to the index, of letters, digits, dots and dashes."""
+def entry(folder: str, subject: Subject, versus: str | None = None) -> Entry:
+    """What the index says of a page. `folder` is relative to the index, of letters, digits, dots and dashes; `versus`
+    is the method that all were to be compared with, which the page may lack."""
     rows = subject.rows
     trials = rows.drop_duplicates(["key", "protocol", "method"])
     data = rows[["dataset", "setting"]].drop_duplicates()
@@ -36,6 +39,7 @@ def entry(folder: str, subject: Subject) -> Entry:
         methods=rows["method"].nunique(),
         finished=int((trials["status"] == "complete").sum()),
         trials=len(trials),
+        compared=plain(subject.versus or (f"nothing: no method {versus} here" if versus else "nothing")),
     )
 
 
@@ -48,7 +52,7 @@ def index(entries: Sequence[Entry]) -> str:
 
 def _row(one: Entry) -> str:
     files = " ".join(f'<a href="{one.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items())
-    texts = [one.data, str(one.methods), f"{one.finished} of {one.trials}"]
+    texts = [one.data, str(one.methods), f"{one.finished} of {one.trials}", one.compared]
     cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
     name = f'<th scope="row"><a href="{one.folder}/index.html">{escape(one.title)}</a></th>'
     return f"<tr>{name}{cells}<td>{files}</td></tr>"

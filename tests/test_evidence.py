@@ -125,14 +125,19 @@ def embedded(path: Path) -> dict:
     return json.loads(text.split('id="content">')[1].split("</script>")[0])
 
 
+def behind(path: Path) -> list[dict]:
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split('id="evidence">')[1].split("</script>")[0].split("\n")]
+
+
 def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
     filled(tmp_path / "s", fails=2)
-    code = cli_report.report(["s"], versus="ERM", html=Path("page.html"))
+    code = cli_report.report(["s"], versus="ERM", uncertainty="ci95", html=Path("page.html"))
     assert code == 2  # as without a page: two cells are not complete
     assert "difference from ERM" in capsys.readouterr().out
     data = embedded(Path("page.html"))
-    assert (data["title"], data["versus"], data["shots"]) == ("t", "ERM", [20, 100])
-    first = data["lines"][0]
+    assert (data["title"], data["versus"], data["shots"], data["spread"]) == ("t", "ERM", [20, 100], "ci95")
+    first = behind(Path("page.html"))[0]
     assert [trial["status"] for trial in first["trials"]] == ["failed"] * 2 + ["complete"] * 3
     assert first["trials"][0]["log"] == LOG
     assert first["curve"] == {"epoch": [1, 3], "loss": [3.0, 1.0]}
@@ -164,7 +169,39 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     assert table == gather([Store("one/runs")]).rendered("csv")
 
 
+def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_lacks(tmp_path):
+    store = filled(tmp_path / "a")
+    Store(tmp_path / "b").write_plan(parse(SPEC | {"methods": ["Reweighting"], "name": "other"}))
+    cli_report.report(["a", "b"], versus="ERM", quote=True, uncertainty="std", site=Path("public"))
+    text = Path("public/a/leaderboard.md").read_text(encoding="utf-8")
+    assert text == gather([store]).rendered("md", "ERM", True, "std")
+    assert "difference from ERM" in text
+    assert "difference from" not in Path("public/b/leaderboard.md").read_text(encoding="utf-8")
+    told = [embedded(Path(f"public/{name}/index.html")) for name in "ab"]
+    assert [(one["versus"], one["spread"]) for one in told] == [("ERM", "std"), (None, "std")]
+    index = Path("public/index.html").read_text(encoding="utf-8")
+    assert "<td>ERM</td>" in index
+    assert "<td>nothing: no method ERM here</td>" in index
+    with pytest.raises(ReportError, match="no method 'ERN'"):
+        cli_report.report(["a", "b"], versus="ERN", site=Path("public"))
+
+
+def test_a_store_may_be_called_as_the_index_is(tmp_path):
+    filled(tmp_path / "index.html")
+    cli_report.report(["index.html"], site=Path("public"))
+    assert 'href="index.html-2/index.html"' in Path("public/index.html").read_text(encoding="utf-8")
+    assert embedded(Path("public/index.html-2/index.html"))["title"] == "t"
+
+
+@pytest.mark.parametrize(("option", "place"), [("html", "public/index.html"), ("site", "public")])
+def test_a_page_where_a_folder_stands_is_one_message(tmp_path, option, place):
+    filled(tmp_path / "s")
+    Path("public", "index.html").mkdir(parents=True)
+    with pytest.raises(ReportError, match=f"--{option}: .*index.html is a folder"):
+        cli_report.report(["s"], **{option: Path(place)})
+
+
 def test_a_method_that_is_not_there_is_one_message(tmp_path):
     store = filled(tmp_path)
     with pytest.raises(ReportError, match="did you mean 'ERM'"):
-        pages.subject(gather([store]), [store], versus="ERN")
+        pages.subject(gather([store]), [store], pages.Wanted("ERN"))

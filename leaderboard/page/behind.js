@@ -6,12 +6,12 @@ function showBehind(block, method, group) {
   const cell = cellOf(line, group);
   by("behind-title").textContent = DATA.methods[method];
   by("behind-body").replaceChildren(
-    element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${titled(group)}`),
+    element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${measured(group)}`),
     ...summaryOf(cell, method, block, group),
     ...seedsOf(line, group),
     ...valuesOf(line),
     element("h3", {}, "Each trial"),
-    ...line.trials.map((trial) => trialOf(trial, line)),
+    ...trialsOf(line).map((trial) => trialOf(trial, line)),
   );
   by("behind").showModal();
   by("behind").scrollTop = 0;
@@ -30,14 +30,14 @@ function summaryOf(cell, method, block, group) {
   if (reference() >= 0 && method !== reference()) {
     const found = differencesOf(block, group).get(method);
     const p = found.p_holm === null || found.p_holm === undefined ? "" : `; p = ${found.p.toPrecision(2)}, ${found.p_holm.toPrecision(2)} after Holm's correction`;
-    told.push(`difference from ${view.versus}: ${differenceText(found)}${p}`);
+    told.push(`difference from ${view.versus}: ${differenceText(found, cell)}${p}`);
   }
   return told.map((text) => element("p", {}, text));
 }
 
 function seedsOf(line, group) {
-  const head = ["Seed", "Accuracy (%)", "Status", "Device seconds", "Key"];
-  const rows = line.trials.map((trial) => {
+  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", "Device seconds", "Key"];
+  const rows = trialsOf(line).map((trial) => {
     const value = valueOf(trial, group);
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];
   });
@@ -49,7 +49,7 @@ function seedsOf(line, group) {
 }
 
 function valuesOf(line) {
-  const values = Object.entries(line.values);
+  const values = Object.entries(behindOf(line).values);
   return values.length ? [element("h3", {}, "Values"), listOf(values)] : [];
 }
 
@@ -60,7 +60,7 @@ function trialOf(trial, line) {
   const shown = [["key", trial.key], ["course", trial.course], ...Object.entries(facts), ["reason", trial.reason]].filter(([, text]) => text);
   const made = element("details", {}, element("summary", {}, `Seed ${trial.seed}: ${trial.status}`), listOf(shown));
   if (trial.log) made.append(element("h4", {}, "Log of the failure"), element("pre", { tabindex: 0 }, trial.log));
-  if (line.rerun.length) made.append(element("h4", {}, "Train it again"), commandOf(line.rerun.join(String(trial.seed))));
+  if (behindOf(line).rerun.length) made.append(element("h4", {}, "Train it again"), commandOf(behindOf(line).rerun.join(String(trial.seed))));
   made.open = Boolean(trial.log);
   return made;
 }

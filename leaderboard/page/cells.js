@@ -44,10 +44,10 @@ function cellOf(line, group) {
 }
 
 function counted(line, group) {
-  const values = line.trials.map((trial) => valueOf(trial, group)).filter((value) => value !== null);
-  const finished = line.trials.filter((trial) => trial.status === "complete").length;
-  const missing = line.trials.filter((trial) => trial.status === "missing").length;
-  const [n, planned] = [values.length, line.trials.length];
+  const values = trialsOf(line).map((trial) => valueOf(trial, group)).filter((value) => value !== null);
+  const finished = trialsOf(line).filter((trial) => trial.status === "complete").length;
+  const missing = trialsOf(line).filter((trial) => trial.status === "missing").length;
+  const [n, planned] = [values.length, trialsOf(line).length];
   const failed = planned - finished - missing;
   const status =
     n === planned ? "complete" : n ? "incomplete" : finished ? "n/a" : failed ? "failed" : "missing";

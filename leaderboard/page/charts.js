@@ -3,7 +3,7 @@ const MOST_LINES = 12;
 const MOST_DOTS = 40;
 
 const linesOf = (most) => rowsOf().map((method) => lineOf(chartedBlock(), method)).filter(Boolean).slice(0, most);
-const complete = (line) => line.trials.filter((trial) => trial.status === "complete");
+const complete = (line) => trialsOf(line).filter((trial) => trial.status === "complete");
 const nameOfLine = (line) => DATA.methods[line.method];
 
 /** Mean accuracy of each class over the seeds, against the training images of the class. */
@@ -43,8 +43,8 @@ function seedChart() {
       points(bars, { symbol: "line-ns-open", size: 22, color: colour, line: { width: 3, color: colour } }),
       points(dots, { symbol: "circle-open", size: 9, color: COLOURS[0], line: { width: 2 } }),
     ] : [],
-    x: { title: { text: `accuracy, ${titled(view.group)} (%)` } },
-    y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), 24)), range: [-0.7, lines.length - 0.3] },
+    x: { title: across(`${measured(view.group)} (%)`) },
+    y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), narrow() ? 14 : 24)), range: [-0.7, lines.length - 0.3] },
     height: 130 + 34 * lines.length,
     missing: "No seed of these methods is finished.",
   };
@@ -52,8 +52,8 @@ function seedChart() {
 
 /** The training loss of each epoch, as the mean over the seeds. */
 function learningChart() {
-  const traces = linesOf(MOST_LINES).filter((line) => line.curve).map((line) => {
-    const { epoch, loss } = line.curve;
+  const traces = linesOf(MOST_LINES).filter((line) => behindOf(line).curve).map((line) => {
+    const { epoch, loss } = behindOf(line).curve;
     const said = epoch.map((number, place) => `${nameOfLine(line)}, epoch ${number}: ${loss[place]}`);
     return traceOf(line, epoch, loss, said, epoch.length > 30 ? "lines" : "lines+markers");
   });
@@ -74,7 +74,7 @@ function costChart() {
   });
   return {
     traces, x: logarithmic("device seconds of one training", traces.flatMap((trace) => trace.x)),
-    y: { title: { text: `accuracy, ${titled(view.group)} (%)` } },
+    y: { title: upwards(`${measured(view.group)} (%)`) },
     missing: "No seed of these methods is finished.",
   };
 }
@@ -97,7 +97,7 @@ function budgetChart() {
 
 /** An axis of whole numbers from 0. */
 const counting = (title, traces) => ({
-  title: { text: title }, rangemode: "tozero", ...(Math.max(0, ...traces.flatMap((trace) => trace.x)) <= 10 && { dtick: 1 }),
+  title: across(title), rangemode: "tozero", ...(Math.max(0, ...traces.flatMap((trace) => trace.x)) <= 10 && { dtick: 1 }),
 });
 
 const traceOf = (line, x, y, said, mode = "lines+markers") => ({
@@ -105,21 +105,3 @@ const traceOf = (line, x, y, said, mode = "lines+markers") => ({
 });
 
 const CHARTS = { classes: classChart, seeds: seedChart, learning: learningChart, cost: costChart, budget: budgetChart };
-
-function showCharts() {
-  if (!chartedBlock()) return;
-  by("chart-budget").closest("figure").hidden = DATA.budget.length === 0;
-  for (const [name, make] of Object.entries(CHARTS)) {
-    const place = by(`chart-${name}`);
-    if (place.closest("figure").hidden) continue;
-    const { traces, x, y, missing, height } = make();
-    by(`missing-${name}`).textContent = traces.length ? "" : missing;
-    place.hidden = traces.length === 0;
-    if (place.hidden) continue;
-    const entries = traces.filter((trace) => trace.showlegend !== false).length;
-    const layout = layoutOf(x, y, entries, place.clientWidth);
-    Plotly.react(place, traces, height ? { ...layout, height } : layout, CONFIG);
-  }
-  const [all, most] = [rowsOf().length, MOST_LINES];
-  by("charted-methods").textContent = all > most ? `Charts show the first methods of the table as it is filtered and sorted: ${most} where they are lines, ${MOST_DOTS} where they are points.` : "";
-}

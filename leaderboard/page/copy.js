@@ -25,6 +25,6 @@ function listenCopy() {
     link: () => location.href.split("#")[0] + (linkOf() ? `#${linkOf()}` : ""),
   };
   const named = { latex: "The view as LaTeX", markdown: "The view as Markdown", csv: "The view as CSV", link: "The link to this view" };
-  for (const [form, make] of Object.entries(forms)) by(`copy-${form}`).addEventListener("click", () => copyText(make(), named[form]));
+  for (const [form, make] of Object.entries(forms)) by(`copy-${form}`).addEventListener("click", () => loaded(() => copyText(make(), named[form])));
   by("copy-close").addEventListener("click", () => by("copy").close());
 }

@@ -8,6 +8,16 @@ const LINES = DATA.blocks.map(() => new Map()); // of each block: the line of ea
 for (const line of DATA.lines) LINES[line.block].set(line.method, line);
 const HAS_CLASSES = DATA.profiles.length > 0;
 
+let evidence; // of each line: a text of JSON, which most readers never ask for, then what it holds
+
+/** What stands behind a line. Until the whole file is there (see main.js) there is none to ask for. */
+function behindOf(line) {
+  evidence ??= new Map(by("evidence").textContent.split("\n").map((text, place) => [DATA.lines[place], text]));
+  if (typeof evidence.get(line) === "string") evidence.set(line, JSON.parse(evidence.get(line)));
+  return evidence.get(line);
+}
+
+const trialsOf = (line) => behindOf(line).trials;
 const lineOf = (block, method) => LINES[BLOCK_OF.get(block)].get(method);
 const blocksOf = (protocol) => DATA.blocks.filter((block) => block.protocol === protocol);
 const nameOf = (block) => [block.dataset, block.setting].filter(Boolean).join(", ");

@@ -16,14 +16,24 @@ function lookOf(method) {
 /** Plotly reads tags, entities and formulas in its texts; a name is none of them. */
 const inert = (text) => text.replace(/[&<>$]/g, (c) => `&#${c.charCodeAt(0)};`);
 
+const narrow = () => innerWidth < 640;
+
 /** A name over several lines, so that a legend does not push its chart aside. */
-function wrapped(text, width = 28) {
+const wrapped = (text, width = 28) => inLines(broken(text, width).slice(0, 3));
+
+/** The title of an axis, over as many lines as it needs. */
+const across = (text) => ({ text: inLines(broken(text, narrow() ? 20 : 40)) });
+const upwards = (text) => ({ text: inLines(broken(text, 30)) });
+
+const inLines = (lines) => lines.map(inert).join("<br>");
+
+function broken(text, width) {
   const lines = [""];
   for (const word of text.split(" ")) {
     if ((lines.at(-1) + word).length > width && lines.at(-1)) lines.push("");
     lines[lines.length - 1] += (lines.at(-1) ? " " : "") + word.slice(0, 60);
   }
-  return inert(lines.slice(0, 3).join("\n")).replaceAll("\n", "<br>");
+  return lines;
 }
 
 function layoutOf(x, y, entries, room) {
@@ -50,7 +60,7 @@ function logarithmic(title, values) {
   const tickvals = [];
   for (let power = -3; power < 9; power += 1) for (const step of steps) tickvals.push(Number(`${step}e${power}`));
   const pad = Math.max(0.05 * Math.log10(high / low), 0.05);
-  return { title: { text: title }, type: "log", tickvals, ticktext: tickvals.map(String), range: [Math.log10(low) - pad, Math.log10(high) + pad] };
+  return { title: across(title), type: "log", tickvals, ticktext: tickvals.map(String), range: [Math.log10(low) - pad, Math.log10(high) + pad] };
 }
 
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };

@@ -1,8 +1,13 @@
-// The page follows the view: the table at once; the charts once that is painted, since plotly.js takes longer to start
-// than all else.
+// The page follows the view: the table at once, even while the rest of the file is still being read; the charts once that
+// is painted.
 let waiting = 0;
 
 function show() {
+  if (!reported() || reference() >= 0) loaded(showAll);
+  else showAll();
+}
+
+function showAll() {
   writeLink();
   showControls();
   showTable();
@@ -12,18 +17,22 @@ function show() {
 
 function soon(milliseconds) {
   clearTimeout(waiting);
-  waiting = setTimeout(draw, milliseconds);
+  waiting = setTimeout(follow, milliseconds);
 }
 
-function draw() {
+function follow() {
   performance.mark("table painted"); // for whoever measures
-  if (document.readyState === "loading") {
-    document.addEventListener("DOMContentLoaded", draw, { once: true });
-    return;
-  }
-  // The policy names the hash of the library's text, so it may run although it stood in the file as plain text.
-  if (typeof Plotly === "undefined") document.head.append(element("script", {}, by("library").textContent));
-  showCharts();
+  fitHeader();
+  loaded(() => {
+    showCharts();
+    setTimeout(loadLibrary); // so that a chart which is scrolled to need not wait for it
+  });
+}
+
+/** Now, or once the whole file is there: what stands behind the cells and the charting library come last in it. */
+function loaded(act) {
+  if (document.readyState !== "loading") act();
+  else document.addEventListener("DOMContentLoaded", act, { once: true });
 }
 
 readLink();
@@ -32,7 +41,7 @@ listenTable(show);
 listenBehind();
 listenCopy();
 show();
+loaded(listenCharts);
 window.addEventListener("resize", () => soon(150)); // a legend goes below its chart where that is narrow
-dark.addEventListener("change", draw);
-paper.addEventListener("change", draw);
+dark.addEventListener("change", () => soon(0));
 document.documentElement.dataset.ready = "yes";

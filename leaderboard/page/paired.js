@@ -46,8 +46,8 @@ function judged(block, group) {
 
 function difference(line, zero, group, family) {
   const { fewest, no_spread, quantile, detectable } = DATA.statistics;
-  const seeds = new Map((zero?.trials ?? []).map((trial) => [trial.seed, trial]));
-  const pairs = line.trials.filter((trial) => seeds.has(trial.seed)).map((trial) => [trial, seeds.get(trial.seed)]);
+  const seeds = new Map((zero ? trialsOf(zero) : []).map((trial) => [trial.seed, trial]));
+  const pairs = trialsOf(line).filter((trial) => seeds.has(trial.seed)).map((trial) => [trial, seeds.get(trial.seed)]);
   const both = pairs.map((pair) => pair.map((trial) => valueOf(trial, group))).filter((pair) => !pair.includes(null));
   const { mean, stderr } = meanAndError(both.map(([ours, theirs]) => ours - theirs));
   const n = both.length;

@@ -44,7 +44,7 @@ function headOf(columns) {
   const top = element("tr", {}, element("th", { scope: "col", rowspan: 2, "aria-sort": state }, methods));
   const low = element("tr");
   for (const block of shownBlocks()) {
-    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, headerOf(block)));
+    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, headerOf(block))));
   }
   columns.forEach((column, place) => {
     const [button, order] = sorter(columnName(column), titled(column.group));
@@ -73,6 +73,7 @@ function bodyOf(rows, columns) {
 
 function showTable() {
   const [rows, columns] = [rowsOf(), columnsOf()];
+  markReasons(rows);
   by("head").replaceChildren(...headOf(columns));
   by("body").replaceChildren(bodyOf(rows, columns));
   by("body").dataset.methods = JSON.stringify(rows);
@@ -83,6 +84,12 @@ function showTable() {
   focused = [0, 0];
   const first = by("body").querySelector("td");
   if (first) first.tabIndex = 0;
+}
+
+/** How wide the methods' names are, once that is known: beside them the names of the data sets stay in sight. */
+function fitHeader() {
+  const names = by("head").querySelector("th");
+  if (names) by("head").style.setProperty("--names", `${names.offsetWidth}px`);
 }
 
 function moveTo(row, column) {
@@ -101,7 +108,7 @@ const placeOf = (cell) => [cell.parentElement.sectionRowIndex, cell.cellIndex - 
 function openAt([row, column]) {
   const method = JSON.parse(by("body").dataset.methods)[row];
   const { block, group } = columnsOf()[column];
-  showBehind(block, method, group);
+  loaded(() => showBehind(block, method, group));
 }
 
 function listenTable(changed) {
@@ -133,40 +140,5 @@ function listenTable(changed) {
     else if (event.key === "Enter" || event.key === " ") openAt(focused);
     else return;
     event.preventDefault();
-  });
-}
-
-/** Quoted rows, in a table of their own below: other code, other seeds, other subsets. */
-function showPublished() {
-  const shown = view.published === "on" && DATA.published.length > 0;
-  by("published-section").hidden = !shown;
-  if (!shown) return;
-  by("published-tables").replaceChildren(...quotedTables().map(({ title, head, rows, notes }) =>
-    element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
-      element("table", { class: "quoted" },
-        element("caption", {}, title),
-        element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
-        element("tbody", {}, ...rows.map(([name, ...texts]) => element("tr", {}, element("th", { scope: "row" }, `${name} (published)`), ...texts.map((text) => element("td", {}, text))))),
-      ),
-      element("ul", { class: "small" }, ...notes.map((note) => element("li", {}, note))),
-    )));
-}
-
-function quotedTables() {
-  const sources = [...new Set(DATA.published.map((row) => row.source))];
-  return sources.map((source) => {
-    const quoted = DATA.published.filter((row) => row.source === source);
-    const place = (row) => `${row.dataset}, ${row.setting}: ${titled(row.group)}`;
-    const columns = [...new Set(quoted.map(place))];
-    const methods = [...new Set(quoted.map((row) => row.method))];
-    const texts = new Map(quoted.map((row) => [`${row.method}\n${place(row)}`, decimal(row.mean) + (row.stderr === null ? "" : ` ± ${decimal(row.stderr)}`)]));
-    return {
-      title: `Published (quoted, not measured): ${source}`,
-      head: ["Method", ...columns],
-      rows: methods.filter((name) => name.toLowerCase().includes(view.method.toLowerCase()))
-        .map((name) => [name, ...columns.map((column) => texts.get(`${name}\n${column}`) ?? NONE)]),
-      notes: [DATA.quoted, ...DATA.ways[source],
-        ...new Set(quoted.filter((row) => row.note).map((row) => `${row.dataset}: ${row.note}.`))],
-    };
   });
 }

@@ -15,7 +15,7 @@ function uncertain({ mean, stderr, n }, sign = "") {
   const shown = decimal(mean, sign);
   if (stderr === null || view.spread === "none") return shown;
   if (view.spread === "se") return `${shown} ± ${decimal(stderr)}`;
-  if (view.spread === "sd") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
+  if (view.spread === "std") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
   const half = DATA.statistics.quantile[n] * stderr;
   return `${shown} [${decimal(mean - half, sign)}, ${decimal(mean + half, sign)}]`;
 }
@@ -29,8 +29,9 @@ function cellText(cell) {
   return uncertain(cell) + (usual ? "" : ` (n=${cell.n})`);
 }
 
-function differenceText(found) {
-  if (!found?.n) return NONE;
+/** A difference, or why there is none: what became of the method, or else of the reference. */
+function differenceText(found, cell) {
+  if (!found?.n) return cell && !cell.n ? cellText(cell) : NONE;
   let text = uncertain({ ...found, mean: found.difference }, "+");
   if (found.n !== DATA.statistics.usual) text += ` (n=${found.n})`;
   if (!found.verdict) return text;
@@ -41,8 +42,25 @@ function differenceText(found) {
 function shownText(block, method, group) {
   const line = lineOf(block, method);
   if (!line?.cells[group]) return NONE;
-  if (reference() < 0) return cellText(cellOf(line, group));
-  return method === reference() ? "reference" : differenceText(differencesOf(block, group).get(method));
+  const cell = cellOf(line, group);
+  const mark = marks.get(toldOf(cell)) ?? "";
+  if (reference() < 0) return cellText(cell) + mark;
+  if (method === reference()) return (cell.n ? "reference" : `reference, ${cellText(cell)}`) + mark;
+  return differenceText(differencesOf(block, group).get(method), cell) + mark;
+}
+
+const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+let marks = new Map(); // of the table that is shown: each reason why seeds are not in a mean, and its mark
+
+/** The reason that goes under the table; that all are missing is what the cell says already. */
+const toldOf = ({ status, reason }) =>
+  status === "incomplete" || status === "failed" || (status === "missing" && reason.includes(":")) ? reason : "";
+
+function markReasons(rows) {
+  const cells = shownBlocks().flatMap((block) => rows.map((method) => [block, lineOf(block, method)]).filter(([, line]) => line)
+    .flatMap(([block, line]) => block.groups.filter((group) => line.cells[group]).map((group) => cellOf(line, group))));
+  const reasons = [...new Set(cells.map(toldOf))].filter(Boolean);
+  marks = new Map(reasons.map((reason, place) => [reason, [...String(place + 1)].map((digit) => SUPERSCRIPT[digit]).join("")]));
 }
 
 /** The number that a column sorts by; null where there is none. */
@@ -53,19 +71,28 @@ function shownNumber(block, method, group) {
   return method === reference() ? 0 : differencesOf(block, group).get(method).difference;
 }
 
+/** What a value of the view is, such as "accuracy of the worst class, Few (fewer than 60 training images)". */
+const measured = (group) => `${MEASURES[view.metric]}, ${bounded(group)}`;
+const MEASURES = { mean: "accuracy averaged over classes", worst: "accuracy of the worst class" };
+
+function bounded(group) {
+  const [few, many] = thresholds() ?? [];
+  if (few === undefined || group === "all") return titled(group);
+  const images = { few: `fewer than ${few}`, med: `${few} to ${many}`, many: `more than ${many}` };
+  return `${titled(group)} (${images[group]} training images)`;
+}
+
 /** The sentence that says what the numbers are. */
 function captionOf() {
   const spread = {
     se: "mean ± one standard error (ddof = 1)",
-    sd: "mean ± one standard deviation (ddof = 1)",
+    std: "mean ± one standard deviation (ddof = 1)",
     ci95: "mean [its 95% t interval, not corrected]",
     none: "mean",
   }[view.spread];
   const metric = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
-  const boundaries = thresholds();
-  const groups = boundaries
-    ? ` Few, Med and Many: classes with fewer than ${boundaries[0]}, ${boundaries[0]} to ${boundaries[1]} and more than ${boundaries[1]} training images.`
-    : "";
+  const [few, many] = thresholds() ?? [];
+  const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training images.`;
   const what = reference() < 0 ? "" : `, as the difference from ${view.versus} in percentage points, seed by seed`;
   return `${metric}, on the test set, in percent${what}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown.${groups}`;
 }
@@ -73,5 +100,8 @@ function captionOf() {
 /** The further sentences; how the report counts its groups is left out where the view counts otherwise. */
 function notesOf() {
   const told = DATA.notes.filter((note) => thresholds() === null || !note.startsWith("Few, Med and Many"));
-  return [...told, ...(reference() < 0 ? [] : DATA.compared)];
+  const reasons = [...marks].map(([reason, mark]) => `${mark} ${reason}`);
+  const [differences, ...words] = DATA.compared;
+  const spread = view.spread === "se" ? differences : differences.replace(", ± one standard error of their mean", ""); // the caption says what is shown
+  return [...reasons, ...told, ...(reference() < 0 ? [] : [spread, ...words])];
 }

@@ -3,7 +3,7 @@ const DEFAULTS = {
   protocol: PROTOCOLS[0],
   data: "", // a block's name, or all of them
   method: "", // what a method's name must hold
-  spread: "se",
+  spread: DATA.spread, // what the report was asked for
   versus: DATA.versus ?? "",
   metric: "mean",
   few: "",
@@ -20,10 +20,32 @@ const shownBlocks = () => blocksOf(view.protocol).filter((block) => !view.data |
 const chartedBlock = () => shownBlocks().find((block) => nameOf(block) === view.charted) ?? shownBlocks()[0];
 const reference = () => (view.versus ? DATA.methods.indexOf(view.versus) : -1);
 const reported = () => view.few === "" && view.many === "" && view.metric === "mean"; // as the report itself counts
-const thresholds = () =>
-  view.few === "" && view.many === ""
-    ? null
-    : [Number(view.few || (DATA.shots ?? [20, 100])[0]), Number(view.many || (DATA.shots ?? [20, 100])[1])];
+const boundaries = (few, many) => [Number(few || (DATA.shots ?? [20, 100])[0]), Number(many || (DATA.shots ?? [20, 100])[1])];
+const thresholds = () => (view.few === "" && view.many === "" ? null : boundaries(view.few, view.many));
+
+/** The fields of Few and Many that do not hold, and why: the command line's rule, for the fields and for the link. */
+function faultOf(few, many) {
+  const faulty = Object.entries({ few, many }).filter(([, text]) => text !== "" && !/^[1-9]\d{0,8}$/.test(text));
+  if (faulty.length) return { fields: faulty.map(([name]) => name), words: `${faulty.map(([name]) => titled(name)).join(" and ")}: a whole number from 1 on.` };
+  const [least, most] = boundaries(few, many);
+  return least > most ? { fields: ["few", "many"], words: `Few (${least}) must not be above Many (${most}).` } : { fields: [], words: "" };
+}
+
+/** Beside the fields: what does not hold, so that the table stays as it was. */
+function sayFault({ fields, words }) {
+  by("fault").textContent = words && `${words} The table is as before.`;
+  for (const name of ["few", "many"]) {
+    if (fields.includes(name)) by(name).setAttribute("aria-invalid", "true");
+    else by(name).removeAttribute("aria-invalid");
+  }
+}
+
+function takeThresholds() {
+  const [few, many] = ["few", "many"].map((name) => by(name).value.trim());
+  const fault = faultOf(few, many);
+  sayFault(fault);
+  if (!fault.words) Object.assign(view, { few, many });
+}
 
 function linkOf() {
   const words = new URLSearchParams();
@@ -38,15 +60,14 @@ function readLink() {
   for (const name of Object.keys(DEFAULTS)) if (words.has(name)) view[name] = words.get(name);
   const fits = {
     protocol: (word) => PROTOCOLS.includes(word),
-    spread: (word) => ["se", "sd", "ci95", "none"].includes(word),
+    spread: (word) => ["se", "std", "ci95", "none"].includes(word),
     versus: (word) => word === "" || DATA.methods.includes(word),
     metric: (word) => word === "mean" || (word === "worst" && HAS_CLASSES),
-    few: (word) => word === "" || (HAS_CLASSES && /^\d{1,9}$/.test(word)),
-    many: (word) => word === "" || (HAS_CLASSES && /^\d{1,9}$/.test(word)),
     published: (word) => ["on", "off"].includes(word),
     group: (word) => GROUPS.includes(word),
   };
   for (const [name, fit] of Object.entries(fits)) if (!fit(view[name])) view[name] = DEFAULTS[name];
+  if (!HAS_CLASSES || faultOf(view.few, view.many).words) Object.assign(view, { few: "", many: "" });
   if (!blocksOf(view.protocol).some((block) => nameOf(block) === view.data)) view.data = "";
 }
 
@@ -61,7 +82,8 @@ function showControls() {
   choices("data", [["", "all"], ...blocksOf(view.protocol).map((block) => [nameOf(block), headerOf(block)])]);
   choices("versus", [["", "nothing"], ...DATA.methods.map((name) => [name, name])]);
   choices("charted", shownBlocks().map((block) => [nameOf(block), headerOf(block)]));
-  for (const name of CONTROLS) {
+  const typing = by("fault").textContent ? ["few", "many"] : []; // what does not hold yet may be mended
+  for (const name of CONTROLS.filter((each) => !typing.includes(each))) {
     if (name === "published") by(name).checked = view.published === "on";
     else if (by(name).value !== view[name]) by(name).value = view[name];
   }
@@ -83,7 +105,8 @@ function choices(id, pairs) {
 function listen(changed) {
   for (const name of CONTROLS) {
     by(name).addEventListener("input", () => {
-      view[name] = name === "published" ? (by(name).checked ? "on" : "off") : by(name).value;
+      if (name === "few" || name === "many") takeThresholds();
+      else view[name] = name === "published" ? (by(name).checked ? "on" : "off") : by(name).value;
       if (name === "protocol") view.data = "";
       changed();
     });
@@ -91,10 +114,12 @@ function listen(changed) {
   by("controls").addEventListener("submit", (event) => event.preventDefault());
   by("reset").addEventListener("click", () => {
     Object.assign(view, DEFAULTS);
+    sayFault(faultOf("", ""));
     changed();
   });
   window.addEventListener("hashchange", () => {
     readLink();
+    sayFault(faultOf(view.few, view.many));
     changed();
   });
 }
