@@ -72,7 +72,8 @@ def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wan
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")
         told = board.rendered("md", here.versus, here.quote, here.uncertainty)
-        for form, text in {"csv": board.rendered("csv"), "json": board.rendered("json"), "md": told}.items():
+        cells = {form: board.rendered(form, here.versus) for form in ("csv", "json")}
+        for form, text in {**cells, "md": told}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
         entries.append(site.entry(name, shown, wanted.versus))
     index.write_text(site.index(entries), encoding="utf-8", newline="\n")
