@@ -76,10 +76,11 @@ class _Trials:
         """Status, reason, whether the data were the official bytes, and the seconds of training."""
         failed = np.array([row.first.failed for row in self._shown])[self._row]
         status = np.where((self._place < 0) & failed, FAILED, self._status())
+        verified = np.append(self._found.verified, 2)[self._place]
         return {
             "status": _coded(status, [*STATUSES, "missing"]),
             "reason": pd.array(self._reasons(), dtype="str"),
-            "verified": np.append(self._found.verified, 2)[self._place] > 0,
+            "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
             "device_seconds": np.append(self._found.seconds, nan)[self._place],
         }
 

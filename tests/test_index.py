@@ -119,6 +119,12 @@ def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch)
     assert len(table(store)) and not store.has(index.NAME)
 
 
+def test_a_complete_trial_that_names_no_images_is_unverified(store):
+    key = next(key for key in sorted(store.finished()) if store.record(key).status == "complete")
+    store.write(f"records/{key}.json", store.record(key).model_copy(update={"data": None}).model_dump_json().encode())
+    assert not table(store).set_index("key").loc[key, "verified"].any()
+
+
 def test_few_records_are_worth_no_index(store, monkeypatch):
     monkeypatch.setattr(index, "MANY", 100)
     table(store)
