@@ -744,6 +744,8 @@ class TestInABrowser:
           const methods = document.querySelector('#head [rowspan]').getBoundingClientRect();
           return [name.left - methods.right, innerWidth - name.right];
         }"""
+        names = "document.querySelector('#head').style.getPropertyValue('--names')"
+        until(tab, f"{names} === document.querySelector('#head th').offsetWidth + 'px'")  # it follows the window
         for scrolled in (0, 60, 120):
             tab.evaluate("left => { document.querySelector('main > .scroll').scrollLeft = left; }", scrolled)
             assert min(tab.evaluate(where)) >= 0
