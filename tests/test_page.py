@@ -6,8 +6,10 @@ import io
 import json
 import re
 import shutil
+import threading
 from dataclasses import replace
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 
 import numpy as np
@@ -742,6 +744,8 @@ class TestInABrowser:
           const methods = document.querySelector('#head [rowspan]').getBoundingClientRect();
           return [name.left - methods.right, innerWidth - name.right];
         }"""
+        names = "document.querySelector('#head').style.getPropertyValue('--names')"
+        until(tab, f"{names} === document.querySelector('#head th').offsetWidth + 'px'")  # it follows the window
         for scrolled in (0, 60, 120):
             tab.evaluate("left => { document.querySelector('main > .scroll').scrollLeft = left; }", scrolled)
             assert min(tab.evaluate(where)) >= 0
@@ -759,6 +763,40 @@ class TestInABrowser:
             f"chart-{name}" for name in ("classes", "seeds", "learning", "cost")
         }
         tab.close()
+
+    @pytest.mark.parametrize(("link", "rows"), [("", len(METHODS)), ("#versus=ERM", 0)])
+    def test_what_is_asked_for_while_the_file_is_still_arriving_comes(self, browser, link, rows):
+        first, rest = page.html(SUBJECT, NO_CHARTS).split('id="evidence">')
+        arrived = threading.Event()
+
+        class Slow(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("content-type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(f'{first}id="evidence">{rest[:99]}'.encode())
+                arrived.wait(20)
+                self.wfile.write(rest[99:].encode())
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            tab, troubles = browser.new_page(viewport=WIDE), []
+            tab.on("pageerror", lambda error: troubles.append(str(error)))
+            tab.goto(f"http://127.0.0.1:{server.server_port}/{link}", wait_until="commit")
+            until(tab, "document.documentElement.dataset.ready === 'yes'")
+            assert len(grid(tab)) == rows  # differences need what comes last
+            tab.set_viewport_size({"width": 900, "height": 900})
+            tab.wait_for_timeout(300)
+            if rows:
+                tab.locator("#body td").first.click()
+                assert not tab.is_visible("#behind")
+            arrived.set()
+            until(tab, "document.readyState === 'complete'")
+            assert len(grid(tab)) == len(METHODS)
+            assert tab.is_visible("#behind") == bool(rows)
+            tab.close()
+            server.shutdown()
+        assert troubles == []
 
     def test_print_leaves_out_the_controls_and_cuts_nothing_off(self, opened):
         tab = opened()
