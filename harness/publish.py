@@ -23,6 +23,7 @@ from .store import Store
 from .tidy import tidy
 
 if TYPE_CHECKING:
+    from .resampled import Predictions
     from .rescored import Rescore
 
 
@@ -63,29 +64,43 @@ def gather(
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
     rows, sources, told = joined(frames)
-    trials = rows[rows["group"] == rows["group"].iloc[0]] if len(rows) else rows  # what holds for one holds for all
+    _refuse_twins(rows)
+    lines = [_line(one, labels, protocols) for one in furthest.values()]
+    plain = not all(spec.tune for spec in specs)
+    notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
+    first = {protocol_label(row.first, labels): row.first.trial for found in shown[::-1] for row in found[::-1]}
+    routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
+    metric = rescore.metric if rescore else ACCURACY
+    seen = _predictions(stores, shown, sources, labels, by or specs[0].shots, rescore) if images else None
+    return Board(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
+
+
+def _refuse_twins(rows: pd.DataFrame) -> None:
+    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
     if (twice := trials.duplicated([*CELL, "seed"])).any():
         row = trials[twice].iloc[0]
         raise ReportError(
             f"two plans train other trials of {row['method']}, seed {row['seed']}, under the same words; keep them in "
             "stores of their own, and report them one by one"
         )
-    lines = [_line(one, labels, protocols) for one in furthest.values()]
-    plain = not all(spec.tune for spec in specs)
-    notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
-    lines_of = (row.first for found in reversed(shown) for row in reversed(found))
-    first = {protocol_label(one, labels): one.trial for one in lines_of}
-    routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
-    metric = rescore.metric if rescore else ACCURACY
-    seen = None
-    if images:
-        from .resampled import Predictions  # imports torch
 
-        seen = Predictions(labels, by or specs[0].shots, rescore.tau if rescore else 0.0)
-        for number, (store, found) in enumerate(zip(stores, shown, strict=True)):
-            every = (one for row in found for one in row.each())
-            seen.add(store, (one for one in every if sources.get(one.key, 0) == number))
-    return Board(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
+
+def _predictions(
+    stores: Sequence[Store],
+    shown: Sequence[Sequence[Row]],
+    sources: Mapping[str, int],
+    labels: Labels,
+    by: Shots,
+    rescore: Rescore | None,
+) -> Predictions:
+    """Of each row those of the store that it is of."""
+    from .resampled import Predictions  # imports torch
+
+    found = Predictions(labels, by, rescore.tau if rescore else 0.0)
+    for number, (store, rows) in enumerate(zip(stores, shown, strict=True)):
+        every = (one for row in rows for one in row.each())
+        found.add(store, (one for one in every if sources.get(one.key, 0) == number))
+    return found
 
 
 def within(spec: Spec, budget: int | None) -> Spec:
