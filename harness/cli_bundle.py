@@ -90,10 +90,11 @@ def _again(
     from dataclasses import asdict
 
     from . import rerun
+    from .rows import label
 
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     chosen = rerun.drawn(place, count, seed)
-    labels = "; ".join(rerun.label(record.trial) for record in chosen) or "nothing, since no trial has ended"
+    labels = "; ".join(label(record.trial) for record in chosen) or "nothing, since no trial has ended"
     say(f"drawn with --seed {seed}: {labels}")
     facts["seed"] = seed
     for plugin in rerun.check_trust(place, chosen, trust):

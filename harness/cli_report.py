@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,9 @@ def report(
         raise publish.ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with merged.opened(stores) as places:
         gather = partial(merged.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+        wanted = pages.Wanted(versus, quote, by, uncertainty)
+        if site:  # first: pages of their own need not fit into one table
+            pages.write_site(site, [(place, gather([place])) for place in places], wanted)
         with _uncollected():
             board = gather(places)
         board = board.with_noise(versus) if noise else board
@@ -81,11 +84,9 @@ def report(
         )
         if curve:
             drawn.write_curves(board, curve)
-        if diagram:
-            drawn.write_diagram(board, diagram)
-        if html or site:
-            wanted = pages.Wanted(versus, quote, by, uncertainty)
-            _write_pages(board, places, wanted, gather, html, site)
+        undrawn = drawn.write_diagram(board, diagram) if diagram else ""
+        if html:
+            pages.write_page(pages.subject(board, places, wanted), html)
         if output:
             output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
@@ -93,23 +94,9 @@ def report(
         for place in places:
             if not merged.is_bundle(str(place)):
                 say_away(tracker.catch_up_all(place))
+        if undrawn:  # it takes no table away
+            raise publish.ReportError(undrawn)
     return outcome(board)
-
-
-def _write_pages(
-    board: Any,
-    places: Sequence[Any],
-    wanted: Any,
-    gather: Callable[..., Any],
-    html: Path | None,
-    site: Path | None,
-) -> None:
-    from . import pages
-
-    if html:
-        pages.write_page(pages.subject(board, places, wanted), html)
-    if site:
-        pages.write_site(site, [(place, gather([place])) for place in places], wanted)
 
 
 @contextmanager

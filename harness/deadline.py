@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .patience import PATIENCE_SECONDS
@@ -20,6 +20,7 @@ from .record import Record
 from .spec import Trial
 
 WITNESS_SECONDS = 10.0  # beyond its limit: it may still be heard of
+SILENT = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
 LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
 
 
@@ -30,7 +31,12 @@ class Patience:
     limit: float | None  # seconds; None waits for ever
     clock: Callable[[], float] = time.monotonic
     _heard: dict[str, float] = field(default_factory=dict)
-    _stopped: dict[str, str] = field(default_factory=dict)
+    _stopped: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def why(self) -> str:
+        """The reason of a trial that is stopped here."""
+        return f"{SILENT} {self.limit or 0:g} s"
 
     @property
     def running(self) -> bool:
@@ -45,20 +51,31 @@ class Patience:
         if self.limit is None:
             return
         for name, heard in self._heard.items():
-            if self.clock() - heard > self.limit + LOADING_SECONDS and name not in self._stopped:
-                self._stopped[name] = f"TimeLimit: no epoch ended within {self.limit:g} s"
+            silent = self.clock() - heard
+            if silent > self.limit + LOADING_SECONDS and name not in self._stopped:
+                self._stopped[name] = silent
                 yield name
 
-    def end(self, name: str) -> str:
-        """A trial has ended; why, where it was stopped here."""
+    def end(self, name: str) -> float:
+        """A trial has ended; for how many seconds it had said nothing, where it was stopped here for that, else 0."""
         self._heard.pop(name, None)
-        return self._stopped.pop(name, "")
+        return self._stopped.pop(name, 0.0)
 
 
-def overdue(trial: Trial, why: str, log: str = "") -> Record:
-    """The record of a trial that was stopped from outside: its own process wrote none."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Record(key=trial.key, trial=trial, status="failed", reason=why, log=log, started=now, finished=now)
+def overdue(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
+    """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
+    now = datetime.now(UTC)
+    return Record(
+        key=trial.key,
+        trial=trial,
+        status="failed",
+        reason=why,
+        log=log,
+        train_seconds=seconds,  # it held its place for so long
+        wall_seconds=seconds,
+        started=(now - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        finished=now.isoformat(timespec="seconds"),
+    )
 
 
 class Witness:

@@ -38,11 +38,11 @@ class Endings:
         with self._kept():
             self._settle(job, whole)
 
-    def hung(self, job: Job, why: str) -> None:
-        """Stopped from outside, since it said nothing: the method's fault."""
+    def hung(self, job: Job, why: str, seconds: float) -> None:
+        """Stopped from outside, since it said nothing for so many seconds: the method's fault."""
         with self._kept():
             store = self.agenda.store
-            store.write_record(overdue(job.trial, why, store.silent(job.trial.key)))
+            store.write_record(overdue(job.trial, why, seconds, store.silent(job.trial.key)))
             self._settle(job, whole=True)
 
     def failed(self, job: Job, why: str, share: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def export(store: Store, goal: Path) -> list[Difference]:
     specs = shared.plans()
     if is_driven(store):
         raise StoreError(f"{store} is being filled by a run; export it once that has ended")
-    part = goal.with_name(f".{goal.name}.part")
+    part = goal.with_name(f".{goal.name}.{uuid.uuid4().hex}.part")
     try:
         with part.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
             _fill(archive, shared, specs)

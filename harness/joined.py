@@ -16,12 +16,12 @@ ENDED_BADLY = ("failed", "diverged")
 def joined(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[str, int], list[str]]:
     """The rows, each trial once; by the key of a row the number of the frame that it is of; sentences for the caption.
 
-    A trial that failed or is missing in one may be complete in another, which then counts. Of one frame nothing is
-    said: its trials are its own.
+    A trial that failed or is missing in one may be complete in another, which then counts; else the first that ended.
+    Of one frame nothing is said: its trials are its own.
     """
     if len(frames) == 1:
         return frames[0], {}, []
-    rank = {status: place for place, status in enumerate(STATUSES)}
+    rank = dict.fromkeys(STATUSES, 1) | {"complete": 0, "missing": 2}
     every = pd.concat([frame.astype(object).assign(source=i) for i, frame in enumerate(frames)], ignore_index=True)
     every = every.astype({name: frames[0][name].dtype for name in ("seed", "classes", "value", "device_seconds")})
     best_first = every.sort_values("status", key=lambda s: s.map(rank), kind="stable")
@@ -35,8 +35,8 @@ def _failed_elsewhere(every: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     """A failure that a repetition hides would else be told nowhere."""
     complete = rows.loc[rows["status"] == "complete", "key"]
     bad = every[every["status"].isin(ENDED_BADLY) & every["key"].isin(complete)].drop_duplicates("key")
-    told = zip(bad["method"], bad["seed"], bad["status"], strict=True)
-    words = [f"{method}, seed {seed}: {status}" for method, seed, status in told]
+    told = bad[["method", "dataset", "setting", "seed", "status"]].itertuples(index=False)
+    words = [f"{method}, {data}, {setting}, seed {seed}: {status}" for method, data, setting, seed, status in told]
     return [f"Complete here, but not in another of these: {shortened(words)}."] if words else []
 
 
@@ -46,9 +46,11 @@ def _other_seeds(rows: pd.DataFrame) -> list[str]:
     seeds = first.groupby(CELL, sort=False)["seed"].agg(frozenset).reset_index()
     words = []
     for _, column in seeds.groupby(["protocol", "dataset", "setting"], sort=False):
-        usual, _ = Counter(column["seed"]).most_common(1)[0]
-        words += [f"{m} ({_span(s)})" for m, s in zip(column["method"], column["seed"], strict=True) if s != usual]
-    return [f"Of other seeds than most rows of their column: {shortened(list(dict.fromkeys(words)))}."] if words else []
+        usual, count = Counter(column["seed"]).most_common(1)[0]
+        others = column if 2 * count <= len(column) else column[column["seed"] != usual]
+        words += [f"{method} ({_span(s)})" for method, s in zip(others["method"], others["seed"], strict=True)]
+    which = shortened(list(dict.fromkeys(words)))
+    return [f"Not all rows of a column are of the same seeds: {which}."] if words else []
 
 
 def _span(seeds: frozenset[int]) -> str:

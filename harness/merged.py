@@ -17,7 +17,7 @@ from .index import outcomes
 from .joined import shortened
 from .outcomes import STATUSES
 from .publish import Board, ReportError
-from .rows import method_label
+from .rows import label
 from .spec import Shots, Trial
 from .store import Store, StoreError
 
@@ -77,7 +77,7 @@ def _alike(stores: Sequence[Store]) -> list[str]:
                 twice[trial.key] = trial
     if not twice:
         return []
-    which = shortened([f"{method_label(trial)}, seed {trial.seed}" for trial in twice.values()])
+    which = shortened([label(trial) for trial in twice.values()])
     return [f"Trained by several, with other numbers, of which those of the first that is named count: {which}."]
 
 

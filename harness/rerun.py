@@ -22,19 +22,20 @@ from ..leaderboard.results import CELL
 from . import publish
 from .bundle import Bundle
 from .check import check_files
+from .deadline import SILENT
 from .manifest import keys
 from .needs import Needs, needs
 from .record import Provenance, Record
 from .recounted import installed
-from .rows import method_label, setting_label, shot_means
+from .rows import label, shot_means
 from .scratch import scratch
-from .spec import Trial
 from .store import Store
 from .trial import Setting, run_trial
 from .words import is_out_of_memory
 
 MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
 VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
+ABSENT = "ModuleNotFoundError", "ImportError"
 OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
 FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
 Verdict = Literal["same", "differs", "not judged"]
@@ -120,6 +121,8 @@ def _trained(
     for number, trial in enumerate(wanted.trials, start=1):
         if not all(_ended_well(key, store) for key in wanted.of.get(trial.key, ())):
             continue
+        if trial.key in claimed and claimed[trial.key].reason.startswith(SILENT):  # here nobody would stop it
+            continue
         say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
         there = claimed.get(trial.key) or next(iter(claimed.values()))
         gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
@@ -129,10 +132,6 @@ def _trained(
 
 def _ended_well(key: str, store: Store) -> bool:
     return store.has(f"records/{key}.json") and store.outcome(key).status == "complete"
-
-
-def label(trial: Trial) -> str:
-    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
 
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:
@@ -157,6 +156,8 @@ class _Judge:
 
     def repetition(self, claimed: Record, again: Record | None) -> Repetition:
         what = claimed.key, label(claimed.trial)
+        if again is None and claimed.reason.startswith(SILENT):
+            return Repetition(*what, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
         if again is None:
             return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")
         apart = elsewhere(claimed, again)
@@ -204,13 +205,22 @@ def _ends(claimed: Record, again: Record, apart: Sequence[str]) -> tuple[Verdict
     and memory are enough for is the machine's, and where rounding differs, so may be what a loss that is near to
     diverging comes to."""
     ends = tuple(f"status: {when} {_end(one)}" for when, one in (("claimed", claimed), ("now", again)))
-    if claimed.status == again.status:
+    if claimed.status == again.status and (claimed.status == "diverged" or _kind(claimed) == _kind(again)):
         return "same", f"the same end: {_end(again)}", ()
+    if again.status == "failed" and again.reason.startswith(ABSENT):
+        return "not judged", "what its method needs is not installed here", ends
+    if claimed.status == again.status:
+        return "not judged", "both failed, but not alike", ends
     if any(one.reason.startswith(OVERDUE) or is_out_of_memory(one.reason) for one in (claimed, again)):
         return "not judged", "what time and memory are enough for is the machine's", ends
     if apart and claimed.status == "diverged" and again.status == "complete":
         return "not judged", f"another machine ({'; '.join(apart)}): other rounding may not diverge", ends
     return "differs", "the same end", ends
+
+
+def _kind(record: Record) -> str:
+    """The class of the exception: its message may name times and places."""
+    return record.reason.partition(":")[0]
 
 
 def _end(record: Record) -> str:

@@ -30,6 +30,10 @@ def setting_label(data: Data) -> str:
     return ", ".join(words + ([f"head {data.head}"] if data.head else []))
 
 
+def label(trial: Trial) -> str:
+    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
+
+
 class Labels:
     """Words for the protocol and the method of each trial. All that differs among the trials is told, so that no two
     of one seed stand in one cell, whatever plans and stores they come from."""

@@ -9,6 +9,8 @@ import torch
 
 from .train import Diverged, Run
 
+LEAST = -65504.0  # of float16; a logit so far below the largest is a probability of 0 either way
+
 
 def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
     """The logits of the last weights. The labels stay outside: the method's head and finish see images only.
@@ -21,7 +23,8 @@ def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
         logits = run.logits(x, averaged)
         if not torch.isfinite(logits).all():
             raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
-        arrays[name] = (logits - logits.amax(dim=1, keepdim=True)).numpy().astype(np.float16)
+        below = logits - logits.amax(dim=1, keepdim=True)
+        arrays[name] = below.clamp(min=LEAST).numpy().astype(np.float16)
     return arrays
 
 

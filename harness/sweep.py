@@ -130,10 +130,10 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
             self.endings.done(job, trial.last_result["record"] == "whole")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        hung = self.patience.end(trial.trial_id)
+        silent = self.patience.end(trial.trial_id)
         job = self.queue.running.pop(trial.trial_id)
-        if hung:
-            self.endings.hung(job, hung)
+        if silent:
+            self.endings.hung(job, self.patience.why, silent)
         else:
             self.endings.failed(job, reason(trial.error_file), trial.config["gpu"])
 

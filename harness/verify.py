@@ -134,7 +134,8 @@ def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) ->
     try:
         return record, list(words(record))
     except DataError as error:
-        return record, [Difference(name, "trial.data", record.trial.data.name, str(error))]
+        why = f"{error}; where a package registers it, install that and verify again"
+        return record, [Difference(name, "trial.data", record.trial.data.name, why)]
 
 
 def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Difference]:

@@ -34,7 +34,7 @@ def entry(folder: str, subject: Subject, versus: str | None = None) -> Entry:
     data = rows[["dataset", "setting"]].drop_duplicates()
     return Entry(
         folder,
-        plain(subject.title),
+        f"{plain(subject.title)} ({folder})",
         "; ".join(plain(f"{dataset}, {setting}") for dataset, setting in data.itertuples(index=False)),
         methods=rows["method"].nunique(),
         finished=int((trials["status"] == "complete").sum()),

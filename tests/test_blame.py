@@ -83,6 +83,7 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
     }, done.stderr  # fmt: skip
     assert records["waits"]["reason"] == "TimeLimit: no epoch ended within 8 s"
     assert "in waits\n" in records["waits"]["log"], "where it hung"
+    assert records["waits"]["wall_seconds"] > 8
     assert records["takes long"]["reason"].startswith("TimeLimit: ")
     assert 0 < records["takes long"]["epochs"] < 4
     assert "TimeLimit" in records["takes long"]["log"], "its own traceback"

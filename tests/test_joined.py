@@ -49,7 +49,7 @@ def test_table_noise_and_page_are_of_the_source_that_is_named_first(tmp_path):
         assert {key: found.right for key, found in behind.evidence.items()} == {
             key: found.right for key, found in own.evidence.items()
         }
-        assert any("other numbers" in note and "ERM, seed 0" in note for note in board.notes)
+        assert any("other numbers" in note and "ERM, cifar10, IF 100, seed 0" in note for note in board.notes)
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -57,7 +57,10 @@ def test_a_trial_that_failed_elsewhere_counts_and_is_told(tmp_path, first):
     stores = [filled(tmp_path / "a", failed=[0]), filled(tmp_path / "b")]
     stores = stores if first == 0 else stores[::-1]
     board = merged.gather(stores)
-    assert board.complete and "Complete here, but not in another of these: ERM, seed 0: failed." in board.notes
+    assert (
+        board.complete
+        and "Complete here, but not in another of these: ERM, cifar10, IF 100, seed 0: failed." in board.notes
+    )
     evidence = pages.subject(board, stores).evidence
     assert len(evidence) == 5 and all(sum(found.right) for found in evidence.values())
     assert not any("Complete here" in note for note in merged.gather([filled(tmp_path / "b")]).notes)
@@ -67,11 +70,11 @@ def test_rows_of_other_seeds_are_told(tmp_path):
     here = filled(tmp_path / "a", methods=["ERM", "Focal Loss", "Resampling"])
     other = filled(tmp_path / "b", methods=["Reweighting"], seeds=[5, 6, 7])
     board = merged.gather([here, other])
-    assert "Of other seeds than most rows of their column: Reweighting (5 to 7)." in board.notes
+    assert "Not all rows of a column are of the same seeds: Reweighting (5 to 7)." in board.notes
     pooled = merged.gather([here, filled(tmp_path / "c", methods=["ERM"], seeds=[7, 9])])
-    assert any("column: ERM (0; 1; 2; 3; 4; and 2 more)." in note for note in pooled.notes)
+    assert any("same seeds: ERM (0; 1; 2; 3; 4; and 2 more)." in note for note in pooled.notes)
     same = merged.gather([here, filled(tmp_path / "d", methods=["Reweighting"])])
-    assert not any("other seeds" in note for note in same.notes)
+    assert not any("same seeds" in note for note in same.notes)
 
 
 def test_other_test_images_are_refused(tmp_path):

@@ -245,8 +245,9 @@ def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(cl
         patience.heard_of("speaks")
         stopped = list(patience.exhausted())
         assert stopped == (["silent"] if clock.now == 10 + LOADING_SECONDS + 5 else [])
-    assert patience.end("silent") == "TimeLimit: no epoch ended within 10 s"
-    assert patience.end("speaks") == patience.end("unknown") == ""
+    assert patience.end("silent") == 10 + LOADING_SECONDS + 5
+    assert patience.why == "TimeLimit: no epoch ended within 10 s"
+    assert patience.end("speaks") == patience.end("unknown") == 0
     patient = Patience(None, clock)
     patient.heard_of("silent")
     clock.now = 1e9

@@ -6,9 +6,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from tailboard.datasets.longtail import counts
 from tailboard.harness.data import dataset
+from tailboard.harness.score import scored_logits
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse, with_plugin
 from tailboard.harness.store import Store
@@ -143,3 +145,16 @@ def test_data_that_differ_from_the_official_ones_are_said_to(tmp_path, monkeypat
     monkeypatch.setattr(data, "pool", unofficial)
     record = run_trial(*one(tmp_path))
     assert not record.data.verified and record.data.hashes == {"file": "0"}
+
+
+def test_logits_far_apart_are_stored_as_numbers():
+    """A method may end in distances: what float16 cannot hold is as far below as it can."""
+    far = torch.tensor([[1e6, 0.0, 1e6 - 1.0], [-1e9, 3.0, 2.0]])
+
+    class Far:
+        def logits(self, x, averaged):
+            return far
+
+    arrays = scored_logits(Far(), torch.zeros(2))
+    assert np.isfinite(arrays["last_ema"]).all()
+    assert arrays["last_ema"].tolist() == [[0, -65504, -1], [-65504, 0, -1]]

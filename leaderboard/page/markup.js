@@ -44,7 +44,7 @@ const DIFFERENCE_FIELDS = ["difference", "stderr", "n", "ci95_low", "ci95_high",
 /** A line for each cell in full precision, with the fields of the report's CSV, then the boundaries of its groups (empty
 where those are no numbers of images), then the fields of the difference. */
 function csvOf() {
-  const versus = reference() >= 0 ? ["versus", ...DIFFERENCE_FIELDS.map((name) => (["stderr", "n"].includes(name) ? `difference_${name}` : name))] : [];
+  const versus = reference() >= 0 ? ["versus", ...DIFFERENCE_FIELDS.map((name) => ({ stderr: "difference_stderr", n: "shared" })[name] ?? name)] : [];
   const lines = [["protocol", "dataset", "setting", "method", "group", ...CELL_FIELDS, ...SAYING, ...versus]];
   for (const block of shownBlocks()) {
     for (const method of rowsOf()) {
