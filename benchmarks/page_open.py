@@ -5,9 +5,9 @@ navigation to the painted table and to the drawn charts; and from a click to the
 
 Measured in Chromium 156 on 2 cores of an AMD EPYC with nothing else at work, no GPU; a page of 23 MiB, medians of 7:
 table 0.66 s (0.61 to 0.71), all charts 2.29 s (2.15 to 2.44), sorted 0.35 s, compared with another method 0.63 s. A
-chart is drawn when it comes into sight, none is at the opening of so long a page; here all are asked for at once. Beside
-other work (load 2.7 to 2.9): 0.9, 3.0, 0.4 and 0.7 s, of which the main thread was busy for 2.1 s: 0.4 s until the table
-was painted, 0.7 s for plotly.js to start, 0.4 s for the four charts.
+chart is drawn when it comes into sight, none is at the opening of so long a page; here all are asked for at once.
+Beside other work (load 2.7 to 2.9): 0.9, 3.0, 0.4 and 0.7 s, of which the main thread was busy for 2.1 s: 0.4 s until
+the table was painted, 0.7 s for plotly.js to start, 0.4 s for the four charts.
 """
 
 from __future__ import annotations
