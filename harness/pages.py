@@ -63,6 +63,8 @@ def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wan
     A report without the method that is compared with gets its page all the same: the index says what each compares.
     """
     index = _file(folder / "index.html", "--site")
+    if wanted.versus and not any(wanted.among(board).versus for _, board in reports):
+        reports[0][1].require(wanted.versus)  # a slip of the pen, and no page to write
     entries = []
     names = _names([store for store, _ in reports])
     for (store, board), name in zip(reports, names, strict=True):

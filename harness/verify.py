@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..datasets.catalog import DataError
-from ..leaderboard.results import CELL
-from . import publish, retold
-from .bundle import MANIFEST, TABLE, Bundle, BundleError
+from . import retold
+from .bundle import MANIFEST, Bundle, BundleError
 from .chosen import Tuned, trials_of, tuned
+from .claimed import WRONG, reason, table
 from .configuration import Configuration
 from .data import cut_of
 from .halving import rungs
@@ -27,9 +24,6 @@ from .search import judged
 from .spec import Spec, Trial
 from .store import StoreError
 from .twins import Twins
-
-ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
-WRONG = (StoreError, FileNotFoundError, DataError, ValueError, KeyError, csv.Error)  # what hostile words lead to
 
 
 def verify(bundle: Bundle, images: Images | None = None) -> list[Difference]:
@@ -53,7 +47,7 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
         trials = {t.key: t for spec, some in zip(specs, found, strict=True) for t in trials_of(spec, some)}
         plans = {spec.name: keys(spec, bundle) for spec in specs}
     except WRONG as error:
-        yield Difference("plans", "plan", "one that can be read", _reason(error))
+        yield Difference("plans", "plan", "one that can be read", reason(error))
         return
     yield from _compared("plans", "names", sorted(bundle.names("plans", ".json")), sorted(spec.name for spec in specs))
     yield from _compared(MANIFEST, "plans", manifest.plans, plans)
@@ -76,7 +70,7 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
     for spec, some in zip(specs, found, strict=True):
         for one in some.values():
             yield from _search(bundle, spec, one)
-    yield from _table(bundle)
+    yield from table(bundle)
 
 
 def _files(bundle: Bundle, claimed: Mapping[str, str]) -> Iterator[Difference]:
@@ -124,7 +118,7 @@ def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) ->
     try:
         record = Record.model_validate_json(bundle.read(name))
     except (ValidationError, StoreError) as error:
-        return None, [Difference(name, "record", "one that can be read", _reason(error))]
+        return None, [Difference(name, "record", "one that can be read", reason(error))]
     if not record.key == key == record.trial.key:
         return None, [
             Difference(name, "key", key, f"{record.key}, with a trial whose words hash to {record.trial.key}")
@@ -166,7 +160,7 @@ def _predictions(bundle: Bundle, record: Record, images: Images, twins: Twins) -
             yield from accuracies(record, found, labels)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
-        yield Difference(name, "predictions", f"those of records/{record.key}.json", _reason(error))
+        yield Difference(name, "predictions", f"those of records/{record.key}.json", reason(error))
     yield from images.differences(record, labels)
     yield from twins.differences(record, arrays)
 
@@ -203,50 +197,6 @@ def _reached(bundle: Bundle, one: Tuned, c: Configuration) -> Iterator[tuple[str
     unusable = (bundle.has(f"records/{t.key}.json") and bundle.outcome(t.key).status for t in search.generators())
     if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
         yield "failed", None
-
-
-def _table(bundle: Bundle) -> Iterator[Difference]:
-    """The claimed table, cell by cell, against that of the predictions."""
-    try:
-        claimed = _cells(bundle.read(TABLE).decode())
-        found = _cells(publish.gather([bundle]).rendered("csv"))
-    except WRONG as error:
-        yield Difference(TABLE, "table", "one that can be made", _reason(error))
-        return
-    for cell in dict.fromkeys([*claimed, *found]):
-        if cell not in claimed or cell not in found:
-            yield Difference(
-                TABLE, ", ".join(cell), *("a row" if cell in some else "no row" for some in (claimed, found))
-            )
-            continue
-        for name in dict.fromkeys([*claimed[cell], *found[cell]]):
-            said, is_ = claimed[cell].get(name, "no column"), found[cell].get(name, "no column")
-            if not _same(said, is_):
-                yield Difference(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
-
-
-def _cells(text: str) -> dict[tuple[str, ...], dict[str, str]]:
-    rows = list(csv.DictReader(io.StringIO(text), strict=True, restval="", restkey="beside the columns"))
-    cells = {tuple(str(row.get(name, "")) for name in CELL): {n: str(v) for n, v in row.items()} for row in rows}
-    if len(cells) != len(rows):
-        raise ValueError("two rows of one cell")
-    return cells
-
-
-def _same(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    try:
-        return math.isclose(float(one), float(other), rel_tol=0, abs_tol=ROUNDING)
-    except ValueError:
-        return False
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(error).split())
 
 
 def require(bundle: Bundle, images: Images | None = None) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tailboard.harness import merged, pages
 from tailboard.harness.board import ReportError
+from tailboard.harness.cli import main
 from tailboard.harness.data import long_tail
 from tailboard.harness.record import Provenance, Record
 from tailboard.harness.score import per_class_accuracy
@@ -96,3 +97,22 @@ def test_the_noise_says_over_how_many_seeds(tmp_path):
     found, against = merged.gather(stores, images=True).predictions.tables("ERM")
     assert [row[0] for row in found.body] == ["ERM", "Reweighting (n=3)"]
     assert [row[0] for row in against.body] == ["Reweighting (n=3)"]
+
+
+def test_a_site_has_pages_of_stores_that_share_no_table_and_none_of_a_mistyped_method(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens: no report waits for MLflow
+    one, other = filled(tmp_path / "a"), filled(tmp_path / "b", name="u", shots={"few": 30, "many": 200})
+
+    def site(*words):
+        monkeypatch.setattr("sys.argv", ["tailboard", "report", one.url, other.url, "--site", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    code, err = site(tmp_path / "wrong", "--versus", "EMR")
+    assert code == 1 and "'ERM'" in err and not (tmp_path / "wrong").exists()
+    code, err = site(tmp_path / "pages")
+    assert code == 1 and "--few and --many" in err, "one table of both there is not"
+    assert {path.parent.name for path in (tmp_path / "pages").glob("*/index.html")} == {"a", "b"}
+    index = (tmp_path / "pages" / "index.html").read_text()
+    assert "t (a)" in index and "u (b)" in index
