@@ -269,3 +269,13 @@ def test_a_password_in_the_store_s_address_is_refused():
 def test_an_address_that_is_none_is_no_store():
     with pytest.raises(StoreError, match="cannot be a store"):
         Store("s3://[x")
+
+
+@given(old=st.integers(0, 2**40), new=st.integers(0, 2**40), values=st.dictionaries(st.text(max_size=8), st.text()))
+def test_the_key_of_another_seed_needs_no_trial(old, new, values):
+    """Whatever words a method's values hold, those of the seed among them."""
+    words = {"seed": old, "stage": "report", f'"seed":{old},"stage":': "x"} | values
+    method = Method(name=f'"seed":{old},"stage":', values=words)
+    trial = plan(parse({"name": "t", "data": "cifar10", "methods": ["ERM"], "seeds": 1}))[0]
+    trial = trial.model_copy(update={"method": method, "seed": old})
+    assert trial.keys([new, old]) == [trial.model_copy(update={"seed": new}).key, trial.key]
