@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 import numpy as np
 
-from .lock import Sealed, refuse_if_locked
+from .lock import refuse_if_locked
 
 
 @dataclass(frozen=True)
@@ -30,36 +29,13 @@ class Images:
         return Images(self.x[indices], self.y[indices])
 
 
-class Guarded:
-    """Keeps some of its images sealed; whoever asks gets a copy, or TestSetLocked while a method is at work."""
-
-    sealed: ClassVar[tuple[str, ...]]
-
-    def __post_init__(self) -> None:
-        for name in self.sealed:
-            held = unopened(self, name)
-            if isinstance(held, Images):
-                object.__setattr__(self, name, Sealed(x=held.x, y=held.y))
-
-    def __getattribute__(self, name: str) -> Any:
-        found = object.__getattribute__(self, name)
-        return Images(**found.open()) if isinstance(found, Sealed) else found
-
-
-def unopened(guarded: Guarded, name: str) -> Any:
-    """What it holds under a name, to be handed on as it is."""
-    return object.__getattribute__(guarded, name)
-
-
 @dataclass(frozen=True)
-class Pool(Guarded):
+class Pool:
     """All that a data set has: the whole training pool, the official test set, and what vouches for the bytes.
 
     ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones.
-    TestSetLocked where one is loaded, or its images asked for, while a method trains.
+    TestSetLocked where one is made while a method trains.
     """
-
-    sealed = ("train", "test")  # the whole pool holds the images of validation too
 
     train: Images
     test: Images
@@ -68,23 +44,21 @@ class Pool(Guarded):
 
     def __post_init__(self) -> None:
         refuse_if_locked("a data set was loaded")
-        super().__post_init__()
 
 
 @dataclass(frozen=True)
-class Split(Guarded):
+class Split:
     """Training, validation and test images of one trial; ``counts`` are the training images of each class.
 
-    TestSetLocked where ``val`` or ``test`` is asked for while a method trains.
+    ``indices`` are those of the training and the validation images in the pool's training images, ascending.
     """
-
-    sealed = ("val", "test")
 
     train: Images
     val: Images | None
     test: Images
     counts: tuple[int, ...]
     fingerprint: str
+    indices: tuple[np.ndarray, np.ndarray]
 
 
 def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) -> Split:
@@ -106,9 +80,10 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
         order = np.random.default_rng([seed, label]).permutation(members)
         held_out.append(order[:val_per_class])
         chosen.append(order[val_per_class : val_per_class + count])
-    train = images.take(np.sort(np.concatenate(chosen)))
-    val = images.take(np.sort(np.concatenate(held_out))) if val_per_class else None
-    return Split(train, val, unopened(pool, "test"), tuple(counts), _fingerprint(train, val, pool.test))
+    indices = np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held_out))
+    train = images.take(indices[0])
+    val = images.take(indices[1]) if val_per_class else None
+    return Split(train, val, pool.test, tuple(counts), _fingerprint(train, val, pool.test), indices)
 
 
 def _fingerprint(*parts: Images | None) -> str:

@@ -1,7 +1,7 @@
 """Images as files, ``train/CLASS/*.png`` and ``test/CLASS/*.png``, in a folder or inside a .tar.gz.
 
 Decoding takes 0.12 to 0.2 ms an image: some 10 s for CIFAR's 60,000, 30 s for CINIC's 180,000. So it is done once
-(decoded.py), and on one thread: such small images hold the interpreter's lock, and more threads were slower
+(array_cache.py), and on one thread: such small images hold the interpreter's lock, and more threads were slower
 (10,000 JPEGs on 2 cores: 1.2 s with one, 1.3 s with two, 1.9 s with four).
 """
 
@@ -15,7 +15,6 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -23,7 +22,6 @@ import numpy as np
 from PIL import Image
 
 from .catalog import DataError
-from .decoded import kept
 from .sources import checksum, damaged, vouch
 from .split import Images, Pool
 
@@ -56,15 +54,9 @@ def read_folder(folder: Path, verify: bool, classes: Sequence[str]) -> Pool | No
             f"{folder} holds single image files, for which there is no official checksum, so that nothing vouches for "
             "them. Use --no-verify to go on; the table will show them as unverified."
         )
-    files = list(_listing(folder, classes))
-    stamps = [(entry.path, entry.stat().st_size, entry.stat().st_mtime_ns) for _, _, entry in files]
-
-    def decode() -> Pool:
-        loaded = (_File(part, i, entry.name, Path(entry.path).read_bytes()) for part, i, entry in files)
-        train, test = _decode(loaded, folder)
-        return Pool(train, test, verified=False, hashes={"train": _digest(train), "test": _digest(test)})
-
-    return kept(["folder", str(folder.resolve()), list(classes), stamps], decode)
+    files = (_File(part, i, entry.name, Path(entry.path).read_bytes()) for part, i, entry in _listing(folder, classes))
+    train, test = _decode(files, folder)
+    return Pool(train, test, verified=False, hashes={"train": _digest(train), "test": _digest(test)})
 
 
 def read_archive(folder: Path, verify: bool, classes: Sequence[str], name: str, official: str) -> Pool | None:
@@ -75,16 +67,10 @@ def read_archive(folder: Path, verify: bool, classes: Sequence[str], name: str, 
     path = folder / name
     if not path.is_file():
         return None
-    stamp = path.stat()
-
-    def decode() -> Pool:
-        hashes = {name: checksum(path, "md5")}
-        vouch(folder, hashes, {name: official}, verify)  # before a byte of it is decoded
-        train, test = _decode(_members(path, classes), path)
-        return Pool(train, test, verified=False, hashes=hashes)
-
-    pool = kept(["archive", str(path.resolve()), list(classes), stamp.st_size, stamp.st_mtime_ns], decode)
-    return replace(pool, verified=vouch(folder, pool.hashes, {name: official}, verify))
+    hashes = {name: checksum(path, "md5")}
+    verified = vouch(folder, hashes, {name: official}, verify)  # before a byte of it is decoded
+    train, test = _decode(_members(path, classes), path)
+    return Pool(train, test, verified, hashes)
 
 
 def _listing(folder: Path, classes: Sequence[str]) -> Iterator[tuple[str, int, os.DirEntry[str]]]:

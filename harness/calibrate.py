@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 import torch
 
-from ..datasets.split import Images, Split
+from ..datasets.split import Images
 from .cluster import ClusterError
 from .data import dataset, long_tail
 from .memory import Peak
@@ -69,15 +69,15 @@ def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Est
     torch.set_num_threads(trial.threads)
     about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
-    split, method = Split(images, None, images, counts, ""), recipe_of(trial, plugins)
+    method = recipe_of(trial, plugins)
     peak = Peak(setting.device)
     with tempfile.TemporaryDirectory() as folder:
         setting = replace(setting, store=folder)
         for other in (needed(trial, name) for name in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
-            stand_in = assemble(other, split, recipe_of(other, plugins), setting)
+            stand_in = assemble(other, images, counts, recipe_of(other, plugins), setting)
             Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
-        run = assemble(trial, split, method, setting)
+        run = assemble(trial, images, counts, method, setting)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..datasets.lock import locked
 from ..methods.part import MethodError
-from .data import long_tail, pool
+from .data import long_tail
 from .method import recipe_of
 from .networks import check_name
 from .rehearsal import rehearsal
+from .scoring_process import scoring_process
 from .spec import Trial
 
 
@@ -42,6 +43,7 @@ def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """DataError at the first data set whose files are missing, damaged or not the official ones."""
+    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
+    the process that scores: this one has run methods' code."""
     for name in dict.fromkeys(trial.data.name for trial in trials):
-        pool(name, root, verify)
+        scoring_process().prepare(name, root, verify)

@@ -12,13 +12,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ..datasets.lock import TestSetLocked, locked
-from ..datasets.split import Split
 from ..methods.part import ClassWeights, Mixed
 from ..methods.plugin import load_plugin, read_plugin
 from ..methods.recipe import Entry, Recipe, recipe, registry
 from ..methods.sharpness import SAM
-from .data import split_of
 from .rehearsal import rehearsal
+from .scoring_process import scoring_process
 from .spec import plan
 from .specfile import parse
 from .train import Run
@@ -187,21 +186,21 @@ def ranges_contain_defaults(entry: Entry) -> str:
 
 
 def never_asks_for_the_test_set(entry: Entry) -> str:
-    """On a real data set, with the lock that every trial has."""
+    """On a real data set, with the wall and the lock that every trial has."""
     raw = {"name": "lock", "data": {"name": "fashion-mnist-mini", "head": 20, "imbalance_factor": 5}, "methods": "ERM",
            "network": "small", "training": {"epochs": 2, "batch_size": 16}}  # fmt: skip
     trial = plan(parse(raw))[0]
-    split, _ = split_of(trial, None, True)
-    stand_in = rehearsal(Recipe(), counts=split.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
+    scoring = scoring_process()
+    data = scoring.split(trial, None, True)
+    stand_in = rehearsal(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
     with locked():
-        run = assemble(trial, split, Recipe(), Setting(store=""))
+        run = assemble(trial, data.images, data.counts, Recipe(), Setting(store=""))
         run.scene.pretrained = lambda _: stand_in
         try:
             run = trained(Run(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
             run.logits(run.material.x)
         except TestSetLocked as error:
             raise AssertionError(str(error)) from error
-    require(isinstance(split, Split), "the split was changed")
     return "trained and scored behind the lock"
 
 

@@ -1,12 +1,13 @@
-"""From a trial's words to its split: the data set by name, its long tail, and the pool kept for the next trial."""
+"""From a trial's words to its split: the data set by name, its long tail, its pool."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
 
+from ..datasets.array_cache import open_cached
 from ..datasets.catalog import DataError, Dataset, catalog
-from ..datasets.lock import loading, refuse_if_locked
+from ..datasets.lock import loading
 from ..datasets.longtail import counts
 from ..datasets.split import Pool, Split, cut
 from ..methods.names import nearest
@@ -32,23 +33,20 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
 
 
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
-    """All images of a data set; TestSetLocked while a method is at work."""
-    refuse_if_locked("a data set was loaded")
-    return _loaded(name, root, verify)
-
-
-@lru_cache(maxsize=2)
-def _loaded(name: str, root: Path | None, verify: bool) -> Pool:
-    """The last two stay in memory, since a worker trains many trials on one."""
-    known = dataset(name)
+    """All images of a data set, read from its own files; TestSetLocked while a method is at work."""
     with loading():
-        return known.load(root, verify)
+        return dataset(name).load(root, verify)
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
-    """The trial's own subset of its pool. Training and the test images only, and validation where the stage has it."""
-    loaded = pool(trial.data.name, root, verify)
+    """The trial's own subset of its pool, for a process that runs no method: all labels are in it."""
+    loaded = _cached(trial.data.name, root, verify)
     return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
+
+
+@lru_cache(maxsize=2)
+def _cached(name: str, root: Path | None, verify: bool) -> Pool:
+    return open_cached(dataset(name), root, verify).pool
 
 
 def cut_of(trial: Trial) -> str:

@@ -8,8 +8,10 @@ its balanced accuracy must lie as close to the claim as the other seeds of the c
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -96,19 +98,21 @@ def rerun(
     Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
     """
     plugins = plugins_of(bundle, chosen)
-    wanted = needs([record.trial for record in chosen], plugins)
-    check_files(wanted.trials, root, verify)
-    claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
     limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
-    with scratch() as folder:
+    # Methods run in a process of their own: this one has read the labels that the bundle holds.
+    with scratch() as folder, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+        wanted = worker.submit(needs, [record.trial for record in chosen], plugins).result()
+        check_files(wanted.trials, root, verify)
+        claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
         store, about = Store(folder), Setting(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.kept)
-        again = dict(_trained(wanted, store, claimed, about, limits, say))
+        again = dict(_trained(worker, wanted, store, claimed, about, limits, say))
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
         yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
 
 
 def _trained(
+    worker: Executor,
     wanted: Needs,
     store: Store,
     claimed: Mapping[str, Record],
@@ -127,7 +131,7 @@ def _trained(
         there = claimed.get(trial.key) or next(iter(claimed.values()))
         gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
         limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None
-        yield trial.key, run_trial(trial, replace(about, gpu=gpu, time_limit=limit, alone=True))
+        yield trial.key, worker.submit(run_trial, trial, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
 
 
 def _ended_well(key: str, store: Store) -> bool:

@@ -1,8 +1,12 @@
-"""One trial: split -> network -> recipe -> train -> score -> record."""
+"""One trial: split -> network -> recipe -> train -> logits -> record.
+
+This process runs the method. It is given the training images and, once it has trained, the images to be scored; their
+labels are opened in another process (see ``scoring_server.py``), which writes the record.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -16,18 +20,18 @@ import torch
 
 from ..datasets.catalog import DataError
 from ..datasets.lock import locked
-from ..datasets.split import Images, Split
-from ..methods.part import Scene
+from ..datasets.split import Images
+from ..methods.part import MethodError, Scene
 from ..methods.recipe import Recipe
 from .agenda import Job, is_done
-from .data import dataset, split_of
+from .data import dataset
 from .environment import environment
 from .method import recipe_of
 from .needs import pretrained
 from .networks import network
 from .randomness import Streams, initialisation
-from .record import Provenance, Record
-from .score import history_columns, per_class_accuracy, scored_logits
+from .record import Record
+from .scoring_process import ScoringProcess, scoring_process
 from .spec import Trial
 from .store import Store, StoreError
 from .train import Diverged, Material, Run
@@ -46,6 +50,7 @@ class TimeLimit(Exception):
     """The trial has trained for longer than the spec lets it."""
 
 
+LEAST = -65504.0  # of float16; a logit so far below the largest is a probability of 0 either way
 # What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
 INFRASTRUCTURE = (
     Drained, Superseded, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
@@ -85,31 +90,27 @@ def run_trial(
     ``report`` gets each epoch's line. Raises Drained when asked to stop, and Superseded where it is another's now.
     """
     torch.set_num_threads(trial.threads)
+    scoring = scoring_process()
     attempt = Attempt(trial, setting, Store(setting.store), until)
-    split, pool = split_of(trial, setting.root, setting.verify)
+    data = scoring.split(trial, setting.root, setting.verify)
     rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
-        "counts": split.counts,
-        "test_counts": tuple(np.bincount(_scored(trial, split).y, minlength=len(split.counts)).tolist()),
-        "data": Provenance(verified=pool.verified, hashes=dict(pool.hashes), fingerprint=split.fingerprint),
+        "counts": data.counts,
+        "test_counts": data.test_counts,
+        "data": data.provenance,
         "environment": environment(setting.device),
     }
-    run, arrays = None, {}
+    run, logits = None, {}
     try:
         with locked():
             method = recipe_of(trial, setting.plugins)
             about["values"] = method.values()
-            run = assemble(trial, split, method, setting)
+            run = assemble(trial, data.images, data.counts, method, setting)
             attempt.train(run, report, draining, until)
-        x = torch.from_numpy(_scored(trial, split).x)
-        with locked():
-            arrays = scored_logits(run, x)
-        y = _scored(trial, split).y
-        arrays["labels"] = y.astype(np.int16)
-        accuracy = {name: per_class_accuracy(arrays[name], y) for name in ("last_ema", "last")}
-        about |= {"status": "pruned" if rung else "complete", "accuracy": accuracy}
+        logits = _logits(run, scoring)
         if not rung and trial.key in setting.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
+        about["status"] = "pruned" if rung else "complete"
     except Diverged as error:
         about |= {"status": "diverged", "reason": str(error), "log": traceback.format_exc()[-100_000:]}
     except Exception as error:
@@ -120,15 +121,42 @@ def run_trial(
     if draining() is None:
         raise Superseded
     attempt.give_way()
+    arrays = {}
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
-        if not (rung and attempt.store.has(f"records/{trial.key}.json")):  # the arrays are the record's, then
-            data = attempt.store.write_arrays(trial.key, arrays | history_columns(run))
-            about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
-    record = Record(key=trial.key, trial=trial, finished=_now(), **about, **attempt.past())
-    write = attempt.store.write_rung if record.status == "pruned" else attempt.store.write_record
-    write(record)
-    return record
+        arrays = logits | history_columns(run)
+    return scoring.finish(setting.store, {**about, "finished": _now(), **attempt.past()}, arrays)
+
+
+def _logits(run: Run, scoring: ScoringProcess) -> dict[str, np.ndarray]:
+    """Those of the images to be scored, which are here for no longer than this takes."""
+    x = torch.from_numpy(scoring.images())
+    with locked():
+        return scored_logits(run, x)
+
+
+def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
+
+    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
+    is 0, where float16 is finest.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for name, averaged in (("last_ema", True), ("last", False)):
+        logits = run.logits(x, averaged)
+        if logits.shape != (len(x), run.scene.classes):
+            raise MethodError(f"logits of shape {tuple(logits.shape)} where {(len(x), run.scene.classes)} are expected")
+        if not torch.isfinite(logits).all():
+            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
+        below = logits - logits.amax(dim=1, keepdim=True)
+        arrays[name] = below.clamp(min=LEAST).numpy().astype(np.float16)
+    return arrays
+
+
+def history_columns(run: Run) -> dict[str, np.ndarray]:
+    """The lines of the history as one array a column; NaN where a line has no such column."""
+    columns = dict.fromkeys(name for line in run.history for name in line)
+    return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
 
 
 def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
@@ -219,20 +247,20 @@ def _sound(saved: Any) -> bool:
     return known and isinstance(run, dict) and isinstance(run.get("done"), int)
 
 
-def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Run:
-    """A run at its start. It is given the training images only."""
+def assemble(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, setting: Setting) -> Run:
+    """A run at its start, on training images of which each class has so many."""
     about, device = dataset(trial.data.name), setting.device
     streams = Streams(trial.seed)
     with initialisation(trial.seed, "network"):
-        model = network(trial.network, about.shape[0], len(split.counts))
+        model = network(trial.network, about.shape[0], len(counts))
     material = Material(
-        x=torch.from_numpy(split.train.x).to(device),
-        y=torch.from_numpy(split.train.y).to(device),
+        x=torch.from_numpy(train.x).to(device),
+        y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),
     )
     scene = Scene(
-        counts=split.counts,
+        counts=counts,
         epochs=trial.training.epochs,
         model=model,
         device=device,
@@ -245,12 +273,3 @@ def assemble(trial: Trial, split: Split, method: Recipe, setting: Setting) -> Ru
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _scored(trial: Trial, split: Split) -> Images:
-    """What a trial is scored on: the only place where test images are asked for, and never while it is tuned."""
-    if trial.stage == "report":
-        return split.test
-    if split.val is None:
-        raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
-    return split.val

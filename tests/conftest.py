@@ -25,8 +25,10 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from tailboard.datasets import catalog as catalog_module
 from tailboard.harness.networks import Network
 from tailboard.harness.randomness import Streams, initialisation
+from tailboard.harness.scoring_process import scoring_process
 from tailboard.harness.spec import Training
 from tailboard.harness.train import Material, Run
 from tailboard.methods.part import Scene
@@ -133,6 +135,47 @@ def same_after_resume(tiny: Callable[..., Run]) -> Callable[..., None]:
         assert whole.history == second.history
 
     return check
+
+
+FOREIGN = """
+import numpy as np
+from tailboard.datasets.catalog import Dataset, register_dataset
+from tailboard.datasets.split import Images, Pool
+
+def images(each, classes=3, seed=0):
+    y = np.repeat(np.arange(classes), each)
+    return Images(np.random.default_rng(seed).integers(0, 256, (len(y), 1, 16, 16), dtype=np.uint8), y)
+
+register_dataset(Dataset(
+    name="NAME", classes=("a", "b", "c"), available=(20,) * 3, head=20, shape=(1, 16, 16), mean=(0.5,), std=(0.25,),
+    load=lambda root, verify: POOL, layout="none", terms="none", description="random images",
+))
+"""
+
+
+@pytest.fixture
+def installed_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """``installed_dataset(name, pool)``: a package is installed that registers a data set, with the expression that
+    makes its pool; here, and in every process that is started from now on."""
+    site = tmp_path / "site"
+
+    def install(name: str, pool: str) -> None:
+        about = site / f"{name}-1.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (about / "entry_points.txt").write_text(f"[tailboard.datasets]\n{name} = {name}_data\n")
+        (site / f"{name}_data.py").write_text(FOREIGN.replace("NAME", name).replace("POOL", pool))
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.setenv("PYTHONPATH", str(site))
+        catalog_module._load.cache_clear()
+        scoring_process().close()
+
+    before = dict(catalog_module.catalog())
+    yield install
+    catalog_module._load.cache_clear()
+    catalog_module._catalog.clear()
+    catalog_module._catalog.update(before)
+    scoring_process().close()
 
 
 class Launched:
@@ -368,6 +411,7 @@ def s3() -> Iterator[Way]:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }.items():  # fmt: skip
             patch.setenv(name, value)
+        scoring_process().close()  # one that was started before knows of another environment
         yield way
         way.close()
     process.stdin.close()

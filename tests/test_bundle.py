@@ -12,6 +12,7 @@ import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -1341,6 +1342,7 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
         return record
 
     monkeypatch.setattr("tailboard.harness.rerun.run_trial", badly)
+    monkeypatch.setattr("tailboard.harness.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     code, out, _ = tailboard("verify", "m.zip", "--rerun", 1)
     assert code == 2 and re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
 
@@ -1362,6 +1364,7 @@ def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboa
     """Where ERM alone is drawn, nobody need trust Planted."""
     loaded: list[str] = []
     monkeypatch.setattr("tailboard.harness.method.load_plugin", lambda text: loaded.append(text) or load_plugin(text))
+    monkeypatch.setattr("tailboard.harness.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     place = Bundle(bundle)
     seed = next(seed for seed in range(99) if drawn(place, 1, seed)[0].trial.method.name == "ERM")
     code, out, err = tailboard("verify", bundle, "--rerun", 1, "--seed", seed)

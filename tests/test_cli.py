@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tailboard.harness import cli, data
+from tailboard.harness import cli
 from tailboard.harness.record import Record
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse
@@ -356,10 +356,8 @@ def test_an_interrupted_command_is_code_130_and_says_how_to_go_on(monkeypatch, t
 def test_verified_data_is_code_0_and_other_data_3(tailboard, monkeypatch):
     assert tailboard("data", "verify", "fashion-mnist-mini")[0] == 0
     monkeypatch.setattr("tailboard.datasets.embedded.SHA256", "sha256:0")
-    data._loaded.cache_clear()
     code, out, _ = tailboard("data", "verify", "fashion-mnist-mini")
     assert code == 3
-    data._loaded.cache_clear()
     assert "not verified" in out
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
+import numpy as np
 import pytest
-import torch
 
 from tailboard.datasets.catalog import catalog
-from tailboard.datasets.lock import TestSetLocked, locked
-from tailboard.datasets.split import cut
+from tailboard.datasets.lock import TestSetLocked, guard, locked
 from tailboard.harness.conformance import ranges_contain_defaults, verdicts
+from tailboard.harness.scoring_process import scoring_process
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, Part, Range, hyper
 from tailboard.methods.recipe import Entry, Recipe, registry
@@ -134,17 +135,16 @@ def test_a_cost_that_is_not_so_is_caught():
     assert cost.check == "declared cost" and cost.outcome == "fail"
 
 
-def test_the_lock_refuses_loading_and_looking_and_opens_again():
-    pool = catalog()["fashion-mnist-mini"].load(None, True)
-    split = cut(pool, [5] * 10, seed=0)
+def test_the_lock_refuses_loading_and_opening_and_opens_again(tmp_path):
+    load, file = partial(catalog()["fashion-mnist-mini"].load, None, True), tmp_path / "labels"
+    file.write_text("labels")
+    guard([str(file)])
     with locked():
-        for look in (lambda: pool.test, lambda: split.test, lambda: catalog()["fashion-mnist-mini"].load(None, True)):
+        for look in (load, file.read_text, lambda: np.fromfile(file), scoring_process().images):
             with pytest.raises(TestSetLocked):
                 look()
         with locked():
             pass
         with pytest.raises(TestSetLocked):
-            pool.test  # noqa: B018
-        assert len(split.train) == 50
-    assert len(split.test) == len(pool.test) == 3000
-    assert torch.tensor(split.test.y).bincount().tolist() == [300] * 10
+            load()
+    assert len(load().test) == 3000 and file.read_text() == "labels"

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tailboard.datasets import cifar, embedded, idx, longtail, sources, tree, vision
+from tailboard.datasets.array_cache import open_cached
 from tailboard.datasets.catalog import DataError, catalog, register_dataset
 from tailboard.datasets.split import Images, Pool, cut
 
@@ -510,25 +511,45 @@ def test_images_are_decoded_once_until_a_file_changes(tmp_path, monkeypatch):
     root = write_tree(tmp_path / "data")
     dataset, decode, times = small(monkeypatch, "CIFAR10"), tree._decode, []
     monkeypatch.setattr(tree, "_decode", lambda *arguments: times.append(1) or decode(*arguments))
-    first, second = dataset.load(root, False), dataset.load(root, False)
+    first, second = (open_cached(dataset, root, False).pool for _ in range(2))
     assert len(times) == 1
-    assert same(second.train, first.train)
+    assert same(second.train, first.train) and same(second.test, first.test)
     assert second.hashes == first.hashes
     (root / "train/cat/0003.png").write_bytes(png(np.zeros((3, 32, 32), np.uint8)))
-    assert not same(dataset.load(root, False).train, first.train)
-    assert len(times) == 2
+    assert not same(open_cached(dataset, root, False).pool.train, first.train)
+    (root / "train/cat/0004.png").write_bytes(png(np.zeros((3, 32, 32), np.uint8)))
+    with pytest.raises(DataError, match="images of class 'cat'"):
+        open_cached(dataset, root, False)
+    assert len(times) == 3
+    with pytest.raises(DataError, match="no official checksum"):  # what is kept vouches for nothing
+        open_cached(dataset, root, True)
+
+
+def test_labels_are_a_file_of_their_own_that_nobody_writes(tmp_path, monkeypatch):
+    cached = open_cached(small(monkeypatch, "CIFAR10"), write_tree(tmp_path / "data"), False)
+    files = {path.name: path for path in cached.folder.glob("*.npy")}
+    assert set(files) == {"train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"}
+    assert np.array_equal(np.load(files["test_labels.npy"]), cached.pool.test.y)
+    assert all(path.stat().st_mode & 0o222 == 0 for path in files.values())
+    assert not any(
+        array.flags.writeable for images in (cached.pool.train, cached.pool.test) for array in (images.x, images.y)
+    )
+    guarded = {Path(path).name for path in cached.guarded}
+    assert guarded > {"train_labels.npy", "test_images.npy", "test_labels.npy"} and "train_images.npy" not in guarded
 
 
 def test_what_was_kept_but_does_not_read_back_is_decoded_again(tmp_path, monkeypatch):
     root = write_tree(tmp_path / "data")
     dataset = small(monkeypatch, "CIFAR10")
-    first = dataset.load(root, False)
-    (kept,) = (tmp_path / "xdg/tailboard/decoded").iterdir()
-    whole = kept.read_bytes()
-    for damaged in (b"", whole[:5000], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
-        kept.write_bytes(damaged)
-        assert same(dataset.load(root, False).train, first.train)
-        assert kept.read_bytes() == whole
+    first = open_cached(dataset, root, False).pool.train.x.copy()
+    (folder,) = (path for path in (tmp_path / "xdg/tailboard/arrays").iterdir() if path.is_dir())
+    for file in ("train_images.npy", "about.json"):
+        whole = (folder / file).read_bytes()
+        for damaged in (b"", whole[:5000], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]):
+            (folder / file).unlink()
+            (folder / file).write_bytes(damaged)
+            assert np.array_equal(open_cached(dataset, root, False).pool.train.x, first)
+            assert file == "about.json" or (folder / file).read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
@@ -536,7 +557,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="could not be kept"):
-        pool = small(monkeypatch, "CIFAR10").load(root, False)
+        pool = open_cached(small(monkeypatch, "CIFAR10"), root, False).pool
     assert same(pool.train, by_class(TRAIN))
 
 

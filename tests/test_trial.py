@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +11,10 @@ import torch
 
 from tailboard.datasets.longtail import counts
 from tailboard.harness.data import dataset
-from tailboard.harness.score import scored_logits
 from tailboard.harness.spec import plan
 from tailboard.harness.specfile import parse, with_plugin
 from tailboard.harness.store import Store
-from tailboard.harness.trial import Drained, Setting, run_trial
+from tailboard.harness.trial import Drained, Setting, run_trial, scored_logits
 
 RAW = {
     "name": "trial",
@@ -121,30 +121,21 @@ def test_a_method_that_loads_the_test_set_fails(tmp_path):
     assert record.status == "failed" and record.reason.startswith("TestSetLocked: ")
 
 
-def test_what_the_infrastructure_breaks_is_raised_and_leaves_no_record(tmp_path, monkeypatch):
+def test_what_the_infrastructure_breaks_is_raised_and_leaves_no_record(tmp_path):
     trial, setting = one(tmp_path)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Store, "write_arrays", full)
-    with pytest.raises(OSError, match="No space left"):
+    (tmp_path / "arrays").write_text("in the way of a folder")
+    with pytest.raises(OSError, match="File exists"):
         run_trial(trial, setting)
     assert not Store(tmp_path).finished()
 
 
-def test_data_that_differ_from_the_official_ones_are_said_to(tmp_path, monkeypatch):
-    from tailboard.datasets.split import Pool
-    from tailboard.harness import data
-
-    def unofficial(name, root, verify):
-        found = original(name, root, verify)
-        return Pool(found.train, found.test, verified=False, hashes={"file": "0"})
-
-    original = data.pool
-    monkeypatch.setattr(data, "pool", unofficial)
-    record = run_trial(*one(tmp_path))
+def test_data_that_differ_from_the_official_ones_are_said_to(tmp_path, installed_dataset):
+    """Of a data set that another package registers."""
+    installed_dataset("unofficial", "Pool(images(20), images(5), verified=False, hashes={'file': '0'})")
+    record = run_trial(*one(tmp_path, data={"name": "unofficial", "imbalance_factor": 10, "head": 20}))
+    assert (record.status, record.reason) == ("complete", "")
     assert not record.data.verified and record.data.hashes == {"file": "0"}
+    assert record.test_counts == (5, 5, 5) and sum(record.counts) < 60
 
 
 def test_logits_far_apart_are_stored_as_numbers():
@@ -152,6 +143,8 @@ def test_logits_far_apart_are_stored_as_numbers():
     far = torch.tensor([[1e6, 0.0, 1e6 - 1.0], [-1e9, 3.0, 2.0]])
 
     class Far:
+        scene = SimpleNamespace(classes=3)
+
         def logits(self, x, averaged):
             return far
 

@@ -1,0 +1,169 @@
+"""Data sets decoded once a machine, as arrays that every process maps: training images and labels, test images, test
+labels, each a file of its own, so that a process can map the one and never see the other.
+
+An entry holds while the files that it was read from, and the folders that they lie in, have the sizes and times that
+they had then. Where they are not known (a reader that opens files outside Python), or the cache cannot be written, the
+arrays lie in a folder of this process alone, which is gone when it ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from .catalog import Dataset
+from .lock import loading
+from .sources import cache, checksum, places
+from .split import Images, Pool
+
+VERSION = 1  # raised when what is kept, or how, changes
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+ABOUT = "about.json"
+Stamp = list[int] | None  # size and time of a file or folder; None where there is none
+
+
+@dataclass(frozen=True)
+class CachedPool:
+    """A pool whose arrays are mapped read-only from files in ``folder``; ``sources`` are what they were read from."""
+
+    folder: Path
+    pool: Pool
+    sources: tuple[str, ...]
+
+    def file(self, array: str) -> Path:
+        """Where one of ``ARRAYS`` lies."""
+        return self.folder / f"{array}.npy"
+
+    @property
+    def guarded(self) -> list[str]:
+        """The files that a method may not open: the sources, and what is kept of labels and test images."""
+        return [*self.sources, *(str(self.file(array)) for array in ARRAYS[1:])]
+
+
+def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool:
+    """The data set's pool, decoded now where it was not before.
+
+    Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
+    """
+    goal = cache() / "arrays" / _key(dataset, root)
+    with _only_one(goal):
+        found = _read(goal, dataset, root)
+        if found is None or (verify and not found.pool.verified):
+            found = _decode(goal, dataset, root, verify)
+        return found
+
+
+def _key(dataset: Dataset, root: Path | None) -> str:
+    """The same for what is read by the same code from the same places."""
+    code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
+    words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, _stamp(code) if code else None]
+    words += [str(place) for place in places(dataset.name, root)]
+    return f"{dataset.name}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
+
+
+def _only_one(goal: Path) -> Any:
+    """A lock, so that a machine decodes a data set once; none where the cache cannot be written."""
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(goal.parent, os.W_OK):
+            return nullcontext()
+        return FileLock(goal.with_suffix(".lock"))
+    except OSError:
+        return nullcontext()
+
+
+def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> CachedPool:
+    with loading() as opened:
+        pool = dataset.load(root, verify)
+    about = {
+        "verified": pool.verified,
+        "hashes": dict(pool.hashes),
+        "sources": {path: _stamp(path) for path in sorted({*opened, *map(os.path.dirname, opened)})},
+        "searched": _searched(dataset, root),
+    }
+    if opened:
+        try:
+            _write(goal, pool, about)
+        except OSError as error:
+            warnings.warn(f"the decoded images could not be kept in {goal.parent}: {error}", stacklevel=2)
+        else:
+            return _opened(goal, about)
+    own = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    _write(own / "arrays", pool, about)
+    return _opened(own / "arrays", about)
+
+
+def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
+    """Under a name of our own, then renamed: what other processes have mapped of an older one stays theirs."""
+    part = goal.with_name(f".{goal.name}-{uuid.uuid4().hex}")
+    old = part.with_suffix(".old")
+    part.mkdir(parents=True)
+    try:
+        arrays = (pool.train.x, pool.train.y.astype(np.int64), pool.test.x, pool.test.y.astype(np.int64))
+        kept = {}
+        for name, array in zip(ARRAYS, arrays, strict=True):
+            path = part / f"{name}.npy"
+            np.save(path, array, allow_pickle=False)
+            path.chmod(0o444)
+            kept[name] = {"stamp": _stamp(path), "sha256": checksum(path, "sha256")}
+        (part / ABOUT).write_text(json.dumps(about | {"arrays": kept}), encoding="utf-8")
+        with suppress(FileNotFoundError):
+            goal.rename(old)
+        part.rename(goal)
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _read(folder: Path, dataset: Dataset, root: Path | None) -> CachedPool | None:
+    """What was kept, where it is whole and nothing that it was read from has changed."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        fresh = about["searched"] == _searched(dataset, root) and all(
+            _stamp(path) == stamp for path, stamp in about["sources"].items()
+        )
+        whole = fresh and all(_is_whole(folder / f"{name}.npy", about["arrays"][name]) for name in ARRAYS)
+        return _opened(folder, about) if whole else None
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _is_whole(path: Path, kept: dict[str, Any]) -> bool:
+    return _stamp(path) == kept["stamp"] or checksum(path, "sha256") == kept["sha256"]
+
+
+def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
+    """ValueError or OSError where the arrays are not those of a pool."""
+    train_x, train_y, test_x, test_y = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
+    )
+    pool = Pool(Images(train_x, train_y), Images(test_x, test_y), bool(about["verified"]), dict(about["hashes"]))
+    return CachedPool(folder, pool, tuple(path for path in about["sources"] if not Path(path).is_dir()))
+
+
+def _searched(dataset: Dataset, root: Path | None) -> dict[str, Stamp]:
+    """The folders in which the data set is looked for: there may be other files in one by now."""
+    return {str(place): _stamp(place) for place in places(dataset.name, root)}
+
+
+def _stamp(path: Path | str) -> Stamp:
+    try:
+        about = os.stat(path)  # noqa: PTH116  (there may be ten thousands)
+    except OSError:
+        return None
+    return [about.st_size, about.st_mtime_ns]

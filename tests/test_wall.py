@@ -1,0 +1,151 @@
+"""The wall: test labels never enter a process that runs a method, whatever became of the trials that ran there."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from tailboard.harness.scoring_process import ScoringProcess, ScoringProcessDied
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse
+from tailboard.harness.store import Store
+from tailboard.harness.trial import Setting, run_trial
+
+RAW = {
+    "name": "wall",
+    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60},
+    "methods": "ERM",
+    "network": "small",
+    "training": {"epochs": 2, "batch_size": 32},
+    "seeds": 1,
+}
+# Labels come class by class. In no training set here do fifty images of class 2 stand before fifty of class 3; they do
+# among the labels of test, of validation, and of the whole pool. What is looked for is itself nowhere in memory.
+SCANNED = """
+import sys
+from contextlib import suppress
+import numpy as np, torch
+from tailboard.harness.search import searches
+from tailboard.harness.spec import plan
+from tailboard.harness.specfile import parse, with_plugin
+from tailboard.harness.trial import Drained, Setting, run_trial
+
+PLUGIN = '''
+import torch
+from tailboard.methods.losses import cross_entropy
+from tailboard.methods.recipe import Part, Recipe, hyper, register
+from dataclasses import dataclass
+from tailboard.methods.range import Range
+
+def fails(loss):
+    raise ValueError("of no use")
+def memory(loss):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+def diverges(loss):
+    return loss * float("nan")
+def trains(loss):
+    return loss
+
+@dataclass(frozen=True)
+class Planted(Part):
+    what: str
+    scale: float = hyper(1.0, "none", Range(0.5, 2.0))
+    def build(self, scene):
+        act = globals()[self.what]
+        return lambda logits, y, epsilon: act(cross_entropy(logits, y, epsilon) * self.scale)
+
+for what in ("fails", "memory", "diverges", "trains"):
+    register(what, Recipe(loss=Planted(what)))
+'''
+KINDS = ("fails", "memory", "diverges", "trains")
+RUN = 50
+
+def ranges():  # whatever is in memory and is no code
+    for line in open("/proc/self/smaps").read().splitlines():
+        if ":" not in line.split()[0]:
+            where, rights, _, _, _, *path = line.split()
+            code = bool(path) and (".so" in path[0] or path[0].startswith("[v"))
+        elif line.startswith("Rss:") and int(line.split()[1]) and rights.startswith("r") and not code:
+            yield tuple(int(end, 16) for end in where.split("-"))
+
+def holds_labels(kind, data):
+    width, start = kind().itemsize, 0
+    border = np.repeat(np.array([2, 3], kind), 4).tobytes()
+    while (at := data.find(border, start)) >= 0:
+        first = at + (4 - RUN) * width
+        around = np.frombuffer(data[first : first + 2 * RUN * width], kind) if first >= 0 else ()
+        if len(around) == 2 * RUN and (around[:RUN] == 2).all() and (around[RUN:] == 3).all():
+            return True
+        start = at + 1
+    return False
+
+def found():
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        for start, end in ranges():
+            for at in range(start, end, 1 << 24):
+                with suppress(OSError, ValueError):
+                    memory.seek(at)
+                    data = memory.read(min(1 << 24, end - at))
+                    if any(holds_labels(kind, data) for kind in (np.int64, np.int32, np.int16, np.uint8)):
+                        return True
+    return False
+
+raw, store, times = eval(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+planted = np.repeat(np.arange(10), 300)
+control = found()
+planted[:] = 0
+spec = with_plugin(parse(raw | {"seeds": times, "tune": {"trials": 4, "parameters": "scale"}}), PLUGIN, list(KINDS))
+reported = plan(spec)
+tuned = [search.first()[0] for search in searches(spec).values()]
+ends, hits = [], 0
+for number in range(times):
+    mine = [trial for trial in reported if trial.method.name == KINDS[number % 4] and trial.seed == number]
+    trial = tuned[number // 2 % len(tuned)].model_copy(update={"seed": 2000 + number}) if number % 2 else mine[0]
+    setting = Setting(store=store, plugins=spec.plugins)
+    try:
+        ends.append(run_trial(trial, setting, draining=lambda: number % 5 == 0).status)
+    except (Drained, torch.OutOfMemoryError) as error:
+        ends.append(type(error).__name__)
+    hits += found()
+print(control, hits, *sorted(set(ends)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks through /proc/self/mem")
+def test_a_hundred_trials_in_one_process_leave_no_test_label_in_its_memory(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SCANNED, repr(RAW), str(tmp_path), "100"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "0", "Drained", "OutOfMemoryError", "complete", "diverged", "failed"]
+
+
+def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
+    trial, setting = plan(parse(RAW))[0], Setting(store=str(tmp_path))
+    held = ScoringProcess()
+    monkeypatch.setattr("tailboard.harness.trial.scoring_process", lambda: held)
+
+    def kill(line):
+        held._process.kill()
+        held._process.wait()
+
+    with pytest.raises(ScoringProcessDied):
+        run_trial(trial, setting, report=kill)
+    assert not Store(tmp_path).finished()
+    monkeypatch.undo()
+    assert run_trial(trial, setting).status == "complete"
+
+
+def test_what_a_worker_sends_is_never_unpickled(tmp_path):
+    class Touches:
+        def __reduce__(self):
+            return open, (str(tmp_path / "run"), "w")
+
+    scoring = ScoringProcess()
+    for _ in range(2):
+        scoring._connection.send_bytes(pickle.dumps(Touches()))
+    assert scoring._process.wait(20) != 0
+    scoring.close()
+    assert not (tmp_path / "run").exists()
