@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from tailboard.datasets.augment import cutmix, random_crop, random_flip
-from tailboard.datasets.trivial_augment import trivial_augment_wide
-from tailboard.datasets.views import ssl_view
+from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
+from tailboard.datasets.augment.ssl_views import ssl_view
+from tailboard.datasets.augment.trivial_augment import trivial_augment_wide
 
 BATCH, REPEATS, BATCHES = 128, 15, 10
 

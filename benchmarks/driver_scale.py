@@ -27,14 +27,14 @@ from typing import Any
 
 import psutil
 
-from tailboard.harness.agenda import Agenda
-from tailboard.harness.deadline import overdue
-from tailboard.harness.flows import Wanted, fill
-from tailboard.harness.spec import Trial, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.sweep import sweep
-from tailboard.harness.trial import Setting
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.ray_tune import sweep
+from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.scheduling.timeouts import overdue
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Setting
 
 
 class Quarters:

@@ -24,11 +24,11 @@ from collections.abc import Callable
 import torch
 
 from tailboard.datasets.longtail import counts
-from tailboard.harness.networks import Network, network
-from tailboard.harness.presets import T5
-from tailboard.harness.randomness import Streams
-from tailboard.harness.spec import Training
-from tailboard.harness.train import Material, Run
+from tailboard.harness.registry.networks import Network, network
+from tailboard.harness.spec.presets import T5
+from tailboard.harness.spec.schema import Training
+from tailboard.harness.training.loop import Material, Run
+from tailboard.harness.training.random_streams import Streams
 from tailboard.methods.part import Scene
 from tailboard.methods.recipe import recipe
 

@@ -27,14 +27,14 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
-from tailboard.harness.agenda import Agenda, Job
-from tailboard.harness.flows import Wanted, fill
-from tailboard.harness.method import recipe_of
-from tailboard.harness.needs import needed
-from tailboard.harness.spec import Spec
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.weight import work
+from tailboard.harness.planning.dependencies import needed
+from tailboard.harness.registry.methods import recipe_of
+from tailboard.harness.scheduling.queue import Agenda, Job
+from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Spec
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.cost import work
 
 METHODS = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW", "M2m", "SAM-A", "Joint-SSL + SAM-A",
            "Joint-SSL + SAM-A + M2m"]  # fmt: skip

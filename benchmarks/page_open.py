@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from tailboard.harness.data import long_tail
-from tailboard.harness.record import Provenance, Record
-from tailboard.harness.spec import Trial, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.store import Store
 
 TAILBOARD = Path(sys.executable).with_name("tailboard")
 PAINTED = (

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tailboard.harness.configuration import best
-from tailboard.harness.space import Dimension, Space
-from tailboard.harness.study import created
+from tailboard.harness.tuning.configuration import best
+from tailboard.harness.tuning.optuna_study import created
+from tailboard.harness.tuning.space import Dimension, Space
 from tailboard.methods.range import Range
 
 SPACE: Space = {

@@ -30,15 +30,15 @@ from pathlib import Path
 
 import optuna
 
-from tailboard.harness.agenda import Agenda
-from tailboard.harness.configuration import Configuration, best
-from tailboard.harness.search import searches, searching
-from tailboard.harness.space import Space
-from tailboard.harness.spec import Spec
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.study import Study
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Spec
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.tuning.configuration import Configuration, best
+from tailboard.harness.tuning.optuna_study import Study
+from tailboard.harness.tuning.search import searches, searching
+from tailboard.harness.tuning.space import Space
 
 
 def spec_of(method: str, trials: int, epochs: int, repetition: int, prune: bool) -> Spec:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tailboard.harness.store import Store
+from tailboard.harness.storage.store import Store
 
 TAILBOARD = Path(sys.executable).with_name("tailboard")
 SLOTS = 2

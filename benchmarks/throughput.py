@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from tailboard.datasets.split import Images, Split
-from tailboard.harness.method import recipe_of
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.trial import Setting, assemble
+from tailboard.harness.registry.methods import recipe_of
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.training.trial import Setting, assemble
 
 STEPS, PAIRS = 10, 9
 

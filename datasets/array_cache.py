@@ -26,8 +26,8 @@ import numpy as np
 from filelock import FileLock
 
 from .catalog import Dataset
+from .files import cache, checksum, places
 from .lock import loading
-from .sources import cache, checksum, places
 from .split import Images, Pool
 
 VERSION = 1  # raised when what is kept, or how, changes

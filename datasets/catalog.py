@@ -64,7 +64,8 @@ def catalog() -> dict[str, Dataset]:
 @cache
 def _load() -> None:
     """Once for each process: to ask what is installed takes milliseconds."""
-    from . import embedded, vision  # noqa: F401  (importing them registers theirs)
+    from . import vision  # noqa: F401  (importing them registers theirs)
+    from .readers import embedded  # noqa: F401  (importing them registers theirs)
 
     for entry in entry_points(group="tailboard.datasets"):
         entry.load()

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from .catalog import DataError
-from .sources import damaged, roots
+from .files import damaged, roots
 
 
 def destination(name: str, root: Path | None) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cifar, idx, tree
 from .catalog import DataError, Dataset, register_dataset
 from .download import destination, fetch, unpack
-from .sources import missing, places
+from .files import missing, places
+from .readers import cifar, idx, tree
 from .split import Pool
 
 Reader = Callable[[Path, bool], Pool | None]

@@ -26,11 +26,11 @@ from hypothesis import settings
 from torch import nn
 
 from tailboard.datasets import catalog as catalog_module
-from tailboard.harness.networks import Network
-from tailboard.harness.randomness import Streams, initialisation
-from tailboard.harness.scoring_process import scoring_process
-from tailboard.harness.spec import Training
-from tailboard.harness.train import Material, Run
+from tailboard.harness.registry.networks import Network
+from tailboard.harness.spec.schema import Training
+from tailboard.harness.training.loop import Material, Run
+from tailboard.harness.training.random_streams import Streams, initialisation
+from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.part import Scene
 
 torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared

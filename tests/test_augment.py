@@ -11,14 +11,14 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from tailboard.datasets.augment import cutmix, random_crop, random_flip
-from tailboard.datasets.trivial_augment import (
+from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
+from tailboard.datasets.augment.ssl_views import draw_boxes, jitter_colours, resize_boxes, ssl_view
+from tailboard.datasets.augment.trivial_augment import (
     OPERATIONS,
     apply_operations,
     draw_operations,
     trivial_augment_wide,
 )
-from tailboard.datasets.views import draw_boxes, jitter_colours, resize_boxes, ssl_view
 
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 24, 40)]
 LEVEL = 0.001

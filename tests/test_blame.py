@@ -47,8 +47,8 @@ for name in ("waits", "takes_long", "raises", "dies"):
 """
 # A driver that gives a trial less than a minute beyond its limit to load, since the test would wait for that.
 DRIVER = """
-from tailboard.harness import deadline
-from tailboard.harness.cli import main
+from tailboard.harness.scheduling import timeouts as deadline
+from tailboard.harness.cli.app import main
 
 deadline.LOADING_SECONDS = 25.0
 if __name__ == "__main__":

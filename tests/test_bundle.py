@@ -23,27 +23,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailboard.datasets.catalog import DataError
-from tailboard.harness import cli, publish, rerun
-from tailboard.harness.agenda import Agenda
-from tailboard.harness.bundle import Bundle, BundleError, NoBundle
-from tailboard.harness.export import export
-from tailboard.harness.flows import Wanted, fill
-from tailboard.harness.images import Images
-from tailboard.harness.needs import needs
-from tailboard.harness.packed import pack_arrays
-from tailboard.harness.record import Record
-from tailboard.harness.remembered import remember
-from tailboard.harness.rerun import drawn
-from tailboard.harness.score import per_class_accuracy
-from tailboard.harness.search import searches
-from tailboard.harness.spec import Spec, Trial, plan
-from tailboard.harness.specfile import parse, with_plugin
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.study import storage
-from tailboard.harness.trial import Setting, run_trial
-from tailboard.harness.verify import verify
-from tailboard.harness.worker import done
-from tailboard.leaderboard.reproduced import ALPHA, image_error, tolerance
+from tailboard.harness.bundles import rerun
+from tailboard.harness.bundles.bundle import Bundle, BundleError, NoBundle
+from tailboard.harness.bundles.export import export
+from tailboard.harness.bundles.rerun import drawn
+from tailboard.harness.bundles.split_checks import Images
+from tailboard.harness.bundles.verify import verify
+from tailboard.harness.cli import app as cli
+from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.reporting import gather as publish
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.scheduling.worker import done
+from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.schema import Spec, Trial, plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.serialization import pack_arrays
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.tuning.archive import remember
+from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.tuning.search import searches
+from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
 
 RAW = {
@@ -104,7 +106,7 @@ def searched(place: Path, spec: Spec) -> Store:
 def quick() -> Iterator[None]:
     """The disk is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailboard.harness.files.os.fsync", lambda _: None)
+        patch.setattr("tailboard.harness.storage.files.os.fsync", lambda _: None)
         yield
 
 
@@ -762,7 +764,9 @@ def test_a_large_bundle_is_laid_out_by_zip64(store, tmp_path, monkeypatch, limit
     """Files, offsets and counts that need it, made small: what is read here is what zipfile writes then."""
     for name, most in limits.items():
         monkeypatch.setattr(f"zipfile.{name}", most)
-        monkeypatch.setattr(f"tailboard.harness.layout.{'LARGE' if name == 'ZIP64_LIMIT' else 'MANY'}", most)
+        monkeypatch.setattr(
+            f"tailboard.harness.bundles.zip_layout.{'LARGE' if name == 'ZIP64_LIMIT' else 'MANY'}", most
+        )
     path = tmp_path / "large.zip"
     assert export(store, path) == [] and b"PK\x06\x06" in path.read_bytes()
     path.write_bytes(b"x" + path.read_bytes())
@@ -787,7 +791,7 @@ def test_a_table_of_contents_that_would_fill_memory_is_not_read(tmp_path):
 @pytest.mark.parametrize(("claim", "words"), [(None, "it would unpack to 0.39 GiB"), (200, "Bad CRC")])
 def test_arrays_that_are_a_bomb_are_refused_before_they_are_unpacked(bundle, tmp_path, monkeypatch, claim, words):
     """400 MiB, of which the zip around them tells the truth, or that they are a few bytes."""
-    monkeypatch.setattr("tailboard.harness.bundle.LEEWAY", 0)
+    monkeypatch.setattr("tailboard.harness.bundles.bundle.LEEWAY", 0)
     forger = Forger(bundle)
     data = bytearray(bomb(400 << 20))
     if claim:
@@ -802,7 +806,7 @@ def test_arrays_that_are_a_bomb_are_refused_before_they_are_unpacked(bundle, tmp
 
 def test_many_small_bombs_are_one(bundle, tmp_path, monkeypatch):
     """Each array may be as large as it likes; all together may not be out of proportion to the bundle."""
-    monkeypatch.setattr("tailboard.harness.bundle.LEEWAY", 0)
+    monkeypatch.setattr("tailboard.harness.bundles.bundle.LEEWAY", 0)
     forger, data = Forger(bundle), bomb(30 << 20)
     keys = [name[8:-5] for name in forger.files if name.startswith("records/")]
     for key in keys:
@@ -816,7 +820,7 @@ def test_many_small_bombs_are_one(bundle, tmp_path, monkeypatch):
 
 
 def test_an_array_file_of_a_million_entries_is_not_listed(tmp_path):
-    from tailboard.harness.packed import unpack_arrays
+    from tailboard.harness.storage.serialization import unpack_arrays
 
     def read() -> None:
         with pytest.raises(ValueError, match="more than 1000 arrays"):
@@ -1341,8 +1345,8 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
         Store(setting.store).write_record(record)
         return record
 
-    monkeypatch.setattr("tailboard.harness.rerun.run_trial", badly)
-    monkeypatch.setattr("tailboard.harness.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr("tailboard.harness.bundles.rerun.run_trial", badly)
+    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     code, out, _ = tailboard("verify", "m.zip", "--rerun", 1)
     assert code == 2 and re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
 
@@ -1363,8 +1367,10 @@ def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
 def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboard, monkeypatch):
     """Where ERM alone is drawn, nobody need trust Planted."""
     loaded: list[str] = []
-    monkeypatch.setattr("tailboard.harness.method.load_plugin", lambda text: loaded.append(text) or load_plugin(text))
-    monkeypatch.setattr("tailboard.harness.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(
+        "tailboard.harness.registry.methods.load_plugin", lambda text: loaded.append(text) or load_plugin(text)
+    )
+    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     place = Bundle(bundle)
     seed = next(seed for seed in range(99) if drawn(place, 1, seed)[0].trial.method.name == "ERM")
     code, out, err = tailboard("verify", bundle, "--rerun", 1, "--seed", seed)

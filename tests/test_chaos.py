@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from ray.util import get_node_ip_address
 
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import read
+from tailboard.harness.spec.parser import read
+from tailboard.harness.spec.schema import plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1500)]
 

@@ -1,4 +1,4 @@
-"""The commands: data on stdout, one line for each mistake on stderr, and the exit codes that cli.py documents."""
+"""The commands: data on stdout, one line for each mistake on stderr, and the exit codes that cli/app.py documents."""
 
 import gzip
 import json
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tailboard.harness import cli
-from tailboard.harness.record import Record
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.cli import app as cli
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store
 
 SPEC = {
     "name": "t",
@@ -71,8 +71,11 @@ def filled(folder: Path, **changes) -> Store:
 def test_help_imports_nothing_heavy():
     """How long it takes is a benchmark; what it imports decides that."""
     heavy = {"torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "rich"}
-    code = f"import sys; sys.argv = ['tailboard', '--help']\nfrom tailboard.harness.cli import main\ntry: main()\n" \
-           f"except SystemExit: print(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"  # fmt: skip
+    code = f"""import sys
+sys.argv = ['tailboard', '--help']
+from tailboard.harness.cli.app import main
+try: main()
+except SystemExit: print(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "quickstart" in done.stdout
     assert done.stderr.split() == []
@@ -239,7 +242,7 @@ def test_status_may_be_watched_until_the_run_has_ended(tailboard, tmp_path, monk
         yield facts
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tailboard.harness.watched.watch", looks)
+    monkeypatch.setattr("tailboard.harness.monitoring.watch.watch", looks)
     code, out, err = tailboard("status", "s", "--watch")
     assert (code, len(out.splitlines()), err) == (0, 1, ""), "Ctrl-C ends the looking, and nothing else"
 
@@ -336,7 +339,7 @@ def test_a_plan_that_fails_leaves_no_store(tailboard, tmp_path):
 
 def test_an_error_of_ours_is_not_hidden(monkeypatch, tailboard):
     """A bug must show where it is: the one-line manner is for the user's mistakes."""
-    monkeypatch.setattr("tailboard.harness.describe.network_facts", lambda: 1 / 0)
+    monkeypatch.setattr("tailboard.harness.cli.listings.network_facts", lambda: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["tailboard", "list", "networks"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -347,7 +350,7 @@ def test_an_interrupted_command_is_code_130_and_says_how_to_go_on(monkeypatch, t
     def stop():
         raise error
 
-    monkeypatch.setattr("tailboard.harness.describe.network_facts", stop)
+    monkeypatch.setattr("tailboard.harness.cli.listings.network_facts", stop)
     code, out, err = tailboard("list", "networks")
     assert (code, out) == (130, "")
     assert err.strip() == "interrupted; the same command goes on where this one was"
@@ -355,7 +358,7 @@ def test_an_interrupted_command_is_code_130_and_says_how_to_go_on(monkeypatch, t
 
 def test_verified_data_is_code_0_and_other_data_3(tailboard, monkeypatch):
     assert tailboard("data", "verify", "fashion-mnist-mini")[0] == 0
-    monkeypatch.setattr("tailboard.datasets.embedded.SHA256", "sha256:0")
+    monkeypatch.setattr("tailboard.datasets.readers.embedded.SHA256", "sha256:0")
     code, out, _ = tailboard("data", "verify", "fashion-mnist-mini")
     assert code == 3
     assert "not verified" in out

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tailboard.harness.cluster import ClusterError, bundle, knock, options, places, waits
-from tailboard.harness.spec import Resources
+from tailboard.harness.scheduling.resources import ClusterError, bundle, knock, options, places, waits
+from tailboard.harness.spec.schema import Resources
 
 
 @pytest.mark.parametrize(

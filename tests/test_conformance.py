@@ -11,8 +11,8 @@ import pytest
 
 from tailboard.datasets.catalog import catalog
 from tailboard.datasets.lock import TestSetLocked, guard, locked
-from tailboard.harness.conformance import ranges_contain_defaults, verdicts
-from tailboard.harness.scoring_process import scoring_process
+from tailboard.harness.testing.conformance import ranges_contain_defaults, verdicts
+from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, Part, Range, hyper
 from tailboard.methods.recipe import Entry, Recipe, registry

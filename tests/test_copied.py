@@ -6,12 +6,12 @@ import uuid
 
 import pytest
 
-from tailboard.harness import copied as module
-from tailboard.harness.copied import copied
-from tailboard.harness.space import spaces
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.study import created, storage
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.storage import sqlite_copy as module
+from tailboard.harness.storage.sqlite_copy import copied
+from tailboard.harness.storage.store import Store
+from tailboard.harness.tuning.optuna_study import created, storage
+from tailboard.harness.tuning.space import spaces
 
 TUNED = parse({
     "name": "t", "data": "fashion-mnist-mini", "methods": "SAM", "network": "small", "tune": {"trials": 4,

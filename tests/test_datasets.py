@@ -22,9 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tailboard.datasets import cifar, embedded, idx, longtail, sources, tree, vision
+from tailboard.datasets import files as sources
+from tailboard.datasets import longtail, vision
 from tailboard.datasets.array_cache import open_cached
 from tailboard.datasets.catalog import DataError, catalog, register_dataset
+from tailboard.datasets.readers import cifar, embedded, idx, tree
 from tailboard.datasets.split import Images, Pool, cut
 
 JPEG_CIFAR10 = Path(__file__).parents[2] / "shared/data/cifar10/cifar10_jpg_tree.tar.xz"

@@ -226,7 +226,7 @@ def test_a_job_whose_table_is_written_is_not_started_again(code, told, tmp_path)
 
 
 def test_the_job_s_spec_is_a_spec(tmp_path):
-    from tailboard.harness.specfile import read as read_spec
+    from tailboard.harness.spec.parser import read as read_spec
 
     (tmp_path / "mine.yaml").write_text(read(ROOT / "deploy" / "kuberay" / "rayjob.yaml")[0]["data"]["mine.yaml"])
     assert read_spec(str(tmp_path / "mine.yaml"), ()).resources.gpu == 0.25

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness import cli_report, pages
-from tailboard.harness.data import dataset
-from tailboard.harness.evidence import evidence, rerun
-from tailboard.harness.publish import ReportError, gather
-from tailboard.harness.record import Provenance, Record
-from tailboard.harness.spec import Trial, plan
-from tailboard.harness.specfile import parse, read
-from tailboard.harness.store import Store
+from tailboard.harness.cli import report as cli_report
+from tailboard.harness.registry.datasets import dataset
+from tailboard.harness.reporting import html_pages as pages
+from tailboard.harness.reporting.evidence import evidence, rerun
+from tailboard.harness.reporting.gather import ReportError, gather
+from tailboard.harness.spec.parser import parse, read
+from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.store import Store
 
 SPEC = {
     "name": "t",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tailboard.harness.check import check_words
-from tailboard.harness.conformance import verdicts
-from tailboard.harness.rehearsal import rehearsal
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import SpecError, parse, read, with_plugin
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.planning.validation import check_words
+from tailboard.harness.spec.parser import SpecError, parse, read, with_plugin
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.testing.conformance import verdicts
+from tailboard.harness.testing.dry_run import rehearsal
+from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.methods.part import MethodError, Part
 from tailboard.methods.plugin import load_plugin
 from tailboard.methods.recipe import Entry, Recipe, recipe
@@ -84,7 +84,7 @@ def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch,
     def fail(*_):
         raise exhausted
 
-    monkeypatch.setattr("tailboard.harness.train.Run._epoch", fail)
+    monkeypatch.setattr("tailboard.harness.training.loop.Run._epoch", fail)
     with pytest.raises(type(exhausted)):
         run_trial(plan(parse(RAW))[0], Setting(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
@@ -173,7 +173,7 @@ def test_a_record_that_cannot_be_is_damaged(tmp_path, change):
 
 
 def test_two_tails_that_look_alike_have_two_names(tmp_path):
-    from tailboard.harness.rows import setting_label
+    from tailboard.harness.spec.labels import setting_label
 
     data = parse(RAW | {"data": {"name": "cifar10", "imbalance_factor": [10, 10.000001]}}).data
     assert [setting_label(d) for d in data] == ["IF 10", "IF 10.000001"]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from tailboard.harness.objective import Objective
-from tailboard.harness.schedule import Average
+from tailboard.harness.training.objective import Objective
+from tailboard.harness.training.schedule import Average
 from tailboard.methods.adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
 from tailboard.methods.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 from tailboard.methods.losses import LDAM, Cosine, CosineHead, Focal, cross_entropy

@@ -11,17 +11,17 @@ import time
 
 import pytest
 
-from tailboard.harness import vigil as module
-from tailboard.harness.deadline import overdue
-from tailboard.harness.files import FORSAKEN_SECONDS
-from tailboard.harness.flag import Flag
-from tailboard.harness.repair import sweep_up
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.trial import Setting, Superseded, run_trial
-from tailboard.harness.vigil import Vigil
-from tailboard.harness.worker import done
+from tailboard.harness.scheduling import cluster_monitor as module
+from tailboard.harness.scheduling.cluster_monitor import Vigil
+from tailboard.harness.scheduling.stop_signal import Flag
+from tailboard.harness.scheduling.timeouts import overdue
+from tailboard.harness.scheduling.worker import done
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.files import FORSAKEN_SECONDS
+from tailboard.harness.storage.repair import sweep_up
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Setting, Superseded, run_trial
 
 RAW = {
     "name": "t",

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 import torch
 
-from tailboard.harness import cli, lease
-from tailboard.harness.record import Record
-from tailboard.harness.remembered import remember
-from tailboard.harness.repair import set_aside
-from tailboard.harness.search import searches
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.study import storage
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.cli import app as cli
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage import lease
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.repair import set_aside
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.tuning.archive import remember
+from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.tuning.search import searches
 
 RAW = {
     "name": "t",
@@ -78,7 +79,7 @@ def everything(store: Store) -> str:
 def command(capsys, *words: str) -> tuple[int, str, str]:
     """A `tailboard` command, but for MLflow's mirror."""
     with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailboard.harness.tracker.catch_up_all", lambda store: "")
+        patch.setattr("tailboard.harness.tracking.background.catch_up_all", lambda store: "")
         patch.setattr(sys, "argv", ["tailboard", *words])
         cli.main()
     out, err = capsys.readouterr()
@@ -141,7 +142,7 @@ def test_a_file_that_is_a_link_is_neither_read_nor_copied(store, secret, capsys)
 
 @pytest.mark.parametrize("name", ["studies.db", "mlflow.db"])
 def test_a_database_that_is_a_link_is_not_opened(store, tmp_path, name, monkeypatch):
-    from tailboard.harness.addresses import tracking_uri
+    from tailboard.harness.tracking.uri import tracking_uri
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     mine = tmp_path / "mine.db"
@@ -156,7 +157,7 @@ def test_a_database_that_is_a_link_is_not_opened(store, tmp_path, name, monkeypa
 
 
 def test_a_lock_that_is_a_link_empties_no_other_file(store, secret):
-    from tailboard.harness.lease import only_driver
+    from tailboard.harness.storage.lease import only_driver
 
     (Path(store.root) / ".lock").symlink_to(secret)
     with pytest.raises(OSError, match="link"), only_driver(store):
@@ -186,7 +187,7 @@ def test_a_huge_file_is_refused_by_its_size(store, name):
 
 
 def test_a_large_object_in_a_bucket_is_refused_by_what_is_read_of_it(bucket, monkeypatch):
-    from tailboard.harness import files
+    from tailboard.harness.storage import files
 
     store = Store(f"{bucket}/x")
     monkeypatch.setattr(files, "LARGEST", 1000)
@@ -232,7 +233,7 @@ def zipped(name: str, *parts: bytes) -> bytes:
 
 READ = """
 import resource, sys, torch
-from tailboard.harness.store import Store, StoreError
+from tailboard.harness.storage.store import Store, StoreError
 store = Store(sys.argv[1])
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + (600 << 20),) * 2)

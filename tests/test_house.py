@@ -1,63 +1,181 @@
-"""The import rules and manners of DESIGN.md section 2, checked on the source itself."""
+"""The import rules and manners of DESIGN.md section 2, checked on the source itself, at every depth."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("datasets", "methods", "leaderboard", "harness")
-LONGEST = {"datasets": 200, "methods": 210, "leaderboard": 200, "harness": 260}  # lines; a file holds one idea
-ONLY = {"ray": "harness/sweep.py", "mlflow": "harness/tracking.py", "optuna": "harness/study.py"}
-TERMINAL = {"harness/cli.py", "harness/cli_data.py", "harness/cli_results.py", "harness/terminal.py"}  # what may print
+ROOMS = (  # of harness; each may import those before it
+    "spec", "storage", "registry", "metrics", "training", "testing", "tuning", "planning", "scheduling", "tracking",
+    "monitoring", "reporting", "bundles", "cli",
+)  # fmt: skip
+APART = {  # of the rooms before it, those that are none of its business
+    "tracking": {"scheduling"},
+    "monitoring": {"scheduling"},
+    "reporting": {"scheduling", "tracking", "monitoring"},
+    "bundles": {"scheduling", "tracking", "monitoring"},
+}
+LOOSE = ("errors", "text")  # files of harness itself, which any room may import
+ONLY = {
+    "ray": "harness/scheduling/ray_tune.py",
+    "mlflow": "harness/tracking/mlflow_runs.py",
+    "optuna": "harness/tuning/optuna_study.py",
+    "matplotlib": "leaderboard/figures/",
+}
+# What may be kept away from a quick command by an import inside a function: these, and whatever imports one of them.
+HEAVY = {
+    "matplotlib", "mlflow", "numpy", "optuna", "pandas", "plotly", "pydantic", "ray", "rich", "scipy", "sklearn",
+    "tabulate", "torch", "torchvision",
+}  # fmt: skip
 VAGUE = {"utils.py", "base.py", "common.py", "misc.py", "helpers.py"}
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
+LONGEST, LONGEST_BODY, MOST_MODULES = 400, 60, 14
+PRINTS = {"print", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write", "rich.print"}
+KNOWN: dict[str, set[str]] = {  # faults that are still to be mended; one that is mended must leave this table
+    "harness/bundles/export.py": {"bundles imports redaction"},
+    "harness/bundles/rerun.py": {"bundles imports scheduling"},
+    "harness/cli/app.py": {"imports harness.scheduling.processes.ended_by_sigterm in a function"},
+    "harness/metrics/rescoring.py": {"metrics imports reporting"},
+    "harness/planning/calibration.py": {"planning imports scheduling"},
+    "harness/planning/prepare.py": {
+        "planning imports scheduling",
+        "planning imports monitoring",
+        "planning imports tracking",
+    },
+    "harness/planning/summary.py": {"planning imports cli"},
+    "harness/planning/tuned_spec.py": {"planning imports cli"},
+    "harness/reporting/combine.py": {"reporting imports bundles"},
+    "harness/spec/labels.py": {"spec imports planning", "spec imports storage"},
+    "harness/training/trial.py": {"training imports scheduling", "training imports planning"},
+    "harness/tuning/search.py": {"tuning imports scheduling", "tuning imports planning"},
+}
+SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Each import as (level, dotted module): level 0 is absolute, 1 is one's own folder, 2 is the house."""
+@cache
+def modules() -> dict[str, str]:
+    """Each module's place, by its dotted name below the house."""
+    places = {str(path.relative_to(ROOT)): path for path in SOURCES} | {"__init__.py": ROOT / "__init__.py"}
+    return {dotted(place): place for place in places}
+
+
+def dotted(place: str) -> str:
+    return ".".join(Path(place).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+def imports(place: str, tree: ast.AST) -> Iterator[tuple[ast.AST, str, bool]]:
+    """Each import as (statement, what it names, whether that is below the house): ``harness.spec.schema.Trial``."""
+    package = Path(place).parent.parts
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
+            yield from ((node, alias.name, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((node.level, f"{node.module}.{a.name}" if node.module else a.name) for a in node.names)
+            up = node.level - 1
+            base = package[: len(package) - up] if node.level else ()
+            parts = [*base, *([node.module] if node.module else [])]
+            outside = node.level > 0 and up > len(package)
+            for alias in node.names:
+                yield node, "(outside)" if outside else ".".join([*parts, alias.name]), node.level > 0
+
+
+def target(name: str) -> str:
+    """The module that an import below the house names, or names something of."""
+    while name and name not in modules():
+        name = name.rpartition(".")[0]
+    return name
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Which module of the house imports which, wherever in its text."""
+    arrows = {}
+    for name, place in modules().items():
+        tree = ast.parse((ROOT / place).read_text())
+        arrows[name] = {target(to) for _, to, ours in imports(place, tree) if ours} - {name}
+    return arrows
+
+
+@cache
+def heavy_modules() -> set[str]:
+    """The modules of the house that import a heavy library, or one that does."""
+    found = set()
+    for name, place in modules().items():
+        tree = ast.parse((ROOT / place).read_text())
+        if any(to.split(".")[0] in HEAVY for _, to, ours in imports(place, tree) if not ours):
+            found.add(name)
+    while more := {name for name, to in graph().items() if to & found} - found:
+        found |= more
+    return found
+
+
+def inner_imports(tree: ast.AST) -> set[ast.AST]:
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return {n for f in functions for n in ast.walk(f) if isinstance(n, (ast.Import, ast.ImportFrom))}
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of its body: options and docstring do not count."""
+    body = function.body
+    if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        body = body[1:]
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
 
 
 def faults(place: str, text: str) -> list[str]:
     """What a file at ``place`` (such as ``methods/losses.py``) with this text does against the rules."""
-    folder, name = place.split("/")
-    tree, found = ast.parse(text), []
-    for level, module in imports(tree):
-        first = module.split(".")[0]
-        if level == 0 and (first == "tailboard" or first in FOLDERS):
-            found.append(f"imports {module} absolutely")
-        if level == 0 and first in ONLY and ONLY[first] != place:
-            found.append(f"imports {first}")
-        if level == 0 and first == "torch" and folder == "leaderboard":
-            found.append("imports torch")
-        if level == 2 and folder != "harness" and first in FOLDERS:
-            found.append(f"imports from {first}")
-        if level > 2:
-            found.append(f"imports from outside the house: {module}")
+    tree = ast.parse(text)
+    found = [*import_faults(place, tree)]
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and place not in TERMINAL and ast.unparse(node.func) in PRINTS:
+        if isinstance(node, ast.Call) and not place.startswith("harness/cli/") and ast.unparse(node.func) in PRINTS:
             found.append(f"prints at line {node.lineno}")
-    if name in VAGUE:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and length(node) >= LONGEST_BODY:
+            found.append(f"{node.name} is too long")
+    if Path(place).name in VAGUE:
         found.append("its name says nothing")
-    if len(text.splitlines()) > LONGEST[folder]:
-        found.append(f"is longer than {LONGEST[folder]} lines")
-    return found
+    if len(text.splitlines()) > LONGEST:
+        found.append(f"is longer than {LONGEST} lines")
+    return list(dict.fromkeys(found))
 
 
-PRINTS = {"print", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write", "rich.print"}
+def import_faults(place: str, tree: ast.Module) -> Iterator[str]:
+    folder, *inside = place.split("/")
+    room = inside[0] if folder == "harness" else ""
+    inner = inner_imports(tree)
+    for node, name, ours in imports(place, tree):
+        first, second, *_ = *name.split("."), ""
+        if not ours:
+            if first == "tailboard" or first in FOLDERS:
+                yield f"imports {name} absolutely"
+            if first in ONLY and not place.startswith(ONLY[first]):
+                yield f"imports {first}"
+            if first == "torch" and folder == "leaderboard":
+                yield "imports torch"
+            if node in inner and first not in HEAVY and first not in sys.stdlib_module_names:
+                yield f"imports {first} in a function"
+            continue
+        if first not in (*FOLDERS, "UserError"):
+            yield f"imports from outside the house: {name}"
+        elif folder != "harness" and first in FOLDERS and first != folder:
+            yield f"imports from {first}"
+        elif room in ROOMS and first == "harness" and second not in (*LOOSE, room):
+            if second not in ROOMS[: ROOMS.index(room)] or second in APART.get(room, ()):
+                yield f"{room} imports {second}"
+        elif room.removesuffix(".py") in LOOSE and first != "UserError":
+            yield f"imports {name}"
+        if node in inner and target(name) not in heavy_modules():
+            yield f"imports {name} in a function"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_file_keeps_the_rules(path):
-    assert faults(f"{path.parent.name}/{path.name}", path.read_text()) == []
+    place = str(path.relative_to(ROOT))
+    assert set(faults(place, path.read_text())) == KNOWN.get(place, set())
 
 
 @pytest.mark.parametrize(
@@ -65,39 +183,109 @@ def test_file_keeps_the_rules(path):
     [
         ("methods/x.py", "from ..datasets.split import Split", "imports from datasets"),
         ("datasets/x.py", "from ..harness import cli", "imports from harness"),
+        ("datasets/readers/x.py", "from ...methods import part", "imports from methods"),
         ("leaderboard/x.py", "def f():\n    from .. import methods", "imports from methods"),
         ("leaderboard/x.py", "import torch.nn", "imports torch"),
-        ("harness/x.py", "from ray import tune", "imports ray"),
-        ("harness/x.py", "import mlflow", "imports mlflow"),
-        ("harness/sweep.py", "import mlflow", "imports mlflow"),
-        ("harness/x.py", "from tailboard.harness import spec", "imports tailboard.harness.spec absolutely"),
-        ("harness/x.py", "import datasets", "imports datasets absolutely"),
-        ("harness/x.py", "print(1)", "prints at line 1"),
+        ("harness/cli/x.py", "from ray import tune", "imports ray"),
+        ("harness/cli/x.py", "import mlflow", "imports mlflow"),
+        ("harness/scheduling/ray_tune.py", "import mlflow", "imports mlflow"),
+        ("leaderboard/tables/x.py", "import matplotlib.pyplot", "imports matplotlib"),
+        ("harness/cli/x.py", "from tailboard.harness import spec", "imports tailboard.harness.spec absolutely"),
+        ("harness/cli/x.py", "import datasets", "imports datasets absolutely"),
+        ("harness/cli/x.py", "from .... import x", "imports from outside the house: (outside)"),
+        ("harness/spec/x.py", "from ..storage.store import Store", "spec imports storage"),
+        ("harness/spec/x.py", "from .. import storage", "spec imports storage"),
+        ("harness/reporting/x.py", "from ..monitoring.status import f", "reporting imports monitoring"),
+        ("harness/tracking/x.py", "from ..scheduling import queue", "tracking imports scheduling"),
+        ("harness/errors.py", "from .spec import schema", "imports harness.spec.schema"),
+        ("harness/bundles/x.py", "print(1)", "prints at line 1"),
+        ("harness/cli/x.py", "def f():\n    from ..spec import presets", "imports harness.spec.presets in a function"),
+        ("harness/cli/x.py", "def f():\n    import yaml", "imports yaml in a function"),
         ("methods/utils.py", "", "its name says nothing"),
-        ("methods/x.py", "\n" * 400, "is longer than 210 lines"),
+        ("methods/x.py", "\n" * 401, "is longer than 400 lines"),
+        ("methods/x.py", "def f():\n" + "    f()\n" * 60, "f is too long"),
     ],
 )
 def test_an_offending_source_is_found(place, text, fault):
     assert fault in faults(place, text)
 
 
+def test_options_and_docstring_of_a_command_do_not_count():
+    text = (
+        "def f(\n"
+        + "".join(f"    a{i}=1,\n" for i in range(60))
+        + "):\n"
+        + '    """\n'
+        + "\n" * 60
+        + '    """\n    f()\n'
+    )
+    assert faults("harness/cli/x.py", text) == []
+
+
+@pytest.mark.xfail(reason="holds after the splits")
+def test_no_module_imports_itself_through_others():
+    below: dict[str, int] = {}  # 0 while it is looked at, 1 afterwards
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert below.get(name) != 0, " -> ".join([*path[path.index(name) :], name])
+        if name not in below:
+            below[name] = 0
+            for to in sorted(graph()[name]):
+                visit(to, (*path, name))
+            below[name] = 1
+
+    for name in graph():
+        visit(name, ())
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_hands_nothing_on(room):
+    assert (ROOT / "harness" / room / "__init__.py").read_text() == ""
+
+
+@pytest.mark.xfail(reason="holds after the splits")
+def test_harness_is_made_of_these_rooms():
+    assert {path.parent.name for path in (ROOT / "harness").glob("*/__init__.py")} == set(ROOMS)
+    assert {path.stem for path in (ROOT / "harness").glob("*.py")} == {"__init__", *LOOSE}
+
+
+def test_a_folder_can_be_overlooked():
+    folders = {path.parent for path in SOURCES if path.parent.name != "methods"}
+    sizes = {str(f.relative_to(ROOT)): len([*f.glob("*.py")]) - 1 for f in folders}  # less its __init__
+    assert {folder: size for folder, size in sizes.items() if size > MOST_MODULES} == {}
+
+
 def test_nothing_else_stands_at_the_root():
     assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.name)
+def test_every_folder_is_packaged():
+    packages = {
+        ".".join(("tailboard", *path.parent.relative_to(ROOT).parts)) for path in SOURCES if path.stem == "__init__"
+    }
+    text = (ROOT / "pyproject.toml").read_text()
+    assert set(re.findall(r'^    "(tailboard[\w.]*)"', text, re.MULTILINE)) == packages | {"tailboard"}
+    assert {path.parent for path in SOURCES} == {path.parent for path in SOURCES if path.stem == "__init__"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.name)
 def test_tests_import_the_installed_package(path):
-    found = [module for level, module in imports(ast.parse(path.read_text())) if level == 0]
-    assert [module for module in found if module.split(".")[0] in FOLDERS] == []
+    found = [name for _, name, ours in imports(str(path.relative_to(ROOT)), ast.parse(path.read_text())) if not ours]
+    assert [name for name in found if name.split(".")[0] in FOLDERS] == []
 
 
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import tailboard.harness.spec, tailboard.harness.specfile", "torch ray mlflow pandas"),
-        ("from tailboard.harness import spec, specfile; spec.plan(specfile.read('quickstart'))", "torch ray mlflow"),
-        ("import tailboard.leaderboard.report, tailboard.leaderboard.statistics", "torch ray mlflow"),
-        ("import tailboard.harness.cli", "torch ray mlflow pandas numpy"),
+        ("import tailboard", "torch ray mlflow pandas numpy pydantic"),
+        ("import tailboard.harness.spec.schema, tailboard.harness.spec.parser", "torch ray mlflow pandas"),
+        (
+            "from tailboard.harness.spec import schema, parser; schema.plan(parser.read('quickstart'))",
+            "torch ray mlflow",
+        ),
+        ("import tailboard.leaderboard.formats.markdown, tailboard.leaderboard.statistics", "torch ray mlflow"),
+        ("import tailboard.harness.reporting.gather", "torch ray mlflow optuna"),
+        ("import tailboard.harness.cli.app", "torch ray mlflow pandas numpy"),
     ],
 )
 def test_what_must_be_quick_imports_nothing_heavy(code, heavy):

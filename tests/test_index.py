@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness import index
-from tailboard.harness.data import long_tail
-from tailboard.harness.packed import unpack_arrays
-from tailboard.harness.publish import gather
-from tailboard.harness.record import Provenance, Record
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.reporting.gather import gather
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage import index
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.serialization import unpack_arrays
+from tailboard.harness.storage.store import Store
 
 RAW = {
     "name": "t",

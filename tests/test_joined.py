@@ -5,15 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from tailboard.harness import merged, pages
-from tailboard.harness.board import ReportError
-from tailboard.harness.cli import main
-from tailboard.harness.data import long_tail
-from tailboard.harness.record import Provenance, Record
-from tailboard.harness.score import per_class_accuracy
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.cli.app import main
+from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.reporting import combine as merged
+from tailboard.harness.reporting import html_pages as pages
+from tailboard.harness.reporting.report import ReportError
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.store import Store
 
 LABELS = np.repeat(np.arange(10), 20).astype(np.int16)
 

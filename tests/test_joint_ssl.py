@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness.objective import Objective
+from tailboard.harness.training.objective import Objective
 from tailboard.methods.joint_ssl import JointSSL, covariance, invariance, variance
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe, recipe

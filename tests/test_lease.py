@@ -10,14 +10,14 @@ import uuid
 
 import pytest
 
-from tailboard.harness import lease
-from tailboard.harness.lease import is_driven, only_driver
-from tailboard.harness.store import Store, StoreError
+from tailboard.harness.storage import lease
+from tailboard.harness.storage.lease import is_driven, only_driver
+from tailboard.harness.storage.store import Store, StoreError
 
 HOLD = """
 import sys, time
-from tailboard.harness.lease import only_driver
-from tailboard.harness.store import Store
+from tailboard.harness.storage.lease import only_driver
+from tailboard.harness.storage.store import Store
 with only_driver(Store(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

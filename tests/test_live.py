@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tailboard.harness.describe import status_facts
-from tailboard.harness.store import Store
-from tailboard.harness.watched import watch
+from tailboard.harness.cli.listings import status_facts
+from tailboard.harness.monitoring.watch import watch
+from tailboard.harness.storage.store import Store
 
 pytestmark = pytest.mark.slow
 

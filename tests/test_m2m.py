@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.randomness import Streams
+from tailboard.harness.training.random_streams import Streams
 from tailboard.methods.balance import DeferredResampling, Resampling
 from tailboard.methods.joint_ssl import JointSSL
 from tailboard.methods.m2m import M2m

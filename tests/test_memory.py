@@ -8,19 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.calibrate import calibrate
-from tailboard.harness.memory import GIB, MARGIN, MOST, Fit, Peak
-from tailboard.harness.needs import needs
-from tailboard.harness.outline import memory_words
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
+from tailboard.harness.planning.calibration import calibrate
+from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.memory import GIB, MARGIN, MOST, Fit, Peak
+from tailboard.harness.planning.summary import memory_words
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
 
 CPU = torch.device("cpu")
 
 
 PEAKS = """
 import torch
-from tailboard.harness.memory import Peak
+from tailboard.harness.planning.memory import Peak
 
 cpu, size = torch.device("cpu"), 400 * 2**20
 before = Peak(cpu).bytes()

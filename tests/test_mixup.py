@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.randomness import Streams
+from tailboard.harness.training.random_streams import Streams
 from tailboard.methods.mixup import Mixup
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe, recipe

@@ -9,16 +9,16 @@ import pytest
 import torch
 from ray.tune.search import Searcher
 
-from tailboard.harness.agenda import Agenda
-from tailboard.harness.flows import reported
-from tailboard.harness.needs import needs, pretrained
-from tailboard.harness.record import Record
-from tailboard.harness.retry import Retries
-from tailboard.harness.spec import Resources, Trial, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.sweep import _Queue
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.planning.dependencies import needs, pretrained
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.ray_tune import _Queue
+from tailboard.harness.scheduling.retries import Retries
+from tailboard.harness.scheduling.run import reported
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Resources, Trial, plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.training.trial import Setting, run_trial
 
 RAW = {
     "name": "needs",
@@ -119,7 +119,7 @@ def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
         device, classes = torch.device("cpu"), 10
 
     judge = pretrained(m2m, "ERM", Scene, 1, store)
-    from tailboard.harness.data import dataset, split_of
+    from tailboard.harness.registry.datasets import dataset, split_of
 
     split, _ = split_of(erm, None, True)
     about = dataset("fashion-mnist-mini")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tailboard.harness.networks import NETWORKS, NetworkError, check_name, network
+from tailboard.harness.registry.networks import NETWORKS, NetworkError, check_name, network
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ ERM is trained without label smoothing here: a smoothing part, or a loss that as
 import pytest
 import torch
 
-from tailboard.harness.conformance import difference, trained
-from tailboard.harness.rehearsal import rehearsal
+from tailboard.harness.testing.conformance import difference, trained
+from tailboard.harness.testing.dry_run import rehearsal
 from tailboard.methods.adjust import LogitAdjustment, TauNormalisation
 from tailboard.methods.recipe import Recipe, recipe, registry
 from tailboard.methods.smoothing import Smoothing

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tailboard.leaderboard import noise
-from tailboard.leaderboard.noise import resampled
+from tailboard.leaderboard.statistics import bootstrap as noise
+from tailboard.leaderboard.statistics.bootstrap import resampled
 
 RNG = np.random.default_rng(0)
 SIZES = (40, 80, 160)

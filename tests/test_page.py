@@ -19,18 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from tailboard.harness.pages import _eager, _library
-from tailboard.harness.spec import Shots
-from tailboard.harness.specfile import SpecError, _valid
-from tailboard.leaderboard import page, report, site
-from tailboard.leaderboard.beside import Routine
-from tailboard.leaderboard.evidence import Evidence, Subject
-from tailboard.leaderboard.page_data import content
-from tailboard.leaderboard.published import published
-from tailboard.leaderboard.quoted import beside
+from tailboard.harness.reporting.html_pages import _eager, _library
+from tailboard.harness.spec.parser import SpecError, _valid
+from tailboard.harness.spec.schema import Shots
+from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.html import page, site
+from tailboard.leaderboard.html.data import content
+from tailboard.leaderboard.html.model import Evidence, Subject
+from tailboard.leaderboard.published.comparison import Routine
+from tailboard.leaderboard.published.rows import published
 from tailboard.leaderboard.results import COLUMNS, summarise
-from tailboard.leaderboard.statistics import paired
-from tailboard.leaderboard.tables import UNVERIFIED, tables
+from tailboard.leaderboard.statistics.paired import paired
+from tailboard.leaderboard.tables.published import beside
+from tailboard.leaderboard.tables.report_tables import UNVERIFIED, tables
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 browsing = [

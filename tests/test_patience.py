@@ -12,12 +12,13 @@ import pytest
 from botocore import exceptions as boto
 from s3fs.errors import translate_boto_error
 
-from tailboard.harness import mistakes, patience
-from tailboard.harness.patience import AwayError, passing, patiently
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.cli import errors as mistakes
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage import retry as patience
+from tailboard.harness.storage.retry import AwayError, passing, patiently
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Setting, run_trial
 
 RAW = {
     "name": "t",

@@ -7,26 +7,28 @@ import time
 import pytest
 from rich.console import Console
 
-from tailboard.harness import beacon, picture, watched
-from tailboard.harness.beacon import Beacon, Progress
-from tailboard.harness.configuration import Configuration
-from tailboard.harness.flows import Wanted
-from tailboard.harness.forecast import Forecast
-from tailboard.harness.halving import epochs
-from tailboard.harness.job import prepare
-from tailboard.harness.lease import only_driver
-from tailboard.harness.outlook import Outlook
-from tailboard.harness.pace import Pace
-from tailboard.harness.progress import Show
-from tailboard.harness.readings import Readings
-from tailboard.harness.record import Record
-from tailboard.harness.remembered import remember
-from tailboard.harness.scoreboard import Ended, Scoreboard
-from tailboard.harness.search import searches
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.weight import work
+from tailboard.harness.monitoring import display as picture
+from tailboard.harness.monitoring import status_file as beacon
+from tailboard.harness.monitoring import watch as watched
+from tailboard.harness.monitoring.counts import Ended, Scoreboard
+from tailboard.harness.monitoring.eta import Forecast
+from tailboard.harness.monitoring.record_reader import Readings
+from tailboard.harness.monitoring.reporter import Show
+from tailboard.harness.monitoring.run_state import Outlook
+from tailboard.harness.monitoring.status_file import Beacon, Progress
+from tailboard.harness.monitoring.throughput import Pace
+from tailboard.harness.planning.prepare import prepare
+from tailboard.harness.scheduling.run import Wanted
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.lease import only_driver
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.training.cost import work
+from tailboard.harness.tuning.archive import remember
+from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.halving import epochs
+from tailboard.harness.tuning.search import searches
 
 RAW = {
     "name": "t",
@@ -414,7 +416,7 @@ def test_records_far_away_are_read_a_few_at_a_time(tmp_path):
 
 def test_a_search_is_seen_too(tmp_path):
     """Its trials are found by what Optuna's storage holds, and no method's code is run."""
-    from tailboard.harness.study import created, storage
+    from tailboard.harness.tuning.optuna_study import created, storage
 
     spec = parse(TUNED)
     found, store = searches(spec), Store(tmp_path)

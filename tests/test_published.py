@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from tailboard.harness.publish import routine
-from tailboard.harness.spec import Shots, plan
-from tailboard.harness.specfile import parse
-from tailboard.leaderboard import report
-from tailboard.leaderboard.beside import MARGIN, Routine, compare
-from tailboard.leaderboard.published import PAPER, published
+from tailboard.harness.reporting.gather import routine
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Shots, plan
+from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.published.comparison import MARGIN, Routine, compare
+from tailboard.leaderboard.published.rows import PAPER, published
 from tailboard.leaderboard.results import COLUMNS, summarise
-from tailboard.leaderboard.tables import View
+from tailboard.leaderboard.tables.report_tables import View
 
 PROTOCOL = "resnet32, 200 epochs"
 ROUTINES = {PROTOCOL: Routine("resnet32", 200, "crop and flip")}

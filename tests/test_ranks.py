@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from tailboard.harness.board import Board, ReportError
-from tailboard.harness.drawn import write_diagram
+from tailboard.harness.reporting.figure_files import write_diagram
+from tailboard.harness.reporting.report import Board, ReportError
 from tailboard.leaderboard.metric import Metric
-from tailboard.leaderboard.ranks import critical_difference, ranked
 from tailboard.leaderboard.results import COLUMNS, summarise
-from tailboard.leaderboard.standings import standings
+from tailboard.leaderboard.statistics.ranks import critical_difference, ranked
+from tailboard.leaderboard.tables.standings import standings
 
 LESS = Metric("nll", "NLL", larger_is_better=False)
 
@@ -108,7 +108,7 @@ def test_the_diagram_is_drawn_from_six_on(tmp_path, form):
 
 
 def test_a_bar_joins_what_lies_within_the_difference_and_nothing_else():
-    cliques = pytest.importorskip("tailboard.harness.pictures").cliques
+    cliques = pytest.importorskip("tailboard.leaderboard.figures.plots").cliques
     assert cliques([1.0, 1.5, 2.4, 4.0, 4.2], 1.0) == [(0, 1), (1, 2), (3, 4)]
     assert cliques([1.0, 2.0, 3.0], 1.0) == []  # at the difference itself they differ
     assert cliques([1.0, 1.1, 1.2], 5.0) == [(0, 2)]

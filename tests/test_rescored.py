@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score, roc_auc_score
 
-from tailboard.harness.cli import main
-from tailboard.harness.publish import gather
-from tailboard.harness.record import Provenance, Record
-from tailboard.harness.rescored import Rescore, asked
-from tailboard.harness.score import per_class_accuracy
-from tailboard.harness.spec import Shots, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
+from tailboard.harness.cli.app import main
+from tailboard.harness.metrics.rescoring import Rescore, asked
+from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.reporting.gather import gather
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Shots, plan
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.store import Store
 
 COUNTS = (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)
 BY = Shots(few=100, many=1000)

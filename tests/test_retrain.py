@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.train import Run
+from tailboard.harness.training.loop import Run
 from tailboard.methods.balance import DeferredResampling
 from tailboard.methods.losses import CosineHead
 from tailboard.methods.part import MethodError

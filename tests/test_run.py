@@ -285,7 +285,7 @@ def test_sigterm_before_anything_trains_ends_alike(job):
 LITTER = """
 import threading, time
 import ray
-from tailboard.harness.sweep import _stop
+from tailboard.harness.scheduling.ray_tune import _stop
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 kept = [ray.put(number) for number in range(600)]

@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from tailboard.harness.store import Store
+from tailboard.harness.storage.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -11,16 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness import deadline
-from tailboard.harness.agenda import Agenda, Flow, Job
-from tailboard.harness.deadline import LOADING_SECONDS, Patience, overdue
-from tailboard.harness.record import Record
-from tailboard.harness.retry import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
-from tailboard.harness.spec import Resources, plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store
-from tailboard.harness.trial import Setting, run_trial
-from tailboard.harness.weight import work
+from tailboard.harness.scheduling import timeouts as deadline
+from tailboard.harness.scheduling.queue import Agenda, Flow, Job
+from tailboard.harness.scheduling.retries import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
+from tailboard.harness.scheduling.timeouts import LOADING_SECONDS, Patience, overdue
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Resources, plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.cost import work
+from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.methods.recipe import Part, Recipe
 
 RAW = {
@@ -117,8 +117,8 @@ def test_larger_tails_networks_and_dearer_methods_are_more_work():
 
 def test_the_small_network_s_operations_are_those_of_its_layers():
     """Two for each multiply-add of convolutions and linear layers, by hand."""
-    from tailboard.harness.networks import network
-    from tailboard.harness.weight import _operations
+    from tailboard.harness.registry.networks import network
+    from tailboard.harness.training.cost import _operations
 
     hand = 0
 
@@ -193,7 +193,7 @@ class Exhausts(Part):
 
 
 def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr("tailboard.harness.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
+    monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(torch.OutOfMemoryError):
         run_trial(TRIALS[0], Setting(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
@@ -205,7 +205,7 @@ def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not
 def test_what_cuda_s_libraries_say_of_a_full_device_is_the_same(tmp_path, monkeypatch):
     said = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
     monkeypatch.setattr(Exhausts, "said", said)
-    monkeypatch.setattr("tailboard.harness.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
+    monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
         run_trial(TRIALS[0], Setting(store=str(tmp_path)))
     assert run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True)).status == "failed"

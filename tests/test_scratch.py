@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
-from tailboard.harness.agenda import Agenda
-from tailboard.harness.scratch import clear_up, scratch
-from tailboard.harness.store import Store
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.storage.store import Store
+from tailboard.harness.storage.temporary import clear_up, scratch
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_folder_that_somebody_still_writes_to_goes_once_they_stop(temporary):
 
 
 def test_a_sweep_with_nothing_to_train_clears_up_too(temporary):
-    from tailboard.harness.sweep import sweep
+    from tailboard.harness.scheduling.ray_tune import sweep
 
     left = abandoned(temporary)
     sweep(Agenda(Store(temporary / "store")), None, None, None)

@@ -29,26 +29,28 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from tailboard.datasets.catalog import DataError
-from tailboard.harness import cli, filled, publish
-from tailboard.harness.agenda import Agenda, Job, Lost
-from tailboard.harness.chosen import Tuned, planned, tuned
-from tailboard.harness.configuration import Configuration, best
-from tailboard.harness.data import long_tail, split_of
-from tailboard.harness.describe import status_facts
-from tailboard.harness.flows import Wanted, fill
-from tailboard.harness.halving import rungs
-from tailboard.harness.needs import needs
-from tailboard.harness.outline import tuning_table
-from tailboard.harness.record import Record
-from tailboard.harness.remembered import remember
-from tailboard.harness.scoring_process import scoring_process
-from tailboard.harness.search import searches
-from tailboard.harness.space import Dimension
-from tailboard.harness.spec import Spec, Trial, plan
-from tailboard.harness.specfile import SpecError, parse, read, with_plugin
-from tailboard.harness.store import STUDIES, Store
-from tailboard.harness.study import created, propose, storage
-from tailboard.harness.trial import Setting, run_trial
+from tailboard.harness.cli import app as cli
+from tailboard.harness.cli.listings import status_facts
+from tailboard.harness.planning import tuned_spec as filled
+from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.reported import Tuned, planned, tuned
+from tailboard.harness.planning.summary import tuning_table
+from tailboard.harness.registry.datasets import long_tail, split_of
+from tailboard.harness.reporting import gather as publish
+from tailboard.harness.scheduling.queue import Agenda, Job, Lost
+from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.spec.parser import SpecError, parse, read, with_plugin
+from tailboard.harness.spec.schema import Spec, Trial, plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import STUDIES, Store
+from tailboard.harness.training.scoring_process import scoring_process
+from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.tuning.archive import remember
+from tailboard.harness.tuning.configuration import Configuration, best
+from tailboard.harness.tuning.halving import rungs
+from tailboard.harness.tuning.optuna_study import created, propose, storage
+from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
 RAW = {
@@ -65,7 +67,7 @@ RAW = {
 def quick() -> Iterator[None]:
     """The disk is not waited for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailboard.harness.files.os.fsync", lambda _: None)
+        patch.setattr("tailboard.harness.storage.files.os.fsync", lambda _: None)
         yield
 
 
@@ -1060,9 +1062,9 @@ import lzma, os
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from tailboard.datasets.embedded import FILE
-from tailboard.datasets.sources import cache
-from tailboard.harness.data import dataset, pool
+from tailboard.datasets.readers.embedded import FILE
+from tailboard.datasets.files import cache
+from tailboard.harness.registry.datasets import dataset, pool
 from tailboard.methods.recipe import Part, Range, Recipe, hyper, register
 from torch.nn.functional import cross_entropy
 

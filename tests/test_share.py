@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 RAY = Path(sys.executable).with_name("ray")
 DRIVER = """
 import torch
-from tailboard.harness import trial
+from tailboard.harness.training import trial
 
 class OnTheCpu(trial.Setting):
     device = torch.device("cpu")
 
 trial.Setting = OnTheCpu
-from tailboard.harness.cli import main
+from tailboard.harness.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tailboard.harness.objective import Objective
-from tailboard.harness.train import descend
+from tailboard.harness.training.loop import descend
+from tailboard.harness.training.objective import Objective
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
 from tailboard.methods.sharpness import SAM, SAMA, ImbSAM

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tailboard.leaderboard import report
-from tailboard.leaderboard.leaders import leaders
+from tailboard.leaderboard.formats import markdown as report
 from tailboard.leaderboard.metric import Metric
 from tailboard.leaderboard.results import summarise
-from tailboard.leaderboard.statistics import detectable, paired
-from tailboard.leaderboard.tables import View
+from tailboard.leaderboard.statistics.paired import detectable, paired
+from tailboard.leaderboard.tables.leaders import leaders
+from tailboard.leaderboard.tables.report_tables import View
 
 BOARDS, METHODS, SEEDS = 1000, 9, 5
 FIXED = {

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from tailboard.harness.record import Record
-from tailboard.harness.repair import set_aside
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.store import Store, StoreError
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.repair import set_aside
+from tailboard.harness.storage.store import Store, StoreError
 
 SPEC = parse({"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM"], "network": "small", "seeds": 2})
 ONE, TWO = plan(SPEC)
@@ -196,7 +196,7 @@ def test_others_may_read_what_is_written(tmp_path):
 
 WRITER = """
 import sys
-from tailboard.harness.store import Store
+from tailboard.harness.storage.store import Store
 store, n = Store(sys.argv[1]), 0
 while True:
     n += 1

@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from tailboard.harness import tracker as module
-from tailboard.harness.addresses import masked, tracking_uri
-from tailboard.harness.lease import only_driver
-from tailboard.harness.record import Record
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse
-from tailboard.harness.sqlite import address
-from tailboard.harness.store import Store
-from tailboard.harness.tracker import Tracker, catch_up, catch_up_all
-from tailboard.harness.tracking import KEY, Runs
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.lease import only_driver
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.sqlite import address
+from tailboard.harness.storage.store import Store
+from tailboard.harness.tracking import background as module
+from tailboard.harness.tracking.background import Tracker, catch_up, catch_up_all
+from tailboard.harness.tracking.mlflow_runs import KEY, Runs
+from tailboard.harness.tracking.uri import masked, tracking_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
 

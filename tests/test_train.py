@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tailboard.harness.conformance import difference, trained
-from tailboard.harness.randomness import Streams, initialisation
-from tailboard.harness.rehearsal import rehearsal
-from tailboard.harness.schedule import Average, learning_rate
-from tailboard.harness.train import Diverged
+from tailboard.harness.testing.conformance import difference, trained
+from tailboard.harness.testing.dry_run import rehearsal
+from tailboard.harness.training.loop import Diverged
+from tailboard.harness.training.random_streams import Streams, initialisation
+from tailboard.harness.training.schedule import Average, learning_rate
 from tailboard.methods.balance import Resampling
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe, recipe

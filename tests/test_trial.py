@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tailboard.datasets.longtail import counts
-from tailboard.harness.data import dataset
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import parse, with_plugin
-from tailboard.harness.store import Store
-from tailboard.harness.trial import Drained, Setting, run_trial, scored_logits
+from tailboard.harness.registry.datasets import dataset
+from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Drained, Setting, run_trial, scored_logits
 
 RAW = {
     "name": "trial",

@@ -14,12 +14,12 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from tailboard.harness import filled
-from tailboard.harness.needs import needs
-from tailboard.harness.spec import plan
-from tailboard.harness.specfile import read
-from tailboard.harness.store import Store
-from tailboard.harness.study import storage
+from tailboard.harness.planning import tuned_spec as filled
+from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.spec.parser import read
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.store import Store
+from tailboard.harness.tuning.optuna_study import storage
 
 pytestmark = [
     pytest.mark.slow,

@@ -22,22 +22,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness import cli, publish
-from tailboard.harness import tuning_report as tuning
-from tailboard.harness.chosen import Tuned
-from tailboard.harness.configuration import Configuration
-from tailboard.harness.drawn import CURVES, csv_text, write_curves
-from tailboard.harness.publish import Board, ReportError, gather, within
-from tailboard.harness.record import Record
-from tailboard.harness.remembered import remember, remembered
-from tailboard.harness.search import Search, searches
-from tailboard.harness.spec import cells, plan
-from tailboard.harness.specfile import parse, with_plugin
-from tailboard.harness.store import Store, StoreError
-from tailboard.harness.study import created, storage
-from tailboard.leaderboard import budget
-from tailboard.leaderboard.budget import expected_best
+from tailboard.harness.cli import app as cli
+from tailboard.harness.planning.reported import Tuned
+from tailboard.harness.reporting import gather as publish
+from tailboard.harness.reporting import tuning_tables as tuning
+from tailboard.harness.reporting.figure_files import CURVES, csv_text, write_curves
+from tailboard.harness.reporting.gather import Board, ReportError, gather, within
+from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.schema import cells, plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.tuning.archive import remember, remembered
+from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.optuna_study import created, storage
+from tailboard.harness.tuning.search import Search, searches
 from tailboard.leaderboard.results import COLUMNS
+from tailboard.leaderboard.statistics import budget
+from tailboard.leaderboard.statistics.budget import expected_best
 from tailboard.methods.range import Range
 from tailboard.methods.recipe import Recipe
 
@@ -573,14 +574,14 @@ def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
     board = board_of(*lines, line_of(["failed: x"] * 4, method="dead", setting="a"))
     write_curves(board, tmp_path / f"a{form}")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-    pictures = pytest.importorskip("tailboard.harness.pictures")
+    pictures = pytest.importorskip("tailboard.leaderboard.figures.plots")
     with pictures.mpl.rc_context({"lines.linewidth": 9, "figure.dpi": 10}):  # what a user's matplotlibrc may say
         write_curves(board, tmp_path / f"b{form}")
     assert (tmp_path / f"a{form}").read_bytes() == (tmp_path / f"b{form}").read_bytes()
 
 
 def test_lines_differ_without_colour():
-    from tailboard.harness import pictures
+    from tailboard.leaderboard.figures import plots as pictures
 
     looks = {(pictures.MARKERS[i % len(pictures.MARKERS)], pictures.DASHES[i % len(pictures.DASHES)])
              for i in range(28)}  # fmt: skip
@@ -604,9 +605,11 @@ def test_nothing_tuned_has_no_curve(tailboard, tmp_path):
 
 
 def test_without_matplotlib_one_message_says_what_to_install(tailboard, store, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("matplotlib", "tailboard.harness.pictures"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("matplotlib", "tailboard.leaderboard.figures.plots"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("tailboard.harness.pictures", raising=False)
+    monkeypatch.delattr("tailboard.leaderboard.figures.plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = tailboard("report", store, "--curve", tmp_path / "c.png")
     assert (code, out) == (1, "")
@@ -616,8 +619,8 @@ def test_without_matplotlib_one_message_says_what_to_install(tailboard, store, t
 
 
 def test_matplotlib_is_imported_in_one_file_only():
-    house = Path(publish.__file__).parent.parent
-    for path in [*house.glob("harness/*.py"), *house.glob("leaderboard/*.py"), *house.glob("methods/*.py")]:
+    house = Path(publish.__file__).parents[2]
+    for path in [file for folder in ("harness", "leaderboard", "methods") for file in (house / folder).rglob("*.py")]:
         named = {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import)
                  for alias in node.names}  # fmt: skip
-        assert path.name == "pictures.py" or not any(name.startswith("matplotlib") for name in named), path
+        assert path.parent.name == "figures" or not any(name.startswith("matplotlib") for name in named), path

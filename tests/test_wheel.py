@@ -20,9 +20,13 @@ def test_the_wheel_holds_the_package_its_specs_its_data_and_the_licences_and_no_
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     folders = ("harness", "methods", "datasets", "leaderboard")
-    sources = [path for folder in folders for path in (ROOT / folder).glob("*.py")]
-    data = [*ROOT.glob("harness/specs/*.yaml"), *ROOT.glob("datasets/embedded_data/*"), *ROOT.glob("leaderboard/*.csv")]
-    data += ROOT.glob("leaderboard/page/*")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    data = [
+        *ROOT.glob("harness/spec/specs/*.yaml"),
+        *ROOT.glob("datasets/embedded_data/*"),
+        *ROOT.glob("leaderboard/published/*.csv"),
+    ]
+    data += ROOT.glob("leaderboard/html/static/*")
     assert {f"tailboard/{path.relative_to(ROOT)}" for path in (*sources, *data)} <= names
     assert sum("/licenses/" in name for name in names) == 2
     assert {name.split("/")[0] for name in names} == {"tailboard", wheel.name.split("-py3")[0] + ".dist-info"}

@@ -1,0 +1,139 @@
+"""CIFAR's official Python batches (Krizhevsky 2009, www.cs.toronto.edu/~kriz/cifar.html), unpickled without trust."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..catalog import DataError
+from ..files import checksum_bytes, damaged, vouch
+from ..split import Images, Pool
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The official files: their folder, the key of their labels, and the checksum of each file by name."""
+
+    folder: str
+    labels: str
+    train: Mapping[str, str]
+    test: Mapping[str, str]
+
+
+CIFAR10 = Batches(
+    folder="cifar-10-batches-py",
+    labels="labels",
+    train={
+        "data_batch_1": "md5:c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "md5:d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "md5:54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "md5:634d18415352ddfa80567beed471001a",
+        "data_batch_5": "md5:482c414d41f54cd18b22e5b47cb7c3cb",
+    },
+    test={"test_batch": "md5:40351d587109b95175f43aff81a1287e"},
+)
+CIFAR100 = Batches(
+    folder="cifar-100-python",
+    labels="fine_labels",
+    train={"train": "md5:16019d7e3df5f24257cddd939b257f8d"},
+    test={"test": "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"},
+)
+
+CLASSES10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# fmt: off
+CLASSES100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup",
+    "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
+    "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man",
+    "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter",
+    "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum",
+    "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper",
+    "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle",
+    "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
+
+
+def read(folder: Path, verify: bool, batches: Batches) -> Pool | None:
+    """The images of the batches below ``folder``, in the files' order; None where their folder is absent.
+
+    Raises DataError for a file that is missing beside the others, damaged or (with ``verify``) not the official one.
+    """
+    folder = folder / batches.folder
+    if not folder.is_dir():
+        return None
+    found: dict[str, str] = {}
+    train = _read_files(folder, batches.train, batches.labels, verify, found)
+    test = _read_files(folder, batches.test, batches.labels, verify, found)
+    return Pool(train, test, found == {**batches.train, **batches.test}, found)
+
+
+def _read_files(folder: Path, official: Mapping[str, str], labels: str, verify: bool, found: dict[str, str]) -> Images:
+    parts = []
+    for name, expected in official.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{folder} lacks {name}: the copy is not complete, fetch it again.")
+        data = path.read_bytes()
+        found[name] = checksum_bytes(data, "md5")
+        vouch(folder, {name: found[name]}, {name: expected}, verify)  # before a byte of it is unpickled
+        parts.append(_parse(data, labels, path))
+    return Images(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
+
+
+def _parse(data: bytes, labels: str, path: Path) -> Images:
+    try:
+        batch = _Unpickler(io.BytesIO(data), encoding="latin1").load()
+        x = batch["data"].values.reshape(-1, 3, 32, 32)
+        y = np.array(batch[labels], np.int64).reshape(len(x))
+    except Exception as error:  # what a damaged pickle raises depends on the byte that was hit
+        raise damaged(path, error) from None
+    return Images(x, y)
+
+
+class _Array:
+    """Stands in for numpy.ndarray while unpickling: keeps the unsigned bytes, and runs none of NumPy's own code."""
+
+    def __setstate__(self, state: tuple[int, tuple[int, ...], object, bool, str]) -> None:
+        _version, shape, _dtype, fortran, raw = state
+        flat = np.frombuffer(raw.encode("latin1"), np.uint8)
+        self.values = flat.reshape(shape, order="F" if fortran else "C")
+
+
+class _Dtype:
+    """Stands in for numpy.dtype, whose only value in these files is an unsigned byte."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def _reconstruct(*_: object) -> _Array:
+    return _Array()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the three names that CIFAR's batches use, and refuses every other: a pickle can name any function."""
+
+    known: Mapping[tuple[str, str], Any] = {
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+    }
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        try:
+            return self.known[module_name, global_name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"it asks for {module_name}.{global_name}, which no CIFAR file needs"
+            ) from None

@@ -1,0 +1,121 @@
+"""``tailboard export``: what a store holds of its plans, as one file that a stranger can check."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..planning.reported import known
+from ..redaction import without_folders
+from ..reporting import gather as publish
+from ..spec.schema import Spec, Tracking
+from ..storage.files import Stamp, StoreError
+from ..storage.lease import is_driven
+from ..storage.record import Record
+from ..storage.store import STUDIES, Store
+from ..tuning import study_archive as retold
+from ..tuning.archive import remembered
+from .bundle import MANIFEST, TABLE, Bundle
+from .manifest import Manifest, Tally, keys
+from .record_checks import Difference
+from .verify import verify
+
+WRITTEN = (1980, 1, 1, 0, 0, 0)  # of every file in every bundle, so that its bytes tell of nothing else
+
+
+class Shared(Store):
+    """A store without what is nobody else's business: where its MLflow is, the tracebacks and the folders that name
+    users and machines."""
+
+    def read(self, name: str) -> bytes:
+        data, folder = super().read(name), name.partition("/")[0]
+        if folder not in ("plans", "records", "rungs"):
+            return data
+        try:
+            return _plan(data) if folder == "plans" else _record(data)
+        except ValidationError as error:
+            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        return dict.fromkeys(self.finished())  # an index of its records holds what is nobody's business
+
+
+def _plan(data: bytes) -> bytes:
+    spec = Spec.model_validate_json(data)
+    return spec.model_copy(update={"tracking": Tracking()}).model_dump_json(indent=1).encode()
+
+
+def _record(data: bytes) -> bytes:
+    record = Record.model_validate_json(data)
+    return record.model_copy(update={"log": "", "reason": without_folders(record.reason)}).model_dump_json().encode()
+
+
+def export(store: Store, goal: Path) -> list[Difference]:
+    """Write the bundle of all plans of a store to ``goal``: the same store, the same bytes.
+
+    What it would not hold by (see :func:`verify`); there is no file then. StoreError where there is no store, a record
+    is damaged, or a run fills it now.
+    """
+    shared = Shared(store.url)
+    specs = shared.plans()
+    if is_driven(store):
+        raise StoreError(f"{store} is being filled by a run; export it once that has ended")
+    part = goal.with_name(f".{goal.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+            _fill(archive, shared, specs)
+        bundle = Bundle(part)
+        try:
+            found = verify(bundle)
+        finally:
+            bundle.close()
+        if not found:
+            part.replace(goal)
+        return found
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fill(archive: zipfile.ZipFile, shared: Shared, specs: Sequence[Spec]) -> None:
+    files, tally = {}, Tally()
+    for name, data in _contents(shared, specs):
+        if name.startswith("records/"):
+            tally.add(Record.model_validate_json(data))
+        files[name] = hashlib.sha256(data).hexdigest()
+        _write(archive, name, data)
+    plans = {spec.name: keys(spec, shared) for spec in specs}
+    manifest = Manifest(plans=plans, environments=tally.environments, code=tally.code, files=files)
+    _write(archive, MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def _contents(shared: Shared, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
+    """Each file but the manifest, in an order that is always the same."""
+    yield TABLE, publish.gather([shared]).rendered("csv").encode()
+    for spec in specs:
+        yield f"plans/{spec.name}.json", shared.read(f"plans/{spec.name}.json")
+        if spec.tune:
+            yield f"searches/{spec.name}.json", shared.read(f"searches/{spec.name}.json")
+            if shared.has(STUDIES):
+                yield retold.file(spec), retold.told(spec, remembered(spec, shared), shared, without_folders)
+    plugins = {digest: text for spec in specs for digest, text in spec.plugins.items()}
+    for digest in sorted(plugins):
+        yield f"plugins/{digest}.py", plugins[digest].encode()
+    trials = {trial.key for spec in specs for trial in known(spec, shared)}
+    for rung in sorted(name for name in shared.names("rungs", ".json") if name.partition("-")[0] in trials):
+        yield f"rungs/{rung}.json", shared.read(f"rungs/{rung}.json")
+    arrays = shared.names("arrays", ".npz")
+    for key in sorted(shared.finished() & trials):
+        yield f"records/{key}.json", shared.read(f"records/{key}.json")
+        if key in arrays and shared.record(key).files:
+            yield f"arrays/{key}.npz", shared.read(f"arrays/{key}.npz")
+
+
+def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, WRITTEN)
+    entry.create_system, entry.external_attr = 3, 0o100644 << 16
+    archive.writestr(entry, data)  # not compressed: other versions of zlib give other bytes

@@ -1,0 +1,51 @@
+"""What a bundle says of itself, made anew from what is in it whenever it is checked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, Literal
+
+from ..planning.reported import planned, tuned
+from ..spec.canonical import Frozen
+from ..spec.schema import Spec
+from ..storage.record import Record
+from ..storage.store import Store
+
+
+class Manifest(Frozen, frozen=True):
+    """``plans``: the keys of each plan's reported trials, at the values found. ``environments`` and ``code`` (git
+    commits, ``+changes`` behind those whose files differed): how many records came of each. ``files``: SHA-256."""
+
+    format: Literal["tailboard bundle 1"] = "tailboard bundle 1"
+    plans: dict[str, tuple[str, ...]]
+    environments: tuple[dict[str, Any], ...]
+    code: dict[str, int]
+    files: dict[str, str]
+
+
+class Tally:
+    """Where the records came from, counted as they are read."""
+
+    def __init__(self) -> None:
+        self._found: Counter[str] = Counter()
+
+    def add(self, record: Record) -> None:
+        self._found[json.dumps(record.environment, sort_keys=True)] += 1
+
+    @property
+    def environments(self) -> tuple[dict[str, Any], ...]:
+        return tuple(json.loads(text) | {"records": count} for text, count in sorted(self._found.items()))
+
+    @property
+    def code(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for about in self.environments:
+            found[str(about.get("commit") or "unknown")] += about["records"]
+        return dict(sorted(found.items()))
+
+
+def keys(spec: Spec, store: Store) -> tuple[str, ...]:
+    """The keys of the trials that the report of a plan shows, in its order; those at the spec's own values where there
+    are no others yet."""
+    return tuple(dict.fromkeys(one.trial.key for one in planned(spec, tuned(spec, store, importance=False))))

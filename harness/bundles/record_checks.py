@@ -1,0 +1,160 @@
+"""A record against the predictions that lie beside it: every accuracy counted again, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..metrics.scores import per_class_accuracy
+from ..registry.datasets import dataset, long_tail
+from ..registry.methods import recipe_of
+from ..storage.record import Record
+
+LOGITS = ("last_ema", "last")
+LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
+
+
+class Difference(NamedTuple):
+    """What a bundle claims of ``field`` in ``file``, and what was found."""
+
+    file: str
+    field: str
+    claimed: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field}: claimed {self.claimed}, found {self.found}"
+
+
+def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
+    """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
+    predictions of such a trial."""
+    classes = len(record.counts)
+    if missing := [name for name in (*LOGITS, "labels", "history_epoch", "history_loss") if name not in arrays]:
+        raise ValueError(f"no array {missing[0]!r}")
+    labels = arrays["labels"]
+    if (
+        labels.ndim != 1
+        or labels.dtype.kind != "i"
+        or not len(labels)
+        or not 0 <= labels.min() <= labels.max() < classes
+    ):
+        raise ValueError(f"labels that are no classes of {classes}")
+    if not np.bincount(labels, minlength=classes).all():
+        raise ValueError("a class without an image")
+    _check_history(record, arrays)
+    for name in LOGITS:
+        logits = arrays[name]
+        if logits.shape != (len(labels), classes) or logits.dtype != np.float16 or not np.isfinite(logits).all():
+            raise ValueError(
+                f"{name}: logits of shape {logits.shape} that are no finite float16 of each image and class"
+            )
+    return {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+
+
+def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError where it is not a line for each epoch. What is in the lines nothing checks."""
+    for name in sorted(name for name in arrays if name.startswith("history_")):
+        if arrays[name].shape != (record.epochs,):
+            raise ValueError(f"{name} of shape {arrays[name].shape} where the record has {record.epochs} epochs")
+    if not np.array_equal(arrays["history_epoch"], np.arange(record.epochs)):
+        raise ValueError("history_epoch does not count the epochs")
+
+
+def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Difference]:
+    """Where the record's own accuracies, or its numbers of images, are not those of the predictions."""
+    place = f"records/{record.key}.json"
+    for name in LOGITS:
+        claimed = record.accuracy.get(name, ())
+        if len(claimed) != len(found[name]):
+            yield Difference(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(found[name])))
+            continue
+        for label, (said, is_) in enumerate(zip(claimed, found[name], strict=True)):
+            if said != is_:
+                yield Difference(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
+    counted = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
+    if counted != record.test_counts:
+        yield Difference(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
+
+
+def words(record: Record) -> Iterator[Difference]:
+    """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
+    where its data set is unknown. What else a record says, such as its times, is a claim."""
+    place = f"records/{record.key}.json"
+    yield from _images(record)
+    yield from _course(record)
+    yield from _data(record)
+    claimed, (expected, all_of_them) = _plain(record.values), _values(record)
+    for name in sorted({*expected, *(claimed if all_of_them else ())}):
+        said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
+        if said != is_:
+            yield Difference(place, f"values.{name}", repr(said), repr(is_))
+
+
+def _images(record: Record) -> Iterator[Difference]:
+    """How many of each class it was trained and scored on, as far as the catalog knows the data set's test images."""
+    trial, expected = record.trial, {}
+    if record.counts:
+        expected["counts"] = long_tail(trial.data, trial.val_per_class)
+    if record.test_counts:
+        known, held_out = dataset(trial.data.name), trial.val_per_class
+        expected["test_counts"] = known.tested if trial.stage == "report" else (held_out,) * len(known.classes)
+    for field, is_ in expected.items():
+        said = getattr(record, field)
+        if is_ and said != is_:
+            yield Difference(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
+
+
+def _course(record: Record) -> Iterator[Difference]:
+    """Its end, its epochs, and the time that they took, which is part of the time of the whole."""
+    place, trial, whole = f"records/{record.key}.json", record.trial, record.trial.training.epochs
+    if record.status == "pruned" and trial.stage == "report":
+        yield Difference(place, "status", record.status, "a reported trial, which nothing stops early")
+    few, many = {"complete": (whole, whole), "pruned": (1, whole - 1)}.get(record.status, (0, whole))
+    if not few <= record.epochs <= many:
+        yield Difference(place, "epochs", str(record.epochs), f"{whole} in its plan")
+    if not record.train_seconds <= record.wall_seconds + LEEWAY:
+        yield Difference(place, "train_seconds", f"{record.train_seconds:g}", f"{record.wall_seconds:g} s in all")
+
+
+def _data(record: Record) -> Iterator[Difference]:
+    """What vouches for its images: there must be something, and for verified ones the official checksums."""
+    place, claimed = f"records/{record.key}.json", record.data
+    if claimed is None:
+        if record.status in ("complete", "pruned"):
+            yield Difference(place, "data", "nothing", "predictions, which are of images")
+        return
+    official = dataset(record.trial.data.name).official if claimed.verified else {}
+    for name in sorted({*official, *(claimed.hashes if official else ())}):
+        said, is_ = claimed.hashes.get(name, "nothing"), official.get(name, "nothing")
+        if said != is_:
+            yield Difference(place, f"data.hashes.{name}", said, is_)
+
+
+def _values(record: Record) -> tuple[dict[str, Any], bool]:
+    """The hyperparameters that the trial's words stand for, and whether these are all: the defaults are known of our
+    own methods, and of this version."""
+    trial = record.trial
+    if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
+        return {}, False
+    if trial.method.plugin or installed(record).get("tailboard") != version("tailboard"):
+        return _plain(trial.method.values), False
+    try:
+        return _plain(recipe_of(trial, None).values()), True
+    except Exception:  # of an installed package that is not here, or whatever else a stranger's words lead to
+        return _plain(trial.method.values), False
+
+
+def installed(record: Record) -> Mapping[str, Any]:
+    """The versions of the packages that a trial was trained with."""
+    found = record.environment.get("packages")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has them."""
+    return json.loads(json.dumps(dict(values)))

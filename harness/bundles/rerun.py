@@ -1,0 +1,243 @@
+"""``tailboard verify --rerun``: trials of a bundle trained again, and compared with what it claims of them.
+
+On the same kind of machine a CPU gives the same bits. Elsewhere, and on a GPU, a repetition is taken for one more seed:
+its balanced accuracy must lie as close to the claim as the other seeds of the cell allow; by how much is worked out in
+``leaderboard/statistics/repetition.py``. What does not depend on rounding (images, values) must be equal anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ...leaderboard.results import CELL
+from ...leaderboard.statistics.repetition import image_error, tolerance
+from ..planning.dependencies import Needs, needs
+from ..planning.validation import check_files
+from ..reporting import gather as publish
+from ..scheduling.timeouts import SILENT
+from ..spec.labels import label, shot_means
+from ..storage.record import Provenance, Record
+from ..storage.store import Store
+from ..storage.temporary import scratch
+from ..training.failures import is_out_of_memory
+from ..training.trial import Setting, run_trial
+from .bundle import Bundle
+from .manifest import keys
+from .record_checks import installed
+
+MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
+VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
+ABSENT = "ModuleNotFoundError", "ImportError"
+OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
+FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
+Verdict = Literal["same", "differs", "not judged"]
+PREDICTIONS = ("last_ema", "last", "labels")
+
+
+class Untrusted(ValueError):
+    """A bundle whose plugins would be run without a word of the user's."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One trial trained again. ``rule`` says how it was compared, ``differences`` what does not hold by it."""
+
+    key: str
+    label: str
+    verdict: Verdict
+    rule: str
+    differences: tuple[str, ...] = ()
+
+
+def drawn(bundle: Bundle, count: int, seed: int) -> list[Record]:
+    """So many of the bundle's reported trials, at random; all where there are no more. Those that are said to have
+    failed are among them: whoever calls the worst seeds failed has better ones left."""
+    reported = [key for key in sorted(bundle.finished()) if bundle.record(key).trial.stage == "report"]
+    chosen = random.Random(seed).sample(reported, min(count, len(reported)))  # noqa: S311  (no secret)
+    return [bundle.record(key) for key in chosen]
+
+
+def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
+    """The text of each plugin that the trials are made of, by its SHA-256; what they start from is of no plugin (see
+    ``needs.needed``)."""
+    asked = {record.trial.method.plugin for record in chosen}
+    return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items() if digest in asked}
+
+
+def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list[str]:
+    """What to say of the code that is about to run. Untrusted where the trials have plugins and nobody vouches for
+    them."""
+    methods: dict[str, set[str]] = {}
+    for method in (record.trial.method for record in chosen):
+        if method.plugin:
+            methods.setdefault(method.plugin, set()).add(method.name)
+    found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    if found and not trusted:
+        raise Untrusted(
+            f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
+            f"'plugins/*'), then say --trust-plugins, with the same --seed"
+        )
+    return found
+
+
+def rerun(
+    bundle: Bundle, chosen: Sequence[Record], root: Path | None, verify: bool, say: Callable[[str], None]
+) -> Iterator[Repetition]:
+    """Train the trials again, each after those that it starts from, in a store of their own that is gone afterwards.
+
+    Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
+    """
+    plugins = plugins_of(bundle, chosen)
+    limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
+    # Methods run in a process of their own: this one has read the labels that the bundle holds.
+    with scratch() as folder, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+        wanted = worker.submit(needs, [record.trial for record in chosen], plugins).result()
+        check_files(wanted.trials, root, verify)
+        claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
+        store, about = Store(folder), Setting(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.kept)
+        again = dict(_trained(worker, wanted, store, claimed, about, limits, say))
+        loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
+        judge = _Judge(bundle, store, loose)
+        yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
+
+
+def _trained(
+    worker: Executor,
+    wanted: Needs,
+    store: Store,
+    claimed: Mapping[str, Record],
+    about: Setting,
+    limits: Mapping[str, float | None],
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Record]]:
+    """Each that can be: not one whose start did not end well here. A time limit holds for what is said to have run
+    into it; another trial may take as long as it likes, on a machine that may be slower."""
+    for number, trial in enumerate(wanted.trials, start=1):
+        if not all(_ended_well(key, store) for key in wanted.of.get(trial.key, ())):
+            continue
+        if trial.key in claimed and claimed[trial.key].reason.startswith(SILENT):  # here nobody would stop it
+            continue
+        say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
+        there = claimed.get(trial.key) or next(iter(claimed.values()))
+        gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
+        limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None
+        yield trial.key, worker.submit(run_trial, trial, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
+
+
+def _ended_well(key: str, store: Store) -> bool:
+    return store.has(f"records/{key}.json") and store.outcome(key).status == "complete"
+
+
+def elsewhere(claimed: Record, again: Record) -> list[str]:
+    """In what the machine, or what runs on it, is not that of the claim; that a GPU promises no bits is said too."""
+    before, now = _facts(claimed), _facts(again)
+    found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
+    return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])
+
+
+def _facts(record: Record) -> dict[str, str]:
+    packages = installed(record)
+    found = {name: record.environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in VERSIONS}
+    return {name: str(value) for name, value in found.items()}
+
+
+class _Judge:
+    """Compares a claim with its repetition; ``comparisons``: how many of the trials another machine repeats here."""
+
+    def __init__(self, bundle: Bundle, store: Store, comparisons: int) -> None:
+        self._bundle, self._store, self._comparisons = bundle, store, comparisons
+        self._rows, self._by = publish.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
+
+    def repetition(self, claimed: Record, again: Record | None) -> Repetition:
+        what = claimed.key, label(claimed.trial)
+        if again is None and claimed.reason.startswith(SILENT):
+            return Repetition(*what, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
+        if again is None:
+            return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")
+        apart = elsewhere(claimed, again)
+        if again.status != claimed.status or again.status != "complete":
+            return Repetition(*what, *_ends(claimed, again, apart))
+        fixed = tuple(_fixed(claimed, again))
+        if not apart:
+            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, again))
+            return Repetition(*what, "differs" if found else "same", "the same kind of machine: the same bits", found)
+        before, now = (shot_means(record, self._by)["all"] for record in (claimed, again))
+        limit, where = self._limit(claimed), f"another machine ({'; '.join(apart)})"
+        if not limit < max(before, 100 - before):  # NaN too
+            rule = f"{where}: All {before:.2f} and now {now:.2f}, but {FEW_SEEDS}"
+            return Repetition(*what, "differs" if fixed else "not judged", rule, fixed)
+        rule = f"{where}: All {before:.2f} and now {now:.2f}, which may differ by {limit:.2f} as the other seeds spread"
+        beyond = (f"All: claimed {before:.2f}, now {now:.2f}",) if abs(before - now) > limit else ()
+        return Repetition(*what, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
+
+    def _bits(self, key: str) -> Iterator[str]:
+        before, now = self._bundle.arrays(key), self._store.arrays(key)
+        for name in PREDICTIONS:
+            if before[name].shape != now[name].shape:
+                yield f"{name}: claimed of shape {before[name].shape}, now {now[name].shape}"
+            elif other := int((before[name] != now[name]).reshape(len(now[name]), -1).any(axis=1).sum()):
+                yield f"{name}: others for {other} of {len(now[name])} images"
+
+    def _moved(self, claimed: Record, again: Record) -> Iterator[str]:
+        before, now = shot_means(claimed, self._by), shot_means(again, self._by)
+        yield from (f"{g}: claimed {before[g]!r}, now {now[g]!r}" for g in before if before[g] != now.get(g))
+
+    def _limit(self, claimed: Record) -> float:
+        """How far balanced accuracy may be from the claim, in percentage points."""
+        rows = self._rows[self._rows["group"] == "all"]
+        there = rows[rows["key"].str.split(" ").str[0] == claimed.key]
+        if there.empty:  # others start from it, and no row shows it
+            return nan
+        mine = there.iloc[0]
+        cell = (rows[CELL] == [mine[name] for name in CELL]).all(axis=1) & (rows["seed"] != mine["seed"])
+        least = image_error(claimed.accuracy["last_ema"], claimed.test_counts)
+        return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)
+
+
+def _ends(claimed: Record, again: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
+    """Of a trial that did not end well there or here: a failure that now succeeds differs, and the reverse. What time
+    and memory are enough for is the machine's, and where rounding differs, so may be what a loss that is near to
+    diverging comes to."""
+    ends = tuple(f"status: {when} {_end(one)}" for when, one in (("claimed", claimed), ("now", again)))
+    if claimed.status == again.status and (claimed.status == "diverged" or _kind(claimed) == _kind(again)):
+        return "same", f"the same end: {_end(again)}", ()
+    if again.status == "failed" and again.reason.startswith(ABSENT):
+        return "not judged", "what its method needs is not installed here", ends
+    if claimed.status == again.status:
+        return "not judged", "both failed, but not alike", ends
+    if any(one.reason.startswith(OVERDUE) or is_out_of_memory(one.reason) for one in (claimed, again)):
+        return "not judged", "what time and memory are enough for is the machine's", ends
+    if apart and claimed.status == "diverged" and again.status == "complete":
+        return "not judged", f"another machine ({'; '.join(apart)}): other rounding may not diverge", ends
+    return "differs", "the same end", ends
+
+
+def _kind(record: Record) -> str:
+    """The class of the exception: its message may name times and places."""
+    return record.reason.partition(":")[0]
+
+
+def _end(record: Record) -> str:
+    return ": ".join(filter(None, [record.status, record.reason])) + f" after {record.train_seconds:.2g} s of training"
+
+
+def _fixed(claimed: Record, again: Record) -> Iterator[str]:
+    """What rounding cannot move."""
+    for name in ("counts", "test_counts", "data", "values"):
+        before, now = getattr(claimed, name), getattr(again, name)
+        if json.dumps(_plain(before), sort_keys=True) != json.dumps(_plain(now), sort_keys=True):
+            yield f"{name}: claimed {before}, now {now}"
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, Provenance) else value

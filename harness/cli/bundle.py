@@ -1,0 +1,110 @@
+"""``tailboard export`` and ``verify``: what leaves a group, and what a stranger makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Json, NoVerify, Root, say, show, tell
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: tailboard export runs/quickstart -o quickstart.zip")
+def export(
+    store: Annotated[str, typer.Argument(metavar="STORE")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle, a file that ends in .zip.")],
+) -> int:
+    """Write one file with all that a stranger needs to check the leaderboard of a store; exit code 3 where the store
+    does not hold by itself."""
+    from ..bundles.bundle import Bundle
+    from ..bundles.export import export as written
+    from ..reporting import gather as publish
+    from ..storage.store import Store
+
+    if output.suffix != ".zip":
+        raise typer.BadParameter(f"--output: {output} must end in .zip")
+    found = written(Store(store), output)
+    for difference in found:
+        say(f"error: {difference}")
+    if found:
+        return 3
+    bundle = Bundle(output)
+    tell(f"{output}: {bundle.summary}")
+    complete = publish.gather([bundle]).complete
+    bundle.close()
+    return 0 if complete else 2
+
+
+@app.command(epilog="Examples: tailboard verify quickstart.zip | tailboard verify quickstart.zip --rerun 3 --seed 1")
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    rerun: Annotated[int, typer.Option("--rerun", min=0, help="Train so many of its trials again, at random.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which; drawn anew, and printed, if not given.")] = None,
+    trust: Annotated[bool, typer.Option("--trust-plugins", help="Let --rerun run the code of its plugins.")] = False,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    as_json: Json = False,
+) -> int:
+    """Recompute every number of a bundle from its raw predictions, and print each that differs; exit code 3 where one
+    does."""
+    from ..bundles import verify as checks
+    from ..bundles.bundle import Bundle
+    from ..bundles.split_checks import Images
+    from ..reporting import gather as publish
+
+    place = Bundle(bundle)
+    images = Images(root.resolve() if root else None)
+    found = checks.verify(place, images)
+    facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
+    for name in sorted(images.absent):
+        say(f"{name} is not on this machine: its labels were only compared with each other")
+    verdict = (
+        f"{len(found)} difference{'s' * (len(found) > 1)}"
+        if found
+        else "every number holds (times and losses are claims of whoever ran it)"
+    )
+    code = 3 if found else 0 if publish.gather([place]).complete else 2
+    if not as_json:  # before anything that may go wrong in training again
+        tell("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
+    try:
+        if rerun and not found:
+            code = max(code, _again(place, rerun, seed, trust, root, not no_verify, facts))
+        elif rerun:
+            say("nothing is trained again: what is in the bundle does not hold by itself")
+    finally:
+        words = "\n".join(_words(each) for each in facts.get("repetitions", []))
+        if as_json or words:
+            show(facts, words, as_json)
+        place.close()
+    return code
+
+
+def _again(
+    place: Any, count: int, seed: int | None, trust: bool, root: Path | None, verify: bool, facts: dict[str, Any]
+) -> int:
+    """Train some again. What was drawn and came of it is added to the facts; the exit code."""
+    import secrets
+    from dataclasses import asdict
+
+    from ..bundles import rerun
+    from ..spec.labels import label
+
+    seed = secrets.randbelow(1 << 31) if seed is None else seed
+    chosen = rerun.drawn(place, count, seed)
+    labels = "; ".join(label(record.trial) for record in chosen) or "nothing, since no trial has ended"
+    say(f"drawn with --seed {seed}: {labels}")
+    facts["seed"] = seed
+    for plugin in rerun.check_trust(place, chosen, trust):
+        say(f"running the bundle's own code: {plugin}")
+    found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
+    facts["repetitions"] = [asdict(each) for each in found]
+    verdicts = {each.verdict for each in found}
+    return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0
+
+
+def _words(found: dict[str, Any]) -> str:
+    lines = [f"{found['verdict']}: {found['label']} [{found['key']}]: {found['rule']}"]
+    return "\n".join([*lines, *(f"  {each}" for each in found["differences"])])

@@ -1,0 +1,64 @@
+"""``tailboard data``: what is learned from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import Few, Json, Many, Root, Tercile, show
+
+app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
+
+
+@app.command("list", epilog="Example: tailboard data list")
+def data_list(as_json: Json = False) -> None:
+    """Print the data sets that are known."""
+    from . import listings as describe
+
+    show(*describe.listing("datasets"), as_json)
+
+
+@app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
+def data_prepare(name: str, root: Root = None) -> None:
+    """Fetch a data set over the network; nothing else does."""
+    from ...datasets.catalog import DataError
+    from ..registry.datasets import dataset
+
+    known = dataset(name)
+    if known.prepare is None:
+        raise DataError(f"{name} needs no preparation: {known.description}")
+    print(known.prepare(root))
+
+
+@app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
+def data_verify(name: str, root: Root = None) -> int:
+    """Check a data set's files against the official checksums; exit code 3 where they differ."""
+    from ..registry.datasets import pool
+
+    found = pool(name, root, False)
+    for file, checksum in found.hashes.items():
+        print(f"{checksum}  {file}")
+    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
+    return 0 if found.verified else 3
+
+
+@app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")
+def data_profile(
+    name: str,
+    imbalance_factor: Annotated[float, typer.Option()],
+    profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
+    head: Annotated[int | None, typer.Option(help="Images of the largest class.", show_default="all")] = None,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+    as_json: Json = False,
+) -> None:
+    """Print the training images of each class and its shots, without touching the images."""
+    from ..registry.datasets import dataset, long_tail
+    from ..spec.parser import parse_data, parse_shots
+    from . import listings as describe
+
+    data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
+    facts = describe.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
+    show(facts, describe.profile_table(facts), as_json)

@@ -1,0 +1,42 @@
+"""What the commands share: their options, and the two ways to the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..text import lines
+
+SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a shipped spec.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+Root = Annotated[Path | None, typer.Option(help="The folder that holds the data.", show_default=False)]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Take data whose checksums differ; the table shows it.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A file whose methods are compared too.")]
+Few = Annotated[int | None, typer.Option(help="Few are classes with fewer training images.", show_default="20")]
+Many = Annotated[int | None, typer.Option(help="Many are classes with more.", show_default="100")]
+Tercile = Annotated[bool, typer.Option("--tercile", help="Rank the classes into thirds instead of counting.")]
+StoreOption = Annotated[str | None, typer.Option(help="A folder or URL; runs/NAME if not given.")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")]
+Address = Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")]
+Defaults = Annotated[bool, typer.Option("--with-defaults", help="Tuned methods also at the spec's own values.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Run again what failed or diverged; not in a search, which has gone by it."),
+]
+
+
+def say(text: str) -> None:
+    print(lines(text), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """To stdout, with one line feed at its end. Whoever pipes it gets the same as a terminal."""
+    print(lines(text.removesuffix("\n")))
+
+
+def show(facts: Any, text: str, as_json: bool) -> None:
+    tell(json.dumps(facts, indent=1) if as_json else text)

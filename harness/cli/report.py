@@ -1,0 +1,124 @@
+"""``tailboard report``: the leaderboard, in all its forms."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Defaults, Few, Many, Tercile, tell
+from .status import outcome, say_away
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b.zip --versus ERM | "
+    "tailboard report a --format latex -o table.tex | tailboard report a --metric macro_f1 --prior train --tau 1"
+)
+def report(
+    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
+    versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
+    quote: Annotated[
+        bool, typer.Option("--published", help="Quote all published rows, and what they say of the measured ones.")
+    ] = False,
+    uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
+    metric: Annotated[
+        str,
+        typer.Option(help="From the stored logits: accuracy, macro_f1, worst_class, recall:CLASS, auroc, ece or nll."),
+    ] = "balanced_accuracy",
+    prior: Annotated[
+        str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
+    ] = "balanced",
+    tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
+    noise: Annotated[
+        str | None, typer.Option(help="images: also what other test images would have given (a bootstrap).")
+    ] = None,
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="How the methods stand over all data sets: ranks, or wins and losses.")
+    ] = False,
+    diagram: Annotated[
+        Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
+    ] = None,
+    few: Few = None,
+    many: Many = None,
+    tercile: Tercile = False,
+    defaults: Defaults = False,
+    budget: Annotated[int | None, typer.Option(help="As if each search had ended after so many trials.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
+    ] = None,
+) -> int:
+    """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
+    refused."""
+    from ..reporting import combine as merged
+    from ..reporting import figure_files as drawn
+    from ..reporting import gather as publish
+    from ..reporting import html_pages as pages
+    from ..spec.parser import parse_shots
+    from ..tracking import background as tracker
+
+    if form == "parquet" and not output:
+        raise publish.ReportError("--format: parquet is no text; name a file with -o")
+    if noise not in (None, "images"):
+        raise publish.ReportError(f"--noise: {noise!r} is not images")
+    rescore, by = _rescore(metric, prior, tau), parse_shots(few, many, tercile)
+    if rescore and (html or site):
+        raise publish.ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    with merged.opened(stores) as places:
+        gather = partial(merged.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+        wanted = pages.Wanted(versus, quote, by, uncertainty)
+        if site:  # first: pages of their own need not fit into one table
+            pages.write_site(site, [(place, gather([place])) for place in places], wanted)
+        with _uncollected():
+            board = gather(places)
+        board = board.with_noise(versus) if noise else board
+        board = board.with_ranks(versus) if ranks else board
+        written = (
+            board.parquet(versus, quote) if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
+        )
+        if curve:
+            drawn.write_curves(board, curve)
+        undrawn = drawn.write_diagram(board, diagram) if diagram else ""
+        if html:
+            pages.write_page(pages.subject(board, places, wanted), html)
+        if output:
+            output.write_bytes(written if isinstance(written, bytes) else written.encode())
+        else:
+            tell(str(written))
+        for place in places:
+            if not merged.is_bundle(str(place)):
+                say_away(tracker.catch_up_all(place))
+        if undrawn:  # it takes no table away
+            raise publish.ReportError(undrawn)
+    return outcome(board)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: there are none among a million records, and it would look again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _rescore(metric: str, prior: str, tau: float) -> Any:
+    """None where the table is to show what the records hold."""
+    if (metric, prior, tau) == ("balanced_accuracy", "balanced", 0.0):
+        return None
+    from ..metrics import rescoring as rescored  # imports torch
+
+    return rescored.asked(metric, prior, tau)

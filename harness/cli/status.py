@@ -1,0 +1,62 @@
+"""``tailboard status``, and how commands end."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .options import Json, say, show
+
+app = typer.Typer()
+
+
+@app.command(epilog="Examples: tailboard status runs/quickstart --watch | tailboard status s3://bucket/mine --json")
+def status(
+    store: Annotated[str, typer.Argument()],
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until the run has ended.")] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.2, max=86_400, help="Seconds between two looks.", show_default="2; 10 if far away"),
+    ] = None,
+) -> None:
+    """Print how far a store is, what failed and why, and where MLflow's page is."""
+    from ..storage.store import Store
+    from . import listings as describe
+
+    place = Store(store)
+    if watch:
+        _watch(place, every or (2.0 if place.local else 10.0), as_json)
+        return
+    facts = describe.status_facts(place)
+    show(facts, describe.status_table(facts), as_json)
+
+
+def _watch(store: Any, every: float, as_json: bool) -> None:
+    """The picture of ``run`` on a terminal; elsewhere, and as JSON, a line whenever something has changed."""
+    from contextlib import suppress
+
+    from rich.console import Console
+
+    from ..monitoring import display as picture
+    from ..monitoring import watch as watched
+
+    console, looks = Console(), watched.watch(store, every)
+    with suppress(KeyboardInterrupt):
+        if as_json or not console.is_terminal:
+            for line in picture.changes(looks, as_json):
+                print(line, flush=True)
+        else:
+            picture.live(looks, console)
+
+
+def say_away(reason: str) -> None:
+    if reason:
+        say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
+
+
+def outcome(board: Any) -> int:
+    for message in board.damaged:
+        say(f"error: {message}")
+    return 0 if board.complete else 2

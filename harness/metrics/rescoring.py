@@ -1,0 +1,190 @@
+"""Any metric from the stored logits, without training: at any test prior, with the logits adjusted after the fact.
+
+Each test image of class c weighs pi_c / n_c, where pi is the prior that is asked for and n_c the test images of the
+class: what the metric would be on a test set in which the classes are so frequent. F1 and AUROC are scikit-learn's,
+with these weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from ...leaderboard.metric import ACCURACY, Metric
+from ...methods.names import nearest
+from ..registry.datasets import dataset
+from ..reporting.report import ReportError
+from ..spec.labels import GROUPS, class_members, mean_of
+from ..spec.schema import Shots, Trial
+from ..storage.record import Outcome
+from ..storage.store import Store, StoreError
+from .scores import per_class_accuracy
+
+BINS = 15  # of the calibration error; Guo et al. 2017 (arXiv 1706.04599)
+TEXTS = {
+    "balanced_accuracy": ACCURACY.text,
+    "accuracy": "Accuracy in percent",
+    "macro_f1": "F1 of each class in percent, averaged over the classes of each group",
+    "worst_class": "Accuracy of the worst class of each group in percent",
+    "recall": "Accuracy on the class {of} in percent",
+    "auroc": "Area under the ROC curve, each class against the rest, in percent: mean over the classes of each group",
+    "ece": f"Expected calibration error in percent of the images of each group ({BINS} bins of equal width)",
+    "nll": "Negative log-likelihood in nats of the images of each group",
+}
+LARGEST_TAU = 100  # of the log of a share that is 10 at most: far beyond any logit
+LESS_IS_BETTER = ("ece", "nll")
+BLIND = ("balanced_accuracy", "worst_class", "recall")  # what each class's own images decide, at any prior
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """A metric by its name, of the class ``of`` where it is ``recall``; the prior, a share for each class or one of two
+    words; and tau, by which the log of each class's training share is taken off its logit (Menon et al. 2021)."""
+
+    name: str = "balanced_accuracy"
+    of: str = ""
+    prior: str | tuple[float, ...] = "balanced"
+    tau: float = 0.0
+
+    @property
+    def metric(self) -> Metric:
+        """Where neither prior nor tau changes anything, balanced accuracy is the table's own metric."""
+        own = self.name == ACCURACY.name and not self.tau
+        return ACCURACY if own else Metric(
+            ", ".join([":".join(filter(None, [self.name, self.of])), *self._words]),
+            " ".join([TEXTS[self.name].format(of=self.of), *(f"({word})" for word in self._words)]),
+            larger_is_better=self.name not in LESS_IS_BETTER,
+            **({"top": np.inf, "digits": 3, "unit": "nats", "kind": "number of nats"} if self.name == "nll" else {}),
+        )  # fmt: skip
+
+    @property
+    def _words(self) -> list[str]:
+        shares = self.prior if isinstance(self.prior, str) else "shares " + " ".join(f"{p:.4g}" for p in self.prior)
+        prior = [] if self.name in BLIND or shares == "balanced" else [f"test prior: {shares}"]
+        return prior + ([f"post-hoc logit adjustment, tau = {self.tau:g}"] if self.tau else [])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return ("all",) if self.name == "recall" else GROUPS
+
+    def measured(self, store: Store, trial: Trial, outcome: Outcome, by: Shots) -> dict[str, float]:
+        """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
+        logits, labels = predictions(store, outcome, self.tau)
+        if self.name == "recall":
+            return {"all": per_class_accuracy(logits, labels)[_class(self.of, trial.data.name)]}
+        members = {group: at for group, at in class_members(outcome.counts, by).items() if at}
+        return _grouped(self.name, logits, labels, members, self._shares(outcome.counts))
+
+    def _shares(self, counts: tuple[int, ...]) -> np.ndarray:
+        shares = {"balanced": (1.0,) * len(counts), "train": counts}.get(self.prior, self.prior)  # pyright: ignore
+        if len(shares) != len(counts):
+            raise ReportError(f"--prior: {len(shares)} shares are given, and a data set here has {len(counts)} classes")
+        return np.array(shares, dtype=float) / sum(shares)
+
+
+def asked(name: str, prior: str, tau: float) -> Rescore:
+    """What the command line asks for. ReportError where a word, a file or a number is wrong."""
+    name, _, of = name.partition(":")
+    if name not in TEXTS:
+        raise ReportError(f"--metric: there is no {name!r}" + nearest(name, TEXTS))
+    if bool(of) != (name == "recall"):
+        raise ReportError(
+            "--metric: name one class, as in recall:3" if name == "recall" else f"--metric: {name} has no class"
+        )
+    if not abs(tau) <= LARGEST_TAU:
+        raise ReportError(f"--tau: {tau} is not between -{LARGEST_TAU} and {LARGEST_TAU}; 1 is the usual adjustment")
+    return Rescore(name, of, prior if prior in ("balanced", "train") else _read(prior), tau)
+
+
+def _read(file: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(word) for word in Path(file).read_text(encoding="utf-8").replace(",", " ").split())
+    except (OSError, ValueError) as error:
+        raise ReportError(f"--prior: balanced, train, or a file with a number for each class: {error}") from error
+    if not shares or not (min(shares) > 0 and sum(shares) < np.inf):
+        raise ReportError(f"--prior: every number in {file} must be above 0")
+    return shares
+
+
+def predictions(store: Store, outcome: Outcome, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
+    complete and its arrays are damaged or not there."""
+    name = f"{store}/arrays/{outcome.key}.npz"
+    try:
+        arrays = store.arrays(outcome.key, "la")  # last, last_ema, labels: not the history
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{name} is missing: without its logits only the accuracies of the record are known"
+        ) from error
+    logits, labels = arrays.get("last_ema"), arrays.get("labels")
+    classes = len(outcome.counts)
+    if logits is None or labels is None or logits.shape != (len(labels), classes) or set(labels) != set(range(classes)):
+        raise StoreError(f"{name} is damaged: it does not hold a row of {classes} logits for each label")
+    shares = np.array(outcome.counts) / sum(outcome.counts)
+    return logits.astype(float) - tau * np.log(shares), labels.astype(int)
+
+
+def _class(word: str, data: str) -> int:
+    classes = dataset(data).classes
+    if word in classes:
+        return classes.index(word)
+    if word.isdigit() and int(word) < len(classes):
+        return int(word)
+    numbers = f" (or its number, 0 to {len(classes) - 1})"
+    raise ReportError(f"--metric: {data} has no class {word!r}{numbers}" + nearest(word, classes))
+
+
+def _grouped(
+    name: str, logits: np.ndarray, labels: np.ndarray, members: Mapping[str, tuple[int, ...]], shares: np.ndarray
+) -> dict[str, float]:
+    weights = (shares / np.bincount(labels, minlength=len(shares)))[labels]
+    match name:
+        case "balanced_accuracy" | "accuracy" | "worst_class":
+            each = per_class_accuracy(logits, labels)
+            if name == "worst_class":
+                return {group: min(each[c] for c in at) for group, at in members.items()}
+            if name == "accuracy" and len(set(shares)) > 1:
+                return {g: float(np.average([each[c] for c in at], weights=shares[[*at]])) for g, at in members.items()}
+            return {group: mean_of(each, at) for group, at in members.items()}
+        case "macro_f1" | "auroc":
+            each = (_f1 if name == "macro_f1" else _auroc)(logits, labels, weights)
+            return {group: mean_of(each, at) for group, at in members.items()}
+    found = {}
+    for group, at in members.items():
+        some = np.isin(labels, at)
+        found[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
+    return found
+
+
+def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    from sklearn.metrics import f1_score
+
+    each = range(logits.shape[1])
+    options: dict[str, Any] = {"labels": each, "average": None, "sample_weight": weights, "zero_division": 0}
+    return tuple(100 * np.asarray(f1_score(labels, logits.argmax(axis=1), **options)))
+
+
+def _auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    from sklearn.metrics import roc_auc_score
+
+    scores = log_softmax(logits, axis=1)  # ordered as the probabilities, of which many would round to 1
+    return tuple(
+        100 * float(roc_auc_score(labels == c, scores[:, c], sample_weight=weights)) for c in range(scores.shape[1])
+    )
+
+
+def _nll(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    return float(np.average(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels], weights=weights))
+
+
+def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
+    """The mean over bins of |accuracy - confidence|, each bin (low, high] as heavy as its images."""
+    confidence = np.exp(log_softmax(logits, axis=1).max(axis=1))
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights * ((logits.argmax(axis=1) == labels) - confidence), minlength=BINS)
+    return float(100 * np.abs(gaps).sum() / weights.sum())

@@ -1,0 +1,94 @@
+"""How a run looks: the facts of a scoreboard as a table and lines for a terminal, or as one line elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..spec.labels import GROUPS
+from ..text import printable
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: ``40 s``, ``14 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def counts(facts: Mapping[str, Any]) -> str:
+    return f"{facts['done']} done, {facts['running']} running, {facts['failed']} failed of {facts['planned']} trials"
+
+
+def clock(facts: Mapping[str, Any]) -> str:
+    """How long it has trained and how long is left, as far as either is known."""
+    elapsed, left = facts.get("elapsed"), facts.get("left")
+    words = [f"{duration(elapsed)} elapsed"] if elapsed is not None else []
+    return ", ".join(words + ([f"about {duration(left)} left"] if left else []))
+
+
+def line(facts: Mapping[str, Any]) -> str:
+    """All of it in one line."""
+    return "; ".join(filter(None, [counts(facts), clock(facts), facts.get("note", "")]))
+
+
+def places(facts: Mapping[str, Any]) -> list[str]:
+    """Where else there is something to look at."""
+    named = {"Ray's dashboard": facts.get("dashboard"), "MLflow": facts.get("mlflow")}
+    return [f"{name}: {where}" for name, where in named.items() if where]
+
+
+def picture(facts: Mapping[str, Any]) -> Group:
+    """The totals first: where a terminal is not high enough, it is the last rows that are not seen."""
+    words = filter(None, [counts(facts), clock(facts), *places(facts), facts.get("note", "")])
+    bar = Table.grid()  # which ends its line
+    bar.add_row(ProgressBar(total=max(facts["planned"], 1), completed=facts["done"] + facts["failed"], width=40))
+    return Group(*(Text(printable(text), overflow="fold") for text in words), bar, _table(facts["methods"]))
+
+
+def changes(looks: Iterable[Mapping[str, Any]], as_json: bool) -> Iterator[str]:
+    """A line for each look at which something other than the time has changed."""
+    before = None
+    for facts in looks:
+        now = {name: value for name, value in facts.items() if name not in ("at", "elapsed", "left")}
+        if not as_json:
+            now = {name: facts.get(name) for name in ("done", "running", "failed", "planned", "note")}
+        if now != before:
+            yield json.dumps(facts) if as_json else printable(line(facts))
+        before = now
+
+
+def live(looks: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """Each look in place of the one before; the last one stays."""
+    with Live(console=console, auto_refresh=False) as shown:
+        for facts in looks:
+            shown.update(picture(facts), refresh=True)
+
+
+def _table(rows: list[Mapping[str, Any]]) -> Table:
+    tuned = any(row["tuning"] for row in rows)
+    table = Table(title="so far, all data sets together", title_justify="left")
+    table.add_column("method", overflow="fold")
+    for name in ("tuning",) * tuned + ("trials", "running", "failed", *GROUPS):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        tuning = (f"{row['tuned']}/{row['tuning']}" if row["tuning"] else "",) * tuned
+        trials = f"{row['done']}/{row['planned']}" if row["planned"] else ""
+        failed = Text(str(row["failed"]), style="red") if row["failed"] else ""
+        means = (f"{row['means'][group]:.1f}" if group in row["means"] else "" for group in GROUPS)
+        table.add_row(Text(printable(row["method"])), *tuning, trials, str(row["running"] or ""), failed, *means)
+    return table

@@ -1,0 +1,95 @@
+"""How long a plan will take: a few steps of each kind of trial, on random images of the right shape and number."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import torch
+
+from ...datasets.split import Images
+from ..registry.datasets import dataset, long_tail
+from ..registry.methods import recipe_of
+from ..scheduling.resources import ClusterError
+from ..spec.schema import Method, Spec, Trial
+from ..storage.store import Store
+from ..training.trial import Setting, assemble
+from .dependencies import Needs, needed
+from .memory import Peak
+
+STEPS = 4  # at each moment; the first is left out, since it allocates
+MOMENTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # of training: a method may change its step on the way
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one step and of one whole trial, measured alone on this machine; and the most memory that it took,
+    in bytes: of the GPU where it has one, else of the process."""
+
+    trial: Trial
+    step: float
+    whole: float
+    memory: int
+
+
+def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
+    """One estimate for each distinct trial but for its seed, in the plan's order."""
+    if spec.resources.gpu and not torch.cuda.is_available():
+        raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
+    setting = Setting(store="", gpu=spec.resources.gpu > 0)
+    kinds = {kind(trial): trial for trial in wanted.trials}
+    return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]
+
+
+def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, float]:
+    """For each network, the time of ERM's step in bfloat16 over float32's on this machine: below 1 it gains.
+
+    The plan's words choose the precision, since it changes the numbers; this is what to choose by.
+    """
+    setting = Setting(store="", gpu=spec.resources.gpu > 0)
+    first = {trial.network: trial.model_copy(update={"method": Method(name="ERM")}) for trial in reversed(trials)}
+    return {name: _in(trial, "bfloat16", setting) / _in(trial, "float32", setting) for name, trial in first.items()}
+
+
+def _in(trial: Trial, precision: str, setting: Setting) -> float:
+    training = trial.training.model_copy(update={"precision": precision})
+    return _estimate(trial.model_copy(update={"training": training}), setting, {}).step
+
+
+def kind(trial: Trial) -> str:
+    """The same for trials that differ only in their seed."""
+    return trial.model_copy(update={"seed": 0}).canonical
+
+
+def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:
+    torch.set_num_threads(trial.threads)
+    about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
+    images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
+    method = recipe_of(trial, plugins)
+    peak = Peak(setting.device)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = replace(setting, store=folder)
+        for other in (needed(trial, name) for name in method.needs()):
+            # An untrained network costs as much as the trained one that it stands for.
+            stand_in = assemble(other, images, counts, recipe_of(other, plugins), setting)
+            Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
+        run = assemble(trial, images, counts, method, setting)
+    medians = [
+        statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
+    ]
+    run.logits(torch.from_numpy(images.x))  # scoring takes larger batches than a small training does
+    step = statistics.mean(medians)
+    unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
+    whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    return Estimate(trial, step, whole, peak.bytes() + max(0, unseen))
+
+
+def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:
+    """Random images whose labels are as frequent as the long tail's."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(len(counts), number, p=np.array(counts) / sum(counts))
+    return Images(rng.integers(0, 256, (number, *shape), dtype=np.uint8), labels.astype(np.int64))

@@ -1,0 +1,160 @@
+"""A plan in words: its trials, what they start from, what they cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..cli.listings import table
+from ..spec.labels import method_label, setting_label
+from ..spec.schema import Spec, Trial
+from ..training.cost import cost
+from ..tuning.halving import epochs
+from ..tuning.search import searches
+from .calibration import Estimate, bfloat16_over_float32, calibrate, kind
+from .dependencies import Needs, needs
+from .memory import GIB, MARGIN, Fit, total
+
+
+def trial_facts(needed: Needs) -> list[dict[str, Any]]:
+    """Each trial with its key, and the keys of the trials whose networks it starts from."""
+    return [
+        {"key": trial.key, "starts_from": list(needed.of.get(trial.key, ()))} | trial.model_dump(mode="json")
+        for trial in needed.trials
+    ]
+
+
+def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
+    """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
+    methods = {trial.key: method_label(trial) for trial in needed.trials}
+    first = {methods[key]: [methods[other] for other in others] for key, others in needed.of.items()}
+    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
+    names = ("data", "long tail", "method", "network", "epochs")
+    lines = [
+        dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
+        for kind, n in kinds.items()
+    ]
+    extra = len(needed.trials) - len(trials)
+    also = f", and {extra} that others start from" if extra else ""
+    erm = sum(cost(trial, spec.plugins) for trial in needed.trials)
+    share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
+    return (
+        f"{table(lines)}\n\n{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
+    )
+
+
+def tuning_table(spec: Spec) -> str:
+    """A line for each search: what it varies, and the epochs that it trains."""
+    lines = [
+        {
+            "search": found.name.rpartition(" [")[0],
+            "trials": found.tune.trials,
+            "epochs": epochs(found),
+            "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
+        }
+        for found in searches(spec).values()
+    ]
+    erm = sum(
+        cost(found.cell.trial(0), spec.plugins) * epochs(found) / found.cell.trial(0).training.epochs
+        for found in searches(spec).values()
+    )
+    return (
+        f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
+        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(spec)}"
+    )
+
+
+def _early(spec: Spec) -> str:
+    """A warning where the first trials are stopped before their learning rate has risen: they are judged by little."""
+    early = {
+        f"a quarter of {found.routine.epochs} epochs is inside the {found.routine.warmup_epochs:g} of warm-up"
+        for found in searches(spec).values()
+        if found.tune.prune and found.routine.epochs // 4 < found.routine.warmup_epochs
+    }
+    return "".join(f"\n{what}: tune.prune stops trials by what little they show there" for what in sorted(early))
+
+
+def tuning_facts(spec: Spec) -> list[dict[str, Any]]:
+    """The first trials of each search, at its default values, and those that they start from; what follows depends on
+    what they come to."""
+    found = list(searches(spec).values())
+    return trial_facts(needs([trial for search in found for trial in search.first()], spec.plugins))
+
+
+def _axes(trials: Sequence[Trial]) -> str:
+    axes = {
+        "data": len({t.data.canonical for t in trials}),
+        "methods": len({method_label(t) for t in trials}),
+        "networks": len({t.network for t in trials}),
+        "trainings": len({t.training.canonical for t in trials}),
+        "seeds": len({t.seed for t in trials}),
+    }
+    return " x ".join(f"{n} {name}" for name, n in axes.items())
+
+
+def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:
+    """What the plan will take, measured now; ``facts`` (see :func:`trial_facts`) get ``estimated_seconds``."""
+    estimates = calibrate(spec, needed)
+    for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
+        fact["estimated_seconds"] = seconds
+    ratios = bfloat16_over_float32(spec, needed.trials)
+    hours = f"{estimate_table(estimates, needed)}{_tuning_hours(spec, estimates)}"
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}\n\n{precision_words(ratios)}"
+
+
+def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
+    """What ``resources`` may ask for, by the trial that needs most."""
+    most = max(estimates, key=lambda e: e.memory)
+    needs = f"{method_label(most.trial)} on {most.trial.network} needs {most.memory / GIB:.1f} GiB"
+    if not spec.resources.gpu:
+        return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
+    fit = Fit(most.memory, total(torch.device("cuda")))
+    if fit.trials < 1:
+        return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
+    return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
+
+
+def _tuning_hours(spec: Spec, estimates: Sequence[Estimate]) -> str:
+    """What the searches take beside: their epochs, each as long as one of the row's own trial."""
+    of_kind = {kind(e.trial): e.whole for e in estimates}
+    seconds = sum(
+        of_kind[kind(found.cell.trial(spec.seeds[0]))] * epochs(found) / found.cell.trial(0).training.epochs
+        for found in searches(spec).values()
+    )
+    return f"; the searches before it about {seconds / 3600:.2f} more" if spec.tune else ""
+
+
+def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
+    """The estimated seconds of each trial, from the estimate of its kind."""
+    of_kind = {kind(e.trial): e.whole for e in estimates}
+    return [of_kind[kind(trial)] for trial in trials]
+
+
+def estimate_table(estimates: Sequence[Estimate], needed: Needs) -> str:
+    """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
+    lines = [
+        {
+            "data": e.trial.data.name,
+            "method": method_label(e.trial),
+            "network": e.trial.network,
+            "precision": e.trial.training.precision,
+            "ms a step": f"{1000 * e.step:.1f}",
+            "minutes a trial": f"{e.whole / 60:.1f}",
+            "GiB at most": f"{e.memory / GIB:.1f}",
+        }
+        for e in estimates
+    ]
+    seconds = sum(seconds_of(estimates, needed.trials))
+    return (
+        f"{table(lines)}\n\nabout {seconds / 3600:.2f} device-hours on a machine like this one, measured alone on "
+        f"it with {estimates[0].trial.threads} thread(s) a trial"
+    )
+
+
+def precision_words(ratios: Mapping[str, float]) -> str:
+    """What ``training: {precision: ...}`` would gain, for each network."""
+    lines = [f"{name}: a step in bfloat16 takes {ratio:.2f} of float32's time here" for name, ratio in ratios.items()]
+    return "\n".join([*lines, "training.precision chooses; it is part of a trial's key, since it changes the numbers"])

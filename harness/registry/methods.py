@@ -1,0 +1,19 @@
+"""From a trial's words to its method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...methods.plugin import load_plugin
+from ...methods.recipe import Entry, Recipe, recipe
+from ..spec.schema import Trial
+
+
+def plugin_of(trial: Trial, plugins: Mapping[str, str] | None) -> dict[str, Entry]:
+    """The methods that the trial's plugin file registers, by name; none where it has no plugin."""
+    return load_plugin((plugins or {})[trial.method.plugin]) if trial.method.plugin else {}
+
+
+def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
+    """The trial's method with the trial's values. MethodError where a name or a value is wrong."""
+    return recipe(trial.method.name, plugin_of(trial, plugins)).tuned(trial.method.values)

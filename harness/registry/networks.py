@@ -1,0 +1,171 @@
+"""Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet56`` (the CIFAR ones),
+``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``.
+
+Each is features and a head. ``width`` is the number of features that the head gets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...methods.names import nearest
+
+
+class NetworkError(ValueError):
+    """A network that is unknown or impossible; the message is written for the user."""
+
+
+class Network(nn.Module):
+    """``features`` maps images (B, channels, H, W) to (B, width); ``head`` maps those to logits (B, classes)."""
+
+    def __init__(self, features: nn.Module, width: int, classes: int) -> None:
+        super().__init__()
+        self.features = features
+        self.width = width
+        self.head: nn.Module = nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x))
+
+
+def network(name: str, channels: int, classes: int) -> Network:
+    """Build a network, initialised from torch's global generator. NetworkError for an unknown name."""
+    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
+    if wide:
+        return Network(*_wide_resnet(channels, *map(int, wide.groups())), classes)
+    if name not in NETWORKS:
+        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
+    return Network(*NETWORKS[name][0](channels), classes)
+
+
+def check_name(name: str) -> None:
+    """NetworkError where :func:`network` would refuse the name."""
+    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
+    if wide:
+        _blocks_each(int(wide[1]), int(wide[2]))
+    elif name not in NETWORKS:
+        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
+
+
+def _blocks_each(depth: int, width: int) -> int:
+    if depth < 10 or (depth - 4) % 6 or width < 1:
+        raise NetworkError(
+            f"wrn-{depth}-{width}: the depth must be 6n + 4 (10, 16, 22, 28, 40 ...), the width at least 1"
+        )
+    return (depth - 4) // 6
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+class _PreActivation(nn.Module):
+    """A pre-activation basic block (Zagoruyko and Komodakis 2016, arXiv 1605.07146)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), _conv(inputs, outputs, stride)
+        self.norm2, self.conv2 = nn.BatchNorm2d(outputs), _conv(outputs, outputs)
+        self.shortcut = None
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            nn.init.kaiming_normal_(self.shortcut.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        active = F.relu(self.norm1(x), inplace=True)
+        skip = x if self.shortcut is None else self.shortcut(active)
+        return skip + self.conv2(F.relu(self.norm2(self.conv1(active)), inplace=True))
+
+
+class _Basic(nn.Module):
+    """A basic block whose shortcut subsamples and pads with zeros, option A (He et al. 2016, arXiv 1512.03385)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = _conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.stride, self.more = stride, outputs - inputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
+        if self.more:
+            half = self.more // 2
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, self.more - half))
+        return F.relu(out + x, inplace=True)
+
+
+def _stages(block: type[nn.Module], widths: list[int], blocks: int) -> list[nn.Module]:
+    """Three stages of ``blocks`` blocks; the second and the third halve the resolution."""
+    stages = []
+    for stage in range(3):
+        for index in range(blocks):
+            inputs = widths[stage] if index == 0 else widths[stage + 1]
+            stages.append(block(inputs, widths[stage + 1], 2 if stage > 0 and index == 0 else 1))
+    return stages
+
+
+def _pooled(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _wide_resnet(channels: int, depth: int, width: int) -> tuple[nn.Module, int]:
+    blocks = _blocks_each(depth, width)
+    widths = [16, 16 * width, 32 * width, 64 * width]
+    body = _stages(_PreActivation, widths, blocks)
+    return _pooled(_conv(channels, 16), *body, nn.BatchNorm2d(widths[3]), nn.ReLU(inplace=True)), widths[3]
+
+
+def _cifar_resnet(blocks: int) -> Callable[[int], tuple[nn.Module, int]]:
+    def build(channels: int) -> tuple[nn.Module, int]:
+        body = _stages(_Basic, [16, 16, 32, 64], blocks)
+        return _pooled(_conv(channels, 16), nn.BatchNorm2d(16), nn.ReLU(inplace=True), *body), 64
+
+    return build
+
+
+def _torchvision(name: str) -> Callable[[int], tuple[nn.Module, int]]:
+    def build(channels: int) -> tuple[nn.Module, int]:
+        import torchvision
+
+        net: Any = getattr(torchvision.models, name)(weights=None)
+        net.conv1, net.maxpool = (
+            _conv(channels, 64),
+            nn.Identity(),
+        )  # the CIFAR stem: 3x3, stride 1, no pooling
+        width = net.fc.in_features
+        net.fc = nn.Identity()
+        return net, width
+
+    return build
+
+
+def _small(channels: int) -> tuple[nn.Module, int]:
+    """Five convolutions, 16 to 64 channels, three of them strided: trains in seconds on one core."""
+    layers: list[nn.Module] = []
+    widths = [channels, 16, 32, 32, 64, 64]
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
+        layers += [
+            _conv(inputs, outputs, 2 if index in (0, 2, 4) else 1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return _pooled(*layers), widths[-1]
+
+
+NETWORKS: dict[str, tuple[Callable[[int], tuple[nn.Module, int]], str]] = {
+    "small": (_small, "five convolutions, for a quick run on one core"),
+    **{
+        f"resnet{6 * n + 2}": (_cifar_resnet(n), "CIFAR ResNet with option-A shortcuts, as in LDAM-DRW")
+        for n in (3, 5, 7, 9)
+    },
+    **{f"resnet{n}": (_torchvision(f"resnet{n}"), "torchvision's, with a CIFAR stem") for n in (18, 34, 50)},
+}

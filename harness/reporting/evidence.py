@@ -1,0 +1,142 @@
+"""What stands behind each row of a report, from the records: what was classified rightly, where, and how to train it
+again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from math import inf, isfinite
+from shlex import quote
+from typing import Any
+
+import yaml
+
+from ...datasets.catalog import catalog
+from ...leaderboard.html.model import Evidence
+from ..spec.labels import class_groups
+from ..spec.presets import PRESETS
+from ..spec.schema import Shots, Training, Trial
+from ..spec.yaml_loader import Dumper
+from ..storage.record import Record
+from ..storage.store import Store, StoreError
+
+READERS = 8  # at a time: a bucket answers slowly, and to many at once
+
+
+def evidence(
+    stores: Sequence[Store], keys: Iterable[str], by: Shots | None = None, sources: Mapping[str, int] | None = None
+) -> dict[str, Evidence]:
+    """What the stores' records tell of the trials with these keys of rows, by the key of the row.
+
+    A trial without a record, or with a damaged one, is left out: the rows have said so already. ``by`` is how the
+    report counts its groups, as :func:`publish.gather` is given it; ``sources`` says of which store a row is, where it
+    is not the first.
+    """
+    found: dict[str, Evidence] = {}
+    wanted = {key: key.split(" ")[0] for key in keys if not key.endswith("without values")}
+    for number, store in enumerate(stores):
+        shots, finished = by or store.plans()[0].shots, store.finished()
+        here = {row: key for row, key in wanted.items() if (sources or {}).get(row, 0) == number and key in finished}
+        with ThreadPoolExecutor(READERS) as readers:
+            read = readers.map(_evidence, repeat(store), here.values(), repeat(shots))
+            found |= {row: one for row, one in zip(here, read, strict=True) if one}
+    return found
+
+
+def _evidence(store: Store, key: str, by: Shots) -> Evidence | None:
+    try:
+        record = store.record(key)
+    except (StoreError, FileNotFoundError):
+        return None
+    known = catalog().get(record.trial.data.name)
+    tested = record.status == "complete" and len(record.test_counts) == len(record.counts)
+    return Evidence(
+        counts=record.counts,
+        tests=record.test_counts,
+        right=tuple(map(_right, record.accuracy["last_ema"], record.test_counts)) if tested else (),
+        classes=known.classes if known and len(known.classes) == len(record.counts) else (),
+        groups=class_groups(record.counts, by) if record.counts else (),
+        facts=_facts(record.environment),
+        values=record.values,
+        rerun=rerun(record.trial, str(record.environment.get("device", ""))),
+        log=record.log,
+        course=_course(record),
+        curve=_curve(store, record),
+    )
+
+
+def _right(accuracy: float, images: int) -> int:
+    return round(accuracy * images / 100)
+
+
+def _facts(environment: dict[str, Any]) -> dict[str, str]:
+    """The environment in words, one for each thing."""
+    flat = {name: value for name, value in environment.items() if not isinstance(value, dict) and value != ""}
+    packages = environment.get("packages")
+    if isinstance(packages, dict):
+        flat["packages"] = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return {name.replace("_", " "): str(value) for name, value in flat.items()}
+
+
+def _course(record: Record) -> str:
+    words = [f"{record.started} to {record.finished}" if record.started else record.finished]
+    words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
+    words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
+    return ", ".join(filter(None, words))
+
+
+def _curve(store: Store, record: Record) -> tuple[tuple[int, float], ...]:
+    """The training loss of each epoch, as far as the store holds it beside the record."""
+    try:
+        arrays = store.arrays(record.key, "history_")
+        epochs, losses = arrays["history_epoch"], arrays["history_loss"]
+    except (StoreError, FileNotFoundError, KeyError):
+        return ()
+    if epochs.ndim != 1 or epochs.shape != losses.shape:
+        return ()  # not written by us
+    points = zip(epochs.tolist(), losses.tolist(), strict=True)
+    return tuple((int(epoch) + 1, loss) for epoch, loss in points if isfinite(loss))
+
+
+def rerun(trial: Trial, device: str = "cpu") -> tuple[str, str]:
+    """The command that trains a trial again, as the texts before and after its seed: one line for a POSIX shell.
+
+    It writes a spec of this trial alone, whose key is the same, and runs it into a store of its own. A plugin's file
+    must lie beside it, under the name that the spec gives.
+    """
+    spec = _spec(trial, device) | {"seeds": [0]}
+    text = yaml.dump(spec, Dumper=Dumper, default_flow_style=True, width=inf, sort_keys=False)
+    before, _, after = text.strip().rpartition("[0]")
+    command = f"printf '%s\\n' {quote(f'{before}[]{after}')} > again.yaml && tailboard run again.yaml"
+    before, _, after = command.rpartition("[]")
+    return f"{before}[", f"]{after}"
+
+
+def _spec(trial: Trial, device: str) -> dict[str, Any]:
+    base = trial.base or trial.training
+    method: dict[str, Any] = {"name": trial.method.name}
+    if trial.method.values:
+        method["values"] = trial.method.values
+    if trial.method.plugin:
+        method["plugin"] = f"plugin-{trial.method.plugin[:8]}.py"
+    own = {name: value for name, value in trial.training.model_dump().items() if value != getattr(base, name)}
+    gpu = {"gpu": 1} if device == "cuda" else {}
+    return {
+        "name": "again",
+        "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
+        "methods": [method | ({"training": own} if own else {})],
+        "network": trial.network,
+        "training": _routine(base, "bfloat16" if gpu else "float32"),
+        "resources": {"cpu": trial.threads, **gpu},
+    }
+
+
+def _routine(training: Training, precision: str) -> dict[str, Any]:
+    """The routine in the fewest words: the preset that it is nearest to, and what differs."""
+    defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
+    words = [
+        {"preset": name} | {field: value for field, value in training.model_dump().items() if value != preset[field]}
+        for name, preset in defaults.items()
+    ]
+    return min(words, key=len)

@@ -1,0 +1,62 @@
+"""What a report draws or writes beside its tables: the curves of every budget, and the critical differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...leaderboard.tables.standings import why_not
+from . import tuning_tables as tuning
+from .report import Board, ReportError
+
+CURVES = (".csv", ".png", ".svg", ".pdf")
+
+
+def write_curves(board: Board, path: Path) -> None:
+    """What every smaller budget would have found, as a table or a picture: the path's ending says which.
+
+    ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
+    """
+    form = path.suffix.lower()
+    if form not in CURVES:
+        raise ReportError(f"--curve: {path} must end in {', '.join(CURVES[:-1])} or {CURVES[-1]}")
+    if not board.searches:
+        raise ReportError("--curve: nothing was tuned here, so there is no curve to draw")
+    curves = tuning.curves(board.searches)
+    if form == ".csv":
+        path.write_text(csv_text(curves), encoding="utf-8")
+        return
+    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
+    path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
+
+
+def write_diagram(board: Board, path: Path) -> str:
+    """The critical-difference diagram of the whole test set, a panel for each protocol. Why there is none where the
+    data sets or methods are too few, else nothing.
+
+    ReportError where the ending is unknown, or matplotlib is not there.
+    """
+    form = path.suffix.lower()
+    if form not in CURVES[1:]:
+        raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
+    found = [one for one in board.ranks() if one.group == "all"]
+    if why := why_not(found):
+        return f"--diagram: {why}"
+    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
+    return ""
+
+
+def _pictures(option: str) -> Any:
+    try:
+        from ...leaderboard.figures import plots as pictures
+    except ImportError as error:
+        install = "pip install 'tailboard[figures]'"
+        instead = ", or name a .csv" if option == "--curve" else ""
+        raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
+    return pictures
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,120 @@
+"""From stores to pages: one file, or a folder of several with an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from ...leaderboard.html import page, site
+from ...leaderboard.html.model import Subject
+from ..spec.schema import Shots
+from ..storage.store import Store
+from . import tuning_tables as tuning
+from .evidence import evidence
+from .report import Board, ReportError, known
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options of a report ask of its pages and of the files beside them."""
+
+    versus: str | None = None
+    quote: bool = False
+    by: Shots | None = None
+    uncertainty: str = "se"
+
+    def among(self, board: Board) -> Wanted:
+        """The same without the comparison where a board lacks the method that it is with."""
+        return self if self.versus in set(board.rows["method"]) else replace(self, versus=None)
+
+
+def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) -> Subject:
+    """All that the page of a board shows. ReportError where the reference is no method of it."""
+    board.require(wanted.versus)
+    specs = [spec for store in stores for spec in store.plans()]
+    rules = {wanted.by or spec.shots for spec in specs}
+    (rule,) = rules if len(rules) == 1 else (None,)
+    return Subject(
+        title=", ".join(dict.fromkeys(spec.name for spec in specs)),
+        rows=board.rows,
+        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), wanted.by, board.sources),
+        notes=board.notes,
+        versus=wanted.versus,
+        published=board.quoted(wanted.quote),
+        routines=board.routines if wanted.quote else {},
+        budget=tuning.curves(board.searches) if board.searches else None,
+        metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
+        shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
+        uncertainty=known(wanted.uncertainty),
+    )
+
+
+def write_page(shown: Subject, path: Path) -> None:
+    _file(path, "--html")
+    path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
+
+
+def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wanted = Wanted()) -> Path:
+    """A page for each report and an index of them; what else is in the folder stays. The index's path.
+
+    A report without the method that is compared with gets its page all the same: the index says what each compares.
+    """
+    index = _file(folder / "index.html", "--site")
+    if wanted.versus and not any(wanted.among(board).versus for _, board in reports):
+        reports[0][1].require(wanted.versus)  # a slip of the pen, and no page to write
+    entries = []
+    names = _names([store for store, _ in reports])
+    for (store, board), name in zip(reports, names, strict=True):
+        here = wanted.among(board)
+        shown = subject(board, [store], here)
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        write_page(shown, place / "index.html")
+        told = board.rendered("md", here.versus, here.quote, here.uncertainty)
+        cells = {form: board.rendered(form, here.versus) for form in ("csv", "json")}
+        for form, text in {**cells, "md": told}.items():
+            (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
+        entries.append(site.entry(name, shown, wanted.versus))
+    index.write_text(site.index(entries), encoding="utf-8", newline="\n")
+    (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
+    return index
+
+
+def _file(path: Path, option: str) -> Path:
+    """The path. ReportError where a folder stands there."""
+    if path.is_dir():
+        raise ReportError(f"{option}: {path} is a folder; the page is a file")
+    return path
+
+
+def _names(stores: Sequence[Store]) -> list[str]:
+    """A folder's name for each store, from its own, each once and none the index's."""
+    found = ["index.html"]
+    for store in stores:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", str(store).rstrip("/").rsplit("/", 1)[-1]).strip(".-") or "report"
+        name, number = stem, 2
+        while name.lower() in [other.lower() for other in found]:  # some file systems fold cases
+            name, number = f"{stem}-{number}", number + 1
+        found.append(name)
+    return found[1:]
+
+
+def _library() -> str:
+    """plotly.js, as the Python package plotly holds it; importing that would take a while."""
+    return _eager((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"))
+
+
+def _eager(library: str) -> str:
+    """The library with its one outer function in parentheses, where it is wrapped as plotly.js is.
+
+    That is how a browser knows that a function is called at once (V8's "possibly invoked function expression"): else it
+    reads all of the text twice, which takes a fifth of the time that the library needs to start.
+    """
+    opening, end = "self : this, () => {\n", "\n}));"
+    if library.count(opening) != 1 or not library.rstrip().endswith(end):
+        return library
+    body = library.rstrip().removesuffix(end).replace(opening, opening.replace("()", "(()"))
+    return f"{body}\n}})));\n"

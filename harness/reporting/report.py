@@ -1,0 +1,129 @@
+"""Board: the rows of one or several stores with all that their report says, and the forms that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ...leaderboard.formats import markdown as report
+from ...leaderboard.metric import ACCURACY, Metric
+from ...leaderboard.published import rows as published
+from ...leaderboard.published.comparison import Routine
+from ...leaderboard.results import summarise
+from ...leaderboard.statistics.ranks import Ranks, ranked
+from ...leaderboard.tables.report_tables import UNCERTAINTY, Table, View
+from ...leaderboard.tables.standings import standings, why_not
+from ...methods.names import nearest
+from . import tuning_tables as tuning
+
+if TYPE_CHECKING:
+    from .bootstrap import Predictions
+
+
+class ReportError(ValueError):
+    """A report that cannot be made as asked; the message is written for the user."""
+
+
+def known(uncertainty: str) -> str:
+    """The word itself. ReportError where it is none of --uncertainty."""
+    if uncertainty not in UNCERTAINTY:
+        raise ReportError(f"--uncertainty: {uncertainty!r} is not one of {', '.join(UNCERTAINTY)}")
+    return uncertainty
+
+
+ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows of one or several stores, a message for each record that could not be read, sentences for the caption,
+    and what was tuned."""
+
+    rows: pd.DataFrame
+    damaged: list[str]
+    notes: list[str]
+    searches: Sequence[tuning.Line] = ()
+    routines: Mapping[str, Routine] = field(default_factory=dict)  # how the rows of each protocol were trained
+    metric: Metric = ACCURACY
+    more: Sequence[Table] = ()  # tables that were asked for
+    predictions: Predictions | None = None
+    sources: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by the key of a row, of which store it is; else the first
+
+    @property
+    def complete(self) -> bool:
+        return not self.damaged and bool((self.rows["status"] == "complete").all())
+
+    def rendered(
+        self,
+        form: str,
+        versus: str | None = None,
+        quote: bool = False,
+        uncertainty: str = "se",
+    ) -> str:
+        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where a word is unknown.
+
+        With ``quote`` every published row is there, and beside the measured ones those of the same method and data.
+        """
+        known(uncertainty)
+        if form not in ENDINGS:
+            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
+        self.require(versus)
+        if form in ("csv", "json"):
+            self._only_cells(form, quote)
+        if form == "csv":
+            return report.csv(self.rows, self.metric, versus)
+        if form == "json":
+            return report.json(self.rows, self.metric, versus)
+        written = {"md": report.markdown, "latex": report.latex}[form]
+        view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
+        more = [*self.more, *tuning.tables(self.searches)]
+        return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
+
+    def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
+        """The tidy rows, from which every other form comes. ReportError where more is asked for."""
+        if versus:
+            raise ReportError("--versus: parquet holds the rows of every seed; csv and json tell of differences")
+        self._only_cells("parquet", quote)
+        return report.parquet(self.rows, self.metric)
+
+    def ranks(self) -> list[Ranks]:
+        """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""
+        return ranked(summarise(self.rows, self.metric), self.metric)
+
+    def with_ranks(self, versus: str | None) -> Board:
+        """With tables of how the methods stand over all data sets, and why they are not ranked where they are not."""
+        self.require(versus)
+        found = standings(self.rows, versus, self.metric)
+        why = why_not(self.ranks()) if versus is None else ""  # with a reference its table says it
+        return replace(self, more=[*self.more, *found], notes=[*self.notes, *filter(None, [why])])
+
+    def with_noise(self, versus: str | None) -> Board:
+        """With tables of what other test images would have given."""
+        self.require(versus)
+        tables = self.predictions.tables(versus) if self.predictions else []
+        return replace(self, more=[*self.more, *tables])
+
+    def require(self, versus: str | None) -> None:
+        """ReportError where there is no such method, with the nearest one."""
+        methods = list(self.rows["method"].unique())
+        if versus is not None and versus not in methods:
+            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
+
+    def quoted(self, everything: bool) -> pd.DataFrame | None:
+        """All published rows, or the paper's of the data sets that are here; of another metric there are none."""
+        rows = published.published()
+        if not everything:
+            rows = rows[
+                rows["source"].str.startswith(published.PAPER) & rows["dataset"].isin(self.rows["dataset"].unique())
+            ]
+        return rows if everything or (len(rows) and self.metric == ACCURACY) else None
+
+    def _only_cells(self, form: str, quote: bool) -> None:
+        for option, wanted in {"--noise and --ranks": self.more, "--published": quote}.items():
+            if wanted:
+                raise ReportError(f"{option}: in md and latex only; {form} holds what the leaderboard is made of")

@@ -1,0 +1,80 @@
+"""A driver whose cluster is gone ends by itself. Ray waits a minute for a head that is dead, then aborts the process:
+no table, nothing cleared up, and an exit code that says the user was wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from ..storage.temporary import forsake
+
+INTERRUPTED = 130  # the command line's exit code
+KNOCK_SECONDS, MISSED = 2.0, 12  # given up after so many knocks in vain: 25 to 50 s
+UNWIND_SECONDS = 6.0  # for the driver to end by itself
+
+Door = tuple[str, int]
+
+
+class Vigil:
+    """A context; once told what to ``watch`` it knocks there, to the end of the block.
+
+    Where nobody opens for a while, ``tell`` gets a line, ``stopping`` is set and the main thread interrupted; the
+    block then ends without an error. But Ray mostly holds the main thread in a question to the dead head: then the
+    process ends here, as one that was killed does, but for what it leaves behind.
+    """
+
+    def __init__(self, stopping: threading.Event, tell: Callable[[str], None]) -> None:
+        self._stopping, self._tell, self._over, self._lost = stopping, tell, threading.Event(), False
+        self._leaving = threading.Lock()
+
+    def __enter__(self) -> Vigil:
+        return self
+
+    def __exit__(self, *_: Any) -> bool:
+        try:
+            with self._leaving:
+                self._over.set()
+        except KeyboardInterrupt:  # sent just now, to a thread that is on its way out
+            if not self._lost:
+                raise
+            self._over.set()
+        return self._lost
+
+    def watch(self, doors: Sequence[Door]) -> None:
+        threading.Thread(target=self._work, args=(doors,), name="vigil", daemon=True).start()
+
+    def _work(self, doors: Sequence[Door]) -> None:
+        missed = 0
+        while missed < MISSED:
+            if self._over.wait(KNOCK_SECONDS):
+                return
+            missed = 0 if all(map(_opens, doors)) else missed + 1
+        self._lost = True
+        self._tell("the cluster is lost: its head, or Ray on this machine, does not answer any more")
+        self._stopping.set()
+        with self._leaving:  # who has left already is not interrupted
+            if not self._over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+        if not self._over.wait(UNWIND_SECONDS):
+            self._tell("interrupted; the same command goes on where this one was, once the cluster is there again")
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            forsake()
+            os._exit(INTERRUPTED)
+
+
+def _opens(door: Door) -> bool:
+    try:
+        socket.create_connection(door, timeout=KNOCK_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""Agenda: what may be trained next. A flow is a generator that yields jobs, and goes on once all of them are done."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+
+from ..spec.schema import Trial
+from ..storage.store import Store, StoreError
+
+
+class Lost(Exception):
+    """A job that the infrastructure broke once too often: thrown into the flows that wait for it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too.
+
+    ``ahead`` is the work, in any unit, of the job and of what can only follow it.
+    """
+
+    trial: Trial
+    until: int
+    keep: bool = False
+    ahead: float = field(default=0.0, compare=False)
+
+    @property
+    def id(self) -> str:
+        return f"{self.trial.key}-{self.until:04d}"
+
+    @property
+    def whole(self) -> bool:
+        return self.until == self.trial.training.epochs
+
+
+Flow = Generator[list[Job], None, None]
+
+
+def is_done(job: Job, store: Store) -> bool:
+    """Whether the store holds what a job is for: the score after its epochs, or the record of one that broke before.
+
+    A trial that one search let end early is not done for another that wants more of it; and one that was trained to
+    its end has no score on the way unless it rested there.
+    """
+    key = job.trial.key
+    if not job.whole and store.has(f"rungs/{job.id}.json"):
+        return True
+    try:
+        record = store.record(key)
+    except (StoreError, FileNotFoundError):
+        return False
+    if record.status in ("failed", "diverged"):
+        return job.whole or record.epochs <= job.until
+    return job.whole and record.status == "complete" and (not job.keep or store.has(f"weights/{key}.pt"))
+
+
+class Agenda:
+    """The flows, and what they wait for. Each job is handed out once: first those with the most work ahead, so that
+    what is left for the end is short; among equals in the order in which they were asked for."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store, self._clock = store, clock
+        self._finished = store.finished()
+        self._ready: dict[str, dict[int, Job]] = {}  # by trial, and by the epochs until which
+        self._order: list[tuple[float, int, str]] = []  # a heap of trials; what does not hold any more is passed over
+        self._numbers = itertools.count()
+        self._pausing: list[tuple[float, int, Job]] = []  # a heap, by when they may be tried again
+        self._waiting: dict[str, list[Flow]] = {}  # by job
+        self._open: dict[Flow, set[str]] = {}
+        self.running: set[str] = set()
+
+    def add(self, flow: Flow) -> None:
+        self._advance(flow)
+
+    def take(self) -> Job | None:
+        """The next job, or None where nothing can be started now: a trial is trained in one place at a time, and of
+        its jobs the shorter comes first, since the longer goes on from there."""
+        while self._pausing and self._pausing[0][0] <= self._clock():
+            self._offer(heapq.heappop(self._pausing)[2])
+        busy, passed = {id_.partition("-")[0] for id_ in self.running}, []
+        job = None
+        while self._order and job is None:
+            entry = heapq.heappop(self._order)
+            key = entry[2]
+            if -entry[0] != self._ahead(key):
+                continue
+            if key in busy:
+                passed.append(entry)
+            else:
+                job = self._ready[key].pop(min(self._ready[key]))
+                self._push(key)
+        for entry in passed:
+            heapq.heappush(self._order, entry)
+        if job is not None:
+            self.running.add(job.id)
+        return job
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a job waits to be tried again."""
+        return bool(self._pausing)
+
+    def again(self, job: Job, pause: float) -> None:
+        """A job that was not done may be tried again after ``pause`` seconds."""
+        self.running.discard(job.id)
+        heapq.heappush(self._pausing, (self._clock() + pause, next(self._numbers), job))
+
+    def _offer(self, job: Job) -> None:
+        there = self._ready.setdefault(job.trial.key, {})
+        before, old = self._ahead(job.trial.key), there.get(job.until)
+        there[job.until] = replace(job, keep=job.keep or old.keep, ahead=max(job.ahead, old.ahead)) if old else job
+        if self._ahead(job.trial.key) != before:
+            self._push(job.trial.key)
+
+    def _ahead(self, key: str) -> float | None:
+        """Of a trial that is ready: the most of its jobs."""
+        return max((job.ahead for job in self._ready.get(key, {}).values()), default=None)
+
+    def _push(self, key: str) -> None:
+        ahead = self._ahead(key)
+        if ahead is None:
+            self._ready.pop(key, None)
+        else:
+            heapq.heappush(self._order, (-ahead, next(self._numbers), key))
+
+    def settle(self, job: Job) -> None:
+        """A job is done: what waits for it goes on. Lost where the store has nothing of it."""
+        self.running.discard(job.id)
+        if not is_done(job, self.store):
+            raise Lost(f"no record at {self.store}: do the workers share that folder?")
+        if job.whole:
+            self._finished.add(job.trial.key)
+        for flow in self._waiting.pop(job.id, []):
+            self._open[flow].discard(job.id)
+            if not self._open[flow]:
+                self._advance(flow)
+
+    def lose(self, job: Job) -> None:
+        """A job cannot be done now: what waits for it gets :class:`Lost`."""
+        self.running.discard(job.id)
+        for flow in self._waiting.pop(job.id, []):
+            del self._open[flow]
+            for waiting in self._waiting.values():
+                if flow in waiting:
+                    waiting.remove(flow)
+            try:
+                flow.throw(Lost())
+            except (Lost, StopIteration):
+                continue
+            raise AssertionError("a flow ends where one of its jobs is lost")
+
+    def __len__(self) -> int:
+        """The flows that are not done."""
+        return len(self._open)
+
+    def _advance(self, flow: Flow) -> None:
+        while (jobs := next(flow, None)) is not None:
+            missing = {job.id: job for job in jobs if not self._done(job)}
+            if not missing:
+                continue
+            self._open[flow] = set(missing)
+            for id_, job in missing.items():
+                if job.until in self._ready.get(job.trial.key, ()) or (
+                    id_ not in self._waiting and id_ not in self.running
+                ):
+                    self._offer(job)
+                self._waiting.setdefault(id_, []).append(flow)
+            return
+        self._open.pop(flow, None)
+
+    def _done(self, job: Job) -> bool:
+        if job.trial.stage == "report" and not job.keep:  # the many of a large plan: no file is read for them
+            return job.trial.key in self._finished
+        return is_done(job, self.store)

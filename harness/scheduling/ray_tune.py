@@ -1,0 +1,260 @@
+"""A plan, run by Ray Tune: the only file that imports ray.
+
+Tune places the trials and reuses the workers. What comes next is the agenda's to say, and what is finished the
+store's, so the same command goes on where it was, and nothing of Tune's own state is kept.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if (os.environ.get("RAY_ADDRESS") or "local") == "local":
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # no cluster to join: bind to loopback only
+os.environ |= {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+import ray.exceptions
+from ray import tune
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ..spec.schema import Resources
+from ..storage.temporary import clear_up, scratch
+from .child_processes import ends_with_us
+from .cluster_monitor import Door, Vigil
+from .completion import Endings, Result
+from .observer import Watcher
+from .processes import drained_by_signals, sigterm_kept
+from .queue import Agenda, Job
+from .resources import GUARDED, ClusterError, bundle, knock, options, places, waits
+from .retries import Retries, reason
+from .stop_signal import Flag
+from .timeouts import Patience
+
+
+class _NotSaved:
+    """Tune pickles what it is given to restore a sweep from; ours resumes from the store, so there is nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Queue(_NotSaved, Searcher):
+    """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
+
+    def __init__(self, agenda: Agenda, retries: Retries, stopping: threading.Event, flag: Any) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._agenda, self._retries, self._stopping, self._flag = agenda, retries, stopping, flag
+        self.running: dict[str, Job] = {}  # by Tune's name of the trial
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._stopping.is_set():
+            return Searcher.FINISHED
+        job = self._agenda.take()
+        if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
+            return None if self.running or self._agenda.pausing else Searcher.FINISHED
+        self.running[trial_id] = job
+        self._flag.hand.remote(job.trial.key, trial_id)
+        trial = job.trial.model_dump_json()
+        return {"trial": trial, "until": job.until, "gpu": self._retries.share(job), "holder": trial_id}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """The callback below is told next, and knows more."""
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+@dataclass(eq=False)
+class _Callback(_NotSaved, tune.Callback, tune.Stopper):
+    """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
+
+    queue: _Queue
+    endings: Endings
+    watcher: Watcher
+    stopping: threading.Event
+    flag: Any
+    patience: Patience
+    told: float = -math.inf
+    idle: bool = False
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
+
+    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        self.idle = not self.patience.running
+        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the flag may have to start anew
+            self.flag.raise_.remote()
+            self.told = time.monotonic()
+        for name in self.patience.exhausted():
+            trial = next(trial for trial in trials if trial.trial_id == name)
+            ray.kill(trial.temporary_state.ray_actor)
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.patience.heard_of(trial.trial_id)
+        self.watcher.started(self.queue.running[trial.trial_id].trial)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        if "line" in result:
+            self.patience.heard_of(trial.trial_id)
+            self.watcher.epoch(self.queue.running[trial.trial_id].trial, result["line"])
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.patience.end(trial.trial_id)
+        job = self.queue.running.pop(trial.trial_id)
+        self.watcher.rested(job.trial)
+        if trial.last_result.get("record"):  # else it was drained
+            self.endings.done(job, trial.last_result["record"] == "whole")
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        silent = self.patience.end(trial.trial_id)
+        job = self.queue.running.pop(trial.trial_id)
+        if silent:
+            self.endings.hung(job, self.patience.why, silent)
+        else:
+            self.endings.failed(job, reason(trial.error_file), trial.config["gpu"])
+
+
+def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
+    """What runs in a worker."""
+    from .worker import done
+
+    def draining(key: str) -> bool | None:
+        try:
+            return ray.get(flag.up.remote(key, config["holder"]))
+        except ray.exceptions.RayError:  # the driver is dead, and what is left of its sweep goes after it
+            return None
+
+    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
+    tune.report({"epoch": -1, "record": done(config, setting, report, draining)})
+
+
+def sweep(
+    agenda: Agenda,
+    setting: Any,
+    resources: Resources,
+    watcher: Watcher,
+    *,
+    slots: int | None = None,
+    address: str | None = None,
+) -> Result:
+    """Train all that is on the agenda. Returns when it is empty, a signal drained the sweep, or its cluster is lost.
+
+    ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
+    """
+    result, stopping = Result(), threading.Event()
+    clear_up()
+    if not len(agenda):
+        return result
+    with (
+        Vigil(stopping, watcher.waiting) as vigil,
+        _ray(resources, slots, address) as (places, folder, dashboard),
+        drained_by_signals(stopping),
+    ):
+        vigil.watch(_doors())
+        watcher.joined(dashboard)
+        if wait := waits(_nodes(), resources):
+            watcher.waiting(wait)
+        retries, patience = Retries(resources), Patience(resources.time_limit)
+        flag = _flag()
+        queue = _Queue(agenda, retries, stopping, flag)
+        endings = Endings(agenda, retries, watcher, result, stopping)
+        callback = _Callback(queue, endings, watcher, stopping, flag, patience)
+        train = tune.with_parameters(_train, setting=setting, flag=flag)
+        tune.Tuner(
+            tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
+            tune_config=tune.TuneConfig(
+                search_alg=queue,
+                num_samples=-1,  # as many as the agenda has
+                max_concurrent_trials=places,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the agenda's to say
+                callbacks=[callback],
+                stop=callback,
+            ),
+        ).fit()
+    if result.error:
+        raise result.error
+    result.interrupted = stopping.is_set()
+    return result
+
+
+@contextmanager
+def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
+    where its dashboard is."""
+    with scratch() as folder, ends_with_us(_stop):
+        wanted = options(resources, slots, address, folder)
+        dashboard, joined = _start(wanted), wanted["address"] != "local"
+        yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
+
+
+def _stop() -> None:
+    """Shut Ray down, and let no thread collect garbage meanwhile: a reference to something of Ray's that is let go
+    while its core is shut down ends the process, with exit code 1 and no table."""
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
+
+
+def _start(wanted: dict[str, Any]) -> str:
+    knock(wanted["address"])
+    try:
+        with sigterm_kept():
+            context: Any = ray.init(**wanted)
+        return context.address_info["webui_url"] or ""
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
+        raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
+
+
+def _doors() -> list[Door]:
+    """Where the head and this node's raylet listen: this process is of no use without either."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    here = next(node for node in ray.nodes() if node["NodeID"] == _here())
+    return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
+
+
+def _flag() -> Any:
+    """It lives where the driver does: a node that goes away takes none of its word with it."""
+    near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(Flag).remote()
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _here() -> str:
+    return ray.get_runtime_context().get_node_id()

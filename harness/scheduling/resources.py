@@ -1,0 +1,104 @@
+"""Whether a cluster is there, and how many trials it holds at a time."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..spec.schema import Resources
+
+GIB = 2**30
+GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+
+
+class ClusterError(Exception):
+    """Ray cannot be started or reached, or cannot hold a trial; the message is written for the user."""
+
+
+def knock(address: str) -> None:
+    """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    if address.startswith("ray://"):
+        raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")
+    try:
+        where = urlsplit(address if "://" in address else f"//{address}")
+        port = where.port
+    except ValueError as error:
+        raise ClusterError(f"--address {address}: {error}") from error
+    if where.hostname is None or port is None:  # such as auto and local
+        return
+    try:
+        socket.create_connection((where.hostname, port), timeout=10).close()
+    except OSError as error:
+        raise ClusterError(f"--address {address}: nobody listens there ({error})") from error
+
+
+def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
+    """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
+    # What a worker died of is told in one line by the watcher; ray's own tracebacks are kept out of it.
+    found: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
+    if found["address"] != "local":
+        return found
+    found["include_dashboard"] = False
+    if slots:  # else as many as Ray finds, which knows of a container's limits
+        found["num_cpus"] = math.ceil(slots * resources.cpu)
+    if len(str(folder)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
+        found["_temp_dir"] = str(folder)
+    return found
+
+
+def bundle(resources: Resources, gpu: float) -> dict[str, float]:
+    """What Ray sets aside for one trial, ``gpu`` being its share of one."""
+    asked = {"CPU": resources.cpu, "GPU": gpu, "memory": int(resources.memory * GIB)}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def places(nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False) -> int:
+    """How many trials run at a time, at most ``slots``. ClusterError where not even one fits.
+
+    A trial lives on one of the ``nodes``: four of 2 CPUs hold none that asks for 4.
+
+    A cluster that was ``joined`` may grow: there ``slots`` is taken at its word, and an autoscaler sees so many wait.
+    """
+    if joined and slots:
+        return slots
+    fit = sum(_fit(node, resources) for node in nodes)
+    if fit < 1:
+        way = "or let the cluster grow to so many trials with --slots" if joined else "or use --address"
+        raise ClusterError(f"{_shortage(nodes, resources)}; lower resources in the spec, {way}")
+    return min(fit, slots) if slots else fit
+
+
+def waits(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    """What is said where no trial fits yet; nothing where one does."""
+    some = any(_fit(node, resources) for node in nodes)
+    return "" if some else f"{_shortage(nodes, resources)}; waiting for machines that hold one"
+
+
+def _fit(have: Mapping[str, float], resources: Resources) -> int:
+    fit = [int(have.get("CPU", 0) / resources.cpu + 1e-9)]
+    if resources.memory:
+        fit.append(int(have.get("memory", 0) / (resources.memory * GIB)))
+    if resources.gpu:
+        # A trial lives on one GPU: 0.4 of a GPU fits twice on each, not 2.5 times.
+        per_gpu = int(1 / resources.gpu + 1e-9)
+        fit.append(int(have.get("GPU", 0)) * per_gpu if per_gpu else int(have.get("GPU", 0) / resources.gpu))
+    return min(fit)
+
+
+def _shortage(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")}
+    asks = {"cpu": resources.cpu, "gpu": resources.gpu}
+    there = {"cpu": most["CPU"], "gpu": most["GPU"]}
+    if resources.memory:
+        asks["memory"], there["memory"] = resources.memory, most["memory"] / GIB
+    where = " on a node at most" if len(nodes) > 1 else ""
+    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}{where}"
+
+
+def _listed(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}: {amount:g}" for name, amount in amounts.items())

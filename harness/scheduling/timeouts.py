@@ -1,0 +1,107 @@
+"""A trial that says nothing for longer than its time limit is stopped, and its record says so.
+
+A trial looks at its own clock after each epoch. This is for one that never comes so far, whose method waits for ever.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..spec.schema import Trial
+from ..storage.record import Record
+from ..storage.retry import PATIENCE_SECONDS
+
+WITNESS_SECONDS = 10.0  # beyond its limit: it may still be heard of
+SILENT = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
+LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
+
+
+@dataclass
+class Patience:
+    """When each running trial was last heard of."""
+
+    limit: float | None  # seconds; None waits for ever
+    clock: Callable[[], float] = time.monotonic
+    _heard: dict[str, float] = field(default_factory=dict)
+    _stopped: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def why(self) -> str:
+        """The reason of a trial that is stopped here."""
+        return f"{SILENT} {self.limit or 0:g} s"
+
+    @property
+    def running(self) -> bool:
+        """Whether any trial is."""
+        return bool(self._heard)
+
+    def heard_of(self, name: str) -> None:
+        self._heard[name] = self.clock()
+
+    def exhausted(self) -> Iterator[str]:
+        """The trials that are to be stopped now, each once."""
+        if self.limit is None:
+            return
+        for name, heard in self._heard.items():
+            silent = self.clock() - heard
+            if silent > self.limit + LOADING_SECONDS and name not in self._stopped:
+                self._stopped[name] = silent
+                yield name
+
+    def end(self, name: str) -> float:
+        """A trial has ended; for how many seconds it had said nothing, where it was stopped here for that, else 0."""
+        self._heard.pop(name, None)
+        return self._stopped.pop(name, 0.0)
+
+
+def overdue(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
+    """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
+    now = datetime.now(UTC)
+    return Record(
+        key=trial.key,
+        trial=trial,
+        status="failed",
+        reason=why,
+        log=log,
+        train_seconds=seconds,  # it held its place for so long
+        wall_seconds=seconds,
+        started=(now - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        finished=now.isoformat(timespec="seconds"),
+    )
+
+
+class Witness:
+    """A context in a worker: where the thread that began it stands is told once whenever it was not ``heard`` of for
+    its limit and a little more, so that the record of a trial that is then stopped can say what it hung in."""
+
+    def __init__(self, limit: float | None, tell: Callable[[str], None]) -> None:
+        self._limit, self._tell, self._thread = limit, tell, threading.get_ident()
+        self._heard, self._over = threading.Event(), False
+
+    def heard(self) -> None:
+        self._heard.set()
+
+    def __enter__(self) -> Witness:
+        if self._limit is not None:
+            threading.Thread(target=self._work, args=(self._limit + WITNESS_SECONDS,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over = True
+        self._heard.set()
+
+    def _work(self, seconds: float) -> None:
+        while not self._over:
+            if not self._heard.wait(seconds) and (frame := sys._current_frames().get(self._thread)):
+                with suppress(Exception):  # a store that is away: then the record has no log
+                    self._tell("".join(traceback.format_stack(frame))[-100_000:])
+                self._heard.wait()
+            self._heard.clear()

@@ -1,0 +1,229 @@
+"""From a YAML file to a Spec. A list inside it is an axis; the plan is the product of the axes.
+
+Every mistake ends as one SpecError that names the field, the value and the nearest right word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ...methods.names import nearest
+from .presets import NETWORK_OF, PRESETS
+from .schema import Data, Entrant, Resources, Shots, Spec, Tracking, Training
+from .tune import Tune
+from .yaml_loader import Loader
+
+MOST_SEEDS = 10_000
+
+SPECS = Path(__file__).parent / "specs"
+
+
+class SpecError(ValueError):
+    """A spec that cannot be planned; the message names the field and the nearest right word."""
+
+
+def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
+    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
+
+    SpecError says what is wrong and where; MethodError what is wrong in a plugin.
+    """
+    path = _find(str(source))
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  (a SafeLoader of ours)
+        spec = parse(raw, path.parent) if isinstance(raw, dict) else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise SpecError(f"{path} is nested too deeply") from None
+    if spec is None:
+        raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
+    for file in plugins:
+        from ...methods.plugin import load_plugin, read_plugin  # imports torch
+
+        text = read_plugin(file)
+        spec = with_plugin(spec, text, list(load_plugin(text)))
+    return spec
+
+
+def shipped() -> dict[str, Path]:
+    """The specs that come with the package, by name."""
+    return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
+
+
+def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
+    """A spec from its mapping; plugin files are looked up relative to ``folder``."""
+    fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
+    for key in raw:
+        if key not in fields:
+            raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
+        if raw[key] == [] or raw[key] is None:
+            raise SpecError(f"{key}: nothing is said of it; leave the key out, or name something")
+    for key in ("name", "data", "methods"):
+        if not raw.get(key):
+            raise SpecError(f"{key}: missing; a spec needs a name, data and methods")
+    resources = _valid(Resources, raw.get("resources", {}), "resources")
+    plugins: dict[str, str] = {}
+    spec = {
+        "name": raw["name"],
+        "data": [_valid(Data, item, "data") for item in _axes(_named(raw["data"], "data"), "data")],
+        "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
+        "networks": _networks(raw),
+        "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
+        "seeds": _seeds(raw.get("seeds", 5)),
+        "resources": resources,
+        "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
+        "shots": _valid(Shots, raw.get("shots", {}), "shots"),
+        "tune": _tune(raw["tune"]) if "tune" in raw else None,
+        "plugins": plugins,
+    }
+    return _valid(Spec, spec, "")
+
+
+def parse_data(raw: Mapping[str, Any]) -> Data:
+    """One data set and its long tail, from its words. SpecError as in :func:`parse`."""
+    return _valid(Data, raw, "data")
+
+
+def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
+    """The boundaries of few and many, None where nothing is said of them. SpecError as in :func:`parse`."""
+    given = {"few": few, "many": many, "by": "tercile" if tercile else None}
+    given = {name: value for name, value in given.items() if value is not None}
+    return _valid(Shots, given, "shots") if given else None
+
+
+def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
+    """The spec with the methods ``names`` of a plugin file added, and the file's text."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    methods = tuple(Entrant(name=name, plugin=digest) for name in names)
+    return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _valid(model: type[M], raw: Any, where: str) -> M:
+    """``model`` from ``raw``, or SpecError with the first field that is wrong."""
+    _refuse_booleans(model, raw, where)
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
+        if first["type"] == "extra_forbidden":
+            word = str(first["loc"][-1])
+            raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields)) from None
+        given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        raise SpecError(f"{field}: {message}{given}") from None
+
+
+def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
+    """YAML's ``yes`` is Python's True, which pydantic would take for the number 1."""
+    for name, value in raw.items() if isinstance(raw, dict) else ():
+        if isinstance(value, bool) and name in model.model_fields and model.model_fields[name].annotation is not bool:
+            raise SpecError(f"{where}.{name}: {value!r} is not expected here")
+
+
+def _find(source: str) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    if source in shipped():
+        return shipped()[source]
+    if path.suffix in (".yaml", ".yml"):
+        raise SpecError(f"there is no file {source!r}")
+    raise SpecError(f"there is no file and no shipped spec named {source!r}" + nearest(source, shipped()))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _named(value: Any, where: str) -> list[dict[str, Any]]:
+    """Each entry as a mapping: a bare string is its name."""
+    entries = [{"name": item} if isinstance(item, str) else item for item in _listed(value)]
+    for item in entries:
+        if not isinstance(item, dict):
+            raise SpecError(f"{where}: each entry is a name or a mapping with a name, not {item!r}")
+    return entries
+
+
+def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+    """The product of the lists inside each mapping (and inside its ``values`` and ``training``)."""
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise SpecError(f"{where}: a mapping is expected, not {entry!r}")
+        for name in ("values", "training"):
+            inner = entry.get(name)
+            if isinstance(inner, dict):
+                entry = entry | {name: list(_axes([inner], f"{where}.{name}"))}  # noqa: PLW2901
+        for key, value in entry.items():
+            if value == []:
+                raise SpecError(f"{where}.{key}: an empty list leaves nothing to run")
+        lists = [_listed(value) for value in entry.values()]
+        for combination in product(*lists):
+            yield dict(zip(entry, combination, strict=True))
+
+
+def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Entrant:
+    method = _valid(Entrant, raw, "methods")
+    _check_routine(method.training, "methods.training")
+    if method.plugin is None:
+        return method
+    try:
+        text = (folder / method.plugin).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {error}") from error
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    plugins[digest] = text
+    return method.model_copy(update={"plugin": digest})
+
+
+def _training(raw: dict[str, Any], resources: Resources) -> Training:
+    raw = dict(raw)
+    preset = raw.pop("preset", "t5")
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), PRESETS))
+    # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
+    precision = {"precision": "bfloat16" if resources.gpu else "float32"}
+    return _valid(Training, precision | PRESETS[preset] | raw, "training")
+
+
+def _check_routine(changes: Mapping[str, Any], where: str) -> None:
+    """SpecError where a change to a training routine names what no routine has, or has a wrong value."""
+    _valid(Training, {"precision": "float32"} | PRESETS["t5"] | dict(changes), where)
+
+
+def _tune(raw: Any) -> Tune:
+    tune = _valid(Tune, raw, "tune")
+    _check_routine(tune.training, "tune.training")
+    return tune
+
+
+def _networks(raw: Mapping[str, Any]) -> list[Any]:
+    """The networks that are named, or the one of the only preset."""
+    if raw.get("network") is not None:
+        for name in _listed(raw["network"]):
+            if not isinstance(name, str):
+                raise SpecError(f"network: a name is expected, not {name!r}")
+        return _listed(raw["network"])
+    routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
+    presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
+    return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
+
+
+def _seeds(raw: Any) -> list[int]:
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= MOST_SEEDS:
+        return list(range(raw))
+    if isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw):
+        return raw
+    raise SpecError(f"seeds: a number of seeds or a list of whole numbers is expected, not {raw!r}")

@@ -1,0 +1,229 @@
+"""Spec, Trial and plan(): what to compare, and the trials that it stands for. How a file becomes a Spec is in
+``parser.py``. Neither imports torch: a plan is cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from ...datasets.longtail import factor
+from .canonical import Frozen
+from .tune import Tune, Value
+
+MOST_TRIALS = 2_000_000  # of a plan
+PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
+
+
+class Data(Frozen, frozen=True):
+    """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
+
+    name: str
+    profile: Literal["exp", "step"] = "exp"
+    imbalance_factor: float = Field(default=100.0, ge=1)
+    head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ratio(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or "train_ratio" not in raw:
+            return raw
+        if "imbalance_factor" in raw:
+            raise ValueError("give imbalance_factor or train_ratio, not both")
+        if not isinstance(raw["train_ratio"], (int, float)):
+            raise ValueError(f"train_ratio must be a number, not {raw['train_ratio']!r}")
+        rest = {name: value for name, value in raw.items() if name != "train_ratio"}
+        return rest | {"imbalance_factor": factor(raw["train_ratio"])}
+
+
+class Method(Frozen, frozen=True):
+    """A method by name and the values that differ from its defaults; ``plugin`` is the file that registers it.
+
+    In a trial, ``plugin`` is the SHA-256 of that file, so that an edited method is another method.
+    """
+
+    name: str
+    values: dict[str, Value] = {}
+    plugin: str | None = None
+
+
+class Entrant(Method, frozen=True):
+    """A method as a spec names it, with what differs in its training routine, such as a learning rate of its own."""
+
+    training: dict[str, Any] = {}
+
+    @cached_property
+    def method(self) -> Method:
+        return Method(name=self.name, values=self.values, plugin=self.plugin)
+
+
+class Training(Frozen, frozen=True):
+    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["cosine", "step", "constant"]
+    warmup_epochs: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    crop_padding: int = Field(ge=0)
+    flip: bool
+    augment: Literal["none", "trivial_augment_wide"]
+    cutmix: float = Field(ge=0, le=1)
+    cutmix_alpha: float = Field(gt=0)
+    precision: Literal["float32", "bfloat16"]
+
+
+class Resources(Frozen, frozen=True):
+    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
+
+    cpu: float = Field(default=1, gt=0)
+    gpu: float = Field(default=0, ge=0)
+    memory: float = Field(default=0, ge=0)  # GiB of main memory that its machine must have for it; 0 does not ask
+    retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
+    checkpoint_seconds: float = Field(default=60, ge=0)
+    time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
+
+
+class Tracking(Frozen, frozen=True):
+    """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
+
+    uri: str | None = None
+    experiment: str = "tailboard"
+
+    @field_validator("uri")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        """The plan is stored and published; a password must not be in it."""
+        where = urlsplit(uri or "")
+        told = where.password or (where.username and where.scheme.startswith("http"))  # a token may stand for the user
+        if told or {"password", "passwd", "token", "secret"} & {name.lower() for name, _ in parse_qsl(where.query)}:
+            raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
+        return uri
+
+
+class Shots(Frozen, frozen=True):
+    """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
+
+    few: int = Field(default=20, ge=1)
+    many: int = Field(default=100, ge=1)
+    by: Literal["count", "tercile"] = "count"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Shots:
+        if self.few > self.many:
+            raise ValueError(f"few ({self.few}) must not be above many ({self.many})")
+        return self
+
+
+class Trial(Frozen, frozen=True):
+    """One training run. Same key, same numbers.
+
+    In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
+    ``base`` is the routine of the trials that it starts from, where its own differs from it.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"base"})
+
+    data: Data
+    method: Method
+    network: str
+    training: Training
+    seed: int = Field(ge=0)
+    stage: Literal["report", "tune"] = "report"
+    val_per_class: int = 0
+    threads: int = Field(default=1, ge=1)
+    protocol: int = PROTOCOL
+    base: Training | None = None
+
+    @cached_property
+    def key(self) -> str:
+        return _hashed(self.canonical)
+
+    def keys(self, seeds: Iterable[int]) -> list[str]:
+        """The keys of the trials that differ from this one by their seeds only; those are not made for it."""
+        before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed
+        return [_hashed(f'{before}"seed":{seed},"stage":{after}') for seed in seeds]
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class Spec(Frozen, frozen=True):
+    """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    data: tuple[Data, ...] = Field(min_length=1)
+    methods: tuple[Entrant, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = Field(min_length=1)
+    trainings: tuple[Training, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+    shots: Shots = Shots()
+    tune: Tune | None = None
+    plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Spec:
+        """A few words, in a stranger's store, may stand for more trials than any memory holds."""
+        trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
+        if trials > MOST_TRIALS:
+            raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
+        return self
+
+
+class Cell(Frozen, frozen=True):
+    """One method in one setting: a row of the leaderboard, and what is tuned as one."""
+
+    data: Data
+    network: str
+    training: Training
+    entrant: Entrant
+    threads: int
+
+    def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
+        """The cell's trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
+        found = values or {}
+        own = {name: value for name, value in found.items() if not name.startswith("training.")}
+        method = self.entrant.method
+        routine = self.entrant.training | {name[9:]: value for name, value in found.items() if name not in own}
+        base = words.pop("base", self.training)
+        training = Training.model_validate(base.model_dump() | routine) if routine else base
+        return Trial(
+            data=self.data,
+            method=method.model_copy(update={"values": method.values | own}) if own else method,
+            network=self.network,
+            training=training,
+            seed=seed,
+            threads=self.threads,
+            base=None if training == base else base,
+            **words,
+        )
+
+
+def cells(spec: Spec) -> list[Cell]:
+    """Every row of the spec, in the spec's order."""
+    threads = max(1, int(spec.resources.cpu))
+    axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
+    return [Cell(data=d, network=n, training=t, entrant=m, threads=threads) for n, t, d, m in axes]
+
+
+def plan(spec: Spec) -> list[Trial]:
+    """Every trial that is reported, at the values that the spec gives, seeds innermost; each once.
+
+    Where the spec asks for tuning, the values found replace these (see ``tuning/search.py``).
+    """
+    trials = [cell.trial(seed) for cell in cells(spec) for seed in spec.seeds]
+    return list({trial.key: trial for trial in trials}.values())

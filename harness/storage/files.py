@@ -1,0 +1,238 @@
+"""Files: bytes by name at one place, on any file system. Each is written whole or not at all; a place that answers with
+errors for a while is asked again; and nothing in it leads out of it or is read without a bound.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from .retry import patiently, status
+
+MIB = 1 << 20
+FORSAKEN_SECONDS = 3600.0  # no file takes so long to write
+LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
+LARGEST_OF = {
+    "arrays": 2048 * MIB,
+    "weights": 16384 * MIB,
+    "checkpoints": 16384 * MIB,
+    "studies.db": 1024 * MIB,
+    "index.npz": 2048 * MIB,
+}
+_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+Stamp = tuple[int, int]  # bytes of a file, and when it was written or what is in it
+
+
+class StoreError(Exception):
+    """A store that is missing or damaged; the message names the file."""
+
+
+class Files:
+    """A folder or bucket: a local path, or a URL that fsspec knows (``s3://``, ``gs://``).
+
+    Names are relative to it. StoreError for one that would lead elsewhere, by its words or by a link.
+    """
+
+    def __init__(self, url: str | os.PathLike) -> None:
+        # Absolute, since workers run in other folders.
+        self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        try:
+            if urlsplit(self.url).password:
+                raise StoreError("keep the password out of --store: it would be shown in messages and reports")
+            self.files, root = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+            raise StoreError(f"{self.url} cannot be a store: {error}") from error
+        self.root = root.rstrip("/")
+        self.local = isinstance(self.files, LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def write(self, name: str, data: bytes) -> None:
+        """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
+        self._patiently(_write if self.local else self.files.pipe_file, self._place(name), data)
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; FileNotFoundError where it is not there, StoreError where it is larger than such files
+        are."""
+        place, most = self._place(name), LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
+        data = self._patiently(_read if self.local else self._fetch, place, most)
+        if len(data) > most:
+            raise StoreError(_too_large(f"{self.url}/{name}", most))
+        return data
+
+    def _fetch(self, place: str, most: int) -> bytes:
+        """At most one byte more than ``most``: in one request, and not by a size that was listed before."""
+        try:
+            return self.files.cat_file(place, start=0, end=most + 1)
+        except OSError as error:
+            if status(error) == 416:  # of an empty object no range can be had
+                return b""
+            raise
+
+    def has(self, name: str) -> bool:
+        place = self._place(name)
+        return os.path.lexists(place) if self.local else self._patiently(self._is_there, place)
+
+    def _is_there(self, place: str) -> bool:
+        try:  # fsspec's own exists() says no to every error
+            self.files.info(place)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._patiently(os.unlink if self.local else self.files.rm_file, self._place(name))
+
+    def move(self, name: str, to: str) -> None:
+        """Another name for a file, whatever is in it; it is not read."""
+        start, goal = self._place(name), self._place(to)
+        if self.local:
+            Path(goal).parent.mkdir(parents=True, exist_ok=True)
+            self._patiently(os.replace, start, goal)
+        else:
+            self._patiently(self.files.cp_file, start, goal)
+            self._patiently(self.files.rm_file, start)
+
+    def names(self, folder: str, suffix: str = "") -> set[str]:
+        """The names in a folder, without the suffix."""
+        try:
+            found = self._patiently(os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder))
+        except FileNotFoundError:
+            return set()
+        return {name.removesuffix(suffix) for name in found if name.endswith(suffix) and not name.startswith(".")}
+
+    def stamped(self, folder: str, suffix: str) -> dict[str, Stamp | None]:
+        """The names in a folder, without the suffix, each with what changes when the file does; None where the place
+        does not tell."""
+        try:
+            return self._patiently(_stamped if self.local else self._told, self._place(f"{folder}/any", folder), suffix)
+        except FileNotFoundError:
+            return {}
+
+    def _told(self, place: str, suffix: str) -> dict[str, Stamp | None]:
+        found = self.files.ls(place, detail=True, refresh=True)
+        self.files.invalidate_cache()
+        names = {str(about["name"]).rsplit("/", 1)[-1]: about for about in found}
+        return {n.removesuffix(suffix): _stamp(about) for n, about in names.items() if n.endswith(suffix)}
+
+    def _listed(self, place: str) -> list[str]:
+        found = self.files.ls(place, detail=False, refresh=True)
+        self.files.invalidate_cache()  # or what others write from now on would be said not to be there
+        return [str(path).rsplit("/", 1)[-1] for path in found]
+
+    def clear_parts(self, folders: Iterable[str]) -> None:
+        """Remove what processes had begun to write that were killed an hour ago or more. A bucket keeps nothing so."""
+        for folder in folders if self.local else ():
+            for part in Path(self._place(f"{folder}/any", folder)).glob(".*.part"):
+                with suppress(OSError):  # it is renamed just now, or it is another's
+                    if time.time() - part.lstat().st_mtime > FORSAKEN_SECONDS:
+                        part.unlink()
+
+    def path(self, name: str) -> Path:
+        """Where a file of a local store is, for those that open it themselves. StoreError where it is a link."""
+        place = self._place(name)
+        if Path(place).is_symlink():
+            raise StoreError(f"{place} is a link, which may lead out of the store")
+        return Path(place)
+
+    def _place(self, name: str, shown: str = "") -> str:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts) or any(c in name for c in "\0\\"):
+            raise StoreError(f"{name!r} is no name of a file in a store")
+        for depth in range(1, len(parts) if self.local else 0):
+            folder = "/".join([self.root, *parts[:depth]])
+            if os.path.islink(folder):  # noqa: PTH114  (a Path costs as much as the reading)
+                raise StoreError(f"{folder} is a link, which may lead out of the store")
+        return f"{self.root}/{shown or name}"
+
+    def _patiently(self, action: Any, *args: Any) -> Any:
+        return patiently(self.url, action, *args)
+
+
+def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
+    found: dict[str, Stamp | None] = {}
+    with os.scandir(place) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.endswith(suffix) and not name.startswith("."):
+                try:
+                    about = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # it was moved just now
+                    continue
+                found[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
+    return found
+
+
+def _stamp(about: Mapping[str, Any]) -> Stamp | None:
+    """Of an object: its hash, or when it was written, whatever the file system calls that."""
+    tag = next((about[word] for word in ("ETag", "etag", "LastModified", "updated", "mtime") if about.get(word)), None)
+    size = about.get("size")
+    if tag is None or not isinstance(size, int):
+        return None
+    return size, int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest())
+
+
+def _too_large(name: str, most: int) -> str:
+    return f"{name} is damaged: it is larger than {most / MIB:g} MiB"
+
+
+def _write(path: str, data: bytes) -> None:
+    goal = Path(path)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    part = goal.with_name(f".{uuid.uuid4().hex}.part")  # not tempfile's: nobody else may read those
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(goal)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = path  # "no space left" is told with where
+        raise
+
+
+def _read(path: str, most: int) -> bytes:
+    """At most ``most`` bytes; a link is not followed, and a pipe is not waited for."""
+    try:
+        number = os.open(path, _OPEN)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+            raise StoreError(f"{path} is damaged: it is no file but a link or a socket") from error
+        raise
+    try:
+        about = os.fstat(number)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(about.st_mode):
+            raise StoreError(f"{path} is damaged: it is no file but a pipe or a device")
+        if about.st_size > most:  # before any memory is asked for
+            raise StoreError(_too_large(path, most))
+        return _all(number, about.st_size + 1)
+    finally:
+        os.close(number)
+
+
+def _all(number: int, most: int) -> bytes:
+    """One call, but for a file that is larger than one call returns."""
+    data = os.read(number, most)
+    while len(data) < most - 1 and (more := os.read(number, most - len(data))):
+        data += more
+    return data

@@ -1,0 +1,64 @@
+"""Record: what one finished trial leaves. Read back with validation only, never with pickle."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from ..spec.canonical import Frozen
+from ..spec.schema import Trial
+
+FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
+Status = Literal["complete", "failed", "diverged", "pruned"]
+
+
+class Provenance(Frozen, frozen=True):
+    """What vouches for the data: checksums found, whether they are the official ones, and the split's SHA-256."""
+
+    verified: bool
+    hashes: dict[str, str]
+    fingerprint: str
+
+
+class Outcome(Frozen, frozen=True):
+    """The part of a record that the leaderboard needs; read alone, since there may be a hundred thousand.
+
+    Accuracies are per class and in percent, from the stored logits: of the test images, or of the validation images
+    where the trial's stage is ``tune``. A ``pruned`` trial was stopped after the epochs that its record tells.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    key: str
+    status: Status
+    reason: str = ""  # what the method broke, in one line
+    counts: tuple[Annotated[int, Field(ge=1)], ...] = ()  # training images of each class
+    accuracy: dict[Literal["last_ema", "last"], tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
+    train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
+    data: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """A complete trial has an accuracy for each class: nothing else can be averaged."""
+        if self.status in ("complete", "pruned") and not len(self.accuracy.get("last_ema", ())) == len(self.counts) > 0:
+            raise ValueError(f"a {self.status} trial must hold the accuracy of each class")
+        return self
+
+
+class Record(Outcome, frozen=True):
+    """All that one finished trial leaves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trial: Trial
+    log: str = ""  # the traceback
+    values: dict[str, Any] = {}  # every hyperparameter, the defaults among them
+    test_counts: tuple[int, ...] = ()
+    epochs: int = 0
+    wall_seconds: float = 0.0  # with loading, scoring and what a kill made it do again since its last checkpoint
+    attempts: int = 1
+    environment: dict[str, Any] = {}
+    started: str = ""
+    finished: str = ""
+    files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record

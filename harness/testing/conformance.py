@@ -1,0 +1,236 @@
+"""What any method, ours or a third party's, must hold: ``tailboard test my_method.py``, and pytest over them all."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from ...datasets.lock import TestSetLocked, locked
+from ...methods.part import ClassWeights, Mixed
+from ...methods.plugin import load_plugin, read_plugin
+from ...methods.recipe import Entry, Recipe, recipe, registry
+from ...methods.sharpness import SAM
+from ..spec.parser import parse
+from ..spec.schema import plan
+from ..training.loop import Run
+from ..training.scoring_process import scoring_process
+from ..training.trial import Setting, assemble
+from .dry_run import rehearsal
+
+COST_TOLERANCE = 1.5  # timings on a busy machine scatter; a wrong declaration is off by a whole pass
+
+
+class Verdict(NamedTuple):
+    """One check: ``words`` say what was seen, or why there was nothing to see."""
+
+    check: str
+    outcome: Literal["pass", "fail", "skip"]
+    words: str
+
+
+class Skipped(Exception):
+    """There is nothing to check."""
+
+
+def entries(method: str) -> dict[str, Entry]:
+    """The methods of a plugin's file, or the registered method (or sum) of that name. MethodError as ``recipe``."""
+    if method.endswith(".py"):
+        return load_plugin(read_plugin(Path(method)))
+    known = registry()
+    return {method: known[method] if method in known else Entry(method, recipe(method), "", "", math.nan)}
+
+
+def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
+    """Every check of one method, in order; a check that raises has failed with that error."""
+    torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
+    for check in (*CHECKS, declared_cost) if with_cost else CHECKS:
+        name = check.__name__.replace("_", " ")
+        try:
+            yield Verdict(name, "pass", check(entry))
+        except Skipped as reason:
+            yield Verdict(name, "skip", str(reason))
+        except Exception as error:
+            yield Verdict(name, "fail", f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def trained(run: Run) -> Run:
+    for _ in run.epochs():
+        pass
+    return run
+
+
+def difference(one: Run, other: Run) -> float:
+    """The largest difference between two networks' weights and buffers; 0.0 only if they agree bit for bit."""
+    ours, theirs = one.model.state_dict(), other.model.state_dict()
+    require(ours.keys() == theirs.keys(), "the networks have different weights")
+    return max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours)
+
+
+def builds_from_counts_alone(entry: Entry) -> str:
+    tails = [(24, 12, 6, 3), (7, 7), (500, 40, 1)]
+    for counts in tails:
+        rehearsal(entry.recipe, counts=counts)
+    return f"{len(tails)} long tails"
+
+
+def is_deterministic(entry: Entry) -> str:
+    one, other = (trained(rehearsal(entry.recipe)) for _ in range(2))
+    require(difference(one, other) == 0, f"two runs of one seed differ by {difference(one, other):.3g}")
+    return "two runs of one seed agree bit for bit"
+
+
+def resumes(entry: Entry) -> str:
+    whole, first, second = (rehearsal(entry.recipe, epochs=6) for _ in range(3))
+    trained(whole)
+    for line in first.epochs():
+        if line["epoch"] == 4:
+            break
+    second.restore(first.state())
+    require(difference(whole, trained(second)) == 0, "a run that was stopped and resumed ends elsewhere")
+    return "stopped after five of six epochs and resumed: the same bits"
+
+
+def survives_a_batch_without_some_class(entry: Entry) -> str:
+    run = trained(rehearsal(entry.recipe, counts=(30, 1, 1), batch_size=4))
+    return f"batches of 4 from 30, 1 and 1 images; last loss {run.history[-1]['loss']:.3g}"
+
+
+def keeps_shapes_and_devices(entry: Entry) -> str:
+    devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
+    for device in devices:
+        _check_shapes(rehearsal(entry.recipe, device=device), entry.recipe, device)
+    return "on " + " and ".join(device.type for device in devices)
+
+
+def _check_shapes(run: Run, recipe: Recipe, device: torch.device) -> None:
+    classes, labels = run.scene.classes, run.labels
+    x = run.material.pixels(run.material.x)
+    logits, y = run.model(run.material.normalised(x)), run.material.y
+    losses, indices = run.loss(logits, y, run.epsilon[y]), run.sampler(labels, 0)
+    expected: dict[str, tuple[torch.Tensor, tuple[int, ...], torch.device]] = {
+        "head": (logits, (len(y), classes), device),
+        "loss": (losses, (len(y),), device),
+        "smoothing": (run.epsilon, (classes,), device),
+        "weights": (_values(run.weights(0)), (classes,), device),
+        "sampler": (indices, (len(y),), torch.device("cpu")),
+        "finish": (run.finish(logits), (len(y), classes), device),
+    }
+    if run.mixer:
+        run.scene.frequencies = tuple(map(float, run.scene.counts))
+        mixed = run.mixer(x, y, 0)
+        require(isinstance(mixed, Mixed), "the mixer must return Mixed")
+        expected["mixer"] = (mixed.x, tuple(x.shape), device)
+    for slot, (tensor, shape, where) in expected.items():
+        require(tuple(tensor.shape) == shape, f"{slot}: shape {tuple(tensor.shape)} instead of {shape}")
+        require(tensor.device.type == where.type, f"{slot}: on {tensor.device} instead of {where}")
+    require(bool(((indices >= 0) & (indices < len(y))).all()), "sampler: an index that is no image's")
+    require(bool(((run.epsilon >= 0) & (run.epsilon < 1)).all()), "smoothing: an epsilon outside [0, 1)")
+    require(bool(torch.isfinite(losses).all()), "loss: not finite at the start")
+
+
+def _values(weights: Any) -> torch.Tensor:
+    require(isinstance(weights, ClassWeights), "weights: must return ClassWeights")
+    require(bool((weights.values >= 0).all()), "weights: a negative weight")
+    return weights.values
+
+
+def scores_each_image_by_itself(entry: Entry) -> str:
+    run = trained(rehearsal(entry.recipe))
+    together = run.logits(run.material.x)
+    alone = torch.cat([run.logits(run.material.x[i : i + 1]) for i in range(4)])
+    away = float((together[:4] - alone).abs().max())
+    require(away <= 1e-4 * float(together.abs().max()), f"logits change by {away:.3g} with the images beside them")
+    return "the same logits alone and among others"
+
+
+def sums_with_sam(entry: Entry) -> str:
+    if entry.recipe.step:
+        raise Skipped(f"{type(entry.recipe.step).__name__} takes the step itself")
+    trained(rehearsal(entry.recipe | Recipe(step=SAM())))
+    return "trains in a sum with SAM"
+
+
+def works_with_cutmix(entry: Entry) -> str:
+    trained(rehearsal(entry.recipe, cutmix=1.0))
+    return "trains with every batch mixed"
+
+
+def neutral_values_are_erm(entry: Entry) -> str:
+    neutral = {slot: part for slot, part in entry.recipe.parts().items() if part.neutral is not None}
+    if not neutral:
+        raise Skipped("no part declares neutral values")
+    erm = trained(rehearsal(Recipe()))
+    for slot, part in neutral.items():
+        values = {f"{slot}.{name}": value for name, value in (part.neutral or {}).items()}
+        away = difference(erm, trained(rehearsal(Recipe(**{slot: part}).tuned(values))))
+        require(away == 0, f"{slot} at {values} differs from ERM by {away:.3g}")
+    return ", ".join(f"{slot}: {type(part).__name__}" for slot, part in neutral.items())
+
+
+def ranges_contain_defaults(entry: Entry) -> str:
+    values, ranges = entry.recipe.values(), entry.recipe.search()
+    for name, search in ranges.items():
+        require(values[name] in search, f"{name}: the default {values[name]} is not in {search}")
+    return f"{len(ranges)} ranges"
+
+
+def never_asks_for_the_test_set(entry: Entry) -> str:
+    """On a real data set, with the wall and the lock that every trial has."""
+    raw = {"name": "lock", "data": {"name": "fashion-mnist-mini", "head": 20, "imbalance_factor": 5}, "methods": "ERM",
+           "network": "small", "training": {"epochs": 2, "batch_size": 16}}  # fmt: skip
+    trial = plan(parse(raw))[0]
+    scoring = scoring_process()
+    data = scoring.split(trial, None, True)
+    stand_in = rehearsal(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
+    with locked():
+        run = assemble(trial, data.images, data.counts, Recipe(), Setting(store=""))
+        run.scene.pretrained = lambda _: stand_in
+        try:
+            run = trained(Run(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
+            run.logits(run.material.x)
+        except TestSetLocked as error:
+            raise AssertionError(str(error)) from error
+    return "trained and scored behind the lock"
+
+
+def declared_cost(entry: Entry) -> str:
+    """Seconds of a step over ERM's, averaged over training, against ``Entry.cost``."""
+    if math.isnan(entry.cost):
+        raise Skipped("a sum that is not registered declares no cost")
+    make = partial(rehearsal, shape=(3, 32, 32), name="resnet20", counts=(64, 32, 16, 16), batch_size=32, epochs=20)
+    erm, run = make(Recipe()), make(entry.recipe)
+    measured = statistics.mean(_cost(erm, run, epoch) for epoch in (0, 4, 8, 12, 18))
+    words = f"{measured:.2f} ERM-steps measured, {entry.cost:g} declared"
+    require(1 / COST_TOLERANCE <= measured / entry.cost <= COST_TOLERANCE, words)
+    return words
+
+
+def _cost(erm: Run, run: Run, epoch: int) -> float:
+    pairs = [(erm.step_seconds(epoch, 2)[-1], run.step_seconds(epoch, 2)[-1]) for _ in range(3)]
+    return statistics.median(theirs / ours for ours, theirs in pairs)
+
+
+CHECKS: tuple[Callable[[Entry], str], ...] = (
+    builds_from_counts_alone,
+    is_deterministic,
+    resumes,
+    survives_a_batch_without_some_class,
+    keeps_shapes_and_devices,
+    scores_each_image_by_itself,
+    sums_with_sam,
+    works_with_cutmix,
+    neutral_values_are_erm,
+    ranges_contain_defaults,
+    never_asks_for_the_test_set,
+)

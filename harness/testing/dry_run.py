@@ -1,0 +1,65 @@
+"""A run on random images: for the conformance checks, which need no data set, and for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...datasets.split import Images
+from ...methods.part import Scene
+from ...methods.recipe import Recipe
+from ..registry.networks import network
+from ..spec.presets import T5
+from ..spec.schema import Training
+from ..training.loop import Material, Run
+from ..training.random_streams import Streams, initialisation
+
+
+def noise(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
+    """``counts[c]`` random images of each class, in random order."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
+
+
+def rehearsal(
+    recipe: Recipe,
+    *,
+    counts: tuple[int, ...] = (24, 12, 6, 3),
+    shape: tuple[int, int, int] = (1, 16, 16),
+    name: str = "small",
+    seed: int = 0,
+    device: torch.device | None = None,
+    **training: Any,
+) -> Run:
+    """A run at its start, in torch's default precision: ``t5``, three epochs, batches of 15, no label smoothing.
+
+    A network that the recipe starts from is stood in for by an untrained one.
+    """
+    device = device or torch.device("cpu")
+    routine = T5 | {"epochs": 3, "batch_size": 15, "label_smoothing": 0.0, "precision": "float32"} | training
+    images, streams = noise(counts, shape), Streams(seed)
+    material = Material(
+        x=torch.from_numpy(images.x).to(device),
+        y=torch.from_numpy(images.y).to(device),
+        mean=torch.full((shape[0],), 0.5, dtype=torch.get_default_dtype(), device=device),
+        std=torch.full((shape[0],), 0.25, dtype=torch.get_default_dtype(), device=device),
+    )
+
+    def untrained(purpose: str) -> nn.Module:
+        with initialisation(seed, purpose):
+            return network(name, shape[0], len(counts))
+
+    scene = Scene(
+        counts=counts,
+        epochs=routine["epochs"],
+        model=untrained("network"),
+        device=device,
+        generator=streams,
+        pretrained=lambda method: untrained(method).to(device).eval().requires_grad_(False),
+        normalise=material.normalised,
+    )
+    return Run(recipe, Training(**routine), scene.model, material, scene, streams)  # type: ignore[arg-type]

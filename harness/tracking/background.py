@@ -1,0 +1,159 @@
+"""Who writes to MLflow: a thread of the driver, while trials train. It never makes them wait.
+
+A server that is away costs nothing but its page: what it missed is filled in from the store by the next ``run`` or
+``report``.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from ..planning.reported import known
+from ..spec.schema import Spec, Trial
+from ..storage.lease import is_driven
+from ..storage.store import Store, StoreError
+from .mlflow_runs import Runs
+from .uri import is_ours, masked
+
+AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
+GATHER_SECONDS = 0.2  # one request for the lines of so long
+CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
+
+Item = tuple[Trial, dict[str, float] | None]  # a trial, and its epoch's line or None once it is finished
+
+
+def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
+    """Fill in what MLflow misses of the finished trials. Returns why it could not, or nothing."""
+    missing = _missing(store, trials)
+    if not missing and spec.name not in store.tracking():
+        return ""
+    try:
+        runs = Runs(spec, store)
+        _fill(runs, missing)
+        runs.leave(trials)
+    except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
+        return _reason(error)
+    return ""
+
+
+def catch_up_all(store: Store) -> str:
+    """The same for every plan of a store, unless a driver is at it, which does so itself."""
+    if (store.finished() <= store.tracked() and not store.tracking()) or is_driven(store):
+        return ""
+    return next(filter(None, (_told_or_why(spec, store) for spec in store.plans())), "")
+
+
+def _told_or_why(spec: Spec, store: Store) -> str:
+    if is_ours(spec):
+        return catch_up(spec, store, known(spec, store))
+    return f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
+
+
+def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:
+    return sorted({trial.key for trial in trials} & store.finished() - store.tracked())
+
+
+def _fill(runs: Runs, keys: Sequence[str], until: float = math.inf) -> None:
+    for done, key in enumerate(keys):
+        if time.monotonic() > until:
+            raise TimeoutError(f"it is slow: {len(keys) - done} finished trials are still to be told")
+        try:
+            record = runs.store.record(key)
+        except (StoreError, FileNotFoundError):
+            continue  # the leaderboard tells of it
+        runs.finish(record)
+
+
+def _reason(error: Exception) -> str:
+    return masked((str(error).splitlines() or [type(error).__name__])[0])
+
+
+class Tracker:
+    """The thread, and the queue that it works off."""
+
+    def __init__(self, spec: Spec, store: Store, trials: Sequence[Trial]) -> None:
+        self._spec, self._store = spec, store
+        self._trials = {trial.key: trial for trial in trials}
+        self._queue: queue.Queue[Item | None] = queue.Queue()
+        self._runs: Runs | None = None
+        self._away, self._away_until, self._closes = AWAY_SECONDS[0], 0.0, math.inf
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None:
+        self._queue.put((trial, line))
+
+    def finished(self, trial: Trial) -> None:
+        self._queue.put((trial, None))
+
+    def close(self) -> str:
+        """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
+        self._closes = time.monotonic() + CLOSE_SECONDS
+        self._queue.put(None)
+        self._thread.join()
+        try:
+            missing = self._missing()
+            if missing or self._runs or self._spec.name in self._store.tracking():
+                runs = self._runs or Runs(self._spec, self._store)
+                _fill(runs, missing, self._closes)
+                runs.leave(self._trials.values())
+        except Exception as error:  # see catch_up
+            return _reason(error)
+        return ""
+
+    def _missing(self) -> list[str]:
+        return _missing(self._store, self._trials.values())
+
+    def _work(self) -> None:
+        ended = False
+        while not ended:
+            items = self._gather()
+            ended = None in items
+            self._write([item for item in items if item])
+
+    def _gather(self) -> list[Item | None]:
+        """What is to be written; nothing where it is time to ask a server again that was away."""
+        wait = max(self._away_until - time.monotonic(), 0.0) if self._away_until else None
+        try:
+            items = [self._queue.get(timeout=wait)]
+        except queue.Empty:
+            return []
+        time.sleep(GATHER_SECONDS)
+        while not self._queue.empty():
+            items.append(self._queue.get())
+        return items
+
+    def _write(self, items: list[Item]) -> None:
+        if time.monotonic() < self._away_until or not (items or self._away_until):
+            return
+        try:
+            runs = self._opened()
+            self._trials |= {trial.key: trial for trial, _ in items}
+            for trial in {trial.key: trial for trial, _ in items}.values():
+                self._in_time()
+                runs.epochs(trial, [line for other, line in items if other.key == trial.key and line])
+            for trial, line in items:
+                if line is None:
+                    self._in_time()
+                    runs.finish(self._store.record(trial.key))
+            self._away, self._away_until = AWAY_SECONDS[0], 0.0
+        except Exception:  # see catch_up
+            self._runs, self._away_until = None, time.monotonic() + self._away
+            self._away = min(2 * self._away, AWAY_SECONDS[1])
+
+    def _opened(self) -> Runs:
+        """MLflow's runs; where they were out of reach, with what they missed."""
+        if self._runs is None:
+            runs = Runs(self._spec, self._store)
+            runs.resume()
+            _fill(runs, self._missing(), self._closes)
+            self._runs = runs
+        return self._runs
+
+    def _in_time(self) -> None:
+        if time.monotonic() > self._closes:
+            raise TimeoutError

@@ -1,0 +1,260 @@
+"""One MLflow run for each trial, under a parent run for the spec: the only file that imports mlflow.
+
+MLflow mirrors the store and is never read for a result. What is written twice is written once: a run is looked up
+by its trial's key, and an epoch that it already has is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..spec.labels import method_label, shot_means
+from ..spec.schema import Spec, Trial
+from ..storage.record import Record
+from ..storage.sqlite import address, make_whole, path_of
+from ..storage.store import Store, StoreError
+from .uri import own_database, path_of_file, tracking_uri
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+# A server that is away must not hold up the driver: give up soon, fill in later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for data
+
+STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
+ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
+ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
+
+
+def _make_database(uri: str) -> None:
+    """The tables of a SQLite file that is not there yet."""
+    import mlflow
+
+    path = path_of(uri)
+    if path:
+        make_whole(path, lambda part: mlflow.MlflowClient(tracking_uri=address(part)).search_experiments(max_results=1))
+
+
+class Runs:
+    """The MLflow runs of one store and spec. Every method may raise what mlflow raises when its server is away."""
+
+    def __init__(self, spec: Spec, store: Store) -> None:
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each step of a new database
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        import mlflow.entities
+
+        self._entities = mlflow.entities
+        self.store, self.spec, self.id = store, spec, store.identity()
+        self._mine = f"tags.`{STORE}` = '{self.id}'"
+        uri = tracking_uri(spec, store)
+        self._folder = self._artifacts(uri).resolve() if uri == own_database(store) else None
+        _make_database(uri)
+        self.client = mlflow.MlflowClient(tracking_uri=uri)
+        self.experiment = self._experiment(uri)
+        self._run_of: dict[str, str] = {}
+        self._groups: dict[str, str] = {}  # by name
+        self._epochs: dict[str, set[int]] = {}
+        store.begin_tracking(spec.name)
+        self.parent = self._parent()
+
+    def resume(self) -> None:
+        """Trials of the plan are being trained: its run, killed before perhaps, is running again."""
+        self.client.update_run(self.parent, "RUNNING")
+
+    def _experiment(self, uri: str) -> str:
+        name = self.spec.tracking.experiment
+        found = self.client.get_experiment_by_name(name)
+        if found:
+            return found.experiment_id
+        # Without a server, mlflow would put artifacts into the current folder, wherever that is.
+        return self.client.create_experiment(name, self._artifacts(uri).as_uri() if path_of(uri) else None)
+
+    @staticmethod
+    def _artifacts(uri: str) -> Path:
+        """The folder beside a database's file."""
+        return (path_of(uri) or Path()).parent / "mlflow-artifacts"
+
+    def _search(self, text: str) -> Iterable[Any]:
+        page = None
+        while True:
+            found = self.client.search_runs([self.experiment], text, max_results=5000, page_token=page)
+            yield from found
+            page = found.token
+            if not page:
+                return
+
+    def _one(self, text: str, name: str = "") -> Any | None:
+        """The run that is sought. Where an answer was lost there may be a second, made by the same request."""
+        found = [run for run in self._search(f"{self._mine} and {text}") if name in ("", run.info.run_name)]
+        if len(found) > 1:
+            found.sort(key=lambda run: (not self._has_children(run), run.info.status == "RUNNING", run.info.start_time))
+        for other in found[1:]:
+            self._remove(other)
+        return found[0] if found else None
+
+    def _has_children(self, run: Any) -> bool:
+        return bool(self.client.search_runs([self.experiment], f"tags.`{PARENT}` = '{run.info.run_id}'", max_results=1))
+
+    def _remove(self, run: Any) -> None:
+        self.client.set_terminated(run.info.run_id, "KILLED")
+        self.client.delete_run(run.info.run_id)
+
+    def _parent(self) -> str:
+        run = self._one(self._of_role("spec"))
+        tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["spec"]}
+        return run.info.run_id if run else self._new(tags, self.spec.name)
+
+    def start(self, trial: Trial, at: float | None = None) -> str:
+        """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
+        if trial.key not in self._run_of:
+            there = self._one(f"tags.`{KEY}` = '{trial.key}'")
+            if there and there.info.status == "KILLED":
+                self.client.update_run(there.info.run_id, "RUNNING")
+            self._run_of[trial.key] = there.info.run_id if there else self._create(trial, at)
+            self._epochs[trial.key] = self._have(trial.key) if there else set()
+        return self._run_of[trial.key]
+
+    def _create(self, trial: Trial, at: float | None) -> str:
+        tags = {
+            STORE: self.id,
+            SPEC: self.spec.name,
+            KEY: trial.key,
+            PARENT: self._group(trial),
+            "dataset": trial.data.name,
+            "method": method_label(trial),
+            "seed": str(trial.seed),
+            "stage": trial.stage,
+        }
+        name = f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}"
+        start = int((at or time.time()) * 1000)
+        run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
+        return run.info.run_id
+
+    def _group(self, trial: Trial) -> str:
+        """The run under which a trial's stands: the spec's, or for tuning trials one for each method."""
+        if trial.stage == "report":
+            return self.parent
+        name = f"tuning {trial.method.name}"
+        if name not in self._groups:
+            there = self._one(self._of_role("tune"), name[:250])
+            tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["tune"]}
+            tags |= {PARENT: self.parent, "method": trial.method.name, "stage": "tune"}
+            self._groups[name] = there.info.run_id if there else self._new(tags, name)
+            self.client.set_terminated(self._groups[name], "FINISHED")  # it only groups: nothing of it can be lost
+        return self._groups[name]
+
+    def _of_role(self, role: str) -> str:
+        return f"tags.`{SPEC}` = '{self.spec.name}' and tags.`{ROLE}` = '{ROLES[role]}'"
+
+    def _new(self, tags: dict[str, str], name: str) -> str:
+        return self.client.create_run(self.experiment, tags=tags, run_name=name[:250]).info.run_id
+
+    def _have(self, key: str) -> set[int]:
+        """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
+        return {metric.step for metric in self.client.get_metric_history(self._run_of[key], "train/lr")}
+
+    def epochs(self, trial: Trial, lines: list[dict[str, float]]) -> None:
+        """Each epoch's loss and learning rate, as they come."""
+        run, now = self.start(trial), int(time.time() * 1000)
+        self._log(run, metrics=self._missing(trial.key, lines, now))
+
+    def _missing(self, key: str, lines: Iterable[dict[str, float]], at: int) -> list[Any]:
+        """The metrics of those epochs that the run does not hold yet; from now on it does."""
+        metrics = []
+        for line in lines:
+            epoch = int(line["epoch"])
+            if epoch not in self._epochs[key]:
+                self._epochs[key].add(epoch)
+                metrics += [
+                    self._entities.Metric(f"train/{name}", value, at, epoch)
+                    for name, value in line.items()
+                    if name != "epoch" and not math.isnan(value)
+                ]
+        return metrics
+
+    def finish(self, record: Record) -> None:
+        """All of a finished trial: parameters, whatever of the history is not there yet, results, record."""
+        begun, ended = (datetime.fromisoformat(moment).timestamp() for moment in (record.started, record.finished))
+        run = self.start(record.trial, at=begun)
+        metrics = self._missing(record.key, self._history(record), int(ended * 1000))
+        for name, value in self._results(record).items():
+            metrics.append(self._entities.Metric(name, value, int(ended * 1000), record.epochs))
+        params = [self._entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
+        tags = [self._entities.RunTag("status", record.status), self._entities.RunTag("reason", record.reason[:5000])]
+        self._log(run, metrics=metrics, params=params, tags=tags)
+        if self._at_home(run):
+            self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
+        done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
+        self.client.set_terminated(run, done, end_time=int(ended * 1000))
+        self.store.mark_tracked(record.key, {"run": run})
+
+    def _at_home(self, run: str) -> bool:
+        """Whether the run's artifacts lie beside the store's own database. Who handed the store on may have written
+        another folder into it."""
+        if not self._folder:
+            return True
+        found = path_of_file(self.client.get_run(run).info.artifact_uri or "")
+        return found is not None and found.is_relative_to(self._folder)
+
+    def leave(self, trials: Iterable[Trial]) -> None:
+        """Nothing of the store runs any more: no run of it says so, and none is there twice."""
+        finished = self.store.finished()
+        done = all(trial.key in finished for trial in trials)
+        for run in list(self._search(f"{self._mine} and attributes.status = 'RUNNING'")):
+            if self._is_second(run):
+                self._remove(run)
+            else:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+        self.client.set_terminated(self.parent, "FINISHED" if done else "KILLED")
+        self.store.end_tracking(self.spec.name)
+
+    def _is_second(self, run: Any) -> bool:
+        """Whether what it stands for has another run: the client asks again where no answer comes in time."""
+        tags, known = run.data.tags, None
+        if KEY in tags:
+            known = self.store.run_of(tags[KEY])
+        elif tags.get(SPEC) == self.spec.name:
+            known = self._groups.get(run.info.run_name) if tags.get(ROLE) == ROLES["tune"] else self.parent
+        return known not in (None, run.info.run_id)
+
+    def _history(self, record: Record) -> list[dict[str, float]]:
+        """The line of each epoch, as far as the store holds them beside the record."""
+        try:
+            arrays = self.store.arrays(record.key, "history_")
+        except (StoreError, FileNotFoundError):
+            return []
+        sizes = {column.shape for column in arrays.values()}
+        if len(sizes) != 1 or not (0,) < max(sizes) <= (record.trial.training.epochs,) or "history_epoch" not in arrays:
+            return []  # not written by us
+        columns = [name.removeprefix("history_") for name in arrays]
+        return [dict(zip(columns, map(float, line), strict=True)) for line in zip(*arrays.values(), strict=True)]
+
+    def _results(self, record: Record) -> dict[str, float]:
+        if record.status not in ("complete", "pruned"):
+            return {}
+        scored = "test" if record.trial.stage == "report" else "val"
+        means = {f"{scored}/{group}": value for group, value in shot_means(record, self.spec.shots).items()}
+        return means | {"train_seconds": record.train_seconds, "wall_seconds": record.wall_seconds}
+
+    def _log(self, run: str, metrics: list[Any], params: Any = (), tags: Any = ()) -> None:
+        """A batch holds at most 1,000 metrics."""
+        for start in range(0, max(len(metrics), 1), 1000):
+            first = start == 0
+            self.client.log_batch(run, metrics[start : start + 1000], params if first else (), tags if first else ())
+
+
+def parameters(record: Record) -> dict[str, Any]:
+    """What identifies a trial, flat: data, method, values, network, training, seed."""
+    trial = record.trial
+    flat = {f"data.{k}": v for k, v in trial.data.model_dump().items() if v is not None}
+    flat |= {"method": trial.method.name, "network": trial.network, "seed": trial.seed, "stage": trial.stage}
+    flat |= {f"training.{k}": v for k, v in trial.training.model_dump().items()}
+    return flat | dict(record.values) | {"threads": trial.threads}

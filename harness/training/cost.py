@@ -1,0 +1,41 @@
+"""How long a trial takes, roughly: which of a plan's trials to begin with, so that no long one is left for the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ...methods.recipe import registry
+from ..registry.datasets import dataset, long_tail
+from ..registry.methods import plugin_of
+from ..registry.networks import network
+from ..spec.schema import Trial
+
+
+def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
+    """The trial's declared cost in ERM-steps a step; of a sum that is not registered, the product of its terms'."""
+    known = registry() | plugin_of(trial, plugins)
+    name = trial.method.name
+    terms = [name] if name in known else [term.strip() for term in name.split("+")]
+    return prod(known[term].cost for term in terms)
+
+
+def work(trial: Trial, plugins: Mapping[str, str]) -> float:
+    """The operations of its training: images x epochs x the network's forward pass x the method's declared cost."""
+    images = sum(long_tail(trial.data, trial.val_per_class))
+    about = dataset(trial.data.name)
+    forward = _operations(trial.network, about.shape, len(about.classes))
+    return images * trial.training.epochs * forward * cost(trial, plugins)
+
+
+@lru_cache
+def _operations(name: str, shape: tuple[int, int, int], classes: int) -> int:
+    """Of one image's forward pass. Nothing is computed: the network is on torch's ``meta`` device."""
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), torch.no_grad(), counter:
+        network(name, shape[0], classes).eval()(torch.empty(1, *shape))
+    return counter.get_total_flops()

@@ -1,0 +1,255 @@
+"""The one training loop: every method runs through these lines.
+
+    draw batch -> augment -> generate (M2m, in unnormalised pixels) -> normalise -> CutMix -> objective -> step
+    -> moving average -> schedule
+
+All data is on the device as uint8; augmentation runs on whole batches there.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...datasets.augment.basic import cutmix, random_crop, random_flip
+from ...datasets.augment.ssl_views import ssl_view
+from ...datasets.augment.trivial_augment import trivial_augment_wide
+from ...methods.balance import shuffled
+from ...methods.losses import cross_entropy
+from ...methods.part import ClassWeights, MethodError, Mixed, Scene
+from ...methods.recipe import Recipe
+from ..registry.networks import Network
+from ..spec.schema import Training
+from .device_data import Material
+from .objective import Objective
+from .random_streams import Streams, derived, initialisation
+from .schedule import Average, learning_rate
+
+EVALUATION_BATCH = 512
+
+
+class Diverged(Exception):
+    """A loss was not finite."""
+
+    def __init__(self, step: int, losses: list[float], lr: float) -> None:
+        shown = ", ".join(f"{loss:.4g}" for loss in losses)
+        super().__init__(f"loss not finite at step {step}: {shown} (learning rate {lr:.4g})")
+
+
+def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """ERM's step: one forward, one backward."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = objective()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+@dataclass
+class Run:
+    """One training in progress: ``epochs()`` trains, ``state()`` and ``restore()`` are what a checkpoint holds."""
+
+    recipe: Recipe
+    training: Training
+    model: Network
+    material: Material
+    scene: Scene
+    streams: Streams
+    done: int = 0  # epochs
+    seconds: float = 0.0  # of training, over all resumes
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        parts, scene = self.recipe.parts(), self.scene
+        build = lambda slot, default: parts[slot].build(scene) if slot in parts else default  # noqa: E731
+        if "head" in parts:
+            with initialisation(self.streams.seed, "head"):
+                self.model.head = build("head", None)
+        self.model.to(scene.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = build("loss", cross_entropy)
+        self.epsilon = build("smoothing", scene.tensor([self._default_epsilon()] * scene.classes))
+        even = ClassWeights(scene.tensor([1.0] * scene.classes))
+        self.weights = build("weights", lambda _: even)
+        self.sampler = build("sampler", lambda labels, _: shuffled(labels, self.streams("order")))
+        self.mixer = build("mixer", None)
+        with initialisation(self.streams.seed, "extra"):
+            self.extra = build("extra", None)
+        self.two_views = getattr(self.extra, "views", 3) == 2
+        if self.two_views and self.mixer:
+            raise MethodError("with two views the training batch is one of them and cannot be mixed: use three views")
+        self.step = build("step", descend)
+        self.finish = build("finish", lambda logits: logits)
+        self.trained = nn.ModuleDict({"model": self.model})
+        if isinstance(self.extra, nn.Module):
+            self.trained["extra"] = self.extra.to(scene.device)
+        self.labels = self.material.y.cpu()
+        self.batch_size = min(self.training.batch_size, len(self.labels))
+        self.steps_per_epoch = len(self.labels) // self.batch_size
+        self.optimizer = torch.optim.SGD(
+            self.trained.parameters(),
+            lr=self.training.lr,
+            momentum=self.training.momentum,
+            weight_decay=self.training.weight_decay,
+            fused=True,
+        )
+        self.average = Average(self.model, self.training.ema)
+
+    def _default_epsilon(self) -> float:
+        asked = self.recipe.loss.smoothing if self.recipe.loss else None
+        return self.training.label_smoothing if asked is None else asked
+
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train, one epoch at a time; yields that epoch's line of the history. Raises Diverged."""
+        while self.done < self.training.epochs:
+            start = time.perf_counter()
+            losses, lr = self._epoch(self.done)
+            self.seconds += time.perf_counter() - start
+            self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
+            self.done += 1
+            yield self.history[-1]
+
+    def _notes(self) -> dict[str, float]:
+        """What the recipe's parts have to say of the epoch."""
+        built = (getattr(self, slot, None) for slot in self.recipe.parts())
+        return {name: value for part in built for name, value in getattr(part, "notes", dict)().items()}
+
+    def _epoch(self, epoch: int) -> tuple[list[float], float]:
+        """Every step of an epoch: their losses, and the last learning rate."""
+        order, weights = self._begin(epoch)
+        losses = torch.empty(self.steps_per_epoch, device=self.material.y.device)
+        lr = 0.0
+        for index, chosen in enumerate(order):
+            step = epoch * self.steps_per_epoch + index
+            lr = self._set_rate(step)
+            losses[index] = self._advance(chosen, epoch, weights)
+            if self.training.ema:
+                self.average.update(step)
+        return _finite(losses.tolist(), epoch * self.steps_per_epoch, lr), lr
+
+    def _begin(self, epoch: int) -> tuple[tuple[torch.Tensor, ...], ClassWeights]:
+        """The indices (B,) of each step of the epoch; the last, partial batch is dropped. And the class weights."""
+        self.model.train()
+        self.streams.restart(epoch)
+        self.scene.epoch = epoch
+        drawn = getattr(self.sampler, "frequencies", lambda _: self.scene.counts)
+        self.scene.frequencies = tuple(drawn(epoch))
+        _seed_libraries(derived(self.streams.seed, "libraries", epoch))
+        order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
+        if len(order) < self.steps_per_epoch * self.batch_size:
+            raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
+        return order.to(self.material.y.device).split(self.batch_size), self.weights(epoch)
+
+    def _set_rate(self, step: int) -> float:
+        lr = learning_rate(step, self.steps_per_epoch, self.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _advance(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> torch.Tensor:
+        """One step on the chosen images; its loss, still on the device."""
+        batch, views = self._batch(chosen, epoch)
+        objective = Objective(self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views)
+        return self.step(objective, batch.y, self.optimizer).detach()
+
+    def step_seconds(self, epoch: int, steps: int) -> list[float]:
+        """The seconds of each of a few steps as they are in that epoch. It trains: for a run that is thrown away."""
+        order, weights = self._begin(epoch)
+        seconds = []
+        for chosen in order[:steps]:
+            start = time.perf_counter()
+            self._advance(chosen, epoch, weights).item()  # .item() waits for the device
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, tuple[torch.Tensor, ...]]:
+        """The images of one step, and views of the originals where the recipe has an unsupervised loss."""
+        raw, y = self.material.x[chosen], self.material.y[chosen]
+        if self.two_views:
+            one, two = self._views(raw)
+            return Mixed(one, y, y), (two,)
+        pixels = self.material.pixels(self._augment(raw))
+        with self._autocast():  # a mixer may run networks
+            batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
+        batch = batch._replace(x=self.material.normalised(batch.x))
+        if not batch.closed and self.training.cutmix:
+            x, partner, share = cutmix(
+                batch.x, self.streams("cutmix"), self.training.cutmix_alpha, self.training.cutmix
+            )
+            batch = Mixed(x, y, y[partner], share)
+        return batch, self._views(raw) if self.extra else ()
+
+    def _augment(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training.crop_padding:
+            x = random_crop(x, self.training.crop_padding, self.streams("crop"))
+        if self.training.flip:
+            x = random_flip(x, self.streams("flip"))
+        if self.training.augment == "trivial_augment_wide":
+            x = trivial_augment_wide(x, self.streams("trivial_augment"))
+        return x
+
+    def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, generator = self.material.pixels(raw), self.streams("views")
+        one, two = (self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
+        return one, two
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
+
+    @torch.no_grad()
+    def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
+        """Logits (N, C), on the CPU in float32, of uint8 images (N, channels, H, W)."""
+        self.model.eval()
+        material = self.material
+        with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
+            parts = []
+            for chunk in x.split(EVALUATION_BATCH):
+                with self._autocast():
+                    logits = self.model(material.normalised(material.pixels(chunk.to(material.x.device))))
+                parts.append(self.finish(logits.float()).cpu())
+        return torch.cat(parts)
+
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """The network that is scored, as a state dict of its own."""
+        with self.average.swapped_in() if self.training.ema else nullcontext():
+            return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on bit for bit; tensors and plain values only."""
+        return {
+            "trained": self.trained.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state(),
+            "done": self.done,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.trained.load_state_dict(state["trained"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.restore(state["average"])
+        self.done, self.seconds, self.history = state["done"], state["seconds"], state["history"]
+
+
+def _seed_libraries(seed: int) -> None:
+    """For a method that draws from a library's own generator: what a reused worker did before must not show."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _finite(losses: list[float], first_step: int, lr: float) -> list[float]:
+    """The losses of an epoch, or Diverged; looked at once an epoch, so that a GPU is not made to wait each step."""
+    for index, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise Diverged(first_step + index, losses[max(0, index - 2) : index + 1], lr)
+    return losses

@@ -1,0 +1,93 @@
+"""The objective: the loss of one batch, as the hinge between the loop and the method's step.
+
+Losses are per sample, so a step such as SAM-A's can climb with class-wise emphasis and descend without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ...methods.batchnorm import resting_statistics
+from ...methods.part import ClassWeights, MethodError, Mixed
+
+Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)
+
+
+@dataclass
+class Objective:
+    """``objective(emphasis)`` runs one forward pass of ``batch`` and returns its scalar loss; ``each`` of several
+    emphases returns as many losses from one pass, whose graph they share.
+
+    A sample that is ``share`` of class y and the rest of class o counts as two targets with their own weight, margin
+    and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses. ``views`` are the
+    two that ``extra`` compares, or the one that it compares with the batch itself.
+    """
+
+    model: nn.Module
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    extra: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None
+    epsilon: torch.Tensor
+    weights: ClassWeights
+    autocast: Callable[[], AbstractContextManager]
+    batch: Mixed
+    views: tuple[torch.Tensor, ...] = ()
+
+    def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
+        return self.each(emphasis)[0]
+
+    def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
+        with self.autocast():
+            features = self.model.features(self.batch.x)  # type: ignore[operator]
+            logits = self.model.head(features)  # type: ignore[operator]
+        targets = self._targets(_wide(logits))
+        supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
+        if self.extra is None:
+            return supervised
+        weight, unsupervised = getattr(self.extra, "supervised_weight", 1.0), self._unsupervised(self.extra, features)
+        return [weight * loss + unsupervised for loss in supervised]
+
+    def _targets(self, logits: torch.Tensor) -> list[Target]:
+        """The one or two targets of the batch, each with the loss of every sample under it."""
+        targets = [(self.batch.share, self.batch.y)]
+        if self.batch.share < 1:
+            targets.append((1 - self.batch.share, self.batch.other))
+        found = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
+        for _, y, losses in found:
+            if losses.shape != y.shape:  # it would be broadcast, and train something else
+                raise MethodError(
+                    f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
+                )
+        return found
+
+    def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
+        above = below = self.epsilon.new_zeros(())
+        for share, y, losses in targets:
+            weight, divisor = self._weights(y, emphasis)
+            above = above + share * (weight * losses).sum()
+            below = below + share * divisor.sum()
+        return above / below
+
+    def _weights(self, y: torch.Tensor, emphasis: ClassWeights | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weight of each sample (B,), and what it adds to the divisor (B,)."""
+        weight = divisor = torch.ones(len(y), device=y.device, dtype=self.epsilon.dtype)
+        for factor in (self.weights, emphasis):
+            if factor is not None:
+                weight = weight * factor.values[y]
+                divisor = divisor * factor.values[y] if factor.divide_by == "weights" else divisor
+        return weight, divisor
+
+    def _unsupervised(self, extra: Callable, features: torch.Tensor) -> torch.Tensor:
+        """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
+        with resting_statistics(self.model), self.autocast():
+            one, two = [features, *(self.model.features(view) for view in self.views)][-2:]  # type: ignore[operator]
+        return extra(_wide(one), _wide(two))
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """Losses are computed in at least float32, whatever the precision of the network."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

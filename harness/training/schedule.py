@@ -1,0 +1,68 @@
+"""The learning rate at each step, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..spec.schema import Training
+
+
+def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
+    """The rate of optimiser step ``step`` (from 0): linear warm-up to ``lr``, then the schedule, per step.
+
+    ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training
+    and 0.0001 from 90.
+    """
+    total = training.epochs * steps_per_epoch
+    warm = min(round(training.warmup_epochs * steps_per_epoch), total)
+    if step < warm:
+        return training.lr * (step + 1) / warm
+    if training.schedule == "cosine":
+        return training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
+    if training.schedule == "step":
+        return training.lr * (0.0001 if step >= 0.9 * total else 0.01 if step >= 0.8 * total else 1.0)
+    return training.lr
+
+
+class Average:
+    """An exponential moving average of a model's weights and BatchNorm buffers, once a step.
+
+    The decay grows as min(decay, (1 + t) / (10 + t)), so that a short training does not average its start.
+    Integer buffers, BatchNorm's count of batches, are left to the model.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._model = model
+        self._mean = [t.detach().clone() for t in self._tensors()]
+
+    def _tensors(self) -> list[torch.Tensor]:
+        return [t for t in self._model.state_dict(keep_vars=False).values() if t.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after step ``step`` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._mean, self._tensors(), 1 - decay)
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """The model holds the average inside, and its own weights again after."""
+        own = [t.clone() for t in self._tensors()]
+        with torch.no_grad():
+            torch._foreach_copy_(self._tensors(), self._mean)
+            try:
+                yield
+            finally:
+                torch._foreach_copy_(self._tensors(), own)
+
+    def state(self) -> list[torch.Tensor]:
+        return self._mean
+
+    def restore(self, state: list[torch.Tensor]) -> None:
+        torch._foreach_copy_(self._mean, state)

@@ -1,0 +1,121 @@
+"""A worker's way to the process that holds the labels (see ``scoring_server.py``)."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...datasets.lock import guard, refuse_if_locked
+from ...datasets.split import Images
+from ..spec.schema import Trial
+from ..storage.record import Record
+from ..storage.serialization import pack_arrays, unpack_arrays
+from .scoring_server import KINDS
+
+END_SECONDS = 5.0
+
+
+class ScoringProcessDied(OSError):
+    """The process that holds the labels ended in the middle of a trial, which is then tried again."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a trial is trained on, the training images of each class, and what its record says of the data."""
+
+    images: Images
+    counts: tuple[int, ...]
+    test_counts: tuple[int, ...]
+    provenance: Mapping[str, Any]
+
+
+class ScoringProcess:
+    """The process, started at once; it ends with this object, or with this process however that ends.
+
+    Each method raises what the other process says: DataError, StoreError, OSError; ScoringProcessDied where it is gone.
+    """
+
+    def __init__(self) -> None:
+        self._connection, theirs = Pipe()
+        # -P: a file beside the user's spec is none of our modules
+        command = [sys.executable, "-P", "-m", "tailboard.harness.training.scoring_server", str(theirs.fileno())]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])  # noqa: S603
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        self._connection.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def prepare(self, name: str, root: Path | None, verify: bool) -> None:
+        """Have a data set found, verified and decoded."""
+        self._ask({"ask": "prepare", "name": name, **_where(root, verify)})
+
+    def split(self, trial: Trial, root: Path | None, verify: bool) -> TrainingData:
+        """The training images of a trial, which is under way from now on."""
+        about, arrays = self._ask({"ask": "split", "trial": trial.model_dump(mode="json"), **_where(root, verify)})
+        guard(about["guarded"])
+        images = Images(_mapped(about["images"])[arrays["indices"]], arrays["labels"])
+        return TrainingData(images, tuple(about["counts"]), tuple(about["test_counts"]), about["data"])
+
+    def images(self) -> np.ndarray:
+        """The images (N, channels, H, W) that the trial is scored on. TestSetLocked while a method is at work."""
+        refuse_if_locked("the images to be scored were asked for")
+        about, arrays = self._ask({"ask": "images"})
+        mapped = _mapped(about["images"])
+        return mapped[arrays["indices"]] if arrays else np.array(mapped)
+
+    def finish(self, store: str, record: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Record:
+        """Have the record written whose fields these are, with the accuracies of the logits ``last_ema`` and ``last``
+        where they are among the arrays. The trial is over then."""
+        data = pack_arrays(arrays, compressed=False) if arrays else b""
+        about, _ = self._ask({"ask": "finish", "store": store, "record": dict(record)}, data)
+        return Record.model_validate(about)
+
+    def _ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        try:
+            self._connection.send_bytes(json.dumps(request).encode())
+            self._connection.send_bytes(data)
+            about, arrays = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise ScoringProcessDied(f"the process that scores died ({type(error).__name__})") from error
+        if "error" in about:
+            raise KINDS[about["error"]](about["message"])
+        return about, unpack_arrays(arrays) if arrays else {}
+
+
+def _where(root: Path | None, verify: bool) -> dict[str, Any]:
+    return {"root": str(root) if root else None, "verify": verify}
+
+
+def _mapped(path: str) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+_ours: dict[int, ScoringProcess] = {}  # by process id: a fork has none yet
+
+
+def scoring_process() -> ScoringProcess:
+    """The one of this process: started at the first call, and anew where it has died."""
+    held = _ours.get(os.getpid())
+    if held is None or not held.alive:
+        held = _ours[os.getpid()] = ScoringProcess()
+        atexit.register(held.close)
+    return held

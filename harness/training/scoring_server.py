@@ -1,0 +1,161 @@
+"""The process that holds the labels. It runs no method: a worker asks it for the split of a trial, for the images to be
+scored once it has trained, and hands it logits; here the labels are opened, the accuracies counted, and the record
+written.
+
+Messages go through one pipe, as JSON and an .npz without pickles: what a worker sends is never run. For each request
+there are two messages, and two for its answer. The process ends when the pipe does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...datasets.array_cache import CachedPool, open_cached
+from ...datasets.catalog import DataError
+from ...datasets.split import Images, Split, cut
+from ..metrics.scores import per_class_accuracy
+from ..registry.datasets import dataset, long_tail
+from ..spec.schema import Trial
+from ..storage.record import Record
+from ..storage.serialization import pack_arrays, unpack_arrays
+from ..storage.store import Store, StoreError
+
+LOGITS = ("last_ema", "last")
+KINDS: dict[str, type[Exception]] = {  # of the errors that a worker is told of; any other is an OSError there
+    "DataError": DataError,
+    "StoreError": StoreError,
+    "ValueError": ValueError,
+    "MemoryError": MemoryError,
+    "OSError": OSError,
+}
+
+
+class ScoringServer:
+    """Answers one worker's requests. Between ``split`` and ``finish`` it holds the split of one trial."""
+
+    def __init__(self) -> None:
+        self._trial: Trial | None = None
+        self._cached: CachedPool | None = None
+        self._split: Split | None = None
+
+    def answer(self, request: Mapping[str, Any], arrays: bytes) -> tuple[dict[str, Any], bytes]:
+        """What is said to a request, and the arrays that go with it."""
+        match request["ask"]:
+            case "prepare":
+                return self._prepare(request)
+            case "split":
+                return self._cut(request)
+            case "images":
+                return self._images()
+            case "finish":
+                return self._finish(request, arrays)
+        raise ValueError(f"there is no request {request['ask']!r}")
+
+    def _prepare(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Decode a data set, so that workers find it decoded."""
+        _cached(request["name"], request["root"], request["verify"])
+        return {}, b""
+
+    def _cut(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The training images: where they are, which of them, and their labels."""
+        trial = Trial.model_validate(request["trial"])
+        cached = _cached(trial.data.name, request["root"], request["verify"])
+        split = cut(cached.pool, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        if trial.stage == "tune" and split.val is None:
+            raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
+        self._trial, self._cached, self._split = trial, cached, split
+        about = {
+            "images": str(cached.file("train_images")),
+            "counts": split.counts,
+            "test_counts": np.bincount(self._scored.y, minlength=len(split.counts)).tolist(),
+            "data": {
+                "verified": cached.pool.verified,
+                "hashes": dict(cached.pool.hashes),
+                "fingerprint": split.fingerprint,
+            },
+            "guarded": cached.guarded,
+        }
+        return about, pack_arrays({"indices": split.indices[0], "labels": split.train.y}, compressed=False)
+
+    def _images(self) -> tuple[dict[str, Any], bytes]:
+        """The images to be scored: where they are and, where not all of them are, which."""
+        trial, cached, split = self._held()
+        if trial.stage == "report":
+            return {"images": str(cached.file("test_images"))}, b""
+        indices = pack_arrays({"indices": split.indices[1]}, compressed=False)
+        return {"images": str(cached.file("train_images"))}, indices
+
+    def _finish(self, request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Write the record, with the accuracies where there are logits, and before it what lies beside it."""
+        trial, _, _ = self._held()
+        store, arrays, about = Store(request["store"]), unpack_arrays(data) if data else {}, dict(request["record"])
+        if LOGITS[0] in arrays:
+            labels = self._scored.y
+            arrays["labels"] = labels.astype(np.int16)
+            about["accuracy"] = {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+        rung = about["status"] == "pruned"
+        if arrays and not (rung and store.has(f"records/{trial.key}.json")):  # the arrays are the record's, then
+            written = store.write_arrays(trial.key, arrays)
+            about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(written).hexdigest()}
+        record = Record(key=trial.key, trial=trial, **about)
+        (store.write_rung if rung else store.write_record)(record)
+        self._trial = self._cached = self._split = None
+        return record.model_dump(mode="json"), b""
+
+    def _held(self) -> tuple[Trial, CachedPool, Split]:
+        if self._trial is None or self._cached is None or self._split is None:
+            raise ValueError("no trial is under way")
+        return self._trial, self._cached, self._split
+
+    @property
+    def _scored(self) -> Images:
+        """What the trial is scored on: test images where it is reported, and never while it is tuned."""
+        trial, cached, split = self._held()
+        return cached.pool.test if trial.stage == "report" or split.val is None else split.val
+
+
+@lru_cache(maxsize=2)
+def _cached(name: str, root: str | None, verify: bool) -> CachedPool:
+    return open_cached(dataset(name), Path(root) if root else None, verify)
+
+
+def _told(error: Exception) -> dict[str, str]:
+    kind = next((name for name, kind in KINDS.items() if isinstance(error, kind)), "OSError")
+    return {"error": kind, "message": str(error) or type(error).__name__}
+
+
+def serve(connection: Connection) -> None:
+    """Answer until the other end is closed."""
+    server = ScoringServer()
+    while True:
+        try:
+            request, arrays = json.loads(connection.recv_bytes()), connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        try:
+            about, data = server.answer(request, arrays)
+        except Exception as error:  # whatever a data set's code or a store's library raises is the worker's to hear
+            about, data = _told(error), b""
+        try:
+            connection.send_bytes(json.dumps(about).encode())
+            connection.send_bytes(data)
+        except OSError:
+            return
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the worker says when it is over
+        signal.signal(number, signal.SIG_IGN)
+    os.dup2(2, 1)  # what a data set prints is no answer
+    serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,275 @@
+"""One trial: split -> network -> recipe -> train -> logits -> record.
+
+This process runs the method. It is given the training images and, once it has trained, the images to be scored; their
+labels are opened in another process (see ``scoring_server.py``), which writes the record.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...datasets.catalog import DataError
+from ...datasets.lock import locked
+from ...datasets.split import Images
+from ...methods.part import MethodError, Scene
+from ...methods.recipe import Recipe
+from ..planning.dependencies import pretrained
+from ..registry.datasets import dataset
+from ..registry.methods import recipe_of
+from ..registry.networks import network
+from ..scheduling.queue import Job, is_done
+from ..spec.schema import Trial
+from ..storage.record import Record
+from ..storage.store import Store, StoreError
+from .environment import environment
+from .failures import is_of_a_plugin, is_out_of_memory
+from .loop import Diverged, Material, Run
+from .random_streams import Streams, initialisation
+from .scoring_process import ScoringProcess, scoring_process
+
+
+class Drained(Exception):
+    """The trial was asked to stop; its checkpoint is written."""
+
+
+class Superseded(Exception):
+    """Another process has the trial now, or has finished it: this one, which was taken for dead, writes no more."""
+
+
+class TimeLimit(Exception):
+    """The trial has trained for longer than the spec lets it."""
+
+
+LEAST = -65504.0  # of float16; a logit so far below the largest is a probability of 0 either way
+# What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
+INFRASTRUCTURE = (
+    Drained, Superseded, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a trial is given and its key does not hold: where things are, and how often it saves itself."""
+
+    store: str
+    gpu: bool = False
+    root: Path | None = None
+    verify: bool = True
+    checkpoint_seconds: float = 60.0
+    time_limit: float | None = None  # seconds of training
+    alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
+    plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
+    kept: frozenset[str] = frozenset()  # the trials whose weights are stored, since others start from them
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if self.gpu else "cpu")
+
+
+def run_trial(
+    trial: Trial,
+    setting: Setting,
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+    draining: Callable[[], bool | None] = lambda: False,
+    until: int | None = None,
+) -> Record:
+    """Train and score one trial, from its checkpoint where there is one, and write its record.
+
+    With ``until``, a tuning trial rests after so many epochs, and the record is that of a rung. What the method breaks
+    is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is raised (INFRASTRUCTURE).
+    ``report`` gets each epoch's line. Raises Drained when asked to stop, and Superseded where it is another's now.
+    """
+    torch.set_num_threads(trial.threads)
+    scoring = scoring_process()
+    attempt = Attempt(trial, setting, Store(setting.store), until)
+    data = scoring.split(trial, setting.root, setting.verify)
+    rung = until is not None and until < trial.training.epochs
+    about: dict[str, Any] = {
+        "counts": data.counts,
+        "test_counts": data.test_counts,
+        "data": data.provenance,
+        "environment": environment(setting.device),
+    }
+    run, logits = None, {}
+    try:
+        with locked():
+            method = recipe_of(trial, setting.plugins)
+            about["values"] = method.values()
+            run = assemble(trial, data.images, data.counts, method, setting)
+            attempt.train(run, report, draining, until)
+        logits = _logits(run, scoring)
+        if not rung and trial.key in setting.kept:
+            attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
+        about["status"] = "pruned" if rung else "complete"
+    except Diverged as error:
+        about |= {"status": "diverged", "reason": str(error), "log": traceback.format_exc()[-100_000:]}
+    except Exception as error:
+        if _is_of_infrastructure(error, setting.alone):
+            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
+        about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
+    if draining() is None:
+        raise Superseded
+    attempt.give_way()
+    arrays = {}
+    if run is not None and run.history:
+        about |= {"epochs": run.done, "train_seconds": run.seconds}
+        arrays = logits | history_columns(run)
+    return scoring.finish(setting.store, {**about, "finished": _now(), **attempt.past()}, arrays)
+
+
+def _logits(run: Run, scoring: ScoringProcess) -> dict[str, np.ndarray]:
+    """Those of the images to be scored, which are here for no longer than this takes."""
+    x = torch.from_numpy(scoring.images())
+    with locked():
+        return scored_logits(run, x)
+
+
+def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
+
+    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
+    is 0, where float16 is finest.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for name, averaged in (("last_ema", True), ("last", False)):
+        logits = run.logits(x, averaged)
+        if logits.shape != (len(x), run.scene.classes):
+            raise MethodError(f"logits of shape {tuple(logits.shape)} where {(len(x), run.scene.classes)} are expected")
+        if not torch.isfinite(logits).all():
+            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
+        below = logits - logits.amax(dim=1, keepdim=True)
+        arrays[name] = below.clamp(min=LEAST).numpy().astype(np.float16)
+    return arrays
+
+
+def history_columns(run: Run) -> dict[str, np.ndarray]:
+    """The lines of the history as one array a column; NaN where a line has no such column."""
+    columns = dict.fromkeys(name for line in run.history for name in line)
+    return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
+
+
+def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
+    if is_out_of_memory(f"{type(error).__name__}: {error}"):
+        return not alone
+    return isinstance(error, INFRASTRUCTURE) and not is_of_a_plugin(error)
+
+
+class Attempt:
+    """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
+
+    def __init__(self, trial: Trial, setting: Setting, store: Store, until: int | None = None) -> None:
+        self.trial, self.setting, self.store = trial, setting, store
+        self._job = Job(trial, until or trial.training.epochs, keep=trial.key in setting.kept)
+        self._begun = time.perf_counter()
+        self._file = f"checkpoints/{trial.key}.pt"
+        try:
+            self._saved = store.tensors(self._file)
+        except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
+            self._saved = {}
+        if not _sound(self._saved):
+            self._saved = {}
+        self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
+
+    def past(self) -> dict[str, Any]:
+        """When the first attempt began, how many there were, and their seconds up to now."""
+        seconds = self._earlier["wall_seconds"] + time.perf_counter() - self._begun
+        return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
+
+    def give_way(self) -> None:
+        """Superseded where the store has by now what the attempt is for. Asked after a checkpoint was written: who
+        finishes the trial before that takes it away, and who finds it finished after that does."""
+        if is_done(self._job, self.store):
+            if self.store.has(f"records/{self.trial.key}.json"):
+                self.store.remove(self._file)
+            raise Superseded
+
+    def train(
+        self,
+        run: Run,
+        report: Callable[[dict[str, float]], None],
+        draining: Callable[[], bool | None],
+        until: int | None = None,
+    ) -> None:
+        """Train to the end or ``until`` so many epochs are done, with a checkpoint every so many seconds, one where it
+        rests, and one when it is asked to stop (Drained)."""
+        saved = self._saved.get("run")
+        if saved and saved["done"] <= (until or saved["done"]):  # a later one cannot go back to where it should rest
+            self._restore(run, saved)
+            if run.done == until:
+                return
+        saved_at = time.perf_counter()
+        for line in run.epochs():
+            report(line)
+            if run.done == self.trial.training.epochs:
+                return
+            if self.setting.time_limit and run.seconds > self.setting.time_limit:
+                raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
+            stop = draining()
+            if stop is None:
+                raise Superseded
+            if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
+                past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
+                self.store.write_tensors(self._file, {"run": run.state(), "past": past})
+                self.give_way()
+                saved_at = time.perf_counter()
+            if run.done == until:
+                return
+            if stop:
+                raise Drained
+
+    def _restore(self, run: Run, saved: Any) -> None:
+        """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
+        try:
+            run.restore(saved)
+        except INFRASTRUCTURE:
+            raise
+        except Exception as error:
+            self.store.remove(self._file)
+            raise StoreError(f"{self.store}/{self._file} does not fit its trial: {error}; removed") from error
+
+
+def _sound(saved: Any) -> bool:
+    """Whether a checkpoint is laid out as ours are; what is in its tensors, the network will tell."""
+    kinds = {"wall_seconds": float, "attempts": int, "started": str}
+    past, run = (saved.get("past"), saved.get("run")) if isinstance(saved, dict) else (None, None)
+    known = isinstance(past, dict) and {name: type(value) for name, value in past.items()} == kinds
+    return known and isinstance(run, dict) and isinstance(run.get("done"), int)
+
+
+def assemble(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, setting: Setting) -> Run:
+    """A run at its start, on training images of which each class has so many."""
+    about, device = dataset(trial.data.name), setting.device
+    streams = Streams(trial.seed)
+    with initialisation(trial.seed, "network"):
+        model = network(trial.network, about.shape[0], len(counts))
+    material = Material(
+        x=torch.from_numpy(train.x).to(device),
+        y=torch.from_numpy(train.y).to(device),
+        mean=torch.tensor(about.mean, device=device),
+        std=torch.tensor(about.std, device=device),
+    )
+    scene = Scene(
+        counts=counts,
+        epochs=trial.training.epochs,
+        model=model,
+        device=device,
+        generator=streams,
+        pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(setting.store)),
+        normalise=material.normalised,
+    )
+    return Run(method, trial.training, model, material, scene, streams)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

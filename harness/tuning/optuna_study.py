@@ -1,0 +1,259 @@
+"""What Optuna proposes and remembers: the only file that imports optuna.
+
+A generation's proposals are a function of the study's seed and of the generations before it, never of what ends first
+in its own; so any number of workers, and any kill, leads to the same trials. Each proposal is in Optuna's storage
+before it is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DatabaseError
+
+from ..spec.tune import Value
+from ..storage.sqlite import address, make_whole
+from ..storage.sqlite_copy import copied
+from ..storage.store import STUDIES, Store, StoreError
+from .configuration import Configuration, State
+from .space import Dimension, Space
+
+InMemory = optuna.storages.InMemoryStorage
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+TOLD = ("epochs", "seconds", "reason", "keys")  # of a configuration, beside what Optuna has a place for
+OPTUNAS = {ours: theirs for theirs, ours in STATES.items()}
+STARTUP = 4  # the first configurations of a search, which no model proposes
+
+
+class Study:
+    """One search, as Optuna's storage holds it."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def configurations(self) -> list[Configuration]:
+        """All so far, by number."""
+        return [_read(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    def judged(self) -> list[dict[int, float]]:
+        """By number, the value of each configuration after each number of epochs at which it was judged."""
+        return [dict(trial.intermediate_values) for trial in self._study.get_trials(deepcopy=False)]
+
+    def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
+        """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
+        about = {"user_attrs": {name: getattr(told, name) for name in TOLD}, "intermediate_values": dict(at)}
+        self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether its space holds nothing that was not proposed."""
+        return bool(self._study.user_attrs.get("exhausted"))
+
+    @exhausted.setter
+    def exhausted(self, found: bool) -> None:
+        self._study.set_user_attr("exhausted", found)
+
+    def generation(self, space: Space, start: int, size: int, sampler: str, seed: int) -> list[Configuration]:
+        """The configurations numbered from ``start``, proposed now where they are not there yet.
+
+        Fewer than ``size`` where the space holds no more that are new.
+        """
+        there = self._study.get_trials(deepcopy=False)
+        if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
+            proposed = propose(space, there[:start], size, sampler, seed)
+            for values in proposed[len(there) - start :]:
+                self._study.add_trial(_trial(space, values, TrialState.RUNNING))
+            if len(proposed) < size:
+                self.exhausted = True
+        return self.configurations()[start : start + size]
+
+    def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
+        """What came of a configuration; ``at`` is its value after each number of epochs at which it was judged."""
+        trial = self._study.get_trials(deepcopy=False)[told.number]
+        if trial.state != TrialState.RUNNING:
+            return
+        live = optuna.trial.Trial(self._study, trial._trial_id)
+        for name in TOLD:
+            live.set_user_attr(name, getattr(told, name))
+        for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # a driver killed here left some
+            live.report(at[epoch], epoch)
+        value = told.value if told.state == "complete" else None
+        self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
+
+    def importance(self, most: int) -> dict[str, float]:
+        """The share of each hyperparameter in what moved the metric, by PED-ANOVA over the first ``most`` trials; empty
+        with fewer than four judged.
+
+        Where some were stopped early, all are compared by what they had come to when the first of them were.
+        """
+        ended = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
+        judged = [trial for trial in ended if trial.value is not None and trial.number < most]
+        if len(judged) < 4:
+            return {}
+        alike = optuna.create_study(direction="maximize")
+        for trial in judged:
+            value = (
+                trial.intermediate_values[min(trial.intermediate_values)] if trial.intermediate_values else trial.value
+            )
+            alike.add_trial(create_trial(value=value, params=trial.params, distributions=trial.distributions))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        with warnings.catch_warnings(action="ignore"):  # of few trials: the table says so itself
+            return optuna.importance.get_param_importances(alike, evaluator=evaluator)
+
+
+def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
+    """A study by its name, made now where there is none."""
+    return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
+
+
+def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
+    """A study that is there already."""
+    try:
+        return Study(optuna.load_study(storage=storage, study_name=name))
+    except KeyError:
+        return None
+
+
+@contextmanager
+def storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
+    """Optuna's SQLite storage in a store; of a remote store a copy, which is written back now and then and at the end.
+    A driver that is killed before proposes the same again, and finds what it had trained.
+
+    StoreError where the file is damaged, or a link.
+    """
+    with nullcontext(store.path(STUDIES)) if store.local else copied(store, STUDIES, write) as path:
+        opened = _open(path, f"{store}/{STUDIES}")
+        try:
+            yield opened
+        finally:
+            opened.engine.dispose()
+
+
+def _open(path: Path, name: str) -> optuna.storages.RDBStorage:
+    def make(part: Path) -> None:
+        optuna.storages.RDBStorage(address(part)).engine.dispose()
+
+    try:
+        make_whole(path, make)
+        return optuna.storages.RDBStorage(address(path))
+    except (DatabaseError, RuntimeError) as error:  # not SQLite's, or of another version of Optuna
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again") from error
+
+
+def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
+    """``size`` configurations that were not there before, the defaults first; a function of its arguments.
+
+    Fewer where the space holds no more.
+    """
+    study = optuna.create_study(direction="maximize", sampler=_made(sampler, seed, len(told)))
+    study.add_trials(told)
+    distributions = {name: _distribution(dimension) for name, dimension in space.items()}
+    seen, found = [trial.params for trial in told], []
+    if not told:
+        found.append({name: dimension.default for name, dimension in space.items()})
+        study.add_trial(_trial(space, found[0], TrialState.RUNNING))
+    # A quasi-random sequence starts anew in each generation: what was taken before is passed over first.
+    patience = 40 + len(told)  # whatever the size: a smaller generation is the beginning of a larger one
+    for attempt in range(patience + 10 * max(4, size)):
+        if len(found) == size:
+            break
+        if attempt == patience:  # a model may be sure of what it has proposed already
+            study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(told)))
+        asked = study.ask(distributions)
+        values = {name: _readable(asked.params[name], dimension) for name, dimension in space.items()}
+        if values in seen or values in found:
+            study.tell(asked, state=TrialState.FAIL)
+        else:
+            found.append(values)
+    left = _left(distributions, seen + found, _fresh(seed, len(told))) if len(found) < size else []
+    return [*found, *left][:size]
+
+
+def _left(distributions: Mapping[str, BaseDistribution], seen: Sequence[Any], seed: int) -> list[dict[str, Value]]:
+    """What a space of few configurations holds beside those that were seen, in an order drawn by ``seed``."""
+    values = []
+    for found in distributions.values():
+        if isinstance(found, FloatDistribution):
+            return []
+        whole = isinstance(found, IntDistribution)
+        values.append(range(found.low, found.high + 1) if whole else found.choices)  # type: ignore[union-attr]
+    if math.prod(map(len, values)) > 10_000:
+        return []
+    every = [dict(zip(distributions, each, strict=True)) for each in itertools.product(*values)]
+    return [every[i] for i in np.random.default_rng(seed).permutation(len(every)) if every[i] not in seen]
+
+
+def _fresh(seed: int, told: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{told}".encode()).digest()[:4], "big")
+
+
+def _readable(value: Any, dimension: Dimension) -> Value:
+    """A number with four digits that count: more say nothing, and nobody could read them in a table."""
+    if dimension.range.choices or not isinstance(value, float):
+        return value
+    return min(max(float(f"{value:.4g}"), dimension.range.low), dimension.range.high)
+
+
+def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
+    """A fresh sampler for each generation, so that a run that goes on draws what an undisturbed one draws."""
+    fresh = _fresh(seed, told)
+    match sampler:
+        case "random":
+            return optuna.samplers.RandomSampler(seed=fresh)
+        case "qmc":  # one sequence for the whole search: what was taken before is passed over
+            return optuna.samplers.QMCSampler(
+                seed=seed, scramble=True, independent_sampler=optuna.samplers.RandomSampler(seed=fresh)
+            )
+        case "gp":
+            return optuna.samplers.GPSampler(seed=fresh, n_startup_trials=STARTUP)
+    return optuna.samplers.TPESampler(seed=fresh, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    found = dimension.range
+    if found.choices:
+        return CategoricalDistribution(found.choices)
+    if isinstance(dimension.default, int):
+        return IntDistribution(int(found.low), int(found.high), log=found.log)
+    return FloatDistribution(found.low, found.high, log=found.log)
+
+
+def _trial(space: Space, values: Mapping[str, Any], state: TrialState, **told: Any) -> FrozenTrial:
+    distributions = {name: _distribution(dimension) for name, dimension in space.items()}
+    return create_trial(state=state, params=dict(values), distributions=distributions, **told)
+
+
+def _read(trial: FrozenTrial) -> Configuration:
+    about = dict(trial.user_attrs)
+    value = trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
+    return Configuration(
+        number=trial.number,
+        values=trial.params,
+        state=STATES[trial.state],
+        value=value,
+        epochs=about.get("epochs", 0),
+        seconds=about.get("seconds", 0.0),
+        reason=about.get("reason", ""),
+        keys=tuple(about.get("keys", ())),
+    )

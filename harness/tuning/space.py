@@ -1,0 +1,146 @@
+"""What of a method is searched: the declared ranges of its parts, under dotted names, as the spec's ``tune`` asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ...methods.names import nearest
+from ...methods.part import MethodError
+from ...methods.range import Range
+from ..registry.methods import recipe_of
+from ..spec.parser import SpecError
+from ..spec.schema import Cell, Spec, Training, cells
+from ..spec.tune import Searched, Tune
+
+ROUTINE = {  # what the training routine adds, where a spec names it
+    "training.lr": Range(0.01, 0.3, log=True),
+    "training.weight_decay": Range(1e-4, 5e-3, log=True),
+    "training.batch_size": Range(choices=(32, 64, 128, 256)),
+    "training.label_smoothing": Range(0.0, 0.3),
+    "training.cutmix": Range(choices=(0.0, 0.5, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A hyperparameter that is searched, and the value that the spec's own row has."""
+
+    range: Range
+    default: Any
+
+
+Space = Mapping[str, Dimension]
+SPACE = TypeAdapter(dict[str, Dimension])
+
+
+def canonical(space: Space) -> str:
+    """The space as JSON with sorted names, the same whether its ranges were written as whole numbers or not."""
+    once = SPACE.validate_json(SPACE.dump_json(dict(sorted(space.items())), warnings=False))
+    return SPACE.dump_json(once).decode()
+
+
+def spaces(spec: Spec) -> list[tuple[Cell, Space]]:
+    """Each row with its space, which may be empty. SpecError where a parameter is searched in no row at all."""
+    if spec.tune is None:
+        return [(cell, {}) for cell in cells(spec)]
+    found = [(cell, space(cell, spec.tune, spec.plugins)) for cell in cells(spec)]
+    reached = {name for _, searched in found for name in searched}
+    for wanted in spec.tune.parameters:
+        if not any(_means(wanted.name, name) for name in reached):
+            raise SpecError(_unknown(wanted, spec))
+    return found
+
+
+def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
+    """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
+
+    SpecError where the value to start from is outside the range, or a range is missing.
+    """
+    start = cell.trial(0)
+    recipe = recipe_of(start, plugins)
+    defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
+    open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell, tune)}
+    declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
+    found = {}
+    # What names a range of its own comes last, after the same word without one and after "all".
+    for wanted in sorted(tune.parameters, key=lambda wanted: (wanted.name != "all", wanted.range is not None)):
+        for name in (name for name in open_ if _means(wanted.name, name)):
+            searched = wanted.range or declared.get(name)
+            if searched is None and wanted.name == "all":
+                continue
+            found[name] = Dimension(_checked(searched, name, open_[name], cell), open_[name])
+            _check_values(found[name], name, cell, plugins)
+    return found
+
+
+def _check_values(dimension: Dimension, name: str, cell: Cell, plugins: Mapping[str, str]) -> None:
+    """SpecError where the method or the routine refuses an end or a choice of a range: now, not in mid-search."""
+    ends = dimension.range
+    whole = isinstance(dimension.default, int) and not isinstance(dimension.default, bool) and not ends.choices
+    if whole and not (ends.low == int(ends.low) and ends.high == int(ends.high)):
+        raise SpecError(f"tune.parameters: {name} is a whole number, and so must its range be, not {ends}")
+    for value in ends.choices or (ends.low, ends.high):
+        try:
+            recipe_of(cell.trial(0, {name: int(value) if whole else value}), plugins)
+        except (MethodError, ValidationError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise SpecError(f"tune.parameters: {name} of {cell.entrant.name} cannot be {value!r}: {first}") from error
+
+
+def _fixed(cell: Cell, tune: Tune) -> set[str]:
+    """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
+    return {
+        "training.epochs",
+        "training.precision",
+        *cell.entrant.values,
+        *(f"training.{name}" for name in (*cell.entrant.training, *tune.training)),
+    }
+
+
+def _means(word: str, name: str) -> bool:
+    """Whether a word of ``tune.parameters`` stands for a dotted name."""
+    slot, _, bare = name.partition(".")
+    return word in (name, bare) or (word == "all" and slot != "training")
+
+
+def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Range:
+    who = cell.entrant.name
+    if searched is None:
+        raise SpecError(f"tune.parameters: {name} of {who} declares no range; give low and high, or choices")
+    numbers = not searched.choices
+    if numbers and (isinstance(default, (bool, str)) or not isinstance(default, (int, float))):
+        raise SpecError(f"tune.parameters: {name} of {who} is {default!r}, no number: give choices")
+    if isinstance(default, (int, float)) and not isinstance(default, bool) and True in map(_is_bool, searched.choices):
+        raise SpecError(f"tune.parameters: {name} of {who} is a number, and its choices must be numbers: {searched}")
+    if default not in searched:
+        raise SpecError(
+            f"tune.parameters: {name} of {who} starts at {default!r}, which is outside {searched}; the first trial of "
+            "each method is its default values, so widen the range"
+        )
+    return searched
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _unknown(wanted: Searched, spec: Spec) -> str:
+    names = _all_names(spec)
+    if wanted.name in ("epochs", "training.epochs", "precision", "training.precision"):
+        return f"tune.parameters: {wanted.name!r} decides what a trial costs, and budgets are equal: it is not searched"
+    if wanted.name == "all" or any(_means(wanted.name, name) for name in names):
+        return (
+            f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values or "
+            "tune.training fix it, or it declares no range"
+        )
+    words = [*names, *(name.partition(".")[2] for name in names), "all"]
+    return f"tune.parameters: no method of this spec has {wanted.name!r}" + nearest(wanted.name, words)
+
+
+def _all_names(spec: Spec) -> Sequence[str]:
+    own = [name for cell in cells(spec) for name in recipe_of(cell.trial(0), spec.plugins).values()]
+    return [*dict.fromkeys(own), *(f"training.{name}" for name in Training.model_fields)]

@@ -1,0 +1,103 @@
+"""What the page is made of, as one plain object: blocks of columns, lines of cells, and the trials behind them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from scipy.stats import t as student
+
+from ..formats import markdown as report
+from ..formats.markdown import plain
+from ..results import GROUPS, arranged, summarise
+from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
+from ..tables.differences import USUAL_SEEDS, rule
+from ..tables.report_tables import MEASURED, UNVERIFIED
+from .evidence import LINE, behind, trials_of
+from .model import Evidence, Subject
+from .published import number, quoted, records
+from .shared import Pool
+
+BLOCK = ["protocol", "dataset", "setting"]
+
+
+def content(subject: Subject) -> dict[str, Any]:
+    """The page's object, of lists, numbers and strings only; numbers that are not there are None.
+
+    Names are made plain (see `report.plain`), accuracies are in percent and times in seconds.
+
+    Raises:
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
+    """
+    rows = arranged(subject.rows)
+    if subject.versus is not None and subject.versus not in set(rows["method"]):
+        raise ValueError(f"no method {subject.versus!r} to compare with")
+    cells = summarise(rows)
+    profiles, facts = Pool(), Pool()
+    lines = _lines(rows, cells, subject.evidence, profiles, facts)
+    return {
+        "title": plain(subject.title),
+        "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
+        "compared": rule(),
+        "spread": subject.uncertainty,
+        "versus": subject.versus and plain(subject.versus),
+        "shots": list(subject.shots) if subject.shots else None,
+        "methods": [plain(method) for method in rows["method"].unique()],
+        "blocks": _blocks(cells),
+        "lines": lines,
+        "profiles": profiles.kept,
+        "facts": facts.kept,
+        **quoted(cells, subject),
+        "budget": [] if subject.budget is None else records(subject.budget),
+        "metric": plain(subject.metric),
+        "statistics": _statistics(cells),
+        "markup": {"markdown": report.MARKDOWN, "latex": report.LATEX, "safe": "".join(sorted(report.SAFE_IN_LATEX))},
+    }
+
+
+def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each protocol's data sets and settings, with the groups that they have."""
+    return [
+        {
+            **{word: plain(str(block[word].iloc[0])) for word in BLOCK},
+            "verified": bool(block["verified"].all()),
+            "groups": [group for group in GROUPS if group in set(block["group"])],
+        }
+        for _, block in cells.groupby(BLOCK, sort=False)
+    ]
+
+
+def _lines(
+    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Pool, facts: Pool
+) -> list[dict[str, Any]]:
+    """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
+    block = cells.groupby(BLOCK, sort=False).ngroup()
+    methods = {method: number for number, method in enumerate(rows["method"].unique())}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for place, cell in zip(block, cells.to_dict("records"), strict=True):
+        name = tuple(str(cell[word]) for word in LINE)
+        line = found.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
+        line["cells"][cell["group"]] = {
+            "mean": number(cell["mean"]),
+            "stderr": number(cell["stderr"]),
+            **{word: cell[word] for word in ("n", "planned", "failed", "status")},
+            "reason": plain(cell["reason"]),
+            "verified": bool(cell["verified"]),
+        }
+    for name, trials in trials_of(rows).items():
+        found[name]["behind"] = behind(trials, evidence, profiles, facts)
+    return list(found.values())
+
+
+def _statistics(cells: pd.DataFrame) -> dict[str, Any]:
+    """The constants by which the page judges as `statistics.paired` does: the quantiles of Student's t by n, and the
+    detectable difference in standard errors by n and the number of comparisons."""
+    counts = range(2, int(cells["planned"].max()) + 1)
+    families = {int(n) - out for n in cells.groupby([*BLOCK, "group"]).size() for out in (0, 1)} - {0}
+    return {
+        "alpha": ALPHA,
+        "fewest": FEWEST_SEEDS,
+        "no_spread": NO_SPREAD,
+        "usual": USUAL_SEEDS,
+        "quantile": {n: float(student.ppf(1 - ALPHA / 2, n - 1)) for n in counts},
+        "detectable": {n: {family: detectable(n, family) for family in sorted(families)} for n in counts},
+    }

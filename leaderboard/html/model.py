@@ -1,0 +1,71 @@
+"""What one page shows, and what stands behind each trial of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from ..published.comparison import Routine
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What stands behind one trial.
+
+    Args:
+        counts: The training images of each class.
+        tests: The test images of each class.
+        right: How many of those the trial classified rightly; empty where it did not finish.
+        classes: The classes' names; empty where they are not known.
+        groups: The shot group of each class (few, med or many), as the report counts them.
+        facts: Words for each thing that is recorded of its machine and versions.
+        values: The hyperparameters.
+        rerun: The command that trains it again, as the texts before and after the seed.
+        log: The traceback of a failure.
+        course: When it ran and how often it was tried.
+        curve: The epochs (from 1) and the mean training loss of each.
+    """
+
+    counts: tuple[int, ...] = ()
+    tests: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    rerun: tuple[str, str] = ("", "")
+    log: str = ""
+    course: str = ""
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one page shows.
+
+    Args:
+        title: Its heading.
+        rows: The tidy table (see `results.check`).
+        evidence: What stands behind each trial, by the key of its rows; trials may be left out.
+        notes: Plain sentences, such as what was spent.
+        versus: The method that is compared with when the page opens.
+        published: Quoted rows (see `published`).
+        routines: How the rows of each protocol were trained, by which the measured are set beside the quoted; none:
+            they are quoted only.
+        budget: What each number of tuning trials found (see `budget.curves`), and in which metric.
+        shots: The boundaries of few and many; None where the groups are no such classes.
+        uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
+    """
+
+    title: str
+    rows: pd.DataFrame
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    versus: str | None = None
+    published: pd.DataFrame | None = None
+    budget: pd.DataFrame | None = None
+    metric: str = ""
+    shots: tuple[int, int] | None = None
+    uncertainty: str = "se"
+    routines: Mapping[str, Routine] = field(default_factory=dict)

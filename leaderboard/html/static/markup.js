@@ -1,0 +1,76 @@
+// The view as Markdown, LaTeX and CSV. What is escaped, and how, is the report's own (leaderboard/formats/markdown.py).
+
+const inMarkdown = (text) => [...text].map((c) => DATA.markup.markdown[c] ?? c).join("");
+const SAFE = new Set(DATA.markup.safe);
+const inLatex = (text) =>
+  [...text].map((c) => (SAFE.has(c) ? DATA.markup.latex[c] ?? c : `{[}U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}{]}`)).join("");
+
+/** The tables that are shown, as texts: the measured one, what is published of it, then each that is quoted. */
+function shownTables() {
+  const columns = columnsOf();
+  const rows = rowsOf().map((method) => [DATA.methods[method], ...columns.map(({ block, group }) => shownText(block, method, group))]);
+  const spans = shownBlocks().map((block) => [headerOf(block), block.groups.length]);
+  const measured = { title: view.protocol, spans, head: ["Method", ...columns.map((column) => titled(column.group))], rows, notes: [captionOf(), ...notesOf()] };
+  const quoted = view.published === "on" ? [...besideTables(), ...quotedTables()].map((table) => ({ ...table, spans: [["", table.head.length - 1]] })) : [];
+  return [measured, ...quoted];
+}
+
+function markdownOf({ title, spans, head, rows, notes }) {
+  const above = spans.flatMap(([text, width]) => Array(width).fill(text ? `${text}: ` : ""));
+  const header = head.map((text, place) => (place ? above[place - 1] + text : text));
+  const row = (texts) => `| ${texts.map(inMarkdown).join(" | ")} |`;
+  const rule = `|:--|${head.slice(1).map(() => "--:|").join("")}`;
+  return [`### ${inMarkdown(title)}`, "", row(header), rule, ...rows.map(row), "", ...notes.map((note) => `- ${inMarkdown(note)}`)].join("\n");
+}
+
+function latexOf({ title, spans, head, rows, notes }) {
+  const row = (texts) => `${texts.map(inLatex).join(" & ")} \\\\`;
+  const cells = spans.map(([text, width]) => `\\multicolumn{${width}}{c}{${inLatex(text)}}`);
+  let at = 2;
+  const rules = spans.map(([, width]) => `\\cmidrule(lr){${at}-${(at += width) - 1}}`);
+  const above = spans.some(([text]) => text) ? [` & ${cells.join(" & ")} \\\\`, rules.join(" ")] : [];
+  return [
+    "\\begin{table}", "\\centering\\small", `\\caption[${inLatex(title)}]{${inLatex(title)}. ${inLatex(notes.join(" "))}}`,
+    "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+    `\\begin{tabular}{l${"r".repeat(head.length - 1)}}`, "\\toprule", ...above, row(head), "\\midrule",
+    ...rows.map(row), "\\bottomrule", "\\end{tabular}}", "\\end{table}",
+  ].join("\n");
+}
+
+const CELL_FIELDS = ["mean", "stderr", "n", "planned", "status", "reason", "verified"];
+const SAYING = ["std", "ci95", "metric", "few", "many"]; // what the numbers are; the first three as in the report's CSV
+const DIFFERENCE_FIELDS = ["difference", "stderr", "n", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable"];
+
+/** A line for each cell in full precision, with the fields of the report's CSV, then the boundaries of its groups (empty
+where those are no numbers of images), then the fields of the difference. */
+function csvOf() {
+  const versus = reference() >= 0 ? ["versus", ...DIFFERENCE_FIELDS.map((name) => ({ stderr: "difference_stderr", n: "shared" })[name] ?? name)] : [];
+  const lines = [["protocol", "dataset", "setting", "method", "group", ...CELL_FIELDS, ...SAYING, ...versus]];
+  for (const block of shownBlocks()) {
+    for (const method of rowsOf()) {
+      for (const group of block.groups.filter((name) => lineOf(block, method)?.cells[name])) {
+        const cell = cellOf(lineOf(block, method), group);
+        const found = versus.length && method !== reference() ? differencesOf(block, group).get(method) : {};
+        lines.push([
+          block.protocol, block.dataset, block.setting, DATA.methods[method], group, ...CELL_FIELDS.map((name) => cell[name]),
+          ...sayingOf(cell),
+          ...(versus.length ? [view.versus, ...DIFFERENCE_FIELDS.map((name) => found[name])] : []),
+        ]);
+      }
+    }
+  }
+  return lines.map((fields) => fields.map(inCsv).join(",")).join("\n") + "\n";
+}
+
+function sayingOf({ stderr, n }) {
+  const [few, many] = thresholds() ?? DATA.shots ?? [];
+  const spread = stderr === null ? [] : [stderr * Math.sqrt(n), DATA.statistics.quantile[n] * stderr];
+  return [spread[0], spread[1], view.metric === "worst" ? "worst_class" : "balanced_accuracy", few, many];
+}
+
+function inCsv(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  const text = String(value);
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,74 @@
+"""A table of plain text, before any markup, and the wide grid that cells make."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..results import GROUPS
+
+Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
+Place = tuple[str, str, str, str]  # method, data set, setting, group
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table as plain text. Each row of `body` has a text for each word of `head` (a method, unless it says
+    otherwise), then one for each group of each span. `bold` has the places (row, column) that LaTeX prints bold."""
+
+    title: str
+    spans: tuple[tuple[str, tuple[str, ...]], ...]  # (data set and setting, or no word, its groups)
+    body: tuple[tuple[str, ...], ...]
+    footnotes: tuple[str, ...]
+    caption: tuple[str, ...]
+    head: tuple[str, ...] = ("Method",)
+    bold: frozenset[tuple[int, int]] = frozenset()
+
+
+def plus_minus(mean: float, error: float, sign: str = "-", digits: int = 1) -> str:
+    """Such as "29.1 ± 0.4", or "29.1" where a single seed leaves the error unknown."""
+    shown = f"{mean:{sign}z.{digits}f}"
+    return shown if pd.isna(error) else f"{shown} ± {error:.{digits}f}"
+
+
+def headers(cells: pd.DataFrame) -> Headers:
+    """The header of each (data set, setting); a data set is marked if any trial ran on an unverified copy."""
+    unverified = set(cells.loc[~cells["verified"], "dataset"])
+    pairs = dict.fromkeys(zip(cells["dataset"], cells["setting"], strict=True))
+    return {
+        (dataset, setting): ", ".join(filter(None, [dataset + " (unverified)" * (dataset in unverified), setting]))
+        for dataset, setting in pairs
+    }
+
+
+def grid(
+    title: str,
+    cells: pd.DataFrame,
+    above: Headers,
+    *,
+    write: Callable[..., str],
+    caption: Sequence[str],
+    footnotes: Sequence[str] = (),
+    bold: Collection[Place] = (),
+) -> Table:
+    """Long cells to a wide table; a cell that the plan does not have reads "–"."""
+    places = zip(cells["method"], cells["dataset"], cells["setting"], cells["group"], strict=True)
+    texts = dict(zip(places, map(write, cells.itertuples()), strict=True))
+    present = {place[1:] for place in texts}
+    groups = {pair: [group for group in GROUPS if (*pair, group) in present] for pair in above}
+    columns = [(*pair, group) for pair, names in groups.items() for group in names]
+    methods = list(dict.fromkeys(cells["method"]))
+    return Table(
+        title,
+        spans=tuple((above[pair], tuple(name.title() for name in names)) for pair, names in groups.items()),
+        body=tuple((method, *(texts.get((method, *column), "–") for column in columns)) for method in methods),
+        footnotes=tuple(footnotes),
+        caption=tuple(caption),
+        bold=frozenset(
+            (i, j)
+            for i, method in enumerate(methods)
+            for j, column in enumerate(columns, start=1)
+            if (method, *column) in bold
+        ),
+    )

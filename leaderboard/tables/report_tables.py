@@ -1,0 +1,105 @@
+"""From rows to tables of plain text: what each cell, footnote and caption says, before any markup."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ..metric import ACCURACY, Metric
+from ..published.comparison import Routine
+from ..results import summarise
+from ..statistics.paired import paired
+from .differences import USUAL_SEEDS, differences
+from .grid import SUPERSCRIPT, Headers, Place, Table, grid, headers, plus_minus
+from .leaders import LEADING, leaders
+from .published import beside, quoted
+
+UNCERTAINTY = {  # the word of --uncertainty: the column of the summary, and what the caption says
+    "se": ("stderr", "one standard error over seeds (ddof = 1)"),
+    "std": ("std", "one standard deviation of the seeds (ddof = 1)"),
+    "ci95": ("ci95", "half of the 95 percent interval of the mean over seeds (Student's t)"),
+}
+MEASURED = (
+    "{text}: mean ± {error}; n = {n} seeds unless shown.",
+    "The test set is scored once for each trial, from its last weights (networks: their moving average, EMA); "
+    "nothing is selected on it.",
+    "What follows ± speaks of new seeds on this test set, not of new test images. "
+    "A failed, diverged or missing trial is never averaged in.",
+)
+UNVERIFIED = "(unverified): that copy of the data was not confirmed by a known checksum."
+
+
+@dataclass(frozen=True)
+class View:
+    """How a report shows its rows: what follows ± (a word of `UNCERTAINTY`), what the values are, and how each protocol
+    was trained, which is what published rows are compared by (none: they are quoted only)."""
+
+    uncertainty: str = "se"
+    metric: Metric = ACCURACY
+    routines: Mapping[str, Routine] = field(default_factory=dict)
+
+
+def tables(
+    rows: pd.DataFrame,
+    versus: str | None,
+    published: pd.DataFrame | None,
+    notes: Sequence[str],
+    more: Sequence[Table] = (),
+    view: View | None = None,
+    emphasis: bool = False,
+) -> list[Table]:
+    """All tables of a report: for each protocol the means, then the differences; `more`; last what was published.
+
+    Raises:
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
+    """
+    view, found = view or View(), []
+    compared = None if versus is None else paired(rows, versus, view.metric)
+    leading = leaders(rows, view.metric) if emphasis else {}
+    summary = summarise(rows, view.metric)
+    for protocol, cells in summary.groupby("protocol", sort=False):
+        above = headers(cells)
+        caption = [*_measured(view), *([LEADING] if emphasis else []), *notes]
+        found.append(_means(str(protocol), cells, above, caption, view, leading.get(str(protocol), ())))
+        if compared is not None:
+            ours = compared[compared["protocol"] == protocol]
+            found += differences(f"{protocol}: difference from {versus}", ours, above, view.metric)
+    found += more
+    if published is not None:
+        found += [*beside(summary, published, view.routines)] if view.routines else []
+        found += quoted(published)
+    return found
+
+
+def _measured(view: View) -> list[str]:
+    first = MEASURED[0].format(text=view.metric.text, error=UNCERTAINTY[view.uncertainty][1], n=USUAL_SEEDS)
+    return [first, *MEASURED[1:]]
+
+
+def _means(
+    title: str, cells: pd.DataFrame, above: Headers, caption: Sequence[str], view: View, bold: Collection[Place]
+) -> Table:
+    # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
+    told = cells["status"].isin(["incomplete", "failed"]) | (cells["status"] == "missing") & cells[
+        "reason"
+    ].str.contains(":")
+    explained = cells.loc[told, "reason"]
+    marks = {reason: str(i).translate(SUPERSCRIPT) for i, reason in enumerate(dict.fromkeys(explained), start=1)}
+    error = UNCERTAINTY[view.uncertainty][0]
+
+    def write(cell) -> str:
+        match cell.status:
+            case "n/a":
+                return f"n/a ({cell.reason})"
+            case "missing":
+                return f"missing {cell.planned}/{cell.planned}{marks.get(cell.reason, '')}"
+            case "failed":
+                return f"failed {cell.failed}/{cell.planned}{marks[cell.reason]}"
+        count = "" if cell.n == USUAL_SEEDS and cell.status == "complete" else f" (n={cell.n})"
+        shown = plus_minus(cell.mean, getattr(cell, error), digits=view.metric.digits)
+        return shown + count + marks.get(cell.reason, "")
+
+    footnotes = [f"{mark} {reason}" for reason, mark in marks.items()]
+    if not cells["verified"].all():
+        footnotes.append(UNVERIFIED)
+    return grid(title, cells, above, write=write, caption=caption, footnotes=footnotes, bold=bold)

@@ -1,0 +1,92 @@
+"""How the methods stand over all data sets, as tables: average ranks where there are enough, else wins and losses."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..metric import ACCURACY, Metric
+from ..results import GROUPS, summarise
+from ..statistics.paired import ALPHA, paired
+from ..statistics.ranks import FEWEST_DATASETS, Ranks, critical_difference, ranked
+from .grid import Table
+
+RANKED = (
+    "Average rank over data sets, 1 the best; a data set in several settings counts once, by its mean over them.",
+    "Two methods differ where their ranks lie at least the critical difference (CD) apart (Nemenyi's test at "
+    f"{ALPHA}; Demsar 2006), which depends on what other methods are in the pool.",
+)
+COUNTED = (
+    "Columns (data set and setting) in which the method is better, not separable and worse by the paired test with "
+    "Holm's correction, and those of which no word is due: wins / ties / losses / no word."
+)
+
+
+def standings(rows: pd.DataFrame, versus: str | None = None, metric: Metric = ACCURACY) -> list[Table]:
+    """For each protocol a table of average ranks; with fewer than six data sets one of wins, ties and losses against
+    `versus`, where that is given.
+
+    Raises:
+        ValueError: if the rows are not tidy, or `versus` is not among the methods.
+    """
+    found = ranked(summarise(rows, metric), metric)
+    compared = None if versus is None else paired(rows, versus, metric)
+    tables = []
+    for protocol in dict.fromkeys(one.protocol for one in found):
+        some = sorted((one for one in found if one.protocol == protocol), key=lambda one: GROUPS.index(one.group))
+        if enough := [one for one in some if one.ranks]:
+            tables.append(_ranks(protocol, enough))
+        elif compared is not None:
+            tables.append(_counts(protocol, some, compared[compared["protocol"] == protocol], str(versus)))
+    return tables
+
+
+def why_not(some: Sequence[Ranks]) -> str:
+    """Why nothing is ranked, in one sentence; nothing where something is."""
+    most = max(some, key=lambda one: (bool(one.ranks), one.datasets, one.methods))
+    if most.ranks:
+        return ""
+    if most.methods < 3:
+        return f"No average ranks: they need three methods with every cell complete, and here are {most.methods}."
+    gap = critical_difference(most.methods, most.datasets)
+    return (
+        f"No average ranks and no critical-difference diagram: they need {FEWEST_DATASETS} data sets. Over the "
+        f"{most.datasets} here, two of {most.methods} methods would have to lie {gap:.1f} ranks apart, where the "
+        f"largest gap that there can be is {most.methods - 1}."
+    )
+
+
+def _ranks(protocol: str, some: Sequence[Ranks]) -> Table:
+    methods = sorted({name for one in some for name in one.ranks}, key=lambda name: some[-1].ranks.get(name, 1e9))
+    facts = [
+        f"{one.group.title()}: {one.datasets} data sets, CD {one.critical:.2f}, Friedman's p {one.p:.2g}."
+        for one in some
+    ]
+    left_out = [
+        f"{one.group.title()}: left out, since not every cell is complete: {', '.join(one.left_out)}."
+        for one in some
+        if one.left_out
+    ]
+    return Table(
+        f"{protocol}: average ranks",
+        spans=(("", tuple(one.group.title() for one in some)),),
+        body=tuple((m, *(f"{one.ranks[m]:.2f}" if m in one.ranks else "–" for one in some)) for m in methods),
+        footnotes=(),
+        caption=(*RANKED, *facts, *left_out),
+    )
+
+
+def _counts(protocol: str, some: Sequence[Ranks], compared: pd.DataFrame, versus: str) -> Table:
+    groups = [one.group for one in some]
+    counts = compared.groupby(["method", "group"], sort=False)["verdict"].value_counts().to_dict()
+    words = ("better", "not separable", "worse", "")
+    body = [
+        (method, *(" / ".join(str(counts.get((method, group, word), 0)) for word in words) for group in groups))
+        for method in dict.fromkeys(compared["method"])
+    ]
+    return Table(
+        f"{protocol}: wins, ties and losses against {versus}",
+        spans=(("", tuple(group.title() for group in groups)),),
+        body=tuple(body),
+        footnotes=(),
+        caption=(COUNTED, why_not(some)),
+    )
