@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from copy import copy
 from typing import BinaryIO
-from zipfile import ZipFile, ZipInfo
+from zipfile import DEFAULT_VERSION, LargeZipFile, ZipFile, ZipInfo
 
 LARGE = (1 << 31) - 1  # bytes from which on zipfile writes the longer fields of zip64
 MANY = 0xFFFF  # files, likewise
-LOCAL = struct.Struct("<4s5H3L2H")  # before each file, its name behind it
 LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts, and of the end record
 
 
@@ -40,21 +40,17 @@ def fault(file: BinaryIO, size: int, archive: ZipFile) -> str:
 
 def _header(file: BinaryIO, entry: ZipInfo) -> int:
     """The bytes before a file's own, 0 where they are not those of its line in the table of contents."""
-    file.seek(entry.header_offset)
-    name = entry.orig_filename.encode()
-    raw = file.read(LOCAL.size + len(name) + 20)
-    if len(raw) < LOCAL.size:
-        return 0
-    magic, _, flags, method, _, _, crc, packed, plain, named, extra = LOCAL.unpack_from(raw)
-    found = magic, flags, method, crc, named, raw[LOCAL.size : LOCAL.size + named]
-    if found != (b"PK\x03\x04", entry.flag_bits, entry.compress_type, entry.CRC, len(name), name):
-        return 0
-    sizes = entry.file_size, entry.compress_size
-    long = struct.pack("<HHQQ", 1, 16, *sizes)
-    if extra == 0 and (plain, packed) == sizes:
-        return LOCAL.size + named
-    written = extra == len(long) and raw[LOCAL.size + named :] == long  # zip64 where it may become large
-    return LOCAL.size + named + extra if written and {plain, packed} <= {*sizes, 0xFFFFFFFF} else 0
+    as_written = copy(entry)
+    as_written.extra, as_written.extract_version = b"", DEFAULT_VERSION  # the table's own say where zip64 is needed
+    for large in (False, True):  # zip64 where it may become large
+        try:
+            expected = as_written.FileHeader(large)
+        except LargeZipFile:
+            continue
+        file.seek(entry.header_offset)
+        if file.read(len(expected)) == expected:
+            return len(expected)
+    return 0
 
 
 def _more(entry: ZipInfo) -> bytes:
