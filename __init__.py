@@ -5,3 +5,12 @@ The four folders are the architecture: ``datasets`` (what is learned from), ``me
 """
 
 __version__ = "0.1.0"
+
+
+class UserError(Exception):
+    """An error that is the user's to mend: its message is written for the user, who sees no traceback.
+
+    ``exit_code`` is the code with which the command ends.
+    """
+
+    exit_code = 1

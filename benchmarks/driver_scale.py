@@ -27,13 +27,14 @@ from typing import Any
 
 import psutil
 
+from tailboard.harness.planning.prepare import Wanted
 from tailboard.harness.scheduling.queue import Agenda
 from tailboard.harness.scheduling.ray_tune import sweep
-from tailboard.harness.scheduling.run import Wanted, fill
-from tailboard.harness.scheduling.timeouts import overdue
+from tailboard.harness.scheduling.run import fill
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.failures import overdue
 from tailboard.harness.training.trial import Setting
 
 

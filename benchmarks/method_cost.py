@@ -30,7 +30,7 @@ from tailboard.harness.spec.schema import Training
 from tailboard.harness.training.loop import Material, Run
 from tailboard.harness.training.random_streams import Streams
 from tailboard.methods.part import Scene
-from tailboard.methods.recipe import recipe
+from tailboard.methods.registry import recipe
 
 COUNTS = counts("exp", [5000] * 10, 5000, 100.0)  # CIFAR-10's, imbalance factor 100
 LIMITS = {"SAM-A": 2.1, "Joint-SSL": 3.4, "Joint-SSL + SAM-A": 6.8}

@@ -27,14 +27,15 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
-from tailboard.harness.planning.dependencies import needed
+from tailboard.harness.planning.prepare import Wanted
 from tailboard.harness.registry.methods import recipe_of
-from tailboard.harness.scheduling.queue import Agenda, Job
-from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.run import fill
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import Spec
+from tailboard.harness.spec.schema import Spec, needed
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import work
+from tailboard.harness.training.job import Job
 
 METHODS = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW", "M2m", "SAM-A", "Joint-SSL + SAM-A",
            "Joint-SSL + SAM-A + M2m"]  # fmt: skip

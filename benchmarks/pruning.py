@@ -37,8 +37,9 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.optuna_study import Study
-from tailboard.harness.tuning.search import searches, searching
+from tailboard.harness.tuning.search import searches
 from tailboard.harness.tuning.space import Space
+from tailboard.harness.tuning.successive_halving import searching
 
 
 def spec_of(method: str, trials: int, epochs: int, repetition: int, prune: bool) -> Spec:

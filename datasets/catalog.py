@@ -1,17 +1,17 @@
-"""The data sets that tailboard knows: a record for each, and how a third party adds one."""
+"""The catalog of data sets: a record for each, and how a third party adds one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import entry_points
+from importlib import import_module
 from pathlib import Path
 
+from .. import UserError
 from .split import Pool
 
 
-class DataError(Exception):
+class DataError(UserError):
     """Data that is missing, damaged or not what it should be; the message is written for the user."""
 
 
@@ -44,28 +44,17 @@ class Dataset:
     official: Mapping[str, str] = field(default_factory=dict)
 
 
-_catalog: dict[str, Dataset] = {}
+registered: dict[str, Dataset] = {}
 
 
 def register_dataset(dataset: Dataset) -> Dataset:
     """Add a data set to the catalog; a second one of the same name is refused with ValueError."""
-    if dataset.name in _catalog:
+    if dataset.name in registered:
         raise ValueError(f"a data set named {dataset.name!r} is already registered")
-    _catalog[dataset.name] = dataset
+    registered[dataset.name] = dataset
     return dataset
 
 
 def catalog() -> dict[str, Dataset]:
-    """Every data set by name: ours, and those installed under the entry point ``tailboard.datasets``."""
-    _load()
-    return dict(_catalog)
-
-
-@cache
-def _load() -> None:
-    """Once for each process: to ask what is installed takes milliseconds."""
-    from . import vision  # noqa: F401  (importing them registers theirs)
-    from .readers import embedded  # noqa: F401  (importing them registers theirs)
-
-    for entry in entry_points(group="tailboard.datasets"):
-        entry.load()
+    """Every data set by name: of ``builtin.py``, which imports this file; it can be asked for here too."""
+    return import_module(".builtin", __package__).catalog()

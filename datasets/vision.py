@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .catalog import DataError, Dataset, register_dataset
-from .download import destination, fetch, unpack
-from .files import missing, places
+from .files import destination, fetch, missing, places, unpack
 from .readers import cifar, idx, tree
 from .split import Pool
 

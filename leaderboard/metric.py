@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+GROUPS = ("few", "med", "many", "all")
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from .metric import ACCURACY, Metric
+from .metric import ACCURACY, GROUPS, Metric
 
 COLUMNS = (
     "key", "dataset", "setting", "protocol", "method", "seed", "group",
     "classes", "value", "status", "reason", "verified", "device_seconds",
 )  # fmt: skip
-GROUPS = ("few", "med", "many", "all")
+
+
 NOT_YET = "not run yet"  # the reason of a missing trial that says no more than its status
 STATUSES = ("complete", "failed", "diverged", "missing")
 COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed

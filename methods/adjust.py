@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .losses import LossFunction, cross_entropy
-from .part import MethodError, Part, Range, Scene, hyper
+from .part import MethodError, Part, Scene, hyper
+from .range import Range
 
 
 def log_shares(scene: Scene) -> torch.Tensor:

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
-from .part import ClassWeights, Part, Range, Scene, hyper
+from .part import ClassWeights, Part, Scene, hyper
+from .range import Range
 
 Scheme = Literal["inverse", "class_balanced", "square_root"]
 

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .part import MethodError, Part, Range, Scene, hyper
+from .part import MethodError, Part, Scene, hyper
+from .range import Range
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 

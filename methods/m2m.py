@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .part import Mixed, Part, Range, Scene, hyper
+from .part import Mixed, Part, Scene, hyper
+from .range import Range
 
 _NOISE_AXIS = {"fixed": 0, "official": 1}
 _NOISE = 0.5

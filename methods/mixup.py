@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .part import Mixed, Part, Range, Scene, hyper
+from .part import Mixed, Part, Scene, hyper
+from .range import Range
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import nn
 
+from .. import UserError
 from .range import Range
 
 
-class MethodError(ValueError):
+class MethodError(UserError, ValueError):
     """A method that is unknown, contradicts itself or got a wrong value; the message is written for the user."""
 
 

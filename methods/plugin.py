@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from .recipe import Entry, MethodError, registrations, registry
+from .part import MethodError
+from .recipe import Entry, registrations
+from .registry import registry
 
 
 def read_plugin(path: Path) -> str:

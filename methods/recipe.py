@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib.metadata import entry_points
+from importlib import import_module
 from typing import Any
 
 from .names import nearest
-from .part import ClassWeights, MethodError, Mixed, Part, Range, Scene, hyper
+from .part import ClassWeights, MethodError, Mixed, Part, Scene, hyper
+from .range import Range
 
 __all__ = [
     "ClassWeights", "Entry", "MethodError", "Mixed", "Part", "Range", "Recipe", "Scene", "hyper", "recipe",
@@ -143,7 +143,7 @@ class Entry:
     cost: float
 
 
-_registry: dict[str, Entry] = {}
+registered: dict[str, Entry] = {}
 
 
 def register(name: str, made: Recipe, *, description: str = "", source: str = "", cost: float = 1.0) -> Recipe:
@@ -153,50 +153,32 @@ def register(name: str, made: Recipe, *, description: str = "", source: str = ""
     """
     if not isinstance(name, str) or not isinstance(made, Recipe):
         raise MethodError(f"register takes a name and a Recipe, not {name!r} and {made!r}")
-    if name in _registry:
+    if name in registered:
         raise MethodError(f"a method named {name!r} is already registered")
-    _registry[name] = Entry(name, made, description, source, cost)
+    registered[name] = Entry(name, made, description, source, cost)
     return made
 
 
 @contextmanager
 def registrations() -> Iterator[dict[str, Entry]]:
     """What is registered inside is collected there and nowhere else: two versions of a plugin do not collide."""
-    before, collected = dict(_registry), {}
+    before, collected = dict(registered), {}
     try:
         yield collected
     finally:
-        collected.update({name: entry for name, entry in _registry.items() if name not in before})
-        _registry.clear()
-        _registry.update(before)
+        collected.update({name: entry for name, entry in registered.items() if name not in before})
+        registered.clear()
+        registered.update(before)
+
+
+# Plugins import these from here, also those inside published bundles. They are in registry.py, which imports this file.
 
 
 def registry() -> dict[str, Entry]:
-    """Every method by name: ours, and those installed under the entry point ``tailboard.methods``."""
-    _load()
-    return dict(_registry)
-
-
-@cache
-def _load() -> None:
-    """Once for each process: to ask what is installed takes milliseconds, and each trial of a large plan would."""
-    from . import components, table5  # noqa: F401  (importing them registers their methods)
-
-    for entry in entry_points(group="tailboard.methods"):
-        entry.load()
+    """Every method by name."""
+    return import_module(".registry", __package__).registry()
 
 
 def recipe(name: str, plugin: Mapping[str, Entry] | None = None) -> Recipe:
-    """The recipe of a registered method, or of a sum of them: ``recipe("SAM-A + M2m")``.
-
-    ``plugin`` are the methods of a plugin file. MethodError names an unknown one and the nearest right word.
-    """
-    known = registry() | dict(plugin or {})
-    if name in known:
-        return known[name].recipe
-    total = Recipe()
-    for term in (part.strip() for part in name.split("+")):
-        if term not in known:
-            raise MethodError(f"unknown method {term!r}" + nearest(term, known))
-        total = total | known[term].recipe
-    return total
+    """The recipe of a registered method, or of a sum of them: ``recipe("SAM-A + M2m")``."""
+    return import_module(".registry", __package__).recipe(name, plugin)

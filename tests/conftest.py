@@ -25,7 +25,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from tailboard.datasets import catalog as catalog_module
+from tailboard.datasets import builtin, catalog
 from tailboard.harness.registry.networks import Network
 from tailboard.harness.spec.schema import Training
 from tailboard.harness.training.loop import Material, Run
@@ -167,14 +167,14 @@ def installed_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         (site / f"{name}_data.py").write_text(FOREIGN.replace("NAME", name).replace("POOL", pool))
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.setenv("PYTHONPATH", str(site))
-        catalog_module._load.cache_clear()
+        builtin._load.cache_clear()
         scoring_process().close()
 
-    before = dict(catalog_module.catalog())
+    before = dict(builtin.catalog())
     yield install
-    catalog_module._load.cache_clear()
-    catalog_module._catalog.clear()
-    catalog_module._catalog.update(before)
+    builtin._load.cache_clear()
+    catalog.registered.clear()
+    catalog.registered.update(before)
     scoring_process().close()
 
 

@@ -24,23 +24,25 @@ from hypothesis import strategies as st
 
 from tailboard.datasets.catalog import DataError
 from tailboard.harness.bundles import rerun
-from tailboard.harness.bundles.bundle import Bundle, BundleError, NoBundle
+from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
 from tailboard.harness.bundles.rerun import drawn
 from tailboard.harness.bundles.split_checks import Images
 from tailboard.harness.bundles.verify import verify
-from tailboard.harness.cli import app as cli
+from tailboard.harness.cli import app
+from tailboard.harness.errors import BundleError, NoBundle, StoreError
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.reporting import gather as publish
+from tailboard.harness.planning.prepare import Wanted
+from tailboard.harness.reporting import gather
 from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.run import Wanted, fill
+from tailboard.harness.scheduling.run import fill
 from tailboard.harness.scheduling.worker import done
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.serialization import pack_arrays
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.harness.tuning.archive import remember
 from tailboard.harness.tuning.optuna_study import storage
@@ -142,7 +144,7 @@ def tailboard(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, st
     def run(*words: Any) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         return int(ended.value.code or 0), said.out, said.err
@@ -214,7 +216,7 @@ class Forger:
         """The table that follows from the records, and a manifest that fits: nothing that is made anew differs."""
         with tempfile.TemporaryDirectory() as folder:
             place = Bundle(self.write(Path(folder) / "told.zip"))
-            self.files["report/leaderboard.csv"] = publish.gather([place]).rendered("csv").encode()
+            self.files["report/leaderboard.csv"] = gather.gather([place]).rendered("csv").encode()
             place.close()
         self.seal()
 

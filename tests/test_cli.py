@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tailboard.harness.cli import app as cli
+from tailboard.harness.cli import app
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
@@ -41,7 +41,7 @@ def tailboard(monkeypatch, capsys):
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -342,7 +342,7 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch, tailboard):
     monkeypatch.setattr("tailboard.harness.cli.listings.network_facts", lambda: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["tailboard", "list", "networks"])
     with pytest.raises(ZeroDivisionError):
-        cli.main()
+        app.main()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])

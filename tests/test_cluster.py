@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tailboard.harness.scheduling.resources import ClusterError, bundle, knock, options, places, waits
+from tailboard.harness.errors import ClusterError
+from tailboard.harness.scheduling.resources import bundle, knock, options, places, waits
 from tailboard.harness.spec.schema import Resources
 
 

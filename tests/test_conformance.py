@@ -9,13 +9,15 @@ from itertools import count
 import numpy as np
 import pytest
 
-from tailboard.datasets.catalog import catalog
+from tailboard.datasets.builtin import catalog
 from tailboard.datasets.lock import TestSetLocked, guard, locked
 from tailboard.harness.testing.conformance import ranges_contain_defaults, verdicts
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.losses import cross_entropy
-from tailboard.methods.part import ClassWeights, Part, Range, hyper
-from tailboard.methods.recipe import Entry, Recipe, registry
+from tailboard.methods.part import ClassWeights, Part, hyper
+from tailboard.methods.range import Range
+from tailboard.methods.recipe import Entry, Recipe
+from tailboard.methods.registry import registry
 
 DEAR = [pytest.mark.slow]
 

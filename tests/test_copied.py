@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.storage import sqlite_copy as module
-from tailboard.harness.storage.sqlite_copy import copied
+from tailboard.harness.storage import sqlite
+from tailboard.harness.storage.sqlite import copied
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.optuna_study import created, storage
 from tailboard.harness.tuning.space import spaces
@@ -40,7 +40,7 @@ def within(seconds: float, happens) -> bool:
 
 
 def test_it_is_written_back_on_the_way_without_what_is_not_committed(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BACK_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BACK_SECONDS", 0.05)
     with copied(store, "x.db", write=True) as path:
         database = sqlite3.connect(path)
         database.execute("create table t (x)")
@@ -63,7 +63,7 @@ def test_who_only_reads_writes_nothing(store):
 
 
 def test_a_store_that_is_away_meanwhile_gets_it_at_the_end(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BACK_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite, "BACK_SECONDS", 0.02)
     tried, write = [], store.write
 
     def away(name, data):

@@ -25,7 +25,8 @@ from PIL import Image
 from tailboard.datasets import files as sources
 from tailboard.datasets import longtail, vision
 from tailboard.datasets.array_cache import open_cached
-from tailboard.datasets.catalog import DataError, catalog, register_dataset
+from tailboard.datasets.builtin import catalog
+from tailboard.datasets.catalog import DataError, register_dataset
 from tailboard.datasets.readers import cifar, embedded, idx, tree
 from tailboard.datasets.split import Images, Pool, cut
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness.cli import report as cli_report
+from tailboard.harness.cli import report
+from tailboard.harness.errors import ReportError
 from tailboard.harness.registry.datasets import dataset
-from tailboard.harness.reporting import html_pages as pages
+from tailboard.harness.reporting import html_pages
 from tailboard.harness.reporting.evidence import evidence, rerun
-from tailboard.harness.reporting.gather import ReportError, gather
+from tailboard.harness.reporting.gather import gather
 from tailboard.harness.spec.parser import parse, read
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.record import Provenance, Record
@@ -133,7 +134,7 @@ def behind(path: Path) -> list[dict]:
 
 def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
     filled(tmp_path / "s", fails=2)
-    code = cli_report.report(["s"], versus="ERM", uncertainty="ci95", html=Path("page.html"))
+    code = report.report(["s"], versus="ERM", uncertainty="ci95", html=Path("page.html"))
     assert code == 2  # as without a page: two cells are not complete
     assert "difference from ERM" in capsys.readouterr().out
     data = embedded(Path("page.html"))
@@ -147,8 +148,8 @@ def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
 def test_the_same_store_gives_the_same_bytes(tmp_path):
     store = filled(tmp_path)
     board = gather([store])
-    pages.write_page(pages.subject(board, [store]), Path("a.html"))
-    pages.write_page(pages.subject(gather([store]), [store]), Path("b.html"))
+    html_pages.write_page(html_pages.subject(board, [store]), Path("a.html"))
+    html_pages.write_page(html_pages.subject(gather([store]), [store]), Path("b.html"))
     assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
 
 
@@ -157,7 +158,7 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     filled(tmp_path / "two" / "runs", fails=1, name="u")
     Path("public").mkdir()
     Path("public", "CNAME").write_text("example.org")
-    cli_report.report(["one/runs", "two/runs"], site=Path("public"))
+    report.report(["one/runs", "two/runs"], site=Path("public"))
     index = Path("public/index.html").read_text(encoding="utf-8")
     links = [part.split('"')[0] for part in index.split('href="')[1:]]
     assert len(links) == 8
@@ -173,7 +174,7 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
 def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_lacks(tmp_path):
     store = filled(tmp_path / "a")
     Store(tmp_path / "b").write_plan(parse(SPEC | {"methods": ["Reweighting"], "name": "other"}))
-    cli_report.report(["a", "b"], versus="ERM", quote=True, uncertainty="std", site=Path("public"))
+    report.report(["a", "b"], versus="ERM", quote=True, uncertainty="std", site=Path("public"))
     text = Path("public/a/leaderboard.md").read_text(encoding="utf-8")
     assert text == gather([store]).rendered("md", "ERM", True, "std")
     assert "difference from ERM" in text
@@ -184,12 +185,12 @@ def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_l
     assert "<td>ERM</td>" in index
     assert "<td>nothing: no method ERM here</td>" in index
     with pytest.raises(ReportError, match="no method 'ERN'"):
-        cli_report.report(["a", "b"], versus="ERN", site=Path("public"))
+        report.report(["a", "b"], versus="ERN", site=Path("public"))
 
 
 def test_a_store_may_be_called_as_the_index_is(tmp_path):
     filled(tmp_path / "index.html")
-    cli_report.report(["index.html"], site=Path("public"))
+    report.report(["index.html"], site=Path("public"))
     assert 'href="index.html-2/index.html"' in Path("public/index.html").read_text(encoding="utf-8")
     assert embedded(Path("public/index.html-2/index.html"))["title"] == "t"
 
@@ -199,10 +200,10 @@ def test_a_page_where_a_folder_stands_is_one_message(tmp_path, option, place):
     filled(tmp_path / "s")
     Path("public", "index.html").mkdir(parents=True)
     with pytest.raises(ReportError, match=f"--{option}: .*index.html is a folder"):
-        cli_report.report(["s"], **{option: Path(place)})
+        report.report(["s"], **{option: Path(place)})
 
 
 def test_a_method_that_is_not_there_is_one_message(tmp_path):
     store = filled(tmp_path)
     with pytest.raises(ReportError, match="did you mean 'ERM'"):
-        pages.subject(gather([store]), [store], pages.Wanted("ERN"))
+        html_pages.subject(gather([store]), [store], html_pages.Wanted("ERN"))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tailboard.harness.planning.validation import check_words
-from tailboard.harness.spec.parser import SpecError, parse, read, with_plugin
+from tailboard.harness.errors import SpecError, StoreError
+from tailboard.harness.planning.prepare import check_words
+from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 from tailboard.harness.testing.conformance import verdicts
 from tailboard.harness.testing.dry_run import rehearsal
 from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.methods.part import MethodError, Part
 from tailboard.methods.plugin import load_plugin
-from tailboard.methods.recipe import Entry, Recipe, recipe
+from tailboard.methods.recipe import Entry, Recipe
+from tailboard.methods.registry import recipe
 
 RAW = {
     "name": "faults",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness.redaction import without_folders
+from tailboard.harness.text import without_folders
 
 
 @pytest.mark.parametrize(

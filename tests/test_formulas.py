@@ -21,7 +21,7 @@ from tailboard.methods.adjust import AdjustedLoss, LogitAdjustment, TauNormalisa
 from tailboard.methods.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 from tailboard.methods.losses import LDAM, Cosine, CosineHead, Focal, cross_entropy
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
-from tailboard.methods.recipe import recipe
+from tailboard.methods.registry import recipe
 
 CIFAR10 = (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)  # imbalance factor 100
 SCALE = 30.0

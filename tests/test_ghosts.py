@@ -11,16 +11,16 @@ import time
 
 import pytest
 
-from tailboard.harness.scheduling import cluster_monitor as module
+from tailboard.harness.scheduling import cluster_monitor
 from tailboard.harness.scheduling.cluster_monitor import Vigil
 from tailboard.harness.scheduling.stop_signal import Flag
-from tailboard.harness.scheduling.timeouts import overdue
 from tailboard.harness.scheduling.worker import done
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.files import FORSAKEN_SECONDS
 from tailboard.harness.storage.repair import sweep_up
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.failures import overdue
 from tailboard.harness.training.trial import Setting, Superseded, run_trial
 
 RAW = {
@@ -124,8 +124,8 @@ def test_a_flag_tells_who_has_lost_its_trial():
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
-    monkeypatch.setattr(module, "KNOCK_SECONDS", 0.02)
-    monkeypatch.setattr(module, "MISSED", 3)
+    monkeypatch.setattr(cluster_monitor, "KNOCK_SECONDS", 0.02)
+    monkeypatch.setattr(cluster_monitor, "MISSED", 3)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopping, told = threading.Event(), []

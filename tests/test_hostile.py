@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from tailboard.harness.cli import app as cli
+from tailboard.harness.cli import app
+from tailboard.harness.errors import StoreError
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import lease
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.harness.tuning.archive import remember
 from tailboard.harness.tuning.optuna_study import storage
@@ -81,7 +82,7 @@ def command(capsys, *words: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
         patch.setattr("tailboard.harness.tracking.background.catch_up_all", lambda store: "")
         patch.setattr(sys, "argv", ["tailboard", *words])
-        cli.main()
+        app.main()
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     return ended.value.code or 0, out, err
@@ -233,7 +234,8 @@ def zipped(name: str, *parts: bytes) -> bytes:
 
 READ = """
 import resource, sys, torch
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
+from tailboard.harness.errors import StoreError
 store = Store(sys.argv[1])
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + (600 << 20),) * 2)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tailboard.harness.training.objective import Objective
 from tailboard.methods.joint_ssl import JointSSL, covariance, invariance, variance
 from tailboard.methods.part import MethodError
-from tailboard.methods.recipe import Recipe, recipe
+from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import recipe
 
 SMALL = {"width": 8}
 

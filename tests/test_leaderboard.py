@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from tailboard.leaderboard import results
-from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.formats import latex, markdown, records
 from tailboard.leaderboard.published.rows import PAPER, published
 from tailboard.leaderboard.results import CELL, COLUMNS, summarise
 from tailboard.leaderboard.statistics.paired import detectable, holm, paired
-from tailboard.leaderboard.tables import differences as compared
+from tailboard.leaderboard.tables import differences
 
 NASTY = r"[x] <img src=x onerror=alert(1)> a|b \ & 100% $#_{}~^ `*ρ× 中" + "\n\x1b[2J"
 ERM = [40.0, 41.0, 42.0, 43.0, 44.0]
@@ -133,8 +133,8 @@ def test_means_are_numpys_and_ignore_the_order_of_rows(values, random):
     shuffled = rows.iloc[random.sample(range(len(rows)), len(rows))]
     again = summarise(shuffled).sort_values(CELL, ignore_index=True)
     pd.testing.assert_frame_equal(again, summary.sort_values(CELL, ignore_index=True), check_exact=True)
-    assert report.csv(rows) == report.csv(rows.copy())
-    back = csv.DictReader(io.StringIO(report.csv(rows)))
+    assert records.csv(rows) == records.csv(rows.copy())
+    back = csv.DictReader(io.StringIO(records.csv(rows)))
     assert [float(line["mean"]) for line in back] == summary["mean"].tolist()
 
 
@@ -221,7 +221,7 @@ def cells_of(text, method):
 
 
 def test_markdown_says_what_became_of_each_cell():
-    text = report.markdown(EVERYTHING, notes=["Every method had 20 tuning trials."])
+    text = markdown.markdown(EVERYTHING, notes=["Every method had 20 tuning trials."])
     assert cells_of(text, "ERM") == ["n/a (0 classes)", "42.0 ± 0.7", "–"]
     assert cells_of(text, "three")[1] == "29.3 ± 0.9 (n=3)"
     assert cells_of(text, "some")[1] == "31.5 ± 0.6 (n=4)¹"
@@ -231,7 +231,7 @@ def test_markdown_says_what_became_of_each_cell():
     assert "cinic10 (unverified), IF 1000: All" in text
     assert "cifar10, IF 100: All" in text
     assert text.endswith("- Every method had 20 tuning trials.\n")
-    assert text == report.markdown(EVERYTHING.copy(), notes=["Every method had 20 tuning trials."])
+    assert text == markdown.markdown(EVERYTHING.copy(), notes=["Every method had 20 tuning trials."])
 
 
 def test_markdown_shows_the_verdict_and_what_could_have_been_seen():
@@ -241,7 +241,7 @@ def test_markdown_shows_the_verdict_and_what_could_have_been_seen():
         cell("near", [value - 0.01 for value in ERM[::-1]]),
         cell("short", [40.0, 40.5]),
     )
-    text = report.markdown(rows, versus="ERM").split("difference from ERM")[1]
+    text = markdown.markdown(rows, versus="ERM").split("difference from ERM")[1]
     assert cells_of(text, "far") == ["+10.0 ± 0.4 better"]
     assert re.fullmatch(r"\+0\.0 ± 1\.4 not separable \(\d\.\d\)", cells_of(text, "near")[0])
     assert cells_of(text, "short") == ["−0.2 ± 0.2 (n=2)"]
@@ -249,27 +249,27 @@ def test_markdown_shows_the_verdict_and_what_could_have_been_seen():
 
 def test_csv_and_json_hold_the_differences_that_the_markdown_words():
     rows = board(cell("ERM", ERM), cell("far", FAR), cell("short", [40.0, 40.5]))
-    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(report.csv(rows, versus="ERM")))}
-    entries = {entry["method"]: entry for entry in json.loads(report.json(rows, versus="ERM"))}
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(records.csv(rows, versus="ERM")))}
+    entries = {entry["method"]: entry for entry in json.loads(records.json(rows, versus="ERM"))}
     found = paired(rows, "ERM").set_index("method")
     assert entries["far"]["verdict"] == lines["far"]["verdict"] == "better" and entries["short"]["verdict"] == ""
-    for name in compared.COLUMNS[:7]:
+    for name in differences.COLUMNS[:7]:
         own = {"difference_stderr": "stderr", "shared": "n"}.get(name, name)
         for method in ("far", "short"):
             expected = found.loc[method, own]
             assert entries[method][name] == (None if pd.isna(expected) else expected)
             assert lines[method][name] == ("" if pd.isna(expected) else f"{expected}")
         assert entries["ERM"][name] is None and lines["ERM"][name] == ""
-    assert report.csv(rows).splitlines()[0] == ",".join(report.FIELDS), "as ever where nothing is compared"
+    assert records.csv(rows).splitlines()[0] == ",".join(records.FIELDS), "as ever where nothing is compared"
 
 
 def test_a_method_alone_has_no_differences_to_show():
     alone = board(cell("ERM", ERM))
-    assert report.latex(alone, versus="ERM") == report.latex(alone)
+    assert latex.latex(alone, versus="ERM") == latex.latex(alone)
 
 
 def test_protocols_never_share_a_table():
-    text = report.markdown(board(cell("ERM", ERM), cell("ERM", FAR, protocol="paper, 200 epochs")))
+    text = markdown.markdown(board(cell("ERM", ERM), cell("ERM", FAR, protocol="paper, 200 epochs")))
     assert re.findall(r"^### (.*)$", text, re.M) == [
         "small, 20 epochs, cifar10, IF 100",
         "paper, 200 epochs, cifar10, IF 100",
@@ -278,7 +278,7 @@ def test_protocols_never_share_a_table():
 
 
 def test_names_are_inert_text():
-    text = report.markdown(EVERYTHING, versus="ERM")
+    text = markdown.markdown(EVERYTHING, versus="ERM")
     assert not re.search(r"(?<!\\)<|\x1b|(?<!\\)\[", text)
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.split("###")[1].splitlines() if line[:1] == "|"}
     assert widths == {5}  # a method and three columns, whatever pipes a name holds
@@ -289,7 +289,7 @@ def document(tex):
 
 
 def test_latex_is_escaped_and_balanced():
-    tex = report.latex(EVERYTHING, "ERM", published(), notes=[NASTY])
+    tex = latex.latex(EVERYTHING, "ERM", published(), notes=[NASTY])
     bare = re.sub(r"\\[&%$#_{}\\]", "", tex)  # what is left has a meaning to TeX
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
@@ -305,7 +305,7 @@ def test_latex_compiles(tmp_path: Path):
     if engine is None:
         pytest.skip("neither pdflatex nor tectonic is installed")
     source = tmp_path / "report.tex"
-    source.write_text(document(report.latex(EVERYTHING, "ERM", published(), notes=[NASTY])), encoding="utf-8")
+    source.write_text(document(latex.latex(EVERYTHING, "ERM", published(), notes=[NASTY])), encoding="utf-8")
     flags = [] if engine.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
     done = subprocess.run([engine, *flags, source.name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
@@ -315,14 +315,14 @@ def test_json_is_strict_and_csv_is_complete():
     def refuse(constant):
         raise AssertionError(constant)
 
-    entries = json.loads(report.json(EVERYTHING), parse_constant=refuse)
-    assert [list(entry) for entry in entries] == [report.FIELDS] * 7
+    entries = json.loads(records.json(EVERYTHING), parse_constant=refuse)
+    assert [list(entry) for entry in entries] == [records.FIELDS] * 7
     empty = next(entry for entry in entries if entry["group"] == "few")
     assert empty | {"mean": None, "stderr": None, "n": 0, "planned": 5, "status": "n/a", "verified": True} == empty
     assert entries[-1]["verified"] is False
-    text = report.csv(EVERYTHING)
+    text = records.csv(EVERYTHING)
     assert "\r" not in text
-    summary = summarise(EVERYTHING).assign(metric="balanced_accuracy")[report.FIELDS]
+    summary = summarise(EVERYTHING).assign(metric="balanced_accuracy")[records.FIELDS]
     assert text == summary.to_csv(index=False, lineterminator="\n")
     back = pd.read_csv(io.StringIO(text), keep_default_na=False)
     assert back["status"].tolist() == [entry["status"] for entry in entries]
@@ -330,14 +330,14 @@ def test_json_is_strict_and_csv_is_complete():
 
 
 def test_the_json_keeps_its_published_schema():
-    schema = json.loads(report.SCHEMA.read_text())
+    schema = json.loads(records.SCHEMA.read_text())
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
-    entries = json.loads(report.json(EVERYTHING))
+    entries = json.loads(records.json(EVERYTHING))
     validator.validate(entries)
-    assert set(schema["items"]["required"]) == set(report.FIELDS)
-    assert set(schema["items"]["properties"]) == {*report.FIELDS, "versus", *compared.COLUMNS}
-    with_differences = json.loads(report.json(EVERYTHING, versus="ERM"))
+    assert set(schema["items"]["required"]) == set(records.FIELDS)
+    assert set(schema["items"]["properties"]) == {*records.FIELDS, "versus", *differences.COLUMNS}
+    with_differences = json.loads(records.json(EVERYTHING, versus="ERM"))
     validator.validate(with_differences)
     assert all(entry["versus"] == "ERM" for entry in with_differences)
     worth = next(i for i, entry in enumerate(entries) if entry["n"] == 5)
@@ -349,14 +349,14 @@ def test_the_json_keeps_its_published_schema():
 
 
 def test_parquet_holds_the_tidy_rows():
-    found = pd.read_parquet(io.BytesIO(report.parquet(EVERYTHING)))
+    found = pd.read_parquet(io.BytesIO(records.parquet(EVERYTHING)))
     assert list(found.columns) == [*COLUMNS, "metric"]
     assert set(found["metric"]) == {"balanced_accuracy"}
     back = found.drop(columns="metric")
-    assert report.csv(back) == report.csv(EVERYTHING)
-    assert report.parquet(EVERYTHING) == report.parquet(EVERYTHING.copy())
+    assert records.csv(back) == records.csv(EVERYTHING)
+    assert records.parquet(EVERYTHING) == records.parquet(EVERYTHING.copy())
     with pytest.raises(ValueError, match="no rows"):
-        report.parquet(EVERYTHING.head(0))
+        records.parquet(EVERYTHING.head(0))
 
 
 TABLE_5 = """
@@ -388,7 +388,7 @@ def test_the_papers_table_5_is_as_printed():
 
 
 def test_published_rows_stand_apart():
-    text = report.markdown(board(cell("ERM", ERM)), published=published())
+    text = markdown.markdown(board(cell("ERM", ERM)), published=published())
     measured, quoted = text.split("### Published (quoted, not measured)")[:2]
     assert cells_of(measured, "ERM") == ["42.0 ± 0.7"]
     assert cells_of(quoted, "ERM")[:2] == ["40.5 ± 0.4", "64.1 ± 0.3"]

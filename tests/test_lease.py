@@ -10,9 +10,10 @@ import uuid
 
 import pytest
 
+from tailboard.harness.errors import StoreError
 from tailboard.harness.storage import lease
 from tailboard.harness.storage.lease import is_driven, only_driver
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 
 HOLD = """
 import sys, time

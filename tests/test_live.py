@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tailboard.harness.cli.listings import status_facts
+from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.monitoring.watch import watch
 from tailboard.harness.storage.store import Store
 

@@ -12,7 +12,8 @@ from tailboard.methods.balance import DeferredResampling, Resampling
 from tailboard.methods.joint_ssl import JointSSL
 from tailboard.methods.m2m import M2m
 from tailboard.methods.part import MethodError, Scene
-from tailboard.methods.recipe import Recipe, recipe
+from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import recipe
 
 COUNTS = (400, 60, 9)
 SHAPE = (3, 6, 6)

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.planning.calibration import calibrate
+from tailboard.harness.planning.calibration import GIB, MARGIN, MOST, Fit, Peak, calibrate
 from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.planning.memory import GIB, MARGIN, MOST, Fit, Peak
 from tailboard.harness.planning.summary import memory_words
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
@@ -20,7 +19,7 @@ CPU = torch.device("cpu")
 
 PEAKS = """
 import torch
-from tailboard.harness.planning.memory import Peak
+from tailboard.harness.planning.calibration import Peak
 
 cpu, size = torch.device("cpu"), 400 * 2**20
 before = Peak(cpu).bytes()

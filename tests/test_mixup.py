@@ -7,7 +7,8 @@ from torch import nn
 from tailboard.harness.training.random_streams import Streams
 from tailboard.methods.mixup import Mixup
 from tailboard.methods.part import MethodError, Scene
-from tailboard.methods.recipe import Recipe, recipe
+from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import recipe
 
 
 def mixer(alpha: float):

@@ -9,16 +9,17 @@ import pytest
 import torch
 from ray.tune.search import Searcher
 
-from tailboard.harness.planning.dependencies import needs, pretrained
+from tailboard.harness.errors import StoreError
+from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.scheduling.completion import Retries
 from tailboard.harness.scheduling.queue import Agenda
 from tailboard.harness.scheduling.ray_tune import _Queue
-from tailboard.harness.scheduling.retries import Retries
 from tailboard.harness.scheduling.run import reported
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, Trial, plan
 from tailboard.harness.storage.record import Record
-from tailboard.harness.storage.store import Store, StoreError
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.trial import Setting, pretrained, run_trial
 
 RAW = {
     "name": "needs",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tailboard.harness.registry.networks import NETWORKS, NetworkError, check_name, network
+from tailboard.harness.errors import NetworkError
+from tailboard.harness.registry.networks import NETWORKS, check_name, network
 
 
 @pytest.mark.parametrize(

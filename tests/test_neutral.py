@@ -9,7 +9,8 @@ import torch
 from tailboard.harness.testing.conformance import difference, trained
 from tailboard.harness.testing.dry_run import rehearsal
 from tailboard.methods.adjust import LogitAdjustment, TauNormalisation
-from tailboard.methods.recipe import Recipe, recipe, registry
+from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import recipe, registry
 from tailboard.methods.smoothing import Smoothing
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tailboard.leaderboard.statistics import bootstrap as noise
+from tailboard.leaderboard.statistics import bootstrap
 from tailboard.leaderboard.statistics.bootstrap import resampled
 
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_classes_keep_their_sizes():
 
 def test_draws_are_repeated_and_blocks_change_nothing(monkeypatch):
     whole = resampled(HITS, LABELS, GROUPS)
-    monkeypatch.setattr(noise, "LARGEST", 1000)
+    monkeypatch.setattr(bootstrap, "LARGEST", 1000)
     again = resampled(HITS, LABELS, GROUPS)
     assert all(np.array_equal(whole[group], again[group]) for group in GROUPS)
     assert not np.array_equal(whole["all"], resampled(HITS, LABELS, GROUPS, seed=1)["all"])

@@ -19,10 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
+from tailboard.harness.errors import SpecError
 from tailboard.harness.reporting.html_pages import _eager, _library
-from tailboard.harness.spec.parser import SpecError, _valid
+from tailboard.harness.spec.parser import _valid
 from tailboard.harness.spec.schema import Shots
-from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.formats import latex as latex_module
+from tailboard.leaderboard.formats import markdown as markdown_module
+from tailboard.leaderboard.formats import records
+from tailboard.leaderboard.formats import text as text_module
 from tailboard.leaderboard.html import page, site
 from tailboard.leaderboard.html.data import content
 from tailboard.leaderboard.html.model import Evidence, Subject
@@ -143,7 +147,7 @@ def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
     found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
     assert len(found.scripts) == 4
-    assert json.loads(found.scripts[0][1])["methods"] == [report.plain(name)]
+    assert json.loads(found.scripts[0][1])["methods"] == [text_module.plain(name)]
     assert {tag for tag, _ in found.tags} == {tag for tag, _ in Scripts(page.html(SUBJECT, "0")).tags}
 
 
@@ -305,7 +309,7 @@ def same(ours, theirs, names):
 
 def in_place(frame):
     """Rows of the first table, in the order of the page."""
-    frame = frame[frame["protocol"] == SETTINGS[0][2]].assign(method=frame["method"].map(report.plain))
+    frame = frame[frame["protocol"] == SETTINGS[0][2]].assign(method=frame["method"].map(text_module.plain))
     return frame.to_dict("records")
 
 
@@ -315,7 +319,7 @@ class TestInABrowser:
     def test_the_table_is_the_reports_table(self, opened):
         tab = opened()
         (first, *_) = tables(ROWS, None, None, [])
-        assert grid(tab) == [[report.plain(text) for text in row] for row in first.body]
+        assert grid(tab) == [[text_module.plain(text) for text in row] for row in first.body]
         told = tab.eval_on_selector_all("#notes li", "found => found.map(one => one.textContent)")
         assert told[:2] == list(first.footnotes[:2])  # why seeds are not in a mean
         assert first.footnotes[2:] == (UNVERIFIED,)
@@ -331,7 +335,7 @@ class TestInABrowser:
         assert told[1] == "² 4 of 5 diverged: loss not finite; 1 of 5 failed: ValueError: <b>no</b>"
         markdown = copied(tab, "markdown")
         assert "| failed 5/5² |" in markdown
-        assert report._in_markdown(told[1]) in markdown
+        assert markdown_module._in_markdown(told[1]) in markdown
         tab.emulate_media(media="print")
         assert tab.locator("#notes li").nth(1).is_visible()
         tab.emulate_media(media="screen")
@@ -343,8 +347,10 @@ class TestInABrowser:
         assert {row[0]: row[1] for row in grid(tab)}["ERM"] == "–"
 
     def test_its_numbers_equal_those_of_the_csv(self, opened):
-        theirs = list(csv.DictReader(io.StringIO(report.csv(ROWS))))
-        theirs = [row | {"method": report.plain(row["method"])} for row in theirs if row["protocol"] == SETTINGS[0][2]]
+        theirs = list(csv.DictReader(io.StringIO(records.csv(ROWS))))
+        theirs = [
+            row | {"method": text_module.plain(row["method"])} for row in theirs if row["protocol"] == SETTINGS[0][2]
+        ]
         ours = lines(copied(opened(), "csv"))
         assert list(ours[0]) == [*theirs[0], "few", "many"]
         assert {(row.pop("few"), row.pop("many")) for row in ours} == {("20", "100")}
@@ -486,7 +492,7 @@ class TestInABrowser:
         summary = summarise(ROWS)
         here = summary[(summary["dataset"] == "cifar10") & (summary["protocol"] == SETTINGS[0][2])]
         means = here[here["group"] == "all"].set_index("method")["mean"]
-        down = [report.plain(name) for name in means.dropna().sort_values(ascending=False, kind="stable").index]
+        down = [text_module.plain(name) for name in means.dropna().sort_values(ascending=False, kind="stable").index]
         orders = {"descending": down, "ascending": down[::-1]}
         for state, order in orders.items():
             button.click()
@@ -626,7 +632,7 @@ class TestInABrowser:
         tab.keyboard.press("Escape")
         assert tab.locator("img").count() == 0
         assert tab.locator("a[href^=javascript]").count() == 0
-        assert report.plain(WORSE) in [row[0] for row in grid(tab)]
+        assert text_module.plain(WORSE) in [row[0] for row in grid(tab)]
         drawn(tab, "seeds")
         assert tab.locator("#chart-seeds").locator("text", has_text=NASTY[:8]).count() > 0
         assert tab.text_content("h1") == "Leaderboard: a <i>title</i>"
@@ -636,12 +642,12 @@ class TestInABrowser:
         body = tables(ROWS, None, None, [])[0].body
         markdown, latex = copied(tab, "markdown"), copied(tab, "latex")
         for name in (NASTY, WORSE):
-            assert f"| {report._in_markdown(name)} |" in markdown
-            assert f"\n{report._in_latex(name)} & " in latex
+            assert f"| {markdown_module._in_markdown(name)} |" in markdown
+            assert f"\n{latex_module._in_latex(name)} & " in latex
         assert len(re.findall(r"^\|", markdown, re.M)) == len(body) + 2
         assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 1
         assert r"\multicolumn{4}{c}{cifar10, IF 100}" in latex
-        assert f"ERM & {report._in_latex(grid(tab)[0][1])} &" in latex
+        assert f"ERM & {latex_module._in_latex(grid(tab)[0][1])} &" in latex
 
     def test_published_rows_stand_apart_and_can_be_left_out(self, opened):
         tab = opened()

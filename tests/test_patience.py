@@ -12,10 +12,10 @@ import pytest
 from botocore import exceptions as boto
 from s3fs.errors import translate_boto_error
 
-from tailboard.harness.cli import errors as mistakes
+from tailboard.harness.cli import app
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage import retry as patience
+from tailboard.harness.storage import retry
 from tailboard.harness.storage.retry import AwayError, passing, patiently
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.trial import Setting, run_trial
@@ -49,7 +49,7 @@ def answered(code: str, number: int) -> OSError:
     ids=repr,
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(error, monkeypatch):
-    monkeypatch.setattr(patience, "_PAUSE", lambda state: 0.001)
+    monkeypatch.setattr(retry, "_PAUSE", lambda state: 0.001)
     tries, before = [], random.getstate()
 
     def fails_twice(answer):
@@ -91,7 +91,7 @@ def test_what_will_not_pass_is_told_at_once(error):
 
 
 def test_patience_ends(monkeypatch, caplog):
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     start = time.monotonic()
 
     def fails():
@@ -100,7 +100,7 @@ def test_patience_ends(monkeypatch, caplog):
     with pytest.raises(AwayError, match=r"s3://b/x gave errors for 0 s: slow") as told:
         patiently("s3://b/x", fails)
     assert time.monotonic() - start >= 0.2
-    assert mistakes.line(told.value).startswith("error: s3://b/x")
+    assert app.line(told.value).startswith("error: s3://b/x")
     assert [record.levelname for record in caplog.records] == ["WARNING"], "said once"
 
 
@@ -126,7 +126,7 @@ def test_a_server_that_is_away_for_a_while_costs_time_only(bucket, s3, how, seco
 @pytest.mark.slow
 def test_a_server_that_stays_away_is_nobody_s_method(bucket, s3, monkeypatch):
     """It says neither that a file is not there, nor that the trial failed."""
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.1)
     store, trial = Store(f"{bucket}/x"), plan(parse(RAW))[0]
     with pytest.raises(AwayError, match="gave errors"):
         run_trial(trial, Setting(str(store), checkpoint_seconds=0), report=lambda _: setattr(s3, "broken", "drop"))
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_old_file_whole(disk):
     start = time.monotonic()
     with pytest.raises(OSError, match=r"No space left on device: '.*checkpoints/a\.pt'") as told:
         store.write("checkpoints/a.pt", bytes(1_000_000))
-    assert time.monotonic() - start < patience.PATIENCE_SECONDS / 2, "space does not come by waiting"
+    assert time.monotonic() - start < retry.PATIENCE_SECONDS / 2, "space does not come by waiting"
     assert told.value.errno == errno.ENOSPC
     assert store.read("checkpoints/a.pt") == b"old" * 1000
     assert [path.name for path in (disk / "store" / "checkpoints").iterdir()] == ["a.pt"]

@@ -7,28 +7,24 @@ import time
 import pytest
 from rich.console import Console
 
-from tailboard.harness.monitoring import display as picture
-from tailboard.harness.monitoring import status_file as beacon
-from tailboard.harness.monitoring import watch as watched
-from tailboard.harness.monitoring.counts import Ended, Scoreboard
-from tailboard.harness.monitoring.eta import Forecast
+from tailboard.harness import text as text_module
+from tailboard.harness.errors import StoreError
+from tailboard.harness.monitoring import display, status_file, watch
+from tailboard.harness.monitoring.eta import Forecast, Pace
 from tailboard.harness.monitoring.record_reader import Readings
 from tailboard.harness.monitoring.reporter import Show
-from tailboard.harness.monitoring.run_state import Outlook
+from tailboard.harness.monitoring.run_state import Ended, Outlook, Scoreboard
 from tailboard.harness.monitoring.status_file import Beacon, Progress
-from tailboard.harness.monitoring.throughput import Pace
-from tailboard.harness.planning.prepare import prepare
-from tailboard.harness.scheduling.run import Wanted
+from tailboard.harness.planning.prepare import Wanted, prepare
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver
 from tailboard.harness.storage.record import Record
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import work
 from tailboard.harness.tuning.archive import remember
 from tailboard.harness.tuning.configuration import Configuration
-from tailboard.harness.tuning.halving import epochs
-from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.search import epochs, searches
 
 RAW = {
     "name": "t",
@@ -68,7 +64,7 @@ def outlook_of(spec, **words) -> Outlook:
 
 def rendered(facts, **options) -> str:
     console = Console(file=io.StringIO(), width=100, **options)
-    console.print(picture.picture(facts))
+    console.print(display.picture(facts))
     return console.file.getvalue()
 
 
@@ -189,7 +185,7 @@ def test_searches_are_part_of_what_is_left(pace, clock):
      (100 * 3600, "4 d 4 h")],
 )  # fmt: skip
 def test_a_duration_has_two_units_at_most(seconds, words):
-    assert picture.duration(seconds) == words
+    assert text_module.duration(seconds) == words
 
 
 # The rows
@@ -269,8 +265,8 @@ def test_the_picture_has_the_totals_each_methods_row_and_where_to_look():
 
 def test_control_characters_of_a_name_do_no_harm():
     facts = facts_of(mlflow="http://h/\x1b[2J", note="\x1b[2J")
-    text = rendered(facts) + "".join(picture.changes([facts], as_json=True))
-    text += "".join(picture.changes([facts], as_json=False))
+    text = rendered(facts) + "".join(display.changes([facts], as_json=True))
+    text += "".join(display.changes([facts], as_json=False))
     assert "\x1b" not in text
     assert "\x07" not in text
 
@@ -285,11 +281,11 @@ def test_no_color_is_honoured(monkeypatch):
 
 def test_elsewhere_a_line_comes_where_something_has_changed():
     looks = [facts_of(left=9.0, at=1), facts_of(left=8.0, at=2), facts_of(done=7, left=7.0, at=3)]
-    assert list(picture.changes(looks, as_json=False)) == [
+    assert list(display.changes(looks, as_json=False)) == [
         "6 done, 4 running, 1 failed of 10 trials; about 9 s left",
         "7 done, 4 running, 1 failed of 10 trials; about 7 s left",
     ]
-    assert [json.loads(line)["at"] for line in picture.changes(looks, as_json=True)] == [1, 3]
+    assert [json.loads(line)["at"] for line in display.changes(looks, as_json=True)] == [1, 3]
 
 
 class Mute:
@@ -310,8 +306,8 @@ def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_das
         shown.joined("me:secret@10.0.0.1:8265")
         shown.started(last)
         shown.epoch(last, {"epoch": 1})
-        wait(lambda: (seen := beacon.read(store)) and seen.dashboard and seen.running)
-        seen = beacon.read(store)
+        wait(lambda: (seen := status_file.read(store)) and seen.dashboard and seen.running)
+        seen = status_file.read(store)
     assert (seen.dashboard, seen.planned, seen.running[0].epoch) == ("http://***@10.0.0.1:8265", 4, 2)
     assert seen.running[0].rows == ("SAM-A",)
     text = screen.getvalue()
@@ -320,7 +316,7 @@ def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_das
     assert "MLflow: http://***@127.0.0.1:9" in text
     assert "50.0" in text, "the means of what an earlier session finished"
     assert "secret" not in text + str(seen)
-    assert not store.has(beacon.FILE)
+    assert not store.has(status_file.FILE)
 
 
 # What other shells see
@@ -341,13 +337,13 @@ def test_a_driver_tells_of_its_run_and_takes_it_back(tmp_path):
     store = filled(tmp_path)
     with only_driver(store):
         lit = Beacon(store, lambda: told(left=5.0))
-        wait(lambda: store.has(beacon.FILE))
-        progress, driven, note = watched.progress(store)
+        wait(lambda: store.has(status_file.FILE))
+        progress, driven, note = watch.progress(store)
         assert (progress.left, driven, note) == (5.0, True, "")
         lit.end()
-        assert not store.has(beacon.FILE)
-        assert watched.progress(store) == (None, True, "a run has begun, and tells nothing yet")
-    assert watched.progress(store) == (None, False, "no run is at it")
+        assert not store.has(status_file.FILE)
+        assert watch.progress(store) == (None, True, "a run has begun, and tells nothing yet")
+    assert watch.progress(store) == (None, False, "no run is at it")
 
 
 @pytest.mark.parametrize("error", [StoreError("away"), OSError("full"), RuntimeError("of a library")])
@@ -364,31 +360,31 @@ def test_a_store_that_takes_no_progress_stops_no_run(tmp_path, monkeypatch, erro
     lit = Beacon(store, told)
     wait(lambda: asked)
     lit.end()
-    assert [args[0] for args in asked] == [beacon.FILE, beacon.FILE]
+    assert [args[0] for args in asked] == [status_file.FILE, status_file.FILE]
 
 
 def test_what_a_killed_driver_left_behind_is_known_for_what_it_is(tmp_path):
     store = filled(tmp_path)
     dead = Progress(at=time.time() - 600, began=0, host="h", pid=1, **told())
-    store.write(beacon.FILE, dead.model_dump_json().encode())
-    progress, driven, note = watched.progress(store)
+    store.write(status_file.FILE, dead.model_dump_json().encode())
+    progress, driven, note = watch.progress(store)
     assert (progress, driven) == (None, False)
     assert "the run was killed (its last word is 10 min old)" in note
     with only_driver(store):
-        assert watched.progress(store)[:2] == (None, True), "another driver is at it; the words are the dead one's"
+        assert watch.progress(store)[:2] == (None, True), "another driver is at it; the words are the dead one's"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"at": 1}', b"[" * 100_000, b"\xff"])
 def test_damaged_progress_is_no_progress(tmp_path, data):
     store = filled(tmp_path)
-    store.write(beacon.FILE, data)
-    assert watched.progress(store)[:2] == (None, False)
+    store.write(status_file.FILE, data)
+    assert watch.progress(store)[:2] == (None, False)
 
 
 def test_finished_records_are_read_once(tmp_path, monkeypatch):
     store, reads = filled(tmp_path), []
     monkeypatch.setattr(store, "outcome", lambda key: reads.append(key) or Store.outcome(store, key))
-    looks = watched.Watched(store)
+    looks = watch.Watched(store)
     assert looks.look()["done"] == 4
     assert looks.look()["done"] == 4
     assert sorted(reads) == sorted(store.finished())
@@ -401,14 +397,14 @@ def test_finished_records_are_read_once(tmp_path, monkeypatch):
     assert (facts["done"], facts["failed"]) == (3, 1)
     assert reads[4:] == [key], "one that was made again is read again"
     store.write(f"records/{reads[1]}.json", b"{")
-    assert watched.Watched(store).look()["done"] == 2, "a damaged one is not finished"
+    assert watch.Watched(store).look()["done"] == 2, "a damaged one is not finished"
 
 
 def test_records_far_away_are_read_a_few_at_a_time(tmp_path):
     store = filled(tmp_path)
     readings = Readings(store.outcome, sorted(store.finished()))
     assert [len(readings.read(0)) for _ in range(5)] == [1, 1, 1, 1, 0]
-    looks = watched.Watched(store)
+    looks = watch.Watched(store)
     facts = looks.look(0)
     assert (facts["done"], sum(bool(row["means"]) for row in facts["methods"])) == (4, 1), "counted, if not yet read"
     assert all(row["means"]["all"] == 50 for row in looks.look(9)["methods"])
@@ -422,7 +418,7 @@ def test_a_search_is_seen_too(tmp_path):
     found, store = searches(spec), Store(tmp_path)
     remember(spec, found, store)
     store.write_plan(spec)
-    looks = watched.Watched(store)
+    looks = watch.Watched(store)
     assert looks.look()["planned"] == 16 + 4
     erm, _ = found.values()
     with storage(store) as opened:

@@ -8,7 +8,7 @@ from scipy.stats import ttest_ind
 from tailboard.harness.reporting.gather import routine
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Shots, plan
-from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.formats import markdown
 from tailboard.leaderboard.published.comparison import MARGIN, Routine, compare
 from tailboard.leaderboard.published.rows import PAPER, published
 from tailboard.leaderboard.results import COLUMNS, summarise
@@ -181,7 +181,7 @@ def test_no_shipped_row_can_be_called_reproduced():
 
 
 def test_the_report_prints_them_apart_and_beside():
-    text = report.markdown(measured(), published=pd.DataFrame([THEIRS]), view=View(routines=ROUTINES))
+    text = markdown.markdown(measured(), published=pd.DataFrame([THEIRS]), view=View(routines=ROUTINES))
     means, beside, quoted = text.split("### ")[1:]
     assert "70.5" not in means
     assert "measured beside published" in beside
@@ -192,11 +192,11 @@ def test_the_report_prints_them_apart_and_beside():
     assert "unpaired, since their seeds are not ours" in beside
     abroad = pd.DataFrame([THEIRS | {"n": None}])
     assert "not comparable (1) |" in (
-        told := report.markdown(measured(), published=abroad, view=View(routines=ROUTINES))
+        told := markdown.markdown(measured(), published=abroad, view=View(routines=ROUTINES))
     )
     assert "- (1) not comparable in error (none stated there)" in told
     assert quoted.startswith("Published (quoted, not measured)")
-    assert "beside" not in report.markdown(measured(), published=pd.DataFrame([THEIRS]))
+    assert "beside" not in markdown.markdown(measured(), published=pd.DataFrame([THEIRS]))
 
 
 @pytest.mark.parametrize(

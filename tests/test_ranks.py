@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
+from tailboard.harness.errors import ReportError
 from tailboard.harness.reporting.figure_files import write_diagram
-from tailboard.harness.reporting.report import Board, ReportError
+from tailboard.harness.reporting.report import Board
 from tailboard.leaderboard.metric import Metric
 from tailboard.leaderboard.results import COLUMNS, summarise
 from tailboard.leaderboard.statistics.ranks import critical_difference, ranked

@@ -11,17 +11,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.scheduling import timeouts as deadline
-from tailboard.harness.scheduling.queue import Agenda, Flow, Job
-from tailboard.harness.scheduling.retries import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
-from tailboard.harness.scheduling.timeouts import LOADING_SECONDS, Patience, overdue
+from tailboard.harness.scheduling import timeouts
+from tailboard.harness.scheduling.completion import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.timeouts import LOADING_SECONDS, Patience
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import work
+from tailboard.harness.training.failures import overdue
+from tailboard.harness.training.job import Flow, Job
 from tailboard.harness.training.trial import Setting, run_trial
-from tailboard.methods.recipe import Part, Recipe
+from tailboard.methods.part import Part
+from tailboard.methods.recipe import Recipe
 
 RAW = {
     "name": "t",
@@ -291,14 +294,14 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
 
 
 def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
-    monkeypatch.setattr(deadline, "WITNESS_SECONDS", 0.2)
+    monkeypatch.setattr(timeouts, "WITNESS_SECONDS", 0.2)
     told: list[str] = []
 
     def stands_here():
         while not told:
             time.sleep(0.01)
 
-    with deadline.Witness(0.1, told.append) as witness:
+    with timeouts.Witness(0.1, told.append) as witness:
         for _ in range(10):
             time.sleep(0.05)
             witness.heard()
@@ -307,5 +310,5 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
         time.sleep(0.7)
     assert len(told) == 1 and "in stands_here\n" in told[0]
     threads = threading.active_count()
-    with deadline.Witness(None, told.append):
+    with timeouts.Witness(None, told.append):
         assert threading.active_count() <= threads, "without a limit nobody watches"

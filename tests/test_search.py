@@ -29,27 +29,30 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from tailboard.datasets.catalog import DataError
-from tailboard.harness.cli import app as cli
-from tailboard.harness.cli.listings import status_facts
-from tailboard.harness.planning import tuned_spec as filled
+from tailboard.harness.cli import app
+from tailboard.harness.errors import SpecError
+from tailboard.harness.monitoring.status import status_facts
+from tailboard.harness.planning import tuned_spec
 from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.planning.reported import Tuned, planned, tuned
+from tailboard.harness.planning.prepare import Wanted
+from tailboard.harness.planning.reported import planned
 from tailboard.harness.planning.summary import tuning_table
 from tailboard.harness.registry.datasets import long_tail, split_of
-from tailboard.harness.reporting import gather as publish
-from tailboard.harness.scheduling.queue import Agenda, Job, Lost
-from tailboard.harness.scheduling.run import Wanted, fill
-from tailboard.harness.spec.parser import SpecError, parse, read, with_plugin
+from tailboard.harness.reporting import gather
+from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.run import fill
+from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import STUDIES, Store
+from tailboard.harness.training.job import Job, Lost
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.harness.training.trial import Setting, run_trial
 from tailboard.harness.tuning.archive import remember
 from tailboard.harness.tuning.configuration import Configuration, best
-from tailboard.harness.tuning.halving import rungs
 from tailboard.harness.tuning.optuna_study import created, propose, storage
-from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.results import Tuned, tuned
+from tailboard.harness.tuning.search import rungs, searches
 from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
@@ -912,7 +915,7 @@ def test_a_mistake_is_one_line_that_names_the_field(changes, words, tmp_path, mo
     assert all(word in str(caught.value) for word in words), caught.value
     monkeypatch.setattr(sys, "argv", ["tailboard", "plan", str(path)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     said = capsys.readouterr()
     assert (ended.value.code, said.out, said.err) == (1, "", f"error: {caught.value}\n")
     assert len(said.err.splitlines()) == 1
@@ -999,7 +1002,7 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     spec = read(tmp_path / "t.yaml")
     lab = kept(tmp_path / "store", spec, workers=2)
     (tmp_path / "out").mkdir()
-    written = filled.write(filled.outcome(spec, lab.store), tmp_path / "out" / "found.yaml")
+    written = tuned_spec.write(tuned_spec.outcome(spec, lab.store), tmp_path / "out" / "found.yaml")
     assert [path.name for path in written] == ["found-1.yaml", "found-2.yaml"]
     found = [read(path) for path in written]
     keys = {trial.key for one in found for trial in plan(one)}
@@ -1018,7 +1021,7 @@ def test_what_is_written_is_a_function_of_what_was_found(kept, tmp_path):
         folder = tmp_path / str(workers)
         lab = kept(folder / "store", spec, workers=workers, rng=random.Random(workers))  # noqa: S311
         for _ in range(2):  # the second time over itself
-            (path,) = filled.write(filled.outcome(spec, lab.store), folder / "found.yaml")
+            (path,) = tuned_spec.write(tuned_spec.outcome(spec, lab.store), folder / "found.yaml")
             texts.append(path.read_text())
     assert len(texts) == 4 and len(set(texts)) == 1
 
@@ -1028,22 +1031,22 @@ def test_another_file_is_not_written_over(kept, tmp_path):
     goal = tmp_path / "found.yaml"
     goal.write_text("mine")
     with pytest.raises(SpecError, match="is there and holds something else"):
-        filled.write(filled.outcome(lab.spec, lab.store), goal)
+        tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), goal)
     assert goal.read_text() == "mine" and sorted(p.name for p in tmp_path.iterdir()) == ["found.yaml", "store"]
 
 
 def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}))
-    (path,) = filled.write(filled.outcome(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
+    (path,) = tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
     assert {t.key for t in plan(read(path))} == {one.trial.key for one in planned(lab.spec, tuned(lab.spec, lab.store))}
 
 
 def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
     broken = lambda trial, until: "diverged" if trial.method.name == "SAM-A" else bumpy(trial, until)  # noqa: E731
     lab = kept(tmp_path / "store", spec_of({"trials": 4}, methods=["SAM-A", "Focal Loss", "ERM"]), broken)
-    outcome = filled.outcome(lab.spec, lab.store)
+    outcome = tuned_spec.outcome(lab.spec, lab.store)
     assert outcome.failed and not outcome.unfinished
-    (path,) = filled.write(outcome, tmp_path / "found.yaml")
+    (path,) = tuned_spec.write(outcome, tmp_path / "found.yaml")
     assert {method.name for method in read(path).methods} == {"Focal Loss", "ERM"}
     assert "left out" in path.read_text() and "none of 4 trials finished" in path.read_text()
     assert "none of 4 trials finished" in outcome.table
@@ -1051,7 +1054,7 @@ def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
 
 def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
-    assert filled.write(filled.outcome(lab.spec, lab.store), tmp_path / "found.yaml") == []
+    assert tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), tmp_path / "found.yaml") == []
     assert not (tmp_path / "found.yaml").exists()
 
 
@@ -1131,7 +1134,7 @@ def test_a_method_that_looks_for_the_test_labels_fails_and_no_number_comes_out(c
     records = [record for key in store.finished() if (record := store.record(key)).trial.method.name == name]
     assert [(r.trial.stage, r.status) for r in records] == [(stage, "failed")] * (2 if stage == "tune" else 1)
     assert all(record.reason.startswith("TestSetLocked: ") and not record.accuracy for record in records)
-    board = publish.gather([store])
+    board = gather.gather([store])
     row = board.rows[board.rows["method"] == name]
     assert set(row["status"]) == {"failed"} and row["value"].isna().all()
     assert all("TestSetLocked" in reason for reason in row["reason"])

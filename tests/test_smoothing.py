@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import MethodError, Scene
-from tailboard.methods.recipe import recipe
+from tailboard.methods.registry import recipe
 from tailboard.methods.sharpness import SAMA
 from tailboard.methods.smoothing import Kind, Smoothing, class_epsilons
 

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness.spec.parser import SpecError, parse, read, shipped, with_plugin
+from tailboard.harness.errors import SpecError, StoreError
+from tailboard.harness.spec.parser import parse, read, shipped, with_plugin
 from tailboard.harness.spec.schema import Data, Method, Spec, Training, Trial, plan
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 
 TINY = {"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM"], "network": "small", "seeds": 1}
 LDAM = {"epochs": 200, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4, "schedule": "step",

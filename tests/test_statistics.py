@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tailboard.leaderboard.formats import markdown as report
+from tailboard.leaderboard.formats import latex, markdown
 from tailboard.leaderboard.metric import Metric
 from tailboard.leaderboard.results import summarise
 from tailboard.leaderboard.statistics.paired import detectable, paired
@@ -87,7 +87,7 @@ def test_no_word_is_due(change):
 def test_protocols_stand_in_tables_of_their_own():
     rows = leaderboards(20.0, boards=1)
     rows = rows.assign(protocol=np.where(rows["method"] == "ERM", "paper, 300 epochs", rows["protocol"]))
-    text = report.markdown(rows, versus="ERM")
+    text = markdown.markdown(rows, versus="ERM")
     assert text.count("### paper, 300 epochs") == 1
     assert text.count("### small, 20 epochs") == 2  # the means, and differences without a word
     assert "better" not in text.split("difference from ERM")[1].split("\n- ")[0]
@@ -104,7 +104,7 @@ def test_protocols_stand_in_tables_of_their_own():
 def test_the_caption_says_what_follows_the_sign(word, shown, said):
     """Five values from 40 to 44: variance 2.5; the half-width is 2.776 standard errors."""
     rows = leaderboards(boards=1, methods=1).assign(value=[40.0, 41.0, 42.0, 43.0, 44.0])
-    for text in (report.markdown(rows, view=View(word)), report.latex(rows, view=View(word)).replace(r"$\pm$", "±")):
+    for text in (markdown.markdown(rows, view=View(word)), latex.latex(rows, view=View(word)).replace(r"$\pm$", "±")):
         assert shown in text
         assert said in text
 
@@ -123,10 +123,10 @@ def test_bold_is_the_best_and_what_is_not_separable_from_it():
     rows = leaderboards(boards=1, methods=3).assign(setting="IF 100")
     rows.loc[rows["method"] == "ERM", "value"] -= 20
     assert places(rows) == {"method 1", "method 2"}
-    text = report.latex(rows)
+    text = latex.latex(rows)
     assert text.count(r"\textbf{") == 2
     assert "Bold: the best of each column and what is not separable" in text
-    assert "Bold" not in report.markdown(rows)
+    assert "Bold" not in markdown.markdown(rows)
 
 
 def test_nothing_is_bold_where_nothing_can_be_said():

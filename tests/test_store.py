@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from tailboard.harness.errors import StoreError
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 
 SPEC = parse({"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM"], "network": "small", "seeds": 2})
 ONE, TWO = plan(SPEC)

@@ -24,7 +24,7 @@ from tailboard.harness.storage.lease import only_driver
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.sqlite import address
 from tailboard.harness.storage.store import Store
-from tailboard.harness.tracking import background as module
+from tailboard.harness.tracking import background
 from tailboard.harness.tracking.background import Tracker, catch_up, catch_up_all
 from tailboard.harness.tracking.mlflow_runs import KEY, Runs
 from tailboard.harness.tracking.uri import masked, tracking_uri
@@ -272,7 +272,7 @@ def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "Runs", lambda *_: 1 / 0)
+        patch.setattr(background, "Runs", lambda *_: 1 / 0)
         finish(store, one)
         tracker.finished(one)
         wait_for(lambda: tracker._away_until > 0)
@@ -333,7 +333,7 @@ def test_a_database_that_was_handed_on_does_not_say_where_files_are_written(stor
 def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
     spec = parse(SPEC)
     trials = plan(spec)
-    monkeypatch.setattr(module, "CLOSE_SECONDS", -1.0)
+    monkeypatch.setattr(background, "CLOSE_SECONDS", -1.0)
     tracker = Tracker(spec, store, trials)
     for trial in trials:
         finish(store, trial)

@@ -16,7 +16,8 @@ from tailboard.harness.training.random_streams import Streams, initialisation
 from tailboard.harness.training.schedule import Average, learning_rate
 from tailboard.methods.balance import Resampling
 from tailboard.methods.part import Part
-from tailboard.methods.recipe import Recipe, recipe
+from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import recipe
 
 FIVE = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW"]
 

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from tailboard.harness.planning import tuned_spec as filled
+from tailboard.harness.planning import tuned_spec
 from tailboard.harness.planning.dependencies import needs
 from tailboard.harness.spec.parser import read
 from tailboard.harness.spec.schema import plan
@@ -102,7 +102,7 @@ def run(job: Any, slots: int) -> Any:
 def written(job: Any) -> bytes:
     """The spec with the values found, of a store that holds them."""
     spec = read(job.folder / "t.yaml")
-    (path,) = filled.write(filled.outcome(spec, Store(job.store)), job.folder / "found.yaml")
+    (path,) = tuned_spec.write(tuned_spec.outcome(spec, Store(job.store)), job.folder / "found.yaml")
     return path.read_bytes()
 
 

@@ -22,19 +22,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailboard.harness.cli import app as cli
-from tailboard.harness.planning.reported import Tuned
+from tailboard.harness.cli import app
+from tailboard.harness.errors import ReportError, StoreError
 from tailboard.harness.reporting import gather as publish
-from tailboard.harness.reporting import tuning_tables as tuning
+from tailboard.harness.reporting import tuning_tables
 from tailboard.harness.reporting.figure_files import CURVES, csv_text, write_curves
-from tailboard.harness.reporting.gather import Board, ReportError, gather, within
+from tailboard.harness.reporting.gather import gather, within
+from tailboard.harness.reporting.report import Board
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import cells, plan
 from tailboard.harness.storage.record import Record
-from tailboard.harness.storage.store import Store, StoreError
+from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.archive import remember, remembered
 from tailboard.harness.tuning.configuration import Configuration
 from tailboard.harness.tuning.optuna_study import created, storage
+from tailboard.harness.tuning.results import Tuned
 from tailboard.harness.tuning.search import Search, searches
 from tailboard.leaderboard.results import COLUMNS
 from tailboard.leaderboard.statistics import budget
@@ -80,10 +82,14 @@ def configurations(search: Search, outcomes, shift=0.0) -> tuple[Configuration, 
     return tuple(made)
 
 
-def line_of(outcomes, *, method="Focal Loss", importance=None, exhausted=False, search=None, **names) -> tuning.Line:
+def line_of(
+    outcomes, *, method="Focal Loss", importance=None, exhausted=False, search=None, **names
+) -> tuning_tables.Line:
     search = search or search_of({"trials": len(outcomes), "prune": len(outcomes) % 4 == 0})
     tuned = Tuned(search, configurations(search, outcomes), importance or {}, exhausted)
-    return tuning.Line(**{"dataset": "d", "setting": "IF 10", "protocol": "p", **names}, method=method, tuned=tuned)
+    return tuning_tables.Line(
+        **{"dataset": "d", "setting": "IF 10", "protocol": "p", **names}, method=method, tuned=tuned
+    )
 
 
 def board_of(*lines) -> Board:
@@ -146,7 +152,7 @@ def test_more_than_all_trials_cannot_be_drawn(k):
 
 
 def test_a_curve_counts_epochs_in_the_order_of_proposal():
-    found = tuning.curves([line_of(["pruned", 40.0, 30.0, "failed: x", 50.0, "running"])])
+    found = tuning_tables.curves([line_of(["pruned", 40.0, 30.0, "failed: x", 50.0, "running"])])
     assert list(found.columns) == budget.COLUMNS
     assert found["trials"].tolist() == [1, 2, 3, 4, 5]  # what runs has come to nothing yet
     assert found["epochs"].tolist() == [4, 8, 12, 16, 20]
@@ -157,7 +163,7 @@ def test_a_curve_counts_epochs_in_the_order_of_proposal():
 
 
 def test_a_search_without_a_trial_has_a_header_only():
-    assert csv_text(tuning.curves([line_of(["running"] * 4)])) == ",".join(budget.COLUMNS) + "\n"
+    assert csv_text(tuning_tables.curves([line_of(["running"] * 4)])) == ",".join(budget.COLUMNS) + "\n"
 
 
 # The tables
@@ -195,7 +201,7 @@ def test_what_did_not_finish_shows_with_its_reason(outcomes, row):
     text = board_of(line).rendered("md")
     assert section(text, "Tuning")["Focal Loss"] == row
     assert section(text, "Importance of each hyperparameter")["Focal Loss"][2] == "–"
-    assert tuning.values([line])["value"].tolist() == [None]
+    assert tuning_tables.values([line])["value"].tolist() == [None]
 
 
 def test_a_space_that_is_used_up_is_finished():
@@ -380,7 +386,7 @@ def test_the_files_are_the_same_bytes_twice(tmp_path):
     publish.publish(gather([store]), store)
     assert [Path(path).read_bytes() for path in written.values()] == first
     values = pd.read_csv(io.BytesIO(first[-2]))
-    assert list(values.columns) == tuning.FIELDS
+    assert list(values.columns) == tuning_tables.FIELDS
     assert values.loc[0, ["protocol", "method", "hyperparameter", "default", "trials", "epochs", "device_seconds"]
                       ].tolist() == [TUNED, "Focal Loss", "loss.gamma", 1.0, 4, 16, 36.0]  # fmt: skip
     curve = pd.read_csv(io.BytesIO(first[-1]))
@@ -486,7 +492,7 @@ def test_a_budget_whose_winner_was_not_trained_says_the_way_out(tmp_path):
     board = gather([store], budget=4)
     assert means(board) == {f"{TUNED}: ERM": "complete/complete", f"{TUNED}: Focal Loss": "missing/missing"}
     assert "run the spec with trials: 4 and another name into the same store" in board.rendered("md")
-    assert tuning.curves(board.searches)["trials"].tolist() == [1, 2, 3, 4]
+    assert tuning_tables.curves(board.searches)["trials"].tolist() == [1, 2, 3, 4]
     # The way out, as told: the search is there already, so the winner's trials alone are wanting.
     smaller = spec_of(name="smaller")
     assert search_of(name="smaller").name == search_of({"trials": 8}).name
@@ -540,7 +546,7 @@ def tailboard(monkeypatch, capsys):
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -581,9 +587,9 @@ def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
 
 
 def test_lines_differ_without_colour():
-    from tailboard.leaderboard.figures import plots as pictures
+    from tailboard.leaderboard.figures import plots
 
-    looks = {(pictures.MARKERS[i % len(pictures.MARKERS)], pictures.DASHES[i % len(pictures.DASHES)])
+    looks = {(plots.MARKERS[i % len(plots.MARKERS)], plots.DASHES[i % len(plots.DASHES)])
              for i in range(28)}  # fmt: skip
     assert len(looks) == 28
 

@@ -32,9 +32,10 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
+from ..errors import BundleError, NoBundle, StoreError
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec
-from ..storage.files import LARGEST, LARGEST_OF, MIB, Stamp, StoreError
+from ..storage.files import LARGEST, LARGEST_OF, MIB, Stamp
 from ..storage.serialization import LARGEST_UNPACKED, unpack_arrays
 from ..storage.store import M, Store
 from .manifest import Manifest
@@ -50,14 +51,6 @@ _FILE = re.compile(
     rf"manifest\.json|(plans|searches|studies)/{_NAME}\.json|records/{_KEY}\.json|rungs/{_KEY}-[0-9]{{4,9}}\.json"
     rf"|arrays/{_KEY}\.npz|plugins/[0-9a-f]{{64}}\.py|report/leaderboard\.csv"
 )
-
-
-class NoBundle(StoreError):
-    """A file that is no bundle at all."""
-
-
-class BundleError(StoreError):
-    """A bundle that does not hold, or that no export of ours can have written."""
 
 
 class _Wary(io.FileIO):

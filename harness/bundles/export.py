@@ -10,15 +10,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ..errors import StoreError
 from ..planning.reported import known
-from ..redaction import without_folders
-from ..reporting import gather as publish
+from ..reporting import gather
 from ..spec.schema import Spec, Tracking
-from ..storage.files import Stamp, StoreError
+from ..storage.files import Stamp
 from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import STUDIES, Store
-from ..tuning import study_archive as retold
+from ..text import without_folders
+from ..tuning import archive as retold
 from ..tuning.archive import remembered
 from .bundle import MANIFEST, TABLE, Bundle
 from .manifest import Manifest, Tally, keys
@@ -95,7 +96,7 @@ def _fill(archive: zipfile.ZipFile, shared: Shared, specs: Sequence[Spec]) -> No
 
 def _contents(shared: Shared, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
     """Each file but the manifest, in an order that is always the same."""
-    yield TABLE, publish.gather([shared]).rendered("csv").encode()
+    yield TABLE, gather.gather([shared]).rendered("csv").encode()
     for spec in specs:
         yield f"plans/{spec.name}.json", shared.read(f"plans/{spec.name}.json")
         if spec.tune:

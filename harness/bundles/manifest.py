@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from typing import Any, Literal
 
-from ..planning.reported import planned, tuned
+from ..planning.reported import planned
 from ..spec.canonical import Frozen
 from ..spec.schema import Spec
 from ..storage.record import Record
 from ..storage.store import Store
+from ..tuning.results import tuned
 
 
 class Manifest(Frozen, frozen=True):

@@ -21,15 +21,16 @@ import torch
 
 from ...leaderboard.results import CELL
 from ...leaderboard.statistics.repetition import image_error, tolerance
+from ..errors import Untrusted
+from ..metrics.shots import shot_means
 from ..planning.dependencies import Needs, needs
-from ..planning.validation import check_files
-from ..reporting import gather as publish
-from ..scheduling.timeouts import SILENT
-from ..spec.labels import label, shot_means
+from ..planning.prepare import check_files
+from ..reporting import gather
+from ..spec.labels import label
 from ..storage.record import Provenance, Record
 from ..storage.store import Store
 from ..storage.temporary import scratch
-from ..training.failures import is_out_of_memory
+from ..training.failures import SILENT, is_out_of_memory
 from ..training.trial import Setting, run_trial
 from .bundle import Bundle
 from .manifest import keys
@@ -42,10 +43,6 @@ OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
 FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
 Verdict = Literal["same", "differs", "not judged"]
 PREDICTIONS = ("last_ema", "last", "labels")
-
-
-class Untrusted(ValueError):
-    """A bundle whose plugins would be run without a word of the user's."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ class _Judge:
 
     def __init__(self, bundle: Bundle, store: Store, comparisons: int) -> None:
         self._bundle, self._store, self._comparisons = bundle, store, comparisons
-        self._rows, self._by = publish.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
+        self._rows, self._by = gather.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
 
     def repetition(self, claimed: Record, again: Record | None) -> Repetition:
         what = claimed.key, label(claimed.trial)

@@ -1,29 +1,38 @@
-"""``tailboard verify``: whether every number of a bundle follows from what is in it, and if not, which."""
+"""``tailboard verify``: whether every number of a bundle follows from what is in it, its table included, and if not,
+which.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from ...datasets.catalog import DataError
-from ..planning.reported import Tuned, trials_of, tuned
+from ...leaderboard.results import CELL
+from ..errors import BundleError, StoreError
+from ..planning.reported import trials_of
 from ..registry.datasets import cut_of
+from ..reporting import gather
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
-from ..storage.store import StoreError
-from ..tuning import study_archive as retold
+from ..tuning import archive
 from ..tuning.configuration import Configuration
-from ..tuning.halving import rungs
-from ..tuning.search import judged
-from .bundle import MANIFEST, Bundle, BundleError
+from ..tuning.results import Tuned, tuned
+from ..tuning.search import rungs
+from ..tuning.successive_halving import judged
+from .bundle import MANIFEST, TABLE, Bundle
 from .manifest import Tally, keys
 from .record_checks import Difference, accuracies, recounted, words
-from .seed_checks import Twins
-from .split_checks import Images
-from .table_check import WRONG, reason, table
+from .split_checks import Images, Twins
+
+ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
+WRONG = (StoreError, FileNotFoundError, DataError, ValueError, KeyError, csv.Error)  # what hostile words lead to
 
 
 def verify(bundle: Bundle, images: Images | None = None) -> list[Difference]:
@@ -182,7 +191,7 @@ def _search(bundle: Bundle, spec: Spec, one: Tuned) -> Iterator[Difference]:
             field = f"{one.search.name}, configuration {c.number}"
             words = [state if value is None else f"{state} at {value!r}" for state, value in reached]
             said = c.state if c.value is None else f"{c.state} at {c.value!r}"
-            yield Difference(retold.file(spec), field, said, " or ".join(words) or "no records of it")
+            yield Difference(archive.file(spec), field, said, " or ".join(words) or "no records of it")
 
 
 def _reached(bundle: Bundle, one: Tuned, c: Configuration) -> Iterator[tuple[str, float | None]]:
@@ -204,3 +213,48 @@ def require(bundle: Bundle, images: Images | None = None) -> None:
     if found := verify(bundle, images):
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise BundleError(f"{bundle} does not hold: {found[0]}{more}; tailboard verify {bundle} says all")
+
+
+def table(bundle: Bundle) -> Iterator[Difference]:
+    """Each cell that is not what its trials come to."""
+    try:
+        claimed = _cells(bundle.read(TABLE).decode())
+        found = _cells(gather.gather([bundle]).rendered("csv"))
+    except WRONG as error:
+        yield Difference(TABLE, "table", "one that can be made", reason(error))
+        return
+    for cell in dict.fromkeys([*claimed, *found]):
+        if cell not in claimed or cell not in found:
+            yield Difference(
+                TABLE, ", ".join(cell), *("a row" if cell in some else "no row" for some in (claimed, found))
+            )
+            continue
+        for name in dict.fromkeys([*claimed[cell], *found[cell]]):
+            said, is_ = claimed[cell].get(name, "no column"), found[cell].get(name, "no column")
+            if not _same(said, is_):
+                yield Difference(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
+
+
+def _cells(text: str) -> dict[tuple[str, ...], dict[str, str]]:
+    rows = list(csv.DictReader(io.StringIO(text), strict=True, restval="", restkey="beside the columns"))
+    cells = {tuple(str(row.get(name, "")) for name in CELL): {n: str(v) for n, v in row.items()} for row in rows}
+    if len(cells) != len(rows):
+        raise ValueError("two rows of one cell")
+    return cells
+
+
+def _same(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    try:
+        return math.isclose(float(one), float(other), rel_tol=0, abs_tol=ROUNDING)
+    except ValueError:
+        return False
+
+
+def reason(error: Exception) -> str:
+    """The error in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).split())

@@ -21,7 +21,7 @@ def export(
     does not hold by itself."""
     from ..bundles.bundle import Bundle
     from ..bundles.export import export as written
-    from ..reporting import gather as publish
+    from ..reporting import gather
     from ..storage.store import Store
 
     if output.suffix != ".zip":
@@ -33,7 +33,7 @@ def export(
         return 3
     bundle = Bundle(output)
     tell(f"{output}: {bundle.summary}")
-    complete = publish.gather([bundle]).complete
+    complete = gather.gather([bundle]).complete
     bundle.close()
     return 0 if complete else 2
 
@@ -53,7 +53,7 @@ def verify(
     from ..bundles import verify as checks
     from ..bundles.bundle import Bundle
     from ..bundles.split_checks import Images
-    from ..reporting import gather as publish
+    from ..reporting import gather
 
     place = Bundle(bundle)
     images = Images(root.resolve() if root else None)
@@ -66,7 +66,7 @@ def verify(
         if found
         else "every number holds (times and losses are claims of whoever ran it)"
     )
-    code = 3 if found else 0 if publish.gather([place]).complete else 2
+    code = 3 if found else 0 if gather.gather([place]).complete else 2
     if not as_json:  # before anything that may go wrong in training again
         tell("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
     try:

@@ -14,9 +14,9 @@ app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepar
 @app.command("list", epilog="Example: tailboard data list")
 def data_list(as_json: Json = False) -> None:
     """Print the data sets that are known."""
-    from . import listings as describe
+    from . import listings
 
-    show(*describe.listing("datasets"), as_json)
+    show(*listings.listing("datasets"), as_json)
 
 
 @app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
@@ -57,8 +57,8 @@ def data_profile(
     """Print the training images of each class and its shots, without touching the images."""
     from ..registry.datasets import dataset, long_tail
     from ..spec.parser import parse_data, parse_shots
-    from . import listings as describe
+    from . import listings
 
     data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
-    facts = describe.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
-    show(facts, describe.profile_table(facts), as_json)
+    facts = listings.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
+    show(facts, listings.profile_table(facts), as_json)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import ReportError
 from .options import Defaults, Few, Many, Tercile, tell
 from .status import outcome, say_away
 
@@ -60,25 +61,23 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
-    from ..reporting import combine as merged
-    from ..reporting import figure_files as drawn
-    from ..reporting import gather as publish
-    from ..reporting import html_pages as pages
+    from ..bundles import sources
+    from ..reporting import combine, figure_files, html_pages
     from ..spec.parser import parse_shots
-    from ..tracking import background as tracker
+    from ..tracking import background
 
     if form == "parquet" and not output:
-        raise publish.ReportError("--format: parquet is no text; name a file with -o")
+        raise ReportError("--format: parquet is no text; name a file with -o")
     if noise not in (None, "images"):
-        raise publish.ReportError(f"--noise: {noise!r} is not images")
+        raise ReportError(f"--noise: {noise!r} is not images")
     rescore, by = _rescore(metric, prior, tau), parse_shots(few, many, tercile)
     if rescore and (html or site):
-        raise publish.ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
-    with merged.opened(stores) as places:
-        gather = partial(merged.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
-        wanted = pages.Wanted(versus, quote, by, uncertainty)
+        raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    with sources.opened(stores) as places:
+        gather = partial(combine.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+        wanted = html_pages.Wanted(versus, quote, by, uncertainty)
         if site:  # first: pages of their own need not fit into one table
-            pages.write_site(site, [(place, gather([place])) for place in places], wanted)
+            html_pages.write_site(site, [(place, gather([place])) for place in places], wanted)
         with _uncollected():
             board = gather(places)
         board = board.with_noise(versus) if noise else board
@@ -87,19 +86,19 @@ def report(
             board.parquet(versus, quote) if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
         )
         if curve:
-            drawn.write_curves(board, curve)
-        undrawn = drawn.write_diagram(board, diagram) if diagram else ""
+            figure_files.write_curves(board, curve)
+        undrawn = figure_files.write_diagram(board, diagram) if diagram else ""
         if html:
-            pages.write_page(pages.subject(board, places, wanted), html)
+            html_pages.write_page(html_pages.subject(board, places, wanted), html)
         if output:
             output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
             tell(str(written))
         for place in places:
-            if not merged.is_bundle(str(place)):
-                say_away(tracker.catch_up_all(place))
+            if not sources.is_bundle(str(place)):
+                say_away(background.catch_up_all(place))
         if undrawn:  # it takes no table away
-            raise publish.ReportError(undrawn)
+            raise ReportError(undrawn)
     return outcome(board)
 
 
@@ -119,6 +118,6 @@ def _rescore(metric: str, prior: str, tau: float) -> Any:
     """None where the table is to show what the records hold."""
     if (metric, prior, tau) == ("balanced_accuracy", "balanced", 0.0):
         return None
-    from ..metrics import rescoring as rescored  # imports torch
+    from ..metrics import rescoring  # imports torch
 
-    return rescored.asked(metric, prior, tau)
+    return rescoring.asked(metric, prior, tau)

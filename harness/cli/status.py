@@ -22,8 +22,8 @@ def status(
     ] = None,
 ) -> None:
     """Print how far a store is, what failed and why, and where MLflow's page is."""
+    from ..monitoring import status as describe
     from ..storage.store import Store
-    from . import listings as describe
 
     place = Store(store)
     if watch:
@@ -39,16 +39,16 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from ..monitoring import display as picture
+    from ..monitoring import display
     from ..monitoring import watch as watched
 
     console, looks = Console(), watched.watch(store, every)
     with suppress(KeyboardInterrupt):
         if as_json or not console.is_terminal:
-            for line in picture.changes(looks, as_json):
+            for line in display.changes(looks, as_json):
                 print(line, flush=True)
         else:
-            picture.live(looks, console)
+            display.live(looks, console)
 
 
 def say_away(reason: str) -> None:

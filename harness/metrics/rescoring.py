@@ -7,25 +7,20 @@ with these weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
-from ...leaderboard.metric import ACCURACY, Metric
+from ...leaderboard.metric import ACCURACY, GROUPS, Metric
 from ...methods.names import nearest
-from ..registry.datasets import dataset
-from ..reporting.report import ReportError
-from ..spec.labels import GROUPS, class_members, mean_of
+from ..errors import ReportError, StoreError
 from ..spec.schema import Shots, Trial
 from ..storage.record import Outcome
-from ..storage.store import Store, StoreError
-from .scores import per_class_accuracy
+from ..storage.store import Store
+from .scores import BINS, class_number, per_class_accuracy, score_groups
+from .shots import class_members
 
-BINS = 15  # of the calibration error; Guo et al. 2017 (arXiv 1706.04599)
 TEXTS = {
     "balanced_accuracy": ACCURACY.text,
     "accuracy": "Accuracy in percent",
@@ -76,9 +71,9 @@ class Rescore:
         """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
         logits, labels = predictions(store, outcome, self.tau)
         if self.name == "recall":
-            return {"all": per_class_accuracy(logits, labels)[_class(self.of, trial.data.name)]}
+            return {"all": per_class_accuracy(logits, labels)[class_number(self.of, trial.data.name)]}
         members = {group: at for group, at in class_members(outcome.counts, by).items() if at}
-        return _grouped(self.name, logits, labels, members, self._shares(outcome.counts))
+        return score_groups(self.name, logits, labels, members, self._shares(outcome.counts))
 
     def _shares(self, counts: tuple[int, ...]) -> np.ndarray:
         shares = {"balanced": (1.0,) * len(counts), "train": counts}.get(self.prior, self.prior)  # pyright: ignore
@@ -127,64 +122,3 @@ def predictions(store: Store, outcome: Outcome, tau: float = 0.0) -> tuple[np.nd
         raise StoreError(f"{name} is damaged: it does not hold a row of {classes} logits for each label")
     shares = np.array(outcome.counts) / sum(outcome.counts)
     return logits.astype(float) - tau * np.log(shares), labels.astype(int)
-
-
-def _class(word: str, data: str) -> int:
-    classes = dataset(data).classes
-    if word in classes:
-        return classes.index(word)
-    if word.isdigit() and int(word) < len(classes):
-        return int(word)
-    numbers = f" (or its number, 0 to {len(classes) - 1})"
-    raise ReportError(f"--metric: {data} has no class {word!r}{numbers}" + nearest(word, classes))
-
-
-def _grouped(
-    name: str, logits: np.ndarray, labels: np.ndarray, members: Mapping[str, tuple[int, ...]], shares: np.ndarray
-) -> dict[str, float]:
-    weights = (shares / np.bincount(labels, minlength=len(shares)))[labels]
-    match name:
-        case "balanced_accuracy" | "accuracy" | "worst_class":
-            each = per_class_accuracy(logits, labels)
-            if name == "worst_class":
-                return {group: min(each[c] for c in at) for group, at in members.items()}
-            if name == "accuracy" and len(set(shares)) > 1:
-                return {g: float(np.average([each[c] for c in at], weights=shares[[*at]])) for g, at in members.items()}
-            return {group: mean_of(each, at) for group, at in members.items()}
-        case "macro_f1" | "auroc":
-            each = (_f1 if name == "macro_f1" else _auroc)(logits, labels, weights)
-            return {group: mean_of(each, at) for group, at in members.items()}
-    found = {}
-    for group, at in members.items():
-        some = np.isin(labels, at)
-        found[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
-    return found
-
-
-def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
-    from sklearn.metrics import f1_score
-
-    each = range(logits.shape[1])
-    options: dict[str, Any] = {"labels": each, "average": None, "sample_weight": weights, "zero_division": 0}
-    return tuple(100 * np.asarray(f1_score(labels, logits.argmax(axis=1), **options)))
-
-
-def _auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
-    from sklearn.metrics import roc_auc_score
-
-    scores = log_softmax(logits, axis=1)  # ordered as the probabilities, of which many would round to 1
-    return tuple(
-        100 * float(roc_auc_score(labels == c, scores[:, c], sample_weight=weights)) for c in range(scores.shape[1])
-    )
-
-
-def _nll(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    return float(np.average(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels], weights=weights))
-
-
-def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """The mean over bins of |accuracy - confidence|, each bin (low, high] as heavy as its images."""
-    confidence = np.exp(log_softmax(logits, axis=1).max(axis=1))
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = np.bincount(bins, weights * ((logits.argmax(axis=1) == labels) - confidence), minlength=BINS)
-    return float(100 * np.abs(gaps).sum() / weights.sum())

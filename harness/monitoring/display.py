@@ -12,22 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..spec.labels import GROUPS
-from ..text import printable
-
-
-def duration(seconds: float) -> str:
-    """Two units at most: ``40 s``, ``14 min``, ``2 h 5 min``, ``3 d 4 h``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+from ...leaderboard.metric import GROUPS
+from ..text import duration, printable
 
 
 def counts(facts: Mapping[str, Any]) -> str:

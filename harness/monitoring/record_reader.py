@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
+from ..errors import StoreError
 from ..storage.record import Outcome
-from ..storage.store import StoreError
 
 R = TypeVar("R", bound=Outcome)
 

@@ -10,19 +10,18 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 
+from ..metrics.shots import shot_means
 from ..planning.prepare import Work
-from ..spec.labels import method_label, setting_label, shot_means
+from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..text import printable
 from ..tracking.background import Tracker
 from ..tracking.uri import masked, tracking_uri
-from .counts import Ended, Scoreboard, ended
 from .display import picture
-from .eta import Forecast
+from .eta import Forecast, Pace
 from .record_reader import Readings
-from .run_state import Outlook
+from .run_state import Ended, Outlook, Scoreboard, ended
 from .status_file import Beacon
-from .throughput import Pace
 
 READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from ..errors import StoreError
 from ..spec.canonical import Frozen
 from ..storage.lease import driver
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 
 FILE = "progress.json"
 EVERY_SECONDS, EVERY_REMOTE_SECONDS = 2.0, 5.0

@@ -6,17 +6,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..planning.reported import planned, trials_of, tuned
+from ..planning.reported import planned, trials_of
 from ..spec.schema import Spec
 from ..storage.lease import is_driven
 from ..storage.record import Outcome
 from ..storage.store import Store
+from ..text import duration
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.archive import remembered
-from .counts import Ended, Scoreboard, ended
-from .display import duration
+from ..tuning.results import tuned
 from .record_reader import Readings
-from .run_state import Outlook
+from .run_state import Ended, Outlook, Scoreboard, ended
 from .status_file import Progress, read, told_by_driver
 
 READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown

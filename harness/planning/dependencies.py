@@ -1,18 +1,13 @@
-"""Trials that start from another trial's trained network, as M2m does from the ERM trial of its seed and data."""
+"""The trials that a plan's trials start from, as M2m starts from the ERM trial of its seed and data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
-from ...methods.part import Scene
 from ..registry.methods import recipe_of
-from ..registry.networks import network
-from ..spec.schema import Method, Trial
-from ..storage.store import Store, StoreError
+from ..spec.schema import Trial, needed
+from ..storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -53,30 +48,3 @@ def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
     for trial in trials:
         add(trial)
     return Needs(tuple(found.values()), of)
-
-
-def needed(trial: Trial, name: str) -> Trial:
-    """The trial of another method with the same data, network and seed, at that method's own values.
-
-    Its routine is the one that both share, whatever learning rate was found for the first.
-    """
-    own = {"method": Method(name=name), "training": trial.base or trial.training, "base": None}
-    return trial.model_copy(update=own)
-
-
-def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:
-    """The averaged network of :func:`needed`, frozen. StoreError where its weights are not in the store."""
-    key = needed(trial, name).key
-    try:
-        state = store.tensors(f"weights/{key}.pt", scene.device)
-    except FileNotFoundError:
-        raise StoreError(f"{trial.method.name} starts from {name}'s trial {key}, whose weights are missing") from None
-    except StoreError:
-        store.remove(f"weights/{key}.pt")  # so that the next run trains them again
-        raise
-    model = network(trial.network, channels, scene.classes)
-    head = recipe_of(needed(trial, name), {}).head
-    if head:
-        model.head = head.build(scene)
-    model.load_state_dict(state)
-    return model.to(scene.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

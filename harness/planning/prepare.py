@@ -1,26 +1,38 @@
-"""What ``tailboard run`` and ``tune`` do between a spec and a full store, without a word to the user."""
+"""From a spec to a prepared run: the spec is checked against the registries and the files, and its plan is written."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from ..scheduling.queue import Agenda
-from ..scheduling.run import Wanted, fill
-from ..spec.schema import Trial, plan
+from ...datasets.lock import locked
+from ...methods.part import MethodError
+from ..registry.datasets import long_tail
+from ..registry.methods import recipe_of
+from ..registry.networks import check_name
+from ..spec.schema import Spec, Trial, plan
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
+from ..testing.dry_run import rehearsal
+from ..training.scoring_process import scoring_process
 from ..training.trial import Setting
 from ..tuning.archive import remember
+from ..tuning.results import tuned
 from ..tuning.search import Search, searches
 from .dependencies import needs
-from .reported import planned, trials_of, tuned
-from .validation import check_files, check_words
+from .reported import planned, trials_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
+    ``again`` what failed the last time."""
+
+    spec: Spec
+    report: bool = True
+    defaults: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,24 +88,35 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
     return Work(wanted, store, there, setting, damaged, found, chosen, others)
 
 
-def execute(work: Work, slots: int | None, address: str | None, console: Console) -> tuple[bool, str]:
-    """Train what is not finished, with the progress on ``console``.
+def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
+    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
+    trials = list(trials)
+    for trial in {t.method.model_dump_json(): t for t in trials}.values():
+        _assembled(trial, plugins)
+    for name in {t.network for t in trials}:
+        check_name(name)
+    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
+        long_tail(trial.data, trial.val_per_class)
 
-    Whether a signal stopped it before the end, and why MLflow could not be written to (or nothing).
+
+def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
+    """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
+
+    What else a method does wrong is its trial's to record, with the traceback.
     """
-    if address:
-        os.environ["RAY_ADDRESS"] = address  # read where ray is imported, in the next lines
-    from ..monitoring.reporter import Show
-    from ..scheduling.ray_tune import sweep
-    from ..tracking.background import Tracker
-    from ..tuning.optuna_study import storage
+    with locked():
+        made = recipe_of(trial, plugins)
+    try:
+        with locked():
+            rehearsal(made)
+    except MethodError as error:
+        raise MethodError(f"{trial.method.name}: {error}") from error
+    except Exception:  # noqa: S110  (see above)
+        pass
 
-    spec, store = work.wanted.spec, work.store
-    tracker = Tracker(spec, store, work.trials)
-    with ExitStack() as stack:
-        show = stack.enter_context(Show(console, work, tracker))
-        agenda = Agenda(store)
-        opened = stack.enter_context(storage(store)) if spec.tune else None
-        fill(agenda, work.wanted, store, opened, show)
-        result = sweep(agenda, work.setting, spec.resources, show, slots=slots, address=address)
-    return result.interrupted, tracker.close()
+
+def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
+    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
+    the process that scores: this one has run methods' code."""
+    for name in dict.fromkeys(trial.data.name for trial in trials):
+        scoring_process().prepare(name, root, verify)

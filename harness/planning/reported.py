@@ -1,19 +1,15 @@
-"""What the searches of a spec have come to, and with it the trials that its report shows."""
+"""The rows and trials that the report of a spec shows, once its searches have ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..spec.labels import Labels
 from ..spec.schema import Spec, Trial, cells, plan
-from ..storage.store import STUDIES, Store
-from ..tuning import study_archive as retold
-from ..tuning.configuration import Configuration, best
-
-if TYPE_CHECKING:
-    from ..tuning.search import Search
+from ..storage.store import Store
+from ..tuning.results import Tuned, tuned
 
 
 @dataclass(frozen=True)
@@ -83,72 +79,6 @@ def _at(trial: Trial, seed: int) -> Trial:
     return trial if trial.seed == seed else trial.model_copy(update={"seed": seed})
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """A search, its first configurations (as many as the budget allows), and the share of each hyperparameter in what
-    moved the metric, over all of them. ``exhausted``: the space holds no more. ``unknown``: the store has no studies,
-    whatever was tried."""
-
-    search: Search
-    configurations: tuple[Configuration, ...]
-    importance: Mapping[str, float]
-    exhausted: bool
-    unknown: bool = False
-
-    @cached_property
-    def winner(self) -> Configuration | None:
-        return best(self.configurations)
-
-    @property
-    def ended(self) -> int:
-        return sum(c.state != "running" for c in self.configurations)
-
-    @property
-    def finished(self) -> bool:
-        return self.ended >= (len(self.configurations) if self.exhausted else self.search.tune.trials)
-
-    @property
-    def why_not(self) -> str:
-        """Why there are no values to report at; nothing where there are."""
-        if self.unknown:
-            return f"tuning: the store has no {STUDIES}; the same run makes it again from the records there are"
-        if not self.finished:
-            return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
-        if self.winner is None:
-            reasons = [c.reason for c in self.configurations if c.reason]
-            return f"tuning: none of {self.ended} trials finished" + (f"; {reasons[0]}" if reasons else "")
-        return ""
-
-
-def tuned(
-    spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
-) -> dict[str, Tuned]:
-    """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
-
-    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was. Without
-    ``importance`` that is left empty, since it takes a while.
-    """
-    if spec.tune is None:
-        return {}
-    from ..tuning.archive import remembered  # imports torch and optuna
-
-    found = remembered(spec, store) if searches is None else searches
-    if not (store.has(STUDIES) or store.has(retold.file(spec))):
-        return {row: Tuned(search, (), {}, False, unknown=True) for row, search in found.items()}
-    with retold.studies(spec, found, store) as opened:
-        return {row: _read(search, opened, importance) for row, search in found.items()}
-
-
-def _read(search: Search, storage: Any, importance: bool) -> Tuned:
-    from ..tuning.optuna_study import read
-
-    study = read(storage, search.name)
-    if study is None:
-        return Tuned(search, (), {}, False)
-    some = tuple(study.configurations()[: search.tune.trials])
-    return Tuned(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
-
-
 def rows(spec: Spec, found: Mapping[str, Tuned], defaults: bool = False) -> list[Row]:
     """Every row that the report of a spec shows; with ``defaults`` each tuned row also at the spec's own values. A spec
     may say one twice (see :func:`once`)."""
@@ -185,3 +115,11 @@ def trials_of(spec: Spec, found: Mapping[str, Tuned]) -> list[Trial]:
     first = [t for one in found.values() for t in one.search.generators()]
     final = [one.trial for one in planned(spec, found)]
     return list({trial.key: trial for trial in (*plan(spec), *first, *tuning, *final)}.values())
+
+
+def protocol_label(one: Planned, labels: Labels) -> str:
+    return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
+
+
+def row_label(one: Planned, labels: Labels) -> str:
+    return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)

@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 
-from ..cli.listings import table
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
+from ..text import table
 from ..training.cost import cost
-from ..tuning.halving import epochs
-from ..tuning.search import searches
-from .calibration import Estimate, bfloat16_over_float32, calibrate, kind
+from ..tuning.search import epochs, searches
+from .calibration import GIB, MARGIN, Estimate, Fit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Needs, needs
-from .memory import GIB, MARGIN, Fit, total
 
 
 def trial_facts(needed: Needs) -> list[dict[str, Any]]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from ..cli.listings import table
+from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
-from ..spec.parser import SpecError
+from ..spec.parser import Dumper
 from ..spec.schema import Cell, Spec, cells
-from ..spec.yaml_loader import Dumper
 from ..storage.store import Store
-from .reported import Tuned, tuned
+from ..text import table
+from ..tuning.results import Tuned, tuned
 
 WRITTEN = "# Written by tailboard tune"
 

@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...datasets.array_cache import open_cached
-from ...datasets.catalog import DataError, Dataset, catalog
+from ...datasets.builtin import catalog
+from ...datasets.catalog import DataError, Dataset
 from ...datasets.lock import loading
 from ...datasets.longtail import counts
 from ...datasets.split import Pool, Split, cut

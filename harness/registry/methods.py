@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...methods.plugin import load_plugin
-from ...methods.recipe import Entry, Recipe, recipe
+from ...methods.recipe import Entry, Recipe
+from ...methods.registry import recipe
 from ..spec.schema import Trial
 
 

@@ -16,10 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...methods.names import nearest
-
-
-class NetworkError(ValueError):
-    """A network that is unknown or impossible; the message is written for the user."""
+from ..errors import NetworkError
 
 
 class Network(nn.Module):

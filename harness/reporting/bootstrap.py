@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ...leaderboard.metric import GROUPS
 from ...leaderboard.statistics.bootstrap import DRAWS, resampled
 from ...leaderboard.tables.differences import USUAL_SEEDS
 from ...leaderboard.tables.grid import Table
+from ..errors import ReportError, StoreError
 from ..metrics.rescoring import predictions
-from ..planning.reported import Planned
-from ..spec.labels import GROUPS, Labels, class_members, protocol_label, row_label, setting_label
+from ..metrics.shots import class_members
+from ..planning.reported import Planned, protocol_label, row_label
+from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
-from ..storage.store import Store, StoreError
-from .report import ReportError
+from ..storage.store import Store
 
 Hits = dict[str, dict[int, np.ndarray]]  # by method and seed: whether each test image was recognised
 CAPTION = (

@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ...leaderboard.join import shortened
-from ..bundles.bundle import Bundle
+from ..errors import ReportError, StoreError
 from ..planning.reported import known
 from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
-from ..storage.index import outcomes
-from ..storage.outcome_table import STATUSES
-from ..storage.store import Store, StoreError
+from ..storage.index import STATUSES, outcomes
+from ..storage.store import Store
 from . import gather as publish
-from .gather import Board, ReportError
-
-
-@contextmanager
-def opened(places: Sequence[str]) -> Iterator[list[Store]]:
-    """The stores at these places; a file is a bundle. BundleError where one does not hold: no table is made of it."""
-    with ExitStack() as stack:
-        found: list[Store] = []
-        for place in places:
-            if not is_bundle(place):
-                found.append(Store(place))
-                continue
-            from ..bundles.split_checks import Images  # these import torch
-            from ..bundles.verify import require
-
-            bundle = Bundle(Path(place))
-            stack.callback(bundle.close)
-            require(bundle, Images(local=False))
-            found.append(bundle)
-        yield found
-
-
-def is_bundle(place: str) -> bool:
-    return "://" not in place and (place.endswith(".zip") or Path(place).expanduser().is_file())
+from .report import Board
 
 
 def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Board:

@@ -12,14 +12,15 @@ from typing import Any
 
 import yaml
 
-from ...datasets.catalog import catalog
+from ...datasets.builtin import catalog
 from ...leaderboard.html.model import Evidence
-from ..spec.labels import class_groups
+from ..errors import StoreError
+from ..metrics.shots import class_groups
+from ..spec.parser import Dumper
 from ..spec.presets import PRESETS
 from ..spec.schema import Shots, Training, Trial
-from ..spec.yaml_loader import Dumper
 from ..storage.record import Record
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ...leaderboard.tables.standings import why_not
-from . import tuning_tables as tuning
-from .report import Board, ReportError
+from ..errors import ReportError
+from . import tuning_tables
+from .report import Board
 
 CURVES = (".csv", ".png", ".svg", ".pdf")
 
@@ -24,7 +25,7 @@ def write_curves(board: Board, path: Path) -> None:
         raise ReportError(f"--curve: {path} must end in {', '.join(CURVES[:-1])} or {CURVES[-1]}")
     if not board.searches:
         raise ReportError("--curve: nothing was tuned here, so there is no curve to draw")
-    curves = tuning.curves(board.searches)
+    curves = tuning_tables.curves(board.searches)
     if form == ".csv":
         path.write_text(csv_text(curves), encoding="utf-8")
         return
@@ -50,12 +51,12 @@ def write_diagram(board: Board, path: Path) -> str:
 
 def _pictures(option: str) -> Any:
     try:
-        from ...leaderboard.figures import plots as pictures
+        from ...leaderboard.figures import plots
     except ImportError as error:
         install = "pip install 'tailboard[figures]'"
         instead = ", or name a .csv" if option == "--curve" else ""
         raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
-    return pictures
+    return plots
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -12,14 +12,16 @@ from ...leaderboard.join import joined
 from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import CELL, NOT_YET
-from ..planning.reported import Row, Tuned, once, tuned
+from ..errors import ReportError
+from ..planning.reported import Row, once, protocol_label
 from ..planning.reported import rows as rows_of
-from ..spec.labels import Labels, protocol_label, setting_label
+from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage.store import Store
-from . import tuning_tables as tuning
+from ..tuning.results import Tuned, tuned
+from . import tuning_tables
 from .figure_files import csv_text
-from .report import ENDINGS, Board, ReportError
+from .report import ENDINGS, Board
 from .tidy import tidy
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def gather(
     specs = [spec for some in plans for spec in some]
     if budget is not None and not any(spec.tune for spec in specs):
         raise ReportError("--budget: nothing was tuned here, so there is no other budget to show")
-    protocols = tuning.protocols(specs)
+    protocols = tuning_tables.protocols(specs)
     whole = {spec.canonical for some in asked for spec in some}
     cut = {word for spec, word in protocols.items() if spec not in whole}
     searched = [[tuned(spec, store) for spec in some] for store, some in zip(stores, plans, strict=True)]
@@ -155,11 +157,11 @@ def _shown(
     return once(shown)
 
 
-def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning.Line:
+def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning_tables.Line:
     """A search under the words of its row."""
     row = one.search.cell.trial(one.search.spec.seeds[0])
     protocol = f"{labels.protocol(row)}, {protocols[one.search.spec.canonical]}"
-    return tuning.Line(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
+    return tuning_tables.Line(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
 
 
 def _hinted(rows: pd.DataFrame, shown: Sequence[Row], cut: Collection[str], budget: int | None) -> pd.DataFrame:
@@ -203,7 +205,7 @@ def _groups(by: Shots) -> str:
     )
 
 
-def _spent(rows: pd.DataFrame, lines: Sequence[tuning.Line], plain: bool) -> list[str]:
+def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.Line], plain: bool) -> list[str]:
     """What the trials took, for the caption."""
     # A row in two tables is one trial; a row that waits for its values is none of those at the defaults.
     trial = rows["key"]
@@ -215,15 +217,15 @@ def _spent(rows: pd.DataFrame, lines: Sequence[tuning.Line], plain: bool) -> lis
     spent = f"{done} of {len(trials)} trials are complete; training took {hours:.2g} device-hours."
     if not lines:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
-    return [spent, *tuning.caption(lines, plain)]
+    return [spent, *tuning_tables.caption(lines, plain)]
 
 
 def publish(board: Board, store: Store) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
     files = {form: (f"leaderboard.{ending}", board.rendered(form)) for form, ending in ENDINGS.items()}
     if board.searches:
-        files["tuning"] = "tuning.csv", csv_text(tuning.values(board.searches))
-        files["budget"] = "budget.csv", csv_text(tuning.curves(board.searches))
+        files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(board.searches))
+        files["budget"] = "budget.csv", csv_text(tuning_tables.curves(board.searches))
     for name, text in files.values():
         store.write(f"report/{name}", text.encode())
     return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ...leaderboard.html import page, site
 from ...leaderboard.html.model import Subject
+from ..errors import ReportError
 from ..spec.schema import Shots
 from ..storage.store import Store
-from . import tuning_tables as tuning
+from . import tuning_tables
 from .evidence import evidence
-from .report import Board, ReportError, known
+from .report import Board, known
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) ->
         versus=wanted.versus,
         published=board.quoted(wanted.quote),
         routines=board.routines if wanted.quote else {},
-        budget=tuning.curves(board.searches) if board.searches else None,
+        budget=tuning_tables.curves(board.searches) if board.searches else None,
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
         uncertainty=known(wanted.uncertainty),

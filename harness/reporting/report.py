@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ...leaderboard.formats import markdown as report
+from ...leaderboard.formats import latex, markdown, records
 from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published import rows as published
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import summarise
 from ...leaderboard.statistics.ranks import Ranks, ranked
-from ...leaderboard.tables.report_tables import UNCERTAINTY, Table, View
+from ...leaderboard.tables.grid import Table
+from ...leaderboard.tables.report_tables import UNCERTAINTY, View
 from ...leaderboard.tables.standings import standings, why_not
 from ...methods.names import nearest
-from . import tuning_tables as tuning
+from ..errors import ReportError
+from . import tuning_tables
 
 if TYPE_CHECKING:
     from .bootstrap import Predictions
-
-
-class ReportError(ValueError):
-    """A report that cannot be made as asked; the message is written for the user."""
 
 
 def known(uncertainty: str) -> str:
@@ -45,7 +43,7 @@ class Board:
     rows: pd.DataFrame
     damaged: list[str]
     notes: list[str]
-    searches: Sequence[tuning.Line] = ()
+    searches: Sequence[tuning_tables.Line] = ()
     routines: Mapping[str, Routine] = field(default_factory=dict)  # how the rows of each protocol were trained
     metric: Metric = ACCURACY
     more: Sequence[Table] = ()  # tables that were asked for
@@ -76,12 +74,12 @@ class Board:
         if form in ("csv", "json"):
             self._only_cells(form, quote)
         if form == "csv":
-            return report.csv(self.rows, self.metric, versus)
+            return records.csv(self.rows, self.metric, versus)
         if form == "json":
-            return report.json(self.rows, self.metric, versus)
-        written = {"md": report.markdown, "latex": report.latex}[form]
+            return records.json(self.rows, self.metric, versus)
+        written = {"md": markdown.markdown, "latex": latex.latex}[form]
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
-        more = [*self.more, *tuning.tables(self.searches)]
+        more = [*self.more, *tuning_tables.tables(self.searches)]
         return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
@@ -89,7 +87,7 @@ class Board:
         if versus:
             raise ReportError("--versus: parquet holds the rows of every seed; csv and json tell of differences")
         self._only_cells("parquet", quote)
-        return report.parquet(self.rows, self.metric)
+        return records.parquet(self.rows, self.metric)
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""

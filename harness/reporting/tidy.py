@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import NOT_YET
-from ..planning.reported import Row
+from ..errors import StoreError
+from ..metrics.shots import class_members
+from ..planning.reported import Row, protocol_label, row_label
 from ..registry.datasets import long_tail
-from ..spec.labels import GROUPS, Labels, class_members, protocol_label, row_label, setting_label
+from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
-from ..storage.index import outcomes
-from ..storage.outcome_table import STATUSES
-from ..storage.store import Store, StoreError
+from ..storage.index import STATUSES, outcomes
+from ..storage.store import Store
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import Rescore
+
 
 KEY = 20  # letters of a trial's key, with which the key of its row begins
 COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed"), len(STATUSES)

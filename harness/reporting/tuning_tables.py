@@ -10,11 +10,10 @@ from typing import Any
 import pandas as pd
 
 from ...leaderboard.statistics import budget
-from ...leaderboard.tables.report_tables import Table
-from ..planning.reported import Tuned
-from ..spec.schema import Spec
-from ..spec.tune import Value
+from ...leaderboard.tables.grid import Table
+from ..spec.schema import Spec, Value
 from ..tuning.configuration import Configuration
+from ..tuning.results import Tuned
 
 FIELDS = [*budget.LINE, "hyperparameter", "default", "value", "range", "importance", "trials", "epochs",
           "device_seconds"]  # fmt: skip

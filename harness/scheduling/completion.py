@@ -1,16 +1,21 @@
-"""What becomes of a job that has ended, well or badly."""
+"""What follows when a job has ended: its record is kept, or it is tried again after a growing pause, or given up."""
 
 from __future__ import annotations
 
+import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from .observer import Watcher
-from .queue import Agenda, Job, Lost
-from .retries import Retries
-from .timeouts import overdue
+from ..spec.schema import Resources
+from ..training.failures import is_out_of_memory, overdue
+from ..training.job import Job, Lost
+from .queue import Agenda, Watcher
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 
 
 @dataclass
@@ -21,6 +26,30 @@ class Result:
     interrupted: bool = False
     broken: dict[str, str] = field(default_factory=dict)
     error: Exception | None = None
+
+
+@dataclass
+class Retries:
+    """How often each job has failed, and the share of a GPU that trials of its kind need."""
+
+    resources: Resources
+    _failures: Counter[str] = field(default_factory=Counter)
+    _shares: dict[tuple[str, str, int], float] = field(default_factory=dict)
+
+    def share(self, job: Job) -> float:
+        """The part of a GPU that the job gets now; 0 where trials run on the CPU."""
+        return self._shares.get(_kind(job), self.resources.gpu)
+
+    def pause(self, job: Job, reason: str, share: float) -> float | None:
+        """The seconds to wait before the job is tried again, ``share`` being what it had; None where it has failed too
+        often."""
+        if is_out_of_memory(reason) and 0 < share < 1:
+            self._shares[_kind(job)] = max(self.share(job), min(1.0, 2 * share))
+            return 0.0
+        self._failures[job.id] += 1
+        if self._failures[job.id] > self.resources.retries:
+            return None
+        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._failures[job.id] - 1, 10))
 
 
 @dataclass
@@ -77,3 +106,21 @@ class Endings:
         except Exception as error:
             self.result.error = error
             self.stopping.set()
+
+
+def _kind(job: Job) -> tuple[str, str, int]:
+    """What memory depends on."""
+    return job.trial.network, job.trial.method.name, job.trial.training.batch_size
+
+
+def reason(error_file: str | None) -> str:
+    """What a failed attempt died of, in one line, from the file in which Tune has just written its traceback; there is
+    none of a worker that was killed."""
+    try:
+        lines = Path(error_file or "").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    told = [line.strip() for line in lines if re.match(r"\s*[\w.]+(Error|Exception|Drained)\b", line)]
+    if told and "ActorDied" not in told[-1] and "ray.exceptions" not in told[-1]:
+        return told[-1]
+    return "a worker died"

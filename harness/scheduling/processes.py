@@ -1,12 +1,16 @@
-"""Ctrl-C and SIGTERM, which a cluster's scheduler sends before it takes the machine back: once drains, twice stops."""
+"""Signals and child processes: Ctrl-C or SIGTERM once drains, twice stops; what a run has started ends with it."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import psutil
+
+PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
@@ -47,3 +51,20 @@ def drained_by_signals(stopping: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ends_with_us(stop: Callable[[], None]) -> Iterator[None]:
+    """After the block, and an error in it, ``stop`` is called; whatever descends from this process has ended then."""
+    try:
+        yield
+    finally:
+        family = psutil.Process().children(recursive=True)  # asked before: an orphan has another parent
+        try:
+            stop()
+        finally:
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+            for process in alive:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(alive, timeout=PATIENCE_SECONDS)

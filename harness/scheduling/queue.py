@@ -1,61 +1,17 @@
-"""Agenda: what may be trained next. A flow is a generator that yields jobs, and goes on once all of them are done."""
+"""Agenda: the queue of jobs. Watcher: who is told what becomes of them."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
 from ..spec.schema import Trial
-from ..storage.store import Store, StoreError
-
-
-class Lost(Exception):
-    """A job that the infrastructure broke once too often: thrown into the flows that wait for it."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too.
-
-    ``ahead`` is the work, in any unit, of the job and of what can only follow it.
-    """
-
-    trial: Trial
-    until: int
-    keep: bool = False
-    ahead: float = field(default=0.0, compare=False)
-
-    @property
-    def id(self) -> str:
-        return f"{self.trial.key}-{self.until:04d}"
-
-    @property
-    def whole(self) -> bool:
-        return self.until == self.trial.training.epochs
-
-
-Flow = Generator[list[Job], None, None]
-
-
-def is_done(job: Job, store: Store) -> bool:
-    """Whether the store holds what a job is for: the score after its epochs, or the record of one that broke before.
-
-    A trial that one search let end early is not done for another that wants more of it; and one that was trained to
-    its end has no score on the way unless it rested there.
-    """
-    key = job.trial.key
-    if not job.whole and store.has(f"rungs/{job.id}.json"):
-        return True
-    try:
-        record = store.record(key)
-    except (StoreError, FileNotFoundError):
-        return False
-    if record.status in ("failed", "diverged"):
-        return job.whole or record.epochs <= job.until
-    return job.whole and record.status == "complete" and (not job.keep or store.has(f"weights/{key}.pt"))
+from ..storage.store import Store
+from ..training.job import Flow, Job, Lost, is_done
 
 
 class Agenda:
@@ -176,3 +132,21 @@ class Agenda:
         if job.trial.stage == "report" and not job.keep:  # the many of a large plan: no file is read for them
             return job.trial.key in self._finished
         return is_done(job, self.store)
+
+
+class Watcher(Protocol):
+    """Who is told, in the driver's process, what happens to the trials.
+
+    ``joined``: where the dashboard of a joined cluster is, or nothing. ``rested``: a trial trains no more, whether it
+    is finished, goes on later or was drained. ``found``: what ``row`` is at its own values is reported as ``trial``.
+    """
+
+    def joined(self, dashboard: str) -> None: ...
+    def waiting(self, why: str) -> None: ...
+    def found(self, row: Trial, trial: Trial) -> None: ...
+    def started(self, trial: Trial) -> None: ...
+    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
+    def rested(self, trial: Trial) -> None: ...
+    def finished(self, trial: Trial) -> None: ...
+    def retried(self, trial: Trial, reason: str, pause: float) -> None: ...
+    def broken(self, trial: Trial, reason: str) -> None: ...

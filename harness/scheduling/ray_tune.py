@@ -35,16 +35,15 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ..errors import ClusterError
 from ..spec.schema import Resources
 from ..storage.temporary import clear_up, scratch
-from .child_processes import ends_with_us
+from ..training.job import Job
 from .cluster_monitor import Door, Vigil
-from .completion import Endings, Result
-from .observer import Watcher
-from .processes import drained_by_signals, sigterm_kept
-from .queue import Agenda, Job
-from .resources import GUARDED, ClusterError, bundle, knock, options, places, waits
-from .retries import Retries, reason
+from .completion import Endings, Result, Retries, reason
+from .processes import drained_by_signals, ends_with_us, sigterm_kept
+from .queue import Agenda, Watcher
+from .resources import GUARDED, bundle, knock, options, places, waits
 from .stop_signal import Flag
 from .timeouts import Patience
 

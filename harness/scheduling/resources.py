@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..errors import ClusterError
 from ..spec.schema import Resources
 
 GIB = 2**30
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-
-
-class ClusterError(Exception):
-    """Ray cannot be started or reached, or cannot hold a trial; the message is written for the user."""
 
 
 def knock(address: str) -> None:

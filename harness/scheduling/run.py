@@ -1,32 +1,25 @@
-"""What a spec asks to be trained, as flows: each trial after those that it starts from, each row after its search."""
+"""Runs a prepared run: fills the queue with its trials, each after those that it starts from and each row after its
+search, and has Ray Tune work through it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any
 
-from ..planning.dependencies import needed
+from ..planning.prepare import Wanted, Work
 from ..registry.methods import recipe_of
-from ..spec.schema import Spec, Trial, cells
+from ..spec.schema import Trial, cells, needed
 from ..storage.store import Store
 from ..training.cost import work
+from ..training.job import Flow, Job, Lost
 from ..tuning.configuration import best
-from ..tuning.optuna_study import created
-from ..tuning.search import Search, searches, searching
-from .observer import Watcher
-from .queue import Agenda, Flow, Job, Lost
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time."""
-
-    spec: Spec
-    report: bool = True
-    defaults: bool = False
-    again: bool = False
+from ..tuning.optuna_study import created, storage
+from ..tuning.search import Search, searches
+from ..tuning.successive_halving import searching
+from .queue import Agenda, Watcher
 
 
 def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:
@@ -78,3 +71,21 @@ def _tuned(
             trial = search.final(winner, seed)
             watcher.found(search.cell.trial(seed), trial)
             agenda.add(reported(trial, wanted.spec.plugins, store, watcher.broken))
+
+
+def execute(work: Work, watcher: Watcher, slots: int | None, address: str | None) -> bool:
+    """Train what is not finished; ``watcher`` is told what becomes of it.
+
+    Returns:
+        Whether a signal stopped it before the end.
+    """
+    if address:
+        os.environ["RAY_ADDRESS"] = address  # read where ray is imported, in the next line
+    from .ray_tune import sweep
+
+    spec, store = work.wanted.spec, work.store
+    agenda = Agenda(store)
+    with storage(store) if spec.tune else nullcontext() as opened:
+        fill(agenda, work.wanted, store, opened, watcher)
+        result = sweep(agenda, work.setting, spec.resources, watcher, slots=slots, address=address)
+    return result.interrupted

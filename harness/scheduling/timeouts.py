@@ -1,7 +1,4 @@
-"""A trial that says nothing for longer than its time limit is stopped, and its record says so.
-
-A trial looks at its own clock after each epoch. This is for one that never comes so far, whose method waits for ever.
-"""
+"""Time limits: a trial that reports no epoch for longer than its limit is stopped, and its record says so."""
 
 from __future__ import annotations
 
@@ -12,15 +9,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..spec.schema import Trial
-from ..storage.record import Record
 from ..storage.retry import PATIENCE_SECONDS
+from ..training.failures import SILENT
 
 WITNESS_SECONDS = 10.0  # beyond its limit: it may still be heard of
-SILENT = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
+
+
 LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
 
 
@@ -60,22 +56,6 @@ class Patience:
         """A trial has ended; for how many seconds it had said nothing, where it was stopped here for that, else 0."""
         self._heard.pop(name, None)
         return self._stopped.pop(name, 0.0)
-
-
-def overdue(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
-    """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
-    now = datetime.now(UTC)
-    return Record(
-        key=trial.key,
-        trial=trial,
-        status="failed",
-        reason=why,
-        log=log,
-        train_seconds=seconds,  # it held its place for so long
-        wall_seconds=seconds,
-        started=(now - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
-        finished=now.isoformat(timespec="seconds"),
-    )
 
 
 class Witness:

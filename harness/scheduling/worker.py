@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ..spec.schema import Trial
 from ..storage.store import Store
+from ..training.job import Job, is_done
 from ..training.trial import Drained, Setting, Superseded, run_trial
-from .queue import Job, is_done
 from .timeouts import Witness
 
 

@@ -1,18 +1,11 @@
-"""The words of a row, and the groups and means that it is of."""
+"""The words for a trial in tables and messages: its method, its setting, its protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from math import fsum
+from collections.abc import Iterable
 from typing import Any
 
-from ...datasets.longtail import shots, terciles
-from ..planning.reported import Planned
-from ..storage.record import Outcome
-from .schema import Data, Shots, Training, Trial
-
-GROUPS = ("few", "med", "many", "all")
+from .schema import Data, Training, Trial
 
 
 def method_label(trial: Trial) -> str:
@@ -70,36 +63,3 @@ def _routine(trial: Trial) -> tuple[str | int, ...]:
 
 def _fields(trial: Trial) -> dict[str, Any]:
     return trial.training.model_dump() | {name: getattr(trial, name) for name in _OWN}
-
-
-@lru_cache(maxsize=1024)
-def class_groups(counts: tuple[int, ...], by: Shots) -> tuple[str, ...]:
-    """The shot group of each class: few, med or many."""
-    return terciles(counts) if by.by == "tercile" else shots(counts, by.few, by.many)
-
-
-@lru_cache(maxsize=1024)
-def class_members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
-    """The classes of each group."""
-    groups = class_groups(counts, by)
-    members = {name: tuple(c for c, group in enumerate(groups) if group == name) for name in GROUPS}
-    return members | {"all": tuple(range(len(counts)))}
-
-
-def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
-    """The mean over some classes; the same bits in whatever order they come."""
-    return fsum([values[c] for c in at]) / len(at)
-
-
-def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
-    """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
-    accuracy = record.accuracy["last_ema"]
-    return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}
-
-
-def protocol_label(one: Planned, labels: Labels) -> str:
-    return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
-
-
-def row_label(one: Planned, labels: Labels) -> str:
-    return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)

@@ -1,11 +1,12 @@
-"""From a YAML file to a Spec. A list inside it is an axis; the plan is the product of the axes.
+"""From a YAML file to a Spec. A list in the file is an axis; the plan is the product of the axes.
 
-Every mistake ends as one SpecError that names the field, the value and the nearest right word.
+YAML is read safely: ``1e-3`` is a number, and a key that stands twice is an error. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -15,18 +16,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ...methods.names import nearest
+from ..errors import SpecError
 from .presets import NETWORK_OF, PRESETS
-from .schema import Data, Entrant, Resources, Shots, Spec, Tracking, Training
-from .tune import Tune
-from .yaml_loader import Loader
+from .schema import Data, Entrant, Resources, Shots, Spec, Tracking, Training, Tune
 
 MOST_SEEDS = 10_000
 
 SPECS = Path(__file__).parent / "specs"
-
-
-class SpecError(ValueError):
-    """A spec that cannot be planned; the message names the field and the nearest right word."""
 
 
 def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
@@ -227,3 +223,30 @@ def _seeds(raw: Any) -> list[int]:
     if isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw):
         return raw
     raise SpecError(f"seeds: a number of seeds or a list of whole numbers is expected, not {raw!r}")
+
+
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which builds plain values only."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key != "<<" and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML follows, asks for a point: without this, 1e-3 would be a word.
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes what :class:`Loader` reads as the same: a word that it would take for a number stands in quotes."""
+
+    yaml_implicit_resolvers = Loader.yaml_implicit_resolvers

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from ..errors import StoreError
 from .retry import patiently, status
 
 MIB = 1 << 20
@@ -35,10 +36,6 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 
 Stamp = tuple[int, int]  # bytes of a file, and when it was written or what is in it
-
-
-class StoreError(Exception):
-    """A store that is missing or damaged; the message names the file."""
 
 
 class Files:

@@ -20,7 +20,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .store import Store, StoreError
+from ..errors import StoreError
+from .store import Store
 
 FILE = "driver.json"
 RENEW_SECONDS, ABANDONED_SECONDS = 20.0, 90.0

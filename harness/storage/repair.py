@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from .store import Store, StoreError
+from ..errors import StoreError
+from .store import Store
 
 WRITTEN_BY_WORKERS = ("records", "rungs", "arrays", "weights", "checkpoints", "silent")
 

@@ -30,8 +30,9 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from ..errors import StoreError
 from ..spec.schema import Spec
-from .files import Files, Stamp, StoreError
+from .files import Files, Stamp
 from .record import Outcome, Record
 from .serialization import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 

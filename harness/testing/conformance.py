@@ -14,7 +14,8 @@ import torch
 from ...datasets.lock import TestSetLocked, locked
 from ...methods.part import ClassWeights, Mixed
 from ...methods.plugin import load_plugin, read_plugin
-from ...methods.recipe import Entry, Recipe, recipe, registry
+from ...methods.recipe import Entry, Recipe
+from ...methods.registry import recipe, registry
 from ...methods.sharpness import SAM
 from ..spec.parser import parse
 from ..spec.schema import plan

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
+from ..errors import StoreError
 from ..planning.reported import known
 from ..spec.schema import Spec, Trial
 from ..storage.lease import is_driven
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 from .mlflow_runs import Runs
 from .uri import is_ours, masked
 

@@ -15,11 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..spec.labels import method_label, shot_means
+from ..errors import StoreError
+from ..metrics.shots import shot_means
+from ..spec.labels import method_label
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
 from ..storage.sqlite import address, make_whole, path_of
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 from .uri import own_database, path_of_file, tracking_uri
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

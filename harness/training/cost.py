@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...methods.recipe import registry
+from ...methods.registry import registry
 from ..registry.datasets import dataset, long_tail
 from ..registry.methods import plugin_of
 from ..registry.networks import network

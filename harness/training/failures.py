@@ -1,10 +1,17 @@
-"""By their words: errors whose types do not say what went wrong."""
+"""Failures of a trial: errors that only their messages tell apart, and the record of a trial that was stopped since it
+reported no epoch within its time limit.
+"""
 
 from __future__ import annotations
 
 import re
 import traceback
+from datetime import UTC, datetime, timedelta
 
+from ..spec.schema import Trial
+from ..storage.record import Record
+
+SILENT = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
 # torch's own, CUDA's, and what CUDA's libraries say where others have filled the device.
 OUT_OF_MEMORY = re.compile("OutOfMemoryError|CUDA.*out of memory|_ALLOC_FAILED")
 OF_A_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -19,3 +26,19 @@ def is_of_a_plugin(error: Exception) -> bool:
     """Whether a method's own file opened a file that is not there, or not for it: no other machine cures that."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, OF_A_FILE) and any(frame.filename.startswith("tailboard_plugin_") for frame in frames)
+
+
+def overdue(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
+    """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
+    now = datetime.now(UTC)
+    return Record(
+        key=trial.key,
+        trial=trial,
+        status="failed",
+        reason=why,
+        log=log,
+        train_seconds=seconds,  # it held its place for so long
+        wall_seconds=seconds,
+        started=(now - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        finished=now.isoformat(timespec="seconds"),
+    )

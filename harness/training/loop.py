@@ -29,7 +29,6 @@ from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ..registry.networks import Network
 from ..spec.schema import Training
-from .device_data import Material
 from .objective import Objective
 from .random_streams import Streams, derived, initialisation
 from .schedule import Average, learning_rate
@@ -52,6 +51,23 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
     loss.backward()
     optimizer.step()
     return loss
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images to learn from, on the device: uint8 ``x`` (N, channels, H, W), int64 ``y`` (N,), and how to normalise."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
+        return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
 
 
 @dataclass

@@ -24,12 +24,13 @@ import numpy as np
 from ...datasets.array_cache import CachedPool, open_cached
 from ...datasets.catalog import DataError
 from ...datasets.split import Images, Split, cut
+from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset, long_tail
 from ..spec.schema import Trial
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 
 LOGITS = ("last_ema", "last")
 KINDS: dict[str, type[Exception]] = {  # of the errors that a worker is told of; any other is an OSError there

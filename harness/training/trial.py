@@ -17,22 +17,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...datasets.catalog import DataError
 from ...datasets.lock import locked
 from ...datasets.split import Images
 from ...methods.part import MethodError, Scene
 from ...methods.recipe import Recipe
-from ..planning.dependencies import pretrained
+from ..errors import StoreError
 from ..registry.datasets import dataset
 from ..registry.methods import recipe_of
 from ..registry.networks import network
-from ..scheduling.queue import Job, is_done
-from ..spec.schema import Trial
+from ..spec.schema import Trial, needed
 from ..storage.record import Record
-from ..storage.store import Store, StoreError
+from ..storage.store import Store
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
+from .job import Job, is_done
 from .loop import Diverged, Material, Run
 from .random_streams import Streams, initialisation
 from .scoring_process import ScoringProcess, scoring_process
@@ -273,3 +274,21 @@ def assemble(trial: Trial, train: Images, counts: tuple[int, ...], method: Recip
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:
+    """The averaged network of :func:`needed`, frozen. StoreError where its weights are not in the store."""
+    key = needed(trial, name).key
+    try:
+        state = store.tensors(f"weights/{key}.pt", scene.device)
+    except FileNotFoundError:
+        raise StoreError(f"{trial.method.name} starts from {name}'s trial {key}, whose weights are missing") from None
+    except StoreError:
+        store.remove(f"weights/{key}.pt")  # so that the next run trains them again
+        raise
+    model = network(trial.network, channels, scene.classes)
+    head = recipe_of(needed(trial, name), {}).head
+    if head:
+        model.head = head.build(scene)
+    model.load_state_dict(state)
+    return model.to(scene.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

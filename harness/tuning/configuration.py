@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..spec.tune import Value
+from ..spec.schema import Value
 
 State = Literal["running", "complete", "pruned", "failed"]
 

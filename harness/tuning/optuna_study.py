@@ -22,10 +22,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
-from ..spec.tune import Value
-from ..storage.sqlite import address, make_whole
-from ..storage.sqlite_copy import copied
-from ..storage.store import STUDIES, Store, StoreError
+from ..errors import StoreError
+from ..spec.schema import Value
+from ..storage.sqlite import address, copied, make_whole
+from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
 from .space import Dimension, Space
 

@@ -1,32 +1,24 @@
-"""The search for one row's values: generation by generation, on validation images only, with seeds that no report uses.
+"""The search for one row's values: its space, seeds and trials, and how many epochs successive halving spends on it.
 
-A search is a flow (see ``scheduling/queue.py``) and keeps nothing of its own: what was proposed is Optuna's to
-remember, what came of it the store's. Killed anywhere, it comes to the same decisions from the same files.
+Searches are scored on validation images only, with seeds that no report uses.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from ...methods.names import nearest
-from ..metrics.validation import METRICS, measured
-from ..planning.dependencies import needed
+from ..errors import SpecError
+from ..metrics.scores import METRICS
+from ..metrics.shots import class_groups
 from ..registry.datasets import dataset, long_tail
 from ..registry.methods import recipe_of
-from ..scheduling.queue import Flow, Job
-from ..spec.labels import class_groups, method_label, setting_label
-from ..spec.parser import SpecError
-from ..spec.schema import PROTOCOL, Cell, Spec, Training, Trial
-from ..spec.tune import Tune, Value
-from ..storage.record import Record
-from ..storage.store import Store
+from ..spec.labels import method_label, setting_label
+from ..spec.schema import PROTOCOL, Cell, Spec, Training, Trial, Tune, Value, needed
 from ..training.cost import work
 from .configuration import Configuration
-from .halving import ahead, rungs
-from .optuna_study import Study
 from .space import Space, canonical, spaces
 
 FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
@@ -156,94 +148,29 @@ def _check_groups(search: Search) -> None:
         raise SpecError(f"tune.metric: no trial reports {search.tune.metric!r}: {where} has no class in {group!r}")
 
 
-def searching(
-    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Trial], None]
-) -> Flow:
-    """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``ended`` hears of each other trial that was stopped
-    early."""
-    generators = search.generators()
-    yield [
-        Job(t, until, keep=until == t.training.epochs, ahead=ahead(search, 0) + work(t, {}))
-        for t in generators
-        for until in _rests(t, kept.get(t.key))
-    ]
-    ready = all(store.outcome(trial.key).status == "complete" for trial in generators)
-    size = search.tune.generation
-    for start in range(0, search.tune.trials, size):
-        most = min(size, search.tune.trials - start)
-        found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
-        if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, kept, ended, ahead(search, start))
-        for configuration in found if not ready else ():
-            why = "the trial whose network it starts from did not end well"
-            study.tell(replace(configuration, state="failed", reason=why), {})
+def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
+    """Successive halving: after so many epochs, how many of ``size`` configurations go on; none after the last.
+
+    Four cost what two cost without it: a quarter of the epochs each, another for two, the rest for one.
+    """
+    halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
+    return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]
 
 
-def _rests(trial: Trial, judge: Search | None) -> list[int]:
-    """Where a trial that others start from is scored: also where a search judges it, so that it is trained once."""
-    if judge is None:
-        return [trial.training.epochs]
-    return [until for until, _ in rungs(judge.tune.generation, trial.training.epochs, judge.tune.prune)]
+def epochs(search: Search) -> int:
+    """The epochs that a search trains where no trial fails."""
+    total = 0
+    for start in range(0, search.tune.trials, search.tune.generation):
+        alive, before = min(search.tune.generation, search.tune.trials - start), 0
+        for until, keep in rungs(alive, search.routine.epochs, search.tune.prune):
+            total += alive * (until - before) * len(search.seeds)
+            alive, before = min(alive, keep), until
+    return total
 
 
-def _generation(
-    search: Search,
-    study: Study,
-    found: Sequence[Configuration],
-    store: Store,
-    kept: Mapping[str, Search | None],
-    ended: Callable[[Trial], None],
-    ahead: float,
-) -> Flow:
-    """Train one generation, rung by rung, and tell Optuna in the order of the numbers."""
-    values: dict[int, dict[int, float]] = {c.number: {} for c in found}
-    alive, outcomes = list(found), {}
-    for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
-        yield [Job(trial, until, ahead=ahead) for c in alive for trial in search.trials(c)]
-        reached = [judged(search, c, until, store) for c in alive]
-        for c in reached:
-            if c.value is not None:
-                values[c.number][until] = c.value
-        going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
-        ending = [c for c in reached if c not in going]
-        for c in ending:
-            _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
-        outcomes |= {c.number: c for c in ending}
-        alive = sorted(going, key=lambda c: c.number)
-    for number in sorted(outcomes):
-        study.tell(outcomes[number], values[number])
-
-
-def judged(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
-    """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
-    records = [_after(trial, until, store) for trial in search.trials(found)]
-    about = {
-        "epochs": sum(record.epochs for record in records),
-        "seconds": sum(record.train_seconds for record in records),
-        "keys": tuple(record.key for record in records),
-    }
-    bad = [record for record in records if record.status in ("failed", "diverged")]
-    if bad:
-        return replace(found, state="failed", reason=f"{bad[0].status}: {bad[0].reason}", **about)
-    value = sum(measured(search.tune.metric, record, search.spec.shots) for record in records) / len(records)
-    state = "complete" if until == search.routine.epochs else "pruned"
-    return replace(found, state=state, value=value, **about)
-
-
-def _after(trial: Trial, until: int, store: Store) -> Record:
-    """The rung where there is one, since the trial may have gone on; else the record of one that ended before it."""
-    job = Job(trial, until)
-    return (
-        store.record(trial.key) if job.whole or not store.has(f"rungs/{job.id}.json") else store.rung(trial.key, until)
-    )
-
-
-def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Trial], None]) -> None:
-    """The trials of a configuration that does not go on: each ends as it is."""
-    for trial in trials:
-        if not store.has(f"records/{trial.key}.json"):
-            store.stop(trial.key, until)
-            ended(trial)
-        else:  # it broke, or another search had it trained to its end, and it rested here once more
-            store.remove(f"checkpoints/{trial.key}.pt")
+def ahead(search: Search, start: int) -> float:
+    """The work that can only be done one after the other from trial ``start`` on: a trial of each generation that is
+    left, and one of the report."""
+    (first, *_), plugins = search.first(), search.spec.plugins
+    left = -(-(search.tune.trials - start) // search.tune.generation)
+    return left * work(first, plugins) + work(search.cell.trial(search.spec.seeds[0]), plugins)

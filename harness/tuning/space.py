@@ -11,10 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from ...methods.names import nearest
 from ...methods.part import MethodError
 from ...methods.range import Range
+from ..errors import SpecError
 from ..registry.methods import recipe_of
-from ..spec.parser import SpecError
-from ..spec.schema import Cell, Spec, Training, cells
-from ..spec.tune import Searched, Tune
+from ..spec.schema import Cell, Searched, Spec, Training, Tune, cells
 
 ROUTINE = {  # what the training routine adds, where a spec names it
     "training.lr": Range(0.01, 0.3, log=True),

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..formats.markdown import plain
+from ..formats.text import plain
 from ..statistics.ranks import Ranks
 
 PANEL = ["protocol", "dataset", "setting"]

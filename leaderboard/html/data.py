@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 from scipy.stats import t as student
 
-from ..formats import markdown as report
-from ..formats.markdown import plain
-from ..results import GROUPS, arranged, summarise
+from ..formats import latex, markdown
+from ..formats.text import plain
+from ..metric import GROUPS
+from ..results import arranged, summarise
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..tables.differences import USUAL_SEEDS, rule
 from ..tables.report_tables import MEASURED, UNVERIFIED
@@ -50,7 +51,7 @@ def content(subject: Subject) -> dict[str, Any]:
         "budget": [] if subject.budget is None else records(subject.budget),
         "metric": plain(subject.metric),
         "statistics": _statistics(cells),
-        "markup": {"markdown": report.MARKDOWN, "latex": report.LATEX, "safe": "".join(sorted(report.SAFE_IN_LATEX))},
+        "markup": {"markdown": markdown.MARKDOWN, "latex": latex.LATEX, "safe": "".join(sorted(latex.SAFE_IN_LATEX))},
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..formats.markdown import plain
+from ..formats.text import plain
 from .model import Evidence
 from .published import number
 from .shared import Pool

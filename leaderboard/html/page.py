@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ..formats.markdown import plain
+from ..formats.text import plain
 from .data import content
 from .model import Subject
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..formats.markdown import plain
+from ..formats.text import plain
 from ..tables.grid import Table
 from ..tables.published import QUOTED, beside, ways
 from .model import Subject

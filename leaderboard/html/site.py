@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from ..formats.markdown import plain
+from ..formats.text import plain
 from .model import Subject
 from .page import policy, read
 

@@ -17,7 +17,8 @@ import pandas as pd
 from scipy.stats import t as student
 from scipy.stats import ttest_ind_from_stats
 
-from ..results import COLUMN, GROUPS
+from ..metric import GROUPS
+from ..results import COLUMN
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, holm
 
 MARGIN = 2.0  # percentage points; what two codes may differ by and still be said to give the same

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..results import GROUPS
+from ..metric import GROUPS
 
 Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
 Place = tuple[str, str, str, str]  # method, data set, setting, group

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..metric import ACCURACY, Metric
-from ..results import GROUPS, summarise
+from ..metric import ACCURACY, GROUPS, Metric
+from ..results import summarise
 from ..statistics.paired import ALPHA, paired
 from ..statistics.ranks import FEWEST_DATASETS, Ranks, critical_difference, ranked
 from .grid import Table

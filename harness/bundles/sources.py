@@ -1,0 +1,33 @@
+"""Opens what a report is made of: stores, and bundles, which are verified first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ..storage.store import Store
+from .bundle import Bundle
+
+
+@contextmanager
+def opened(places: Sequence[str]) -> Iterator[list[Store]]:
+    """The stores at these places; a file is a bundle. BundleError where one does not hold: no table is made of it."""
+    with ExitStack() as stack:
+        found: list[Store] = []
+        for place in places:
+            if not is_bundle(place):
+                found.append(Store(place))
+                continue
+            from .split_checks import Images  # these import torch
+            from .verify import require
+
+            bundle = Bundle(Path(place))
+            stack.callback(bundle.close)
+            require(bundle, Images(local=False))
+            found.append(bundle)
+        yield found
+
+
+def is_bundle(place: str) -> bool:
+    return "://" not in place and (place.endswith(".zip") or Path(place).expanduser().is_file())

@@ -1,0 +1,76 @@
+"""``tailboard plan``, ``test`` and ``list``: what there is, without training it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from .options import Json, Plugins, SpecArgument, say, show, tell
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples: tailboard plan quickstart | tailboard plan my.yaml --calibrate | tailboard plan my.yaml --json"
+)
+def plan(
+    spec: SpecArgument,
+    as_json: Json = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a few steps to estimate the time.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Print the trials that a spec stands for, and with --calibrate how long they will take."""
+    from ..planning import prepare, summary
+    from ..planning.dependencies import needs
+    from ..spec.parser import read
+    from ..spec.schema import plan as trials_of
+
+    wanted = read(spec, plugin or ())
+    trials = trials_of(wanted)
+    prepare.check_words(trials, wanted.plugins)
+    needed = needs(trials, wanted.plugins)
+    text = summary.plan_table(trials, needed, wanted)
+    text += summary.tuning_table(wanted) if wanted.tune else ""
+    facts = summary.trial_facts(needed)
+    if calibrate:
+        say("measuring a few steps of each kind of trial ...")
+        text += summary.calibrated(wanted, needed, facts)
+    if wanted.tune:
+        facts += summary.tuning_facts(wanted)
+    show(facts, text, as_json)
+
+
+@app.command(epilog="Examples: tailboard test my_method.py | tailboard test 'SAM-A' --json")
+def test(
+    method: Annotated[str, typer.Argument(metavar="FILE|METHOD", help="A plugin's file, or a registered method.")],
+    as_json: Json = False,
+) -> int:
+    """Check that a method holds what every method must; exit code 3 where it does not."""
+    from .. import text as describe
+    from ..testing import conformance
+
+    verdicts = {}
+    for name, entry in conformance.entries(method).items():
+        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
+        if not as_json:
+            tell(f"{name}\n{describe.table(verdicts[name])}\n\n")
+    if as_json:
+        print(json.dumps(verdicts, indent=1))
+    failed = any(verdict["outcome"] == "fail" for found in verdicts.values() for verdict in found)
+    return 3 if failed else 0
+
+
+@app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|specs")],
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Print what there is to choose from."""
+    from . import listings
+
+    if what not in listings.LISTS:
+        raise typer.BadParameter(f"{what!r} is not one of {', '.join(listings.LISTS)}")
+    show(*listings.listing(what, plugin or ()), as_json)

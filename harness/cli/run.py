@@ -1,0 +1,120 @@
+"""``tailboard quickstart``, ``run`` and ``tune``: training what a spec asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import (
+    INTERRUPTED,
+    Address,
+    Defaults,
+    NoVerify,
+    Plugins,
+    RetryFailed,
+    Root,
+    Slots,
+    SpecArgument,
+    StoreOption,
+    say,
+    tell,
+)
+from .status import outcome, say_away
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: tailboard quickstart")
+def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.")] = None) -> int:
+    """Run the shipped spec: the paper's nine methods, five seeds, real images; minutes on two cores."""
+    return run("quickstart", slots=slots)
+
+
+@app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
+def run(
+    spec: SpecArgument,
+    store: StoreOption = None,
+    slots: Slots = None,
+    address: Address = None,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    plugin: Plugins = None,
+    defaults: Defaults = False,
+    retry_failed: RetryFailed = False,
+) -> int:
+    """Run every trial of a spec that is not finished yet, then print the leaderboard.
+
+    The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
+    Where the spec has a block tune, every method is tuned first, on validation images.
+    """
+    from ..planning.prepare import Wanted
+    from ..reporting import gather
+    from ..spec.parser import read
+    from ..storage.store import Store
+
+    wanted = Wanted(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    board = gather.gather([place], only=wanted.spec, defaults=defaults)
+    tell(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
+    try:
+        for form, path in gather.publish(board, place).items():
+            print(f"{form:6} {path}")
+    except OSError as error:
+        say(f"the report's files could not be written ({error}); the same command writes them")
+    return INTERRUPTED if interrupted else outcome(board)
+
+
+@app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
+def tune(
+    spec: SpecArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The new spec; NAME-tuned.yaml if not given.")
+    ] = None,
+    store: StoreOption = None,
+    slots: Slots = None,
+    address: Address = None,
+    root: Root = None,
+    no_verify: NoVerify = False,
+    plugin: Plugins = None,
+) -> int:
+    """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
+    from ..planning import tuned_spec
+    from ..planning.prepare import Wanted
+    from ..spec.parser import read
+    from ..storage.store import Store
+
+    wanted = Wanted(read(spec, plugin or ()), report=False)
+    goal = tuned_spec.check(wanted.spec, output)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    found = tuned_spec.outcome(wanted.spec, place)
+    tell(found.table)
+    for path in () if found.unfinished else tuned_spec.write(found, goal):
+        print(path)
+    return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
+
+
+def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root: Path | None, verify: bool) -> bool:
+    """Train what is missing, with what there is to say of it. Whether a signal stopped it."""
+    from rich.console import Console
+
+    from ..monitoring.reporter import Show
+    from ..planning.prepare import prepare
+    from ..scheduling.processes import ended_by_sigterm
+    from ..scheduling.run import execute
+    from ..storage.lease import only_driver
+    from ..tracking.background import Tracker
+
+    with ended_by_sigterm(), only_driver(place):
+        work = prepare(wanted, place, root.resolve() if root else None, verify)
+        for message in work.damaged:
+            say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
+        tracker = Tracker(wanted.spec, place, work.trials)
+        with Show(Console(stderr=True), work, tracker) as show:
+            interrupted = execute(work, show, slots, address)
+        away = tracker.close()
+    say_away(away)
+    return interrupted

@@ -1,0 +1,43 @@
+"""The errors of the harness that are the user's to mend: their messages are written for the user, and the command ends
+with their ``exit_code``.
+
+``DataError`` is in ``datasets/catalog.py`` and ``MethodError`` in ``methods/part.py``, where plugins import them.
+"""
+
+from __future__ import annotations
+
+from .. import UserError
+
+
+class SpecError(UserError, ValueError):
+    """A spec that cannot be planned; the message names the field and the nearest right word."""
+
+
+class NetworkError(UserError, ValueError):
+    """A network that is unknown or impossible."""
+
+
+class StoreError(UserError):
+    """A store that is missing or damaged; the message names the file."""
+
+
+class ClusterError(UserError):
+    """Ray cannot be started or reached, or cannot hold a trial."""
+
+
+class ReportError(UserError, ValueError):
+    """A report that cannot be made as asked."""
+
+
+class NoBundle(StoreError):
+    """A file that is no bundle at all."""
+
+
+class BundleError(StoreError):
+    """A bundle that does not hold, or that no export of ours can have written."""
+
+    exit_code = 3
+
+
+class Untrusted(UserError, ValueError):
+    """A bundle whose plugins would be run without a word of the user's."""

@@ -1,0 +1,37 @@
+"""Shot groups: the classes with few, some and many training images, and the mean accuracies of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import fsum
+
+from ...datasets.longtail import shots, terciles
+from ...leaderboard.metric import GROUPS
+from ..spec.schema import Shots
+from ..storage.record import Outcome
+
+
+@lru_cache(maxsize=1024)
+def class_groups(counts: tuple[int, ...], by: Shots) -> tuple[str, ...]:
+    """The shot group of each class: few, med or many."""
+    return terciles(counts) if by.by == "tercile" else shots(counts, by.few, by.many)
+
+
+@lru_cache(maxsize=1024)
+def class_members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
+    """The classes of each group."""
+    groups = class_groups(counts, by)
+    members = {name: tuple(c for c, group in enumerate(groups) if group == name) for name in GROUPS}
+    return members | {"all": tuple(range(len(counts)))}
+
+
+def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
+    """The mean over some classes; the same bits in whatever order they come."""
+    return fsum([values[c] for c in at]) / len(at)
+
+
+def shot_means(record: Outcome, by: Shots) -> dict[str, float]:
+    """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
+    accuracy = record.accuracy["last_ema"]
+    return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}

@@ -1,0 +1,141 @@
+"""``tailboard status``: how far a store is, what failed and why, as facts and as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from shlex import quote
+from typing import Any
+
+from ..errors import StoreError
+from ..planning.reported import planned, trials_of
+from ..spec.labels import method_label, setting_label
+from ..spec.schema import Spec, Trial
+from ..storage.sqlite import address
+from ..storage.store import STUDIES, Store
+from ..text import table
+from ..tracking.uri import masked, tracking_uri
+from ..tuning.results import Tuned, tuned
+from .display import clock, places
+from .watch import progress
+
+LISTED = 20  # of the trials that run: a cluster may run hundreds
+
+
+def status_facts(store: Store) -> dict[str, Any]:
+    """How far a store's plans are, the trials that did not end well, and where MLflow is."""
+    plans = store.plans()
+    found = {spec.name: tuned(spec, store) for spec in plans}
+    shown = {one.key: one for spec in plans for one in planned(spec, found[spec.name])}.values()
+    finished, broken = store.finished(), store.broken()
+    started = store.names("checkpoints", ".pt")
+    methods: dict[str, Counter[str]] = {}
+    troubles, again = [], 0
+    for one in shown:
+        trial = one.trial
+        state, reason = "failed" if one.failed else "missing", one.why or broken.get(trial.key, "")
+        if trial.key in finished and not one.why:
+            state, reason = _outcome(store, trial.key)
+            again += state in ("failed", "diverged")
+        elif trial.key in started:
+            state = "started"
+        methods.setdefault(method_label(trial), Counter())[state] += 1
+        if reason:
+            troubles.append(_trouble(trial, state, reason))
+    beside = _beside(store, {one.trial.key for one in shown}, plans, found, broken)
+    troubles += beside
+    again += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
+    return {
+        "store": str(store),
+        "planned": len(shown),
+        "states": dict(sum(methods.values(), Counter())),
+        "methods": {name: dict(states) for name, states in methods.items()},
+        "troubles": troubles,
+        "again": again,
+        "studies": address(f"{store.root}/{STUDIES}") if store.local else f"{store}/{STUDIES}",
+        "tuning": [line for one in found.values() for line in map(_search, one.values())],
+        "mlflow": {
+            "uri": masked(tracking_uri(plans[0], store)),
+            "tracked": len(store.tracked() & finished),
+            "finished": len(finished),
+        },
+        "run": _run(store),
+    }
+
+
+def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
+    where = ", ".join(filter(None, [trial.data.name, setting_label(trial.data), f"seed {trial.seed}", what]))
+    return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
+
+
+def _beside(
+    store: Store,
+    shown: set[str],
+    plans: Sequence[Spec],
+    found: Mapping[str, Mapping[str, Tuned]],
+    broken: dict[str, str],
+) -> list[dict[str, Any]]:
+    """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
+    broke are the search's to tell), and trials that others start from."""
+    tuning = {t.key: t for spec in plans for t in trials_of(spec, found[spec.name]) if t.stage == "tune"}
+    troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
+    for key in sorted(store.finished() - shown - tuning.keys()):
+        state, reason = _outcome(store, key)
+        if state in ("failed", "diverged"):
+            troubles.append(_trouble(store.record(key).trial, state, reason, "others start from it"))
+    return troubles
+
+
+def _run(store: Store) -> dict[str, Any]:
+    """What the store's driver tells, if one is at it."""
+    told, driven, note = progress(store)
+    return {"driven": driven, "note": note, "progress": told.model_dump(mode="json") if told else None}
+
+
+def _search(one: Tuned) -> dict[str, Any]:
+    states = Counter(c.state for c in one.configurations)
+    best = f"{one.winner.value:.1f}" if one.winner and one.winner.value is not None else ""
+    return {"search": one.search.name, "trials": one.search.tune.trials} | {
+        state: states.get(state, 0) for state in ("complete", "pruned", "failed", "running")
+    } | {one.search.tune.metric: best}  # fmt: skip
+
+
+def _outcome(store: Store, key: str) -> tuple[str, str]:
+    try:
+        outcome = store.outcome(key)
+    except (StoreError, FileNotFoundError) as error:
+        return "damaged", f"{error}; the next run makes it again"
+    return outcome.status, outcome.reason
+
+
+def status_table(facts: dict[str, Any]) -> str:
+    states = ("complete", "failed", "diverged", "damaged", "started", "missing")
+    lines = [
+        {"method": name} | {state: found.get(state, 0) for state in states} for name, found in facts["methods"].items()
+    ]
+    done = sum(facts["states"].get(state, 0) for state in ("complete", "failed", "diverged"))
+    uri = facts["mlflow"]["uri"]
+    text = f"{facts['store']}: {done} of {facts['planned']} trials are finished\n{_run_words(facts['run'])}\n"
+    text += f"\n{table(lines)}"
+    if facts["tuning"]:
+        text += f"\n\n{table(facts['tuning'])}\nTo look at the searches: optuna-dashboard {quote(facts['studies'])}"
+    if facts["troubles"]:
+        go_on = f"tailboard run SPEC --store {quote(facts['store'])}"
+        again = f"To run what failed or diverged again: {go_on} --retry-failed"
+        text += f"\n\n{table(facts['troubles'])}\n{again if facts['again'] else f'To go on: {go_on}'}"
+    text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"
+    if uri.startswith("sqlite:"):
+        text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {quote(uri)}"
+    return text
+
+
+def _run_words(run: dict[str, Any]) -> str:
+    told = run["progress"]
+    if told is None:
+        return run["note"]
+    elapsed = max(0.0, told["at"] - told["began"])
+    words = [f"running: process {told['pid']} on {told['host']}, {clock({'elapsed': elapsed, 'left': told['left']})}"]
+    words += [f"  {one['trial']}: {one['epoch']} of {one['epochs']} epochs" for one in told["running"][:LISTED]]
+    more = len(told["running"]) - LISTED
+    words += [f"  and {more} more"] if more > 0 else []
+    return "\n".join(words + places(told))

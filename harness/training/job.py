@@ -1,0 +1,56 @@
+"""Job: a trial to be trained up to an epoch. A flow is a generator that yields jobs, and goes on once all are done."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from ..errors import StoreError
+from ..spec.schema import Trial
+from ..storage.store import Store
+
+
+class Lost(Exception):
+    """A job that the infrastructure broke once too often: thrown into the flows that wait for it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too.
+
+    ``ahead`` is the work, in any unit, of the job and of what can only follow it.
+    """
+
+    trial: Trial
+    until: int
+    keep: bool = False
+    ahead: float = field(default=0.0, compare=False)
+
+    @property
+    def id(self) -> str:
+        return f"{self.trial.key}-{self.until:04d}"
+
+    @property
+    def whole(self) -> bool:
+        return self.until == self.trial.training.epochs
+
+
+Flow = Generator[list[Job], None, None]
+
+
+def is_done(job: Job, store: Store) -> bool:
+    """Whether the store holds what a job is for: the score after its epochs, or the record of one that broke before.
+
+    A trial that one search let end early is not done for another that wants more of it; and one that was trained to
+    its end has no score on the way unless it rested there.
+    """
+    key = job.trial.key
+    if not job.whole and store.has(f"rungs/{job.id}.json"):
+        return True
+    try:
+        record = store.record(key)
+    except (StoreError, FileNotFoundError):
+        return False
+    if record.status in ("failed", "diverged"):
+        return job.whole or record.epochs <= job.until
+    return job.whole and record.status == "complete" and (not job.keep or store.has(f"weights/{key}.pt"))

@@ -1,0 +1,81 @@
+"""The results of a spec's searches: configurations, winners, and the importance of each hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..spec.schema import Spec
+from ..storage.store import STUDIES, Store
+from .configuration import Configuration, best
+
+if TYPE_CHECKING:
+    from .search import Search
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search, its first configurations (as many as the budget allows), and the share of each hyperparameter in what
+    moved the metric, over all of them. ``exhausted``: the space holds no more. ``unknown``: the store has no studies,
+    whatever was tried."""
+
+    search: Search
+    configurations: tuple[Configuration, ...]
+    importance: Mapping[str, float]
+    exhausted: bool
+    unknown: bool = False
+
+    @cached_property
+    def winner(self) -> Configuration | None:
+        return best(self.configurations)
+
+    @property
+    def ended(self) -> int:
+        return sum(c.state != "running" for c in self.configurations)
+
+    @property
+    def finished(self) -> bool:
+        return self.ended >= (len(self.configurations) if self.exhausted else self.search.tune.trials)
+
+    @property
+    def why_not(self) -> str:
+        """Why there are no values to report at; nothing where there are."""
+        if self.unknown:
+            return f"tuning: the store has no {STUDIES}; the same run makes it again from the records there are"
+        if not self.finished:
+            return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
+        if self.winner is None:
+            reasons = [c.reason for c in self.configurations if c.reason]
+            return f"tuning: none of {self.ended} trials finished" + (f"; {reasons[0]}" if reasons else "")
+        return ""
+
+
+def tuned(
+    spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
+) -> dict[str, Tuned]:
+    """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
+
+    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was. Without
+    ``importance`` that is left empty, since it takes a while.
+    """
+    if spec.tune is None:
+        return {}
+    from . import archive  # imports torch and optuna
+
+    found = archive.remembered(spec, store) if searches is None else searches
+    if not (store.has(STUDIES) or store.has(archive.file(spec))):
+        return {row: Tuned(search, (), {}, False, unknown=True) for row, search in found.items()}
+    with archive.studies(spec, found, store) as opened:
+        return {row: _read(search, opened, importance) for row, search in found.items()}
+
+
+def _read(search: Search, storage: Any, importance: bool) -> Tuned:
+    from .optuna_study import read
+
+    study = read(storage, search.name)
+    if study is None:
+        return Tuned(search, (), {}, False)
+    some = tuple(study.configurations()[: search.tune.trials])
+    return Tuned(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
