@@ -1,10 +1,10 @@
-"""What an earlier version (commit f221640) made is made again: the keys of specs, each form of a report, a bundle's bytes, a trial's bits.
+"""What an earlier version made is made again: keys of specs, each form of a report, a bundle's bytes, a trial's bits.
 
-Nothing of tailboard is imported here, so that the same file holds whatever its modules are called. ``golden/`` holds
-what is compared with: ``keys.json`` for the shipped specs and those of ``specs/``; ``store.tar.xz`` with a store of
-real trials and the bundle that was exported from it; ``expected/`` with what the commands printed of them; ``run/``
-with the specs of the store. Where a change of output is meant, ``python tests/test_golden.py`` makes ``expected/``
-anew.
+That version is commit f221640. Nothing of tailboard is imported here, so that the same file holds whatever its modules
+are called. ``golden/`` holds what is compared with: ``keys.json`` for the shipped specs and those of ``specs/``;
+``store.tar.xz`` with a store of real trials and the bundle that was exported from it; ``expected/`` with what the
+commands printed of them; ``run/`` with the specs of the store. Where a change of output is meant,
+``python tests/test_golden.py`` makes ``expected/`` anew.
 """
 
 from __future__ import annotations

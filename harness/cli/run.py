@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ from .options import (
     say,
     tell,
 )
-from .status import outcome, say_away
+from .status import outcome
 
 app = typer.Typer()
 
@@ -49,6 +49,7 @@ def run(
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
     Where the spec has a block tune, every method is tuned first, on validation images.
     """
+    from ..api import train
     from ..planning.prepare import Wanted
     from ..reporting import gather
     from ..spec.parser import read
@@ -56,7 +57,7 @@ def run(
 
     wanted = Wanted(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=say)
     board = gather.gather([place], only=wanted.spec, defaults=defaults)
     tell(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
     try:
@@ -81,6 +82,7 @@ def tune(
     plugin: Plugins = None,
 ) -> int:
     """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
+    from ..api import train
     from ..planning import tuned_spec
     from ..planning.prepare import Wanted
     from ..spec.parser import read
@@ -89,32 +91,9 @@ def tune(
     wanted = Wanted(read(spec, plugin or ()), report=False)
     goal = tuned_spec.check(wanted.spec, output)
     place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = _train(wanted, place, slots, address, root, not no_verify)
+    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=say)
     found = tuned_spec.outcome(wanted.spec, place)
     tell(found.table)
     for path in () if found.unfinished else tuned_spec.write(found, goal):
         print(path)
     return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
-
-
-def _train(wanted: Any, place: Any, slots: int | None, address: str | None, root: Path | None, verify: bool) -> bool:
-    """Train what is missing, with what there is to say of it. Whether a signal stopped it."""
-    from rich.console import Console
-
-    from ..monitoring.reporter import Show
-    from ..planning.prepare import prepare
-    from ..scheduling.processes import ended_by_sigterm
-    from ..scheduling.run import execute
-    from ..storage.lease import only_driver
-    from ..tracking.background import Tracker
-
-    with ended_by_sigterm(), only_driver(place):
-        work = prepare(wanted, place, root.resolve() if root else None, verify)
-        for message in work.damaged:
-            say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
-        tracker = Tracker(wanted.spec, place, work.trials)
-        with Show(Console(stderr=True), work, tracker) as show:
-            interrupted = execute(work, show, slots, address)
-        away = tracker.close()
-    say_away(away)
-    return interrupted

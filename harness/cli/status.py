@@ -53,7 +53,9 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 def say_away(reason: str) -> None:
     if reason:
-        say(f"MLflow could not be written to ({reason}); the next run or report fills in what is missing")
+        from ..tracking.uri import unreachable
+
+        say(unreachable(reason))
 
 
 def outcome(board: Any) -> int:

@@ -41,3 +41,8 @@ def masked(text: str) -> str:
         text = text.replace(os.environ.get(name) or "\0", "***")
     text = re.sub(r"://[^/\s]*@", "://***@", text)
     return re.sub(r"([?&](?:password|passwd|token|secret)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
+
+
+def unreachable(reason: str) -> str:
+    """What a user is told where MLflow could not be written to."""
+    return f"MLflow could not be written to ({reason}); the next run or report fills in what is missing"

@@ -1,0 +1,287 @@
+"""The commands as functions: what ``import tailboard`` hands on (``tailboard.run``, ``tune``, ``plan``, ``report``).
+
+Each takes a spec as a path, the name of a shipped spec, a mapping, or a :class:`Spec`. An error that is the user's to
+mend is raised as a ``UserError``, whose message is what the command line prints.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import UserError
+from .errors import ReportError
+from .spec.parser import parse, parse_shots, read
+from .spec.schema import Spec, Trial
+from .storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .planning.tuned_spec import Filled
+    from .reporting.report import Board
+
+SpecLike = str | Path | Mapping[str, Any] | Spec
+FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
+
+
+def load_spec(spec: SpecLike, plugins: Iterable[str | Path] = ()) -> Spec:
+    """The spec itself.
+
+    Args:
+        spec: A YAML file, the name of a shipped spec, the mapping that a file would hold, or a ``Spec``.
+        plugins: Python files whose methods are compared too; with a path or a name only.
+
+    Raises:
+        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
+    """
+    if isinstance(spec, (str, Path)):
+        return read(spec, [Path(file) for file in plugins])
+    if list(plugins):
+        raise UserError(
+            "plugins: only a file or a name takes more; name them in the spec, as {name: METHOD, plugin: FILE}"
+        )
+    return spec if isinstance(spec, Spec) else parse(spec)
+
+
+def plan(spec: SpecLike) -> list[Trial]:
+    """The trials that a spec stands for, at the values that it gives; nothing is trained.
+
+    Each has its ``key``: trials of one key have the same numbers.
+
+    Raises:
+        SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
+    """
+    from .planning.prepare import check_words
+    from .spec.schema import plan as planned
+
+    found = load_spec(spec)
+    trials = planned(found)
+    check_words(trials, found.plugins)
+    return trials
+
+
+def run(
+    spec: SpecLike,
+    store: str | Path | None = None,
+    *,
+    slots: int | None = None,
+    address: str | None = None,
+    root: str | Path | None = None,
+    verify: bool = True,
+    plugins: Iterable[str | Path] = (),
+    defaults: bool = False,
+    retry_failed: bool = False,
+) -> Leaderboard:
+    """Train every trial of a spec that is not finished yet; where it has a block ``tune``, tune every method first.
+
+    The same call resumes: a finished trial never runs again. Progress goes to stderr.
+
+    Args:
+        spec: As in :func:`load_spec`.
+        store: A folder or a URL that fsspec knows (``s3://``); ``runs/NAME`` if not given.
+        slots: Trials at a time; fills the machine if not given.
+        address: A running Ray cluster to join, such as ``auto``; Ray is started on this machine if not given.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+        plugins: As in :func:`load_spec`.
+        defaults: Tuned methods are also trained at the spec's own values.
+        retry_failed: Train again what failed or diverged.
+
+    Returns:
+        The leaderboard of this spec, with cells that failed or are missing marked as such.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; running trials have saved themselves by then.
+        UserError: where the spec, the data, the store or the cluster is not as asked.
+    """
+    from .planning.prepare import Wanted
+    from .reporting.gather import gather
+
+    wanted = Wanted(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
+        raise KeyboardInterrupt
+    return Leaderboard(gather([place], only=wanted.spec, defaults=defaults), (str(place),))
+
+
+def tune(
+    spec: SpecLike,
+    store: str | Path | None = None,
+    *,
+    slots: int | None = None,
+    address: str | None = None,
+    root: str | Path | None = None,
+    verify: bool = True,
+    plugins: Iterable[str | Path] = (),
+) -> Filled:
+    """Only tune the methods of a spec; the arguments and errors are those of :func:`run`.
+
+    Returns:
+        The spec with what its searches found: ``table`` says it in words, and ``harness.planning.tuned_spec.write``
+        writes it as plain specs.
+    """
+    from .planning import tuned_spec
+    from .planning.prepare import Wanted
+
+    wanted = Wanted(load_spec(spec, plugins), report=False)
+    tuned_spec.check(wanted.spec, None)
+    place = Store(store or f"runs/{wanted.spec.name}")
+    if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
+        raise KeyboardInterrupt
+    return tuned_spec.outcome(wanted.spec, place)
+
+
+def report(
+    *stores: str | Path,
+    few: int | None = None,
+    many: int | None = None,
+    tercile: bool = False,
+    defaults: bool = False,
+    budget: int | None = None,
+) -> Leaderboard:
+    """The leaderboard of stores and bundles; nothing is trained.
+
+    Args:
+        stores: Folders, URLs, or bundles (``.zip``).
+        few: Few are classes with fewer training images (20 if not given).
+        many: Many are classes with more (100 if not given).
+        tercile: Rank the classes into thirds instead of counting.
+        defaults: Tuned methods also at the spec's own values.
+        budget: As if each search had ended after so many trials.
+
+    Raises:
+        StoreError: where there is no store. BundleError where a bundle does not hold. ReportError where rows cannot
+            stand in one table.
+    """
+    from .bundles.sources import opened
+    from .reporting.combine import gather
+
+    if not stores:
+        raise ReportError("report: name at least one store or bundle")
+    names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
+    with opened(names) as places:
+        return Leaderboard(gather(places, by, defaults=defaults, budget=budget), names, by)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """What a run or a report came to. In a notebook it shows its table."""
+
+    board: Board
+    stores: tuple[str, ...]
+    by: Any = None  # how Few, Med and Many are counted where that was asked for
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``."""
+        return self.board.rows
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The wide table: a row a protocol, data set, setting and method, and for each group the columns ``mean`` and
+        ``stderr`` in percent (NaN where no trial is complete, or a single seed leaves the error unknown)."""
+        import pandas as pd
+
+        from ..leaderboard.results import CELL, summarise
+
+        summary = summarise(self.rows, self.board.metric).set_index(CELL)[["mean", "stderr"]]
+        groups = list(dict.fromkeys(self.rows["group"].astype(str)))
+        columns = [(group, what) for group in groups for what in ("mean", "stderr")]
+        wide = pd.DataFrame(summary.unstack("group", sort=False))[[(what, group) for group, what in columns]]
+        return wide.set_axis(pd.MultiIndex.from_tuples(columns, names=["group", None]), axis="columns")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial is."""
+        return self.board.complete
+
+    def save(self, path: str | Path, versus: str | None = None, *, uncertainty: str = "se") -> Path:
+        """Write it to a file, in the form that the ending says: .md, .tex, .csv, .json, .parquet or .html.
+
+        Args:
+            path: The file.
+            versus: A method with which every other is compared, seed by seed.
+            uncertainty: What follows ±: ``se``, ``std`` or ``ci95``.
+
+        Raises:
+            ReportError: for another ending, or a method that is not there.
+        """
+        from .bundles.sources import opened
+        from .reporting import html_pages
+
+        goal, form = Path(path), Path(path).suffix.lower()
+        if form == ".html":
+            with opened(self.stores) as places:
+                wanted = html_pages.Wanted(versus, by=self.by, uncertainty=uncertainty)
+                html_pages.write_page(html_pages.subject(self.board, places, wanted), goal)
+        elif form == ".parquet":
+            goal.write_bytes(self.board.parquet(versus))
+        elif form in FORMS:
+            text = self.board.rendered(FORMS[form], versus, uncertainty=uncertainty)
+            goal.write_text(text, encoding="utf-8", newline="\n")
+        else:
+            raise ReportError(f"{path} must end in {', '.join(FORMS)}, .parquet or .html")
+        return goal
+
+    def __str__(self) -> str:
+        return self.board.rendered("md")
+
+    def _repr_html_(self) -> str:
+        from ..leaderboard.formats.notebook import notebook
+
+        return notebook(self.rows, self.board.metric)
+
+
+def train(
+    wanted: Any,
+    store: Store,
+    *,
+    slots: int | None = None,
+    address: str | None = None,
+    root: str | Path | None = None,
+    verify: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> bool:
+    """Train what is missing in a store.
+
+    Args:
+        wanted: What of a spec is to be done.
+        store: Where it is kept.
+        slots, address, root, verify: As in :func:`run`.
+        say: What is told to the user in lines; to stderr if not given.
+
+    Returns:
+        Whether a signal stopped it before the end; the same call goes on.
+
+    Raises:
+        What :func:`run` raises, but for KeyboardInterrupt after a first signal.
+    """
+    from rich.console import Console
+
+    from .monitoring.reporter import Show
+    from .planning.prepare import prepare
+    from .scheduling.processes import ended_by_sigterm
+    from .scheduling.run import execute
+    from .storage.lease import only_driver
+    from .tracking.background import Tracker
+    from .tracking.uri import unreachable
+
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError("training is started from the main thread, since a signal must be able to drain it")
+    console = Console(stderr=True)
+    say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    with ended_by_sigterm(), only_driver(store):
+        work = prepare(wanted, store, Path(root).resolve() if root else None, verify)
+        for message in work.damaged:
+            say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
+        tracker = Tracker(wanted.spec, store, work.trials)
+        with Show(console, work, tracker) as show:
+            interrupted = execute(work, show, slots, address)
+        away = tracker.close()
+    if away:
+        say(unreachable(away))
+    return interrupted
