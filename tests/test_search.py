@@ -34,6 +34,7 @@ from tailboard.harness.errors import SpecError
 from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.planning import tuned_spec
 from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import Wanted
 from tailboard.harness.planning.reported import planned
 from tailboard.harness.planning.summary import tuning_table
@@ -926,7 +927,7 @@ def test_a_mistake_is_one_line_that_names_the_field(changes, words, tmp_path, mo
 
 def test_a_plan_warns_of_judging_by_the_warm_up():
     def told(**changes):
-        return tuning_table(spec_of({"trials": 4, **changes.pop("tune", {})}, **changes))
+        return tuning_table(Plan(spec_of({"trials": 4, **changes.pop("tune", {})}, **changes)))
 
     assert "a quarter of 8 epochs is inside the 5 of warm-up" in told()
     assert "warm-up" not in told(tune={"prune": False})

@@ -23,22 +23,20 @@ def plan(
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from ..planning import prepare, summary
-    from ..planning.dependencies import needs
+    from ..planning.plan import Plan
     from ..spec.parser import read
-    from ..spec.schema import plan as trials_of
 
     wanted = read(spec, plugin or ())
-    trials = trials_of(wanted)
-    prepare.check_words(trials, wanted.plugins)
-    needed = needs(trials, wanted.plugins)
-    text = summary.plan_table(trials, needed, wanted)
-    text += summary.tuning_table(wanted) if wanted.tune else ""
-    facts = summary.trial_facts(needed)
+    resolved = Plan(wanted)
+    prepare.check_words(resolved.trials, wanted.plugins)
+    text = summary.plan_table(resolved)
+    text += summary.tuning_table(resolved) if wanted.tune else ""
+    facts = summary.trial_facts(resolved.dependencies)
     if calibrate:
         say("measuring a few steps of each kind of trial ...")
-        text += summary.calibrated(wanted, needed, facts)
+        text += summary.calibrated(resolved, facts)
     if wanted.tune:
-        facts += summary.tuning_facts(wanted)
+        facts += summary.tuning_facts(resolved)
     show(facts, text, as_json)
 
 

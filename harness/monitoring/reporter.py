@@ -39,8 +39,8 @@ class Show:
         self._running: dict[str, tuple[Trial, int]] = {}  # with the epochs that are done
         self._begun = time.monotonic()
         asked: dict[str, bool] = {"report": self._wanted.report, "defaults": self._wanted.defaults}
-        outlook = Outlook()
-        outlook.add(self._spec, work.found, work.others, **asked)
+        outlook, plan = Outlook(), self._wanted.plan
+        outlook.add(self._spec, plan.searches, plan.prerequisites, **asked)
         for trial in work.trials:
             outlook.place(trial)
         for row, trial in work.chosen:
@@ -48,7 +48,7 @@ class Show:
         self._board, self._forecast = Scoreboard(outlook), Forecast(Pace(), outlook)
         finished = outlook.known & self._store.finished()
         self._board.ended = dict.fromkeys(finished, Ended())
-        self._forecast.add(self._spec, work.found, work.others, finished, **asked)
+        self._forecast.add(self._spec, plan.searches, plan.prerequisites, finished, **asked)
         for row, trial in work.chosen:
             self._forecast.found(row, trial, trial.key in finished)
         tuning = [trial.key for trial in work.trials if trial.stage == "tune" and trial.key in finished]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ...datasets.lock import locked
@@ -11,7 +12,7 @@ from ...methods.part import MethodError
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
 from ..registry.networks import check_name
-from ..spec.schema import Spec, Trial, plan
+from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..testing.dry_run import rehearsal
@@ -19,8 +20,7 @@ from ..training.scoring_process import scoring_process
 from ..training.trial import Setting
 from ..tuning.archive import remember
 from ..tuning.results import tuned
-from ..tuning.search import Search, searches
-from .dependencies import needs
+from .plan import Plan
 from .reported import planned, trials_of
 
 
@@ -34,12 +34,16 @@ class Wanted:
     defaults: bool = False
     again: bool = False
 
+    @cached_property
+    def plan(self) -> Plan:
+        """What the spec stands for."""
+        return Plan(self.spec)
+
 
 @dataclass(frozen=True)
 class Work:
-    """A checked spec and the store that it fills. ``trials``: all that are known; ``found``: the searches, by the
-    canonical text of their rows; ``chosen``: the reporting trials of those that have ended, after what they are at
-    their rows' own values; ``others``: what trials of the report start from. ``damaged`` says which records are to be
+    """A checked spec and the store that it fills. ``trials``: all that are known; ``chosen``: of the searches that have
+    ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
     made again, and why."""
 
     wanted: Wanted
@@ -47,20 +51,15 @@ class Work:
     trials: list[Trial]
     setting: Setting
     damaged: list[str]
-    found: Mapping[str, Search]
     chosen: list[tuple[Trial, Trial]]
-    others: list[Trial]
 
 
 def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
-    spec = wanted.spec
-    found = searches(spec)
-    start = [trial for search in found.values() for trial in search.first()]
-    trials = [*plan(spec), *start]
-    check_words(trials, spec.plugins)
-    needed = needs(trials, spec.plugins)
-    sought = tuned(spec, store, found, importance=False)
+    spec, plan = wanted.spec, wanted.plan
+    check_words([*plan.trials, *plan.default_trials], spec.plugins)
+    needed = plan.all_dependencies
+    sought = tuned(spec, store, plan.searches, importance=False)
     there = trials_of(spec, sought)
     every = {trial.key: trial for trial in (*needed.trials, *there)}
     damaged = set_aside(store, every)
@@ -70,7 +69,7 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
     sweep_up(store, needed.kept)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
-    remember(spec, found, store)  # before the plan, which makes a report look for them
+    remember(spec, plan.searches, store)  # before the plan, which makes a report look for them
     store.write_plan(spec)
     setting = Setting(
         store=str(store),
@@ -83,9 +82,7 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
         kept=needed.kept,
     )
     chosen = [(one.row, one.trial) for one in planned(spec, sought) if one.trial is not one.row]
-    reported = needs(plan(spec), spec.plugins)
-    others = [trial for trial in reported.trials if trial.key in reported.kept]
-    return Work(wanted, store, there, setting, damaged, found, chosen, others)
+    return Work(wanted, store, there, setting, damaged, chosen)
 
 
 def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,10 @@ from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import table
 from ..training.cost import cost
-from ..tuning.search import epochs, searches
+from ..tuning.search import Search, epochs
 from .calibration import GIB, MARGIN, Estimate, Fit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Needs, needs
+from .plan import Plan
 
 
 def trial_facts(needed: Needs) -> list[dict[str, Any]]:
@@ -25,8 +26,9 @@ def trial_facts(needed: Needs) -> list[dict[str, Any]]:
     ]
 
 
-def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
+def plan_table(plan: Plan) -> str:
     """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
+    trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[other] for other in others] for key, others in needed.of.items()}
     kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
@@ -44,8 +46,9 @@ def plan_table(trials: Sequence[Trial], needed: Needs, spec: Spec) -> str:
     )
 
 
-def tuning_table(spec: Spec) -> str:
+def tuning_table(plan: Plan) -> str:
     """A line for each search: what it varies, and the epochs that it trains."""
+    searches = plan.searches.values()
     lines = [
         {
             "search": found.name.rpartition(" [")[0],
@@ -53,33 +56,32 @@ def tuning_table(spec: Spec) -> str:
             "epochs": epochs(found),
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
         }
-        for found in searches(spec).values()
+        for found in searches
     ]
     erm = sum(
-        cost(found.cell.trial(0), spec.plugins) * epochs(found) / found.cell.trial(0).training.epochs
-        for found in searches(spec).values()
+        cost(found.cell.trial(0), plan.spec.plugins) * epochs(found) / found.cell.trial(0).training.epochs
+        for found in searches
     )
     return (
         f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
-        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(spec)}"
+        f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(searches)}"
     )
 
 
-def _early(spec: Spec) -> str:
+def _early(searches: Iterable[Search]) -> str:
     """A warning where the first trials are stopped before their learning rate has risen: they are judged by little."""
     early = {
         f"a quarter of {found.routine.epochs} epochs is inside the {found.routine.warmup_epochs:g} of warm-up"
-        for found in searches(spec).values()
+        for found in searches
         if found.tune.prune and found.routine.epochs // 4 < found.routine.warmup_epochs
     }
     return "".join(f"\n{what}: tune.prune stops trials by what little they show there" for what in sorted(early))
 
 
-def tuning_facts(spec: Spec) -> list[dict[str, Any]]:
+def tuning_facts(plan: Plan) -> list[dict[str, Any]]:
     """The first trials of each search, at its default values, and those that they start from; what follows depends on
     what they come to."""
-    found = list(searches(spec).values())
-    return trial_facts(needs([trial for search in found for trial in search.first()], spec.plugins))
+    return trial_facts(needs(plan.default_trials, plan.spec.plugins))
 
 
 def _axes(trials: Sequence[Trial]) -> str:
@@ -93,13 +95,14 @@ def _axes(trials: Sequence[Trial]) -> str:
     return " x ".join(f"{n} {name}" for name, n in axes.items())
 
 
-def calibrated(spec: Spec, needed: Needs, facts: list[dict[str, Any]]) -> str:
+def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
     """What the plan will take, measured now; ``facts`` (see :func:`trial_facts`) get ``estimated_seconds``."""
+    spec, needed = plan.spec, plan.dependencies
     estimates = calibrate(spec, needed)
     for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
-    hours = f"{estimate_table(estimates, needed)}{_tuning_hours(spec, estimates)}"
+    hours = f"{estimate_table(estimates, needed)}{_tuning_hours(plan, estimates)}"
     return f"\n\n{hours}\n{memory_words(spec, estimates)}\n\n{precision_words(ratios)}"
 
 
@@ -115,14 +118,14 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
 
 
-def _tuning_hours(spec: Spec, estimates: Sequence[Estimate]) -> str:
+def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
     of_kind = {kind(e.trial): e.whole for e in estimates}
     seconds = sum(
-        of_kind[kind(found.cell.trial(spec.seeds[0]))] * epochs(found) / found.cell.trial(0).training.epochs
-        for found in searches(spec).values()
+        of_kind[kind(found.cell.trial(plan.spec.seeds[0]))] * epochs(found) / found.cell.trial(0).training.epochs
+        for found in plan.searches.values()
     )
-    return f"; the searches before it about {seconds / 3600:.2f} more" if spec.tune else ""
+    return f"; the searches before it about {seconds / 3600:.2f} more" if plan.spec.tune else ""
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

@@ -17,14 +17,14 @@ from ..training.cost import work
 from ..training.job import Flow, Job, Lost
 from ..tuning.configuration import best
 from ..tuning.optuna_study import created, storage
-from ..tuning.search import Search, searches
+from ..tuning.search import Search
 from ..tuning.successive_halving import searching
 from .queue import Agenda, Watcher
 
 
 def fill(agenda: Agenda, wanted: Wanted, store: Store, storage: Any, watcher: Watcher) -> None:
     """Put all flows of a spec on the agenda. ``storage`` is Optuna's, None where nothing is searched."""
-    found = searches(wanted.spec)
+    found = wanted.plan.searches
     kept: dict[str, Search | None] = {t.key: None for search in found.values() for t in search.generators()}
     kept |= {t.key: search for search in found.values() for t in search.first() if t.key in kept}
     for cell in cells(wanted.spec):
