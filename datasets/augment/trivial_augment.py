@@ -2,10 +2,10 @@
 
 Source: Müller and Hutter, TrivialAugment (ICCV 2021, arXiv 2103.10158), in the form of
 ``torchvision.transforms.v2.TrivialAugmentWide``: 14 operations, 31 strengths, nearest neighbour, black fill.
-Each operation gives torchvision's pixels on uint8 images, with two exceptions that tests/test_augment.py bounds. Color
-and Contrast may differ by one grey level where a blend is a whole number but for rounding, mostly where it is of two
-equal levels: ours keeps those, torchvision's can end just below them. Rotate may take the neighbouring pixel where a
-source point lies half-way between two.
+Each operation gives torchvision's pixels on uint8 images, with two exceptions that tests/datasets/test_augment.py
+bounds. Color and Contrast may differ by one grey level where a blend is a whole number but for rounding, mostly where
+it is of two equal levels: ours keeps those, torchvision's can end just below them. Rotate may take the neighbouring
+pixel where a source point lies half-way between two.
 """
 
 from __future__ import annotations

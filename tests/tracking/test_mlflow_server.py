@@ -30,7 +30,7 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DEPLOYED = ROOT / "deploy" / "mlflow"
 BIN = Path(sys.executable).parent
 USER = "driver"

@@ -1,5 +1,5 @@
 """What docs/tracking.md has people start with `docker compose up`: checked as it is written. No container was started;
-tests/test_service.py runs the same programs, environment and configuration without containers."""
+tests/tracking/test_mlflow_server.py runs the same programs, environment and configuration without containers."""
 
 import configparser
 import copy
@@ -13,7 +13,7 @@ import yaml
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
-DEPLOYED = Path(__file__).parent.parent / "deploy" / "mlflow"
+DEPLOYED = Path(__file__).parents[2] / "deploy" / "mlflow"
 PINNED = dict(line.split("==") for line in (DEPLOYED.parents[1] / "constraints.txt").read_text().split())
 SECRETS = {
     "POSTGRES_PASSWORD", "BUCKET_ACCESS_KEY", "BUCKET_SECRET_KEY", "MLFLOW_ADMIN_USERNAME", "MLFLOW_ADMIN_PASSWORD",

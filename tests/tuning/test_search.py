@@ -942,7 +942,7 @@ def test_a_planted_optimum_is_found_more_often_than_by_random_search():
     assert found["tpe"] >= found["random"] + 6, found
 
 
-PLANTED = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "planted_optimum.py"))
+PLANTED = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "planted_optimum.py"))
 
 
 # A spec with the values that were found

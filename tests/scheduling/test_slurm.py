@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parent.parent / "deploy" / "slurm" / "tailboard.sbatch"
+SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "tailboard.sbatch"
 SRUN = """#!/bin/bash
 n=1
 while [[ "$1" == --* ]]; do case "$1" in --ntasks=*) n=${1#*=};; esac; shift; done

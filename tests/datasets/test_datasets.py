@@ -30,7 +30,7 @@ from tailboard.datasets.catalog import DataError, register_dataset
 from tailboard.datasets.readers import cifar, embedded, idx, tree
 from tailboard.datasets.split import Images, Pool, cut
 
-JPEG_CIFAR10 = Path(__file__).parents[2] / "shared/data/cifar10/cifar10_jpg_tree.tar.xz"
+JPEG_CIFAR10 = Path(__file__).parents[3] / "shared/data/cifar10/cifar10_jpg_tree.tar.xz"
 DEBIAN = vision.DEBIAN_FASHION_MNIST
 
 

@@ -20,7 +20,7 @@ from kubernetes_validate import validate
 from ray.autoscaler._private.util import prepare_config, validate_config
 from referencing import Registry, Resource
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KUBERNETES = "1.37"
 KUBERAY = sorted((ROOT / "deploy" / "kuberay").glob("*.yaml"))
 RAY = next(x for x in (ROOT / "constraints.txt").read_text().split() if x.startswith("ray==")).removeprefix("ray==")
@@ -141,7 +141,7 @@ def accepted_by_kubernetes(document: dict) -> None:
     if not document["apiVersion"].startswith("ray.io/"):
         validate(document, KUBERNETES, strict=True)
         return
-    schema = json.loads((ROOT / "tests" / "schemas" / "kuberay.json").read_text())
+    schema = json.loads((ROOT / "tests" / "deploy" / "schemas" / "kuberay.json").read_text())
     schema = schema | {"$ref": f"#/$defs/{document['kind']}"}
     schema.pop("oneOf")
     folder = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"v{KUBERNETES}.0-local-strict"
