@@ -117,8 +117,8 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         self.watcher.started(self.queue.running[trial.trial_id].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        self.patience.heard_of(trial.trial_id)
         if "line" in result:
-            self.patience.heard_of(trial.trial_id)
             self.watcher.epoch(self.queue.running[trial.trial_id].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -147,6 +147,7 @@ def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
         except ray.exceptions.RayError:  # the driver is dead, and what is left of its sweep goes after it
             return None
 
+    tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
     tune.report({"epoch": -1, "record": done(config, setting, report, draining)})
 
