@@ -1,6 +1,6 @@
 """The size of the code: lines without docstrings, comments and blanks, and imports inside functions, by folder.
 
-    python benchmarks/code_lines.py [REPOSITORY]
+python benchmarks/code_lines.py [REPOSITORY]
 """
 
 import ast
