@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..testing.dry_run import rehearsal
-from ..training.scoring_process import scoring_process
+from ..training.scoring_process import ScoringProcess
 from ..training.trial import Setting
 from ..tuning.archive import remember
 from ..tuning.results import tuned
@@ -115,5 +116,8 @@ def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
     """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
     the process that scores: this one has run methods' code."""
-    for name in dict.fromkeys(trial.data.name for trial in trials):
-        scoring_process().prepare(name, root, verify)
+    names = dict.fromkeys(trial.data.name for trial in trials)
+    if names:
+        with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
+            for name in names:
+                scoring.prepare(name, root, verify)
