@@ -15,9 +15,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from .files import cache, checksum, places
 from .lock import loading
 from .split import Images, Pool
 
+DECODE_SECONDS = 3600.0  # how long another process may take to decode
 VERSION = 1  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
@@ -43,6 +46,7 @@ class CachedPool:
     folder: Path
     pool: Pool
     sources: tuple[str, ...]
+    stamps: dict[str, Stamp]  # of each of ``ARRAYS``
 
     def file(self, array: str) -> Path:
         """Where one of ``ARRAYS`` lies."""
@@ -60,6 +64,9 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
     goal = cache() / "arrays" / _key(dataset, root)
+    found = _read(goal, dataset, root)
+    if found is not None and (found.pool.verified or not verify):
+        return found
     with _only_one(goal):
         found = _read(goal, dataset, root)
         if found is None or (verify and not found.pool.verified):
@@ -70,32 +77,33 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
 def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
-    words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, _stamp(code) if code else None]
+    words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, stamp(code) if code else None]
     words += [str(place) for place in places(dataset.name, root)]
     return f"{dataset.name}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
 
 
-def _only_one(goal: Path) -> Any:
-    """A lock, so that a machine decodes a data set once; none where the cache cannot be written."""
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(goal.parent, os.W_OK):
-            return nullcontext()
-        return FileLock(goal.with_suffix(".lock"))
-    except OSError:
-        return nullcontext()
+@contextmanager
+def _only_one(goal: Path) -> Iterator[None]:
+    """A lock, so that a machine decodes a data set once; none where the cache cannot be written, or has no locks."""
+    with ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):  # a lock that is not had in time is an OSError too
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(goal.with_suffix(".lock"), timeout=DECODE_SECONDS))
+        yield
 
 
 def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> CachedPool:
+    begun = time.time_ns()
     with loading() as opened:
         pool = dataset.load(root, verify)
     about = {
         "verified": pool.verified,
         "hashes": dict(pool.hashes),
-        "sources": {path: _stamp(path) for path in sorted({*opened, *map(os.path.dirname, opened)})},
+        "sources": {path: stamp(path) for path in sorted({*opened, *map(os.path.dirname, opened)})},
         "searched": _searched(dataset, root),
     }
-    if opened:
+    changing = any(at is None or at[1] >= begun for path, at in about["sources"].items() if path in opened)
+    if opened and not changing:  # a file that is still being written has its last time beside its first bytes
         try:
             _write(goal, pool, about)
         except OSError as error:
@@ -120,7 +128,7 @@ def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
             path = part / f"{name}.npy"
             np.save(path, array, allow_pickle=False)
             path.chmod(0o444)
-            kept[name] = {"stamp": _stamp(path), "sha256": checksum(path, "sha256")}
+            kept[name] = {"stamp": stamp(path), "sha256": checksum(path, "sha256")}
         (part / ABOUT).write_text(json.dumps(about | {"arrays": kept}), encoding="utf-8")
         with suppress(FileNotFoundError):
             goal.rename(old)
@@ -135,7 +143,7 @@ def _read(folder: Path, dataset: Dataset, root: Path | None) -> CachedPool | Non
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         fresh = about["searched"] == _searched(dataset, root) and all(
-            _stamp(path) == stamp for path, stamp in about["sources"].items()
+            stamp(path) == kept for path, kept in about["sources"].items()
         )
         whole = fresh and all(_is_whole(folder / f"{name}.npy", about["arrays"][name]) for name in ARRAYS)
         return _opened(folder, about) if whole else None
@@ -144,7 +152,7 @@ def _read(folder: Path, dataset: Dataset, root: Path | None) -> CachedPool | Non
 
 
 def _is_whole(path: Path, kept: dict[str, Any]) -> bool:
-    return _stamp(path) == kept["stamp"] or checksum(path, "sha256") == kept["sha256"]
+    return stamp(path) == kept["stamp"] or checksum(path, "sha256") == kept["sha256"]
 
 
 def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
@@ -153,15 +161,17 @@ def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
         np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
     )
     pool = Pool(Images(train_x, train_y), Images(test_x, test_y), bool(about["verified"]), dict(about["hashes"]))
-    return CachedPool(folder, pool, tuple(path for path in about["sources"] if not Path(path).is_dir()))
+    sources = tuple(path for path in about["sources"] if not Path(path).is_dir())
+    return CachedPool(folder, pool, sources, {name: stamp(folder / f"{name}.npy") for name in ARRAYS})
 
 
 def _searched(dataset: Dataset, root: Path | None) -> dict[str, Stamp]:
     """The folders in which the data set is looked for: there may be other files in one by now."""
-    return {str(place): _stamp(place) for place in places(dataset.name, root)}
+    return {str(place): stamp(place) for place in places(dataset.name, root)}
 
 
-def _stamp(path: Path | str) -> Stamp:
+def stamp(path: Path | str) -> Stamp:
+    """What changes when a file does: its size and time; None where there is none."""
     try:
         about = os.stat(path)  # noqa: PTH116  (there may be ten thousands)
     except OSError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import UserError
-from .errors import ReportError
+from .errors import ClusterError, ReportError, SpecError
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
@@ -28,19 +28,22 @@ SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
 
 
-def load_spec(spec: SpecLike, plugins: Iterable[str | Path] = ()) -> Spec:
+def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = ()) -> Spec:
     """The spec itself.
 
     Args:
         spec: A YAML file, the name of a shipped spec, the mapping that a file would hold, or a ``Spec``.
-        plugins: Python files whose methods are compared too; with a path or a name only.
+        plugins: One or several Python files whose methods are compared too; with a path or a name only.
 
     Raises:
         SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
     """
+    files = [plugins] if isinstance(plugins, (str, Path)) else list(plugins)
     if isinstance(spec, (str, Path)):
-        return read(spec, [Path(file) for file in plugins])
-    if list(plugins):
+        return read(spec, [Path(file) for file in files])
+    if not isinstance(spec, (Spec, Mapping)):
+        raise SpecError(f"a spec is a file, the name of a shipped one, a mapping or a Spec, not {type(spec).__name__}")
+    if files:
         raise UserError(
             "plugins: only a file or a name takes more; name them in the spec, as {name: METHOD, plugin: FILE}"
         )
@@ -128,7 +131,7 @@ def tune(
     from .planning.prepare import Wanted
 
     wanted = Wanted(load_spec(spec, plugins), report=False)
-    tuned_spec.check(wanted.spec, None)
+    tuned_spec.require_tune(wanted.spec)
     place = Store(store or f"runs/{wanted.spec.name}")
     if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
@@ -208,7 +211,7 @@ class Leaderboard:
             uncertainty: What follows ±: ``se``, ``std`` or ``ci95``.
 
         Raises:
-            ReportError: for another ending, or a method that is not there.
+            ReportError: for another ending, or a method that is not there. OSError where it cannot be written.
         """
         from .bundles.sources import opened
         from .reporting import html_pages
@@ -233,7 +236,7 @@ class Leaderboard:
     def _repr_html_(self) -> str:
         from ..leaderboard.formats.notebook import notebook
 
-        return notebook(self.rows, self.board.metric)
+        return notebook(self.rows, self.board.notes, self.board.tables, self.board.metric)
 
 
 def train(
@@ -272,10 +275,12 @@ def train(
 
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
+    if slots is not None and slots < 1:
+        raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with ended_by_sigterm(), only_driver(store):
-        work = prepare(wanted, store, Path(root).resolve() if root else None, verify)
+        work = prepare(wanted, store, Path(root).expanduser().resolve() if root else None, verify)
         for message in work.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(wanted.spec, store, work.trials)

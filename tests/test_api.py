@@ -77,6 +77,9 @@ def test_the_users_errors_are_user_errors(tmp_path):
         tb.report,
         lambda: tb.run(SPEC, "s3://user:password@bucket"),
         lambda: tb.tune(SPEC, tmp_path / "store"),
+        lambda: tb.plan(3),
+        lambda: tb.run(SPEC, tmp_path / "store", slots=0),
+        lambda: tb.run("quickstart", tmp_path / "store", plugins="missing.py"),
     ):
         with pytest.raises(tb.UserError):
             mistake()
@@ -122,4 +125,6 @@ def test_a_notebook_shows_the_table(store, tmp_path):
     book = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     (output,) = [out for out in book.cells[0].outputs if out.output_type == "execute_result"]
-    assert "<td>Focal Loss</td>" in output.data["text/html"] and "±" in output.data["text/html"]
+    shown = output.data["text/html"]
+    assert "<td>Focal Loss</td>" in shown and "±" in shown
+    assert "nothing is selected on it" in shown and "4 of 4 trials are complete" in shown, "the caption too"

@@ -12,6 +12,8 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -96,8 +98,7 @@ def rerun(
     """
     plugins = plugins_of(bundle, chosen)
     limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
-    # Methods run in a process of their own: this one has read the labels that the bundle holds.
-    with scratch() as folder, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+    with scratch() as folder, _process() as worker:
         wanted = worker.submit(needs, [record.trial for record in chosen], plugins).result()
         check_files(wanted.trials, root, verify)
         claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
@@ -106,6 +107,21 @@ def rerun(
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
         yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
+
+
+@contextmanager
+def _process() -> Iterator[Executor]:
+    """A process in which methods run, since this one has read the labels that the bundle holds. It ends with the block,
+    and at once where an error or a signal ends that. OSError where it dies."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+        try:
+            yield worker
+        except BrokenProcessPool as error:
+            raise OSError("the process that trains again died; its memory may have run out") from error
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def _trained(

@@ -90,6 +90,7 @@ def _again(
     from dataclasses import asdict
 
     from ..bundles import rerun
+    from ..scheduling.processes import ended_by_sigterm
     from ..spec.labels import label
 
     seed = secrets.randbelow(1 << 31) if seed is None else seed
@@ -99,7 +100,8 @@ def _again(
     facts["seed"] = seed
     for plugin in rerun.check_trust(place, chosen, trust):
         say(f"running the bundle's own code: {plugin}")
-    found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
+    with ended_by_sigterm():
+        found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
     facts["repetitions"] = [asdict(each) for each in found]
     verdicts = {each.verdict for each in found}
     return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0

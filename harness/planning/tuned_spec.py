@@ -51,10 +51,15 @@ class Filled:
         return list(groups.values())
 
 
-def check(spec: Spec, output: Path | None) -> Path:
-    """Where the new spec goes. SpecError where there is nothing to tune, or no folder for it."""
+def require_tune(spec: Spec) -> None:
+    """SpecError where there is nothing to tune."""
     if spec.tune is None:
         raise SpecError(f"{spec.name} has no block tune, so there is nothing to tune; see tailboard run {spec.name}")
+
+
+def check(spec: Spec, output: Path | None) -> Path:
+    """Where the new spec goes. SpecError where there is nothing to tune, or no folder for it."""
+    require_tune(spec)
     goal = output or Path(f"{spec.name}-tuned.yaml")
     if not goal.parent.is_dir():
         raise SpecError(f"--output: there is no folder {goal.parent}")

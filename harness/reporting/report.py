@@ -79,8 +79,12 @@ class Board:
             return records.json(self.rows, self.metric, versus)
         written = {"md": markdown.markdown, "latex": latex.latex}[form]
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
-        more = [*self.more, *tuning_tables.tables(self.searches)]
-        return written(self.rows, versus, self.quoted(quote), self.notes, more, view)
+        return written(self.rows, versus, self.quoted(quote), self.notes, self.tables, view)
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that follow those of the rows: what was asked for, and what was tuned."""
+        return [*self.more, *tuning_tables.tables(self.searches)]
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
         """The tidy rows, from which every other form comes. ReportError where more is asked for."""

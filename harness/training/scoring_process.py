@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...datasets.array_cache import stamp
 from ...datasets.lock import guard, refuse_if_locked
 from ...datasets.split import Images
 from ..spec.schema import Trial
@@ -49,14 +50,21 @@ class ScoringProcess:
         self._connection, theirs = Pipe()
         # -P: a file beside the user's spec is none of our modules
         command = [sys.executable, "-P", "-m", "tailboard.harness.training.scoring_server", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            process_group=0,  # a Ctrl-C that drains this process is not for that one
+        )
         theirs.close()
+        atexit.register(self.close)
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         self._connection.close()
         try:
             self._process.wait(END_SECONDS)
@@ -66,25 +74,28 @@ class ScoringProcess:
 
     def prepare(self, name: str, root: Path | None, verify: bool) -> None:
         """Have a data set found, verified and decoded."""
+        refuse_if_locked("a data set was asked for")
         self._ask({"ask": "prepare", "name": name, **_where(root, verify)})
 
     def split(self, trial: Trial, root: Path | None, verify: bool) -> TrainingData:
-        """The training images of a trial, which is under way from now on."""
+        """The training images of a trial, which is under way from now on. TestSetLocked while a method is at work."""
+        refuse_if_locked("a split was asked for")
         about, arrays = self._ask({"ask": "split", "trial": trial.model_dump(mode="json"), **_where(root, verify)})
         guard(about["guarded"])
-        images = Images(_mapped(about["images"])[arrays["indices"]], arrays["labels"])
+        images = Images(_mapped(about)[arrays["indices"]], arrays["labels"])
         return TrainingData(images, tuple(about["counts"]), tuple(about["test_counts"]), about["data"])
 
     def images(self) -> np.ndarray:
         """The images (N, channels, H, W) that the trial is scored on. TestSetLocked while a method is at work."""
         refuse_if_locked("the images to be scored were asked for")
         about, arrays = self._ask({"ask": "images"})
-        mapped = _mapped(about["images"])
+        mapped = _mapped(about)
         return mapped[arrays["indices"]] if arrays else np.array(mapped)
 
     def finish(self, store: str, record: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Record:
         """Have the record written whose fields these are, with the accuracies of the logits ``last_ema`` and ``last``
-        where they are among the arrays. The trial is over then."""
+        where they are among the arrays. The trial is over then. TestSetLocked while a method is at work."""
+        refuse_if_locked("a trial was to be scored")
         data = pack_arrays(arrays, compressed=False) if arrays else b""
         about, _ = self._ask({"ask": "finish", "store": store, "record": dict(record)}, data)
         return Record.model_validate(about)
@@ -94,8 +105,12 @@ class ScoringProcess:
             self._connection.send_bytes(json.dumps(request).encode())
             self._connection.send_bytes(data)
             about, arrays = json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise ScoringProcessDied(f"the process that scores died ({type(error).__name__})") from error
+        except BaseException as error:  # what comes next in the pipe may be half an answer
+            self._process.kill()
+            self.close()
+            if isinstance(error, (EOFError, OSError)):
+                raise ScoringProcessDied(f"the process that scores died ({type(error).__name__})") from error
+            raise
         if "error" in about:
             raise KINDS[about["error"]](about["message"])
         return about, unpack_arrays(arrays) if arrays else {}
@@ -105,8 +120,13 @@ def _where(root: Path | None, verify: bool) -> dict[str, Any]:
     return {"root": str(root) if root else None, "verify": verify}
 
 
-def _mapped(path: str) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _mapped(about: Mapping[str, Any]) -> np.ndarray:
+    """The images of an answer. OSError where the file is not the one that the other process has the labels of: its data
+    set may have been decoded anew meanwhile."""
+    mapped = np.load(about["images"], mmap_mode="r", allow_pickle=False)
+    if stamp(about["images"]) != about["stamp"]:
+        raise OSError(f"{about['images']} was replaced while a trial was under way, since its data set has changed")
+    return mapped
 
 
 _ours: dict[int, ScoringProcess] = {}  # by process id: a fork has none yet
@@ -117,5 +137,4 @@ def scoring_process() -> ScoringProcess:
     held = _ours.get(os.getpid())
     if held is None or not held.alive:
         held = _ours[os.getpid()] = ScoringProcess()
-        atexit.register(held.close)
     return held

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,9 +76,10 @@ class ScoringServer:
         split = cut(cached.pool, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
         if trial.stage == "tune" and split.val is None:
             raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
-        self._trial, self._cached, self._split = trial, cached, split
+        self._trial, self._cached = trial, cached
+        self._split = replace(split, train=split.train.take(np.arange(0)))  # the worker has them
         about = {
-            "images": str(cached.file("train_images")),
+            **_file(cached, "train_images"),
             "counts": split.counts,
             "test_counts": np.bincount(self._scored.y, minlength=len(split.counts)).tolist(),
             "data": {
@@ -93,9 +95,9 @@ class ScoringServer:
         """The images to be scored: where they are and, where not all of them are, which."""
         trial, cached, split = self._held()
         if trial.stage == "report":
-            return {"images": str(cached.file("test_images"))}, b""
+            return _file(cached, "test_images"), b""
         indices = pack_arrays({"indices": split.indices[1]}, compressed=False)
-        return {"images": str(cached.file("train_images"))}, indices
+        return _file(cached, "train_images"), indices
 
     def _finish(self, request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         """Write the record, with the accuracies where there are logits, and before it what lies beside it."""
@@ -103,8 +105,9 @@ class ScoringServer:
         store, arrays, about = Store(request["store"]), unpack_arrays(data) if data else {}, dict(request["record"])
         if LOGITS[0] in arrays:
             labels = self._scored.y
-            arrays["labels"] = labels.astype(np.int16)
             about["accuracy"] = {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+            logits = {name: arrays.pop(name) for name in LOGITS}
+            arrays = logits | {"labels": labels.astype(np.int16)} | arrays  # the order of the file's members: its hash
         rung = about["status"] == "pruned"
         if arrays and not (rung and store.has(f"records/{trial.key}.json")):  # the arrays are the record's, then
             written = store.write_arrays(trial.key, arrays)
@@ -126,14 +129,20 @@ class ScoringServer:
         return cached.pool.test if trial.stage == "report" or split.val is None else split.val
 
 
+def _file(cached: CachedPool, array: str) -> dict[str, Any]:
+    """Where images are, and what tells that they are still these."""
+    return {"images": str(cached.file(array)), "stamp": cached.stamps[array]}
+
+
 @lru_cache(maxsize=2)
 def _cached(name: str, root: str | None, verify: bool) -> CachedPool:
     return open_cached(dataset(name), Path(root) if root else None, verify)
 
 
 def _told(error: Exception) -> dict[str, str]:
-    kind = next((name for name, kind in KINDS.items() if isinstance(error, kind)), "OSError")
-    return {"error": kind, "message": str(error) or type(error).__name__}
+    kind = next((name for name, kind in KINDS.items() if isinstance(error, kind)), "")
+    message = str(error) if kind and str(error) else f"{type(error).__name__}: {error}"
+    return {"error": kind or "OSError", "message": message}
 
 
 def serve(connection: Connection) -> None:

@@ -131,7 +131,10 @@ def run_trial(
 
 def _logits(run: Run, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
-    x = torch.from_numpy(scoring.images())
+    try:
+        x = torch.from_numpy(scoring.images())
+    except (ValueError, IndexError) as error:  # no fault of the method's
+        raise OSError(f"the images to be scored cannot be read: {error}") from error
     with locked():
         return scored_logits(run, x)
 

@@ -1,5 +1,6 @@
 """The measured tables as HTML for a notebook's cell: no script, no style sheet, nothing that is loaded."""
 
+from collections.abc import Sequence
 from html import escape
 
 import pandas as pd
@@ -10,17 +11,21 @@ from ..tables.report_tables import View, tables
 from .text import plain
 
 
-def notebook(rows: pd.DataFrame, metric: Metric = ACCURACY) -> str:
-    """A table for each protocol, with its footnotes.
+def notebook(
+    rows: pd.DataFrame, notes: Sequence[str] = (), more: Sequence[Table] = (), metric: Metric = ACCURACY
+) -> str:
+    """A table for each protocol, with its footnotes and caption.
 
     Args:
         rows: The tidy table (see `results.check`).
+        notes: Plain sentences for the caption, such as what was spent.
+        more: Tables that follow.
         metric: What its values are.
 
     Raises:
         ValueError: if the rows are not tidy.
     """
-    return "\n".join(map(_table, tables(rows, None, None, (), (), View(metric=metric))))
+    return "\n".join(map(_table, tables(rows, None, None, notes, more, View(metric=metric))))
 
 
 def _table(table: Table) -> str:
@@ -29,7 +34,7 @@ def _table(table: Table) -> str:
         f"<th>{_text(word)}</th>" for word in (*table.head, *(g for _, groups in table.spans for g in groups))
     )
     body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in table.body)
-    notes = "".join(f"<div>{_text(note)}</div>" for note in table.footnotes)
+    notes = "".join(f"<div>{_text(note)}</div>" for note in (*table.footnotes, *table.caption))
     corner = f'<th colspan="{len(table.head)}"></th>'
     return (
         f"<table><caption>{_text(table.title)}</caption><thead><tr>{corner}{above}</tr><tr>{heads}</tr></thead>"

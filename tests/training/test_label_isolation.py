@@ -4,12 +4,13 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied
+from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import Setting, run_trial
 
 RAW = {
@@ -85,14 +86,17 @@ def found():
                 with suppress(OSError, ValueError):
                     memory.seek(at)
                     data = memory.read(min(1 << 24, end - at))
-                    if any(holds_labels(kind, data) for kind in (np.int64, np.int16)):
+                    if any(holds_labels(kind, data) for kind in (np.int64, np.int32, np.int16, np.uint8)):
                         return True
     return False
 
 raw, store, times = eval(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-planted = np.repeat(np.arange(10), 300)
-control = found()
-planted[:] = 0
+control = True
+for kind in (np.int64, np.int32, np.int16, np.uint8):
+    planted = np.repeat(np.arange(10), 300).astype(kind)
+    control &= found()
+    planted[:] = 0
+control &= not found()
 spec = with_plugin(parse(raw | {"seeds": times, "tune": {"trials": 4, "parameters": "scale"}}), PLUGIN, list(KINDS))
 reported = plan(spec)
 tuned = [search.first()[0] for search in searches(spec).values()]
@@ -135,6 +139,39 @@ def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
     assert not Store(tmp_path).finished()
     monkeypatch.undo()
     assert run_trial(trial, setting).status == "complete"
+
+
+def test_an_answer_that_nobody_took_is_not_taken_for_the_next_one(monkeypatch):
+    """An interrupt while an answer is awaited: the process is given up, and the next one begins anew."""
+    held, trial = scoring_process(), plan(parse(RAW))[0]
+    taken = held._connection
+
+    class Interrupted:
+        """Sends what it is given, and is interrupted before the answer comes."""
+
+        send_bytes, close = taken.send_bytes, taken.close
+
+        def recv_bytes(self) -> bytes:
+            raise KeyboardInterrupt
+
+    held._connection = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        held.prepare("fashion-mnist-mini", None, True)
+    assert not held.alive
+    assert sum(scoring_process().split(trial, None, True).counts) > 0
+
+
+def test_images_of_another_decoding_are_not_scored_against_the_labels_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    scoring = ScoringProcess()
+    scoring.split(plan(parse(RAW))[0], None, True)
+    (images,) = (tmp_path / "tailboard" / "arrays").glob("*/test_images.npy")
+    other = np.load(images)
+    images.unlink()
+    np.save(images, 255 - other)
+    with pytest.raises(OSError, match="was replaced while a trial was under way"):
+        scoring.images()
+    scoring.close()
 
 
 def test_what_a_worker_sends_is_never_unpickled(tmp_path):

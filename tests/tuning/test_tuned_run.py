@@ -197,7 +197,7 @@ def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undi
     process, finished = job.start(), {}
     for what in kills:
         before = job.bytes_of("rungs", "records").keys()
-        if not job.reaches(lambda before=before: job.bytes_of("rungs", "records").keys() > before, process):
+        if not job.reaches(lambda before=before: job.bytes_of("rungs", "records").keys() - before, process):
             break  # nothing was left to train
         moment = rng.uniform(0, 3)
         time.sleep(moment)
