@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """A new folder ``tb-PID-...``."""
     folder = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
     try:
@@ -21,13 +21,13 @@ def scratch() -> Iterator[Path]:
         _remove(folder)
 
 
-def forsake() -> None:
+def remove_own() -> None:
     """Remove this process's own, which is about to end where it stands."""
     for folder in Path(tempfile.gettempdir()).glob(f"tb-{os.getpid()}-*"):
         _remove(folder)
 
 
-def clear_up() -> None:
+def remove_stale() -> None:
     """Remove the folders of processes that were killed before they could; another user's stay."""
     living = {entry.name for entry in Path("/proc").glob("[0-9]*")}  # a thread's number is not listed
     if str(os.getpid()) not in living:  # no such listing here: nothing tells which of them live
