@@ -27,31 +27,31 @@ READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 
 
 class ProgressReporter:
-    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread.
+    """A RunObserver that tells the user on stderr, and hands everything on to MLflow's thread.
 
     Its own two threads, which draw and write, only look; ``_lock`` keeps what they see of one piece.
     """
 
-    def __init__(self, console: Console, work: PreparedRun, tracker: Tracker) -> None:
+    def __init__(self, console: Console, prepared: PreparedRun, tracker: Tracker) -> None:
         self._console, self._tracker, self._lock = console, tracker, threading.RLock()
-        self._spec, self._store, self._wanted = work.wanted.spec, work.store, work.wanted
+        self._spec, self._store, self._request = prepared.request.spec, prepared.store, prepared.request
         self._mlflow, self._dashboard = masked(tracking_uri(self._spec, self._store)), ""
         self._running: dict[str, tuple[Trial, int]] = {}  # with the epochs that are done
         self._begun = time.monotonic()
-        asked: dict[str, bool] = {"report": self._wanted.report, "defaults": self._wanted.defaults}
-        outlook, plan = Outlook(), self._wanted.plan
+        asked: dict[str, bool] = {"report": self._request.report, "defaults": self._request.defaults}
+        outlook, plan = Outlook(), self._request.plan
         outlook.add(self._spec, plan.searches, plan.prerequisites, **asked)
-        for trial in work.trials:
+        for trial in prepared.trials:
             outlook.place(trial)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             outlook.found(row, trial)
         self._board, self._forecast = Scoreboard(outlook), Forecast(Pace(), outlook)
         finished = outlook.known & self._store.finished()
         self._board.ended = dict.fromkeys(finished, Ended())
         self._forecast.add(self._spec, plan.searches, plan.prerequisites, finished, **asked)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             self._forecast.found(row, trial, trial.key in finished)
-        tuning = [trial.key for trial in work.trials if trial.stage == "tune" and trial.key in finished]
+        tuning = [trial.key for trial in prepared.trials if trial.stage == "tune" and trial.key in finished]
         self._earlier = Readings(self._store.record, tuning)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
@@ -166,7 +166,7 @@ class ProgressReporter:
                 for key, (trial, epoch) in self._running.items()
             ]
             return {
-                "spec": self._spec.name, "report": self._wanted.report, "defaults": self._wanted.defaults,
+                "spec": self._spec.name, "report": self._request.report, "defaults": self._request.defaults,
                 "planned": self._board.outlook.total, "left": self._forecast.seconds_left(),
                 "dashboard": self._dashboard, "running": running, "broken": sorted(self._board.broken),
             }  # fmt: skip

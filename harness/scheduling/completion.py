@@ -13,14 +13,14 @@ from pathlib import Path
 from ..spec.schema import Resources
 from ..training.failures import is_out_of_memory, timeout_record
 from ..training.job import Job, JobFailed
-from .queue import JobQueue, Watcher
+from .queue import JobQueue, RunObserver
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 
 
 @dataclass
 class Result:
-    """``interrupted``: a signal, or the loss of its cluster, stopped the sweep. ``broken``: what the infrastructure
+    """``interrupted``: a signal, or the loss of its cluster, stopped the run. ``broken``: what the infrastructure
     broke once too often, by key. ``error``: what went wrong in the driver."""
 
     interrupted: bool = False
@@ -54,11 +54,11 @@ class RetryPolicy:
 
 @dataclass
 class CompletionHandler:
-    """Tells the agenda and the watcher; an error in that stops the sweep and is kept in the result."""
+    """Tells the queue and the observer; an error in that stops the run and is kept in the result."""
 
-    agenda: JobQueue
+    queue: JobQueue
     retries: RetryPolicy
-    watcher: Watcher
+    observer: RunObserver
     result: Result
     stopping: threading.Event
 
@@ -70,7 +70,7 @@ class CompletionHandler:
     def on_timeout(self, job: Job, why: str, seconds: float) -> None:
         """Stopped from outside, since it said nothing for so many seconds: the method's fault."""
         with self._kept():
-            store = self.agenda.store
+            store = self.queue.store
             store.write_record(timeout_record(job.trial, why, seconds, store.silent(job.trial.key)))
             self._settle(job, whole=True)
 
@@ -81,22 +81,22 @@ class CompletionHandler:
             if pause is None:
                 self._break(job, why)
             else:
-                self.watcher.retried(job.trial, why, pause)
-                self.agenda.retry_later(job, pause)
+                self.observer.retried(job.trial, why, pause)
+                self.queue.retry_later(job, pause)
 
     def _settle(self, job: Job, whole: bool) -> None:
         try:
-            self.agenda.complete(job)
+            self.queue.complete(job)
         except JobFailed as error:
             self._break(job, str(error))
         else:
             if whole:
-                self.watcher.finished(job.trial)
+                self.observer.finished(job.trial)
 
     def _break(self, job: Job, why: str) -> None:
         self.result.broken[job.trial.key] = why
-        self.watcher.broken(job.trial, why)
-        self.agenda.fail(job)
+        self.observer.broken(job.trial, why)
+        self.queue.fail(job)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

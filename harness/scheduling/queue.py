@@ -1,4 +1,4 @@
-"""Agenda: the queue of jobs. Watcher: who is told what becomes of them."""
+"""JobQueue: the queue of jobs. RunObserver: who is told what becomes of them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class JobQueue:
         there = self._ready.setdefault(job.trial.key, {})
         before, old = self._ahead(job.trial.key), there.get(job.target_epoch)
         there[job.target_epoch] = (
-            replace(job, keep=job.keep_weights or old.keep_weights, ahead=max(job.work_ahead, old.work_ahead))
+            replace(
+                job, keep_weights=job.keep_weights or old.keep_weights, work_ahead=max(job.work_ahead, old.work_ahead)
+            )
             if old
             else job
         )
@@ -138,7 +140,7 @@ class JobQueue:
         return is_done(job, self.store)
 
 
-class Watcher(Protocol):
+class RunObserver(Protocol):
     """Who is told, in the driver's process, what happens to the trials.
 
     ``joined``: where the dashboard of a joined cluster is, or nothing. ``rested``: a trial trains no more, whether it

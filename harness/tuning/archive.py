@@ -101,7 +101,7 @@ def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: 
 
 
 def _stored(study: Any, reason: Callable[[str], str]) -> _StoredStudy:
-    each = zip(study.configurations(), study.judged(), strict=True)
+    each = zip(study.configurations(), study.intermediate_values(), strict=True)
     found = tuple(_StoredConfiguration(**vars(c) | {"reason": reason(c.reason)}, at=at) for c, at in each)
     return _StoredStudy(exhausted=study.exhausted, configurations=found)
 

@@ -386,7 +386,7 @@ def test_damaged_progress_is_no_progress(tmp_path, data):
 
 def test_finished_records_are_read_once(tmp_path, monkeypatch):
     store, reads = filled(tmp_path), []
-    monkeypatch.setattr(store, "outcome", lambda key: reads.append(key) or Store.result(store, key))
+    monkeypatch.setattr(store, "result", lambda key: reads.append(key) or Store.result(store, key))
     looks = watch.StoreMonitor(store)
     assert looks.snapshot()["done"] == 4
     assert looks.snapshot()["done"] == 4

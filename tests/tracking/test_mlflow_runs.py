@@ -272,7 +272,7 @@ def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
     with monkeypatch.context() as patch:
-        patch.setattr(background, "Runs", lambda *_: 1 / 0)
+        patch.setattr(background, "MlflowRuns", lambda *_: 1 / 0)
         finish(store, one)
         tracker.finished(one)
         wait_for(lambda: tracker._away_until > 0)
@@ -291,7 +291,7 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
         tracker.finished(trial)
     wait_for(lambda: len(store.tracked()) == 2)
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowRuns, "leave", lambda *_: 1 / 0)
+        patch.setattr(MlflowRuns, "close", lambda *_: 1 / 0)
         assert "division" in tracker.close()
     assert [run.info.status for run in Page(tracking_uri(spec, store)).specs] == ["RUNNING"]
     with only_driver(store):
