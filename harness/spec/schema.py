@@ -1,5 +1,5 @@
-"""The models of a spec and its trials: Spec, Method, Training, Tune, Experiment, Trial; and :func:`plan`, which lists the
-trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
+"""The models of a spec and its trials: Spec, Method, Training, Tune, Experiment, Trial; and :func:`plan`, which lists
+the trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
 
 Nothing here imports torch: a plan is cheap.
 """
