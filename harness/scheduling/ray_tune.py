@@ -211,7 +211,7 @@ def sweep(
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
     where its dashboard is."""
-    with scratch() as folder, ends_with_us(_stop):
+    with scratch(short=True) as folder, ends_with_us(_stop):
         wanted = options(resources, slots, address, folder)
         dashboard, joined = _start(wanted), wanted["address"] != "local"
         yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
