@@ -11,57 +11,57 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from ..metrics.shots import shot_means
-from ..planning.prepare import Work
+from ..planning.prepare import PreparedRun
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..text import printable
 from ..tracking.background import Tracker
 from ..tracking.uri import masked, tracking_uri
-from .display import picture
+from .display import render
 from .eta import Forecast, Pace
 from .record_reader import Readings
 from .run_state import Ended, Outlook, Scoreboard, ended
-from .status_file import Beacon
+from .status_file import StatusFileWriter
 
 READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 
 
-class Show:
-    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread.
+class ProgressReporter:
+    """A RunObserver that tells the user on stderr, and hands everything on to MLflow's thread.
 
     Its own two threads, which draw and write, only look; ``_lock`` keeps what they see of one piece.
     """
 
-    def __init__(self, console: Console, work: Work, tracker: Tracker) -> None:
+    def __init__(self, console: Console, prepared: PreparedRun, tracker: Tracker) -> None:
         self._console, self._tracker, self._lock = console, tracker, threading.RLock()
-        self._spec, self._store, self._wanted = work.wanted.spec, work.store, work.wanted
+        self._spec, self._store, self._request = prepared.request.spec, prepared.store, prepared.request
         self._mlflow, self._dashboard = masked(tracking_uri(self._spec, self._store)), ""
         self._running: dict[str, tuple[Trial, int]] = {}  # with the epochs that are done
         self._begun = time.monotonic()
-        asked: dict[str, bool] = {"report": self._wanted.report, "defaults": self._wanted.defaults}
-        outlook, plan = Outlook(), self._wanted.plan
+        asked: dict[str, bool] = {"report": self._request.report, "defaults": self._request.defaults}
+        outlook, plan = Outlook(), self._request.plan
         outlook.add(self._spec, plan.searches, plan.prerequisites, **asked)
-        for trial in work.trials:
+        for trial in prepared.trials:
             outlook.place(trial)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             outlook.found(row, trial)
         self._board, self._forecast = Scoreboard(outlook), Forecast(Pace(), outlook)
         finished = outlook.known & self._store.finished()
         self._board.ended = dict.fromkeys(finished, Ended())
         self._forecast.add(self._spec, plan.searches, plan.prerequisites, finished, **asked)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             self._forecast.found(row, trial, trial.key in finished)
-        tuning = [trial.key for trial in work.trials if trial.stage == "tune" and trial.key in finished]
+        tuning = [trial.key for trial in prepared.trials if trial.stage == "tune" and trial.key in finished]
         self._earlier = Readings(self._store.record, tuning)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
-    def __enter__(self) -> Show:
+    def __enter__(self) -> ProgressReporter:
         if self._console.is_terminal:
             self._earlier.want(self._board.ended)
             self._live.start()
         else:
             self._say(f"{len(self._board.ended)} of {self._board.outlook.total} trials are already finished")
-        self._beacon = Beacon(self._store, self._tell)
+        self._beacon = StatusFileWriter(self._store, self._tell)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -143,7 +143,7 @@ class Show:
         with self._lock:
             facts = self._board.facts() | {"left": self._forecast.seconds_left()}
         elapsed = time.monotonic() - self._begun
-        return picture(facts | {"elapsed": elapsed, "dashboard": self._dashboard, "mlflow": self._mlflow})
+        return render(facts | {"elapsed": elapsed, "dashboard": self._dashboard, "mlflow": self._mlflow})
 
     def _tell(self) -> dict[str, Any]:
         """What goes into progress.json, after a look at some of the records of earlier sessions."""
@@ -166,7 +166,7 @@ class Show:
                 for key, (trial, epoch) in self._running.items()
             ]
             return {
-                "spec": self._spec.name, "report": self._wanted.report, "defaults": self._wanted.defaults,
+                "spec": self._spec.name, "report": self._request.report, "defaults": self._request.defaults,
                 "planned": self._board.outlook.total, "left": self._forecast.seconds_left(),
                 "dashboard": self._dashboard, "running": running, "broken": sorted(self._board.broken),
             }  # fmt: skip

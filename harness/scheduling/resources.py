@@ -17,7 +17,7 @@ GIB = 2**30
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")
@@ -36,7 +36,7 @@ def knock(address: str) -> None:
 
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
     """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
-    # What a worker died of is told in one line by the watcher; ray's own tracebacks are kept out of it.
+    # What a worker died of is told in one line by the observer; ray's own tracebacks are kept out of it.
     found: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
     if found["address"] != "local":
         return found

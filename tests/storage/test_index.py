@@ -61,8 +61,8 @@ def filled(store):
 @pytest.fixture
 def opened(monkeypatch):
     """The keys of the records that are opened."""
-    found, read = [], Store.outcome
-    monkeypatch.setattr(Store, "outcome", lambda self, key: found.append(key) or read(self, key))
+    found, read = [], Store.result
+    monkeypatch.setattr(Store, "result", lambda self, key: found.append(key) or read(self, key))
     return found
 
 
