@@ -219,8 +219,8 @@ class Leaderboard:
         goal, form = Path(path), Path(path).suffix.lower()
         if form == ".html":
             with opened(self.stores) as places:
-                request = html_pages.PageOptions(versus, by=self.by, uncertainty=uncertainty)
-                html_pages.write_page(html_pages.page_content(self.report, places, request), goal)
+                options = html_pages.PageOptions(versus, by=self.by, uncertainty=uncertainty)
+                html_pages.write_page(html_pages.page_content(self.report, places, options), goal)
         elif form == ".parquet":
             goal.write_bytes(self.report.parquet(versus))
         elif form in FORMS:

@@ -26,7 +26,7 @@ from ..text import redact_paths
 from ..tuning import archive as retold
 from ..tuning.archive import load_searches
 from .bundle import MANIFEST, TABLE, Bundle
-from .manifest import Manifest, EnvironmentCounts, keys
+from .manifest import EnvironmentCounts, Manifest, keys
 from .record_checks import Mismatch
 from .verify import verify
 

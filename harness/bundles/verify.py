@@ -29,7 +29,7 @@ from ..tuning.successive_halving import evaluate
 from .bundle import MANIFEST, TABLE, Bundle
 from .manifest import EnvironmentCounts, keys
 from .record_checks import Mismatch, accuracies, recompute_accuracies, words
-from .split_checks import SplitConsistency, SeedDuplicates
+from .split_checks import SeedDuplicates, SplitConsistency
 
 ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
 WRONG = (StoreError, FileNotFoundError, DataError, ValueError, KeyError, csv.Error)  # what hostile words lead to

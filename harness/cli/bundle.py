@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json, NoVerify, Root, print_status, print_result, print_output
+from .options import Json, NoVerify, Root, print_output, print_result, print_status
 
 app = typer.Typer()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Plugins, SpecArgument, print_status, print_result, print_output
+from .options import Json, Plugins, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
 

@@ -18,8 +18,8 @@ from .options import (
     Slots,
     SpecArgument,
     StoreOption,
-    print_status,
     print_output,
+    print_status,
 )
 from .status import outcome
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json, print_status, print_result
+from .options import Json, print_result, print_status
 
 app = typer.Typer()
 

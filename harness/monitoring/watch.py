@@ -17,7 +17,7 @@ from ..tuning.archive import load_searches
 from ..tuning.results import search_results
 from .record_reader import Readings
 from .run_state import Ended, Outlook, Scoreboard, ended
-from .status_file import Progress, read, driver_progress
+from .status_file import Progress, driver_progress, read
 
 READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 

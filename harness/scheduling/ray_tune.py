@@ -39,9 +39,9 @@ from ..errors import ClusterError
 from ..spec.schema import Resources
 from ..storage.temporary import remove_stale, temporary_folder
 from ..training.job import Job
-from .cluster_monitor import Endpoint, ClusterMonitor
+from .cluster_monitor import ClusterMonitor, Endpoint
 from .completion import CompletionHandler, Result, RetryPolicy, reason
-from .processes import drained_by_signals, terminate_children, sigterm_kept
+from .processes import drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue, RunObserver
 from .resources import GUARDED, bundle, check_reachable, options, places, waits
 from .stop_signal import StopSignal

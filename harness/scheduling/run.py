@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from ..planning.prepare import RunRequest, PreparedRun
+from ..planning.prepare import PreparedRun, RunRequest
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisite
 from ..storage.store import Store

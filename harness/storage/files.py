@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import StoreError
-from .retry import with_retries, status
+from .retry import status, with_retries
 
 MIB = 1 << 20
 STALE_PART_SECONDS = 3600.0  # no file takes so long to write

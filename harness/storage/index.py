@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import StoreError
 from .files import Stamp
-from .record import TrialResult, Status
+from .record import Status, TrialResult
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
 

@@ -33,7 +33,7 @@ from pydantic import ValidationError
 from ..errors import StoreError
 from ..spec.schema import Spec
 from .files import Files, Stamp
-from .record import TrialResult, Record
+from .record import Record, TrialResult
 from .serialization import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 
 STUDIES = "studies.db"

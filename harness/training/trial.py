@@ -34,7 +34,7 @@ from ..storage.store import Store
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
-from .loop import Diverged, DeviceData, TrainingLoop
+from .loop import DeviceData, Diverged, TrainingLoop
 from .random_streams import RandomStreams, initialisation
 from .scoring_process import ScoringProcess, scoring_process
 

@@ -17,7 +17,7 @@ from ..training.cost import estimate_flops
 from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
-from .search import Search, work_ahead, rungs
+from .search import Search, rungs, work_ahead
 
 
 def run_search(

@@ -14,7 +14,7 @@ from tailboard.harness.monitoring.eta import Forecast, Pace
 from tailboard.harness.monitoring.record_reader import Readings
 from tailboard.harness.monitoring.reporter import ProgressReporter
 from tailboard.harness.monitoring.run_state import Ended, Outlook, Scoreboard
-from tailboard.harness.monitoring.status_file import StatusFileWriter, Progress
+from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
 from tailboard.harness.planning.prepare import RunRequest, prepare
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan

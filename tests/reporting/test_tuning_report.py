@@ -33,7 +33,7 @@ from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import experiments, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.tuning.archive import save_searches, load_searches
+from tailboard.harness.tuning.archive import load_searches, save_searches
 from tailboard.harness.tuning.configuration import Configuration
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import SearchResult
