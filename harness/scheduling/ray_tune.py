@@ -212,7 +212,7 @@ def _ray(
     resources: Resources, slots: int | None, address: str | None, observer: RunObserver
 ) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
-    with temporary_folder() as folder, terminate_children(_stop):
+    with temporary_folder(short=True) as folder, terminate_children(_stop):
         ray_options = options(resources, slots, address, folder)
         joined = ray_options["address"] != "local"
         observer.on_cluster_start(ray_options["address"] if joined else "")
