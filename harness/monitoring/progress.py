@@ -56,7 +56,7 @@ class Task(Work):
 
 
 class RunProgress:
-    """The tasks of one or several plans: trials by key, searches by identity.
+    """The tasks of one or several plans: trials by key, searches and what reports them by names of their own.
 
     Args:
         shots: How Few, Med and Many are counted.
@@ -84,7 +84,10 @@ class RunProgress:
             result, trials = results.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
             row, flops = method_label(trials[0]), self._flops(trials[0])
             if result:
-                self._add_search(result, row, [_task(row, trial, flops) for trial in trials if report])
+                pending = {
+                    f"{_name(result.search)} {trial.seed}": _task(row, trial, flops) for trial in trials if report
+                }
+                self._add_search(result, row, pending)
             if report and (defaults or not result):
                 for trial in trials:
                     self._join(trial.key, _task(f"{row}, defaults" if result else row, trial, flops))
@@ -106,14 +109,14 @@ class RunProgress:
             if result.finished:
                 self.end_search(result.search, result.winner)
 
-    def _add_search(self, result: SearchResult, row: str, pending: list[Task]) -> None:
+    def _add_search(self, result: SearchResult, row: str, pending: Mapping[str, Task]) -> None:
         search, tune = result.search, result.search.tune
         first, planned = search.default_trials(), search.planned_epochs
-        task = self.tasks.setdefault(search.identity, _task(row, first[0], self._flops(first[0])))
+        task = self.tasks.setdefault(_name(search), _task(row, first[0], self._flops(first[0])))
         task.budget = max(tune.trials * len(search.seeds), len(task.keys))
         task.epochs = max(0, planned - sum(one.epochs for one in result.configurations))
         task.serial = -(-tune.trials // tune.generation) * search.routine.epochs / planned
-        task.then = [self.tasks.setdefault(f"{search.identity} {n}", reports) for n, reports in enumerate(pending)]
+        task.then = [self.tasks.setdefault(name, reports) for name, reports in pending.items()]
         self.propose(search, first)
 
     def _join(self, key: str, task: Task) -> None:
@@ -137,20 +140,21 @@ class RunProgress:
 
     def propose(self, search: Search, trials: Iterable[Trial]) -> None:
         """A search asks for trials."""
-        task = self.tasks[search.identity]
+        task = self.tasks[_name(search)]
         for trial in trials:
             task.keys.add(trial.key)
             self._join(trial.key, Task(task.method, task.flops, 0, rows=task.rows, tuning=True, search=task))
 
     def end_search(self, search: Search, winner: Configuration | None) -> None:
         """A search has ended: what was pending is reported at the values found; never, where there are none."""
-        task = self.tasks[search.identity]
+        task = self.tasks[_name(search)]
         task.budget, task.epochs = len(task.keys), 0
-        for number, (seed, pending) in enumerate(zip(search.spec.seeds, task.then, strict=False)):
-            if winner is None:
-                pending.epochs = 0
-            elif self.tasks.pop(f"{search.identity} {number}", None):
-                self._join(search.reporting_trial(winner, seed).key, pending)
+        for seed in search.spec.seeds:
+            pending = f"{_name(search)} {seed}"
+            if pending in self.tasks and winner is None:
+                self.tasks[pending].epochs = 0
+            elif pending in self.tasks and winner:
+                self._join(search.reporting_trial(winner, seed).key, self.tasks.pop(pending))
 
     def start(self, trial: Trial) -> None:
         """A trial is trained."""
@@ -250,6 +254,11 @@ class RunProgress:
         for row in rows.values():
             row["means"] = {group: fsum(values) / len(values) for group, values in row["means"].items() if values}
         return total | {"methods": [row for row in rows.values() if row["planned"] or row["tuning"]]}
+
+
+def _name(search: Search) -> str:
+    """Plans that differ in how many trials a search may take share its trials."""
+    return f"{search.identity} {search.tune.trials}"
 
 
 def _task(row: str, trial: Trial, flops: float) -> Task:
