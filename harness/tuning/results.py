@@ -62,7 +62,7 @@ def search_results(
     """
     if spec.tune is None:
         return {}
-    from . import archive  # imports torch and optuna
+    from . import archive  # imports optuna
 
     found = archive.load_searches(spec, store) if searches is None else searches
     if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ...methods.names import nearest
 from ...methods.part import MethodError
@@ -14,6 +13,7 @@ from ...methods.range import Range
 from ..errors import SpecError
 from ..registry.methods import recipe_of
 from ..spec.schema import Experiment, Searched, Spec, Training, Tune, experiments
+from .dimension import Dimension, Space
 
 ROUTINE = {  # what the training routine adds, where a spec names it
     "training.lr": Range(0.01, 0.3, log=True),
@@ -22,24 +22,6 @@ ROUTINE = {  # what the training routine adds, where a spec names it
     "training.label_smoothing": Range(0.0, 0.3),
     "training.cutmix": Range(choices=(0.0, 0.5, 1.0)),
 }
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """A hyperparameter that is searched, and the value that the spec's own row has."""
-
-    range: Range
-    default: Any
-
-
-Space = Mapping[str, Dimension]
-SPACE = TypeAdapter(dict[str, Dimension])
-
-
-def canonical(space: Space) -> str:
-    """The space as JSON with sorted names, the same whether its ranges were written as whole numbers or not."""
-    once = SPACE.validate_json(SPACE.dump_json(dict(sorted(space.items())), warnings=False))
-    return SPACE.dump_json(once).decode()
 
 
 def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:

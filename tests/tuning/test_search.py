@@ -53,10 +53,10 @@ from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration, best
+from tailboard.harness.tuning.dimension import Dimension
 from tailboard.harness.tuning.optuna_study import create_study, open_storage, propose
 from tailboard.harness.tuning.results import SearchResult, search_results
 from tailboard.harness.tuning.search import rungs, searches
-from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
 RAW = {

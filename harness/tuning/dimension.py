@@ -1,0 +1,29 @@
+"""What is searched of a row: its dimensions, as they are kept in files. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ...methods.range import Range
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A hyperparameter that is searched, and the value that the spec's own row has."""
+
+    range: Range
+    default: Any
+
+
+Space = Mapping[str, Dimension]
+SPACE = TypeAdapter(dict[str, Dimension])
+
+
+def canonical(space: Space) -> str:
+    """The space as JSON with sorted names, the same whether its ranges were written as whole numbers or not."""
+    once = SPACE.validate_json(SPACE.dump_json(dict(sorted(space.items())), warnings=False))
+    return SPACE.dump_json(once).decode()
