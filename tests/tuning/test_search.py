@@ -55,7 +55,7 @@ from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage, propose
 from tailboard.harness.tuning.results import SearchResult, search_results
-from tailboard.harness.tuning.search import rungs, searches
+from tailboard.harness.tuning.search import Search, rungs, searches
 from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
@@ -275,7 +275,9 @@ class Lab:
         ).prerequisite_keys
 
     # what flows tell
-    def on_search_end(self, row: Trial, trial: Trial) -> None: ...
+    def on_configurations(self, search: Search, trials: Sequence[Trial]) -> None: ...
+
+    def on_search_end(self, search: Search, winner: Configuration | None) -> None: ...
 
     def on_trial_end(self, record: Record) -> None:
         self.ended.append(record.key)
