@@ -22,9 +22,13 @@ class CanonicalModel(BaseModel, frozen=True):
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
+        return self.canonical_without()
+
+    def canonical_without(self, *names: str) -> str:
+        """The same text without these fields."""
         unsaid = tuple(name for name in self.later if getattr(self, name) is None)
-        names = _sorted_fields(type(self), unsaid)
-        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in names]) + "}"
+        fields = _sorted_fields(type(self), unsaid + names)
+        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in fields]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""

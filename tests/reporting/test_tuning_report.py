@@ -27,8 +27,9 @@ from tailboard.harness.errors import ReportError, StoreError
 from tailboard.harness.reporting import gather as publish
 from tailboard.harness.reporting import tuning_tables
 from tailboard.harness.reporting.figure_files import CURVES, csv_text, write_curves
-from tailboard.harness.reporting.gather import gather, within
+from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.report import Report
+from tailboard.harness.reporting.reported_store import within
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import experiments, plan
 from tailboard.harness.storage.record import Record
