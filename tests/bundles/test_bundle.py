@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -43,6 +44,7 @@ from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.serialization import pack_arrays
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
@@ -100,7 +102,7 @@ def searched(place: Path, spec: Spec) -> Store:
         while job := agenda.pop():
             config = {"trial": job.trial.model_dump_json(), "until": job.target_epoch, "gpu": 0}
             run_job(config, TrialContext(store.url), lambda _: None, lambda _: False)
-            agenda.complete(job)
+            agenda.complete(job, record_of(job, store))
     return store
 
 
@@ -740,7 +742,18 @@ def local_extra(data: bytes) -> bytes:
     return grown + struct.pack("<L", start + 6) + data[-2:]
 
 
+def permitted(mode: int) -> Callable[[bytes], bytes]:
+    """The first file's line in the table of contents with these permissions, which unzip would give it."""
+
+    def change(data: bytes) -> bytes:
+        at = struct.unpack_from("<L", data, len(data) - 6)[0] + 38
+        return data[:at] + struct.pack("<L", (0o100000 | mode) << 16) + data[at + 4 :]
+
+    return change
+
+
 LAID_OUT = {
+    **{permitted(mode): "may be executed, or run as another user" for mode in (0o4644, 0o2644, 0o1644, 0o744, 0o645)},
     lambda data: b"#!/bin/sh\nexit\n" + data: r"'report/leaderboard\.csv' begins at byte 15 where 0 is expected",
     lambda data: data + b"behind": "it does not end with its table of contents",
     commented: "it does not end with its table of contents",
@@ -905,6 +918,16 @@ def test_the_same_store_gives_the_same_bytes_and_they_hold(store, bundle, tmp_pa
     code, out, err = tailboard("verify", tmp_path / "again.zip", "--json")
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     assert (code, err, json.loads(out)) == (0, "", {"sha256": digest, "differences": []})
+
+
+def test_what_a_killed_export_left_is_gone_after_the_next_and_a_living_one_s_stays(store, tmp_path, tailboard):
+    left, living = tmp_path / ".x.zip.0.part", tmp_path / ".x.zip.1.part"
+    for path in (left, living):
+        path.write_bytes(b"half")
+    with living.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert tailboard("export", store, "-o", tmp_path / "x.zip")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.zip.1.part", "x.zip"]
 
 
 def test_a_bundle_holds_what_was_asked_for(store, bundle):
