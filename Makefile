@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick chaos lint wheel
+.PHONY: quickstart test quick chaos fuzz lint wheel
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -19,6 +19,10 @@ quick: lint
 
 chaos: .venv/installed-dev
 	$(BIN)/pytest -m chaos -s
+
+# The fuzzers with all their mutations; a few hundred of each are in `make test`.
+fuzz: .venv/installed-dev
+	TAILBOARD_FUZZ=all $(TESTS) -m fuzz
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

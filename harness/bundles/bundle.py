@@ -223,6 +223,7 @@ def _entry_error(entry: zipfile.ZipInfo) -> str:
         "climbs out of the bundle": ".." in re.split(r"[/\\]", name),
         "is a link": stat.S_ISLNK(mode),
         "is no plain file": stat.S_IFMT(mode) not in (0, stat.S_IFREG),
+        "may be executed, or run as another user": mode & 0o7111,
         "is no file of a bundle": not _FILE.fullmatch(name),
         "is encrypted": entry.flag_bits & 1,
         "lies before the file begins": entry.header_offset < 0,

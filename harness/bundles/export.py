@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
+import os
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +18,7 @@ from ..errors import StoreError
 from ..planning.reported import known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
-from ..storage.files import Stamp
+from ..storage.files import Stamp, sync_folder
 from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import STUDIES, Store
@@ -66,10 +70,11 @@ def export(store: Store, goal: Path) -> list[Mismatch]:
     specs = shared.plans()
     if is_driven(store):
         raise StoreError(f"{store} is being filled by a run; export it once that has ended")
-    part = goal.with_name(f".{goal.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
-            _fill(archive, shared, specs)
+    with _part(goal) as part:
+        with part.open("wb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                _fill(archive, shared, specs)
+            os.fsync(file.fileno())
         bundle = Bundle(part)
         try:
             found = verify(bundle)
@@ -77,9 +82,25 @@ def export(store: Store, goal: Path) -> list[Mismatch]:
             bundle.close()
         if not found:
             part.replace(goal)
+            sync_folder(goal.parent)
         return found
-    finally:
-        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _part(goal: Path) -> Iterator[Path]:
+    """The name under which ``goal`` is written, which is gone afterwards; what exports that were killed left goes too:
+    the kernel has let go of their locks."""
+    for left in goal.parent.glob(f".{glob.escape(goal.name)}.*.part"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    part = goal.with_name(f".{goal.name}.{uuid.uuid4().hex}.part")
+    with part.open("xb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _fill(archive: zipfile.ZipFile, shared: RedactedStore, specs: Sequence[Spec]) -> None:

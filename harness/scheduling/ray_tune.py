@@ -211,7 +211,7 @@ def run_jobs(
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
     where its dashboard is."""
-    with temporary_folder() as folder, terminate_children(_stop):
+    with temporary_folder(short=True) as folder, terminate_children(_stop):
         ray_options = options(resources, slots, address, folder)
         dashboard, joined = _start(ray_options), ray_options["address"] != "local"
         yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""

@@ -43,8 +43,7 @@ def options(resources: Resources, slots: int | None, address: str | None, folder
     found["include_dashboard"] = False
     if slots:  # else as many as Ray finds, which knows of a container's limits
         found["num_cpus"] = math.ceil(slots * resources.cpu)
-    if len(str(folder)) <= 40:  # a longer one does not fit a Unix socket's 107 bytes
-        found["_temp_dir"] = str(folder)
+    found["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
     return found
 
 

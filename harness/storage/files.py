@@ -10,7 +10,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -135,13 +135,13 @@ class Files:
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
         return [str(path).rsplit("/", 1)[-1] for path in found]
 
-    def clear_parts(self, folders: Iterable[str]) -> None:
+    def clear_parts(self) -> None:
         """Remove what processes had begun to write that were killed an hour ago or more. A bucket keeps nothing so."""
-        for folder in folders if self.local else ():
-            for part in Path(self._place(f"{folder}/any", folder)).glob(".*.part"):
-                with suppress(OSError):  # it is renamed just now, or it is another's
-                    if time.time() - part.lstat().st_mtime > STALE_PART_SECONDS:
-                        part.unlink()
+        root = Path(self.root)
+        for part in (*root.glob(".*.part"), *root.glob("*/.*.part")) if self.local else ():
+            with suppress(OSError):  # it is renamed just now, or it is another's
+                if not part.parent.is_symlink() and time.time() - part.lstat().st_mtime > STALE_PART_SECONDS:
+                    part.unlink()
 
     def path(self, name: str) -> Path:
         """Where a file of a local store is, for those that open it themselves. StoreError where it is a link."""
@@ -193,7 +193,7 @@ def _too_large(name: str, most: int) -> str:
 
 def _write(path: str, data: bytes) -> None:
     goal = Path(path)
-    goal.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(goal.parent)
     part = goal.with_name(f".{uuid.uuid4().hex}.part")  # not tempfile's: nobody else may read those
     try:
         with part.open("xb") as file:
@@ -201,11 +201,33 @@ def _write(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(goal)
+        sync_folder(goal.parent)  # or the name is lost with the machine's power
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and not error.filename:
             error.filename = path  # "no space left" is told with where
         raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those that it lies in, each to outlast a loss of power."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk, where its file system can do that."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(number)
 
 
 def _read(path: str, most: int) -> bytes:

@@ -9,8 +9,6 @@ from functools import partial
 from ..errors import StoreError
 from .store import Store
 
-WRITTEN_BY_WORKERS = ("records", "rungs", "arrays", "weights", "checkpoints", "silent")
-
 
 def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) -> list[str]:
     """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
@@ -55,7 +53,7 @@ def _move(store: Store, file: str, name: str) -> None:
 
 def sweep_up(store: Store, kept: Collection[str]) -> None:
     """Remove what killed processes left: the checkpoints of trials that they had finished, and files half written."""
-    store.clear_parts(WRITTEN_BY_WORKERS)
+    store.clear_parts()
     for key in store.finished() & store.names("checkpoints", ".pt"):
         # One that was stopped early may be on its way to its end, for another search.
         if store.is_done(key, keep=key in kept) and store.result(key).status != "pruned":

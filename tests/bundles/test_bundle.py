@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
@@ -26,6 +27,16 @@ def test_the_same_store_gives_the_same_bytes_and_they_hold(store, bundle, tmp_pa
     code, out, err = tailboard("verify", tmp_path / "again.zip", "--json")
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     assert (code, err, json.loads(out)) == (0, "", {"sha256": digest, "differences": []})
+
+
+def test_what_a_killed_export_left_is_gone_after_the_next_and_a_living_one_s_stays(store, tmp_path, tailboard):
+    left, living = tmp_path / ".x.zip.0.part", tmp_path / ".x.zip.1.part"
+    for path in (left, living):
+        path.write_bytes(b"half")
+    with living.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert tailboard("export", store, "-o", tmp_path / "x.zip")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.zip.1.part", "x.zip"]
 
 
 def test_a_bundle_holds_what_was_asked_for(store, bundle):

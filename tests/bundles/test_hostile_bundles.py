@@ -183,7 +183,18 @@ def local_extra(data: bytes) -> bytes:
     return grown + struct.pack("<L", start + 6) + data[-2:]
 
 
+def permitted(mode: int) -> Callable[[bytes], bytes]:
+    """The first file's line in the table of contents with these permissions, which unzip would give it."""
+
+    def change(data: bytes) -> bytes:
+        at = struct.unpack_from("<L", data, len(data) - 6)[0] + 38
+        return data[:at] + struct.pack("<L", (0o100000 | mode) << 16) + data[at + 4 :]
+
+    return change
+
+
 LAID_OUT = {
+    **{permitted(mode): "may be executed, or run as another user" for mode in (0o4644, 0o2644, 0o1644, 0o744, 0o645)},
     lambda data: b"#!/bin/sh\nexit\n" + data: r"'report/leaderboard\.csv' begins at byte 15 where 0 is expected",
     lambda data: data + b"behind": "it does not end with its table of contents",
     commented: "it does not end with its table of contents",

@@ -94,6 +94,21 @@ def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation
     assert job.gone_within(60), job.processes()
 
 
+def test_a_job_uses_no_folder_that_another_user_may_enter(allocation):
+    private, elsewhere = Path(f"/tmp/tb-ray-{os.getpid()}"), allocation.said.with_name("elsewhere")  # noqa: S108
+    elsewhere.mkdir()
+    private.symlink_to(elsewhere)
+    process = allocation.start("n1")
+    _, err = process.communicate(timeout=60)
+    private.unlink()
+    assert (process.returncode, err) == (1, f"{private} is not ours on every node\n")
+    ray = allocation.said.with_name("ray")
+    ray.write_text('#!/bin/bash\nmkdir -p -m 777 $RAY_TMPDIR; stat -c %a $RAY_TMPDIR/.. > "$SLURM_SAID"; exit 1\n')
+    ray.chmod(0o755)
+    allocation.start("n1").communicate(timeout=60)
+    assert allocation.said.read_text().splitlines()[0] == "700"
+
+
 def test_a_job_whose_ray_does_not_start_says_so_and_leaves_nothing(allocation):
     ray = allocation.said.with_name("ray")
     ray.write_text("#!/bin/bash\nmkdir -p $RAY_TMPDIR\nexit 1\n")

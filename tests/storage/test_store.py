@@ -186,6 +186,33 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert [path.name for path in (tmp_path / "records").iterdir()] == ["a.json"]
 
 
+def test_what_is_written_outlasts_a_loss_of_power(tmp_path, monkeypatch):
+    """First what is in a file, then its name, then the names of the folders that were made for it."""
+    synced, sync = [], os.fsync
+
+    def fsync(number: int) -> None:
+        path = Path(f"/proc/self/fd/{number}").readlink().relative_to(tmp_path)
+        names = sorted(inside.name for inside in (tmp_path / path).iterdir()) if (tmp_path / path).is_dir() else []
+        synced.append((str(path) if names else "part", names))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Store(tmp_path / "s").write("records/a.json", b"x")
+    assert synced == [(".", ["s"]), ("s", ["records"]), ("part", []), ("s/records", ["a.json"])]
+
+
+def test_what_was_begun_an_hour_ago_is_cleared_wherever_it_lies(tmp_path):
+    store = Store(tmp_path)
+    for name in (".old.part", "records/.old.part", "tracked/.old.part", "records/.new.part", "records/old.part"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        if "old" in name:
+            os.utime(tmp_path / name, (0, 0))
+    store.clear_parts()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.part"))
+    assert left == ["records/.new.part", "records/old.part"]
+
+
 def test_others_may_read_what_is_written(tmp_path):
     before = os.umask(0o022)
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.storage.store import Store
-from tailboard.harness.storage.temporary import remove_stale, temporary_folder
+from tailboard.harness.storage.temporary import LONGEST, remove_stale, temporary_folder
 
 
 @pytest.fixture
@@ -37,6 +37,13 @@ def test_it_is_gone_after_use_and_after_an_error(temporary):
     with pytest.raises(ZeroDivisionError), temporary_folder() as folder:
         raise ZeroDivisionError
     assert not list(temporary.iterdir())
+
+
+def test_where_sockets_lie_the_path_is_short_and_nobody_else_may_enter(temporary):
+    with temporary_folder(short=True) as folder:
+        assert len(str(folder)) <= LONGEST < len(str(temporary))
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
 
 
 def test_what_the_dead_left_is_removed_and_nothing_else(temporary):
