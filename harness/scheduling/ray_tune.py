@@ -41,8 +41,9 @@ from ..storage.temporary import remove_stale, temporary_folder
 from ..training.job import Job
 from .cluster_monitor import ClusterMonitor, Endpoint
 from .completion import CompletionHandler, Result, RetryPolicy, reason
+from .observer import RunObserver
 from .processes import drained_by_signals, sigterm_kept, terminate_children
-from .queue import JobQueue, RunObserver
+from .queue import JobQueue
 from .resources import GUARDED, bundle, check_reachable, options, places, waits
 from .stop_signal import StopSignal
 from .timeouts import SilenceMonitor
@@ -114,19 +115,19 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
-        self.observer.started(self.searcher.running[trial.trial_id].trial)
+        self.observer.on_trial_start(self.searcher.running[trial.trial_id].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
         if "line" in result:
-            self.observer.epoch(self.searcher.running[trial.trial_id].trial, result["line"])
+            self.observer.on_epoch(self.searcher.running[trial.trial_id].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.end(trial.trial_id)
         job = self.searcher.running.pop(trial.trial_id)
-        self.observer.rested(job.trial)
+        self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("record"):  # else it was drained
-            self.endings.on_success(job, trial.last_result["record"] == "whole")
+            self.endings.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self.patience.end(trial.trial_id)
@@ -170,14 +171,13 @@ def run_jobs(
     if not len(queue):
         return result
     with (
-        ClusterMonitor(stopping, observer.waiting) as vigil,
-        _ray(resources, slots, address) as (places, folder, dashboard),
+        ClusterMonitor(stopping, observer.on_waiting) as vigil,
+        _ray(resources, slots, address, observer) as (places, folder),
         drained_by_signals(stopping),
     ):
         vigil.watch(_endpoints())
-        observer.joined(dashboard)
         if wait := waits(_nodes(), resources):
-            observer.waiting(wait)
+            observer.on_waiting(wait)
         retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
         stop_signal = _start_stop_signal()
         searcher = _JobSearcher(queue, retries, stopping, stop_signal)
@@ -208,13 +208,17 @@ def run_jobs(
 
 
 @contextmanager
-def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
-    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
-    where its dashboard is."""
+def _ray(
+    resources: Resources, slots: int | None, address: str | None, observer: RunObserver
+) -> Iterator[tuple[int, Path]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
     with temporary_folder(short=True) as folder, terminate_children(_stop):
         ray_options = options(resources, slots, address, folder)
-        dashboard, joined = _start(ray_options), ray_options["address"] != "local"
-        yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
+        joined = ray_options["address"] != "local"
+        observer.on_cluster_start(ray_options["address"] if joined else "")
+        dashboard = _start(ray_options)
+        observer.on_cluster(dashboard if joined else "")
+        yield places(_nodes(), resources, slots, joined=joined), folder
 
 
 def _stop() -> None:

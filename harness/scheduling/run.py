@@ -19,7 +19,8 @@ from ..tuning.configuration import best
 from ..tuning.optuna_study import create_study, open_storage
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
-from .queue import JobQueue, RunObserver
+from .observer import RunObserver
+from .queue import JobQueue
 
 
 def fill_queue(queue: JobQueue, request: RunRequest, store: Store, storage: Any, observer: RunObserver) -> None:
@@ -33,11 +34,11 @@ def fill_queue(queue: JobQueue, request: RunRequest, store: Store, storage: Any,
             queue.add(tuning_flow(search, queue, request, store, storage, kept, observer))
         if request.report and (request.defaults or search is None):
             for seed in request.spec.seeds:
-                queue.add(reporting_flow(experiment.trial(seed), request.spec.plugins, store, observer.broken))
+                queue.add(reporting_flow(experiment.trial(seed), request.spec.plugins, store, observer.on_abandoned))
 
 
 def reporting_flow(
-    trial: Trial, plugins: Mapping[str, str], store: Store, broken: Callable[[Trial, str], None]
+    trial: Trial, plugins: Mapping[str, str], store: Store, abandon: Callable[[Trial, str], None]
 ) -> Flow:
     """One trial, after those whose networks it starts from."""
     if store.has(f"records/{trial.key}.json"):
@@ -53,7 +54,7 @@ def reporting_flow(
     except JobFailed:
         lost = True
     if lost:
-        broken(trial, "not run: the trial whose network it starts from did not end well")
+        abandon(trial, "not run: the trial whose network it starts from did not end well")
         return
     yield [Job(trial, trial.training.epochs, work_ahead=ahead)]
 
@@ -69,13 +70,13 @@ def tuning_flow(
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = create_study(storage, search.name)
-    yield from run_search(search, study, store, kept, observer.finished)
+    yield from run_search(search, study, store, kept, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
     if winner and request.report:
         for seed in request.spec.seeds:
             trial = search.reporting_trial(winner, seed)
-            observer.found(search.experiment.trial(seed), trial)
-            queue.add(reporting_flow(trial, request.spec.plugins, store, observer.broken))
+            observer.on_search_end(search.experiment.trial(seed), trial)
+            queue.add(reporting_flow(trial, request.spec.plugins, store, observer.on_abandoned))
 
 
 def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, address: str | None) -> bool:

@@ -288,8 +288,9 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
                 agenda.retry_later(job, rng.choice([0, 1, 5]))
                 continue
             done.append(job.id)
-            store.write_record(timeout_record(job.trial, "stands for any record"))
-            agenda.complete(job)
+            record = timeout_record(job.trial, "stands for any record")
+            store.write_record(record)
+            agenda.complete(job, record)
     assert len(done) == len(set(done)) == len(store.finished())
 
 

@@ -24,7 +24,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.job import Job
+from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import create_study
 from tailboard.harness.tuning.results import SearchResult
@@ -119,14 +119,12 @@ class Lab:
         ).prerequisite_keys
 
     # what flows tell
-    def found(self, row: Trial, trial: Trial) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
+    def on_search_end(self, row: Trial, trial: Trial) -> None: ...
 
-    def finished(self, trial: Trial) -> None:
-        self.ended.append(trial.key)
+    def on_trial_end(self, record: Record) -> None:
+        self.ended.append(record.key)
 
-    def broken(self, trial: Trial, reason: str) -> None:
+    def on_abandoned(self, trial: Trial, reason: str) -> None:
         self.broken_trials[trial.key] = reason
 
     def train(self, job: Job) -> None:
@@ -183,7 +181,7 @@ class Lab:
                 self.train(job)
                 if rng.random() < kill:
                     return False
-                agenda.complete(job)
+                agenda.complete(job, record_of(job, self.store))
         except Killed:
             return False
         assert not len(agenda), "nothing runs, and something waits"
@@ -237,7 +235,7 @@ def next_of(agenda: JobQueue, lab: Lab, keys: set[str]) -> Job | None:
     """The next job of these trials, when all before it are done."""
     while (job := agenda.pop()) is not None:
         lab.train(job)
-        agenda.complete(job)
+        agenda.complete(job, record_of(job, lab.store))
         if job.trial.key in keys:
             return job
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +21,13 @@ from search_lab import RAW, Lab, bumpy, spec_of
 from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.planning.reported import reported_trials
+from tailboard.harness.scheduling.completion import CompletionHandler, Result, RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import STUDIES
-from tailboard.harness.training.job import JobFailed
 from tailboard.harness.tuning.configuration import best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import search_results
@@ -265,8 +266,10 @@ def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
     agenda = JobQueue(lab.store)
     fill_queue(agenda, RunRequest(lab.spec), lab.store, lab.memory, lab)
-    with pytest.raises(JobFailed, match="share that folder"):
-        agenda.complete(agenda.pop())
+    handler = CompletionHandler(agenda, RetryPolicy(lab.spec.resources), lab, Result(), threading.Event())
+    job = agenda.pop()
+    handler.on_success(job)
+    assert "share that folder" in lab.broken_trials[job.trial.key]
 
 
 def test_a_stopped_trial_is_not_taken_for_a_finished_one_by_another_search(tmp_path):
