@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,7 +14,7 @@ from ...leaderboard.results import TRIAL
 from ..errors import ReportError
 from ..planning.reported import protocol_label
 from ..spec.labels import Labels, setting_label
-from ..spec.schema import Shots, Trial
+from ..spec.schema import Shots, Spec, Trial
 from ..storage.store import Store
 from ..tuning.results import SearchResult
 from . import tuning_tables
@@ -76,16 +76,25 @@ def gather(
     _refuse_twins(rows)
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
     spent = _spent(rows, tuned, untuned=not all(spec.tune for spec in specs))
+    metric, unbalanced = rescore.metric if rescore else ACCURACY, list(dict.fromkeys(_unbalanced(specs)))
     return Report(
         rows,
         [message for messages in damaged for message in messages],
-        [_groups(shots), *spent, *joined, *other_numbers],
+        [_groups(shots), *spent, *unbalanced, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
-        rescore.metric if rescore else ACCURACY,
+        metric.unbalanced if unbalanced else metric,
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         sources=sources,
     )
+
+
+def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
+    """A sentence for each data set whose test set is not balanced."""
+    for data in (data for spec in specs for data in spec.data):
+        tested = data.contents.tested if data.contents else ()
+        if len(set(tested)) > 1:
+            yield f"{data.name}: the test set is not balanced; its classes have {min(tested)} to {max(tested)} images."
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
