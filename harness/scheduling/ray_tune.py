@@ -41,7 +41,7 @@ from ..storage.temporary import clear_up, scratch
 from ..training.job import Job
 from .cluster_monitor import Door, Vigil
 from .completion import Endings, Result, Retries, reason
-from .processes import drained_by_signals, ends_with_us, sigterm_kept
+from .processes import children_apart, drained_by_signals, ends_with_us, sigterm_kept
 from .queue import Agenda, Watcher
 from .resources import GUARDED, bundle, knock, options, places, waits
 from .stop_signal import Flag
@@ -231,7 +231,7 @@ def _stop() -> None:
 def _start(wanted: dict[str, Any]) -> str:
     knock(wanted["address"])
     try:
-        with sigterm_kept():
+        with sigterm_kept(), children_apart():
             context: Any = ray.init(**wanted)
         return context.address_info["webui_url"] or ""
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
