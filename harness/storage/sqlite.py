@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from .lease import overtaken
 from .store import Store
 from .temporary import scratch
 
@@ -95,6 +96,6 @@ class _Back:
             here.backup(there)  # a transaction may be under way
         data = whole.read_bytes()
         whole.unlink()
-        if data != self._written:
+        if data != self._written and not overtaken(self._store):
             self._store.write(self._copy.name, data)
             self._written = data

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,8 @@ class Remote:
         return {Path(name).name: f"{about['ETag']} {about['LastModified']}" for name, about in files.items()}
 
     def driver(self) -> dict[str, Any]:
-        with suppress(FileNotFoundError):
-            return json.loads(self.store.read("driver.json"))
-        return {}
+        names = self.store.names("drivers", ".json")
+        return json.loads(self.store.read(f"drivers/{max(map(int, names))}.json")) if names else {}
 
 
 @pytest.fixture

@@ -304,7 +304,7 @@ def test_deep_nesting_and_huge_numbers_are_damage(store):
         store.write(f"records/{KEY}.json", text.encode())
         with pytest.raises(StoreError, match="is damaged"):
             store.record(KEY)
-        store.write("driver.json", text.encode())
+        store.write(lease.FILE, text.encode())
         assert not lease._alive(lease._other(store))
 
 
