@@ -122,7 +122,7 @@ def test_a_bucket_comes_to_the_bytes_of_a_disk_after_a_kill_and_an_outage(on_dis
         for name in ("status", "epochs", "accuracy", "values", "data"):
             assert ours[name] == record[name], (key, name)
     assert max(remote.store.record(key).attempts for key in theirs) == 2, "nothing was resumed"
-    assert not remote.driver()
+    assert remote.driver()["ended"]
     assert not remote.store.names("checkpoints")
     code, out, err = remote.run("report", remote.url)
     assert code == 0, err
