@@ -19,6 +19,7 @@ from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
 from .search import Search
 from .space import SPACE, Dimension
+from .successive_halving import outcomes
 
 
 class _Row(Frozen, frozen=True):
@@ -93,13 +94,21 @@ def told(spec: Spec, found: Mapping[str, Search], store: Store, reason: Callable
 
     with studies(spec, found, store) as opened:
         there = {row: study for row, search in found.items() if (study := read(opened, search.name))}
-        return _STUDIES.dump_json({row: _written(study, reason) for row, study in there.items()}, indent=1)
+        rows = {row: _written(found[row], study, store, reason) for row, study in there.items()}
+        return _STUDIES.dump_json(rows, indent=1)
 
 
-def _written(study: Any, reason: Callable[[str], str]) -> _Study:
-    each = zip(study.configurations(), study.judged(), strict=True)
-    found = tuple(_Told(**vars(c) | {"reason": reason(c.reason)}, at=at) for c, at in each)
-    return _Study(exhausted=study.exhausted, configurations=found)
+def _written(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _Study:
+    """As the records say it where they say the same end: a trial that was trained again took other seconds."""
+    configurations = study.configurations()
+    told = []
+    for stored, possible in zip(
+        zip(configurations, study.judged(), strict=True), outcomes(search, configurations, store), strict=True
+    ):
+        same = [one for one in possible if (one[0].state, one[0].value) == (stored[0].state, stored[0].value)]
+        c, at = stored if stored in same or not same else same[0]
+        told.append(_Told.model_validate(vars(c) | {"reason": reason(c.reason), "at": at}))
+    return _Study(exhausted=study.exhausted, configurations=tuple(told))
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
+from ..errors import StoreError
 from ..metrics.scores import measured
 from ..spec.schema import Trial
 from ..storage.record import Record
@@ -18,6 +20,9 @@ from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
 from .search import Search, ahead, rungs
+
+NO_START = "the trial whose network it starts from did not end well"
+Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value after each rung that it reached
 
 
 def searching(
@@ -40,8 +45,7 @@ def searching(
         if ready and any(c.state == "running" for c in found):
             yield from _generation(search, study, found, store, kept, ended, ahead(search, start))
         for configuration in found if not ready else ():
-            why = "the trial whose network it starts from did not end well"
-            study.tell(replace(configuration, state="failed", reason=why), {})
+            study.tell(replace(configuration, state="failed", reason=NO_START), {})
 
 
 def _rests(trial: Trial, judge: Search | None) -> list[int]:
@@ -65,18 +69,62 @@ def _generation(
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
         yield [Job(trial, until, ahead=ahead) for c in alive for trial in search.trials(c)]
-        reached = [judged(search, c, until, store) for c in alive]
-        for c in reached:
-            if c.value is not None:
-                values[c.number][until] = c.value
-        going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
-        ending = [c for c in reached if c not in going]
+        alive, ending = _halve([judged(search, c, until, store) for c in alive], until, keep, values)
         for c in ending:
             _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
         outcomes |= {c.number: c for c in ending}
-        alive = sorted(going, key=lambda c: c.number)
     for number in sorted(outcomes):
         study.tell(outcomes[number], values[number])
+
+
+def _halve(
+    reached: Sequence[Configuration], until: int, keep: int, values: Mapping[int, dict[int, float]]
+) -> tuple[list[Configuration], list[Configuration]]:
+    """Of those that have reached a rung who goes on and who ends there; what each came to is added to ``values``."""
+    for c in reached:
+        if c.value is not None:
+            values[c.number][until] = c.value
+    going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
+    return sorted(going, key=lambda c: c.number), [c for c in reached if c not in going]
+
+
+def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> list[list[Ended]]:
+    """What may have come of each configuration by the records and rungs of its trials, nothing where one is missing; of
+    one that is said to be running, nothing yet.
+
+    A generation that a smaller budget had cut short was halved among those that it had then: more than one outcome
+    follows from the same records.
+    """
+    fresh = [Configuration(c.number, c.values) for c in found]
+    judge = cache(lambda number, until: judged(search, fresh[number], until, store))
+    unusable = (store.has(f"records/{t.key}.json") and store.outcome(t.key).status for t in search.generators())
+    if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
+        return [[(c if old.state == "running" else replace(c, state="failed", reason=NO_START), {})]
+                for old, c in zip(found, fresh, strict=True)]  # fmt: skip
+    possible: list[list[Ended]] = [[] for _ in fresh]
+    for start in range(0, len(fresh), search.tune.generation):
+        for end in range(min(start + search.tune.generation, len(fresh)), start, -1):
+            for ended in _replayed(search, range(start, end), judge):
+                if ended not in possible[ended[0].number]:
+                    possible[ended[0].number].append(ended)
+    return [[(c, {})] if old.state == "running" else some
+            for old, c, some in zip(found, fresh, possible, strict=True)]  # fmt: skip
+
+
+def _replayed(search: Search, numbers: range, judge: Callable[[int, int], Configuration]) -> list[Ended]:
+    """What comes of these configurations where they are one generation; nothing of those of which something is missing
+    that decides."""
+    values: dict[int, dict[int, float]] = {number: {} for number in numbers}
+    alive, ended = list(numbers), []
+    for until, keep in rungs(len(numbers), search.routine.epochs, search.tune.prune):
+        try:
+            reached = [judge(number, until) for number in alive]
+        except (StoreError, FileNotFoundError, ValueError, KeyError):  # what hostile words lead to
+            break
+        going, ending = _halve(reached, until, keep, values)
+        ended += ending
+        alive = [c.number for c in going]
+    return [(c, values[c.number]) for c in ended]
 
 
 def judged(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
@@ -96,11 +144,17 @@ def judged(search: Search, found: Configuration, until: int, store: Store) -> Co
 
 
 def _after(trial: Trial, until: int, store: Store) -> Record:
-    """The rung where there is one, since the trial may have gone on; else the record of one that ended before it."""
+    """The rung, since the trial may have gone on; or the record of one that broke before it."""
     job = Job(trial, until)
-    return (
-        store.record(trial.key) if job.whole or not store.has(f"rungs/{job.id}.json") else store.rung(trial.key, until)
-    )
+    if job.whole:
+        return store.record(trial.key)
+    try:
+        return store.rung(trial.key, until)
+    except FileNotFoundError:
+        record = store.record(trial.key)
+        if record.status in ("failed", "diverged") and record.epochs <= until:
+            return record
+        raise
 
 
 def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Trial], None]) -> None:

@@ -54,7 +54,7 @@ from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.optuna_study import created, propose, storage
 from tailboard.harness.tuning.results import Tuned, tuned
 from tailboard.harness.tuning.search import rungs, searches
-from tailboard.harness.tuning.space import Dimension
+from tailboard.harness.tuning.space import Dimension, at_least
 from tailboard.methods.range import Range
 
 RAW = {
@@ -1172,3 +1172,15 @@ def test_status_tells_of_trials_that_no_row_reports(kept, tmp_path):
     told = {trouble["key"]: (trouble["state"], trouble["reason"]) for trouble in facts["troubles"]}
     assert told == {lost: ("missing", "a worker died"), other.key: ("failed", "ValueError: no")}
     assert facts["again"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ranges", "count"),
+    [
+        ([(Range(choices=("a", "b", "c")), "a"), (Range(0, 4), 1)], 15), ([(Range(0.5, 2.0), 1.0)], 1500),
+        ([(Range(0.9, 0.9001), 0.9)], 1), ([(Range(1e-4, 5e-3, log=True), 1e-3)], 4900), ([], 1),
+    ],
+)  # fmt: skip
+def test_a_space_is_not_said_to_hold_more_than_it_does(ranges, count):
+    found = at_least({str(i): Dimension(*each) for i, each in enumerate(ranges)})
+    assert count - 2 <= found <= count
