@@ -27,15 +27,15 @@ from typing import Any
 
 import psutil
 
-from tailboard.harness.planning.prepare import Wanted
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.ray_tune import sweep
-from tailboard.harness.scheduling.run import fill
+from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.ray_tune import run_jobs
+from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.failures import overdue
-from tailboard.harness.training.trial import Setting
+from tailboard.harness.training.failures import timeout_record
+from tailboard.harness.training.trial import TrialContext
 
 
 class Quarters:
@@ -73,12 +73,12 @@ def main(trials: int) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        agenda = Agenda(store)
-        fill(agenda, Wanted(spec), store, None, Quarters(trials))
+        agenda = JobQueue(store)
+        fill_queue(agenda, RunRequest(spec), store, None, Quarters(trials))
         for trial in plan(spec):
-            store.write_record(overdue(trial, "stands for any record"))
+            store.write_record(timeout_record(trial, "stands for any record"))
         print(f"{'trials':>8} {'ms a trial':>11} {'driver, MiB':>11}")
-        sweep(agenda, Setting(str(store)), spec.resources, Quarters(trials), slots=2)
+        run_jobs(agenda, TrialContext(str(store)), spec.resources, Quarters(trials), slots=2)
 
 
 if __name__ == "__main__":

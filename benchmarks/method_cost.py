@@ -27,8 +27,8 @@ from tailboard.datasets.longtail import counts
 from tailboard.harness.registry.networks import Network, network
 from tailboard.harness.spec.presets import T5
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.training.loop import Material, Run
-from tailboard.harness.training.random_streams import Streams
+from tailboard.harness.training.loop import DeviceData, TrainingLoop
+from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.part import Scene
 from tailboard.methods.registry import recipe
 
@@ -37,7 +37,7 @@ LIMITS = {"SAM-A": 2.1, "Joint-SSL": 3.4, "Joint-SSL + SAM-A": 6.8}
 EPOCHS, PHASE_2, REPEATS = 10, 9, 7
 
 
-def run_of(name: str, words: str, batch_size: int) -> tuple[Run, Network]:
+def run_of(name: str, words: str, batch_size: int) -> tuple[TrainingLoop, Network]:
     """A method's training on random images, as many as the long tail has, and the network that M2m starts from."""
     torch.manual_seed(0)
     model, judge = (network(words, 3, len(COUNTS)) for _ in range(2))
@@ -45,11 +45,11 @@ def run_of(name: str, words: str, batch_size: int) -> tuple[Run, Network]:
     number = sum(COUNTS)
     half = torch.full((3,), 0.5)
     y = torch.arange(10).repeat_interleave(torch.tensor(COUNTS))
-    material = Material(torch.randint(256, (number, 3, 32, 32), dtype=torch.uint8), y, half, half)
+    material = DeviceData(torch.randint(256, (number, 3, 32, 32), dtype=torch.uint8), y, half, half)
     routine = Training(**T5 | {"epochs": EPOCHS, "batch_size": batch_size, "precision": "float32"})
-    streams = Streams(0)
+    streams = RandomStreams(0)
     scene = Scene(COUNTS, EPOCHS, model, half.device, streams, lambda _: judge, material.normalised)
-    return Run(recipe(name), routine, model, material, scene, streams), judge
+    return TrainingLoop(recipe(name), routine, model, material, scene, streams), judge
 
 
 def passes(judge: Network, images: int) -> tuple[float, float]:

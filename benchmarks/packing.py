@@ -27,14 +27,14 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
-from tailboard.harness.planning.prepare import Wanted
+from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.registry.methods import recipe_of
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.run import fill
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import Spec, needed
+from tailboard.harness.spec.schema import Spec, prerequisite
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.cost import work
+from tailboard.harness.training.cost import estimate_flops
 from tailboard.harness.training.job import Job
 
 METHODS = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW", "M2m", "SAM-A", "Joint-SSL + SAM-A",
@@ -86,21 +86,21 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
     spec, rng, store = spec_of(trials), random.Random(0), Done()  # noqa: S311
     tracemalloc.start()
     begun = time.perf_counter()
-    agenda = Agenda(store)
-    fill(agenda, Wanted(spec), store, None, Nobody())
+    agenda = JobQueue(store)
+    fill_queue(agenda, RunRequest(spec), store, None, Nobody())
     running: list[tuple[float, int, Job]] = []
     now = busy = 0.0
     handed, chains = 0, {}  # how long each trial took with those that it had to wait for
     while len(agenda) or running:
-        while len(running) < slots and (job := agenda.take()):
-            seconds = work(job.trial, {}) * rng.lognormvariate(0, 0.3)
+        while len(running) < slots and (job := agenda.pop()):
+            seconds = estimate_flops(job.trial, {}) * rng.lognormvariate(0, 0.3)
             handed, busy = handed + 1, busy + seconds
-            before = [needed(job.trial, name).key for name in recipe_of(job.trial, {}).needs()]
+            before = [prerequisite(job.trial, name).key for name in recipe_of(job.trial, {}).needs()]
             chains[job.trial.key] = seconds + max((chains[key] for key in before), default=0.0)
             heapq.heappush(running, (now + seconds, handed, job))
         now, _, job = heapq.heappop(running)
         store.keys.add(job.trial.key)
-        agenda.settle(job)
+        agenda.complete(job)
     spent = time.perf_counter() - begun
     kept = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -32,7 +32,7 @@ import numpy as np
 import optuna
 
 from tailboard.harness.tuning.configuration import best
-from tailboard.harness.tuning.optuna_study import created
+from tailboard.harness.tuning.optuna_study import create_study
 from tailboard.harness.tuning.space import Dimension, Space
 from tailboard.methods.range import Range
 
@@ -63,7 +63,7 @@ def missed_by(sampler: str, budget: int, repetition: int) -> float:
     """How far below the peak the search ends."""
     rng = np.random.default_rng(repetition)
     metric = planted(rng)
-    study = created(optuna.storages.InMemoryStorage(), "planted")
+    study = create_study(optuna.storages.InMemoryStorage(), "planted")
     for start in range(0, budget, GENERATION):
         for found in study.generation(SPACE, start, min(GENERATION, budget - start), sampler, repetition):
             study.tell(replace(found, state="complete", value=metric(found.values) + rng.normal(0, NOISE)), {})

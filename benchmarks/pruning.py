@@ -30,16 +30,16 @@ from pathlib import Path
 
 import optuna
 
-from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.optuna_study import Study
 from tailboard.harness.tuning.search import searches
 from tailboard.harness.tuning.space import Space
-from tailboard.harness.tuning.successive_halving import searching
+from tailboard.harness.tuning.successive_halving import run_search
 
 
 def spec_of(method: str, trials: int, epochs: int, repetition: int, prune: bool) -> Spec:
@@ -72,12 +72,12 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     """A whole search, one job after the other."""
     (search,) = searches(spec).values()
     store, study = Store(folder), Seeded(repetition)
-    agenda = Agenda(store)
-    agenda.add(searching(search, study, store, {}, lambda _: None))
-    setting = Setting(str(store), kept=frozenset(trial.key for trial in search.generators()))
-    while (job := agenda.take()) is not None:
-        run_trial(job.trial, setting, until=job.until)
-        agenda.settle(job)
+    agenda = JobQueue(store)
+    agenda.add(run_search(search, study, store, {}, lambda _: None))
+    setting = TrialContext(str(store), kept=frozenset(trial.key for trial in search.prerequisites()))
+    while (job := agenda.pop()) is not None:
+        run_trial(job.trial, setting, until=job.target_epoch)
+        agenda.complete(job)
     return study.configurations()
 
 

@@ -23,7 +23,7 @@ from tailboard.datasets.split import Images, Split
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.training.trial import Setting, assemble
+from tailboard.harness.training.trial import TrialContext, assemble
 
 STEPS, PAIRS = 10, 9
 
@@ -42,8 +42,8 @@ def main(network: str = "resnet32", batch_size: int = 128) -> None:
     number = STEPS * batch_size
     images = Images(rng.integers(0, 256, (number, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, number))
     split = Split(images, None, images, (number // 10,) * 10, "")
-    run = assemble(trial, split, recipe_of(trial, None), Setting(store=""))
-    bare = bare_step(assemble(trial, split, recipe_of(trial, None), Setting(store="")), batch_size)
+    run = assemble(trial, split, recipe_of(trial, None), TrialContext(store=""))
+    bare = bare_step(assemble(trial, split, recipe_of(trial, None), TrialContext(store="")), batch_size)
     epochs = run.epochs()
     next(epochs), bare()
     pairs = [(seconds(bare), seconds(lambda: next(epochs))) for _ in range(PAIRS)]

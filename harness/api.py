@@ -21,8 +21,8 @@ from .storage.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .planning.tuned_spec import Filled
-    from .reporting.report import Board
+    from .planning.tuned_spec import TunedSpec
+    from .reporting.report import Report
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
@@ -58,12 +58,12 @@ def plan(spec: SpecLike) -> list[Trial]:
     Raises:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
-    from .planning.prepare import check_words
+    from .planning.prepare import check_names
     from .spec.schema import plan as planned
 
     found = load_spec(spec)
     trials = planned(found)
-    check_words(trials, found.plugins)
+    check_names(trials, found.plugins)
     return trials
 
 
@@ -101,10 +101,10 @@ def run(
         KeyboardInterrupt: after Ctrl-C or SIGTERM; running trials have saved themselves by then.
         UserError: where the spec, the data, the store or the cluster is not as asked.
     """
-    from .planning.prepare import Wanted
+    from .planning.prepare import RunRequest
     from .reporting.gather import gather
 
-    wanted = Wanted(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    wanted = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{wanted.spec.name}")
     if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def tune(
     root: str | Path | None = None,
     verify: bool = True,
     plugins: Iterable[str | Path] = (),
-) -> Filled:
+) -> TunedSpec:
     """Only tune the methods of a spec; the arguments and errors are those of :func:`run`.
 
     Returns:
@@ -128,14 +128,14 @@ def tune(
         writes it as plain specs.
     """
     from .planning import tuned_spec
-    from .planning.prepare import Wanted
+    from .planning.prepare import RunRequest
 
-    wanted = Wanted(load_spec(spec, plugins), report=False)
+    wanted = RunRequest(load_spec(spec, plugins), report=False)
     tuned_spec.require_tune(wanted.spec)
     place = Store(store or f"runs/{wanted.spec.name}")
     if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
-    return tuned_spec.outcome(wanted.spec, place)
+    return tuned_spec.from_store(wanted.spec, place)
 
 
 def report(
@@ -174,7 +174,7 @@ def report(
 class Leaderboard:
     """What a run or a report came to. In a notebook it shows its table."""
 
-    board: Board
+    board: Report
     stores: tuple[str, ...]
     by: Any = None  # how Few, Med and Many are counted where that was asked for
 
@@ -219,8 +219,8 @@ class Leaderboard:
         goal, form = Path(path), Path(path).suffix.lower()
         if form == ".html":
             with opened(self.stores) as places:
-                wanted = html_pages.Wanted(versus, by=self.by, uncertainty=uncertainty)
-                html_pages.write_page(html_pages.subject(self.board, places, wanted), goal)
+                wanted = html_pages.PageOptions(versus, by=self.by, uncertainty=uncertainty)
+                html_pages.write_page(html_pages.page_content(self.board, places, wanted), goal)
         elif form == ".parquet":
             goal.write_bytes(self.board.parquet(versus))
         elif form in FORMS:
@@ -265,7 +265,7 @@ def train(
     """
     from rich.console import Console
 
-    from .monitoring.reporter import Show
+    from .monitoring.reporter import ProgressReporter
     from .planning.prepare import prepare
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
@@ -284,7 +284,7 @@ def train(
         for message in work.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(wanted.spec, store, work.trials)
-        with Show(console, work, tracker) as show:
+        with ProgressReporter(console, work, tracker) as show:
             interrupted = execute(work, show, slots, address)
         away = tracker.close()
     if away:

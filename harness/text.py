@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def without_folders(text: str) -> str:
+def redact_paths(text: str) -> str:
     """Each line with the last part of each absolute path and URL in it only.
 
     A folder's name may hold spaces, and nothing tells where a path ends that is not in quotes: of such a one, all up to

@@ -13,7 +13,7 @@ MOST_NAMED = 5  # in a sentence
 ENDED_BADLY = ("failed", "diverged")
 
 
-def joined(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[str, int], list[str]]:
+def join_tables(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[str, int], list[str]]:
     """The rows, each trial once; by the key of a row the number of the frame that it is of; sentences for the caption.
 
     A trial that failed or is missing in one may be complete in another, which then counts; else the first that ended.

@@ -28,8 +28,8 @@ from torch import nn
 from tailboard.datasets import builtin, catalog
 from tailboard.harness.registry.networks import Network
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.training.loop import Material, Run
-from tailboard.harness.training.random_streams import Streams, initialisation
+from tailboard.harness.training.loop import DeviceData, TrainingLoop
+from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.part import Scene
 
@@ -79,28 +79,28 @@ def double() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny(double: None) -> Callable[..., Run]:
+def tiny(double: None) -> Callable[..., TrainingLoop]:
     """``tiny(recipe, counts, **training)``: a Run at its start, on random images of 3 x 8 x 8."""
 
-    def make(recipe, counts=(24, 12, 6), **training) -> Run:
+    def make(recipe, counts=(24, 12, 6), **training) -> TrainingLoop:
         draw = torch.Generator().manual_seed(SEED)
         judge = small_network(len(counts), "judge").eval().requires_grad_(False)
-        material = Material(
+        material = DeviceData(
             x=torch.randint(256, (sum(counts), 3, 8, 8), dtype=torch.uint8, generator=draw),
             y=torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)),
             mean=torch.tensor([0.5, 0.4, 0.3]),
             std=torch.tensor([0.2, 0.3, 0.2]),
         )
         routine = Training(**(ROUTINE | training))
-        model, streams = small_network(len(counts)), Streams(SEED)
+        model, streams = small_network(len(counts)), RandomStreams(SEED)
         scene = Scene(counts, routine.epochs, model, torch.device("cpu"), streams, lambda _: judge, material.normalised)
-        return Run(recipe, routine, model, material, scene, streams)
+        return TrainingLoop(recipe, routine, model, material, scene, streams)
 
     return make
 
 
 @pytest.fixture
-def weights(tiny: Callable[..., Run]) -> Callable[..., dict[str, torch.Tensor]]:
+def weights(tiny: Callable[..., TrainingLoop]) -> Callable[..., dict[str, torch.Tensor]]:
     """``weights(recipe, ...)``: the network's weights and buffers, averaged ones too, when all epochs are done."""
 
     def trained(recipe, *args, **training) -> dict[str, torch.Tensor]:
@@ -109,19 +109,19 @@ def weights(tiny: Callable[..., Run]) -> Callable[..., dict[str, torch.Tensor]]:
     return trained
 
 
-def finished(run: Run) -> Run:
+def finished(run: TrainingLoop) -> TrainingLoop:
     for _ in run.epochs():
         pass
     return run
 
 
-def everything(run: Run) -> dict[str, torch.Tensor]:
+def everything(run: TrainingLoop) -> dict[str, torch.Tensor]:
     raw = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     return raw | {f"averaged/{index}": tensor.clone() for index, tensor in enumerate(run.average.state())}
 
 
 @pytest.fixture
-def same_after_resume(tiny: Callable[..., Run]) -> Callable[..., None]:
+def same_after_resume(tiny: Callable[..., TrainingLoop]) -> Callable[..., None]:
     """``same_after_resume(recipe, at)``: a run that goes on from the state after epoch ``at`` ends at the same bits."""
 
     def check(recipe, at: int) -> None:

@@ -39,7 +39,7 @@ from ..storage.files import LARGEST, LARGEST_OF, MIB, Stamp
 from ..storage.serialization import LARGEST_UNPACKED, unpack_arrays
 from ..storage.store import M, Store
 from .manifest import Manifest
-from .zip_layout import fault
+from .zip_layout import layout_error
 
 MANIFEST, TABLE = "manifest.json", "report/leaderboard.csv"
 MOST_DIRECTORY = 32 * MIB  # of the zip's table of contents: 200,000 trials
@@ -53,7 +53,7 @@ _FILE = re.compile(
 )
 
 
-class _Wary(io.FileIO):
+class _CheckedReader(io.FileIO):
     """zipfile reads the table of contents in one piece, and makes ten times as much of it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -73,7 +73,7 @@ class Bundle(Store):
         self.url, self.local = str(path.expanduser().resolve()), False
         self.recomputed: dict[str, Mapping[str, tuple[float, ...]]] = {}
         try:
-            self._file = _Wary(self.url)
+            self._file = _CheckedReader(self.url)
         except FileNotFoundError:
             raise NoBundle(f"there is no file {path}") from None
         except IsADirectoryError:
@@ -114,14 +114,14 @@ class Bundle(Store):
         found: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
             name = entry.orig_filename
-            if why := _misplaced(entry):
+            if why := _entry_error(entry):
                 self._refuse(f"{name!r} {why}")
             if name in found:
                 self._refuse(f"{name!r} is in it twice")
             found[name] = entry
         if sum(entry.file_size for entry in found.values()) > self.size:
             self._refuse("its files claim to be larger than it is")
-        if why := fault(self._file, self.size, self._archive):
+        if why := layout_error(self._file, self.size, self._archive):
             self._refuse(why)
         return found
 
@@ -215,7 +215,7 @@ def _instead(folder: Path) -> str:
     return f"{folder} is a folder, and a bundle is a file"
 
 
-def _misplaced(entry: zipfile.ZipInfo) -> str:
+def _entry_error(entry: zipfile.ZipInfo) -> str:
     """Why an entry has no place in a bundle; nothing where it has."""
     name, mode = entry.orig_filename, entry.external_attr >> 16
     faults = {

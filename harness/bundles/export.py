@@ -15,25 +15,25 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import StoreError
-from ..planning.reported import known
+from ..planning.reported import known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
 from ..storage.files import Stamp, sync_folder
 from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import STUDIES, Store
-from ..text import without_folders
+from ..text import redact_paths
 from ..tuning import archive as retold
-from ..tuning.archive import remembered
+from ..tuning.archive import load_searches
 from .bundle import MANIFEST, TABLE, Bundle
-from .manifest import Manifest, Tally, keys
-from .record_checks import Difference
+from .manifest import EnvironmentCounts, Manifest, keys
+from .record_checks import Mismatch
 from .verify import verify
 
 WRITTEN = (1980, 1, 1, 0, 0, 0)  # of every file in every bundle, so that its bytes tell of nothing else
 
 
-class Shared(Store):
+class RedactedStore(Store):
     """A store without what is nobody else's business: where its MLflow is, the tracebacks and the folders that name
     users and machines."""
 
@@ -57,16 +57,16 @@ def _plan(data: bytes) -> bytes:
 
 def _record(data: bytes) -> bytes:
     record = Record.model_validate_json(data)
-    return record.model_copy(update={"log": "", "reason": without_folders(record.reason)}).model_dump_json().encode()
+    return record.model_copy(update={"log": "", "reason": redact_paths(record.reason)}).model_dump_json().encode()
 
 
-def export(store: Store, goal: Path) -> list[Difference]:
+def export(store: Store, goal: Path) -> list[Mismatch]:
     """Write the bundle of all plans of a store to ``goal``: the same store, the same bytes.
 
     What it would not hold by (see :func:`verify`); there is no file then. StoreError where there is no store, a record
     is damaged, or a run fills it now.
     """
-    shared = Shared(store.url)
+    shared = RedactedStore(store.url)
     specs = shared.plans()
     if is_driven(store):
         raise StoreError(f"{store} is being filled by a run; export it once that has ended")
@@ -103,8 +103,8 @@ def _part(goal: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def _fill(archive: zipfile.ZipFile, shared: Shared, specs: Sequence[Spec]) -> None:
-    files, tally = {}, Tally()
+def _fill(archive: zipfile.ZipFile, shared: RedactedStore, specs: Sequence[Spec]) -> None:
+    files, tally = {}, EnvironmentCounts()
     for name, data in _contents(shared, specs):
         if name.startswith("records/"):
             tally.add(Record.model_validate_json(data))
@@ -115,7 +115,7 @@ def _fill(archive: zipfile.ZipFile, shared: Shared, specs: Sequence[Spec]) -> No
     _write(archive, MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 
-def _contents(shared: Shared, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
+def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
     """Each file but the manifest, in an order that is always the same."""
     yield TABLE, gather.gather([shared]).rendered("csv").encode()
     for spec in specs:
@@ -123,11 +123,14 @@ def _contents(shared: Shared, specs: Sequence[Spec]) -> Iterator[tuple[str, byte
         if spec.tune:
             yield f"searches/{spec.name}.json", shared.read(f"searches/{spec.name}.json")
             if shared.has(STUDIES):
-                yield retold.file(spec), retold.told(spec, remembered(spec, shared), shared, without_folders)
+                yield (
+                    retold.studies_path(spec),
+                    retold.dump_studies(spec, load_searches(spec, shared), shared, redact_paths),
+                )
     plugins = {digest: text for spec in specs for digest, text in spec.plugins.items()}
     for digest in sorted(plugins):
         yield f"plugins/{digest}.py", plugins[digest].encode()
-    trials = {trial.key for spec in specs for trial in known(spec, shared)}
+    trials = {trial.key for spec in specs for trial in known_trials(spec, shared)}
     for rung in sorted(name for name in shared.names("rungs", ".json") if name.partition("-")[0] in trials):
         yield f"rungs/{rung}.json", shared.read(f"rungs/{rung}.json")
     arrays = shared.names("arrays", ".npz")

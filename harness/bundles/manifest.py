@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from typing import Any, Literal
 
-from ..planning.reported import planned
-from ..spec.canonical import Frozen
+from ..planning.reported import reported_trials
+from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec
 from ..storage.record import Record
 from ..storage.store import Store
-from ..tuning.results import tuned
+from ..tuning.results import search_results
 
 
-class Manifest(Frozen, frozen=True):
+class Manifest(CanonicalModel, frozen=True):
     """``plans``: the keys of each plan's reported trials, at the values found. ``environments`` and ``code`` (git
     commits, ``+changes`` behind those whose files differed): how many records came of each. ``files``: SHA-256."""
 
@@ -25,7 +25,7 @@ class Manifest(Frozen, frozen=True):
     files: dict[str, str]
 
 
-class Tally:
+class EnvironmentCounts:
     """Where the records came from, counted as they are read."""
 
     def __init__(self) -> None:
@@ -49,4 +49,6 @@ class Tally:
 def keys(spec: Spec, store: Store) -> tuple[str, ...]:
     """The keys of the trials that the report of a plan shows, in its order; those at the spec's own values where there
     are no others yet."""
-    return tuple(dict.fromkeys(one.trial.key for one in planned(spec, tuned(spec, store, importance=False))))
+    return tuple(
+        dict.fromkeys(one.trial.key for one in reported_trials(spec, search_results(spec, store, importance=False)))
+    )

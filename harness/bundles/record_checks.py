@@ -18,7 +18,7 @@ LOGITS = ("last_ema", "last")
 LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
 
 
-class Difference(NamedTuple):
+class Mismatch(NamedTuple):
     """What a bundle claims of ``field`` in ``file``, and what was found."""
 
     file: str
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
         return f"{self.file}: {self.field}: claimed {self.claimed}, found {self.found}"
 
 
-def recounted(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
+def recompute_accuracies(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
     """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
     predictions of such a trial."""
     classes = len(record.counts)
@@ -65,23 +65,23 @@ def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError("history_epoch does not count the epochs")
 
 
-def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Difference]:
+def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Mismatch]:
     """Where the record's own accuracies, or its numbers of images, are not those of the predictions."""
     place = f"records/{record.key}.json"
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
         if len(claimed) != len(found[name]):
-            yield Difference(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(found[name])))
+            yield Mismatch(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(found[name])))
             continue
         for label, (said, is_) in enumerate(zip(claimed, found[name], strict=True)):
             if said != is_:
-                yield Difference(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
+                yield Mismatch(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
     counted = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
     if counted != record.test_counts:
-        yield Difference(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
+        yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
 
 
-def words(record: Record) -> Iterator[Difference]:
+def words(record: Record) -> Iterator[Mismatch]:
     """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
     where its data set is unknown. What else a record says, such as its times, is a claim."""
     place = f"records/{record.key}.json"
@@ -92,10 +92,10 @@ def words(record: Record) -> Iterator[Difference]:
     for name in sorted({*expected, *(claimed if all_of_them else ())}):
         said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
         if said != is_:
-            yield Difference(place, f"values.{name}", repr(said), repr(is_))
+            yield Mismatch(place, f"values.{name}", repr(said), repr(is_))
 
 
-def _images(record: Record) -> Iterator[Difference]:
+def _images(record: Record) -> Iterator[Mismatch]:
     """How many of each class it was trained and scored on, as far as the catalog knows the data set's test images."""
     trial, expected = record.trial, {}
     if record.counts:
@@ -106,33 +106,33 @@ def _images(record: Record) -> Iterator[Difference]:
     for field, is_ in expected.items():
         said = getattr(record, field)
         if is_ and said != is_:
-            yield Difference(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
+            yield Mismatch(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
 
 
-def _course(record: Record) -> Iterator[Difference]:
+def _course(record: Record) -> Iterator[Mismatch]:
     """Its end, its epochs, and the time that they took, which is part of the time of the whole."""
     place, trial, whole = f"records/{record.key}.json", record.trial, record.trial.training.epochs
     if record.status == "pruned" and trial.stage == "report":
-        yield Difference(place, "status", record.status, "a reported trial, which nothing stops early")
+        yield Mismatch(place, "status", record.status, "a reported trial, which nothing stops early")
     few, many = {"complete": (whole, whole), "pruned": (1, whole - 1)}.get(record.status, (0, whole))
     if not few <= record.epochs <= many:
-        yield Difference(place, "epochs", str(record.epochs), f"{whole} in its plan")
+        yield Mismatch(place, "epochs", str(record.epochs), f"{whole} in its plan")
     if not record.train_seconds <= record.wall_seconds + LEEWAY:
-        yield Difference(place, "train_seconds", f"{record.train_seconds:g}", f"{record.wall_seconds:g} s in all")
+        yield Mismatch(place, "train_seconds", f"{record.train_seconds:g}", f"{record.wall_seconds:g} s in all")
 
 
-def _data(record: Record) -> Iterator[Difference]:
+def _data(record: Record) -> Iterator[Mismatch]:
     """What vouches for its images: there must be something, and for verified ones the official checksums."""
     place, claimed = f"records/{record.key}.json", record.data
     if claimed is None:
         if record.status in ("complete", "pruned"):
-            yield Difference(place, "data", "nothing", "predictions, which are of images")
+            yield Mismatch(place, "data", "nothing", "predictions, which are of images")
         return
     official = dataset(record.trial.data.name).official if claimed.verified else {}
     for name in sorted({*official, *(claimed.hashes if official else ())}):
         said, is_ = claimed.hashes.get(name, "nothing"), official.get(name, "nothing")
         if said != is_:
-            yield Difference(place, f"data.hashes.{name}", said, is_)
+            yield Mismatch(place, f"data.hashes.{name}", said, is_)
 
 
 def _values(record: Record) -> tuple[dict[str, Any], bool]:

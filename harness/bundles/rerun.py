@@ -25,15 +25,15 @@ from ...leaderboard.results import CELL
 from ...leaderboard.statistics.repetition import image_error, tolerance
 from ..errors import Untrusted
 from ..metrics.shots import shot_means
-from ..planning.dependencies import Needs, needs
+from ..planning.dependencies import Dependencies, resolve_dependencies
 from ..planning.prepare import check_files
 from ..reporting import gather
 from ..spec.labels import label
 from ..storage.record import Provenance, Record
 from ..storage.store import Store
-from ..storage.temporary import scratch
-from ..training.failures import SILENT, is_out_of_memory
-from ..training.trial import Setting, run_trial
+from ..storage.temporary import temporary_folder
+from ..training.failures import TIMEOUT_REASON, is_out_of_memory
+from ..training.trial import TrialContext, run_trial
 from .bundle import Bundle
 from .manifest import keys
 from .record_checks import installed
@@ -58,7 +58,7 @@ class Repetition:
     differences: tuple[str, ...] = ()
 
 
-def drawn(bundle: Bundle, count: int, seed: int) -> list[Record]:
+def sample_trials(bundle: Bundle, count: int, seed: int) -> list[Record]:
     """So many of the bundle's reported trials, at random; all where there are no more. Those that are said to have
     failed are among them: whoever calls the worst seeds failed has better ones left."""
     reported = [key for key in sorted(bundle.finished()) if bundle.record(key).trial.stage == "report"]
@@ -98,11 +98,14 @@ def rerun(
     """
     plugins = plugins_of(bundle, chosen)
     limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
-    with scratch() as folder, _process() as worker:
-        wanted = worker.submit(needs, [record.trial for record in chosen], plugins).result()
+    with temporary_folder() as folder, _process() as worker:
+        wanted = worker.submit(resolve_dependencies, [record.trial for record in chosen], plugins).result()
         check_files(wanted.trials, root, verify)
         claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
-        store, about = Store(folder), Setting(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.kept)
+        store, about = (
+            Store(folder),
+            TrialContext(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.prerequisite_keys),
+        )
         again = dict(_trained(worker, wanted, store, claimed, about, limits, say))
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
@@ -126,10 +129,10 @@ def _process() -> Iterator[Executor]:
 
 def _trained(
     worker: Executor,
-    wanted: Needs,
+    wanted: Dependencies,
     store: Store,
     claimed: Mapping[str, Record],
-    about: Setting,
+    about: TrialContext,
     limits: Mapping[str, float | None],
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, Record]]:
@@ -138,7 +141,7 @@ def _trained(
     for number, trial in enumerate(wanted.trials, start=1):
         if not all(_ended_well(key, store) for key in wanted.of.get(trial.key, ())):
             continue
-        if trial.key in claimed and claimed[trial.key].reason.startswith(SILENT):  # here nobody would stop it
+        if trial.key in claimed and claimed[trial.key].reason.startswith(TIMEOUT_REASON):  # here nobody would stop it
             continue
         say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
         there = claimed.get(trial.key) or next(iter(claimed.values()))
@@ -148,7 +151,7 @@ def _trained(
 
 
 def _ended_well(key: str, store: Store) -> bool:
-    return store.has(f"records/{key}.json") and store.outcome(key).status == "complete"
+    return store.has(f"records/{key}.json") and store.result(key).status == "complete"
 
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:
@@ -173,7 +176,7 @@ class _Judge:
 
     def repetition(self, claimed: Record, again: Record | None) -> Repetition:
         what = claimed.key, label(claimed.trial)
-        if again is None and claimed.reason.startswith(SILENT):
+        if again is None and claimed.reason.startswith(TIMEOUT_REASON):
             return Repetition(*what, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
         if again is None:
             return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")

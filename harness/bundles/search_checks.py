@@ -8,30 +8,30 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..spec.schema import Spec
-from ..text import without_folders
+from ..text import redact_paths
 from ..tuning import archive
 from ..tuning.configuration import Configuration
-from ..tuning.optuna_study import read
-from ..tuning.results import Tuned
+from ..tuning.optuna_study import read_study
+from ..tuning.results import SearchResult
 from ..tuning.space import at_least
 from ..tuning.successive_halving import Ended, outcomes
 from .bundle import Bundle
-from .record_checks import Difference
+from .record_checks import Mismatch
 
 
-def searched(bundle: Bundle, spec: Spec, one: Tuned) -> Iterator[Difference]:
+def searched(bundle: Bundle, spec: Spec, one: SearchResult) -> Iterator[Mismatch]:
     """What of a search does not follow from what is in the bundle."""
-    file, name = archive.file(spec), one.search.name
-    with archive.studies(spec, {one.search.cell.canonical: one.search}, bundle) as opened:
-        study = read(opened, name)
-        judged = study.judged() if study else []
+    file, name = archive.studies_path(spec), one.search.name
+    with archive.open_studies(spec, {one.search.experiment.canonical: one.search}, bundle) as opened:
+        study = read_study(opened, name)
+        judged = study.intermediate_values() if study else []
     possible = outcomes(one.search, one.configurations, bundle)
     for c in one.configurations:
         for field, said, is_ in _compared(c, judged[c.number], possible[c.number]):
-            yield Difference(file, ", ".join([name, f"configuration {c.number}", *field]), said, is_)
+            yield Mismatch(file, ", ".join([name, f"configuration {c.number}", *field]), said, is_)
     there, more = len(one.configurations), at_least(one.search.space)
     if one.exhausted and there < min(one.search.tune.trials, more):
-        yield Difference(file, f"{name}, exhausted", "True", f"{there} of {more} configurations or more")
+        yield Mismatch(file, f"{name}, exhausted", "True", f"{there} of {more} configurations or more")
 
 
 def _compared(c: Configuration, at: Mapping[int, float], possible: list[Ended]) -> Iterator[tuple[list[str], str, str]]:
@@ -55,7 +55,7 @@ def _fields(c: Configuration, at: Mapping[int, float]) -> dict[str, Any]:
     return {
         "epochs": c.epochs,
         "seconds": c.seconds,
-        "reason": without_folders(c.reason),
+        "reason": redact_paths(c.reason),
         "keys": tuple(c.keys),
         "at": dict(at),
     }

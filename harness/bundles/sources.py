@@ -19,12 +19,12 @@ def opened(places: Sequence[str]) -> Iterator[list[Store]]:
             if not is_bundle(place):
                 found.append(Store(place))
                 continue
-            from .split_checks import Images  # these import torch
+            from .split_checks import SplitConsistency  # these import torch
             from .verify import require
 
             bundle = Bundle(Path(place))
             stack.callback(bundle.close)
-            require(bundle, Images(local=False))
+            require(bundle, SplitConsistency(local=False))
             found.append(bundle)
         yield found
 

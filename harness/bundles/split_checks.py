@@ -15,7 +15,7 @@ from ...datasets.split import Split
 from ..registry.datasets import cut_of, dataset, long_tail, split_of
 from ..spec.schema import Trial
 from ..storage.record import Record
-from .record_checks import LOGITS, Difference
+from .record_checks import LOGITS, Mismatch
 
 FEW = 10  # where no more images are left out of a subset, two seeds may have drawn the same one
 
@@ -25,7 +25,7 @@ def scored_on(trial: Trial) -> str:
     return trial.data.name if trial.stage == "report" else cut_of(trial)
 
 
-class Images:
+class SplitConsistency:
     """Asked of one record after the other. ``absent`` names the data sets that are not on this machine."""
 
     def __init__(self, root: Path | None = None, local: bool = True) -> None:
@@ -34,23 +34,23 @@ class Images:
         self._first: dict[str, tuple[str, str]] = {}
         self._kept: tuple[str, Split | None] = "", None  # one: the records of a split come one after the other
 
-    def differences(self, record: Record, labels: np.ndarray | None) -> Iterator[Difference]:
+    def differences(self, record: Record, labels: np.ndarray | None) -> Iterator[Mismatch]:
         """``labels`` are those beside the record's logits, None where it has none."""
         trial, file, array = record.trial, f"records/{record.key}.json", f"arrays/{record.key}.npz"
         print_ = record.data.fingerprint if record.data else ""
         digest = "" if labels is None else hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
         if other := self._another(cut_of(trial), record, print_):
-            yield Difference(file, "data.fingerprint", print_, f"{other[1]} in {other[0]}")
+            yield Mismatch(file, "data.fingerprint", print_, f"{other[1]} in {other[0]}")
         if other := self._another(f"labels of {scored_on(trial)}", record, digest):
-            yield Difference(array, "labels", "those of the scored images", f"others than in {other[0]}")
+            yield Mismatch(array, "labels", "those of the scored images", f"others than in {other[0]}")
         split = self._split(record) if self._local and record.data and record.data.verified else None
         if split is None:
             return
         if print_ != split.fingerprint:
-            yield Difference(file, "data.fingerprint", print_, split.fingerprint)
+            yield Mismatch(file, "data.fingerprint", print_, split.fingerprint)
         scored = split.test if trial.stage == "report" else split.val
         if labels is not None and (scored is None or not np.array_equal(scored.y, labels)):
-            yield Difference(array, "labels", "those of the scored images", f"others than {trial.data.name} has")
+            yield Mismatch(array, "labels", "those of the scored images", f"others than {trial.data.name} has")
 
     def _another(self, where: str, record: Record, what: str) -> tuple[str, str] | None:
         """The first record that said something else there."""
@@ -69,20 +69,20 @@ class Images:
         return None if name in self.absent else self._kept[1]
 
 
-class Twins:
+class SeedDuplicates:
     """Asked of one record after the other. Trials of one seed are left alone, since under neutral values a method makes
     ERM's very bits; and those of validation, of which there may be too few images to tell two networks apart."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[str, int]] = {}  # the key and the seed of who had it first
 
-    def differences(self, record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[Difference]:
+    def differences(self, record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[Mismatch]:
         """``arrays`` are those beside the record, such as :func:`recounted` takes; none where it has none."""
         if _left_out(record.trial) <= FEW:
             return
         mine = f"of seed {record.trial.seed}"
         for other, seed in self._others(record, record.data.fingerprint if record.data else ""):
-            yield Difference(
+            yield Mismatch(
                 f"records/{record.key}.json",
                 "data.fingerprint",
                 f"images {mine}",
@@ -90,7 +90,7 @@ class Twins:
             )
         for name in LOGITS if arrays and record.trial.stage == "report" else ():
             for other, seed in self._others(record, _bits(arrays[name])):
-                yield Difference(
+                yield Mismatch(
                     f"arrays/{record.key}.npz",
                     name,
                     f"predictions {mine}",

@@ -21,18 +21,18 @@ from ..registry.datasets import cut_of
 from ..reporting import gather
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
-from ..tuning.results import tuned
+from ..tuning.results import search_results
 from .bundle import MANIFEST, TABLE, Bundle
-from .manifest import Tally, keys
-from .record_checks import Difference, accuracies, recounted, words
+from .manifest import EnvironmentCounts, keys
+from .record_checks import Mismatch, accuracies, recompute_accuracies, words
 from .search_checks import searched
-from .split_checks import Images, Twins
+from .split_checks import SeedDuplicates, SplitConsistency
 
 ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
 WRONG = (StoreError, FileNotFoundError, DataError, ValueError, KeyError, csv.Error)  # what hostile words lead to
 
 
-def verify(bundle: Bundle, images: Images | None = None) -> list[Difference]:
+def verify(bundle: Bundle, images: SplitConsistency | None = None) -> list[Mismatch]:
     """All that does not hold; nothing where every number does.
 
     Every file is that of the manifest; every record is of a planned trial, with its key; every accuracy is that of the
@@ -40,25 +40,25 @@ def verify(bundle: Bundle, images: Images | None = None) -> list[Difference]:
     ``bundle.recomputed`` holds those accuracies afterwards. Predictions that were made up whole are found only by
     training again (see ``rerun.py``). BundleError where the manifest cannot be read.
     """
-    return list(_differences(bundle, images or Images()))
+    return list(_differences(bundle, images or SplitConsistency()))
 
 
-def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
+def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]:
     manifest = bundle.manifest()
     bundle.recomputed.clear()
     yield from _files(bundle, manifest.files)
     try:
         specs = bundle.plans()
-        found = [tuned(spec, bundle, importance=False) for spec in specs]
+        found = [search_results(spec, bundle, importance=False) for spec in specs]
         trials = {t.key: t for spec, some in zip(specs, found, strict=True) for t in trials_of(spec, some)}
         plans = {spec.name: keys(spec, bundle) for spec in specs}
     except WRONG as error:
-        yield Difference("plans", "plan", "one that can be read", reason(error))
+        yield Mismatch("plans", "plan", "one that can be read", reason(error))
         return
     yield from _compared("plans", "names", sorted(bundle.names("plans", ".json")), sorted(spec.name for spec in specs))
     yield from _compared(MANIFEST, "plans", manifest.plans, plans)
     yield from _plugins(bundle, specs)
-    records, tally = [], Tally()
+    records, tally = [], EnvironmentCounts()
     for key in sorted(bundle.finished()):
         record, differences = _record(bundle, f"records/{key}.json", key, trials)
         yield from differences
@@ -67,7 +67,7 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
             records.append((cut_of(record.trial), key))
     yield from _compared(MANIFEST, "environments", list(manifest.environments), list(tally.environments))
     yield from _compared(MANIFEST, "code", manifest.code, tally.code)
-    twins = Twins()
+    twins = SeedDuplicates()
     for _, key in sorted(records):
         yield from _predictions(bundle, bundle.record(key), images, twins)
     for name in sorted(bundle.names("rungs", ".json")):
@@ -79,21 +79,21 @@ def _differences(bundle: Bundle, images: Images) -> Iterator[Difference]:
     yield from table(bundle)
 
 
-def _files(bundle: Bundle, claimed: Mapping[str, str]) -> Iterator[Difference]:
+def _files(bundle: Bundle, claimed: Mapping[str, str]) -> Iterator[Mismatch]:
     there = set(bundle.files_inside()) - {MANIFEST}
     for name in sorted(there | set(claimed)):
         if name not in there:
-            yield Difference(name, "file", f"SHA-256 {claimed[name]}", "no such file")
+            yield Mismatch(name, "file", f"SHA-256 {claimed[name]}", "no such file")
             continue
         try:
             digest = hashlib.sha256(bundle.read(name)).hexdigest()
         except StoreError as error:
             digest = str(error)
         if digest != claimed.get(name):
-            yield Difference(name, "SHA-256", claimed.get(name, "no such file"), digest)
+            yield Mismatch(name, "SHA-256", claimed.get(name, "no such file"), digest)
 
 
-def _compared(file: str, field: str, claimed: Any, found: Any) -> Iterator[Difference]:
+def _compared(file: str, field: str, claimed: Any, found: Any) -> Iterator[Mismatch]:
     """Field by field, as far down as both have the same fields."""
     if isinstance(claimed, Mapping) and isinstance(found, Mapping):
         for name in sorted({*claimed, *found}):
@@ -102,43 +102,41 @@ def _compared(file: str, field: str, claimed: Any, found: Any) -> Iterator[Diffe
         for number, (one, other) in enumerate(zip(claimed, found, strict=True)):
             yield from _compared(file, f"{field}[{number}]", one, other)
     elif claimed != found:
-        yield Difference(file, field, str(claimed), str(found))
+        yield Mismatch(file, field, str(claimed), str(found))
 
 
-def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Difference]:
+def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Mismatch]:
     texts = {digest: text for spec in specs for digest, text in spec.plugins.items()}
     for spec in specs:
         for digest, text in spec.plugins.items():
             if (found := hashlib.sha256(text.encode()).hexdigest()) != digest:
-                yield Difference(f"plans/{spec.name}.json", f"plugins.{digest}", digest, found)
+                yield Mismatch(f"plans/{spec.name}.json", f"plugins.{digest}", digest, found)
     for digest in sorted(texts.keys() | bundle.names("plugins", ".py")):
         name = f"plugins/{digest}.py"
         if digest not in texts:
-            yield Difference(name, "plugin", "one of a plan", "of no plan")
+            yield Mismatch(name, "plugin", "one of a plan", "of no plan")
         elif not bundle.has(name) or bundle.read(name) != texts[digest].encode():
-            yield Difference(name, "text", "that of its plan", "another, or none")
+            yield Mismatch(name, "text", "that of its plan", "another, or none")
 
 
-def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) -> tuple[Record | None, list[Difference]]:
+def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) -> tuple[Record | None, list[Mismatch]]:
     """A record that is what its name says, and what is wrong with its words."""
     try:
         record = Record.model_validate_json(bundle.read(name))
     except (ValidationError, StoreError) as error:
-        return None, [Difference(name, "record", "one that can be read", reason(error))]
+        return None, [Mismatch(name, "record", "one that can be read", reason(error))]
     if not record.key == key == record.trial.key:
-        return None, [
-            Difference(name, "key", key, f"{record.key}, with a trial whose words hash to {record.trial.key}")
-        ]
+        return None, [Mismatch(name, "key", key, f"{record.key}, with a trial whose words hash to {record.trial.key}")]
     if key not in trials:
-        return record, [Difference(name, "trial", "one of a plan", "of no plan")]
+        return record, [Mismatch(name, "trial", "one of a plan", "of no plan")]
     try:
         return record, list(words(record))
     except DataError as error:
         why = f"{error}; where a package registers it, install that and verify again"
-        return record, [Difference(name, "trial.data", record.trial.data.name, why)]
+        return record, [Mismatch(name, "trial.data", record.trial.data.name, why)]
 
 
-def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Difference]:
+def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Mismatch]:
     """Of the epochs in its name; and where the trial ended with it, what the predictions of its record come to."""
     file, key = f"rungs/{name}.json", name.partition("-")[0]
     rung, differences = _record(bundle, file, key, trials)
@@ -146,65 +144,65 @@ def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Di
     if rung is None:
         return
     if (rung.status, f"{key}-{rung.epochs:04d}") != ("pruned", name):
-        yield Difference(file, "epochs", name.partition("-")[2], f"{rung.status} after {rung.epochs}")
+        yield Mismatch(file, "epochs", name.partition("-")[2], f"{rung.status} after {rung.epochs}")
     if key in bundle.recomputed and (last := bundle.record(key)).epochs == rung.epochs:
         yield from _compared(file, "accuracy", rung.accuracy, last.accuracy)
 
 
-def _predictions(bundle: Bundle, record: Record, images: Images, twins: Twins) -> Iterator[Difference]:
+def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins: SeedDuplicates) -> Iterator[Mismatch]:
     name, labels, arrays = f"arrays/{record.key}.npz", None, {}
     for other in sorted(set(record.files) - {name}):
-        yield Difference(f"records/{record.key}.json", "files", other, f"{name} is the only one that it may name")
+        yield Mismatch(f"records/{record.key}.json", "files", other, f"{name} is the only one that it may name")
     try:
         digest = hashlib.sha256(bundle.read(name)).hexdigest() if record.files or bundle.has(name) else ""
         if digest != record.files.get(name, ""):
-            yield Difference(f"records/{record.key}.json", f"files.{name}", record.files.get(name, "none"), digest)
+            yield Mismatch(f"records/{record.key}.json", f"files.{name}", record.files.get(name, "none"), digest)
         if record.status in ("complete", "pruned"):
             read = bundle.arrays(record.key)
-            found = recounted(record, read)
+            found = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
             yield from accuracies(record, found, labels)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
-        yield Difference(name, "predictions", f"those of records/{record.key}.json", reason(error))
+        yield Mismatch(name, "predictions", f"those of records/{record.key}.json", reason(error))
     yield from images.differences(record, labels)
     yield from twins.differences(record, arrays)
 
 
-def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Iterator[Difference]:
+def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Iterator[Mismatch]:
     """Files that nothing else speaks of."""
     named = {f"arrays/{key}.npz" for key in keys}
     named |= {f"{folder}/{spec.name}.json" for folder in ("searches", "studies") for spec in specs if spec.tune}
     for name in bundle.files_inside():
         if name.startswith(("arrays/", "searches/", "studies/")) and name not in named:
-            yield Difference(name, "file", "one of a plan or a record", "of none")
+            yield Mismatch(name, "file", "one of a plan or a record", "of none")
 
 
-def require(bundle: Bundle, images: Images | None = None) -> None:
+def require(bundle: Bundle, images: SplitConsistency | None = None) -> None:
     """BundleError with the first difference where a bundle does not hold."""
     if found := verify(bundle, images):
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise BundleError(f"{bundle} does not hold: {found[0]}{more}; tailboard verify {bundle} says all")
 
 
-def table(bundle: Bundle) -> Iterator[Difference]:
+def table(bundle: Bundle) -> Iterator[Mismatch]:
     """Each cell that is not what its trials come to."""
     try:
         claimed = _cells(bundle.read(TABLE).decode())
         found = _cells(gather.gather([bundle]).rendered("csv"))
     except WRONG as error:
-        yield Difference(TABLE, "table", "one that can be made", reason(error))
+        yield Mismatch(TABLE, "table", "one that can be made", reason(error))
         return
     for cell in dict.fromkeys([*claimed, *found]):
         if cell not in claimed or cell not in found:
-            yield Difference(
+            yield Mismatch(
                 TABLE, ", ".join(cell), *("a row" if cell in some else "no row" for some in (claimed, found))
             )
             continue
         for name in dict.fromkeys([*claimed[cell], *found[cell]]):
             said, is_ = claimed[cell].get(name, "no column"), found[cell].get(name, "no column")
             if not _same(said, is_):
-                yield Difference(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
+                yield Mismatch(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
 
 
 def _cells(text: str) -> dict[tuple[str, ...], dict[str, str]]:

@@ -17,7 +17,7 @@ MANY = 0xFFFF  # files, likewise
 LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts, and of the end record
 
 
-def fault(file: BinaryIO, size: int, archive: ZipFile) -> str:
+def layout_error(file: BinaryIO, size: int, archive: ZipFile) -> str:
     """Where a file of so many bytes is laid out otherwise than an export writes it; nothing where it is not."""
     at, entries = 0, archive.infolist()
     for entry in sorted(entries, key=lambda entry: entry.header_offset):

@@ -16,7 +16,7 @@ from ... import UserError
 from . import bundle, data, inspect, report, run, status
 from .options import (
     INTERRUPTED,
-    say,
+    print_status,
 )  # fmt: skip
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
@@ -38,12 +38,12 @@ def main() -> NoReturn:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except UsageError as error:
-        say(_usage(error))
+        print_status(_usage(error))
     except (UserError, OSError) as error:
-        say(f"error: {error}")
+        print_status(f"error: {error}")
         code = getattr(error, "exit_code", 1)
     if code == INTERRUPTED:  # typer's own code for Ctrl-C too
-        say("interrupted; the same command goes on where this one was")
+        print_status("interrupted; the same command goes on where this one was")
     sys.exit(code)
 
 

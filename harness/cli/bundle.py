@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json, NoVerify, Root, say, show, tell
+from .options import Json, NoVerify, Root, print_output, print_result, print_status
 
 app = typer.Typer()
 
@@ -28,11 +28,11 @@ def export(
         raise typer.BadParameter(f"--output: {output} must end in .zip")
     found = written(Store(store), output)
     for difference in found:
-        say(f"error: {difference}")
+        print_status(f"error: {difference}")
     if found:
         return 3
     bundle = Bundle(output)
-    tell(f"{output}: {bundle.summary}")
+    print_output(f"{output}: {bundle.summary}")
     complete = gather.gather([bundle]).complete
     bundle.close()
     return 0 if complete else 2
@@ -52,15 +52,15 @@ def verify(
     does."""
     from ..bundles import verify as checks
     from ..bundles.bundle import Bundle
-    from ..bundles.split_checks import Images
+    from ..bundles.split_checks import SplitConsistency
     from ..reporting import gather
 
     place = Bundle(bundle)
-    images = Images(root.resolve() if root else None)
+    images = SplitConsistency(root.resolve() if root else None)
     found = checks.verify(place, images)
     facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
     for name in sorted(images.absent):
-        say(f"{name} is not on this machine: its labels were only compared with each other")
+        print_status(f"{name} is not on this machine: its labels were only compared with each other")
     verdict = (
         f"{len(found)} difference{'s' * (len(found) > 1)}"
         if found
@@ -68,16 +68,16 @@ def verify(
     )
     code = 3 if found else 0 if gather.gather([place]).complete else 2
     if not as_json:  # before anything that may go wrong in training again
-        tell("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
+        print_output("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
     try:
         if rerun and not found:
             code = max(code, _again(place, rerun, seed, trust, root, not no_verify, facts))
         elif rerun:
-            say("nothing is trained again: what is in the bundle does not hold by itself")
+            print_status("nothing is trained again: what is in the bundle does not hold by itself")
     finally:
         words = "\n".join(_words(each) for each in facts.get("repetitions", []))
         if as_json or words:
-            show(facts, words, as_json)
+            print_result(facts, words, as_json)
         place.close()
     return code
 
@@ -94,14 +94,14 @@ def _again(
     from ..spec.labels import label
 
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    chosen = rerun.drawn(place, count, seed)
+    chosen = rerun.sample_trials(place, count, seed)
     labels = "; ".join(label(record.trial) for record in chosen) or "nothing, since no trial has ended"
-    say(f"drawn with --seed {seed}: {labels}")
+    print_status(f"drawn with --seed {seed}: {labels}")
     facts["seed"] = seed
     for plugin in rerun.check_trust(place, chosen, trust):
-        say(f"running the bundle's own code: {plugin}")
+        print_status(f"running the bundle's own code: {plugin}")
     with ended_by_sigterm():
-        found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, say))
+        found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, print_status))
     facts["repetitions"] = [asdict(each) for each in found]
     verdicts = {each.verdict for each in found}
     return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0

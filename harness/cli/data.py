@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Few, Json, Many, Root, Tercile, show
+from .options import Few, Json, Many, Root, Tercile, print_result
 
 app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
 
@@ -16,7 +16,7 @@ def data_list(as_json: Json = False) -> None:
     """Print the data sets that are known."""
     from . import listings
 
-    show(*listings.listing("datasets"), as_json)
+    print_result(*listings.listing("datasets"), as_json)
 
 
 @app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
@@ -61,4 +61,4 @@ def data_profile(
 
     data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
     facts = listings.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
-    show(facts, listings.profile_table(facts), as_json)
+    print_result(facts, listings.profile_table(facts), as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Plugins, SpecArgument, say, show, tell
+from .options import Json, Plugins, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
 
@@ -28,16 +28,16 @@ def plan(
 
     wanted = read(spec, plugin or ())
     resolved = Plan(wanted)
-    prepare.check_words(resolved.trials, wanted.plugins)
+    prepare.check_names(resolved.trials, wanted.plugins)
     text = summary.plan_table(resolved)
     text += summary.tuning_table(resolved) if wanted.tune else ""
     facts = summary.trial_facts(resolved.dependencies)
     if calibrate:
-        say("measuring a few steps of each kind of trial ...")
+        print_status("measuring a few steps of each kind of trial ...")
         text += summary.calibrated(resolved, facts)
     if wanted.tune:
         facts += summary.tuning_facts(resolved)
-    show(facts, text, as_json)
+    print_result(facts, text, as_json)
 
 
 @app.command(epilog="Examples: tailboard test my_method.py | tailboard test 'SAM-A' --json")
@@ -53,7 +53,7 @@ def test(
     for name, entry in conformance.entries(method).items():
         verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
         if not as_json:
-            tell(f"{name}\n{describe.table(verdicts[name])}\n\n")
+            print_output(f"{name}\n{describe.table(verdicts[name])}\n\n")
     if as_json:
         print(json.dumps(verdicts, indent=1))
     failed = any(verdict["outcome"] == "fail" for found in verdicts.values() for verdict in found)
@@ -71,4 +71,4 @@ def list_(
 
     if what not in listings.LISTS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(listings.LISTS)}")
-    show(*listings.listing(what, plugin or ()), as_json)
+    print_result(*listings.listing(what, plugin or ()), as_json)

@@ -30,14 +30,14 @@ RetryFailed = Annotated[
 ]
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     print(lines(text), file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> None:
+def print_output(text: str) -> None:
     """To stdout, with one line feed at its end. Whoever pipes it gets the same as a terminal."""
     print(lines(text.removesuffix("\n")))
 
 
-def show(facts: Any, text: str, as_json: bool) -> None:
-    tell(json.dumps(facts, indent=1) if as_json else text)
+def print_result(facts: Any, text: str, as_json: bool) -> None:
+    print_output(json.dumps(facts, indent=1) if as_json else text)

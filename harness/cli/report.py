@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ReportError
-from .options import Defaults, Few, Many, Tercile, tell
-from .status import outcome, say_away
+from .options import Defaults, Few, Many, Tercile, print_output
+from .status import outcome, print_unreachable
 
 app = typer.Typer()
 
@@ -75,12 +75,12 @@ def report(
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with sources.opened(stores) as places:
         gather = partial(combine.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
-        wanted = html_pages.Wanted(versus, quote, by, uncertainty)
+        wanted = html_pages.PageOptions(versus, quote, by, uncertainty)
         if site:  # first: pages of their own need not fit into one table
             html_pages.write_site(site, [(place, gather([place])) for place in places], wanted)
         with _uncollected():
             board = gather(places)
-        board = board.with_noise(versus) if noise else board
+        board = board.with_bootstrap(versus) if noise else board
         board = board.with_ranks(versus) if ranks else board
         written = (
             board.parquet(versus, quote) if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
@@ -89,14 +89,14 @@ def report(
             figure_files.write_curves(board, curve)
         undrawn = figure_files.write_diagram(board, diagram) if diagram else ""
         if html:
-            html_pages.write_page(html_pages.subject(board, places, wanted), html)
+            html_pages.write_page(html_pages.page_content(board, places, wanted), html)
         if output:
             output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
-            tell(str(written))
+            print_output(str(written))
         for place in places:
             if not sources.is_bundle(str(place)):
-                say_away(background.catch_up_all(place))
+                print_unreachable(background.catch_up_all(place))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(board)
@@ -120,4 +120,4 @@ def _rescore(metric: str, prior: str, tau: float) -> Any:
         return None
     from ..metrics import rescoring  # imports torch
 
-    return rescoring.asked(metric, prior, tau)
+    return rescoring.parse_metric(metric, prior, tau)

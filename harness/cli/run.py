@@ -18,8 +18,8 @@ from .options import (
     Slots,
     SpecArgument,
     StoreOption,
-    say,
-    tell,
+    print_output,
+    print_status,
 )
 from .status import outcome
 
@@ -50,21 +50,21 @@ def run(
     Where the spec has a block tune, every method is tuned first, on validation images.
     """
     from ..api import train
-    from ..planning.prepare import Wanted
+    from ..planning.prepare import RunRequest
     from ..reporting import gather
     from ..spec.parser import read
     from ..storage.store import Store
 
-    wanted = Wanted(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    wanted = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=say)
+    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
     board = gather.gather([place], only=wanted.spec, defaults=defaults)
-    tell(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
+    print_output(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
     try:
         for form, path in gather.publish(board, place).items():
             print(f"{form:6} {path}")
     except OSError as error:
-        say(f"the report's files could not be written ({error}); the same command writes them")
+        print_status(f"the report's files could not be written ({error}); the same command writes them")
     return INTERRUPTED if interrupted else outcome(board)
 
 
@@ -84,16 +84,16 @@ def tune(
     """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
     from ..api import train
     from ..planning import tuned_spec
-    from ..planning.prepare import Wanted
+    from ..planning.prepare import RunRequest
     from ..spec.parser import read
     from ..storage.store import Store
 
-    wanted = Wanted(read(spec, plugin or ()), report=False)
-    goal = tuned_spec.check(wanted.spec, output)
+    wanted = RunRequest(read(spec, plugin or ()), report=False)
+    goal = tuned_spec.output_path(wanted.spec, output)
     place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=say)
-    found = tuned_spec.outcome(wanted.spec, place)
-    tell(found.table)
-    for path in () if found.unfinished else tuned_spec.write(found, goal):
+    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    found = tuned_spec.from_store(wanted.spec, place)
+    print_output(found.table)
+    for path in () if found.unfinished else tuned_spec.save(found, goal):
         print(path)
     return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0

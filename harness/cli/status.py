@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json, say, show
+from .options import Json, print_result, print_status
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def status(
         _watch(place, every or (2.0 if place.local else 10.0), as_json)
         return
     facts = describe.status_facts(place)
-    show(facts, describe.status_table(facts), as_json)
+    print_result(facts, describe.status_table(facts), as_json)
 
 
 def _watch(store: Any, every: float, as_json: bool) -> None:
@@ -51,14 +51,14 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
             display.live(looks, console)
 
 
-def say_away(reason: str) -> None:
+def print_unreachable(reason: str) -> None:
     if reason:
         from ..tracking.uri import unreachable
 
-        say(unreachable(reason))
+        print_status(unreachable(reason))
 
 
 def outcome(board: Any) -> int:
     for message in board.damaged:
-        say(f"error: {message}")
+        print_status(f"error: {message}")
     return 0 if board.complete else 2

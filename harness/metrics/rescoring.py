@@ -16,7 +16,7 @@ from ...leaderboard.metric import ACCURACY, GROUPS, Metric
 from ...methods.names import nearest
 from ..errors import ReportError, StoreError
 from ..spec.schema import Shots, Trial
-from ..storage.record import Outcome
+from ..storage.record import TrialResult
 from ..storage.store import Store
 from .scores import BINS, class_number, per_class_accuracy, score_groups
 from .shots import class_members
@@ -37,7 +37,7 @@ BLIND = ("balanced_accuracy", "worst_class", "recall")  # what each class's own 
 
 
 @dataclass(frozen=True)
-class Rescore:
+class MetricRequest:
     """A metric by its name, of the class ``of`` where it is ``recall``; the prior, a share for each class or one of two
     words; and tau, by which the log of each class's training share is taken off its logit (Menon et al. 2021)."""
 
@@ -67,7 +67,7 @@ class Rescore:
     def groups(self) -> tuple[str, ...]:
         return ("all",) if self.name == "recall" else GROUPS
 
-    def measured(self, store: Store, trial: Trial, outcome: Outcome, by: Shots) -> dict[str, float]:
+    def measured(self, store: Store, trial: Trial, outcome: TrialResult, by: Shots) -> dict[str, float]:
         """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
         logits, labels = predictions(store, outcome, self.tau)
         if self.name == "recall":
@@ -82,7 +82,7 @@ class Rescore:
         return np.array(shares, dtype=float) / sum(shares)
 
 
-def asked(name: str, prior: str, tau: float) -> Rescore:
+def parse_metric(name: str, prior: str, tau: float) -> MetricRequest:
     """What the command line asks for. ReportError where a word, a file or a number is wrong."""
     name, _, of = name.partition(":")
     if name not in TEXTS:
@@ -93,7 +93,7 @@ def asked(name: str, prior: str, tau: float) -> Rescore:
         )
     if not abs(tau) <= LARGEST_TAU:
         raise ReportError(f"--tau: {tau} is not between -{LARGEST_TAU} and {LARGEST_TAU}; 1 is the usual adjustment")
-    return Rescore(name, of, prior if prior in ("balanced", "train") else _read(prior), tau)
+    return MetricRequest(name, of, prior if prior in ("balanced", "train") else _read(prior), tau)
 
 
 def _read(file: str) -> tuple[float, ...]:
@@ -106,7 +106,7 @@ def _read(file: str) -> tuple[float, ...]:
     return shares
 
 
-def predictions(store: Store, outcome: Outcome, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def predictions(store: Store, outcome: TrialResult, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
     complete and its arrays are damaged or not there."""
     name = f"{store}/arrays/{outcome.key}.npz"

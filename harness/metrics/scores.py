@@ -12,7 +12,7 @@ from ...methods.names import nearest
 from ..errors import ReportError
 from ..registry.datasets import dataset
 from ..spec.schema import Shots
-from ..storage.record import Outcome
+from ..storage.record import TrialResult
 from .shots import mean_of, shot_means
 
 BINS = 15  # of the calibration error; Guo et al. 2017 (arXiv 1706.04599)
@@ -86,7 +86,7 @@ def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     return float(100 * np.abs(gaps).sum() / weights.sum())
 
 
-def measured(metric: str, outcome: Outcome, by: Shots) -> float:
+def measured(metric: str, outcome: TrialResult, by: Shots) -> float:
     """The metric in percent. KeyError where a group has no classes (see ``search.check``)."""
     name = metric.removeprefix("val/")
     if name == "worst_class":

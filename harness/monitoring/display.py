@@ -38,7 +38,7 @@ def places(facts: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {where}" for name, where in named.items() if where]
 
 
-def picture(facts: Mapping[str, Any]) -> Group:
+def render(facts: Mapping[str, Any]) -> Group:
     """The totals first: where a terminal is not high enough, it is the last rows that are not seen."""
     words = filter(None, [counts(facts), clock(facts), *places(facts), facts.get("note", "")])
     bar = Table.grid()  # which ends its line
@@ -62,7 +62,7 @@ def live(looks: Iterable[Mapping[str, Any]], console: Console) -> None:
     """Each look in place of the one before; the last one stays."""
     with Live(console=console, auto_refresh=False) as shown:
         for facts in looks:
-            shown.update(picture(facts), refresh=True)
+            shown.update(render(facts), refresh=True)
 
 
 def _table(rows: list[Mapping[str, Any]]) -> Table:

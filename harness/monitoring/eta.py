@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from ..spec.schema import Spec, Trial, cells
-from ..training.cost import work
-from ..tuning.search import Search, epochs
+from ..spec.schema import Spec, Trial, experiments
+from ..training.cost import estimate_flops
+from ..tuning.search import Search, planned_epochs
 from .run_state import Outlook
 
 
@@ -35,9 +35,9 @@ class Forecast:
         defaults: bool,
     ) -> None:
         """A plan, as in :meth:`Outlook.add`; ``done`` are the keys of the finished trials."""
-        for cell in cells(spec):
+        for cell in experiments(spec):
             search, first = found.get(cell.canonical), cell.trial(spec.seeds[0])
-            each = work(first, spec.plugins) / first.training.epochs
+            each = estimate_flops(first, spec.plugins) / first.training.epochs
             trials = [cell.trial(seed) for seed in spec.seeds] if report else []
             if search:
                 self._search(search, each)
@@ -47,16 +47,16 @@ class Forecast:
                     self._expect(_sought(trial), each, trial.training.epochs)
                 if (defaults or not search) and trial.key not in done:
                     self._expect(trial.key, each, trial.training.epochs)
-        generators = [trial for search in found.values() for trial in search.generators()]
+        generators = [trial for search in found.values() for trial in search.prerequisites()]
         for trial in [*(others if report else ()), *generators]:
             if trial.key not in done and not (trial.stage == "tune" and self._outlook.search_of(trial)):
-                self._expect(trial.key, work(trial, {}) / trial.training.epochs, trial.training.epochs)
+                self._expect(trial.key, estimate_flops(trial, {}) / trial.training.epochs, trial.training.epochs)
 
     def _search(self, search: Search, each: float) -> None:
-        (first, *_), routine = search.first(), search.routine
+        (first, *_), routine = search.default_trials(), search.routine
         if first.val_per_class:  # other images than those of the report
-            each = work(first, search.spec.plugins) / routine.epochs
-        self._expect(search.identity, each, epochs(search))
+            each = estimate_flops(first, search.spec.plugins) / routine.epochs
+        self._expect(search.identity, each, planned_epochs(search))
         self._open[search.identity] = search.tune.trials * len(search.seeds)
 
     def _expect(self, account: str, each: float, count: int) -> None:

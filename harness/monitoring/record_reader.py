@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from ..errors import StoreError
-from ..storage.record import Outcome
+from ..storage.record import TrialResult
 
-R = TypeVar("R", bound=Outcome)
+R = TypeVar("R", bound=TrialResult)
 
 
 class Readings(Generic[R]):

@@ -11,28 +11,28 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from ..metrics.shots import shot_means
-from ..planning.prepare import Work
+from ..planning.prepare import PreparedRun
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..text import printable
 from ..tracking.background import Tracker
 from ..tracking.uri import masked, tracking_uri
-from .display import picture
+from .display import render
 from .eta import Forecast, Pace
 from .record_reader import Readings
 from .run_state import Ended, Outlook, Scoreboard, ended
-from .status_file import Beacon
+from .status_file import StatusFileWriter
 
 READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 
 
-class Show:
+class ProgressReporter:
     """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread.
 
     Its own two threads, which draw and write, only look; ``_lock`` keeps what they see of one piece.
     """
 
-    def __init__(self, console: Console, work: Work, tracker: Tracker) -> None:
+    def __init__(self, console: Console, work: PreparedRun, tracker: Tracker) -> None:
         self._console, self._tracker, self._lock = console, tracker, threading.RLock()
         self._spec, self._store, self._wanted = work.wanted.spec, work.store, work.wanted
         self._mlflow, self._dashboard = masked(tracking_uri(self._spec, self._store)), ""
@@ -55,13 +55,13 @@ class Show:
         self._earlier = Readings(self._store.record, tuning)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
-    def __enter__(self) -> Show:
+    def __enter__(self) -> ProgressReporter:
         if self._console.is_terminal:
             self._earlier.want(self._board.ended)
             self._live.start()
         else:
             self._say(f"{len(self._board.ended)} of {self._board.outlook.total} trials are already finished")
-        self._beacon = Beacon(self._store, self._tell)
+        self._beacon = StatusFileWriter(self._store, self._tell)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -143,7 +143,7 @@ class Show:
         with self._lock:
             facts = self._board.facts() | {"left": self._forecast.seconds_left()}
         elapsed = time.monotonic() - self._begun
-        return picture(facts | {"elapsed": elapsed, "dashboard": self._dashboard, "mlflow": self._mlflow})
+        return render(facts | {"elapsed": elapsed, "dashboard": self._dashboard, "mlflow": self._mlflow})
 
     def _tell(self) -> dict[str, Any]:
         """What goes into progress.json, after a look at some of the records of earlier sessions."""

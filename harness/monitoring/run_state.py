@@ -11,8 +11,8 @@ from typing import Any
 from ...leaderboard.metric import GROUPS
 from ..metrics.shots import shot_means
 from ..spec.labels import method_label
-from ..spec.schema import Shots, Spec, Trial, cells
-from ..storage.record import Outcome
+from ..spec.schema import Shots, Spec, Trial, experiments
+from ..storage.record import TrialResult
 from ..tuning.configuration import Configuration
 from ..tuning.search import Search
 
@@ -73,7 +73,7 @@ class Outlook:
         defaults: bool = False,
     ) -> None:
         """A plan with its searches, by the canonical text of their rows; ``others`` start trials of it."""
-        for cell in cells(spec):
+        for cell in experiments(spec):
             search, trials = found.get(cell.canonical), [cell.trial(seed) for seed in spec.seeds]
             label = method_label(trials[0])
             row = self._row(label)
@@ -87,7 +87,7 @@ class Outlook:
         for trial in others if report else ():
             if trial.key not in self._of:
                 self._report(self._row(f"{method_label(trial)}, to start from"), [trial])
-        for trial in [trial for search in found.values() for trial in search.generators()]:
+        for trial in [trial for search in found.values() for trial in search.prerequisites()]:
             self.place(trial)
             if not self._of[trial.key]:
                 row = self._row(method_label(trial))
@@ -145,7 +145,7 @@ class Outlook:
 
 def _asks(search: Search, trial: Trial) -> bool:
     """Whether a trial is one of those that a search may propose."""
-    cell = search.tried
+    cell = search.tuning_experiment
     if (trial.data, trial.network) != (cell.data, cell.network) or trial.seed not in search.seeds:
         return False
     if (trial.method.name, trial.method.plugin) != (cell.entrant.name, cell.entrant.plugin):
@@ -166,7 +166,7 @@ class Ended:
     means: Mapping[str, float] = field(default_factory=dict)  # percent, by shot group
 
 
-def ended(outcome: Outcome, by: Shots) -> Ended:
+def ended(outcome: TrialResult, by: Shots) -> Ended:
     return Ended(outcome.status, shot_means(outcome, by) if outcome.status in WELL else {})
 
 

@@ -8,14 +8,14 @@ from shlex import quote
 from typing import Any
 
 from ..errors import StoreError
-from ..planning.reported import planned, trials_of
+from ..planning.reported import reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..storage.sqlite import address
 from ..storage.store import STUDIES, Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
-from ..tuning.results import Tuned, tuned
+from ..tuning.results import SearchResult, search_results
 from .display import clock, places
 from .watch import progress
 
@@ -25,8 +25,8 @@ LISTED = 20  # of the trials that run: a cluster may run hundreds
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
     plans = store.plans()
-    found = {spec.name: tuned(spec, store) for spec in plans}
-    shown = {one.key: one for spec in plans for one in planned(spec, found[spec.name])}.values()
+    found = {spec.name: search_results(spec, store) for spec in plans}
+    shown = {one.key: one for spec in plans for one in reported_trials(spec, found[spec.name])}.values()
     finished, broken = store.finished(), store.broken()
     started = store.names("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
@@ -72,7 +72,7 @@ def _beside(
     store: Store,
     shown: set[str],
     plans: Sequence[Spec],
-    found: Mapping[str, Mapping[str, Tuned]],
+    found: Mapping[str, Mapping[str, SearchResult]],
     broken: dict[str, str],
 ) -> list[dict[str, Any]]:
     """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
@@ -92,7 +92,7 @@ def _run(store: Store) -> dict[str, Any]:
     return {"driven": driven, "note": note, "progress": told.model_dump(mode="json") if told else None}
 
 
-def _search(one: Tuned) -> dict[str, Any]:
+def _search(one: SearchResult) -> dict[str, Any]:
     states = Counter(c.state for c in one.configurations)
     best = f"{one.winner.value:.1f}" if one.winner and one.winner.value is not None else ""
     return {"search": one.search.name, "trials": one.search.tune.trials} | {
@@ -102,7 +102,7 @@ def _search(one: Tuned) -> dict[str, Any]:
 
 def _outcome(store: Store, key: str) -> tuple[str, str]:
     try:
-        outcome = store.outcome(key)
+        outcome = store.result(key)
     except (StoreError, FileNotFoundError) as error:
         return "damaged", f"{error}; the next run makes it again"
     return outcome.status, outcome.reason

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ..errors import StoreError
-from ..spec.canonical import Frozen
+from ..spec.canonical import CanonicalModel
 from ..storage.lease import driver
 from ..storage.store import Store
 
@@ -27,7 +27,7 @@ EVERY_SECONDS, EVERY_REMOTE_SECONDS = 2.0, 5.0
 END_SECONDS = 10.0  # how long a store that does not answer may keep a driver that has nothing else to do
 
 
-class Running(Frozen, frozen=True):
+class Running(CanonicalModel, frozen=True):
     """A trial that trains: its key, its words, the rows that it is for, and the epochs that are done."""
 
     key: str
@@ -37,7 +37,7 @@ class Running(Frozen, frozen=True):
     epochs: int
 
 
-class Progress(Frozen, frozen=True):
+class Progress(CanonicalModel, frozen=True):
     """``at`` and ``began`` in seconds since 1970; ``left`` in seconds, None where nothing can be said yet; ``spec``,
     ``report`` and ``defaults`` say what the run is for; ``broken`` are the keys that are not finished in this run."""
 
@@ -55,7 +55,7 @@ class Progress(Frozen, frozen=True):
     broken: tuple[str, ...] = ()
 
 
-class Beacon:
+class StatusFileWriter:
     """The thread that writes what ``tell`` returns: Progress, but for who tells it and when."""
 
     def __init__(self, store: Store, tell: Callable[[], dict[str, Any]]) -> None:
@@ -92,6 +92,6 @@ def read(store: Store) -> Progress | None:
         return None
 
 
-def told_by_driver(told: Progress, store: Store) -> bool:
+def driver_progress(told: Progress, store: Store) -> bool:
     """Whether it is of the process that is the store's driver, if one is, and not of one that was killed before."""
     return driver(store) == (told.host, told.pid)

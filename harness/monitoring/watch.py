@@ -6,18 +6,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..planning.reported import planned, trials_of
+from ..planning.reported import reported_trials, trials_of
 from ..spec.schema import Spec
 from ..storage.lease import is_driven
-from ..storage.record import Outcome
+from ..storage.record import TrialResult
 from ..storage.store import Store
 from ..text import duration
 from ..tracking.uri import masked, tracking_uri
-from ..tuning.archive import remembered
-from ..tuning.results import tuned
+from ..tuning.archive import load_searches
+from ..tuning.results import search_results
 from .record_reader import Readings
 from .run_state import Ended, Outlook, Scoreboard, ended
-from .status_file import Progress, read, told_by_driver
+from .status_file import Progress, driver_progress, read
 
 READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 
@@ -25,7 +25,7 @@ READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 def progress(store: Store) -> tuple[Progress | None, bool, str]:
     """What the store's driver tells, whether there is one, and a word where one of both is missing."""
     told, driven = read(store), is_driven(store)
-    if driven and told and told_by_driver(told, store):
+    if driven and told and driver_progress(told, store):
         return told, True, ""
     if driven:
         return None, True, "a run has begun, and tells nothing yet"
@@ -35,17 +35,17 @@ def progress(store: Store) -> tuple[Progress | None, bool, str]:
     return None, False, "no run is at it"
 
 
-class Watched:
+class StoreMonitor:
     """A store that is looked at again and again. Each record is read once."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._plans = store, store.plans()
         self._shown: tuple[Any, ...] | None = None
-        self._readings: Readings[Outcome] = Readings(store.outcome)
+        self._readings: Readings[TrialResult] = Readings(store.result)
         self._ended: dict[str, Ended | None] = {}  # None of one that is damaged
         self._seen: frozenset[str] | None = None
 
-    def look(self, seconds: float = READ_SECONDS) -> dict[str, Any]:
+    def snapshot(self, seconds: float = READ_SECONDS) -> dict[str, Any]:
         """The scoreboard's facts, with what the driver tells; ``driven`` says whether there is one.
 
         Records that were not read within ``seconds`` count as complete, and their means come with a later look.
@@ -92,11 +92,11 @@ class Watched:
 
     def _add(self, outlook: Outlook, spec: Spec, told: Progress | None) -> None:
         report, defaults = (told.report, told.defaults) if told else (True, False)
-        outlook.add(spec, remembered(spec, self._store), report=report, defaults=defaults)
-        found = tuned(spec, self._store, importance=False)
+        outlook.add(spec, load_searches(spec, self._store), report=report, defaults=defaults)
+        found = search_results(spec, self._store, importance=False)
         for trial in trials_of(spec, found):
             outlook.place(trial)
-        for one in planned(spec, found):
+        for one in reported_trials(spec, found):
             if one.trial is not one.row:
                 outlook.found(one.row, one.trial)
 
@@ -115,11 +115,11 @@ def watch(store: Store, every: float) -> Iterator[dict[str, Any]]:
     """What there is to see, every so many seconds, until no run is at the store; the last look reads all records."""
     while is_driven(store) and not store.exists():  # it is still being checked
         time.sleep(every)
-    watched = Watched(store)
+    watched = StoreMonitor(store)
     while True:
-        facts = watched.look()
+        facts = watched.snapshot()
         if not facts["driven"]:
-            yield watched.look(float("inf"))
+            yield watched.snapshot(float("inf"))
             return
         yield facts
         time.sleep(every)

@@ -19,10 +19,10 @@ from ...datasets.split import Images
 from ..errors import ClusterError
 from ..registry.datasets import dataset, long_tail
 from ..registry.methods import recipe_of
-from ..spec.schema import Method, Spec, Trial, needed
+from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
-from ..training.trial import Setting, assemble
-from .dependencies import Needs
+from ..training.trial import TrialContext, assemble
+from .dependencies import Dependencies
 
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
 GIB = 2**30
@@ -42,11 +42,11 @@ class Estimate:
     memory: int
 
 
-def calibrate(spec: Spec, wanted: Needs) -> list[Estimate]:
+def calibrate(spec: Spec, wanted: Dependencies) -> list[Estimate]:
     """One estimate for each distinct trial but for its seed, in the plan's order."""
     if spec.resources.gpu and not torch.cuda.is_available():
         raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
-    setting = Setting(store="", gpu=spec.resources.gpu > 0)
+    setting = TrialContext(store="", gpu=spec.resources.gpu > 0)
     kinds = {kind(trial): trial for trial in wanted.trials}
     return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]
 
@@ -56,12 +56,12 @@ def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, floa
 
     The plan's words choose the precision, since it changes the numbers; this is what to choose by.
     """
-    setting = Setting(store="", gpu=spec.resources.gpu > 0)
+    setting = TrialContext(store="", gpu=spec.resources.gpu > 0)
     first = {trial.network: trial.model_copy(update={"method": Method(name="ERM")}) for trial in reversed(trials)}
     return {name: _in(trial, "bfloat16", setting) / _in(trial, "float32", setting) for name, trial in first.items()}
 
 
-def _in(trial: Trial, precision: str, setting: Setting) -> float:
+def _in(trial: Trial, precision: str, setting: TrialContext) -> float:
     training = trial.training.model_copy(update={"precision": precision})
     return _estimate(trial.model_copy(update={"training": training}), setting, {}).step
 
@@ -71,15 +71,15 @@ def kind(trial: Trial) -> str:
     return trial.model_copy(update={"seed": 0}).canonical
 
 
-def _estimate(trial: Trial, setting: Setting, plugins: Mapping[str, str]) -> Estimate:
+def _estimate(trial: Trial, setting: TrialContext, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
     about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
-    peak = Peak(setting.device)
+    peak = MemoryProbe(setting.device)
     with tempfile.TemporaryDirectory() as folder:
         setting = replace(setting, store=folder)
-        for other in (needed(trial, name) for name in method.needs()):
+        for other in (prerequisite(trial, name) for name in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
             stand_in = assemble(other, images, counts, recipe_of(other, plugins), setting)
             Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
@@ -101,7 +101,7 @@ def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) ->
     return Images(rng.integers(0, 256, (number, *shape), dtype=np.uint8), labels.astype(np.int64))
 
 
-class Peak:
+class MemoryProbe:
     """The most memory since it was made, in bytes. On the CPU that of the whole process, torch and all."""
 
     def __init__(self, device: torch.device) -> None:
@@ -136,7 +136,7 @@ def _status() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Fit:
+class MemoryFit:
     """How many trials share a device of ``total`` bytes when each needs ``peak``, and the fraction to ask for."""
 
     peak: int

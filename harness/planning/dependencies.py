@@ -6,25 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..registry.methods import recipe_of
-from ..spec.schema import Trial, needed
+from ..spec.schema import Trial, prerequisite
 from ..storage.store import Store
 
 
 @dataclass(frozen=True)
-class Needs:
+class Dependencies:
     """``trials``: a plan's, and those that they need and the plan does not list. ``of``: the keys that each needs."""
 
     trials: tuple[Trial, ...]
     of: Mapping[str, tuple[str, ...]]
 
     @property
-    def kept(self) -> frozenset[str]:
+    def prerequisite_keys(self) -> frozenset[str]:
         """The trials whose weights are stored, since others start from them."""
         return frozenset(key for keys in self.of.values() for key in keys)
 
     def failed(self, store: Store) -> set[str]:
         """The needed trials that are finished and have no network to start from."""
-        return {key for key in self.kept & store.finished() if store.outcome(key).status != "complete"}
+        return {key for key in self.prerequisite_keys & store.finished() if store.result(key).status != "complete"}
 
     def done(self, store: Store) -> set[str]:
         """The finished trials; not those whose weights are missing and still asked for by one that is not finished."""
@@ -32,14 +32,14 @@ class Needs:
         return store.done(key for asks, keys in self.of.items() if asks not in finished for key in keys)
 
 
-def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
+def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Dependencies:
     """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""
     found: dict[str, Trial] = {}
     of: dict[str, tuple[str, ...]] = {}
 
     def add(trial: Trial) -> None:
         if trial.key not in found:
-            inner = [needed(trial, name) for name in recipe_of(trial, plugins).needs()]
+            inner = [prerequisite(trial, name) for name in recipe_of(trial, plugins).needs()]
             for other in inner:
                 add(other)
             found[trial.key] = trial
@@ -47,4 +47,4 @@ def needs(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Needs:
 
     for trial in trials:
         add(trial)
-    return Needs(tuple(found.values()), of)
+    return Dependencies(tuple(found.values()), of)

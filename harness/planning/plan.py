@@ -8,7 +8,7 @@ from functools import cached_property
 from ..spec.schema import Spec, Trial
 from ..spec.schema import plan as reported_by
 from ..tuning.search import Search, searches
-from .dependencies import Needs, needs
+from .dependencies import Dependencies, resolve_dependencies
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Plan:
     @cached_property
     def default_trials(self) -> list[Trial]:
         """The trials of each search's first configuration, the defaults; what follows depends on what they come to."""
-        return [trial for search in self.searches.values() for trial in search.first()]
+        return [trial for search in self.searches.values() for trial in search.default_trials()]
 
     @cached_property
-    def dependencies(self) -> Needs:
+    def dependencies(self) -> Dependencies:
         """The reported trials, and those that they start from."""
-        return needs(self.trials, self.spec.plugins)
+        return resolve_dependencies(self.trials, self.spec.plugins)
 
     @cached_property
-    def all_dependencies(self) -> Needs:
+    def all_dependencies(self) -> Dependencies:
         """The same with the default trials of the searches."""
-        return needs([*self.trials, *self.default_trials], self.spec.plugins)
+        return resolve_dependencies([*self.trials, *self.default_trials], self.spec.plugins)
 
     @cached_property
     def prerequisites(self) -> list[Trial]:
         """The trials whose networks reported ones start from."""
-        return [trial for trial in self.dependencies.trials if trial.key in self.dependencies.kept]
+        return [trial for trial in self.dependencies.trials if trial.key in self.dependencies.prerequisite_keys]

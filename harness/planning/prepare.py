@@ -16,17 +16,17 @@ from ..registry.networks import check_name
 from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
-from ..testing.dry_run import rehearsal
+from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
-from ..training.trial import Setting
-from ..tuning.archive import remember
-from ..tuning.results import tuned
+from ..training.trial import TrialContext
+from ..tuning.archive import save_searches
+from ..tuning.results import search_results
 from .plan import Plan
-from .reported import planned, trials_of
+from .reported import reported_trials, trials_of
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunRequest:
     """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
     ``again`` what failed the last time."""
 
@@ -42,37 +42,37 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Work:
+class PreparedRun:
     """A checked spec and the store that it fills. ``trials``: all that are known; ``chosen``: of the searches that have
     ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
     made again, and why."""
 
-    wanted: Wanted
+    wanted: RunRequest
     store: Store
     trials: list[Trial]
-    setting: Setting
+    setting: TrialContext
     damaged: list[str]
     chosen: list[tuple[Trial, Trial]]
 
 
-def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Work:
+def prepare(wanted: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
     spec, plan = wanted.spec, wanted.plan
-    check_words([*plan.trials, *plan.default_trials], spec.plugins)
+    check_names([*plan.trials, *plan.default_trials], spec.plugins)
     needed = plan.all_dependencies
-    sought = tuned(spec, store, plan.searches, importance=False)
+    sought = search_results(spec, store, plan.searches, importance=False)
     there = trials_of(spec, sought)
     every = {trial.key: trial for trial in (*needed.trials, *there)}
     damaged = set_aside(store, every)
     if wanted.again:
         reported = [key for key, trial in every.items() if trial.stage == "report"]
         damaged += set_aside(store, reported, again=("failed", "diverged"))
-    sweep_up(store, needed.kept)
+    sweep_up(store, needed.prerequisite_keys)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
-    remember(spec, plan.searches, store)  # before the plan, which makes a report look for them
+    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
     store.write_plan(spec)
-    setting = Setting(
+    setting = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
         root=root,
@@ -80,24 +80,24 @@ def prepare(wanted: Wanted, store: Store, root: Path | None, verify: bool) -> Wo
         checkpoint_seconds=spec.resources.checkpoint_seconds,
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
-        kept=needed.kept,
+        kept=needed.prerequisite_keys,
     )
-    chosen = [(one.row, one.trial) for one in planned(spec, sought) if one.trial is not one.row]
-    return Work(wanted, store, there, setting, damaged, chosen)
+    chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
+    return PreparedRun(wanted, store, there, setting, damaged, chosen)
 
 
-def check_words(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
+def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
     trials = list(trials)
     for trial in {t.method.model_dump_json(): t for t in trials}.values():
-        _assembled(trial, plugins)
+        _check_method(trial, plugins)
     for name in {t.network for t in trials}:
         check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
 
 
-def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
+def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
     """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
 
     What else a method does wrong is its trial's to record, with the traceback.
@@ -106,7 +106,7 @@ def _assembled(trial: Trial, plugins: Mapping[str, str]) -> None:
         made = recipe_of(trial, plugins)
     try:
         with locked():
-            rehearsal(made)
+            dry_run(made)
     except MethodError as error:
         raise MethodError(f"{trial.method.name}: {error}") from error
     except Exception:  # noqa: S110  (see above)

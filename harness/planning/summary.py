@@ -11,14 +11,14 @@ import torch
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import table
-from ..training.cost import cost
-from ..tuning.search import Search, epochs
-from .calibration import GIB, MARGIN, Estimate, Fit, bfloat16_over_float32, calibrate, kind, total
-from .dependencies import Needs, needs
+from ..training.cost import relative_cost
+from ..tuning.search import Search, planned_epochs
+from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
+from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
 
 
-def trial_facts(needed: Needs) -> list[dict[str, Any]]:
+def trial_facts(needed: Dependencies) -> list[dict[str, Any]]:
     """Each trial with its key, and the keys of the trials whose networks it starts from."""
     return [
         {"key": trial.key, "starts_from": list(needed.of.get(trial.key, ()))} | trial.model_dump(mode="json")
@@ -39,7 +39,7 @@ def plan_table(plan: Plan) -> str:
     ]
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
-    erm = sum(cost(trial, spec.plugins) for trial in needed.trials)
+    erm = sum(relative_cost(trial, spec.plugins) for trial in needed.trials)
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     return (
         f"{table(lines)}\n\n{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
@@ -53,13 +53,15 @@ def tuning_table(plan: Plan) -> str:
         {
             "search": found.name.rpartition(" [")[0],
             "trials": found.tune.trials,
-            "epochs": epochs(found),
+            "epochs": planned_epochs(found),
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
         }
         for found in searches
     ]
     erm = sum(
-        cost(found.cell.trial(0), plan.spec.plugins) * epochs(found) / found.cell.trial(0).training.epochs
+        relative_cost(found.experiment.trial(0), plan.spec.plugins)
+        * planned_epochs(found)
+        / found.experiment.trial(0).training.epochs
         for found in searches
     )
     return (
@@ -81,7 +83,7 @@ def _early(searches: Iterable[Search]) -> str:
 def tuning_facts(plan: Plan) -> list[dict[str, Any]]:
     """The first trials of each search, at its default values, and those that they start from; what follows depends on
     what they come to."""
-    return trial_facts(needs(plan.default_trials, plan.spec.plugins))
+    return trial_facts(resolve_dependencies(plan.default_trials, plan.spec.plugins))
 
 
 def _axes(trials: Sequence[Trial]) -> str:
@@ -112,7 +114,7 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     needs = f"{method_label(most.trial)} on {most.trial.network} needs {most.memory / GIB:.1f} GiB"
     if not spec.resources.gpu:
         return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
-    fit = Fit(most.memory, total(torch.device("cuda")))
+    fit = MemoryFit(most.memory, total(torch.device("cuda")))
     if fit.trials < 1:
         return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
@@ -122,7 +124,9 @@ def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
     of_kind = {kind(e.trial): e.whole for e in estimates}
     seconds = sum(
-        of_kind[kind(found.cell.trial(plan.spec.seeds[0]))] * epochs(found) / found.cell.trial(0).training.epochs
+        of_kind[kind(found.experiment.trial(plan.spec.seeds[0]))]
+        * planned_epochs(found)
+        / found.experiment.trial(0).training.epochs
         for found in plan.searches.values()
     )
     return f"; the searches before it about {seconds / 3600:.2f} more" if plan.spec.tune else ""
@@ -134,7 +138,7 @@ def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[f
     return [of_kind[kind(trial)] for trial in trials]
 
 
-def estimate_table(estimates: Sequence[Estimate], needed: Needs) -> str:
+def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
     """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
     lines = [
         {

@@ -14,20 +14,20 @@ import yaml
 from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
 from ..spec.parser import Dumper
-from ..spec.schema import Cell, Spec, cells
+from ..spec.schema import Experiment, Spec, experiments
 from ..storage.store import Store
 from ..text import table
-from ..tuning.results import Tuned, tuned
+from ..tuning.results import SearchResult, search_results
 
 WRITTEN = "# Written by tailboard tune"
 
 
 @dataclass(frozen=True)
-class Filled:
+class TunedSpec:
     """A spec, what its searches have come to, and the settings (data, network, training) that it holds."""
 
     spec: Spec
-    found: dict[str, Tuned]
+    found: dict[str, SearchResult]
 
     @property
     def unfinished(self) -> bool:
@@ -40,12 +40,12 @@ class Filled:
     @property
     def table(self) -> str:
         """A line for each row: its values, or why there are none."""
-        return table([_line(cell, self.found.get(cell.canonical)) for cell in cells(self.spec)])
+        return table([_line(cell, self.found.get(cell.canonical)) for cell in experiments(self.spec)])
 
-    def settings(self) -> list[list[Cell]]:
+    def settings(self) -> list[list[Experiment]]:
         """The rows of each setting: values were found for each, so each has a spec of its own."""
-        groups: dict[str, list[Cell]] = {}
-        for cell in cells(self.spec):
+        groups: dict[str, list[Experiment]] = {}
+        for cell in experiments(self.spec):
             setting = f"{cell.data.canonical} {cell.network} {cell.training.canonical}"
             groups.setdefault(setting, []).append(cell)
         return list(groups.values())
@@ -57,7 +57,7 @@ def require_tune(spec: Spec) -> None:
         raise SpecError(f"{spec.name} has no block tune, so there is nothing to tune; see tailboard run {spec.name}")
 
 
-def check(spec: Spec, output: Path | None) -> Path:
+def output_path(spec: Spec, output: Path | None) -> Path:
     """Where the new spec goes. SpecError where there is nothing to tune, or no folder for it."""
     require_tune(spec)
     goal = output or Path(f"{spec.name}-tuned.yaml")
@@ -68,11 +68,11 @@ def check(spec: Spec, output: Path | None) -> Path:
     return goal
 
 
-def outcome(spec: Spec, store: Store) -> Filled:
-    return Filled(spec, tuned(spec, store))
+def from_store(spec: Spec, store: Store) -> TunedSpec:
+    return TunedSpec(spec, search_results(spec, store))
 
 
-def write(filled: Filled, goal: Path) -> list[Path]:
+def save(filled: TunedSpec, goal: Path) -> list[Path]:
     """One spec for each setting in which values were found, beside it the plugins that it names. SpecError where
     another file is in the way."""
     settings = filled.settings()
@@ -93,19 +93,19 @@ def _plugin(digest: str) -> str:
     return f"method-{digest[:12]}.py"
 
 
-def _line(cell: Cell, found: Tuned | None) -> dict[str, Any]:
+def _line(cell: Experiment, found: SearchResult | None) -> dict[str, Any]:
     where = {"data": cell.data.name, "long tail": setting_label(cell.data), "method": method_label(cell.trial(0))}
     if found is None:
         return where | {"values": "nothing to tune", "trials": 0, "validation": ""}
     if found.winner is None or not found.finished:
-        return where | {"values": found.why_not, "trials": found.ended, "validation": ""}
-    changed = found.search.changed(found.winner)
+        return where | {"values": found.unfinished_reason, "trials": found.ended, "validation": ""}
+    changed = found.search.changed_values(found.winner)
     words = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                       for name, value in changed.items())  # fmt: skip
     return where | {"values": words or "the defaults", "trials": found.ended, "validation": f"{found.winner.value:.1f}"}
 
 
-def _text(filled: Filled, rows: Sequence[Cell], name: str) -> str:
+def _text(filled: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     """The spec of one setting; nothing where no row has values."""
     spec = filled.spec
     methods = [entry for cell in rows for entry in _entries(cell, filled.found.get(cell.canonical))]
@@ -132,11 +132,11 @@ def _text(filled: Filled, rows: Sequence[Cell], name: str) -> str:
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
-def _entries(cell: Cell, found: Tuned | None) -> Iterator[dict[str, Any]]:
+def _entries(cell: Experiment, found: SearchResult | None) -> Iterator[dict[str, Any]]:
     """The row as a spec names it; nothing of a row whose every trial failed."""
     if found is not None and found.winner is None:
         return
-    changed = found.search.changed(found.winner) if found and found.winner else {}
+    changed = found.search.changed_values(found.winner) if found and found.winner else {}
     own = {name: value for name, value in changed.items() if not name.startswith("training.")}
     routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in own}
     entry = {"name": cell.entrant.name}
@@ -145,7 +145,7 @@ def _entries(cell: Cell, found: Tuned | None) -> Iterator[dict[str, Any]]:
     yield entry | ({"plugin": _plugin(cell.entrant.plugin)} if cell.entrant.plugin else {})
 
 
-def _comments(rows: Sequence[Cell], filled: Filled) -> Iterator[str]:
+def _comments(rows: Sequence[Experiment], filled: TunedSpec) -> Iterator[str]:
     for cell in rows:
         found = filled.found.get(cell.canonical)
         if found and found.winner:
@@ -154,4 +154,4 @@ def _comments(rows: Sequence[Cell], filled: Filled) -> Iterator[str]:
             metric, tried = found.search.tune.metric, f"trial {best.number + 1} of {found.ended}"
             yield f"# {json.dumps(cell.entrant.name)}: {tried}, {metric} {best.value:.1f} ({before})"
         elif found:
-            yield f"# {json.dumps(cell.entrant.name)}: left out; {found.why_not}"
+            yield f"# {json.dumps(cell.entrant.name)}: left out; {found.unfinished_reason}"

@@ -13,7 +13,7 @@ from ...leaderboard.tables.grid import Table
 from ..errors import ReportError, StoreError
 from ..metrics.rescoring import predictions
 from ..metrics.shots import class_members
-from ..planning.reported import Planned, protocol_label, row_label
+from ..planning.reported import ReportedTrial, protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
 from ..storage.store import Store
@@ -31,7 +31,7 @@ AGAINST = (
 )
 
 
-class Predictions:
+class TestSetBootstrap:
     """The predictions of a report's rows, gathered store by store."""
 
     def __init__(self, labels: Labels, by: Shots, tau: float = 0.0) -> None:
@@ -40,12 +40,12 @@ class Predictions:
         self._truth: dict[str, np.ndarray] = {}
         self._counts: dict[tuple[str, str, str], tuple[int, ...]] = {}
 
-    def add(self, store: Store, shown: Iterable[Planned]) -> None:
+    def add(self, store: Store, shown: Iterable[ReportedTrial]) -> None:
         """Those of the complete trials whose arrays can be read; of the others the rows themselves tell. ReportError
         where two trials of one data set were scored on different images."""
         for one in shown:
             try:
-                outcome = store.outcome(one.trial.key)
+                outcome = store.result(one.trial.key)
                 if one.why or outcome.status != "complete":
                     continue
                 logits, truth = predictions(store, outcome, self._tau)

@@ -9,17 +9,17 @@ from typing import Any
 
 from ...leaderboard.join import shortened
 from ..errors import ReportError, StoreError
-from ..planning.reported import known
+from ..planning.reported import known_trials
 from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
-from ..storage.index import STATUSES, outcomes
+from ..storage.index import STATUSES, trial_results
 from ..storage.store import Store
 from . import gather as publish
-from .report import Board
+from .report import Report
 
 
-def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Board:
+def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Report:
     """The leaderboard of all (see ``publish.gather``). ReportError where rows would stand in one column that were not
     made alike: other boundaries of Few, Med and Many, or other training or test images under the same words.
 
@@ -73,9 +73,11 @@ def _words(by: Shots) -> str:
 
 def _complete(store: Store) -> Iterator[tuple[Trial, str, bytes]]:
     """Each with the fingerprint of its images, and its accuracies."""
-    trials = {trial.key: trial for spec in store.plans() for trial in known(spec, store) if trial.stage == "report"}
-    found, _ = outcomes(store, trials)  # of those that are damaged the report tells
-    ends = found.starts() + found.classes
+    trials = {
+        trial.key: trial for spec in store.plans() for trial in known_trials(spec, store) if trial.stage == "report"
+    }
+    found, _ = trial_results(store, trials)  # of those that are damaged the report tells
+    ends = found.offsets() + found.classes
     for i, key in enumerate(found.keys):
         if key in trials and STATUSES[found.status[i]] == "complete":
             accuracy = found.accuracy[ends[i] - found.classes[i] : ends[i]]

@@ -10,12 +10,12 @@ import pandas as pd
 from ...leaderboard.tables.standings import why_not
 from ..errors import ReportError
 from . import tuning_tables
-from .report import Board
+from .report import Report
 
 CURVES = (".csv", ".png", ".svg", ".pdf")
 
 
-def write_curves(board: Board, path: Path) -> None:
+def write_curves(board: Report, path: Path) -> None:
     """What every smaller budget would have found, as a table or a picture: the path's ending says which.
 
     ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
@@ -33,7 +33,7 @@ def write_curves(board: Board, path: Path) -> None:
     path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
 
 
-def write_diagram(board: Board, path: Path) -> str:
+def write_diagram(board: Report, path: Path) -> str:
     """The critical-difference diagram of the whole test set, a panel for each protocol. Why there is none where the
     data sets or methods are too few, else nothing.
 

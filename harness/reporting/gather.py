@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ...leaderboard.join import joined
+from ...leaderboard.join import join_tables
 from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import CELL, NOT_YET
 from ..errors import ReportError
-from ..planning.reported import Row, once, protocol_label
-from ..planning.reported import rows as rows_of
+from ..planning.reported import ReportRow, merge_rows, protocol_label
+from ..planning.reported import report_rows as rows_of
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage.store import Store
-from ..tuning.results import Tuned, tuned
+from ..tuning.results import SearchResult, search_results
 from . import tuning_tables
 from .figure_files import csv_text
-from .report import ENDINGS, Board
+from .report import ENDINGS, Report
 from .tidy import tidy
 
 if TYPE_CHECKING:
-    from ..metrics.rescoring import Rescore
-    from .bootstrap import Predictions
+    from ..metrics.rescoring import MetricRequest
+    from .bootstrap import TestSetBootstrap
 
 
 def gather(
@@ -35,9 +35,9 @@ def gather(
     only: Spec | None = None,
     defaults: bool = False,
     budget: int | None = None,
-    rescore: Rescore | None = None,
+    rescore: MetricRequest | None = None,
     images: bool = False,
-) -> Board:
+) -> Report:
     """Every planned trial of the stores (or those of ``only``), a trial that several hold once.
 
     With ``defaults`` each tuned row stands also at the spec's own values; with ``budget`` the searches count as if
@@ -53,7 +53,7 @@ def gather(
     protocols = tuning_tables.protocols(specs)
     whole = {spec.canonical for some in asked for spec in some}
     cut = {word for spec, word in protocols.items() if spec not in whole}
-    searched = [[tuned(spec, store) for spec in some] for store, some in zip(stores, plans, strict=True)]
+    searched = [[search_results(spec, store) for spec in some] for store, some in zip(stores, plans, strict=True)]
     furthest = _furthest(one for some in searched for found in some for one in found.values())
     shown = [
         _shown(some, [{row: furthest[_which(one)] for row, one in each.items()} for each in found], protocols, defaults)
@@ -65,7 +65,7 @@ def gather(
         rows, broken = tidy(store, found, by or some[0].shots, labels, rescore)
         frames.append(_hinted(rows, found, cut, budget))
         damaged += broken
-    rows, sources, told = joined(frames)
+    rows, sources, told = join_tables(frames)
     _refuse_twins(rows)
     lines = [_line(one, labels, protocols) for one in furthest.values()]
     plain = not all(spec.tune for spec in specs)
@@ -74,7 +74,7 @@ def gather(
     routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
     metric = rescore.metric if rescore else ACCURACY
     seen = _predictions(stores, shown, sources, labels, by or specs[0].shots, rescore) if images else None
-    return Board(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
+    return Report(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
@@ -89,16 +89,16 @@ def _refuse_twins(rows: pd.DataFrame) -> None:
 
 def _predictions(
     stores: Sequence[Store],
-    shown: Sequence[Sequence[Row]],
+    shown: Sequence[Sequence[ReportRow]],
     sources: Mapping[str, int],
     labels: Labels,
     by: Shots,
-    rescore: Rescore | None,
-) -> Predictions:
+    rescore: MetricRequest | None,
+) -> TestSetBootstrap:
     """Of each row those of the store that it is of."""
-    from .bootstrap import Predictions  # imports torch
+    from .bootstrap import TestSetBootstrap  # imports torch
 
-    found = Predictions(labels, by, rescore.tau if rescore else 0.0)
+    found = TestSetBootstrap(labels, by, rescore.tau if rescore else 0.0)
     for number, (store, rows) in enumerate(zip(stores, shown, strict=True)):
         every = (one for row in rows for one in row.each())
         found.add(store, (one for one in every if sources.get(one.key, 0) == number))
@@ -123,16 +123,16 @@ def within(spec: Spec, budget: int | None) -> Spec:
     return spec.model_copy(update={"tune": spec.tune.model_copy(update={"trials": budget})})
 
 
-def _which(one: Tuned) -> tuple[str, int]:
+def _which(one: SearchResult) -> tuple[str, int]:
     return one.search.identity, one.search.tune.trials
 
 
-def _furthest(found: Iterable[Tuned]) -> dict[tuple[str, int], Tuned]:
+def _furthest(found: Iterable[SearchResult]) -> dict[tuple[str, int], SearchResult]:
     """Each search once, as the store has it where it went furthest.
 
     ReportError where two stores ended it at different values: their rows are of different trials.
     """
-    furthest: dict[tuple[str, int], Tuned] = {}
+    furthest: dict[tuple[str, int], SearchResult] = {}
     for one in found:
         other = furthest.setdefault(_which(one), one)
         if one.winner and other.winner and one.finished and other.finished:
@@ -147,24 +147,24 @@ def _furthest(found: Iterable[Tuned]) -> dict[tuple[str, int], Tuned]:
 
 
 def _shown(
-    specs: Sequence[Spec], found: Sequence[Mapping[str, Tuned]], protocols: Mapping[str, str], defaults: bool
-) -> list[Row]:
+    specs: Sequence[Spec], found: Sequence[Mapping[str, SearchResult]], protocols: Mapping[str, str], defaults: bool
+) -> list[ReportRow]:
     """The rows of a store's plans, each once: a row that was tuned to its own values stands in the tables of both."""
     shown = []
     for spec, searches in zip(specs, found, strict=True):
         ours, word = rows_of(spec, searches, defaults), protocols.get(spec.canonical, "")
         shown += [replace(one, first=replace(one.first, protocol=word)) for one in ours] if word else ours
-    return once(shown)
+    return merge_rows(shown)
 
 
-def _line(one: Tuned, labels: Labels, protocols: Mapping[str, str]) -> tuning_tables.Line:
+def _line(one: SearchResult, labels: Labels, protocols: Mapping[str, str]) -> tuning_tables.TunedRow:
     """A search under the words of its row."""
-    row = one.search.cell.trial(one.search.spec.seeds[0])
+    row = one.search.experiment.trial(one.search.spec.seeds[0])
     protocol = f"{labels.protocol(row)}, {protocols[one.search.spec.canonical]}"
-    return tuning_tables.Line(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
+    return tuning_tables.TunedRow(row.data.name, setting_label(row.data), protocol, labels.method(row), one)
 
 
-def _hinted(rows: pd.DataFrame, shown: Sequence[Row], cut: Collection[str], budget: int | None) -> pd.DataFrame:
+def _hinted(rows: pd.DataFrame, shown: Sequence[ReportRow], cut: Collection[str], budget: int | None) -> pd.DataFrame:
     """The rows, where a trial is missing that no run was asked for, with what brings it."""
     untrained = "only tailboard run --with-defaults trains this row"
     hints = {key: untrained for row in shown if row.first.mark for key in row.keys}
@@ -205,7 +205,7 @@ def _groups(by: Shots) -> str:
     )
 
 
-def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.Line], plain: bool) -> list[str]:
+def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.TunedRow], plain: bool) -> list[str]:
     """What the trials took, for the caption."""
     # A row in two tables is one trial; a row that waits for its values is none of those at the defaults.
     trial = rows["key"]
@@ -220,7 +220,7 @@ def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.Line], plain: bool)
     return [spent, *tuning_tables.caption(lines, plain)]
 
 
-def publish(board: Board, store: Store) -> dict[str, str]:
+def publish(board: Report, store: Store) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
     files = {form: (f"leaderboard.{ending}", board.rendered(form)) for form, ending in ENDINGS.items()}
     if board.searches:

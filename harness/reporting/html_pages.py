@@ -9,17 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from ...leaderboard.html import page, site
-from ...leaderboard.html.model import Subject
+from ...leaderboard.html.model import PageContent
 from ..errors import ReportError
 from ..spec.schema import Shots
 from ..storage.store import Store
 from . import tuning_tables
 from .evidence import evidence
-from .report import Board, known
+from .report import Report, known
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PageOptions:
     """What the options of a report ask of its pages and of the files beside them."""
 
     versus: str | None = None
@@ -27,18 +27,18 @@ class Wanted:
     by: Shots | None = None
     uncertainty: str = "se"
 
-    def among(self, board: Board) -> Wanted:
+    def among(self, board: Report) -> PageOptions:
         """The same without the comparison where a board lacks the method that it is with."""
         return self if self.versus in set(board.rows["method"]) else replace(self, versus=None)
 
 
-def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) -> Subject:
+def page_content(board: Report, stores: Sequence[Store], wanted: PageOptions = PageOptions()) -> PageContent:
     """All that the page of a board shows. ReportError where the reference is no method of it."""
     board.require(wanted.versus)
     specs = [spec for store in stores for spec in store.plans()]
     rules = {wanted.by or spec.shots for spec in specs}
     (rule,) = rules if len(rules) == 1 else (None,)
-    return Subject(
+    return PageContent(
         title=", ".join(dict.fromkeys(spec.name for spec in specs)),
         rows=board.rows,
         evidence=evidence(stores, dict.fromkeys(board.rows["key"]), wanted.by, board.sources),
@@ -53,12 +53,12 @@ def subject(board: Board, stores: Sequence[Store], wanted: Wanted = Wanted()) ->
     )
 
 
-def write_page(shown: Subject, path: Path) -> None:
+def write_page(shown: PageContent, path: Path) -> None:
     _file(path, "--html")
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
 
 
-def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wanted = Wanted()) -> Path:
+def write_site(folder: Path, reports: Sequence[tuple[Store, Report]], wanted: PageOptions = PageOptions()) -> Path:
     """A page for each report and an index of them; what else is in the folder stays. The index's path.
 
     A report without the method that is compared with gets its page all the same: the index says what each compares.
@@ -70,7 +70,7 @@ def write_site(folder: Path, reports: Sequence[tuple[Store, Board]], wanted: Wan
     names = _names([store for store, _ in reports])
     for (store, board), name in zip(reports, names, strict=True):
         here = wanted.among(board)
-        shown = subject(board, [store], here)
+        shown = page_content(board, [store], here)
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")

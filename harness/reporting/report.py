@@ -22,7 +22,7 @@ from ..errors import ReportError
 from . import tuning_tables
 
 if TYPE_CHECKING:
-    from .bootstrap import Predictions
+    from .bootstrap import TestSetBootstrap
 
 
 def known(uncertainty: str) -> str:
@@ -36,18 +36,18 @@ ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 
 
 @dataclass(frozen=True)
-class Board:
+class Report:
     """The rows of one or several stores, a message for each record that could not be read, sentences for the caption,
     and what was tuned."""
 
     rows: pd.DataFrame
     damaged: list[str]
     notes: list[str]
-    searches: Sequence[tuning_tables.Line] = ()
+    searches: Sequence[tuning_tables.TunedRow] = ()
     routines: Mapping[str, Routine] = field(default_factory=dict)  # how the rows of each protocol were trained
     metric: Metric = ACCURACY
     more: Sequence[Table] = ()  # tables that were asked for
-    predictions: Predictions | None = None
+    predictions: TestSetBootstrap | None = None
     sources: Mapping[str, int] = field(
         default_factory=dict
     )  # by the key of a row, of which store it is; else the first
@@ -97,14 +97,14 @@ class Board:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""
         return ranked(summarise(self.rows, self.metric), self.metric)
 
-    def with_ranks(self, versus: str | None) -> Board:
+    def with_ranks(self, versus: str | None) -> Report:
         """With tables of how the methods stand over all data sets, and why they are not ranked where they are not."""
         self.require(versus)
         found = standings(self.rows, versus, self.metric)
         why = why_not(self.ranks()) if versus is None else ""  # with a reference its table says it
         return replace(self, more=[*self.more, *found], notes=[*self.notes, *filter(None, [why])])
 
-    def with_noise(self, versus: str | None) -> Board:
+    def with_bootstrap(self, versus: str | None) -> Report:
         """With tables of what other test images would have given."""
         self.require(versus)
         tables = self.predictions.tables(versus) if self.predictions else []

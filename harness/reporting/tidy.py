@@ -17,15 +17,15 @@ from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import NOT_YET
 from ..errors import StoreError
 from ..metrics.shots import class_members
-from ..planning.reported import Row, protocol_label, row_label
+from ..planning.reported import ReportRow, protocol_label, row_label
 from ..registry.datasets import long_tail
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
-from ..storage.index import STATUSES, outcomes
+from ..storage.index import STATUSES, trial_results
 from ..storage.store import Store
 
 if TYPE_CHECKING:
-    from ..metrics.rescoring import Rescore
+    from ..metrics.rescoring import MetricRequest
 
 
 KEY = 20  # letters of a trial's key, with which the key of its row begins
@@ -33,7 +33,7 @@ COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed")
 
 
 def tidy(
-    store: Store, shown: Sequence[Row], by: Shots, labels: Labels, rescore: Rescore | None = None
+    store: Store, shown: Sequence[ReportRow], by: Shots, labels: Labels, rescore: MetricRequest | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
@@ -53,14 +53,14 @@ class _Trials:
     """The trials of all rows: to which ``row`` each belongs, and its ``place`` among the outcomes. It is -1 where there
     is none, which is the last of any column that has one more for that."""
 
-    def __init__(self, store: Store, shown: Sequence[Row]) -> None:
+    def __init__(self, store: Store, shown: Sequence[ReportRow]) -> None:
         self._store, self._shown = store, shown
         self.keys = [key for row in shown for key in row.keys]
         self._row = np.repeat(np.arange(len(shown)), [len(row.seeds) for row in shown])
         trials = [key[:KEY] for key in self.keys]
         asked = np.array([not row.first.why for row in shown])[self._row]
-        self._found, self.damaged = outcomes(store, compress(trials, asked))
-        self._place = np.where(asked, self._found.places(trials), -1)
+        self._found, self.damaged = trial_results(store, compress(trials, asked))
+        self._place = np.where(asked, self._found.indices(trials), -1)
 
     def words(self, labels: Labels) -> dict[str, Any]:
         """What identifies each trial. Words that many share are kept once."""
@@ -101,7 +101,7 @@ class _Trials:
         """(trials, groups): mean per-class accuracy of each group that has classes, in percent; NaN elsewhere."""
         values = np.full((len(self.keys), len(GROUPS)), nan)
         complete = np.flatnonzero(self._status() == COMPLETE)
-        tails, starts = self._found.counts[self._place[complete]], self._found.starts()
+        tails, starts = self._found.counts[self._place[complete]], self._found.offsets()
         order = np.argsort(tails, kind="stable")  # those of one long tail together
         for some in np.split(order, np.flatnonzero(np.diff(tails[order])) + 1) if len(order) else ():
             counts, at = self._found.tails[tails[some[0]]], complete[some]
@@ -112,12 +112,12 @@ class _Trials:
                     values[at, GROUPS.index(group)] = [total / len(members) for total in sums]
         return values
 
-    def rescored(self, rescore: Rescore, by: Shots) -> np.ndarray:
+    def rescored(self, rescore: MetricRequest, by: Shots) -> np.ndarray:
         """(trials, groups): what another metric says. A trial whose logits cannot be read is missing from then on."""
         values = np.full((len(self.keys), len(rescore.groups)), nan)
         for i in np.flatnonzero(self._status() == COMPLETE):
             try:
-                outcome = self._store.outcome(self.keys[i][:KEY])
+                outcome = self._store.result(self.keys[i][:KEY])
                 found = rescore.measured(self._store, self._shown[self._row[i]].first.trial, outcome, by)
                 values[i] = [found.get(group, nan) for group in rescore.groups]
             except (StoreError, FileNotFoundError) as error:

@@ -13,7 +13,7 @@ from ...leaderboard.statistics import budget
 from ...leaderboard.tables.grid import Table
 from ..spec.schema import Spec, Value
 from ..tuning.configuration import Configuration
-from ..tuning.results import Tuned
+from ..tuning.results import SearchResult
 
 FIELDS = [*budget.LINE, "hyperparameter", "default", "value", "range", "importance", "trials", "epochs",
           "device_seconds"]  # fmt: skip
@@ -21,14 +21,14 @@ HEADS = {"dataset": "Data set", "setting": "Setting", "protocol": "Protocol"}  #
 
 
 @dataclass(frozen=True)
-class Line:
+class TunedRow:
     """A row of the leaderboard that was tuned, by the words that name it there."""
 
     dataset: str
     setting: str
     protocol: str
     method: str
-    tuned: Tuned
+    tuned: SearchResult
 
     @property
     def names(self) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _facts(spec: Spec) -> dict[str, str]:
     }
 
 
-def caption(lines: Sequence[Line], plain: bool = False) -> list[str]:
+def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
     """What was spent on tuning, in sentences; ``plain`` where some rows come from specs that tune nothing."""
     tunes = [line.tuned.search.tune for line in lines]
     trials, metrics = (_either(words) for words in ([str(t.trials) for t in tunes], [t.metric for t in tunes]))
@@ -87,7 +87,7 @@ def caption(lines: Sequence[Line], plain: bool = False) -> list[str]:
     ]
 
 
-def tables(lines: Sequence[Line]) -> list[Table]:
+def tables(lines: Sequence[TunedRow]) -> list[Table]:
     """The values used and what they cost, and the importance of each hyperparameter; none where nothing is tuned."""
     if not lines:
         return []
@@ -125,7 +125,7 @@ def tables(lines: Sequence[Line]) -> list[Table]:
     ]
 
 
-def values(lines: Sequence[Line]) -> pd.DataFrame:
+def values(lines: Sequence[TunedRow]) -> pd.DataFrame:
     """One row for each tuned row and hyperparameter, with the columns of ``FIELDS``: ``value`` is that of the winner
     (empty where there is none), ``importance`` a share of 1, ``device_seconds`` those of the whole search."""
     return pd.DataFrame(
@@ -149,7 +149,7 @@ def values(lines: Sequence[Line]) -> pd.DataFrame:
     )
 
 
-def curves(lines: Sequence[Line]) -> pd.DataFrame:
+def curves(lines: Sequence[TunedRow]) -> pd.DataFrame:
     """What each number of trials finds, for each tuned row (see ``leaderboard.budget.curves``)."""
     ended = [
         line.names | {"value": c.value if c.state == "complete" else nan, "epochs": c.epochs}
@@ -160,18 +160,18 @@ def curves(lines: Sequence[Line]) -> pd.DataFrame:
     return budget.curves(pd.DataFrame(ended, columns=pd.Index([*budget.LINE, "value", "epochs"])))
 
 
-def _outcome(line: Line) -> tuple[str, ...]:
+def _outcome(line: TunedRow) -> tuple[str, ...]:
     """The texts of one row of the table "Tuning", after its name."""
     start = line.tuned.configurations[0] if line.tuned.configurations else None
     spent = str(line.tuned.ended), str(line.epochs), f"{line.seconds / 3600:.4g}"
     if line.winner is None:
-        return line.tuned.why_not, *spent, _reached(start), "–"
+        return line.tuned.unfinished_reason, *spent, _reached(start), "–"
     space = line.tuned.search.space
     used = _values(line.winner.values, {name: dimension.default for name, dimension in space.items()})
     return used, *spent, _reached(start), _reached(line.winner)
 
 
-def _importance(line: Line) -> list[tuple[str, ...]]:
+def _importance(line: TunedRow) -> list[tuple[str, ...]]:
     """A row for each hyperparameter of a line, after its name."""
     shares = line.tuned.importance
     unknown = f"n/a ({sum(c.value is not None for c in line.tuned.configurations)} judged trials)"

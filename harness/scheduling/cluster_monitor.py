@@ -14,16 +14,16 @@ from typing import Any
 
 import psutil
 
-from ..storage.temporary import forsake
+from ..storage.temporary import remove_own
 
 INTERRUPTED = 130  # the command line's exit code
 KNOCK_SECONDS, MISSED = 2.0, 12  # given up after so many knocks in vain: 25 to 50 s
 UNWIND_SECONDS = 6.0  # for the driver to end by itself
 
-Door = tuple[str, int]
+Endpoint = tuple[str, int]
 
 
-class Vigil:
+class ClusterMonitor:
     """A context; once told what to ``watch`` it knocks there, to the end of the block.
 
     Where nobody opens for a while, ``tell`` gets a line, ``stopping`` is set and the main thread interrupted; the
@@ -35,7 +35,7 @@ class Vigil:
         self._stopping, self._tell, self._over, self._lost = stopping, tell, threading.Event(), False
         self._leaving = threading.Lock()
 
-    def __enter__(self) -> Vigil:
+    def __enter__(self) -> ClusterMonitor:
         return self
 
     def __exit__(self, *_: Any) -> bool:
@@ -48,10 +48,10 @@ class Vigil:
             self._over.set()
         return self._lost
 
-    def watch(self, doors: Sequence[Door]) -> None:
+    def watch(self, doors: Sequence[Endpoint]) -> None:
         threading.Thread(target=self._work, args=(doors,), name="vigil", daemon=True).start()
 
-    def _work(self, doors: Sequence[Door]) -> None:
+    def _work(self, doors: Sequence[Endpoint]) -> None:
         missed = 0
         while missed < MISSED:
             if self._over.wait(KNOCK_SECONDS):
@@ -68,11 +68,11 @@ class Vigil:
             for child in psutil.Process().children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
-            forsake()
+            remove_own()
             os._exit(INTERRUPTED)
 
 
-def _opens(door: Door) -> bool:
+def _opens(door: Endpoint) -> bool:
     try:
         socket.create_connection(door, timeout=KNOCK_SECONDS).close()
     except OSError:

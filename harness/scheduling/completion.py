@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..spec.schema import Resources
-from ..training.failures import is_out_of_memory, overdue
-from ..training.job import Job, Lost
-from .queue import Agenda, Watcher
+from ..training.failures import is_out_of_memory, timeout_record
+from ..training.job import Job, JobFailed
+from .queue import JobQueue, Watcher
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 
@@ -29,22 +29,22 @@ class Result:
 
 
 @dataclass
-class Retries:
+class RetryPolicy:
     """How often each job has failed, and the share of a GPU that trials of its kind need."""
 
     resources: Resources
     _failures: Counter[str] = field(default_factory=Counter)
     _shares: dict[tuple[str, str, int], float] = field(default_factory=dict)
 
-    def share(self, job: Job) -> float:
+    def gpu_fraction(self, job: Job) -> float:
         """The part of a GPU that the job gets now; 0 where trials run on the CPU."""
         return self._shares.get(_kind(job), self.resources.gpu)
 
-    def pause(self, job: Job, reason: str, share: float) -> float | None:
+    def backoff(self, job: Job, reason: str, share: float) -> float | None:
         """The seconds to wait before the job is tried again, ``share`` being what it had; None where it has failed too
         often."""
         if is_out_of_memory(reason) and 0 < share < 1:
-            self._shares[_kind(job)] = max(self.share(job), min(1.0, 2 * share))
+            self._shares[_kind(job)] = max(self.gpu_fraction(job), min(1.0, 2 * share))
             return 0.0
         self._failures[job.id] += 1
         if self._failures[job.id] > self.resources.retries:
@@ -53,41 +53,41 @@ class Retries:
 
 
 @dataclass
-class Endings:
+class CompletionHandler:
     """Tells the agenda and the watcher; an error in that stops the sweep and is kept in the result."""
 
-    agenda: Agenda
-    retries: Retries
+    agenda: JobQueue
+    retries: RetryPolicy
     watcher: Watcher
     result: Result
     stopping: threading.Event
 
-    def done(self, job: Job, whole: bool) -> None:
+    def on_success(self, job: Job, whole: bool) -> None:
         """The store has what the job is for, and ``whole``: the trial's record."""
         with self._kept():
             self._settle(job, whole)
 
-    def hung(self, job: Job, why: str, seconds: float) -> None:
+    def on_timeout(self, job: Job, why: str, seconds: float) -> None:
         """Stopped from outside, since it said nothing for so many seconds: the method's fault."""
         with self._kept():
             store = self.agenda.store
-            store.write_record(overdue(job.trial, why, seconds, store.silent(job.trial.key)))
+            store.write_record(timeout_record(job.trial, why, seconds, store.silent(job.trial.key)))
             self._settle(job, whole=True)
 
-    def failed(self, job: Job, why: str, share: float) -> None:
+    def on_failure(self, job: Job, why: str, share: float) -> None:
         """The infrastructure's fault; ``share`` is the part of a GPU that it had."""
         with self._kept():
-            pause = self.retries.pause(job, why, share)
+            pause = self.retries.backoff(job, why, share)
             if pause is None:
                 self._break(job, why)
             else:
                 self.watcher.retried(job.trial, why, pause)
-                self.agenda.again(job, pause)
+                self.agenda.retry_later(job, pause)
 
     def _settle(self, job: Job, whole: bool) -> None:
         try:
-            self.agenda.settle(job)
-        except Lost as error:
+            self.agenda.complete(job)
+        except JobFailed as error:
             self._break(job, str(error))
         else:
             if whole:
@@ -96,7 +96,7 @@ class Endings:
     def _break(self, job: Job, why: str) -> None:
         self.result.broken[job.trial.key] = why
         self.watcher.broken(job.trial, why)
-        self.agenda.lose(job)
+        self.agenda.fail(job)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-PATIENCE_SECONDS = 10.0
+TERMINATION_SECONDS = 10.0
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def drained_by_signals(stopping: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def ends_with_us(stop: Callable[[], None]) -> Iterator[None]:
+def terminate_children(stop: Callable[[], None]) -> Iterator[None]:
     """After the block, and an error in it, ``stop`` is called; whatever descends from this process has ended then."""
     try:
         yield
@@ -114,8 +114,8 @@ def ends_with_us(stop: Callable[[], None]) -> Iterator[None]:
         try:
             stop()
         finally:
-            _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+            _, alive = psutil.wait_procs(family, timeout=TERMINATION_SECONDS)
             for process in alive:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(alive, timeout=PATIENCE_SECONDS)
+            psutil.wait_procs(alive, timeout=TERMINATION_SECONDS)

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from ..spec.schema import Trial
 from ..storage.store import Store
-from ..training.job import Flow, Job, Lost, is_done
+from ..training.job import Flow, Job, JobFailed, is_done
 
 
-class Agenda:
+class JobQueue:
     """The flows, and what they wait for. Each job is handed out once: first those with the most work ahead, so that
     what is left for the end is short; among equals in the order in which they were asked for."""
 
@@ -32,7 +32,7 @@ class Agenda:
     def add(self, flow: Flow) -> None:
         self._advance(flow)
 
-    def take(self) -> Job | None:
+    def pop(self) -> Job | None:
         """The next job, or None where nothing can be started now: a trial is trained in one place at a time, and of
         its jobs the shorter comes first, since the longer goes on from there."""
         while self._pausing and self._pausing[0][0] <= self._clock():
@@ -60,21 +60,25 @@ class Agenda:
         """Whether a job waits to be tried again."""
         return bool(self._pausing)
 
-    def again(self, job: Job, pause: float) -> None:
+    def retry_later(self, job: Job, pause: float) -> None:
         """A job that was not done may be tried again after ``pause`` seconds."""
         self.running.discard(job.id)
         heapq.heappush(self._pausing, (self._clock() + pause, next(self._numbers), job))
 
     def _offer(self, job: Job) -> None:
         there = self._ready.setdefault(job.trial.key, {})
-        before, old = self._ahead(job.trial.key), there.get(job.until)
-        there[job.until] = replace(job, keep=job.keep or old.keep, ahead=max(job.ahead, old.ahead)) if old else job
+        before, old = self._ahead(job.trial.key), there.get(job.target_epoch)
+        there[job.target_epoch] = (
+            replace(job, keep=job.keep_weights or old.keep_weights, ahead=max(job.work_ahead, old.work_ahead))
+            if old
+            else job
+        )
         if self._ahead(job.trial.key) != before:
             self._push(job.trial.key)
 
     def _ahead(self, key: str) -> float | None:
         """Of a trial that is ready: the most of its jobs."""
-        return max((job.ahead for job in self._ready.get(key, {}).values()), default=None)
+        return max((job.work_ahead for job in self._ready.get(key, {}).values()), default=None)
 
     def _push(self, key: str) -> None:
         ahead = self._ahead(key)
@@ -83,20 +87,20 @@ class Agenda:
         else:
             heapq.heappush(self._order, (-ahead, next(self._numbers), key))
 
-    def settle(self, job: Job) -> None:
+    def complete(self, job: Job) -> None:
         """A job is done: what waits for it goes on. Lost where the store has nothing of it."""
         self.running.discard(job.id)
         if not is_done(job, self.store):
-            raise Lost(f"no record at {self.store}: do the workers share that folder?")
-        if job.whole:
+            raise JobFailed(f"no record at {self.store}: do the workers share that folder?")
+        if job.is_final:
             self._finished.add(job.trial.key)
         for flow in self._waiting.pop(job.id, []):
             self._open[flow].discard(job.id)
             if not self._open[flow]:
                 self._advance(flow)
 
-    def lose(self, job: Job) -> None:
-        """A job cannot be done now: what waits for it gets :class:`Lost`."""
+    def fail(self, job: Job) -> None:
+        """A job cannot be done now: what waits for it gets :class:`JobFailed`."""
         self.running.discard(job.id)
         for flow in self._waiting.pop(job.id, []):
             del self._open[flow]
@@ -104,8 +108,8 @@ class Agenda:
                 if flow in waiting:
                     waiting.remove(flow)
             try:
-                flow.throw(Lost())
-            except (Lost, StopIteration):
+                flow.throw(JobFailed())
+            except (JobFailed, StopIteration):
                 continue
             raise AssertionError("a flow ends where one of its jobs is lost")
 
@@ -120,7 +124,7 @@ class Agenda:
                 continue
             self._open[flow] = set(missing)
             for id_, job in missing.items():
-                if job.until in self._ready.get(job.trial.key, ()) or (
+                if job.target_epoch in self._ready.get(job.trial.key, ()) or (
                     id_ not in self._waiting and id_ not in self.running
                 ):
                     self._offer(job)
@@ -129,7 +133,7 @@ class Agenda:
         self._open.pop(flow, None)
 
     def _done(self, job: Job) -> bool:
-        if job.trial.stage == "report" and not job.keep:  # the many of a large plan: no file is read for them
+        if job.trial.stage == "report" and not job.keep_weights:  # the many of a large plan: no file is read for them
             return job.trial.key in self._finished
         return is_done(job, self.store)
 

@@ -37,15 +37,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import ClusterError
 from ..spec.schema import Resources
-from ..storage.temporary import clear_up, scratch
+from ..storage.temporary import remove_stale, temporary_folder
 from ..training.job import Job
-from .cluster_monitor import Door, Vigil
-from .completion import Endings, Result, Retries, reason
-from .processes import children_apart, drained_by_signals, ends_with_us, sigterm_kept
-from .queue import Agenda, Watcher
-from .resources import GUARDED, bundle, knock, options, places, waits
-from .stop_signal import Flag
-from .timeouts import Patience
+from .cluster_monitor import ClusterMonitor, Endpoint
+from .completion import CompletionHandler, Result, RetryPolicy, reason
+from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
+from .queue import JobQueue, Watcher
+from .resources import GUARDED, bundle, check_reachable, options, places, waits
+from .stop_signal import StopSignal
+from .timeouts import SilenceMonitor
 
 
 class _NotSaved:
@@ -55,10 +55,10 @@ class _NotSaved:
         return {}
 
 
-class _Queue(_NotSaved, Searcher):
+class _JobSearcher(_NotSaved, Searcher):
     """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
 
-    def __init__(self, agenda: Agenda, retries: Retries, stopping: threading.Event, flag: Any) -> None:
+    def __init__(self, agenda: JobQueue, retries: RetryPolicy, stopping: threading.Event, flag: Any) -> None:
         super().__init__(metric="epoch", mode="max")
         self._agenda, self._retries, self._stopping, self._flag = agenda, retries, stopping, flag
         self.running: dict[str, Job] = {}  # by Tune's name of the trial
@@ -66,13 +66,13 @@ class _Queue(_NotSaved, Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
-        job = self._agenda.take()
+        job = self._agenda.pop()
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
             return None if self.running or self._agenda.pausing else Searcher.FINISHED
         self.running[trial_id] = job
         self._flag.hand.remote(job.trial.key, trial_id)
         trial = job.trial.model_dump_json()
-        return {"trial": trial, "until": job.until, "gpu": self._retries.share(job), "holder": trial_id}
+        return {"trial": trial, "until": job.target_epoch, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """The callback below is told next, and knows more."""
@@ -88,12 +88,12 @@ class _Queue(_NotSaved, Searcher):
 class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
 
-    queue: _Queue
-    endings: Endings
+    queue: _JobSearcher
+    endings: CompletionHandler
     watcher: Watcher
     stopping: threading.Event
     flag: Any
-    patience: Patience
+    patience: SilenceMonitor
     told: float = -math.inf
     idle: bool = False
 
@@ -126,20 +126,20 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         job = self.queue.running.pop(trial.trial_id)
         self.watcher.rested(job.trial)
         if trial.last_result.get("record"):  # else it was drained
-            self.endings.done(job, trial.last_result["record"] == "whole")
+            self.endings.on_success(job, trial.last_result["record"] == "whole")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self.patience.end(trial.trial_id)
         job = self.queue.running.pop(trial.trial_id)
         if silent:
-            self.endings.hung(job, self.patience.why, silent)
+            self.endings.on_timeout(job, self.patience.why, silent)
         else:
-            self.endings.failed(job, reason(trial.error_file), trial.config["gpu"])
+            self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
 
 
 def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
     """What runs in a worker."""
-    from .worker import done
+    from .worker import run_job
 
     def draining(key: str) -> bool | None:
         try:
@@ -149,11 +149,11 @@ def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
 
     tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    tune.report({"epoch": -1, "record": done(config, setting, report, draining)})
+    tune.report({"epoch": -1, "record": run_job(config, setting, report, draining)})
 
 
-def sweep(
-    agenda: Agenda,
+def run_jobs(
+    agenda: JobQueue,
     setting: Any,
     resources: Resources,
     watcher: Watcher,
@@ -166,22 +166,22 @@ def sweep(
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
     result, stopping = Result(), threading.Event()
-    clear_up()
+    remove_stale()
     if not len(agenda):
         return result
     with (
-        Vigil(stopping, watcher.waiting) as vigil,
+        ClusterMonitor(stopping, watcher.waiting) as vigil,
         _ray(resources, slots, address) as (places, folder, dashboard),
         drained_by_signals(stopping),
     ):
-        vigil.watch(_doors())
+        vigil.watch(_endpoints())
         watcher.joined(dashboard)
         if wait := waits(_nodes(), resources):
             watcher.waiting(wait)
-        retries, patience = Retries(resources), Patience(resources.time_limit)
-        flag = _flag()
-        queue = _Queue(agenda, retries, stopping, flag)
-        endings = Endings(agenda, retries, watcher, result, stopping)
+        retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
+        flag = _stop_signal()
+        queue = _JobSearcher(agenda, retries, stopping, flag)
+        endings = CompletionHandler(agenda, retries, watcher, result, stopping)
         callback = _Callback(queue, endings, watcher, stopping, flag, patience)
         train = tune.with_parameters(_train, setting=setting, flag=flag)
         tune.Tuner(
@@ -211,7 +211,7 @@ def sweep(
 def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
     where its dashboard is."""
-    with scratch(short=True) as folder, ends_with_us(_stop):
+    with temporary_folder(short=True) as folder, terminate_children(_stop):
         wanted = options(resources, slots, address, folder)
         dashboard, joined = _start(wanted), wanted["address"] != "local"
         yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
@@ -229,7 +229,7 @@ def _stop() -> None:
 
 
 def _start(wanted: dict[str, Any]) -> str:
-    knock(wanted["address"])
+    check_reachable(wanted["address"])
     try:
         with sigterm_kept(), children_apart():
             context: Any = ray.init(**wanted)
@@ -239,17 +239,17 @@ def _start(wanted: dict[str, Any]) -> str:
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
 
 
-def _doors() -> list[Door]:
+def _endpoints() -> list[Endpoint]:
     """Where the head and this node's raylet listen: this process is of no use without either."""
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     here = next(node for node in ray.nodes() if node["NodeID"] == _here())
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
 
 
-def _flag() -> Any:
+def _stop_signal() -> Any:
     """It lives where the driver does: a node that goes away takes none of its word with it."""
     near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
-    return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(Flag).remote()
+    return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(StopSignal).remote()
 
 
 def _nodes() -> list[dict[str, float]]:

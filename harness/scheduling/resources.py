@@ -17,7 +17,7 @@ GIB = 2**30
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")

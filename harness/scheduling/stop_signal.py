@@ -2,7 +2,7 @@
 torch."""
 
 
-class Flag:
+class StopSignal:
     """Whether the sweep is being stopped, and which process has each trial now.
 
     A node that is out of touch is given up, and its trials go to others; but its workers may live on for a while.
@@ -12,12 +12,12 @@ class Flag:
         self._up = False
         self._holders: dict[str, str] = {}
 
-    def raise_(self) -> None:
+    def stop(self) -> None:
         self._up = True
 
-    def hand(self, trial: str, holder: str) -> None:
+    def assign(self, trial: str, holder: str) -> None:
         self._holders[trial] = holder
 
-    def up(self, trial: str, holder: str) -> bool | None:
+    def should_stop(self, trial: str, holder: str) -> bool | None:
         """Whether to stop and save; None where the trial is another's now."""
         return None if self._holders.get(trial, holder) != holder else self._up

@@ -11,17 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..storage.retry import PATIENCE_SECONDS
-from ..training.failures import SILENT
+from ..storage.retry import RETRY_SECONDS
+from ..training.failures import TIMEOUT_REASON
 
-WITNESS_SECONDS = 10.0  # beyond its limit: it may still be heard of
+STACK_DUMP_SECONDS = 10.0  # beyond its limit: it may still be heard of
 
 
-LOADING_SECONDS = 60.0 + PATIENCE_SECONDS  # to load data, to score, and to write to a store that errs for a while
+LOADING_SECONDS = 60.0 + RETRY_SECONDS  # to load data, to score, and to write to a store that errs for a while
 
 
 @dataclass
-class Patience:
+class SilenceMonitor:
     """When each running trial was last heard of."""
 
     limit: float | None  # seconds; None waits for ever
@@ -32,7 +32,7 @@ class Patience:
     @property
     def why(self) -> str:
         """The reason of a trial that is stopped here."""
-        return f"{SILENT} {self.limit or 0:g} s"
+        return f"{TIMEOUT_REASON} {self.limit or 0:g} s"
 
     @property
     def running(self) -> bool:
@@ -58,7 +58,7 @@ class Patience:
         return self._stopped.pop(name, 0.0)
 
 
-class Witness:
+class StackDumpWatchdog:
     """A context in a worker: where the thread that began it stands is told once whenever it was not ``heard`` of for
     its limit and a little more, so that the record of a trial that is then stopped can say what it hung in."""
 
@@ -69,9 +69,9 @@ class Witness:
     def heard(self) -> None:
         self._heard.set()
 
-    def __enter__(self) -> Witness:
+    def __enter__(self) -> StackDumpWatchdog:
         if self._limit is not None:
-            threading.Thread(target=self._work, args=(self._limit + WITNESS_SECONDS,), daemon=True).start()
+            threading.Thread(target=self._work, args=(self._limit + STACK_DUMP_SECONDS,), daemon=True).start()
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from ..spec.schema import Trial
 from ..storage.store import Store
 from ..training.job import Job, is_done
-from ..training.trial import Drained, Setting, Superseded, run_trial
-from .timeouts import Witness
+from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
+from .timeouts import StackDumpWatchdog
 
 
-def done(
+def run_job(
     config: Mapping[str, Any],
-    setting: Setting,
+    setting: TrialContext,
     report: Callable[[dict[str, float]], None],
     draining: Callable[[str], bool | None],
 ) -> Literal["whole", "rung", ""]:
@@ -27,7 +27,7 @@ def done(
     """
     trial, until = Trial.model_validate_json(config["trial"]), config["until"]
     store = Store(setting.store)
-    job = Job(trial, until, keep=trial.key in setting.kept)
+    job = Job(trial, until, keep_weights=trial.key in setting.kept)
     if not is_done(job, store):
         alone = replace(setting, alone=config["gpu"] >= 1)
 
@@ -36,11 +36,11 @@ def done(
             report(line)
 
         try:
-            with Witness(setting.time_limit, partial(store.write_silent, trial.key)) as witness:
+            with StackDumpWatchdog(setting.time_limit, partial(store.write_silent, trial.key)) as witness:
                 run_trial(trial, alone, heard, lambda: draining(trial.key), until)
         except Drained:
             return ""
-        except Superseded:
+        except TrialMoved:
             if not is_done(job, store):
                 raise
     if not store.has(f"records/{trial.key}.json"):

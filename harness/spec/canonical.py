@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 
-class Frozen(BaseModel, frozen=True):
+class CanonicalModel(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     later: ClassVar[frozenset[str]] = frozenset()
@@ -40,7 +40,7 @@ def _sorted_fields(model: type[BaseModel], without: tuple[str, ...]) -> list[str
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Frozen):
+    if isinstance(value, CanonicalModel):
         return value.canonical
     if type(value) is int:  # the common case, a seed, by the short way
         return str(value)
@@ -56,7 +56,7 @@ def _quoted(value: str) -> str:
 
 
 def _whole(value: Any) -> Any:
-    if isinstance(value, Frozen):
+    if isinstance(value, CanonicalModel):
         return json.loads(value.canonical)
     if isinstance(value, dict):
         return {key: _whole(inner) for key, inner in value.items()}

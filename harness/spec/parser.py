@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ...methods.names import nearest
 from ..errors import SpecError
 from .presets import NETWORK_OF, PRESETS
-from .schema import Data, Entrant, Resources, Shots, Spec, Tracking, Training, Tune
+from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 
 MOST_SEEDS = 10_000
 
@@ -99,7 +99,7 @@ def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | Non
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
     """The spec with the methods ``names`` of a plugin file added, and the file's text."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    methods = tuple(Entrant(name=name, plugin=digest) for name in names)
+    methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
     return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
 
 
@@ -170,8 +170,8 @@ def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]
             yield dict(zip(entry, combination, strict=True))
 
 
-def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Entrant:
-    method = _valid(Entrant, raw, "methods")
+def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> MethodEntry:
+    method = _valid(MethodEntry, raw, "methods")
     _check_routine(method.training, "methods.training")
     if method.plugin is None:
         return method

@@ -18,14 +18,14 @@ from pydantic import Field, field_validator, model_validator
 
 from ...datasets.longtail import factor
 from ...methods.range import Range
-from .canonical import Frozen
+from .canonical import CanonicalModel
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
-class Data(Frozen, frozen=True):
+class Data(CanonicalModel, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
 
     name: str
@@ -46,7 +46,7 @@ class Data(Frozen, frozen=True):
         return rest | {"imbalance_factor": factor(raw["train_ratio"])}
 
 
-class Method(Frozen, frozen=True):
+class Method(CanonicalModel, frozen=True):
     """A method by name and the values that differ from its defaults; ``plugin`` is the file that registers it.
 
     In a trial, ``plugin`` is the SHA-256 of that file, so that an edited method is another method.
@@ -57,7 +57,7 @@ class Method(Frozen, frozen=True):
     plugin: str | None = None
 
 
-class Entrant(Method, frozen=True):
+class MethodEntry(Method, frozen=True):
     """A method as a spec names it, with what differs in its training routine, such as a learning rate of its own."""
 
     training: dict[str, Any] = {}
@@ -67,7 +67,7 @@ class Entrant(Method, frozen=True):
         return Method(name=self.name, values=self.values, plugin=self.plugin)
 
 
-class Training(Frozen, frozen=True):
+class Training(CanonicalModel, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
 
     epochs: int = Field(ge=1)
@@ -87,7 +87,7 @@ class Training(Frozen, frozen=True):
     precision: Literal["float32", "bfloat16"]
 
 
-class Resources(Frozen, frozen=True):
+class Resources(CanonicalModel, frozen=True):
     """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
 
     cpu: float = Field(default=1, gt=0)
@@ -98,7 +98,7 @@ class Resources(Frozen, frozen=True):
     time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
 
 
-class Tracking(Frozen, frozen=True):
+class Tracking(CanonicalModel, frozen=True):
     """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
 
     uri: str | None = None
@@ -115,7 +115,7 @@ class Tracking(Frozen, frozen=True):
         return uri
 
 
-class Shots(Frozen, frozen=True):
+class Shots(CanonicalModel, frozen=True):
     """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
 
     few: int = Field(default=20, ge=1)
@@ -129,7 +129,7 @@ class Shots(Frozen, frozen=True):
         return self
 
 
-class Trial(Frozen, frozen=True):
+class Trial(CanonicalModel, frozen=True):
     """One training run. Same key, same numbers.
 
     In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
@@ -163,7 +163,7 @@ def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-class Searched(Frozen, frozen=True):
+class Searched(CanonicalModel, frozen=True):
     """A hyperparameter to search: ``rho`` of any part, ``step.rho`` of one, ``lr`` of the training routine, or ``all``
     that a method's parts declare. Its range is the declared one, unless one is given here."""
 
@@ -206,7 +206,7 @@ class Searched(Frozen, frozen=True):
         return None if self.low is None or self.high is None else Range(self.low, self.high, self.log)
 
 
-class Tune(Frozen, frozen=True):
+class Tune(CanonicalModel, frozen=True):
     """How every method is tuned: ``trials`` configurations each, the defaults among them, judged on validation.
 
     They are proposed in generations of ``generation``: within one, nothing depends on what ends first, so the number
@@ -247,12 +247,12 @@ class Tune(Frozen, frozen=True):
         return self
 
 
-class Spec(Frozen, frozen=True):
+class Spec(CanonicalModel, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
-    methods: tuple[Entrant, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
     networks: tuple[str, ...] = Field(min_length=1)
     trainings: tuple[Training, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -271,13 +271,13 @@ class Spec(Frozen, frozen=True):
         return self
 
 
-class Cell(Frozen, frozen=True):
+class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
     data: Data
     network: str
     training: Training
-    entrant: Entrant
+    entrant: MethodEntry
     threads: int
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
@@ -300,11 +300,11 @@ class Cell(Frozen, frozen=True):
         )
 
 
-def cells(spec: Spec) -> list[Cell]:
+def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     threads = max(1, int(spec.resources.cpu))
     axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
-    return [Cell(data=d, network=n, training=t, entrant=m, threads=threads) for n, t, d, m in axes]
+    return [Experiment(data=d, network=n, training=t, entrant=m, threads=threads) for n, t, d, m in axes]
 
 
 def plan(spec: Spec) -> list[Trial]:
@@ -312,11 +312,11 @@ def plan(spec: Spec) -> list[Trial]:
 
     Where the spec asks for tuning, the values found replace these (see ``tuning/search.py``).
     """
-    trials = [cell.trial(seed) for cell in cells(spec) for seed in spec.seeds]
+    trials = [cell.trial(seed) for cell in experiments(spec) for seed in spec.seeds]
     return list({trial.key: trial for trial in trials}.values())
 
 
-def needed(trial: Trial, name: str) -> Trial:
+def prerequisite(trial: Trial, name: str) -> Trial:
     """The trial of another method with the same data, network and seed, at that method's own values.
 
     Its routine is the one that both share, whatever learning rate was found for the first.

@@ -21,10 +21,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import StoreError
-from .retry import patiently, status
+from .retry import status, with_retries
 
 MIB = 1 << 20
-FORSAKEN_SECONDS = 3600.0  # no file takes so long to write
+STALE_PART_SECONDS = 3600.0  # no file takes so long to write
 LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
 LARGEST_OF = {
     "arrays": 2048 * MIB,
@@ -62,17 +62,17 @@ class Files:
 
     def write(self, name: str, data: bytes) -> None:
         """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
-        self._patiently(_write if self.local else self.files.pipe_file, self._place(name), data)
+        self._with_retries(_write if self.local else self.files.pipe_file, self._place(name), data)
 
     def create(self, name: str, data: bytes) -> None:
         """A new file. FileExistsError where there is one: of many processes that create it at once, one does."""
-        self._patiently(partial(self.files.pipe_file, mode="create"), self._place(name), data)
+        self._with_retries(partial(self.files.pipe_file, mode="create"), self._place(name), data)
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where it is not there, StoreError where it is larger than such files
         are."""
         place, most = self._place(name), LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
-        data = self._patiently(_read if self.local else self._fetch, place, most)
+        data = self._with_retries(_read if self.local else self._fetch, place, most)
         if len(data) > most:
             raise StoreError(_too_large(f"{self.url}/{name}", most))
         return data
@@ -88,7 +88,7 @@ class Files:
 
     def has(self, name: str) -> bool:
         place = self._place(name)
-        return os.path.lexists(place) if self.local else self._patiently(self._is_there, place)
+        return os.path.lexists(place) if self.local else self._with_retries(self._is_there, place)
 
     def _is_there(self, place: str) -> bool:
         try:  # fsspec's own exists() says no to every error
@@ -99,22 +99,22 @@ class Files:
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
-            self._patiently(os.unlink if self.local else self.files.rm_file, self._place(name))
+            self._with_retries(os.unlink if self.local else self.files.rm_file, self._place(name))
 
     def move(self, name: str, to: str) -> None:
         """Another name for a file, whatever is in it; it is not read."""
         start, goal = self._place(name), self._place(to)
         if self.local:
             Path(goal).parent.mkdir(parents=True, exist_ok=True)
-            self._patiently(os.replace, start, goal)
+            self._with_retries(os.replace, start, goal)
         else:
-            self._patiently(self.files.cp_file, start, goal)
-            self._patiently(self.files.rm_file, start)
+            self._with_retries(self.files.cp_file, start, goal)
+            self._with_retries(self.files.rm_file, start)
 
     def names(self, folder: str, suffix: str = "") -> set[str]:
         """The names in a folder, without the suffix."""
         try:
-            found = self._patiently(os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder))
+            found = self._with_retries(os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder))
         except FileNotFoundError:
             return set()
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix) and not name.startswith(".")}
@@ -123,11 +123,13 @@ class Files:
         """The names in a folder, without the suffix, each with what changes when the file does; None where the place
         does not tell."""
         try:
-            return self._patiently(_stamped if self.local else self._told, self._place(f"{folder}/any", folder), suffix)
+            return self._with_retries(
+                _stamped if self.local else self._reported, self._place(f"{folder}/any", folder), suffix
+            )
         except FileNotFoundError:
             return {}
 
-    def _told(self, place: str, suffix: str) -> dict[str, Stamp | None]:
+    def _reported(self, place: str, suffix: str) -> dict[str, Stamp | None]:
         found = self.files.ls(place, detail=True, refresh=True)
         self.files.invalidate_cache()
         names = {str(about["name"]).rsplit("/", 1)[-1]: about for about in found}
@@ -143,7 +145,7 @@ class Files:
         root = Path(self.root)
         for part in (*root.glob(".*.part"), *root.glob("*/.*.part")) if self.local else ():
             with suppress(OSError):  # it is renamed just now, or it is another's
-                if not part.parent.is_symlink() and time.time() - part.lstat().st_mtime > FORSAKEN_SECONDS:
+                if not part.parent.is_symlink() and time.time() - part.lstat().st_mtime > STALE_PART_SECONDS:
                     part.unlink()
 
     def path(self, name: str) -> Path:
@@ -163,8 +165,8 @@ class Files:
                 raise StoreError(f"{folder} is a link, which may lead out of the store")
         return f"{self.root}/{shown or name}"
 
-    def _patiently(self, action: Any, *args: Any) -> Any:
-        return patiently(self.url, action, *args)
+    def _with_retries(self, action: Any, *args: Any) -> Any:
+        return with_retries(self.url, action, *args)
 
 
 def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import StoreError
 from .files import Stamp
-from .record import Outcome, Status
+from .record import Status, TrialResult
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
 
@@ -37,7 +37,7 @@ MANY = 1000  # records that had to be read one by one before they are worth an i
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
 
-def outcomes(store: Store, wanted: Iterable[str]) -> tuple[Outcomes, list[str]]:
+def trial_results(store: Store, wanted: Iterable[str]) -> tuple[TrialResults, list[str]]:
     """The outcomes of the finished ones among the trials that are wanted (others may be there too), and a message for
     each record that is damaged.
 
@@ -46,35 +46,35 @@ def outcomes(store: Store, wanted: Iterable[str]) -> tuple[Outcomes, list[str]]:
     """
     stamps = store.stamps()
     indexed = read(store, stamps)
-    known = indexed.at
+    known = indexed.positions
     missing = list(dict.fromkeys([key for key in wanted if key not in known and key in stamps]))
     found, damaged = indexed, []
     for some in (missing[start : start + PIECE] for start in range(0, len(missing), PIECE)):
-        told = _one_by_one(store, some)
+        told = _read_records(store, some)
         damaged += [one for one in told if isinstance(one, str)]
-        found = found.with_more([one for one in told if isinstance(one, Outcome)])
+        found = found.append([one for one in told if isinstance(one, TrialResult)])
     if len(found.keys) - len(indexed.keys) >= MANY:
         write(store, found, stamps)
     return found, damaged
 
 
-def _one_by_one(store: Store, keys: Sequence[str]) -> list[Outcome | str]:
+def _read_records(store: Store, keys: Sequence[str]) -> list[TrialResult | str]:
     if store.local:
-        return [_one(store, key) for key in keys]
+        return [_read_record(store, key) for key in keys]
     with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(lambda key: _one(store, key), keys))
+        return list(readers.map(lambda key: _read_record(store, key), keys))
 
 
-def _one(store: Store, key: str) -> Outcome | str:
+def _read_record(store: Store, key: str) -> TrialResult | str:
     try:
-        return store.outcome(key)
+        return store.result(key)
     except (StoreError, FileNotFoundError) as error:
         return str(error)
 
 
-def write(store: Store, outcomes: Outcomes, stamps: Mapping[str, Stamp | None]) -> None:
+def write(store: Store, outcomes: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
     """Keep what was made of the records with these stamps. A store that cannot be written stays as it is."""
-    told = outcomes.where(np.array([stamps.get(key) is not None for key in outcomes.keys], bool))
+    told = outcomes.select(np.array([stamps.get(key) is not None for key in outcomes.keys], bool))
     if not told.keys:
         return
     words = {"reasons": told.reasons, "fingerprints": told.fingerprints, "tails": told.tails}
@@ -87,21 +87,21 @@ def write(store: Store, outcomes: Outcomes, stamps: Mapping[str, Stamp | None]) 
         store.write(NAME, pack_arrays(arrays, compressed=False))  # to pack it takes longer than to read it
 
 
-def read(store: Store, stamps: Mapping[str, Stamp | None]) -> Outcomes:
+def read(store: Store, stamps: Mapping[str, Stamp | None]) -> TrialResults:
     """What the index holds of the records that have these stamps."""
     if not any(stamps.values()):
         return none()
     try:
         arrays = unpack_arrays(store.read(NAME))
-        found = _outcomes(arrays)
+        found = _trial_results(arrays)
         claimed = map(tuple, arrays["stamps"].tolist())
         fresh = np.array([stamps.get(key) == stamp for key, stamp in zip(found.keys, claimed, strict=True)], bool)
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
         return none()
-    return found if fresh.all() else found.where(fresh)
+    return found if fresh.all() else found.select(fresh)
 
 
-def _outcomes(arrays: Mapping[str, np.ndarray]) -> Outcomes:
+def _trial_results(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     """ValueError or KeyError where they are not what :func:`write` writes."""
     columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
     accuracy, digits = arrays["accuracy"], arrays["keys"].tobytes().hex()
@@ -124,7 +124,7 @@ def _outcomes(arrays: Mapping[str, np.ndarray]) -> Outcomes:
     ]
     if not all(holds):
         raise ValueError("this is no index")
-    return Outcomes(keys, accuracy=accuracy, reasons=reasons, fingerprints=fingerprints, tails=tails, **columns)
+    return TrialResults(keys, accuracy=accuracy, reasons=reasons, fingerprints=fingerprints, tails=tails, **columns)
 
 
 def _below(codes: np.ndarray, count: int) -> bool:
@@ -132,7 +132,7 @@ def _below(codes: np.ndarray, count: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class TrialResults:
     """One place in each column for each record: ``status`` counts into STATUSES; ``verified`` is 0 or 1, and 2 where no
     data were read; ``reason``, ``fingerprint`` and ``counts`` count into the lists of all words that there are.
 
@@ -154,28 +154,28 @@ class Outcomes:
     tails: list[tuple[int, ...]]  # training images of each class
 
     @cached_property
-    def at(self) -> Mapping[str, int]:
+    def positions(self) -> Mapping[str, int]:
         """The place of each key."""
         return dict(zip(self.keys, count(), strict=False))
 
-    def places(self, keys: Sequence[str]) -> np.ndarray:
+    def indices(self, keys: Sequence[str]) -> np.ndarray:
         """Where each of these is; -1 where it is not."""
-        at = self.at
+        at = self.positions
         return np.array([at.get(key, -1) for key in keys], int)
 
-    def starts(self) -> np.ndarray:
+    def offsets(self) -> np.ndarray:
         """Where the accuracies of each record begin."""
         return np.cumsum(self.classes) - self.classes
 
-    def where(self, mask: np.ndarray) -> Outcomes:
+    def select(self, mask: np.ndarray) -> TrialResults:
         """Those of these places."""
         some: dict[str, Any] = {name: getattr(self, name)[mask] for name in COLUMNS}
         keys = [key for key, stays in zip(self.keys, mask, strict=True) if stays]
         accuracy = self.accuracy[np.repeat(mask, self.classes)]
-        return Outcomes(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
+        return TrialResults(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
                         tails=self.tails, **some)  # fmt: skip
 
-    def with_more(self, found: Sequence[Outcome]) -> Outcomes:
+    def append(self, found: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
         reasons, fingerprints, tails = map(_numbered, (self.reasons, self.fingerprints, self.tails))
         ends = [one.accuracy["last_ema"] if one.status in ("complete", "pruned") else () for one in found]
@@ -194,7 +194,7 @@ class Outcomes:
             name: np.concatenate([getattr(self, name), np.array(more[name], kind)]) for name, kind in COLUMNS.items()
         }
         flat = np.fromiter((value for end in ends for value in end), float)
-        return Outcomes(
+        return TrialResults(
             [*self.keys, *(one.key for one in found)],
             accuracy=np.concatenate([self.accuracy, flat]),
             reasons=list(reasons),
@@ -204,9 +204,9 @@ class Outcomes:
         )
 
 
-def none() -> Outcomes:
+def none() -> TrialResults:
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
-    return Outcomes([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
+    return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
 
 
 def _numbered(words: Iterable[Any]) -> dict[Any, int]:

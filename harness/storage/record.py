@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ..spec.canonical import Frozen
+from ..spec.canonical import CanonicalModel
 from ..spec.schema import Trial
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
 Status = Literal["complete", "failed", "diverged", "pruned"]
 
 
-class Provenance(Frozen, frozen=True):
+class Provenance(CanonicalModel, frozen=True):
     """What vouches for the data: checksums found, whether they are the official ones, and the split's SHA-256."""
 
     verified: bool
@@ -21,7 +21,7 @@ class Provenance(Frozen, frozen=True):
     fingerprint: str
 
 
-class Outcome(Frozen, frozen=True):
+class TrialResult(CanonicalModel, frozen=True):
     """The part of a record that the leaderboard needs; read alone, since there may be a hundred thousand.
 
     Accuracies are per class and in percent, from the stored logits: of the test images, or of the validation images
@@ -46,7 +46,7 @@ class Outcome(Frozen, frozen=True):
         return self
 
 
-class Record(Outcome, frozen=True):
+class Record(TrialResult, frozen=True):
     """All that one finished trial leaves."""
 
     model_config = ConfigDict(extra="forbid")

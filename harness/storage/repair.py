@@ -56,5 +56,5 @@ def sweep_up(store: Store, kept: Collection[str]) -> None:
     store.clear_parts()
     for key in store.finished() & store.names("checkpoints", ".pt"):
         # One that was stopped early may be on its way to its end, for another search.
-        if store.is_done(key, keep=key in kept) and store.outcome(key).status != "pruned":
+        if store.is_done(key, keep=key in kept) and store.result(key).status != "pruned":
             store.remove(f"checkpoints/{key}.pt")

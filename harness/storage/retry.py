@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception, wait_exponential
 
-PATIENCE_SECONDS = 120.0
+RETRY_SECONDS = 120.0
 T = TypeVar("T")
 _PAUSE = wait_exponential(multiplier=0.25, max=10)
 _JITTER = SystemRandom()  # many workers shall not come back at once; and a trial's random numbers are not ours to draw
@@ -37,11 +37,11 @@ _NETWORK = {
 }
 
 
-class AwayError(OSError):
+class UnreachableError(OSError):
     """A store that cannot be reached, or gave errors for longer than our patience."""
 
 
-def patiently(where: str, action: Callable[..., T], *args: Any) -> T:
+def with_retries(where: str, action: Callable[..., T], *args: Any) -> T:
     """What the action returns, tried again for PATIENCE_SECONDS while its errors may pass.
 
     Raises OSError whatever the file system's library raises: AwayError where patience ended or no other class fits.
@@ -60,16 +60,16 @@ def patiently(where: str, action: Callable[..., T], *args: Any) -> T:
         return _RETRY(again)
     except RetryError as ended:
         error = ended.last_attempt.exception()
-        raise AwayError(f"{where} gave errors for {PATIENCE_SECONDS:.0f} s: {_line(error)}") from error
+        raise UnreachableError(f"{where} gave errors for {RETRY_SECONDS:.0f} s: {_line(error)}") from error
     except (OSError, MemoryError):
         raise
     except Exception as error:
         if type(error).__module__.startswith("tailboard."):
             raise
-        raise AwayError(f"{where} cannot be reached: {_line(error)}") from error
+        raise UnreachableError(f"{where} cannot be reached: {_line(error)}") from error
 
 
-def passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether what failed may succeed when it is tried again."""
     answer = status(error)
     if answer is not None:
@@ -95,7 +95,7 @@ def _warn(state: RetryCallState) -> None:
     if state.attempt_number == 1 and state.outcome:
         logging.getLogger(__name__).warning(
             "the store does not answer (%s); it is asked again for %.0f s",
-            _line(state.outcome.exception()), PATIENCE_SECONDS,
+            _line(state.outcome.exception()), RETRY_SECONDS,
         )  # fmt: skip
 
 
@@ -104,8 +104,8 @@ def _line(error: BaseException | None) -> str:
 
 
 _RETRY = Retrying(
-    retry=retry_if_exception(passing),
+    retry=retry_if_exception(is_transient),
     wait=lambda state: _PAUSE(state) * _JITTER.uniform(0.5, 1),
-    stop=lambda state: (state.seconds_since_start or 0) > PATIENCE_SECONDS,
+    stop=lambda state: (state.seconds_since_start or 0) > RETRY_SECONDS,
     before_sleep=_warn,
 )

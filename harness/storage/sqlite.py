@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote
 from ..errors import StoreError
 from .lease import overtaken
 from .store import Store
-from .temporary import scratch
+from .temporary import temporary_folder
 
 BACK_SECONDS, LOCAL_BACK_SECONDS = 30.0, 2.0
 BESIDE = ("-journal", "-wal", "-shm")
@@ -78,12 +78,12 @@ def require_harmless(path: Path, name: str) -> None:
 
 
 @contextmanager
-def copied(store: Store, name: str, write: bool) -> Iterator[Path]:
+def local_copy(store: Store, name: str, write: bool) -> Iterator[Path]:
     """The copy's path; nothing is there yet where the store has no such file.
 
     What a process that is killed had not written back is lost: nothing may be in it that its owner cannot find again.
     """
-    with scratch() as folder:
+    with temporary_folder() as folder:
         copy = folder / name
         if store.has(name):
             copy.write_bytes(store.read(name))
@@ -91,14 +91,14 @@ def copied(store: Store, name: str, write: bool) -> Iterator[Path]:
         if not write:
             yield copy
             return
-        back = _Back(store, copy)
+        back = _WriteBack(store, copy)
         try:
             yield copy
         finally:
             back.end()
 
 
-class _Back:
+class _WriteBack:
     """The thread that writes the copy back, wherever it has changed."""
 
     def __init__(self, store: Store, copy: Path) -> None:

@@ -34,11 +34,11 @@ from pydantic import ValidationError
 from ..errors import StoreError
 from ..spec.schema import Spec
 from .files import Files, Stamp
-from .record import Outcome, Record
+from .record import Record, TrialResult
 from .serialization import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 
 STUDIES = "studies.db"
-M = TypeVar("M", Record, Outcome)
+M = TypeVar("M", Record, TrialResult)
 
 
 class Store(Files):
@@ -87,7 +87,7 @@ class Store(Files):
     def is_done(self, key: str, keep: bool) -> bool:
         """Whether a trial is finished, with its weights where they are to be kept (one that failed has none)."""
         try:
-            complete = self.outcome(key).status == "complete"
+            complete = self.result(key).status == "complete"
         except (StoreError, FileNotFoundError):
             return False
         return not (keep and complete) or self.has(f"weights/{key}.pt")
@@ -96,7 +96,7 @@ class Store(Files):
         """Once: what finished stays as it is. But a trial that was stopped early may be trained to its end later."""
         name = f"records/{record.key}.json"
         try:
-            stands = self.outcome(record.key).status != "pruned"
+            stands = self.result(record.key).status != "pruned"
         except (StoreError, FileNotFoundError):
             stands = False
         if not stands:
@@ -127,9 +127,9 @@ class Store(Files):
             raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
         return record
 
-    def outcome(self, key: str) -> Outcome:
+    def result(self, key: str) -> TrialResult:
         """What the leaderboard needs of a record; raises as :meth:`record` does."""
-        return self._parsed(f"records/{key}.json", key, Outcome)
+        return self._parsed(f"records/{key}.json", key, TrialResult)
 
     def _parsed(self, name: str, key: str, model: type[M]) -> M:
         try:

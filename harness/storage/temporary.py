@@ -15,7 +15,7 @@ SHORT = Path("/tmp")  # noqa: S108  (a folder is made in it that nobody else may
 
 
 @contextmanager
-def scratch(short: bool = False) -> Iterator[Path]:
+def temporary_folder(short: bool = False) -> Iterator[Path]:
     """A new folder ``tb-PID-...`` that nobody else may enter.
 
     Args:
@@ -37,13 +37,13 @@ def _folders(pid: int | str) -> Iterator[Path]:
         yield from place.glob(f"tb-{pid}-*")
 
 
-def forsake() -> None:
+def remove_own() -> None:
     """Remove this process's own, which is about to end where it stands."""
     for folder in _folders(os.getpid()):
         _remove(folder)
 
 
-def clear_up() -> None:
+def remove_stale() -> None:
     """Remove the folders of processes that were killed before they could; another user's stay."""
     living = {entry.name for entry in Path("/proc").glob("[0-9]*")}  # a thread's number is not listed
     if str(os.getpid()) not in living:  # no such listing here: nothing tells which of them live

@@ -19,10 +19,10 @@ from ...methods.registry import recipe, registry
 from ...methods.sharpness import SAM
 from ..spec.parser import parse
 from ..spec.schema import plan
-from ..training.loop import Run
+from ..training.loop import TrainingLoop
 from ..training.scoring_process import scoring_process
-from ..training.trial import Setting, assemble
-from .dry_run import rehearsal
+from ..training.trial import TrialContext, assemble
+from .dry_run import dry_run
 
 COST_TOLERANCE = 1.5  # timings on a busy machine scatter; a wrong declaration is off by a whole pass
 
@@ -65,13 +65,13 @@ def require(holds: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def trained(run: Run) -> Run:
+def trained(run: TrainingLoop) -> TrainingLoop:
     for _ in run.epochs():
         pass
     return run
 
 
-def difference(one: Run, other: Run) -> float:
+def difference(one: TrainingLoop, other: TrainingLoop) -> float:
     """The largest difference between two networks' weights and buffers; 0.0 only if they agree bit for bit."""
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     require(ours.keys() == theirs.keys(), "the networks have different weights")
@@ -81,18 +81,18 @@ def difference(one: Run, other: Run) -> float:
 def builds_from_counts_alone(entry: Entry) -> str:
     tails = [(24, 12, 6, 3), (7, 7), (500, 40, 1)]
     for counts in tails:
-        rehearsal(entry.recipe, counts=counts)
+        dry_run(entry.recipe, counts=counts)
     return f"{len(tails)} long tails"
 
 
 def is_deterministic(entry: Entry) -> str:
-    one, other = (trained(rehearsal(entry.recipe)) for _ in range(2))
+    one, other = (trained(dry_run(entry.recipe)) for _ in range(2))
     require(difference(one, other) == 0, f"two runs of one seed differ by {difference(one, other):.3g}")
     return "two runs of one seed agree bit for bit"
 
 
 def resumes(entry: Entry) -> str:
-    whole, first, second = (rehearsal(entry.recipe, epochs=6) for _ in range(3))
+    whole, first, second = (dry_run(entry.recipe, epochs=6) for _ in range(3))
     trained(whole)
     for line in first.epochs():
         if line["epoch"] == 4:
@@ -103,18 +103,18 @@ def resumes(entry: Entry) -> str:
 
 
 def survives_a_batch_without_some_class(entry: Entry) -> str:
-    run = trained(rehearsal(entry.recipe, counts=(30, 1, 1), batch_size=4))
+    run = trained(dry_run(entry.recipe, counts=(30, 1, 1), batch_size=4))
     return f"batches of 4 from 30, 1 and 1 images; last loss {run.history[-1]['loss']:.3g}"
 
 
 def keeps_shapes_and_devices(entry: Entry) -> str:
     devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
     for device in devices:
-        _check_shapes(rehearsal(entry.recipe, device=device), entry.recipe, device)
+        _check_shapes(dry_run(entry.recipe, device=device), entry.recipe, device)
     return "on " + " and ".join(device.type for device in devices)
 
 
-def _check_shapes(run: Run, recipe: Recipe, device: torch.device) -> None:
+def _check_shapes(run: TrainingLoop, recipe: Recipe, device: torch.device) -> None:
     classes, labels = run.scene.classes, run.labels
     x = run.material.pixels(run.material.x)
     logits, y = run.model(run.material.normalised(x)), run.material.y
@@ -147,7 +147,7 @@ def _values(weights: Any) -> torch.Tensor:
 
 
 def scores_each_image_by_itself(entry: Entry) -> str:
-    run = trained(rehearsal(entry.recipe))
+    run = trained(dry_run(entry.recipe))
     together = run.logits(run.material.x)
     alone = torch.cat([run.logits(run.material.x[i : i + 1]) for i in range(4)])
     away = float((together[:4] - alone).abs().max())
@@ -158,12 +158,12 @@ def scores_each_image_by_itself(entry: Entry) -> str:
 def sums_with_sam(entry: Entry) -> str:
     if entry.recipe.step:
         raise Skipped(f"{type(entry.recipe.step).__name__} takes the step itself")
-    trained(rehearsal(entry.recipe | Recipe(step=SAM())))
+    trained(dry_run(entry.recipe | Recipe(step=SAM())))
     return "trains in a sum with SAM"
 
 
 def works_with_cutmix(entry: Entry) -> str:
-    trained(rehearsal(entry.recipe, cutmix=1.0))
+    trained(dry_run(entry.recipe, cutmix=1.0))
     return "trains with every batch mixed"
 
 
@@ -171,10 +171,10 @@ def neutral_values_are_erm(entry: Entry) -> str:
     neutral = {slot: part for slot, part in entry.recipe.parts().items() if part.neutral is not None}
     if not neutral:
         raise Skipped("no part declares neutral values")
-    erm = trained(rehearsal(Recipe()))
+    erm = trained(dry_run(Recipe()))
     for slot, part in neutral.items():
         values = {f"{slot}.{name}": value for name, value in (part.neutral or {}).items()}
-        away = difference(erm, trained(rehearsal(Recipe(**{slot: part}).tuned(values))))
+        away = difference(erm, trained(dry_run(Recipe(**{slot: part}).tuned(values))))
         require(away == 0, f"{slot} at {values} differs from ERM by {away:.3g}")
     return ", ".join(f"{slot}: {type(part).__name__}" for slot, part in neutral.items())
 
@@ -193,12 +193,12 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
     trial = plan(parse(raw))[0]
     scoring = scoring_process()
     data = scoring.split(trial, None, True)
-    stand_in = rehearsal(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
+    stand_in = dry_run(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
     with locked():
-        run = assemble(trial, data.images, data.counts, Recipe(), Setting(store=""))
+        run = assemble(trial, data.images, data.counts, Recipe(), TrialContext(store=""))
         run.scene.pretrained = lambda _: stand_in
         try:
-            run = trained(Run(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
+            run = trained(TrainingLoop(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
             run.logits(run.material.x)
         except TestSetLocked as error:
             raise AssertionError(str(error)) from error
@@ -209,7 +209,7 @@ def declared_cost(entry: Entry) -> str:
     """Seconds of a step over ERM's, averaged over training, against ``Entry.cost``."""
     if math.isnan(entry.cost):
         raise Skipped("a sum that is not registered declares no cost")
-    make = partial(rehearsal, shape=(3, 32, 32), name="resnet20", counts=(64, 32, 16, 16), batch_size=32, epochs=20)
+    make = partial(dry_run, shape=(3, 32, 32), name="resnet20", counts=(64, 32, 16, 16), batch_size=32, epochs=20)
     erm, run = make(Recipe()), make(entry.recipe)
     measured = statistics.mean(_cost(erm, run, epoch) for epoch in (0, 4, 8, 12, 18))
     words = f"{measured:.2f} ERM-steps measured, {entry.cost:g} declared"
@@ -217,7 +217,7 @@ def declared_cost(entry: Entry) -> str:
     return words
 
 
-def _cost(erm: Run, run: Run, epoch: int) -> float:
+def _cost(erm: TrainingLoop, run: TrainingLoop, epoch: int) -> float:
     pairs = [(erm.step_seconds(epoch, 2)[-1], run.step_seconds(epoch, 2)[-1]) for _ in range(3)]
     return statistics.median(theirs / ours for ours, theirs in pairs)
 

@@ -14,18 +14,18 @@ from ...methods.recipe import Recipe
 from ..registry.networks import network
 from ..spec.presets import T5
 from ..spec.schema import Training
-from ..training.loop import Material, Run
-from ..training.random_streams import Streams, initialisation
+from ..training.loop import DeviceData, TrainingLoop
+from ..training.random_streams import RandomStreams, initialisation
 
 
-def noise(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
+def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
     """``counts[c]`` random images of each class, in random order."""
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
 
 
-def rehearsal(
+def dry_run(
     recipe: Recipe,
     *,
     counts: tuple[int, ...] = (24, 12, 6, 3),
@@ -34,15 +34,15 @@ def rehearsal(
     seed: int = 0,
     device: torch.device | None = None,
     **training: Any,
-) -> Run:
+) -> TrainingLoop:
     """A run at its start, in torch's default precision: ``t5``, three epochs, batches of 15, no label smoothing.
 
     A network that the recipe starts from is stood in for by an untrained one.
     """
     device = device or torch.device("cpu")
     routine = T5 | {"epochs": 3, "batch_size": 15, "label_smoothing": 0.0, "precision": "float32"} | training
-    images, streams = noise(counts, shape), Streams(seed)
-    material = Material(
+    images, streams = random_images(counts, shape), RandomStreams(seed)
+    material = DeviceData(
         x=torch.from_numpy(images.x).to(device),
         y=torch.from_numpy(images.y).to(device),
         mean=torch.full((shape[0],), 0.5, dtype=torch.get_default_dtype(), device=device),
@@ -62,4 +62,4 @@ def rehearsal(
         pretrained=lambda method: untrained(method).to(device).eval().requires_grad_(False),
         normalise=material.normalised,
     )
-    return Run(recipe, Training(**routine), scene.model, material, scene, streams)  # type: ignore[arg-type]
+    return TrainingLoop(recipe, Training(**routine), scene.model, material, scene, streams)  # type: ignore[arg-type]

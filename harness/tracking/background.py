@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ..errors import StoreError
-from ..planning.reported import known
+from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
 from ..storage.lease import is_driven
 from ..storage.store import Store
-from .mlflow_runs import Runs
+from .mlflow_runs import MlflowRuns
 from .uri import is_ours, masked
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
@@ -33,9 +33,9 @@ def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
     if not missing and spec.name not in store.tracking():
         return ""
     try:
-        runs = Runs(spec, store)
+        runs = MlflowRuns(spec, store)
         _fill(runs, missing)
-        runs.leave(trials)
+        runs.close(trials)
     except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
         return _reason(error)
     return ""
@@ -50,7 +50,7 @@ def catch_up_all(store: Store) -> str:
 
 def _told_or_why(spec: Spec, store: Store) -> str:
     if is_ours(spec):
-        return catch_up(spec, store, known(spec, store))
+        return catch_up(spec, store, known_trials(spec, store))
     return f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
 
 
@@ -58,7 +58,7 @@ def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:
     return sorted({trial.key for trial in trials} & store.finished() - store.tracked())
 
 
-def _fill(runs: Runs, keys: Sequence[str], until: float = math.inf) -> None:
+def _fill(runs: MlflowRuns, keys: Sequence[str], until: float = math.inf) -> None:
     for done, key in enumerate(keys):
         if time.monotonic() > until:
             raise TimeoutError(f"it is slow: {len(keys) - done} finished trials are still to be told")
@@ -80,7 +80,7 @@ class Tracker:
         self._spec, self._store = spec, store
         self._trials = {trial.key: trial for trial in trials}
         self._queue: queue.Queue[Item | None] = queue.Queue()
-        self._runs: Runs | None = None
+        self._runs: MlflowRuns | None = None
         self._away, self._away_until, self._closes = AWAY_SECONDS[0], 0.0, math.inf
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -99,9 +99,9 @@ class Tracker:
         try:
             missing = self._missing()
             if missing or self._runs or self._spec.name in self._store.tracking():
-                runs = self._runs or Runs(self._spec, self._store)
+                runs = self._runs or MlflowRuns(self._spec, self._store)
                 _fill(runs, missing, self._closes)
-                runs.leave(self._trials.values())
+                runs.close(self._trials.values())
         except Exception as error:  # see catch_up
             return _reason(error)
         return ""
@@ -146,10 +146,10 @@ class Tracker:
             self._runs, self._away_until = None, time.monotonic() + self._away
             self._away = min(2 * self._away, AWAY_SECONDS[1])
 
-    def _opened(self) -> Runs:
+    def _opened(self) -> MlflowRuns:
         """MLflow's runs; where they were out of reach, with what they missed."""
         if self._runs is None:
-            runs = Runs(self._spec, self._store)
+            runs = MlflowRuns(self._spec, self._store)
             runs.resume()
             _fill(runs, self._missing(), self._closes)
             self._runs = runs

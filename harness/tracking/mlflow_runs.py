@@ -45,7 +45,7 @@ def _make_database(uri: str) -> None:
         make_whole(path, lambda part: mlflow.MlflowClient(tracking_uri=address(part)).search_experiments(max_results=1))
 
 
-class Runs:
+class MlflowRuns:
     """The MLflow runs of one store and spec. Every method may raise what mlflow raises when its server is away."""
 
     def __init__(self, spec: Spec, store: Store) -> None:
@@ -208,7 +208,7 @@ class Runs:
         found = path_of_file(self.client.get_run(run).info.artifact_uri or "")
         return found is not None and found.is_relative_to(self._folder)
 
-    def leave(self, trials: Iterable[Trial]) -> None:
+    def close(self, trials: Iterable[Trial]) -> None:
         """Nothing of the store runs any more: no run of it says so, and none is there twice."""
         finished = self.store.finished()
         done = all(trial.key in finished for trial in trials)

@@ -16,7 +16,7 @@ from ..registry.networks import network
 from ..spec.schema import Trial
 
 
-def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
+def relative_cost(trial: Trial, plugins: Mapping[str, str]) -> float:
     """The trial's declared cost in ERM-steps a step; of a sum that is not registered, the product of its terms'."""
     known = registry() | plugin_of(trial, plugins)
     name = trial.method.name
@@ -24,12 +24,12 @@ def cost(trial: Trial, plugins: Mapping[str, str]) -> float:
     return prod(known[term].cost for term in terms)
 
 
-def work(trial: Trial, plugins: Mapping[str, str]) -> float:
+def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
     """The operations of its training: images x epochs x the network's forward pass x the method's declared cost."""
     images = sum(long_tail(trial.data, trial.val_per_class))
     about = dataset(trial.data.name)
     forward = _operations(trial.network, about.shape, len(about.classes))
-    return images * trial.training.epochs * forward * cost(trial, plugins)
+    return images * trial.training.epochs * forward * relative_cost(trial, plugins)
 
 
 @lru_cache

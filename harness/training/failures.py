@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from ..spec.schema import Trial
 from ..storage.record import Record
 
-SILENT = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
+TIMEOUT_REASON = "TimeLimit: no epoch ended within"  # begins the reason of a trial that was stopped from outside
 # torch's own, CUDA's, and what CUDA's libraries say where others have filled the device.
 OUT_OF_MEMORY = re.compile("OutOfMemoryError|CUDA.*out of memory|_ALLOC_FAILED")
 OF_A_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -28,7 +28,7 @@ def is_of_a_plugin(error: Exception) -> bool:
     return isinstance(error, OF_A_FILE) and any(frame.filename.startswith("tailboard_plugin_") for frame in frames)
 
 
-def overdue(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
+def timeout_record(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
     """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
     now = datetime.now(UTC)
     return Record(

@@ -10,7 +10,7 @@ from ..spec.schema import Trial
 from ..storage.store import Store
 
 
-class Lost(Exception):
+class JobFailed(Exception):
     """A job that the infrastructure broke once too often: thrown into the flows that wait for it."""
 
 
@@ -22,17 +22,17 @@ class Job:
     """
 
     trial: Trial
-    until: int
-    keep: bool = False
-    ahead: float = field(default=0.0, compare=False)
+    target_epoch: int
+    keep_weights: bool = False
+    work_ahead: float = field(default=0.0, compare=False)
 
     @property
     def id(self) -> str:
-        return f"{self.trial.key}-{self.until:04d}"
+        return f"{self.trial.key}-{self.target_epoch:04d}"
 
     @property
-    def whole(self) -> bool:
-        return self.until == self.trial.training.epochs
+    def is_final(self) -> bool:
+        return self.target_epoch == self.trial.training.epochs
 
 
 Flow = Generator[list[Job], None, None]
@@ -45,12 +45,12 @@ def is_done(job: Job, store: Store) -> bool:
     its end has no score on the way unless it rested there.
     """
     key = job.trial.key
-    if not job.whole and store.has(f"rungs/{job.id}.json"):
+    if not job.is_final and store.has(f"rungs/{job.id}.json"):
         return True
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
         return False
     if record.status in ("failed", "diverged"):
-        return job.whole or record.epochs <= job.until
-    return job.whole and record.status == "complete" and (not job.keep or store.has(f"weights/{key}.pt"))
+        return job.is_final or record.epochs <= job.target_epoch
+    return job.is_final and record.status == "complete" and (not job.keep_weights or store.has(f"weights/{key}.pt"))

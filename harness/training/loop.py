@@ -30,8 +30,8 @@ from ...methods.recipe import Recipe
 from ..registry.networks import Network
 from ..spec.schema import Training
 from .objective import Objective
-from .random_streams import Streams, derived, initialisation
-from .schedule import Average, learning_rate
+from .random_streams import RandomStreams, derive_seed, initialisation
+from .schedule import ExponentialMovingAverage, learning_rate
 
 EVALUATION_BATCH = 512
 
@@ -54,7 +54,7 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
 
 
 @dataclass(frozen=True)
-class Material:
+class DeviceData:
     """Images to learn from, on the device: uint8 ``x`` (N, channels, H, W), int64 ``y`` (N,), and how to normalise."""
 
     x: torch.Tensor
@@ -71,15 +71,15 @@ class Material:
 
 
 @dataclass
-class Run:
+class TrainingLoop:
     """One training in progress: ``epochs()`` trains, ``state()`` and ``restore()`` are what a checkpoint holds."""
 
     recipe: Recipe
     training: Training
     model: Network
-    material: Material
+    material: DeviceData
     scene: Scene
-    streams: Streams
+    streams: RandomStreams
     done: int = 0  # epochs
     seconds: float = 0.0  # of training, over all resumes
     history: list[dict[str, float]] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Run:
             weight_decay=self.training.weight_decay,
             fused=True,
         )
-        self.average = Average(self.model, self.training.ema)
+        self.average = ExponentialMovingAverage(self.model, self.training.ema)
 
     def _default_epsilon(self) -> float:
         asked = self.recipe.loss.smoothing if self.recipe.loss else None
@@ -158,7 +158,7 @@ class Run:
         self.scene.epoch = epoch
         drawn = getattr(self.sampler, "frequencies", lambda _: self.scene.counts)
         self.scene.frequencies = tuple(drawn(epoch))
-        _seed_libraries(derived(self.streams.seed, "libraries", epoch))
+        _seed_libraries(derive_seed(self.streams.seed, "libraries", epoch))
         order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
         if len(order) < self.steps_per_epoch * self.batch_size:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")

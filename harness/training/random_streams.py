@@ -14,13 +14,13 @@ from contextlib import contextmanager
 import torch
 
 
-def derived(seed: int, purpose: str, epoch: int) -> int:
+def derive_seed(seed: int, purpose: str, epoch: int) -> int:
     """A 63-bit seed that depends on all three."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-class Streams:
+class RandomStreams:
     """The generators of one trial, by purpose."""
 
     def __init__(self, seed: int) -> None:
@@ -31,11 +31,11 @@ class Streams:
     def restart(self, epoch: int) -> None:
         self.epoch = epoch
         for purpose, generator in self._made.items():
-            generator.manual_seed(derived(self.seed, purpose, epoch))
+            generator.manual_seed(derive_seed(self.seed, purpose, epoch))
 
     def __call__(self, purpose: str) -> torch.Generator:
         if purpose not in self._made:
-            self._made[purpose] = torch.Generator().manual_seed(derived(self.seed, purpose, self.epoch))
+            self._made[purpose] = torch.Generator().manual_seed(derive_seed(self.seed, purpose, self.epoch))
         return self._made[purpose]
 
 
@@ -43,5 +43,5 @@ class Streams:
 def initialisation(seed: int, purpose: str) -> Iterator[None]:
     """Modules built inside draw their first weights from (seed, purpose), on the CPU; torch's own state is kept."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived(seed, purpose, 0))
+        torch.manual_seed(derive_seed(seed, purpose, 0))
         yield

@@ -29,7 +29,7 @@ def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
     return training.lr
 
 
-class Average:
+class ExponentialMovingAverage:
     """An exponential moving average of a model's weights and BatchNorm buffers, once a step.
 
     The decay grows as min(decay, (1 + t) / (10 + t)), so that a short training does not average its start.

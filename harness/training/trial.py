@@ -28,14 +28,14 @@ from ..errors import StoreError
 from ..registry.datasets import dataset
 from ..registry.methods import recipe_of
 from ..registry.networks import network
-from ..spec.schema import Trial, needed
+from ..spec.schema import Trial, prerequisite
 from ..storage.record import Record
 from ..storage.store import Store
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
-from .loop import Diverged, Material, Run
-from .random_streams import Streams, initialisation
+from .loop import DeviceData, Diverged, TrainingLoop
+from .random_streams import RandomStreams, initialisation
 from .scoring_process import ScoringProcess, scoring_process
 
 
@@ -43,7 +43,7 @@ class Drained(Exception):
     """The trial was asked to stop; its checkpoint is written."""
 
 
-class Superseded(Exception):
+class TrialMoved(Exception):
     """Another process has the trial now, or has finished it: this one, which was taken for dead, writes no more."""
 
 
@@ -54,12 +54,12 @@ class TimeLimit(Exception):
 LEAST = -65504.0  # of float16; a logit so far below the largest is a probability of 0 either way
 # What is not the method's fault: it is tried again and never recorded. Memory depends on who else is on the device.
 INFRASTRUCTURE = (
-    Drained, Superseded, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
+    Drained, TrialMoved, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialContext:
     """What a trial is given and its key does not hold: where things are, and how often it saves itself."""
 
     store: str
@@ -79,7 +79,7 @@ class Setting:
 
 def run_trial(
     trial: Trial,
-    setting: Setting,
+    setting: TrialContext,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     draining: Callable[[], bool | None] = lambda: False,
     until: int | None = None,
@@ -120,7 +120,7 @@ def run_trial(
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
     if draining() is None:
-        raise Superseded
+        raise TrialMoved
     attempt.give_way()
     arrays = {}
     if run is not None and run.history:
@@ -129,7 +129,7 @@ def run_trial(
     return scoring.finish(setting.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
-def _logits(run: Run, scoring: ScoringProcess) -> dict[str, np.ndarray]:
+def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
     try:
         x = torch.from_numpy(scoring.images())
@@ -139,7 +139,7 @@ def _logits(run: Run, scoring: ScoringProcess) -> dict[str, np.ndarray]:
         return scored_logits(run, x)
 
 
-def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
+def scored_logits(run: TrainingLoop, x: torch.Tensor) -> dict[str, np.ndarray]:
     """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
 
     Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
@@ -157,7 +157,7 @@ def scored_logits(run: Run, x: torch.Tensor) -> dict[str, np.ndarray]:
     return arrays
 
 
-def history_columns(run: Run) -> dict[str, np.ndarray]:
+def history_columns(run: TrainingLoop) -> dict[str, np.ndarray]:
     """The lines of the history as one array a column; NaN where a line has no such column."""
     columns = dict.fromkeys(name for line in run.history for name in line)
     return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
@@ -172,9 +172,9 @@ def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
 class Attempt:
     """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
 
-    def __init__(self, trial: Trial, setting: Setting, store: Store, until: int | None = None) -> None:
+    def __init__(self, trial: Trial, setting: TrialContext, store: Store, until: int | None = None) -> None:
         self.trial, self.setting, self.store = trial, setting, store
-        self._job = Job(trial, until or trial.training.epochs, keep=trial.key in setting.kept)
+        self._job = Job(trial, until or trial.training.epochs, keep_weights=trial.key in setting.kept)
         self._begun = time.perf_counter()
         self._file = f"checkpoints/{trial.key}.pt"
         try:
@@ -196,11 +196,11 @@ class Attempt:
         if is_done(self._job, self.store):
             if self.store.has(f"records/{self.trial.key}.json"):
                 self.store.remove(self._file)
-            raise Superseded
+            raise TrialMoved
 
     def train(
         self,
-        run: Run,
+        run: TrainingLoop,
         report: Callable[[dict[str, float]], None],
         draining: Callable[[], bool | None],
         until: int | None = None,
@@ -221,7 +221,7 @@ class Attempt:
                 raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
             stop = draining()
             if stop is None:
-                raise Superseded
+                raise TrialMoved
             if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
                 past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
                 self.store.write_tensors(self._file, {"run": run.state(), "past": past})
@@ -232,7 +232,7 @@ class Attempt:
             if stop:
                 raise Drained
 
-    def _restore(self, run: Run, saved: Any) -> None:
+    def _restore(self, run: TrainingLoop, saved: Any) -> None:
         """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
         try:
             run.restore(saved)
@@ -251,13 +251,15 @@ def _sound(saved: Any) -> bool:
     return known and isinstance(run, dict) and isinstance(run.get("done"), int)
 
 
-def assemble(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, setting: Setting) -> Run:
+def assemble(
+    trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, setting: TrialContext
+) -> TrainingLoop:
     """A run at its start, on training images of which each class has so many."""
     about, device = dataset(trial.data.name), setting.device
-    streams = Streams(trial.seed)
+    streams = RandomStreams(trial.seed)
     with initialisation(trial.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
-    material = Material(
+    material = DeviceData(
         x=torch.from_numpy(train.x).to(device),
         y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
@@ -272,7 +274,7 @@ def assemble(trial: Trial, train: Images, counts: tuple[int, ...], method: Recip
         pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(setting.store)),
         normalise=material.normalised,
     )
-    return Run(method, trial.training, model, material, scene, streams)
+    return TrainingLoop(method, trial.training, model, material, scene, streams)
 
 
 def _now() -> str:
@@ -281,7 +283,7 @@ def _now() -> str:
 
 def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:
     """The averaged network of :func:`needed`, frozen. StoreError where its weights are not in the store."""
-    key = needed(trial, name).key
+    key = prerequisite(trial, name).key
     try:
         state = store.tensors(f"weights/{key}.pt", scene.device)
     except FileNotFoundError:
@@ -290,7 +292,7 @@ def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Stor
         store.remove(f"weights/{key}.pt")  # so that the next run trains them again
         raise
     model = network(trial.network, channels, scene.classes)
-    head = recipe_of(needed(trial, name), {}).head
+    head = recipe_of(prerequisite(trial, name), {}).head
     if head:
         model.head = head.build(scene)
     model.load_state_dict(state)

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import StoreError
-from ..spec.canonical import Frozen
-from ..spec.schema import Spec, Value, cells
+from ..spec.canonical import CanonicalModel
+from ..spec.schema import Spec, Value, experiments
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
 from .search import Search
@@ -22,47 +22,51 @@ from .space import SPACE, Dimension
 from .successive_halving import outcomes
 
 
-class _Row(Frozen, frozen=True):
+class _SearchedRow(CanonicalModel, frozen=True):
     space: dict[str, Dimension]
     starts_from: tuple[str, ...]
 
 
-_ROWS = TypeAdapter(dict[str, _Row])
+_ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
-def remember(spec: Spec, found: Mapping[str, Search], store: Store) -> None:
+def save_searches(spec: Spec, found: Mapping[str, Search], store: Store) -> None:
     """Keep what is searched of each row of a spec that is tuned, by the row's canonical text."""
     if spec.tune is None:
         return
     rows = {
-        row: _Row(space=SPACE.validate_json(SPACE.dump_json(dict(search.space))), starts_from=search.starts_from)
+        row: _SearchedRow(
+            space=SPACE.validate_json(SPACE.dump_json(dict(search.space))), starts_from=search.starts_from
+        )
         for row, search in found.items()
     }
-    store.write(_file(spec), _ROWS.dump_json(rows, indent=1))
+    store.write(_searches_path(spec), _ROWS.dump_json(rows, indent=1))
 
 
-def remembered(spec: Spec, store: Store) -> dict[str, Search]:
+def load_searches(spec: Spec, store: Store) -> dict[str, Search]:
     """What ``searches`` came to when the plan was run. StoreError where that is missing or damaged."""
     if spec.tune is None:
         return {}
     try:
-        rows = _ROWS.validate_json(store.read(_file(spec)))
+        rows = _ROWS.validate_json(store.read(_searches_path(spec)))
     except FileNotFoundError:
-        raise StoreError(f"{store}/{_file(spec)} is missing; run the spec again, which trains nothing twice") from None
+        raise StoreError(
+            f"{store}/{_searches_path(spec)} is missing; run the spec again, which trains nothing twice"
+        ) from None
     except ValidationError as error:
-        raise StoreError(f"{store}/{_file(spec)} is damaged: {error.errors()[0]['msg']}") from error
+        raise StoreError(f"{store}/{_searches_path(spec)} is damaged: {error.errors()[0]['msg']}") from error
     return {
         cell.canonical: Search(cell, row.space, spec.tune, spec, row.starts_from)
-        for cell in cells(spec)
+        for cell in experiments(spec)
         if (row := rows.get(cell.canonical))
     }
 
 
-def _file(spec: Spec) -> str:
+def _searches_path(spec: Spec) -> str:
     return f"searches/{spec.name}.json"
 
 
-class _Told(Frozen, frozen=True):
+class _StoredConfiguration(CanonicalModel, frozen=True):
     """A :class:`Configuration`; ``at`` is its value after each number of epochs at which it was judged."""
 
     number: int
@@ -76,29 +80,29 @@ class _Told(Frozen, frozen=True):
     at: dict[int, float]
 
 
-class _Study(Frozen, frozen=True):
+class _StoredStudy(CanonicalModel, frozen=True):
     exhausted: bool
-    configurations: tuple[_Told, ...]
+    configurations: tuple[_StoredConfiguration, ...]
 
 
-_STUDIES = TypeAdapter(dict[str, _Study])
+_STUDIES = TypeAdapter(dict[str, _StoredStudy])
 
 
-def file(spec: Spec) -> str:
+def studies_path(spec: Spec) -> str:
     return f"studies/{spec.name}.json"
 
 
-def told(spec: Spec, found: Mapping[str, Search], store: Store, reason: Callable[[str], str]) -> bytes:
+def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: Callable[[str], str]) -> bytes:
     """What Optuna knows of a plan's searches by the canonical text of their rows; ``reason`` rewords failures."""
-    from .optuna_study import read
+    from .optuna_study import read_study
 
-    with studies(spec, found, store) as opened:
-        there = {row: study for row, search in found.items() if (study := read(opened, search.name))}
-        rows = {row: _written(found[row], study, store, reason) for row, study in there.items()}
+    with open_studies(spec, found, store) as opened:
+        there = {row: study for row, search in found.items() if (study := read_study(opened, search.name))}
+        rows = {row: _stored(found[row], study, store, reason) for row, study in there.items()}
         return _STUDIES.dump_json(rows, indent=1)
 
 
-def _written(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _Study:
+def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _StoredStudy:
     """As the records say it where they say the same end: a trial that was trained again took other seconds."""
     configurations = study.configurations()
     told = []
@@ -107,37 +111,37 @@ def _written(search: Search, study: Any, store: Store, reason: Callable[[str], s
     ):
         same = [one for one in possible if (one[0].state, one[0].value) == (stored[0].state, stored[0].value)]
         c, at = stored if stored in same or not same else same[0]
-        told.append(_Told.model_validate(vars(c) | {"reason": reason(c.reason), "at": at}))
-    return _Study(exhausted=study.exhausted, configurations=tuple(told))
+        told.append(_StoredConfiguration.model_validate(vars(c) | {"reason": reason(c.reason), "at": at}))
+    return _StoredStudy(exhausted=study.exhausted, configurations=tuple(told))
 
 
 @contextmanager
-def studies(spec: Spec, found: Mapping[str, Search], store: Store) -> Iterator[Any]:
+def open_studies(spec: Spec, found: Mapping[str, Search], store: Store) -> Iterator[Any]:
     """Optuna's storage of a plan's searches, to be read: the store's database, or what the text of a bundle says.
 
     StoreError where that is damaged.
     """
-    from .optuna_study import storage
+    from .optuna_study import open_storage
 
     if store.has(STUDIES):
-        with storage(store, write=False) as opened:
+        with open_storage(store, write=False) as opened:
             yield opened
         return
     try:
-        rows = _STUDIES.validate_json(store.read(file(spec)))
-        opened = _storage({row: study for row, study in rows.items() if row in found}, found)
+        rows = _STUDIES.validate_json(store.read(studies_path(spec)))
+        opened = _in_memory({row: study for row, study in rows.items() if row in found}, found)
     except ValueError as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise StoreError(f"{store}/{file(spec)} is damaged: {why}") from error
+        raise StoreError(f"{store}/{studies_path(spec)} is damaged: {why}") from error
     yield opened
 
 
-def _storage(rows: Mapping[str, _Study], found: Mapping[str, Search]) -> Any:
-    from .optuna_study import InMemory, created
+def _in_memory(rows: Mapping[str, _StoredStudy], found: Mapping[str, Search]) -> Any:
+    from .optuna_study import InMemory, create_study
 
     opened = InMemory()
     for row, told in rows.items():
-        study = created(opened, found[row].name)
+        study = create_study(opened, found[row].name)
         for number, one in enumerate(told.configurations):
             if one.number != number:
                 raise ValueError(f"configuration {one.number} stands where {number} is expected")

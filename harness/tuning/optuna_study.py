@@ -24,7 +24,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Value
-from ..storage.sqlite import address, copied, make_whole
+from ..storage.sqlite import address, local_copy, make_whole
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
 from .space import Dimension, Space
@@ -40,7 +40,7 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-TOLD = ("epochs", "seconds", "reason", "keys")  # of a configuration, beside what Optuna has a place for
+STATE_OF_OPTUNA = ("epochs", "seconds", "reason", "keys")  # of a configuration, beside what Optuna has a place for
 OPTUNAS = {ours: theirs for theirs, ours in STATES.items()}
 STARTUP = 4  # the first configurations of a search, which no model proposes
 
@@ -65,13 +65,13 @@ class Study:
         """All so far, by number."""
         return [_read(trial) for trial in self._trials()]
 
-    def judged(self) -> list[dict[int, float]]:
+    def intermediate_values(self) -> list[dict[int, float]]:
         """By number, the value of each configuration after each number of epochs at which it was judged."""
         return [dict(trial.intermediate_values) for trial in self._trials()]
 
     def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
         """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
-        about = {"user_attrs": {name: getattr(told, name) for name in TOLD}, "intermediate_values": dict(at)}
+        about = {"user_attrs": {name: getattr(told, name) for name in STATE_OF_OPTUNA}, "intermediate_values": dict(at)}
         self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
 
     @property
@@ -103,7 +103,7 @@ class Study:
         if trial.state != TrialState.RUNNING:
             return
         live = optuna.trial.Trial(self._study, trial._trial_id)
-        for name in TOLD:
+        for name in STATE_OF_OPTUNA:
             live.set_user_attr(name, getattr(told, name))
         for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # a driver killed here left some
             live.report(at[epoch], epoch)
@@ -131,7 +131,7 @@ class Study:
             return optuna.importance.get_param_importances(alike, evaluator=evaluator)
 
 
-def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
+def create_study(storage: optuna.storages.BaseStorage, name: str) -> Study:
     """A study by its name, made now where there is none. StoreError where the one that is there cannot be read."""
     try:
         return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
@@ -139,7 +139,7 @@ def created(storage: optuna.storages.BaseStorage, name: str) -> Study:
         raise _unreadable(STUDIES, error) from error
 
 
-def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
+def read_study(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
     """A study that is there already; None where there is none. StoreError where it cannot be read."""
     try:
         there = name in optuna.get_all_study_names(storage)
@@ -149,13 +149,13 @@ def read(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
 
 
 @contextmanager
-def storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
+def open_storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
     """Optuna's SQLite storage in a store: a copy, which is written back now and then and at the end. A driver that is
     killed before proposes the same again, and finds what it had trained.
 
     StoreError where the file is damaged, or no run of ours can have made it.
     """
-    with copied(store, STUDIES, write) as path:
+    with local_copy(store, STUDIES, write) as path:
         opened = _open(path, f"{store}/{STUDIES}")
         try:
             yield opened
@@ -185,7 +185,7 @@ def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, 
 
     Fewer where the space holds no more.
     """
-    study = optuna.create_study(direction="maximize", sampler=_made(sampler, seed, len(told)))
+    study = optuna.create_study(direction="maximize", sampler=_configuration_of(sampler, seed, len(told)))
     study.add_trials(told)
     distributions = {name: _distribution(dimension) for name, dimension in space.items()}
     seen, found = [trial.params for trial in told], []
@@ -234,7 +234,7 @@ def _readable(value: Any, dimension: Dimension) -> Value:
     return min(max(float(f"{value:.4g}"), dimension.range.low), dimension.range.high)
 
 
-def _made(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
+def _configuration_of(sampler: str, seed: int, told: int) -> optuna.samplers.BaseSampler:
     """A fresh sampler for each generation, so that a run that goes on draws what an undisturbed one draws."""
     fresh = _fresh(seed, told)
     match sampler:
@@ -275,7 +275,7 @@ _CONFIGURATION, _AT = TypeAdapter(Configuration), TypeAdapter(dict[int, FiniteFl
 
 
 def _read(trial: FrozenTrial) -> Configuration:
-    about = {name: trial.user_attrs[name] for name in TOLD if name in trial.user_attrs}
+    about = {name: trial.user_attrs[name] for name in STATE_OF_OPTUNA if name in trial.user_attrs}
     value = trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
     found = {"number": trial.number, "values": trial.params, "state": STATES[trial.state], "value": value, **about}
     return _CONFIGURATION.validate_python(found)

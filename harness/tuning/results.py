@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class SearchResult:
     """A search, its first configurations (as many as the budget allows), and the share of each hyperparameter in what
     moved the metric, over all of them. ``exhausted``: the space holds no more. ``unknown``: the store has no studies,
     whatever was tried."""
@@ -41,7 +41,7 @@ class Tuned:
         return self.ended >= (len(self.configurations) if self.exhausted else self.search.tune.trials)
 
     @property
-    def why_not(self) -> str:
+    def unfinished_reason(self) -> str:
         """Why there are no values to report at; nothing where there are."""
         if self.unknown:
             return f"tuning: the store has no {STUDIES}; the same run makes it again from the records there are"
@@ -53,9 +53,9 @@ class Tuned:
         return ""
 
 
-def tuned(
+def search_results(
     spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
-) -> dict[str, Tuned]:
+) -> dict[str, SearchResult]:
     """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
 
     ``searches`` are those of a spec that is being run; otherwise they are what they were when it was. Without
@@ -65,23 +65,23 @@ def tuned(
         return {}
     from . import archive  # imports torch and optuna
 
-    found = archive.remembered(spec, store) if searches is None else searches
-    if not (store.has(STUDIES) or store.has(archive.file(spec))):
-        return {row: Tuned(search, (), {}, False, unknown=True) for row, search in found.items()}
-    with archive.studies(spec, found, store) as opened:
+    found = archive.load_searches(spec, store) if searches is None else searches
+    if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):
+        return {row: SearchResult(search, (), {}, False, unknown=True) for row, search in found.items()}
+    with archive.open_studies(spec, found, store) as opened:
         return {row: _read(search, opened, importance) for row, search in found.items()}
 
 
-def _read(search: Search, storage: Any, importance: bool) -> Tuned:
-    from .optuna_study import read
+def _read(search: Search, storage: Any, importance: bool) -> SearchResult:
+    from .optuna_study import read_study
 
-    study = read(storage, search.name)
+    study = read_study(storage, search.name)
     if study is None:
-        return Tuned(search, (), {}, False)
+        return SearchResult(search, (), {}, False)
     some = tuple(study.configurations()[: search.tune.trials])
     if wrong := next((c for c in some if c.values.keys() != search.space.keys()), None):
         has, wanted = (", ".join(sorted(words)) or "nothing" for words in (wrong.values, search.space))
         raise StoreError(
             f"{STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
         )
-    return Tuned(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
+    return SearchResult(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)

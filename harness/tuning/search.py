@@ -16,8 +16,8 @@ from ..metrics.shots import class_groups
 from ..registry.datasets import dataset, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
-from ..spec.schema import PROTOCOL, Cell, Spec, Training, Trial, Tune, Value, needed
-from ..training.cost import work
+from ..spec.schema import PROTOCOL, Experiment, Spec, Training, Trial, Tune, Value, prerequisite
+from ..training.cost import estimate_flops
 from .configuration import Configuration
 from .space import Space, canonical, spaces
 
@@ -29,7 +29,7 @@ class Search:
     """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` names the methods
     whose trained networks its trials start from."""
 
-    cell: Cell
+    experiment: Experiment
     space: Space
     tune: Tune
     spec: Spec
@@ -42,26 +42,26 @@ class Search:
         return [seed for seed in free if seed not in self.spec.seeds][: self.tune.seeds]
 
     @cached_property
-    def base(self) -> Training:
+    def base_training(self) -> Training:
         """The training routine that all rows of a setting share while they are tuned: the report's or a cheaper one."""
-        return Training.model_validate(self.cell.training.model_dump() | self.tune.training)
+        return Training.model_validate(self.experiment.training.model_dump() | self.tune.training)
 
     @cached_property
-    def tried(self) -> Cell:
+    def tuning_experiment(self) -> Experiment:
         """The row as it is tuned: what ``tune`` says of the routine goes before the row's own, for equal budgets."""
-        entrant = self.cell.entrant
+        entrant = self.experiment.entrant
         own = {name: value for name, value in entrant.training.items() if name not in self.tune.training}
-        return self.cell.model_copy(update={"entrant": entrant.model_copy(update={"training": own})})
+        return self.experiment.model_copy(update={"entrant": entrant.model_copy(update={"training": own})})
 
     @cached_property
     def routine(self) -> Training:
         """The training routine of its trials, with what is the row's own."""
-        return self.tried.trial(0, base=self.base).training
+        return self.tuning_experiment.trial(0, base=self.base_training).training
 
     @cached_property
     def val_per_class(self) -> int:
         """The validation images of each class, cut from the pool before the long tail is."""
-        return self.tune.val_per_class or max(1, min(dataset(self.cell.data.name).available) // 10)
+        return self.tune.val_per_class or max(1, min(dataset(self.experiment.data.name).available) // 10)
 
     @cached_property
     def identity(self) -> str:
@@ -70,7 +70,7 @@ class Search:
         words = [
             f"protocol {PROTOCOL}",
             self.tune.model_copy(update={"trials": 1}).canonical,
-            self.cell.canonical,
+            self.experiment.canonical,
             self.spec.shots.canonical if groups else "",
             str(self.seeds),
             str(self.val_per_class),
@@ -78,11 +78,11 @@ class Search:
         ]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
-    def final(self, found: Configuration, seed: int) -> Trial:
+    def reporting_trial(self, found: Configuration, seed: int) -> Trial:
         """The reporting trial of a seed at the values found."""
-        return self.cell.trial(seed, self.changed(found))
+        return self.experiment.trial(seed, self.changed_values(found))
 
-    def changed(self, found: Configuration) -> dict[str, Value]:
+    def changed_values(self, found: Configuration) -> dict[str, Value]:
         """The values that are not the row's own: those are not said again."""
         return {n: v for n, v in found.values.items() if v != self.space[n].default}
 
@@ -94,20 +94,20 @@ class Search:
     @property
     def name(self) -> str:
         """The name of its study in Optuna's storage."""
-        trial = self.cell.trial(0)
+        trial = self.experiment.trial(0)
         where = f"{trial.data.name}, {setting_label(trial.data)}, {trial.network}, {self.routine.epochs} epochs"
         return f"{method_label(trial)}, {where} [{self.identity[:12]}]"
 
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
-        words = {"base": self.base, "stage": "tune", "val_per_class": self.val_per_class}
-        return [self.tried.trial(seed, self.changed(found), **words) for seed in self.seeds]
+        words = {"base": self.base_training, "stage": "tune", "val_per_class": self.val_per_class}
+        return [self.tuning_experiment.trial(seed, self.changed_values(found), **words) for seed in self.seeds]
 
-    def generators(self) -> list[Trial]:
+    def prerequisites(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [needed(trial, name) for trial in self.first() for name in self.starts_from]
+        return [prerequisite(trial, name) for trial in self.default_trials() for name in self.starts_from]
 
-    def first(self) -> list[Trial]:
+    def default_trials(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""
         return self.trials(Configuration(0, {name: dimension.default for name, dimension in self.space.items()}))
 
@@ -128,23 +128,23 @@ def searches(spec: Spec) -> dict[str, Search]:
     for search in found:
         _check_validation(search)
         _check_groups(search)
-    return {search.cell.canonical: search for search in found}
+    return {search.experiment.canonical: search for search in found}
 
 
 def _check_validation(search: Search) -> None:
-    smallest = min(dataset(search.cell.data.name).available)
+    smallest = min(dataset(search.experiment.data.name).available)
     if search.val_per_class >= smallest:
         raise SpecError(
-            f"tune.val_per_class: {search.val_per_class} leaves nothing to train on: {search.cell.data.name} has "
+            f"tune.val_per_class: {search.val_per_class} leaves nothing to train on: {search.experiment.data.name} has "
             f"{smallest} images in its smallest class"
         )
 
 
 def _check_groups(search: Search) -> None:
     group = search.tune.metric.removeprefix("val/")
-    counts = long_tail(search.cell.data, search.val_per_class)
+    counts = long_tail(search.experiment.data, search.val_per_class)
     if group in ("few", "med", "many") and group not in class_groups(counts, search.spec.shots):
-        where = f"{search.cell.data.name}, {setting_label(search.cell.data)}"
+        where = f"{search.experiment.data.name}, {setting_label(search.experiment.data)}"
         raise SpecError(f"tune.metric: no trial reports {search.tune.metric!r}: {where} has no class in {group!r}")
 
 
@@ -157,7 +157,7 @@ def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]
 
 
-def epochs(search: Search) -> int:
+def planned_epochs(search: Search) -> int:
     """The epochs that a search trains where no trial fails."""
     total = 0
     for start in range(0, search.tune.trials, search.tune.generation):
@@ -168,9 +168,11 @@ def epochs(search: Search) -> int:
     return total
 
 
-def ahead(search: Search, start: int) -> float:
+def work_ahead(search: Search, start: int) -> float:
     """The work that can only be done one after the other from trial ``start`` on: a trial of each generation that is
     left, and one of the report."""
-    (first, *_), plugins = search.first(), search.spec.plugins
+    (first, *_), plugins = search.default_trials(), search.spec.plugins
     left = -(-(search.tune.trials - start) // search.tune.generation)
-    return left * work(first, plugins) + work(search.cell.trial(search.spec.seeds[0]), plugins)
+    return left * estimate_flops(first, plugins) + estimate_flops(
+        search.experiment.trial(search.spec.seeds[0]), plugins
+    )

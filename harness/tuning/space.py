@@ -14,7 +14,7 @@ from ...methods.part import MethodError
 from ...methods.range import Range
 from ..errors import SpecError
 from ..registry.methods import recipe_of
-from ..spec.schema import Cell, Searched, Spec, Training, Tune, cells
+from ..spec.schema import Experiment, Searched, Spec, Training, Tune, experiments
 
 ROUTINE = {  # what the training routine adds, where a spec names it
     "training.lr": Range(0.01, 0.3, log=True),
@@ -55,11 +55,11 @@ def canonical(space: Space) -> str:
     return SPACE.dump_json(once).decode()
 
 
-def spaces(spec: Spec) -> list[tuple[Cell, Space]]:
+def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:
     """Each row with its space, which may be empty. SpecError where a parameter is searched in no row at all."""
     if spec.tune is None:
-        return [(cell, {}) for cell in cells(spec)]
-    found = [(cell, space(cell, spec.tune, spec.plugins)) for cell in cells(spec)]
+        return [(cell, {}) for cell in experiments(spec)]
+    found = [(cell, space(cell, spec.tune, spec.plugins)) for cell in experiments(spec)]
     reached = {name for _, searched in found for name in searched}
     for wanted in spec.tune.parameters:
         if not any(_means(wanted.name, name) for name in reached):
@@ -67,7 +67,7 @@ def spaces(spec: Spec) -> list[tuple[Cell, Space]]:
     return found
 
 
-def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
+def space(cell: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Space:
     """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
 
     SpecError where the value to start from is outside the range, or a range is missing.
@@ -89,7 +89,7 @@ def space(cell: Cell, tune: Tune, plugins: Mapping[str, str]) -> Space:
     return found
 
 
-def _check_values(dimension: Dimension, name: str, cell: Cell, plugins: Mapping[str, str]) -> None:
+def _check_values(dimension: Dimension, name: str, cell: Experiment, plugins: Mapping[str, str]) -> None:
     """SpecError where the method or the routine refuses an end or a choice of a range: now, not in mid-search."""
     ends = dimension.range
     whole = isinstance(dimension.default, int) and not isinstance(dimension.default, bool) and not ends.choices
@@ -103,7 +103,7 @@ def _check_values(dimension: Dimension, name: str, cell: Cell, plugins: Mapping[
             raise SpecError(f"tune.parameters: {name} of {cell.entrant.name} cannot be {value!r}: {first}") from error
 
 
-def _fixed(cell: Cell, tune: Tune) -> set[str]:
+def _fixed(cell: Experiment, tune: Tune) -> set[str]:
     """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
     return {
         "training.epochs",
@@ -119,7 +119,7 @@ def _means(word: str, name: str) -> bool:
     return word in (name, bare) or (word == "all" and slot != "training")
 
 
-def _checked(searched: Range | None, name: str, default: Any, cell: Cell) -> Range:
+def _checked(searched: Range | None, name: str, default: Any, cell: Experiment) -> Range:
     who = cell.entrant.name
     if searched is None:
         raise SpecError(f"tune.parameters: {name} of {who} declares no range; give low and high, or choices")
@@ -154,5 +154,5 @@ def _unknown(wanted: Searched, spec: Spec) -> str:
 
 
 def _all_names(spec: Spec) -> Sequence[str]:
-    own = [name for cell in cells(spec) for name in recipe_of(cell.trial(0), spec.plugins).values()]
+    own = [name for cell in experiments(spec) for name in recipe_of(cell.trial(0), spec.plugins).values()]
     return [*dict.fromkeys(own), *(f"training.{name}" for name in Training.model_fields)]

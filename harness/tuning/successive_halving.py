@@ -15,40 +15,40 @@ from ..metrics.scores import measured
 from ..spec.schema import Trial
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.cost import work
+from ..training.cost import estimate_flops
 from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
-from .search import Search, ahead, rungs
+from .search import Search, rungs, work_ahead
 
 NO_START = "the trial whose network it starts from did not end well"
 Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value after each rung that it reached
 
 
-def searching(
+def run_search(
     search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Trial], None]
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
     them, each beside the search that judges it too, if one does; ``ended`` hears of each other trial that was stopped
     early."""
-    generators = search.generators()
+    generators = search.prerequisites()
     yield [
-        Job(t, until, keep=until == t.training.epochs, ahead=ahead(search, 0) + work(t, {}))
+        Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
         for t in generators
-        for until in _rests(t, kept.get(t.key))
+        for until in _scoring_epochs(t, kept.get(t.key))
     ]
-    ready = all(store.outcome(trial.key).status == "complete" for trial in generators)
+    ready = all(store.result(trial.key).status == "complete" for trial in generators)
     size = search.tune.generation
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
         if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, kept, ended, ahead(search, start))
+            yield from _generation(search, study, found, store, kept, ended, work_ahead(search, start))
         for configuration in found if not ready else ():
             study.tell(replace(configuration, state="failed", reason=NO_START), {})
 
 
-def _rests(trial: Trial, judge: Search | None) -> list[int]:
+def _scoring_epochs(trial: Trial, judge: Search | None) -> list[int]:
     """Where a trial that others start from is scored: also where a search judges it, so that it is trained once."""
     if judge is None:
         return [trial.training.epochs]
@@ -68,8 +68,8 @@ def _generation(
     values: dict[int, dict[int, float]] = {c.number: {} for c in found}
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
-        yield [Job(trial, until, ahead=ahead) for c in alive for trial in search.trials(c)]
-        alive, ending = _halve([judged(search, c, until, store) for c in alive], until, keep, values)
+        yield [Job(trial, until, work_ahead=ahead) for c in alive for trial in search.trials(c)]
+        alive, ending = _halve([evaluate(search, c, until, store) for c in alive], until, keep, values)
         for c in ending:
             _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
         outcomes |= {c.number: c for c in ending}
@@ -96,8 +96,8 @@ def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> li
     follows from the same records.
     """
     fresh = [Configuration(c.number, c.values) for c in found]
-    judge = cache(lambda number, until: judged(search, fresh[number], until, store))
-    unusable = (store.has(f"records/{t.key}.json") and store.outcome(t.key).status for t in search.generators())
+    judge = cache(lambda number, until: evaluate(search, fresh[number], until, store))
+    unusable = (store.has(f"records/{t.key}.json") and store.result(t.key).status for t in search.prerequisites())
     if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
         return [[(c if old.state == "running" else replace(c, state="failed", reason=NO_START), {})]
                 for old, c in zip(found, fresh, strict=True)]  # fmt: skip
@@ -127,9 +127,9 @@ def _replayed(search: Search, numbers: range, judge: Callable[[int, int], Config
     return [(c, values[c.number]) for c in ended]
 
 
-def judged(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
+def evaluate(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
     """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
-    records = [_after(trial, until, store) for trial in search.trials(found)]
+    records = [_record_at(trial, until, store) for trial in search.trials(found)]
     about = {
         "epochs": sum(record.epochs for record in records),
         "seconds": sum(record.train_seconds for record in records),
@@ -143,10 +143,10 @@ def judged(search: Search, found: Configuration, until: int, store: Store) -> Co
     return replace(found, state=state, value=value, **about)
 
 
-def _after(trial: Trial, until: int, store: Store) -> Record:
+def _record_at(trial: Trial, until: int, store: Store) -> Record:
     """The rung, since the trial may have gone on; or the record of one that broke before it."""
     job = Job(trial, until)
-    if job.whole:
+    if job.is_final:
         return store.record(trial.key)
     try:
         return store.rung(trial.key, until)

@@ -14,14 +14,14 @@ from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..tables.differences import USUAL_SEEDS, rule
 from ..tables.report_tables import MEASURED, UNVERIFIED
 from .evidence import LINE, behind, trials_of
-from .model import Evidence, Subject
+from .model import Evidence, PageContent
 from .published import number, quoted, records
-from .shared import Pool
+from .shared import Interner
 
 BLOCK = ["protocol", "dataset", "setting"]
 
 
-def content(subject: Subject) -> dict[str, Any]:
+def content(subject: PageContent) -> dict[str, Any]:
     """The page's object, of lists, numbers and strings only; numbers that are not there are None.
 
     Names are made plain (see `report.plain`), accuracies are in percent and times in seconds.
@@ -33,7 +33,7 @@ def content(subject: Subject) -> dict[str, Any]:
     if subject.versus is not None and subject.versus not in set(rows["method"]):
         raise ValueError(f"no method {subject.versus!r} to compare with")
     cells = summarise(rows)
-    profiles, facts = Pool(), Pool()
+    profiles, facts = Interner(), Interner()
     lines = _lines(rows, cells, subject.evidence, profiles, facts)
     return {
         "title": plain(subject.title),
@@ -68,7 +68,7 @@ def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _lines(
-    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Pool, facts: Pool
+    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Interner, facts: Interner
 ) -> list[dict[str, Any]]:
     """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()

@@ -9,7 +9,7 @@ import pandas as pd
 from ..formats.text import plain
 from .model import Evidence
 from .published import number
-from .shared import Pool
+from .shared import Interner
 
 LINE = ["protocol", "dataset", "setting", "method"]
 MOST_EPOCHS = 60  # of a curve: more would not be seen
@@ -25,7 +25,7 @@ def trials_of(rows: pd.DataFrame) -> dict[tuple[str, ...], Trials]:
     return {name: list(seeds.values()) for name, seeds in found.items()}
 
 
-def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Pool, facts: Pool) -> dict[str, Any]:
+def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner, facts: Interner) -> dict[str, Any]:
     """What the page shows of one line where it is asked: each trial, the curve, the values, the command.
 
     Args:
@@ -43,7 +43,7 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Pool, fac
     }
 
 
-def _trial(rows: Sequence[Row], one: Evidence, profiles: Pool, facts: Pool) -> dict[str, Any]:
+def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Interner) -> dict[str, Any]:
     first = rows[0]
     trial = {
         "seed": int(first["seed"]),
@@ -58,10 +58,10 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Pool, facts: Pool) -> d
         about = (one.counts, one.tests, one.classes, one.groups)
         words = ("counts", "tests", "classes", "groups")
         profile = {word: list(each) for word, each in zip(words, about, strict=True)}
-        trial |= {"right": list(one.right), "profile": profiles.place(about, profile)}
+        trial |= {"right": list(one.right), "profile": profiles.index(about, profile)}
     if one.facts:
         told = {name: plain(word) for name, word in one.facts.items()}
-        trial["facts"] = facts.place(tuple(told.items()), told)
+        trial["facts"] = facts.index(tuple(told.items()), told)
     return trial | {name: text for name, text in (("log", one.log), ("course", plain(one.course))) if text}
 
 

@@ -41,7 +41,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Subject:
+class PageContent:
     """What one page shows.
 
     Args:

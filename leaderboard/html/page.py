@@ -14,7 +14,7 @@ from string import Template
 
 from ..formats.text import plain
 from .data import content
-from .model import Subject
+from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
 SCRIPTS = (
@@ -23,7 +23,7 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def html(subject: Subject, library: str) -> str:
+def html(subject: PageContent, library: str) -> str:
     """The page.
 
     Args:

@@ -7,10 +7,10 @@ import pandas as pd
 from ..formats.text import plain
 from ..tables.grid import Table
 from ..tables.published import QUOTED, beside, ways
-from .model import Subject
+from .model import PageContent
 
 
-def quoted(cells: pd.DataFrame, subject: Subject) -> dict[str, Any]:
+def quoted(cells: pd.DataFrame, subject: PageContent) -> dict[str, Any]:
     """The rows, what is known of how those of each source came about, and the measured cells beside them.
 
     Args:
@@ -27,7 +27,7 @@ def quoted(cells: pd.DataFrame, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _beside(cells: pd.DataFrame, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _beside(cells: pd.DataFrame, subject: PageContent) -> dict[str, list[dict[str, Any]]]:
     """What the report prints of measured cells beside published rows, as texts, by protocol."""
     if subject.published is None or not subject.routines:
         return {}

@@ -4,14 +4,14 @@ from collections.abc import Hashable
 from typing import Any
 
 
-class Pool:
+class Interner:
     """Things that many trials share, each kept once; a trial holds the number of its own."""
 
     def __init__(self) -> None:
         self.kept: list[Any] = []
         self._places: dict[Hashable, int] = {}
 
-    def place(self, key: Hashable, thing: Any) -> int:
+    def index(self, key: Hashable, thing: Any) -> int:
         if key not in self._places:
             self._places[key] = len(self.kept)
             self.kept.append(thing)

@@ -6,7 +6,7 @@ from html import escape
 from string import Template
 
 from ..formats.text import plain
-from .model import Subject
+from .model import PageContent
 from .page import policy, read
 
 FORMS = {"csv": "CSV", "json": "JSON", "md": "Markdown"}
@@ -26,7 +26,7 @@ class Entry:
     compared: str
 
 
-def entry(folder: str, subject: Subject, versus: str | None = None) -> Entry:
+def entry(folder: str, subject: PageContent, versus: str | None = None) -> Entry:
     """What the index says of a page. `folder` is relative to the index, of letters, digits, dots and dashes; `versus`
     is the method that all were to be compared with, which the page may lack."""
     rows = subject.rows

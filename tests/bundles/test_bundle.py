@@ -27,26 +27,26 @@ from tailboard.datasets.catalog import DataError
 from tailboard.harness.bundles import rerun
 from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
-from tailboard.harness.bundles.rerun import drawn
-from tailboard.harness.bundles.split_checks import Images
+from tailboard.harness.bundles.rerun import sample_trials
+from tailboard.harness.bundles.split_checks import SplitConsistency
 from tailboard.harness.bundles.verify import verify
 from tailboard.harness.cli import app
 from tailboard.harness.errors import BundleError, NoBundle, StoreError
 from tailboard.harness.metrics.scores import per_class_accuracy
-from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.planning.prepare import Wanted
+from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.reporting import gather
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.run import fill
-from tailboard.harness.scheduling.worker import done
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.run import fill_queue
+from tailboard.harness.scheduling.worker import run_job
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.serialization import pack_arrays
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Setting, run_trial
-from tailboard.harness.tuning.archive import remember
-from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.training.trial import TrialContext, run_trial
+from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
@@ -82,10 +82,10 @@ class Silent:
 
 def trained(place: Path, spec: Spec) -> Store:
     """A store in which every trial of the plan has really been trained."""
-    store, wanted = Store(place), needs(plan(spec), spec.plugins)
+    store, wanted = Store(place), resolve_dependencies(plan(spec), spec.plugins)
     store.write_plan(spec)
     for trial in wanted.trials:
-        run_trial(trial, Setting(store.url, kept=wanted.kept, plugins=spec.plugins))
+        run_trial(trial, TrialContext(store.url, kept=wanted.prerequisite_keys, plugins=spec.plugins))
         store.mark_tracked(trial.key, {})
     return store
 
@@ -93,15 +93,15 @@ def trained(place: Path, spec: Spec) -> Store:
 def searched(place: Path, spec: Spec) -> Store:
     """A store of a plan that is tuned: its search and its report, one trial at a time."""
     store = Store(place)
-    remember(spec, searches(spec), store)
+    save_searches(spec, searches(spec), store)
     store.write_plan(spec)
-    with storage(store) as opened:
-        agenda = Agenda(store)
-        fill(agenda, Wanted(spec), store, opened, Silent())
-        while job := agenda.take():
-            config = {"trial": job.trial.model_dump_json(), "until": job.until, "gpu": 0}
-            done(config, Setting(store.url), lambda _: None, lambda _: False)
-            agenda.settle(job)
+    with open_storage(store) as opened:
+        agenda = JobQueue(store)
+        fill_queue(agenda, RunRequest(spec), store, opened, Silent())
+        while job := agenda.pop():
+            config = {"trial": job.trial.model_dump_json(), "until": job.target_epoch, "gpu": 0}
+            run_job(config, TrialContext(store.url), lambda _: None, lambda _: False)
+            agenda.complete(job)
     return store
 
 
@@ -814,7 +814,7 @@ def test_arrays_that_are_a_bomb_are_refused_before_they_are_unpacked(bundle, tmp
     forger.put(bytes(data))
     forger.seal()
     path, found = forger.write(tmp_path / "x.zip"), []
-    assert peak_of(lambda: found.extend(verify(Bundle(path), Images(local=False)))) < 64 << 20
+    assert peak_of(lambda: found.extend(verify(Bundle(path), SplitConsistency(local=False)))) < 64 << 20
     assert any(each.file == forger.array and words in each.found for each in found), found
 
 
@@ -829,7 +829,7 @@ def test_many_small_bombs_are_one(bundle, tmp_path, monkeypatch):
     forger.seal()
     place = Bundle(forger.write(tmp_path / "x.zip"))
     assert len(keys) * (30 << 20) > 100 * place.size
-    refused = [each for each in verify(place, Images(local=False)) if "it would unpack to" in each.found]
+    refused = [each for each in verify(place, SplitConsistency(local=False)) if "it would unpack to" in each.found]
     assert 0 < len(refused) < len(keys)
 
 
@@ -858,7 +858,7 @@ def test_whatever_byte_is_changed_is_found_or_says_nothing(bundle, tmp_path, dra
     except StoreError:
         return
     try:
-        if not verify(place, Images(local=False)):
+        if not verify(place, SplitConsistency(local=False)):
             assert {name: place.read(name) for name in place.files_inside()} == contents(bundle)
     except BundleError:
         pass
@@ -890,7 +890,7 @@ def test_whatever_a_forger_writes_ends_in_lines(tuned_bundle, tmp_path, draw):
     if name != "manifest.json":
         forger.seal()
     with suppress(StoreError, DataError):
-        found = verify(Bundle(forger.write(tmp_path / "x.zip")), Images(local=False))
+        found = verify(Bundle(forger.write(tmp_path / "x.zip")), SplitConsistency(local=False))
         assert all("\n" not in str(each) for each in found)
 
 
@@ -1391,7 +1391,7 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
     made = trained(tmp_path / "m", parse(RAW | {"name": "m", "methods": "M2m", "seeds": 1}))
     assert tailboard("export", made, "-o", "m.zip")[0] == 0
 
-    def badly(trial: Trial, setting: Setting) -> Record:
+    def badly(trial: Trial, setting: TrialContext) -> Record:
         record = Record(key=trial.key, trial=trial, status="failed", reason="ValueError: no")
         Store(setting.store).write_record(record)
         return record
@@ -1423,7 +1423,7 @@ def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboa
     )
     monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     place = Bundle(bundle)
-    seed = next(seed for seed in range(99) if drawn(place, 1, seed)[0].trial.method.name == "ERM")
+    seed = next(seed for seed in range(99) if sample_trials(place, 1, seed)[0].trial.method.name == "ERM")
     code, out, err = tailboard("verify", bundle, "--rerun", 1, "--seed", seed)
     assert code == 0 and "same: ERM, " in out and "the bundle's own code" not in err and not loaded
 

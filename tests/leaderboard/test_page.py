@@ -29,7 +29,7 @@ from tailboard.leaderboard.formats import records
 from tailboard.leaderboard.formats import text as text_module
 from tailboard.leaderboard.html import page, site
 from tailboard.leaderboard.html.data import content
-from tailboard.leaderboard.html.model import Evidence, Subject
+from tailboard.leaderboard.html.model import Evidence, PageContent
 from tailboard.leaderboard.published.comparison import Routine
 from tailboard.leaderboard.published.rows import published
 from tailboard.leaderboard.results import COLUMNS, summarise
@@ -98,7 +98,7 @@ BUDGET = pd.DataFrame({
     "best_so_far": [40.0, 42.0, np.nan],
 })  # fmt: skip
 ROUTINES = {SETTINGS[0][2]: Routine("small", 20, "none")}
-SUBJECT = Subject(
+SUBJECT = PageContent(
     "a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100), routines=ROUTINES
 )
 
@@ -145,7 +145,7 @@ def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
 @settings(max_examples=15, deadline=None)
 def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     rows = ROWS[ROWS["method"] == "ERM"].assign(method=name)
-    found = Scripts(page.html(Subject(title, rows, notes=[name]), "0"))
+    found = Scripts(page.html(PageContent(title, rows, notes=[name]), "0"))
     assert len(found.scripts) == 4
     assert json.loads(found.scripts[0][1])["methods"] == [text_module.plain(name)]
     assert {tag for tag, _ in found.tags} == {tag for tag, _ in Scripts(page.html(SUBJECT, "0")).tags}
@@ -164,7 +164,7 @@ def test_the_library_is_plotlys_but_for_two_parentheses():
 
 
 def test_an_index_is_inert_too():
-    entries = [site.entry("a", Subject(WORSE, ROWS)), site.entry("b", SUBJECT)]
+    entries = [site.entry("a", PageContent(WORSE, ROWS)), site.entry("b", SUBJECT)]
     found = Scripts(site.index(entries))
     assert found.scripts == []
     assert [a["href"] for tag, a in found.tags if tag == "a"][:2] == ["a/index.html", "a/leaderboard.csv"]
@@ -174,7 +174,7 @@ def test_an_index_is_inert_too():
 def test_a_curve_is_thinned_and_keeps_its_ends():
     one = next(iter(EVIDENCE))
     curve = tuple((epoch, 1 / epoch) for epoch in range(1, 301))
-    shown = content(Subject("", ROWS, {one: Evidence(curve=curve)}))["lines"][0]["behind"]["curve"]
+    shown = content(PageContent("", ROWS, {one: Evidence(curve=curve)}))["lines"][0]["behind"]["curve"]
     assert (shown["epoch"][0], shown["epoch"][-1]) == (1, 300)
     assert 50 <= len(shown["epoch"]) <= 62
     assert shown["loss"][-1] == pytest.approx(1 / 300, rel=1e-3)
@@ -377,7 +377,7 @@ class TestInABrowser:
     @pytest.mark.parametrize("seeds", [2, 3, 6, 9])
     def test_they_are_at_other_numbers_of_seeds_too(self, elsewhere, seeds):
         rows, told = built(seeds)
-        tab = elsewhere(Subject("", rows, told, versus="ERM"))
+        tab = elsewhere(PageContent("", rows, told, versus="ERM"))
         ours = [row for row in lines(copied(tab, "csv")) if row["method"] != "ERM"]
         same(ours, in_place(paired(rows, "ERM")), ["difference", "p", "p_holm", "verdict", "detectable"])
 
@@ -708,7 +708,7 @@ class TestInABrowser:
         assert not tab.is_visible("#chart-learning")
 
     def test_a_page_of_rows_alone_says_what_it_has_not(self, elsewhere):
-        tab = elsewhere(Subject("", ROWS))
+        tab = elsewhere(PageContent("", ROWS))
         drawn(tab, "learning")
         assert tab.is_disabled("#few")
         assert tab.inner_text("#missing-learning") == "The store holds no curve of these trials."
@@ -760,7 +760,7 @@ class TestInABrowser:
 
     def test_charts_are_drawn_when_they_come_into_sight_and_all_of_them_for_print(self, browser, tmp_path):
         rows = pd.concat([ROWS.assign(method=[f"{name} {copy}" for name in ROWS["method"]]) for copy in range(9)])
-        (tmp_path / "p.html").write_text(page.html(Subject("", rows, EVIDENCE), _library()), encoding="utf-8")
+        (tmp_path / "p.html").write_text(page.html(PageContent("", rows, EVIDENCE), _library()), encoding="utf-8")
         tab = browser.new_page(viewport=WIDE)
         tab.goto((tmp_path / "p.html").as_uri())
         until(tab, "typeof Plotly === 'object' && stale.size === 5")  # the library is ready, no chart is

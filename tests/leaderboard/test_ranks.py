@@ -9,7 +9,7 @@ from scipy.stats import friedmanchisquare
 
 from tailboard.harness.errors import ReportError
 from tailboard.harness.reporting.figure_files import write_diagram
-from tailboard.harness.reporting.report import Board
+from tailboard.harness.reporting.report import Report
 from tailboard.leaderboard.metric import Metric
 from tailboard.leaderboard.results import COLUMNS, summarise
 from tailboard.leaderboard.statistics.ranks import critical_difference, ranked
@@ -88,21 +88,21 @@ def test_below_six_data_sets_the_table_counts_and_says_why():
     assert "they need 6 data sets" in table.caption[-1]
     assert "lie 2.3 ranks apart, where the largest gap that there can be is 2" in table.caption[-1]
     assert standings(board(two)) == []
-    assert "they need 6 data sets" in Board(board(two), [], []).with_ranks(None).notes[-1]
+    assert "they need 6 data sets" in Report(board(two), [], []).with_ranks(None).notes[-1]
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
 def test_the_diagram_is_drawn_from_six_on(tmp_path, form):
     pytest.importorskip("matplotlib")
     path = tmp_path / f"cd.{form}"
-    board_ = Board(board(SIX), [], [])
+    board_ = Report(board(SIX), [], [])
     write_diagram(board_, path)
     first = path.read_bytes()
     write_diagram(board_, path)
     assert len(first) > 1000
     assert path.read_bytes() == first
     path.unlink()
-    assert re.match(r"--diagram: No average ranks.*6 data sets", write_diagram(Board(board(SIX[:, :5]), [], []), path))
+    assert re.match(r"--diagram: No average ranks.*6 data sets", write_diagram(Report(board(SIX[:, :5]), [], []), path))
     assert not path.exists()
     with pytest.raises(ReportError, match=r"must end in \.png"):
         write_diagram(board_, tmp_path / "cd.gif")
@@ -117,4 +117,4 @@ def test_a_bar_joins_what_lies_within_the_difference_and_nothing_else():
 
 def test_an_unknown_reference_is_told():
     with pytest.raises(ReportError, match="--versus: no method 'M1' here"):
-        Board(board(SIX), [], []).with_ranks("M1")
+        Report(board(SIX), [], []).with_ranks("M1")

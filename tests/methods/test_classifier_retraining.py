@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.training.loop import Run
+from tailboard.harness.training.loop import TrainingLoop
 from tailboard.methods.balance import DeferredResampling
 from tailboard.methods.losses import CosineHead
 from tailboard.methods.part import MethodError
@@ -24,7 +24,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-def after(run: Run, epochs: int) -> Run:
+def after(run: TrainingLoop, epochs: int) -> TrainingLoop:
     while run.done < epochs:
         next(run.epochs())
     return run

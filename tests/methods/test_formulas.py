@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 
 from tailboard.harness.training.objective import Objective
-from tailboard.harness.training.schedule import Average
+from tailboard.harness.training.schedule import ExponentialMovingAverage
 from tailboard.methods.adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
 from tailboard.methods.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 from tailboard.methods.losses import LDAM, Cosine, CosineHead, Focal, cross_entropy
@@ -306,7 +306,7 @@ def test_tau_0_changes_nothing_bit_for_bit(name):
 
 def test_an_average_without_memory_is_the_network_itself():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    average = Average(model, decay=0.0)
+    average = ExponentialMovingAverage(model, decay=0.0)
     for step in range(3):
         model(torch.randn(5, 3))
         with torch.no_grad():

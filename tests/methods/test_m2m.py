@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.training.random_streams import Streams
+from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.balance import DeferredResampling, Resampling
 from tailboard.methods.joint_ssl import JointSSL
 from tailboard.methods.m2m import M2m
@@ -35,7 +35,7 @@ class Linear(nn.Module):
 
 def translator(part=M2m(), counts=COUNTS, frequencies=None, judge=None, model=None):  # noqa: B008
     scene = Scene(
-        counts, 10, model or Linear(1, len(counts)), torch.device("cpu"), Streams(5), lambda _: judge or Linear(2)
+        counts, 10, model or Linear(1, len(counts)), torch.device("cpu"), RandomStreams(5), lambda _: judge or Linear(2)
     )
     scene.frequencies = frequencies or (1.0,) * len(counts)
     return part.build(scene)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tailboard.harness.training.random_streams import Streams
+from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.mixup import Mixup
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe
@@ -12,7 +12,7 @@ from tailboard.methods.registry import recipe
 
 
 def mixer(alpha: float):
-    scene = Scene((3, 2), 10, nn.Identity(), torch.device("cpu"), Streams(0), lambda _: nn.Identity())
+    scene = Scene((3, 2), 10, nn.Identity(), torch.device("cpu"), RandomStreams(0), lambda _: nn.Identity())
     return Mixup(alpha).build(scene)
 
 

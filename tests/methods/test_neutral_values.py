@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tailboard.harness.testing.conformance import difference, trained
-from tailboard.harness.testing.dry_run import rehearsal
+from tailboard.harness.testing.dry_run import dry_run
 from tailboard.methods.adjust import LogitAdjustment, TauNormalisation
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe, registry
@@ -34,7 +34,7 @@ def one_thread():
 
 
 def after(epochs, made, **training):
-    return trained(rehearsal(made, epochs=epochs, warmup_epochs=0.5, **training))
+    return trained(dry_run(made, epochs=epochs, warmup_epochs=0.5, **training))
 
 
 def same_logits(one, other):

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score, roc_auc_score
 
 from tailboard.harness.cli.app import main
-from tailboard.harness.metrics.rescoring import Rescore, asked
+from tailboard.harness.metrics.rescoring import MetricRequest, parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.spec.parser import parse
@@ -54,7 +54,7 @@ def store(tmp_path_factory):
 
 def values(store, name="balanced_accuracy", prior="balanced", tau=0.0, group="all"):
     """The metric of each trial by key."""
-    rows = gather([store], BY, rescore=asked(name, str(prior), tau)).rows
+    rows = gather([store], BY, rescore=parse_metric(name, str(prior), tau)).rows
     return rows[rows["group"] == group].set_index("key")["value"].to_dict()
 
 
@@ -135,9 +135,9 @@ def test_groups_are_of_their_classes(store, name):
 def test_neutral_values_leave_the_table_as_it_is(store, form):
     """To the byte: tau = 0, and balanced accuracy at whatever prior."""
     plain = gather([store], BY).rendered(form)
-    for neutral in (Rescore(), Rescore(prior="train"), Rescore(tau=0.0, prior=(1.0,) * CLASSES)):
+    for neutral in (MetricRequest(), MetricRequest(prior="train"), MetricRequest(tau=0.0, prior=(1.0,) * CLASSES)):
         assert gather([store], BY, rescore=neutral).rendered(form) == plain
-    assert gather([store], BY, rescore=Rescore(tau=0.1)).rendered(form) != plain
+    assert gather([store], BY, rescore=MetricRequest(tau=0.1)).rendered(form) != plain
 
 
 def test_at_the_balanced_prior_accuracy_is_balanced_accuracy(store):

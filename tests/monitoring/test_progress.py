@@ -12,19 +12,19 @@ from tailboard.harness.errors import StoreError
 from tailboard.harness.monitoring import display, status_file, watch
 from tailboard.harness.monitoring.eta import Forecast, Pace
 from tailboard.harness.monitoring.record_reader import Readings
-from tailboard.harness.monitoring.reporter import Show
+from tailboard.harness.monitoring.reporter import ProgressReporter
 from tailboard.harness.monitoring.run_state import Ended, Outlook, Scoreboard
-from tailboard.harness.monitoring.status_file import Beacon, Progress
-from tailboard.harness.planning.prepare import Wanted, prepare
+from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
+from tailboard.harness.planning.prepare import RunRequest, prepare
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.cost import work
-from tailboard.harness.tuning.archive import remember
+from tailboard.harness.training.cost import estimate_flops
+from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration
-from tailboard.harness.tuning.search import epochs, searches
+from tailboard.harness.tuning.search import planned_epochs, searches
 
 RAW = {
     "name": "t",
@@ -64,7 +64,7 @@ def outlook_of(spec, **words) -> Outlook:
 
 def rendered(facts, **options) -> str:
     console = Console(file=io.StringIO(), width=100, **options)
-    console.print(display.picture(facts))
+    console.print(display.render(facts))
     return console.file.getvalue()
 
 
@@ -125,7 +125,7 @@ def test_what_an_earlier_session_did_is_not_left_and_does_not_make_this_one_fast
 def test_a_trial_is_worth_its_epochs_and_those_it_had_before(pace, clock):
     spec = parse(RAW)
     erm, other, *slow = plan(spec)
-    assert work(slow[0], {}) == 2 * work(erm, {}), "two passes a step"
+    assert estimate_flops(slow[0], {}) == 2 * estimate_flops(erm, {}), "two passes a step"
     forecast = Forecast(pace, outlook_of(spec))
     forecast.add(spec, {}, [], {other.key}, report=True, defaults=False)
     forecast.started(erm)
@@ -149,33 +149,33 @@ def test_searches_are_part_of_what_is_left(pace, clock):
     outlook = outlook_of(spec, others=others)
     forecast = Forecast(pace, outlook)
     forecast.add(spec, found, others, (), report=True, defaults=False)
-    trial = erm.first()[0]
-    each, report = work(trial, {}) / 4, work(others[0], {})
-    cost = work(m2m.first()[0], {}) / work(trial, {})
+    trial = erm.default_trials()[0]
+    each, report = estimate_flops(trial, {}) / 4, estimate_flops(others[0], {})
+    cost = estimate_flops(m2m.default_trials()[0], {}) / estimate_flops(trial, {})
     assert cost > 1
     forecast.started(trial)
     clock.now += 1
     forecast.epoch(trial, 0)
-    left = (epochs(erm) - 1 + cost * epochs(m2m)) * each + (2 + 2 + 2 * cost) * report
+    left = (planned_epochs(erm) - 1 + cost * planned_epochs(m2m)) * each + (2 + 2 + 2 * cost) * report
     assert forecast.seconds_left() == pytest.approx(left / each)
 
     forecast.finished(trial, 3)  # an earlier session had trained the rest
     assert forecast.seconds_left() == pytest.approx(left / each - 2)
     row = others[0]
-    final = erm.final(
+    final = erm.reporting_trial(
         Configuration(1, {"training.lr": 0.05} | {n: d.default for n, d in erm.space.items() if n != "training.lr"}), 0
     )
     assert final.key != row.key
     forecast.found(row, final, done=False)
     outlook.found(row, final)
-    left -= (epochs(erm) - 1) * each
+    left -= (planned_epochs(erm) - 1) * each
     assert forecast.seconds_left() == pytest.approx(left / each), "the search is over, and its trial is still to come"
     forecast.found(row, final, done=False)
     assert forecast.seconds_left() == pytest.approx(left / each), "to be told twice changes nothing"
     forecast.finished(final, 4)
     assert forecast.seconds_left() == pytest.approx((left - report) / each)
-    forecast.broken(m2m.first()[0])
-    left -= report + cost * (epochs(m2m) * each + 2 * report)
+    forecast.broken(m2m.default_trials()[0])
+    left -= report + cost * (planned_epochs(m2m) * each + 2 * report)
     assert forecast.seconds_left() == pytest.approx(left / each), "nor is what would report its values"
 
 
@@ -196,7 +196,7 @@ def test_a_plan_that_is_tuned_counts_its_searches_and_what_others_start_from():
     erm, m2m = searches(spec).values()
     others = [trial for trial in plan(spec) if trial.method.name == "ERM"]
     outlook = outlook_of(spec, others=others)
-    assert m2m.generators()[0].key == erm.first()[0].key, "ERM's own search judges it: it counts once"
+    assert m2m.prerequisites()[0].key == erm.default_trials()[0].key, "ERM's own search judges it: it counts once"
     assert outlook.total == 8 + 8 + 2 + 2 + 2
     assert [(r.label, r.planned, r.budget) for r in outlook.rows.values()] == [
         ("ERM", 2, 8), ("M2m", 2, 8), ("ERM, to start from", 2, 0),
@@ -205,9 +205,9 @@ def test_a_plan_that_is_tuned_counts_its_searches_and_what_others_start_from():
     (trial,) = m2m.trials(Configuration(3, values))
     assert [row.label for row in outlook.place(trial)] == ["M2m"]
     assert outlook.place(trial.model_copy(update={"seed": 5})) == []
-    final = m2m.final(Configuration(3, values), 0)
+    final = m2m.reporting_trial(Configuration(3, values), 0)
     assert outlook.place(final) == []
-    outlook.found(m2m.cell.trial(0), final)
+    outlook.found(m2m.experiment.trial(0), final)
     assert [row.label for row in outlook.place(final)] == ["M2m"]
     assert outlook.rows["M2m"].budget == 1, "the search has ended after so many"
     assert outlook_of(spec, others=others, report=False).total == 16
@@ -301,8 +301,11 @@ def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_das
     *_, last = plan(spec)
     store.remove(f"records/{last.key}.json")
     screen = io.StringIO()
-    work_ = prepare(Wanted(spec), store, None, True)
-    with only_driver(store), Show(Console(file=screen, force_terminal=True, width=120), work_, Mute()) as shown:
+    work_ = prepare(RunRequest(spec), store, None, True)
+    with (
+        only_driver(store),
+        ProgressReporter(Console(file=screen, force_terminal=True, width=120), work_, Mute()) as shown,
+    ):
         shown.joined("me:secret@10.0.0.1:8265")
         shown.started(last)
         shown.epoch(last, {"epoch": 1})
@@ -336,7 +339,7 @@ def wait(happens) -> None:
 def test_a_driver_tells_of_its_run_and_takes_it_back(tmp_path):
     store = filled(tmp_path)
     with only_driver(store):
-        lit = Beacon(store, lambda: told(left=5.0))
+        lit = StatusFileWriter(store, lambda: told(left=5.0))
         wait(lambda: store.has(status_file.FILE))
         progress, driven, note = watch.progress(store)
         assert (progress.left, driven, note) == (5.0, True, "")
@@ -357,7 +360,7 @@ def test_a_store_that_takes_no_progress_stops_no_run(tmp_path, monkeypatch, erro
     store = Store(tmp_path)
     monkeypatch.setattr(store, "write", refuses)
     monkeypatch.setattr(store, "remove", refuses)
-    lit = Beacon(store, told)
+    lit = StatusFileWriter(store, told)
     wait(lambda: asked)
     lit.end()
     assert [args[0] for args in asked] == [status_file.FILE, status_file.FILE]
@@ -383,48 +386,48 @@ def test_damaged_progress_is_no_progress(tmp_path, data):
 
 def test_finished_records_are_read_once(tmp_path, monkeypatch):
     store, reads = filled(tmp_path), []
-    monkeypatch.setattr(store, "outcome", lambda key: reads.append(key) or Store.outcome(store, key))
-    looks = watch.Watched(store)
-    assert looks.look()["done"] == 4
-    assert looks.look()["done"] == 4
+    monkeypatch.setattr(store, "outcome", lambda key: reads.append(key) or Store.result(store, key))
+    looks = watch.StoreMonitor(store)
+    assert looks.snapshot()["done"] == 4
+    assert looks.snapshot()["done"] == 4
     assert sorted(reads) == sorted(store.finished())
     key = reads[0]
     store.remove(f"records/{key}.json")
-    assert looks.look()["done"] == 3
+    assert looks.snapshot()["done"] == 3
     again = record_of(next(t for t in plan(parse(RAW)) if t.key == key), status="failed")
     Store(store.url).write_record(again)
-    facts = looks.look()
+    facts = looks.snapshot()
     assert (facts["done"], facts["failed"]) == (3, 1)
     assert reads[4:] == [key], "one that was made again is read again"
     store.write(f"records/{reads[1]}.json", b"{")
-    assert watch.Watched(store).look()["done"] == 2, "a damaged one is not finished"
+    assert watch.StoreMonitor(store).snapshot()["done"] == 2, "a damaged one is not finished"
 
 
 def test_records_far_away_are_read_a_few_at_a_time(tmp_path):
     store = filled(tmp_path)
-    readings = Readings(store.outcome, sorted(store.finished()))
+    readings = Readings(store.result, sorted(store.finished()))
     assert [len(readings.read(0)) for _ in range(5)] == [1, 1, 1, 1, 0]
-    looks = watch.Watched(store)
-    facts = looks.look(0)
+    looks = watch.StoreMonitor(store)
+    facts = looks.snapshot(0)
     assert (facts["done"], sum(bool(row["means"]) for row in facts["methods"])) == (4, 1), "counted, if not yet read"
-    assert all(row["means"]["all"] == 50 for row in looks.look(9)["methods"])
+    assert all(row["means"]["all"] == 50 for row in looks.snapshot(9)["methods"])
 
 
 def test_a_search_is_seen_too(tmp_path):
     """Its trials are found by what Optuna's storage holds, and no method's code is run."""
-    from tailboard.harness.tuning.optuna_study import created, storage
+    from tailboard.harness.tuning.optuna_study import create_study, open_storage
 
     spec = parse(TUNED)
     found, store = searches(spec), Store(tmp_path)
-    remember(spec, found, store)
+    save_searches(spec, found, store)
     store.write_plan(spec)
-    looks = watch.Watched(store)
-    assert looks.look()["planned"] == 16 + 4
+    looks = watch.StoreMonitor(store)
+    assert looks.snapshot()["planned"] == 16 + 4
     erm, _ = found.values()
-    with storage(store) as opened:
-        for one in created(opened, erm.name).generation(erm.space, 0, 4, "random", 1):
+    with open_storage(store) as opened:
+        for one in create_study(opened, erm.name).generation(erm.space, 0, 4, "random", 1):
             for trial in erm.trials(one):
                 store.write_record(record_of(trial, status="pruned", epochs=1))
-    facts = looks.look()
+    facts = looks.snapshot()
     assert (facts["planned"], facts["done"]) == (20, 4)
     assert [(row["tuned"], row["tuning"], row["means"]) for row in facts["methods"]] == [(4, 8, {}), (0, 8, {})]

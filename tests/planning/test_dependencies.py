@@ -10,16 +10,16 @@ import torch
 from ray.tune.search import Searcher
 
 from tailboard.harness.errors import StoreError
-from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.scheduling.completion import Retries
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.ray_tune import _Queue
-from tailboard.harness.scheduling.run import reported
+from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.scheduling.completion import RetryPolicy
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.ray_tune import _JobSearcher
+from tailboard.harness.scheduling.run import reporting_flow
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Setting, pretrained, run_trial
+from tailboard.harness.training.trial import TrialContext, pretrained, run_trial
 
 RAW = {
     "name": "needs",
@@ -32,7 +32,7 @@ RAW = {
 
 def planned(*methods):
     trials = plan(parse(RAW | {"methods": list(methods)}))
-    return trials, needs(trials, {})
+    return trials, resolve_dependencies(trials, {})
 
 
 def test_a_row_of_the_plan_serves_every_trial_that_starts_from_it():
@@ -41,7 +41,7 @@ def test_a_row_of_the_plan_serves_every_trial_that_starts_from_it():
     erm = {t.seed: t.key for t in trials if t.method.name == "ERM"}
     starting = [t for t in trials if t.method.name != "ERM"]
     assert needed.of == {t.key: (erm[t.seed],) for t in starting}
-    assert needed.kept == set(erm.values())
+    assert needed.prerequisite_keys == set(erm.values())
 
 
 def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
@@ -55,9 +55,9 @@ def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
 
 def agenda_of(store, trials):
     """An agenda with the report's flow of each trial, and what it says that cannot be run."""
-    agenda, broken = Agenda(store), []
+    agenda, broken = JobQueue(store), []
     for trial in trials:
-        agenda.add(reported(trial, {}, store, lambda trial, reason: broken.append(trial.key)))
+        agenda.add(reporting_flow(trial, {}, store, lambda trial, reason: broken.append(trial.key)))
     return agenda, broken
 
 
@@ -73,18 +73,18 @@ def test_a_trial_is_handed_out_once_what_it_needs_is_done(tmp_path):
     m2m, erm = trials[:2], trials[2:]
     store = Store(tmp_path)
     agenda, broken = agenda_of(store, trials)
-    first, second = agenda.take(), agenda.take()
-    assert [first.trial, second.trial] == erm and first.keep and second.keep
-    assert agenda.take() is None
+    first, second = agenda.pop(), agenda.pop()
+    assert [first.trial, second.trial] == erm and first.keep_weights and second.keep_weights
+    assert agenda.pop() is None
     finish(store, erm[1])
-    agenda.settle(second)
-    third = agenda.take()
-    assert third.trial == m2m[1] and agenda.take() is None
-    agenda.lose(first)
+    agenda.complete(second)
+    third = agenda.pop()
+    assert third.trial == m2m[1] and agenda.pop() is None
+    agenda.fail(first)
     assert broken == [m2m[0].key]
     finish(store, m2m[1])
-    agenda.settle(third)
-    assert agenda.take() is None and not len(agenda)
+    agenda.complete(third)
+    assert agenda.pop() is None and not len(agenda)
 
 
 def test_a_trial_whose_generator_failed_is_not_handed_out(tmp_path):
@@ -92,16 +92,16 @@ def test_a_trial_whose_generator_failed_is_not_handed_out(tmp_path):
     store = Store(tmp_path)
     erm, other = (t for t in needed.trials if t not in trials)
     agenda, broken = agenda_of(store, trials)
-    job = agenda.take()
+    job = agenda.pop()
     store.write_record(Record(key=erm.key, trial=erm, status="diverged", reason="nan"))
-    agenda.settle(job)
-    assert broken == [trials[0].key] and agenda.take().trial == other and agenda.take() is None
+    agenda.complete(job)
+    assert broken == [trials[0].key] and agenda.pop().trial == other and agenda.pop() is None
 
 
 def test_a_draining_queue_hands_out_nothing(tmp_path):
     trials, _ = planned("ERM")
     stopping = threading.Event()
-    queue = _Queue(agenda_of(Store(tmp_path), trials)[0], Retries(Resources()), stopping, MagicMock())
+    queue = _JobSearcher(agenda_of(Store(tmp_path), trials)[0], RetryPolicy(Resources()), stopping, MagicMock())
     assert Trial.model_validate_json(queue.suggest("1")["trial"]) == trials[0]
     stopping.set()
     assert queue.suggest("2") == Searcher.FINISHED
@@ -110,7 +110,7 @@ def test_a_draining_queue_hands_out_nothing(tmp_path):
 def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     trials, needed = planned("M2m")
     erm, m2m = needed.trials[0], trials[0]
-    setting = Setting(store=str(tmp_path), kept=needed.kept)
+    setting = TrialContext(store=str(tmp_path), kept=needed.prerequisite_keys)
     store = Store(tmp_path)
     with pytest.raises(StoreError, match="weights are missing"):
         run_trial(m2m, setting)
@@ -136,7 +136,7 @@ def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
 
 def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_path):
     trials, needed = planned("M2m")
-    setting, store = Setting(store=str(tmp_path), kept=needed.kept), Store(tmp_path)
+    setting, store = TrialContext(store=str(tmp_path), kept=needed.prerequisite_keys), Store(tmp_path)
     for trial in needed.trials:
         run_trial(trial, setting)
     everything = {t.key for t in needed.trials}

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.planning.calibration import GIB, MARGIN, MOST, Fit, Peak, calibrate
-from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.calibration import GIB, MARGIN, MOST, MemoryFit, MemoryProbe, calibrate
+from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.planning.summary import memory_words
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
@@ -39,7 +39,7 @@ def test_a_peak_is_seen_after_it_is_over_and_the_next_one_starts_anew():
 
 @given(total=st.integers(GIB, 200 * GIB), share=st.floats(0.001, 2))
 def test_what_is_proposed_fits(total, share):
-    fit = Fit(int(share * total), total)
+    fit = MemoryFit(int(share * total), total)
     assert fit.trials * fit.peak * MARGIN <= total
     assert fit.trials == MOST or (fit.trials + 1) * fit.peak * MARGIN > total
     assert int(1 / fit.fraction + 1e-9) == max(1, fit.trials), "what Ray will place"
@@ -57,7 +57,7 @@ def test_a_plan_says_what_to_ask_for():
             "seeds": 2,
         }
     )
-    found = calibrate(spec, needs(plan(spec), {}))
+    found = calibrate(spec, resolve_dependencies(plan(spec), {}))
     assert len(found) == 4, "once for each network, batch size and method"
     assert all(0.1 * GIB < estimate.memory < 20 * GIB for estimate in found)
     most = max(estimate.memory for estimate in found) * MARGIN / GIB
@@ -67,7 +67,7 @@ def test_a_plan_says_what_to_ask_for():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_peak_is_the_device_s():
     device = torch.device("cuda")
-    peak = Peak(device)
+    peak = MemoryProbe(device)
     held = torch.ones(2**28, device=device)
     del held
     assert peak.bytes() > 2**30

@@ -148,8 +148,8 @@ def test_report_writes_a_page_beside_the_table(tmp_path, capsys):
 def test_the_same_store_gives_the_same_bytes(tmp_path):
     store = filled(tmp_path)
     board = gather([store])
-    html_pages.write_page(html_pages.subject(board, [store]), Path("a.html"))
-    html_pages.write_page(html_pages.subject(gather([store]), [store]), Path("b.html"))
+    html_pages.write_page(html_pages.page_content(board, [store]), Path("a.html"))
+    html_pages.write_page(html_pages.page_content(gather([store]), [store]), Path("b.html"))
     assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
 
 
@@ -206,4 +206,4 @@ def test_a_page_where_a_folder_stands_is_one_message(tmp_path, option, place):
 def test_a_method_that_is_not_there_is_one_message(tmp_path):
     store = filled(tmp_path)
     with pytest.raises(ReportError, match="did you mean 'ERM'"):
-        html_pages.subject(gather([store]), [store], html_pages.Wanted("ERN"))
+        html_pages.page_content(gather([store]), [store], html_pages.PageOptions("ERN"))

@@ -46,7 +46,7 @@ def test_table_noise_and_page_are_of_the_source_that_is_named_first(tmp_path):
         alone = combine.gather([one], images=True)
         assert board.rendered("csv") == alone.rendered("csv") != combine.gather([other]).rendered("csv")
         assert board.predictions.tables()[0].body == alone.predictions.tables()[0].body
-        behind, own = html_pages.subject(board, [one, other]), html_pages.subject(alone, [one])
+        behind, own = html_pages.page_content(board, [one, other]), html_pages.page_content(alone, [one])
         assert {key: found.right for key, found in behind.evidence.items()} == {
             key: found.right for key, found in own.evidence.items()
         }
@@ -62,7 +62,7 @@ def test_a_trial_that_failed_elsewhere_counts_and_is_told(tmp_path, first):
         board.complete
         and "Complete here, but not in another of these: ERM, cifar10, IF 100, seed 0: failed." in board.notes
     )
-    evidence = html_pages.subject(board, stores).evidence
+    evidence = html_pages.page_content(board, stores).evidence
     assert len(evidence) == 5 and all(sum(found.right) for found in evidence.values())
     assert not any("Complete here" in note for note in combine.gather([filled(tmp_path / "b")]).notes)
 

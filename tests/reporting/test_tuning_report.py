@@ -28,15 +28,15 @@ from tailboard.harness.reporting import gather as publish
 from tailboard.harness.reporting import tuning_tables
 from tailboard.harness.reporting.figure_files import CURVES, csv_text, write_curves
 from tailboard.harness.reporting.gather import gather, within
-from tailboard.harness.reporting.report import Board
+from tailboard.harness.reporting.report import Report
 from tailboard.harness.spec.parser import parse, with_plugin
-from tailboard.harness.spec.schema import cells, plan
+from tailboard.harness.spec.schema import experiments, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.tuning.archive import remember, remembered
+from tailboard.harness.tuning.archive import load_searches, save_searches
 from tailboard.harness.tuning.configuration import Configuration
-from tailboard.harness.tuning.optuna_study import created, storage
-from tailboard.harness.tuning.results import Tuned
+from tailboard.harness.tuning.optuna_study import create_study, open_storage
+from tailboard.harness.tuning.results import SearchResult
 from tailboard.harness.tuning.search import Search, searches
 from tailboard.leaderboard.results import COLUMNS
 from tailboard.leaderboard.statistics import budget
@@ -84,19 +84,19 @@ def configurations(search: Search, outcomes, shift=0.0) -> tuple[Configuration, 
 
 def line_of(
     outcomes, *, method="Focal Loss", importance=None, exhausted=False, search=None, **names
-) -> tuning_tables.Line:
+) -> tuning_tables.TunedRow:
     search = search or search_of({"trials": len(outcomes), "prune": len(outcomes) % 4 == 0})
-    tuned = Tuned(search, configurations(search, outcomes), importance or {}, exhausted)
-    return tuning_tables.Line(
+    tuned = SearchResult(search, configurations(search, outcomes), importance or {}, exhausted)
+    return tuning_tables.TunedRow(
         **{"dataset": "d", "setting": "IF 10", "protocol": "p", **names}, method=method, tuned=tuned
     )
 
 
-def board_of(*lines) -> Board:
+def board_of(*lines) -> Report:
     common = {"key": "k", "seed": 0, "group": "all", "classes": 10, "value": 50.0, "status": "complete", "reason": "",
               "verified": True, "device_seconds": 1.0}  # fmt: skip
     rows = [common | line.names for line in lines]
-    return Board(pd.DataFrame(rows, columns=list(COLUMNS)), [], [], lines)
+    return Report(pd.DataFrame(rows, columns=list(COLUMNS)), [], [], lines)
 
 
 def section(text: str, title: str) -> dict[str, list[str]]:
@@ -268,7 +268,7 @@ def test_without_searches_a_report_is_as_before():
 
 
 def records(spec, store, trials=None) -> None:
-    remember(spec, searches(spec), store)
+    save_searches(spec, searches(spec), store)
     store.write_plan(spec)
     for trial in plan(spec) if trials is None else trials:
         accuracy = tuple(10.0 * c + trial.seed for c in range(10))
@@ -279,11 +279,11 @@ def records(spec, store, trials=None) -> None:
 
 def searched(spec, store, outcomes, shift=0.0) -> list[Configuration]:
     """A plan in a store whose searches have all come to this."""
-    remember(spec, searches(spec), store)
+    save_searches(spec, searches(spec), store)
     store.write_plan(spec)
-    with storage(store) as opened:
+    with open_storage(store) as opened:
         for search in searches(spec).values():
-            study = created(opened, search.name)
+            study = create_study(opened, search.name)
             found = study.generation(search.space, 0, len(outcomes), "random", search.seed + int(shift))
             for c, made in zip(found, configurations(search, outcomes), strict=True):
                 if made.state != "running":
@@ -296,12 +296,12 @@ def trained(spec, store, outcomes, shift=0.0) -> None:
     """The same, with the trials of the winner and of what is not searched."""
     best = max((c for c in searched(spec, store, outcomes, shift) if c.state == "complete"), key=lambda c: c.value)
     found = searches(spec)
-    finals = [found[cell.canonical].final(best, s) if cell.canonical in found else cell.trial(s)
-              for cell in cells(spec) for s in spec.seeds]  # fmt: skip
+    finals = [found[cell.canonical].reporting_trial(best, s) if cell.canonical in found else cell.trial(s)
+              for cell in experiments(spec) for s in spec.seeds]  # fmt: skip
     records(spec, store, finals)
 
 
-def means(board: Board) -> dict[str, str]:
+def means(board: Report) -> dict[str, str]:
     every = board.rows[board.rows["group"] == "all"]
     return {f"{p}: {m}": "/".join(s) for (p, m), s in every.groupby(["protocol", "method"], sort=False)["status"]}
 
@@ -329,14 +329,14 @@ register("Scaled", Recipe(loss=Scaled()))
 def test_what_is_remembered_of_a_search_is_that_search(tmp_path):
     spec = with_plugin(spec_of({"parameters": ["all", "lr"]}, methods=["ERM", "M2m"]), WHOLE_NUMBERS, ["Scaled"])
     store, found = Store(tmp_path / "s"), searches(spec)
-    remember(spec, found, store)
-    again = remembered(spec, store)
+    save_searches(spec, found, store)
+    again = load_searches(spec, store)
     assert again.keys() == found.keys() and len(found) == 3
     for row, search in found.items():
         assert again[row].space == search.space
         assert again[row].name == search.name
-        assert again[row].generators() == search.generators()
-    assert sum(len(search.generators()) for search in found.values()) == 1, "M2m's"
+        assert again[row].prerequisites() == search.prerequisites()
+    assert sum(len(search.prerequisites()) for search in found.values()) == 1, "M2m's"
 
 
 def test_a_report_runs_no_code_of_the_store(tmp_path, tailboard):
@@ -371,7 +371,7 @@ def test_searches_that_cannot_be_read_are_one_message(tmp_path, left):
     store.remove("searches/t.json") if left is None else store.write("searches/t.json", left)
     with pytest.raises(StoreError, match=r"searches/t\.json is (missing|damaged)"):
         gather([store])
-    remember(spec, searches(spec), store)
+    save_searches(spec, searches(spec), store)
     assert gather([store]).complete
 
 
@@ -442,7 +442,7 @@ def test_a_plan_with_tuning_and_one_without_keep_all_their_rows(tmp_path):
 def test_two_budgets_of_one_search_are_two_tables_and_are_paid_once(tmp_path):
     store = Store(tmp_path / "s")
     trained(spec_of({"trials": 8}), store, [50.0, 40.0, 41.0, 42.0, *["pruned"] * 4])
-    remember(less := spec_of(name="less"), searches(less), store)
+    save_searches(less := spec_of(name="less"), searches(less), store)
     store.write_plan(less)
     board = gather([store])
     assert len(board.searches) == 2
@@ -500,7 +500,7 @@ def test_a_budget_whose_winner_was_not_trained_says_the_way_out(tmp_path):
     winner = board.searches[0].winner
     assert winner is not None
     assert winner.value == 45.0
-    records(smaller, store, [search.final(winner, seed) for seed in smaller.seeds])
+    records(smaller, store, [search.reporting_trial(winner, seed) for seed in smaller.seeds])
     assert gather([store], budget=4).complete
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tailboard.harness.errors import ClusterError
-from tailboard.harness.scheduling.resources import bundle, knock, options, places, waits
+from tailboard.harness.scheduling.resources import bundle, check_reachable, options, places, waits
 from tailboard.harness.spec.schema import Resources
 
 
@@ -52,7 +52,7 @@ def test_a_trial_lives_on_one_node():
 
 def test_an_address_that_is_none_is_one_line():
     with pytest.raises(ClusterError, match="--address"):
-        knock("[::1")
+        check_reachable("[::1")
 
 
 def test_what_ray_sets_aside_for_a_trial():
@@ -82,17 +82,17 @@ def test_an_address_where_nobody_listens_is_said_at_once():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(ClusterError, match="nobody listens there"):
-        knock(f"127.0.0.1:{port}")
+        check_reachable(f"127.0.0.1:{port}")
     with pytest.raises(ClusterError, match="on a node of the cluster"):
-        knock(f"ray://127.0.0.1:{port}")
+        check_reachable(f"ray://127.0.0.1:{port}")
     with pytest.raises(ClusterError, match="out of range"):
-        knock("host:99999")
+        check_reachable("host:99999")
 
 
 def test_an_address_where_somebody_listens_and_words_of_ray_s_own_pass():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        knock(f"127.0.0.1:{server.getsockname()[1]}")
-    knock("auto")
-    knock("local")
+        check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+    check_reachable("auto")
+    check_reachable("local")

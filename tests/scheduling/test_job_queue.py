@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailboard.harness.scheduling import timeouts
-from tailboard.harness.scheduling.completion import FIRST_PAUSE, LONGEST_PAUSE, Retries, reason
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.timeouts import LOADING_SECONDS, Patience
+from tailboard.harness.scheduling.completion import FIRST_PAUSE, LONGEST_PAUSE, RetryPolicy, reason
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.timeouts import LOADING_SECONDS, SilenceMonitor
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.cost import work
-from tailboard.harness.training.failures import overdue
+from tailboard.harness.training.cost import estimate_flops
+from tailboard.harness.training.failures import timeout_record
 from tailboard.harness.training.job import Flow, Job
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 
@@ -50,8 +50,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def agenda(tmp_path, clock) -> Agenda:
-    return Agenda(Store(tmp_path), clock)
+def agenda(tmp_path, clock) -> JobQueue:
+    return JobQueue(Store(tmp_path), clock)
 
 
 def flow(*jobs: Job) -> Flow:
@@ -59,17 +59,17 @@ def flow(*jobs: Job) -> Flow:
 
 
 def jobs(*aheads: float) -> list[Job]:
-    return [Job(trial, 2, ahead=ahead) for trial, ahead in zip(TRIALS, aheads, strict=False)]
+    return [Job(trial, 2, work_ahead=ahead) for trial, ahead in zip(TRIALS, aheads, strict=False)]
 
 
-def taken(agenda: Agenda) -> list[int]:
+def taken(agenda: JobQueue) -> list[int]:
     """The seeds in the order in which they are handed out."""
-    return [job.trial.seed for job in iter(agenda.take, None)]
+    return [job.trial.seed for job in iter(agenda.pop, None)]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
 def test_the_most_work_goes_first_and_equals_in_the_order_in_which_they_were_asked_for(aheads):
-    agenda = Agenda(Store("memory://order"))
+    agenda = JobQueue(Store("memory://order"))
     agenda.add(flow(*jobs(*aheads)))
     assert taken(agenda) == sorted(range(len(aheads)), key=lambda seed: (-aheads[seed], seed))
 
@@ -78,7 +78,7 @@ def test_a_job_that_more_waits_for_goes_up_and_is_handed_out_once(agenda):
     one, two = jobs(1, 2)
     agenda.add(flow(one))
     agenda.add(flow(two))
-    agenda.add(flow(Job(one.trial, 2, keep=True, ahead=3)))
+    agenda.add(flow(Job(one.trial, 2, keep_weights=True, work_ahead=3)))
     first = agenda.take()
     assert (first.trial.seed, first.keep) == (0, True), "its weights are wanted by one of the two"
     assert taken(agenda) == [1]
@@ -96,7 +96,7 @@ def test_a_job_pauses_and_is_the_same_job_after(agenda, clock):
 
 
 def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(agenda):
-    early, late = Job(TRIALS[0], 1, ahead=9), Job(TRIALS[0], 2, ahead=8)
+    early, late = Job(TRIALS[0], 1, work_ahead=9), Job(TRIALS[0], 2, work_ahead=8)
     agenda.add(flow(early, late, *jobs(0, 1)[1:]))
     assert agenda.take() == early
     assert agenda.take().trial.seed == 1
@@ -107,7 +107,7 @@ def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(agenda):
 
 def test_larger_tails_networks_and_dearer_methods_are_more_work():
     def of(**changes):
-        return work(plan(parse(RAW | changes))[0], {})
+        return estimate_flops(plan(parse(RAW | changes))[0], {})
 
     base = of()
     assert of(training=RAW["training"] | {"epochs": 4}) == 2 * base
@@ -143,28 +143,28 @@ def test_the_small_network_s_operations_are_those_of_its_layers():
 
 
 def test_pauses_double_up_to_a_bound_and_end():
-    retries, job = Retries(Resources(retries=9)), jobs(0)[0]
-    pauses = [retries.pause(job, "a worker died", 0) for _ in range(10)]
+    retries, job = RetryPolicy(Resources(retries=9)), jobs(0)[0]
+    pauses = [retries.backoff(job, "a worker died", 0) for _ in range(10)]
     assert pauses[:3] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     assert pauses[8] == LONGEST_PAUSE and pauses[9] is None
-    assert retries.pause(jobs(0, 0)[1], "a worker died", 0) == FIRST_PAUSE, "each has its own"
-    assert Retries(Resources(retries=0)).pause(job, "a worker died", 0) is None
+    assert retries.backoff(jobs(0, 0)[1], "a worker died", 0) == FIRST_PAUSE, "each has its own"
+    assert RetryPolicy(Resources(retries=0)).backoff(job, "a worker died", 0) is None
 
 
 def test_where_memory_ran_out_its_kind_gets_twice_the_share_and_no_try_is_spent():
-    retries, (job, other) = Retries(Resources(gpu=0.2, retries=1)), jobs(0, 0)
+    retries, (job, other) = RetryPolicy(Resources(gpu=0.2, retries=1)), jobs(0, 0)
     dear = Job(plan(parse(RAW | {"methods": "SAM-A"}))[0], 2)
     why = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
     shares = []
     for share in (0.2, 0.4, 0.8):
-        assert retries.pause(job, why, share) == 0
-        shares.append(retries.share(other))
+        assert retries.backoff(job, why, share) == 0
+        shares.append(retries.gpu_fraction(other))
     assert shares == [0.4, 0.8, 1.0]
-    assert retries.share(dear) == 0.2
-    assert retries.pause(other, why, 0.2) == 0, "one that began with the small share too"
-    assert retries.share(other) == 1.0, "and what is known is not forgotten"
-    assert retries.pause(job, why, 1.0) == FIRST_PAUSE, "alone, it is like any other fault"
-    assert retries.pause(job, why, 1.0) is None
+    assert retries.gpu_fraction(dear) == 0.2
+    assert retries.backoff(other, why, 0.2) == 0, "one that began with the small share too"
+    assert retries.gpu_fraction(other) == 1.0, "and what is known is not forgotten"
+    assert retries.backoff(job, why, 1.0) == FIRST_PAUSE, "alone, it is like any other fault"
+    assert retries.backoff(job, why, 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ class Exhausts(Part):
 def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(torch.OutOfMemoryError):
-        run_trial(TRIALS[0], Setting(store=str(tmp_path)))
+        run_trial(TRIALS[0], TrialContext(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
-    record = run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True))
+    record = run_trial(TRIALS[0], TrialContext(store=str(tmp_path), alone=True))
     assert record.status == "failed" and "OutOfMemoryError: CUDA out of memory" in record.reason
     assert "Traceback" in record.log
 
@@ -210,8 +210,8 @@ def test_what_cuda_s_libraries_say_of_a_full_device_is_the_same(tmp_path, monkey
     monkeypatch.setattr(Exhausts, "said", said)
     monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
-        run_trial(TRIALS[0], Setting(store=str(tmp_path)))
-    assert run_trial(TRIALS[0], Setting(store=str(tmp_path), alone=True)).status == "failed"
+        run_trial(TRIALS[0], TrialContext(store=str(tmp_path)))
+    assert run_trial(TRIALS[0], TrialContext(store=str(tmp_path), alone=True)).status == "failed"
 
 
 LOOKS = """
@@ -228,21 +228,21 @@ register("Looks", Recipe(loss=Looks()))
 def test_a_file_that_a_plugin_does_not_find_is_its_own_fault(tmp_path):
     (tmp_path / "looks.py").write_text(LOOKS)
     spec = parse(RAW | {"methods": {"name": "Looks", "plugin": "looks.py"}}, tmp_path)
-    record = run_trial(plan(spec)[0], Setting(store=str(tmp_path / "s"), plugins=spec.plugins))
+    record = run_trial(plan(spec)[0], TrialContext(store=str(tmp_path / "s"), plugins=spec.plugins))
     assert record.status == "failed" and record.reason.startswith("FileNotFoundError")
     assert 'open("priors.json")' in record.log or "priors.json" in record.log
 
 
 def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path):
-    record = run_trial(TRIALS[0], Setting(store=str(tmp_path), time_limit=1e-9))
+    record = run_trial(TRIALS[0], TrialContext(store=str(tmp_path), time_limit=1e-9))
     assert (record.status, record.epochs) == ("failed", 1)
     assert record.reason.startswith("TimeLimit: ") and "after 1 epochs" in record.reason
     assert Store(tmp_path).finished() == {TRIALS[0].key}
-    assert run_trial(TRIALS[1], Setting(store=str(tmp_path), time_limit=1e9)).status == "complete"
+    assert run_trial(TRIALS[1], TrialContext(store=str(tmp_path), time_limit=1e9)).status == "complete"
 
 
 def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(clock):
-    patience = Patience(10, clock)
+    patience = SilenceMonitor(10, clock)
     patience.heard_of("silent")
     for clock.now in range(0, 200, 5):
         patience.heard_of("speaks")
@@ -251,7 +251,7 @@ def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(cl
     assert patience.end("silent") == 10 + LOADING_SECONDS + 5
     assert patience.why == "TimeLimit: no epoch ended within 10 s"
     assert patience.end("speaks") == patience.end("unknown") == 0
-    patient = Patience(None, clock)
+    patient = SilenceMonitor(None, clock)
     patient.heard_of("silent")
     clock.now = 1e9
     assert not list(patient.exhausted())
@@ -259,7 +259,7 @@ def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(cl
 
 def test_the_record_of_a_trial_that_was_stopped_from_outside_can_be_read(tmp_path):
     store = Store(tmp_path)
-    store.write_record(overdue(TRIALS[0], "TimeLimit: no epoch ended within 10 s"))
+    store.write_record(timeout_record(TRIALS[0], "TimeLimit: no epoch ended within 10 s"))
     record = store.record(TRIALS[0].key)
     assert isinstance(record, Record) and record.status == "failed"
 
@@ -268,28 +268,28 @@ def test_the_record_of_a_trial_that_was_stopped_from_outside_can_be_read(tmp_pat
 def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
     """A crowd of flows, some of which ask for the same trials, with random faults: each job is done once."""
     rng, store = random.Random(seed), Store(tmp_path)  # noqa: S311
-    agenda, done = Agenda(store, clock), []
+    agenda, done = JobQueue(store, clock), []
 
     def chain(*links: list[Job]) -> Flow:
         yield from links
 
     for _ in range(12):
         picked = rng.sample(TRIALS, 4)
-        agenda.add(chain(*([Job(trial, 2, ahead=rng.random())] for trial in picked)))
+        agenda.add(chain(*([Job(trial, 2, work_ahead=rng.random())] for trial in picked)))
     running: list[Job] = []
     while len(agenda) or running:
         clock.now += 1
-        while len(running) < 3 and (job := agenda.take()):
+        while len(running) < 3 and (job := agenda.pop()):
             running.append(job)
         assert len({job.trial.key for job in running}) == len(running)
         if running:
             job = running.pop(rng.randrange(len(running)))
             if rng.random() < 0.3:
-                agenda.again(job, rng.choice([0, 1, 5]))
+                agenda.retry_later(job, rng.choice([0, 1, 5]))
                 continue
             done.append(job.id)
-            store.write_record(overdue(job.trial, "stands for any record"))
-            agenda.settle(job)
+            store.write_record(timeout_record(job.trial, "stands for any record"))
+            agenda.complete(job)
     assert len(done) == len(set(done)) == len(store.finished())
 
 
@@ -301,7 +301,7 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
         while not told:
             time.sleep(0.01)
 
-    with timeouts.Witness(0.1, told.append) as witness:
+    with timeouts.StackDumpWatchdog(0.1, told.append) as witness:
         for _ in range(10):
             time.sleep(0.05)
             witness.heard()
@@ -310,5 +310,5 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
         time.sleep(0.7)
     assert len(told) == 1 and "in stands_here\n" in told[0]
     threads = threading.active_count()
-    with timeouts.Witness(None, told.append):
+    with timeouts.StackDumpWatchdog(None, told.append):
         assert threading.active_count() <= threads, "without a limit nobody watches"

@@ -12,16 +12,16 @@ import time
 import pytest
 
 from tailboard.harness.scheduling import cluster_monitor
-from tailboard.harness.scheduling.cluster_monitor import Vigil
-from tailboard.harness.scheduling.stop_signal import Flag
-from tailboard.harness.scheduling.worker import done
+from tailboard.harness.scheduling.cluster_monitor import ClusterMonitor
+from tailboard.harness.scheduling.stop_signal import StopSignal
+from tailboard.harness.scheduling.worker import run_job
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage.files import FORSAKEN_SECONDS
+from tailboard.harness.storage.files import STALE_PART_SECONDS
 from tailboard.harness.storage.repair import sweep_up
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.failures import overdue
-from tailboard.harness.training.trial import Setting, Superseded, run_trial
+from tailboard.harness.training.failures import timeout_record
+from tailboard.harness.training.trial import TrialContext, TrialMoved, run_trial
 
 RAW = {
     "name": "t",
@@ -42,8 +42,8 @@ def files(store: Store) -> dict[str, bytes]:
 @pytest.mark.parametrize("after", [0, 1, 2])
 @pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
 def test_who_finds_its_trial_finished_by_another_leaves_all_as_it_is(tmp_path, after, checkpoint_seconds):
-    store, setting = Store(tmp_path / "one"), Setting(str(tmp_path / "one"), checkpoint_seconds=checkpoint_seconds)
-    run_trial(TRIAL, Setting(str(tmp_path / "other")))
+    store, setting = Store(tmp_path / "one"), TrialContext(str(tmp_path / "one"), checkpoint_seconds=checkpoint_seconds)
+    run_trial(TRIAL, TrialContext(str(tmp_path / "other")))
     then = files(Store(tmp_path / "other"))
 
     def finished_by_another(line):
@@ -51,12 +51,12 @@ def test_who_finds_its_trial_finished_by_another_leaves_all_as_it_is(tmp_path, a
             shutil.copytree(tmp_path / "other", tmp_path / "one", dirs_exist_ok=True)
             store.remove(f"checkpoints/{TRIAL.key}.pt")
 
-    with pytest.raises(Superseded):
+    with pytest.raises(TrialMoved):
         run_trial(TRIAL, setting, finished_by_another)
     assert files(store) == then
     assert not store.names("checkpoints")
     config = {"trial": TRIAL.model_dump_json(), "until": 3, "gpu": 0}
-    assert done(config, setting, lambda _: None, lambda _: False) == "whole"
+    assert run_job(config, setting, lambda _: None, lambda _: False) == "whole"
     assert files(store) == then
 
 
@@ -69,30 +69,30 @@ def test_who_has_lost_its_trial_to_another_writes_no_more(tmp_path, after):
         asked.append(1)
         return None if len(asked) == after else False
 
-    with pytest.raises(Superseded):
-        run_trial(TRIAL, Setting(str(tmp_path), checkpoint_seconds=1000), draining=draining)
+    with pytest.raises(TrialMoved):
+        run_trial(TRIAL, TrialContext(str(tmp_path), checkpoint_seconds=1000), draining=draining)
     assert files(store) == {}
 
 
 def test_a_record_is_written_once_and_one_that_was_stopped_early_may_go_on(tmp_path):
     store = Store(tmp_path)
-    store.write_record(overdue(TRIAL, "first"))
-    store.write_record(overdue(TRIAL, "second"))
+    store.write_record(timeout_record(TRIAL, "first"))
+    store.write_record(timeout_record(TRIAL, "second"))
     assert store.record(TRIAL.key).reason == "first"
     store.write(f"records/{TRIAL.key}.json", store.read(f"records/{TRIAL.key}.json")[:30])
-    store.write_record(overdue(TRIAL, "third"))
+    store.write_record(timeout_record(TRIAL, "third"))
     assert store.record(TRIAL.key).reason == "third", "half a record is none"
-    early = overdue(TRIAL, "").model_copy(
+    early = timeout_record(TRIAL, "").model_copy(
         update={"status": "pruned", "counts": (1,), "accuracy": {"last_ema": (50.0,)}}
     )
     store.write(f"records/{TRIAL.key}.json", early.model_dump_json().encode())
-    store.write_record(overdue(TRIAL, "fourth"))
+    store.write_record(timeout_record(TRIAL, "fourth"))
     assert store.record(TRIAL.key).reason == "fourth"
 
 
 def test_the_next_run_takes_away_the_checkpoints_of_what_is_finished(tmp_path):
     store = Store(tmp_path)
-    store.write_record(overdue(TRIAL, "it broke"))
+    store.write_record(timeout_record(TRIAL, "it broke"))
     for name in (TRIAL.key, "another"):
         store.write(f"checkpoints/{name}.pt", b"x")
     sweep_up(store, frozenset())
@@ -105,22 +105,22 @@ def test_the_next_run_takes_away_what_was_half_written_when_its_process_was_kill
     old, new = (store.path(f"arrays/.{name * 32}.part") for name in "ab")
     for part in (old, new):
         part.write_bytes(b"half")
-    os.utime(old, (0, time.time() - 2 * FORSAKEN_SECONDS))
+    os.utime(old, (0, time.time() - 2 * STALE_PART_SECONDS))
     sweep_up(store, frozenset())
     assert not old.exists() and new.exists(), "what another process may be writing stays"
     assert store.names("arrays") == {"a.npz"}
 
 
 def test_a_flag_tells_who_has_lost_its_trial():
-    flag = Flag()
-    assert flag.up("a", "1") is False, "of what it does not know it says nothing"
-    flag.hand("a", "1")
-    assert flag.up("a", "1") is False
-    flag.hand("a", "2")
-    assert flag.up("a", "1") is None
-    flag.raise_()
-    assert flag.up("a", "2") is True
-    assert flag.up("a", "1") is None
+    flag = StopSignal()
+    assert flag.should_stop("a", "1") is False, "of what it does not know it says nothing"
+    flag.assign("a", "1")
+    assert flag.should_stop("a", "1") is False
+    flag.assign("a", "2")
+    assert flag.should_stop("a", "1") is None
+    flag.stop()
+    assert flag.should_stop("a", "2") is True
+    assert flag.should_stop("a", "1") is None
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
@@ -130,13 +130,13 @@ def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopping, told = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as other:
-        with Vigil(stopping, told.append) as vigil:
+        with ClusterMonitor(stopping, told.append) as vigil:
             vigil.watch([there.getsockname()[:2]])
             time.sleep(0.3)
         assert not stopping.is_set() and not told
-        with pytest.raises(ZeroDivisionError), Vigil(stopping, told.append):
+        with pytest.raises(ZeroDivisionError), ClusterMonitor(stopping, told.append):
             raise ZeroDivisionError
-        with Vigil(stopping, told.append) as vigil:
+        with ClusterMonitor(stopping, told.append) as vigil:
             vigil.watch([there.getsockname()[:2], other.getsockname()[:2]])
             other.close()
             time.sleep(60)

@@ -17,8 +17,8 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.storage.sqlite import require_harmless
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
-from tailboard.harness.tuning.archive import remember
-from tailboard.harness.tuning.optuna_study import created, storage
+from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.search import searches
 
 SPEC = parse({
@@ -34,9 +34,9 @@ def tuned(tmp_path_factory) -> Path:
     store = Store(tmp_path_factory.mktemp("tuned"))
     (search,) = searches(SPEC).values()
     store.write_plan(SPEC)
-    remember(SPEC, {search.cell.canonical: search}, store)
-    with storage(store) as opened:
-        study = created(opened, search.name)
+    save_searches(SPEC, {search.experiment.canonical: search}, store)
+    with open_storage(store) as opened:
+        study = create_study(opened, search.name)
         first, second, *_ = study.generation(search.space, 0, 4, "tpe", 3)
         for one, value in ((first, 50.0), (second, 60.0)):
             about = {"state": "complete", "value": value, "epochs": 2, "seconds": 1.0, "keys": ("0" * 20,)}

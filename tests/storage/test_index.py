@@ -61,7 +61,7 @@ def filled(store):
 @pytest.fixture
 def opened(monkeypatch):
     """The keys of the records that are opened."""
-    found, read = [], Store.outcome
+    found, read = [], Store.result
     monkeypatch.setattr(Store, "outcome", lambda self, key: found.append(key) or read(self, key))
     return found
 

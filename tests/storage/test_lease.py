@@ -14,7 +14,7 @@ import pytest
 from tailboard.harness.errors import StoreError
 from tailboard.harness.storage import lease
 from tailboard.harness.storage.lease import is_driven, only_driver
-from tailboard.harness.storage.sqlite import copied
+from tailboard.harness.storage.sqlite import local_copy
 from tailboard.harness.storage.store import Store
 
 HOLD = """
@@ -166,7 +166,7 @@ def test_a_driver_that_was_taken_for_dead_stops_and_leaves_the_store_to_the_othe
     with (
         pytest.raises(StoreError, match=r"out of touch for too long.*process 7 on elsewhere"),
         only_driver(remote),
-        copied(remote, "x.db", write=True) as copy,
+        local_copy(remote, "x.db", write=True) as copy,
     ):
         sqlite3.connect(copy).execute("create table t (x)")
         remote.create("drivers/2.json", other)

@@ -8,9 +8,9 @@ import pytest
 
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.storage import sqlite
-from tailboard.harness.storage.sqlite import copied
+from tailboard.harness.storage.sqlite import local_copy
 from tailboard.harness.storage.store import Store
-from tailboard.harness.tuning.optuna_study import created, storage
+from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.space import spaces
 
 TUNED = parse({
@@ -41,7 +41,7 @@ def within(seconds: float, happens) -> bool:
 
 def test_it_is_written_back_on_the_way_without_what_is_not_committed(store, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "BACK_SECONDS", 0.05)
-    with copied(store, "x.db", write=True) as path:
+    with local_copy(store, "x.db", write=True) as path:
         database = sqlite3.connect(path)
         database.execute("create table t (x)")
         database.execute("insert into t values (1)")
@@ -57,7 +57,7 @@ def test_it_is_written_back_on_the_way_without_what_is_not_committed(store, tmp_
 
 
 def test_who_only_reads_writes_nothing(store):
-    with copied(store, "x.db", write=False) as path:
+    with local_copy(store, "x.db", write=False) as path:
         sqlite3.connect(path).execute("create table t (x)")
     assert not store.has("x.db")
 
@@ -71,7 +71,7 @@ def test_a_store_that_is_away_meanwhile_gets_it_at_the_end(store, tmp_path, monk
         raise OSError("away")
 
     monkeypatch.setattr(store, "write", away)
-    with copied(store, "x.db", write=True) as path:
+    with local_copy(store, "x.db", write=True) as path:
         with sqlite3.connect(path) as database:
             database.execute("create table t (x)")
             database.execute("insert into t values (1)")
@@ -84,8 +84,8 @@ def test_proposals_that_died_with_their_driver_are_made_again(store):
     ((_, space),) = spaces(TUNED)
     proposed = []
     for _ in range(2):
-        with storage(store, write=False) as opened:  # nothing is kept, as after a kill
-            proposed.append([c.values for c in created(opened, "s").generation(space, 0, 4, "tpe", seed=3)])
+        with open_storage(store, write=False) as opened:  # nothing is kept, as after a kill
+            proposed.append([c.values for c in create_study(opened, "s").generation(space, 0, 4, "tpe", seed=3)])
     assert proposed[0] == proposed[1]
     assert len(proposed[0]) == 4
     assert not store.has("studies.db")

@@ -18,19 +18,19 @@ import pytest
 
 from tailboard.harness.cli import app
 from tailboard.harness.metrics.scores import per_class_accuracy
-from tailboard.harness.planning.dependencies import needs
-from tailboard.harness.planning.prepare import Wanted
+from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.registry.datasets import long_tail
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.run import fill
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import index
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
-from tailboard.harness.tuning.archive import remember
-from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
@@ -82,17 +82,17 @@ def whole(tmp_path_factory) -> Path:
     """A store of two plans, one of them tuned, with a file of each kind."""
     store = Store(tmp_path_factory.mktemp("fuzz") / "store")
     for spec in SPECS:
-        remember(spec, searches(spec), store)
+        save_searches(spec, searches(spec), store)
         store.write_plan(spec)
-    with storage(store) as opened:
-        agenda = Agenda(store)
+    with open_storage(store) as opened:
+        agenda = JobQueue(store)
         for spec in SPECS:
-            fill(agenda, Wanted(spec), store, opened, Silent())  # type: ignore[arg-type]
-        while job := agenda.take():
-            made_up(job.trial, store, job.until, pruned=not job.whole)
-            agenda.settle(job)
-    keys = [trial.key for trial in needs(plan(SPECS[0]), {}).trials]
-    found, _ = index.outcomes(store, keys)
+            fill_queue(agenda, RunRequest(spec), store, opened, Silent())  # type: ignore[arg-type]
+        while job := agenda.pop():
+            made_up(job.trial, store, job.target_epoch, pruned=not job.is_final)
+            agenda.complete(job)
+    keys = [trial.key for trial in resolve_dependencies(plan(SPECS[0]), {}).trials]
+    found, _ = index.trial_results(store, keys)
     index.write(store, found, store.stamps())
     store.write_broken(keys[0], "a worker died")
     store.write_silent(keys[0], "in waits\n")

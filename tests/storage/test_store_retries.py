@@ -15,9 +15,9 @@ from s3fs.errors import translate_boto_error
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import retry
-from tailboard.harness.storage.retry import AwayError, passing, patiently
+from tailboard.harness.storage.retry import UnreachableError, is_transient, with_retries
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.training.trial import TrialContext, run_trial
 
 RAW = {
     "name": "t",
@@ -57,8 +57,8 @@ def test_what_may_pass_is_tried_again(error, monkeypatch):
             raise error
         return answer
 
-    assert passing(error)
-    assert patiently("x", fails_twice, "done") == "done"
+    assert is_transient(error)
+    assert with_retries("x", fails_twice, "done") == "done"
     assert len(tries) == 3
     assert random.getstate() == before, "a trial's random numbers are not ours to draw"
 
@@ -81,12 +81,12 @@ def test_what_will_not_pass_is_told_at_once(error):
         raise error
 
     with pytest.raises((OSError, MemoryError)) as told:
-        patiently("s3://b/x", fails)
+        with_retries("s3://b/x", fails)
     assert tries == [1]
     if isinstance(error, (OSError, MemoryError)):
         assert told.value is error, "callers know it by its class"
     else:
-        assert isinstance(told.value, AwayError) and "s3://b/x" in str(told.value)
+        assert isinstance(told.value, UnreachableError) and "s3://b/x" in str(told.value)
 
 
 def test_patience_ends(monkeypatch, caplog):
@@ -96,8 +96,8 @@ def test_patience_ends(monkeypatch, caplog):
     def fails():
         raise TimeoutError("slow")
 
-    with pytest.raises(AwayError, match=r"s3://b/x gave errors for 0 s: slow") as told:
-        patiently("s3://b/x", fails)
+    with pytest.raises(UnreachableError, match=r"s3://b/x gave errors for 0 s: slow") as told:
+        with_retries("s3://b/x", fails)
     assert time.monotonic() - start >= 0.2
     assert isinstance(told.value, OSError) and str(told.value).startswith("s3://b/x")
     assert [record.levelname for record in caplog.records] == ["WARNING"], "said once"
@@ -127,13 +127,13 @@ def test_a_server_that_stays_away_is_nobody_s_method(bucket, s3, monkeypatch):
     """It says neither that a file is not there, nor that the trial failed."""
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.1)
     store, trial = Store(f"{bucket}/x"), plan(parse(RAW))[0]
-    with pytest.raises(AwayError, match="gave errors"):
-        run_trial(trial, Setting(str(store), checkpoint_seconds=0), report=lambda _: setattr(s3, "broken", "drop"))
+    with pytest.raises(UnreachableError, match="gave errors"):
+        run_trial(trial, TrialContext(str(store), checkpoint_seconds=0), report=lambda _: setattr(s3, "broken", "drop"))
     with pytest.raises(OSError, match="gave errors"):
         store.has(f"records/{trial.key}.json")
     s3.broken = ""
     assert not store.finished()
-    assert run_trial(trial, Setting(str(store))).status == "complete"
+    assert run_trial(trial, TrialContext(str(store))).status == "complete"
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_the_old_file_whole(disk):
     start = time.monotonic()
     with pytest.raises(OSError, match=r"No space left on device: '.*checkpoints/a\.pt'") as told:
         store.write("checkpoints/a.pt", bytes(1_000_000))
-    assert time.monotonic() - start < retry.PATIENCE_SECONDS / 2, "space does not come by waiting"
+    assert time.monotonic() - start < retry.RETRY_SECONDS / 2, "space does not come by waiting"
     assert told.value.errno == errno.ENOSPC
     assert store.read("checkpoints/a.pt") == b"old" * 1000
     assert [path.name for path in (disk / "store" / "checkpoints").iterdir()] == ["a.pt"]

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
-from tailboard.harness.scheduling.queue import Agenda
+from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.storage.store import Store
-from tailboard.harness.storage.temporary import LONGEST, clear_up, scratch
+from tailboard.harness.storage.temporary import LONGEST, remove_stale, temporary_folder
 
 
 @pytest.fixture
@@ -31,16 +31,16 @@ def abandoned(folder):
 
 
 def test_it_is_gone_after_use_and_after_an_error(temporary):
-    with scratch() as folder:
+    with temporary_folder() as folder:
         (folder / "file").write_text("text")
     assert not folder.exists()
-    with pytest.raises(ZeroDivisionError), scratch() as folder:
+    with pytest.raises(ZeroDivisionError), temporary_folder() as folder:
         raise ZeroDivisionError
     assert not list(temporary.iterdir())
 
 
 def test_where_sockets_lie_the_path_is_short_and_nobody_else_may_enter(temporary):
-    with scratch(short=True) as folder:
+    with temporary_folder(short=True) as folder:
         assert len(str(folder)) <= LONGEST < len(str(temporary))
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
@@ -49,8 +49,8 @@ def test_where_sockets_lie_the_path_is_short_and_nobody_else_may_enter(temporary
 def test_what_the_dead_left_is_removed_and_nothing_else(temporary):
     left, theirs = abandoned(temporary), temporary / "tb-notes-x"
     theirs.mkdir()
-    with scratch() as living:
-        clear_up()
+    with temporary_folder() as living:
+        remove_stale()
         assert living.exists()
     assert theirs.exists()
     assert not left.exists()
@@ -63,7 +63,7 @@ def test_a_thread_s_number_is_no_process(temporary):
     thread.start()
     left = temporary / f"tb-{thread.native_id}-x"
     left.mkdir()
-    clear_up()
+    remove_stale()
     done.set()
     thread.join()
     assert thread.native_id != os.getpid()
@@ -83,15 +83,15 @@ def test_a_folder_that_somebody_still_writes_to_goes_once_they_stop(temporary):
 
     thread = threading.Thread(target=write)
     thread.start()
-    clear_up()
+    remove_stale()
     thread.join()
-    clear_up()
+    remove_stale()
     assert not left.exists()
 
 
 def test_a_sweep_with_nothing_to_train_clears_up_too(temporary):
-    from tailboard.harness.scheduling.ray_tune import sweep
+    from tailboard.harness.scheduling.ray_tune import run_jobs
 
     left = abandoned(temporary)
-    sweep(Agenda(Store(temporary / "store")), None, None, None)
+    run_jobs(JobQueue(Store(temporary / "store")), None, None, None)
     assert not left.exists()

@@ -23,9 +23,9 @@ from tailboard.harness.storage import lease
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Setting, run_trial
-from tailboard.harness.tuning.archive import remember
-from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.training.trial import TrialContext, run_trial
+from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 
 RAW = {
@@ -151,7 +151,7 @@ def test_a_database_that_is_a_link_is_not_opened(store, tmp_path, name, monkeypa
         database.execute("create table mine (x)")
     before = mine.read_bytes()
     (Path(store.root) / name).symlink_to(mine)
-    opens = {"studies.db": lambda: storage(store).__enter__(), "mlflow.db": lambda: tracking_uri(SPEC, store)}
+    opens = {"studies.db": lambda: open_storage(store).__enter__(), "mlflow.db": lambda: tracking_uri(SPEC, store)}
     with pytest.raises(StoreError, match="a link"):
         opens[name]()
     assert mine.read_bytes() == before
@@ -320,10 +320,10 @@ def test_deep_nesting_and_huge_numbers_are_damage(store):
 def test_a_checkpoint_of_something_else_is_not_the_method_s_fault(store, saved):
     store.write_tensors(f"checkpoints/{KEY}.pt", saved)
     try:
-        found = run_trial(TRIAL, Setting(store.url))
+        found = run_trial(TRIAL, TrialContext(store.url))
     except StoreError as error:  # Tune tries it again
         assert "does not fit its trial" in str(error)
-        found = run_trial(TRIAL, Setting(store.url))
+        found = run_trial(TRIAL, TrialContext(store.url))
     assert found.status == "complete"
 
 
@@ -357,7 +357,7 @@ def test_an_identity_and_arrays_of_another_do_not_reach_mlflow(store):
 
 def test_a_damaged_search_is_told_in_one_line(store, capsys):
     raw = RAW | {"methods": "SAM", "tune": {"trials": 4, "parameters": "all"}}
-    remember(parse(raw), searches(parse(raw)), store)
+    save_searches(parse(raw), searches(parse(raw)), store)
     store.write_plan(parse(raw))
     store.write("studies.db", b"no database" * 1000)
     for words in (["report", store.url], ["status", store.url]):

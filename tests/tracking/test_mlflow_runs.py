@@ -26,7 +26,7 @@ from tailboard.harness.storage.sqlite import address
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
 from tailboard.harness.tracking.background import Tracker, catch_up, catch_up_all
-from tailboard.harness.tracking.mlflow_runs import KEY, Runs
+from tailboard.harness.tracking.mlflow_runs import KEY, MlflowRuns
 from tailboard.harness.tracking.uri import masked, tracking_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
@@ -179,10 +179,10 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
 def test_epochs_that_an_outage_swallowed_are_filled_in(store):
     spec = parse(SPEC)
     one, _ = plan(spec)
-    runs = Runs(spec, store)
+    runs = MlflowRuns(spec, store)
     runs.epochs(one, [line(0)])
     runs.epochs(one, [line(3)])
-    assert Runs(spec, store).parent == runs.parent
+    assert MlflowRuns(spec, store).parent == runs.parent
     record = finish(store, one)
     assert catch_up(spec, store, [one]) == ""
     Page(tracking_uri(spec, store)).check(one.key, record.model_dump())
@@ -232,7 +232,7 @@ def test_an_answer_that_is_lost_makes_no_second_run(store, monkeypatch, made):
 def test_two_runs_of_one_trial_that_a_killed_driver_left_become_one(store):
     spec = parse(SPEC)
     one, _ = trials = plan(spec)
-    runs = Runs(spec, store)
+    runs = MlflowRuns(spec, store)
     first, second = runs._create(one, None), runs._create(one, None)
     other = runs._new({"tailboard.store": runs.id, "tailboard.spec": "t", "tailboard.role": "spec"}, "t")
     assert len({first, second, other, runs.parent}) == 4
@@ -291,7 +291,7 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
         tracker.finished(trial)
     wait_for(lambda: len(store.tracked()) == 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Runs, "leave", lambda *_: 1 / 0)
+        patch.setattr(MlflowRuns, "leave", lambda *_: 1 / 0)
         assert "division" in tracker.close()
     assert [run.info.status for run in Page(tracking_uri(spec, store)).specs] == ["RUNNING"]
     with only_driver(store):

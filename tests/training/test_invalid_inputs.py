@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tailboard.harness.errors import SpecError, StoreError
-from tailboard.harness.planning.prepare import check_words
+from tailboard.harness.planning.prepare import check_names
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.testing.conformance import verdicts
-from tailboard.harness.testing.dry_run import rehearsal
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import MethodError, Part
 from tailboard.methods.plugin import load_plugin
 from tailboard.methods.recipe import Entry, Recipe
@@ -42,7 +42,7 @@ register("Planted", Recipe(finish=Oracle()))
 
 def test_a_method_that_loads_the_answers_when_it_is_scored_fails(tmp_path):
     spec = with_plugin(parse(RAW), KNOWS_THE_ANSWERS, ["Planted"])
-    record = run_trial(plan(spec)[-1], Setting(store=str(tmp_path), plugins=spec.plugins))
+    record = run_trial(plan(spec)[-1], TrialContext(store=str(tmp_path), plugins=spec.plugins))
     assert record.status == "failed" and record.reason.startswith("TestSetLocked")
     failed = {v.check for v in verdicts(load_plugin(KNOWS_THE_ANSWERS)["Planted"], False) if v.outcome == "fail"}
     assert "never asks for the test set" in failed
@@ -78,7 +78,7 @@ class Returns(Part):
 )
 def test_what_has_the_wrong_shape_is_refused_before_it_trains_something_else(slot, what, words):
     with pytest.raises(MethodError, match=words):
-        next(rehearsal(Recipe(**{slot: Returns(what)})).epochs())
+        next(dry_run(Recipe(**{slot: Returns(what)})).epochs())
 
 
 @pytest.mark.parametrize("exhausted", [torch.OutOfMemoryError("no memory"), MemoryError(), OSError(28, "full")])
@@ -88,7 +88,7 @@ def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch,
 
     monkeypatch.setattr("tailboard.harness.training.loop.Run._epoch", fail)
     with pytest.raises(type(exhausted)):
-        run_trial(plan(parse(RAW))[0], Setting(store=str(tmp_path)))
+        run_trial(plan(parse(RAW))[0], TrialContext(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
 
 
@@ -100,7 +100,7 @@ def test_a_library_s_own_random_numbers_are_the_trial_s():
     losses = []
     for disturbance in (1, 2):
         torch.manual_seed(disturbance)
-        losses.append(next(rehearsal(Recipe(loss=Noisy())).epochs())["loss"])
+        losses.append(next(dry_run(Recipe(loss=Noisy())).epochs())["loss"])
     assert losses[0] == losses[1]
 
 
@@ -125,7 +125,7 @@ def test_whole_numbers_stand_for_numbers():
 
 def test_parts_that_clash_only_when_they_are_built_are_refused_by_the_plan():
     with pytest.raises(MethodError, match="tau-normalisation"):
-        check_words(plan(parse(RAW | {"methods": "LDAM-DRW + tau-normalisation"})), {})
+        check_names(plan(parse(RAW | {"methods": "LDAM-DRW + tau-normalisation"})), {})
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ def test_a_record_that_cannot_be_is_damaged(tmp_path, change):
     import json
 
     trial = plan(parse(RAW))[0]
-    run_trial(trial, Setting(store=str(tmp_path)))
+    run_trial(trial, TrialContext(store=str(tmp_path)))
     path = tmp_path / "records" / f"{trial.key}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(StoreError, match="damaged"):
-        Store(tmp_path).outcome(trial.key)
+        Store(tmp_path).result(trial.key)
 
 
 def test_two_tails_that_look_alike_have_two_names(tmp_path):

@@ -11,7 +11,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
-from tailboard.harness.training.trial import Setting, run_trial
+from tailboard.harness.training.trial import TrialContext, run_trial
 
 RAW = {
     "name": "wall",
@@ -126,7 +126,7 @@ def test_a_hundred_trials_in_one_process_leave_no_test_label_in_its_memory(tmp_p
 
 
 def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
-    trial, setting = plan(parse(RAW))[0], Setting(store=str(tmp_path))
+    trial, setting = plan(parse(RAW))[0], TrialContext(store=str(tmp_path))
     held = ScoringProcess()
     monkeypatch.setattr("tailboard.harness.training.trial.scoring_process", lambda: held)
 

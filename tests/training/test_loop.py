@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tailboard.harness.testing.conformance import difference, trained
-from tailboard.harness.testing.dry_run import rehearsal
+from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.training.loop import Diverged
-from tailboard.harness.training.random_streams import Streams, initialisation
-from tailboard.harness.training.schedule import Average, learning_rate
+from tailboard.harness.training.random_streams import RandomStreams, initialisation
+from tailboard.harness.training.schedule import ExponentialMovingAverage, learning_rate
 from tailboard.methods.balance import Resampling
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
@@ -32,12 +32,12 @@ def through_a_file(state):
 
 @pytest.mark.parametrize("name", FIVE)
 def test_resuming_at_any_epoch_changes_no_bit(name):
-    whole = trained(rehearsal(recipe(name), epochs=4))
+    whole = trained(dry_run(recipe(name), epochs=4))
     for stop in (1, 3):
-        first = rehearsal(recipe(name), epochs=4)
+        first = dry_run(recipe(name), epochs=4)
         for _ in zip(range(stop), first.epochs(), strict=False):
             pass
-        second = rehearsal(recipe(name), epochs=4)
+        second = dry_run(recipe(name), epochs=4)
         second.restore(through_a_file(first.state()))
         trained(second)
         assert difference(whole, second) == 0
@@ -47,10 +47,10 @@ def test_resuming_at_any_epoch_changes_no_bit(name):
 
 def test_the_seed_decides_and_torch_s_own_generator_does_not():
     torch.manual_seed(1)
-    one = trained(rehearsal(Recipe(), seed=5))
+    one = trained(dry_run(Recipe(), seed=5))
     torch.manual_seed(2)
-    assert difference(one, trained(rehearsal(Recipe(), seed=5))) == 0
-    assert difference(one, trained(rehearsal(Recipe(), seed=6))) > 0
+    assert difference(one, trained(dry_run(Recipe(), seed=5))) == 0
+    assert difference(one, trained(dry_run(Recipe(), seed=6))) > 0
 
 
 def test_initialisation_leaves_torch_s_generator_alone():
@@ -63,7 +63,7 @@ def test_initialisation_leaves_torch_s_generator_alone():
 
 
 def test_a_seed_starts_every_method_from_the_same_features():
-    runs = [rehearsal(recipe(name)) for name in FIVE]
+    runs = [dry_run(recipe(name)) for name in FIVE]
     for run in runs[1:]:
         assert all(
             torch.equal(a, b)
@@ -72,7 +72,7 @@ def test_a_seed_starts_every_method_from_the_same_features():
 
 
 def test_a_seed_shows_every_method_the_same_order():
-    erm, late = rehearsal(Recipe()), rehearsal(Recipe(sampler=Resampling(start=0.5)), epochs=4)
+    erm, late = dry_run(Recipe()), dry_run(Recipe(sampler=Resampling(start=0.5)), epochs=4)
     for epoch in range(2):
         for run in (erm, late):
             run.streams.restart(epoch)
@@ -80,7 +80,7 @@ def test_a_seed_shows_every_method_the_same_order():
 
 
 def test_streams_do_not_disturb_each_other():
-    alone, beside = Streams(0), Streams(0)
+    alone, beside = RandomStreams(0), RandomStreams(0)
     beside("views")
     torch.rand(7, generator=beside("views"))
     assert torch.equal(torch.rand(5, generator=alone("order")), torch.rand(5, generator=beside("order")))
@@ -101,12 +101,12 @@ class Exploding(Part):
 
 def test_a_loss_that_is_not_finite_stops_and_says_where():
     with pytest.raises(Diverged, match=r"not finite at step 2: .*nan.*learning rate"):
-        trained(rehearsal(Recipe(loss=Exploding()), cutmix=0.0))
+        trained(dry_run(Recipe(loss=Exploding()), cutmix=0.0))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
 def test_the_rate_warms_up_per_step_and_then_follows_its_schedule(schedule):
-    training = rehearsal(Recipe(), epochs=100, warmup_epochs=5, schedule=schedule, lr=0.1).training
+    training = dry_run(Recipe(), epochs=100, warmup_epochs=5, schedule=schedule, lr=0.1).training
     rates = [learning_rate(step, 10, training) for step in range(1001)]
     assert rates[0] == pytest.approx(0.1 / 50) and rates[49] == 0.1
     assert all(a < b for a, b in pairwise(rates[:50]))
@@ -117,8 +117,8 @@ def test_the_rate_warms_up_per_step_and_then_follows_its_schedule(schedule):
 
 
 def test_the_average_follows_its_recursion_and_comes_and_goes():
-    run = rehearsal(Recipe())
-    average, expected = Average(run.model, 0.9), [p.detach().clone() for p in run.model.parameters()]
+    run = dry_run(Recipe())
+    average, expected = ExponentialMovingAverage(run.model, 0.9), [p.detach().clone() for p in run.model.parameters()]
     for step in range(120):
         with torch.no_grad():
             for parameter in run.model.parameters():
@@ -134,12 +134,12 @@ def test_the_average_follows_its_recursion_and_comes_and_goes():
 
 
 def test_without_an_average_the_last_weights_are_scored():
-    run = trained(rehearsal(Recipe(), ema=0.0))
+    run = trained(dry_run(Recipe(), ema=0.0))
     assert torch.equal(run.logits(run.material.x, averaged=True), run.logits(run.material.x, averaged=False))
 
 
 def test_scoring_leaves_no_trace_in_training():
-    quiet, looked_at = rehearsal(Recipe(), epochs=3), rehearsal(Recipe(), epochs=3)
+    quiet, looked_at = dry_run(Recipe(), epochs=3), dry_run(Recipe(), epochs=3)
     trained(quiet)
     for _ in looked_at.epochs():
         looked_at.logits(looked_at.material.x)
@@ -148,15 +148,15 @@ def test_scoring_leaves_no_trace_in_training():
 
 
 def test_the_last_partial_batch_is_dropped_and_a_small_set_is_one_batch():
-    assert rehearsal(Recipe(), batch_size=14).steps_per_epoch == 45 // 14
-    assert rehearsal(Recipe(), batch_size=1000).steps_per_epoch == 1
+    assert dry_run(Recipe(), batch_size=14).steps_per_epoch == 45 // 14
+    assert dry_run(Recipe(), batch_size=1000).steps_per_epoch == 1
 
 
 def test_bfloat16_trains_and_is_another_trial():
-    wide, narrow = trained(rehearsal(Recipe())), trained(rehearsal(Recipe(), precision="bfloat16"))
+    wide, narrow = trained(dry_run(Recipe())), trained(dry_run(Recipe(), precision="bfloat16"))
     assert math.isfinite(narrow.history[-1]["loss"]) and difference(wide, narrow) > 0
 
 
 def test_it_learns():
-    run = trained(rehearsal(Recipe(), epochs=60, augment="none", crop_padding=0, cutmix=0.0, lr=0.05))
+    run = trained(dry_run(Recipe(), epochs=60, augment="none", crop_padding=0, cutmix=0.0, lr=0.05))
     assert (run.logits(run.material.x).argmax(1) == run.material.y).float().mean() > 0.9

@@ -14,7 +14,7 @@ from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import Drained, Setting, run_trial, scored_logits
+from tailboard.harness.training.trial import Drained, TrialContext, run_trial, scored_logits
 
 RAW = {
     "name": "trial",
@@ -45,7 +45,7 @@ def one(store, plugin="", **changes):
     if plugin:
         spec = with_plugin(spec, plugin, ["Planted"])
     trial = plan(spec)[-1]
-    return trial, Setting(store=str(store), plugins=spec.plugins, checkpoint_seconds=0)
+    return trial, TrialContext(store=str(store), plugins=spec.plugins, checkpoint_seconds=0)
 
 
 @pytest.fixture(scope="module")

@@ -33,26 +33,26 @@ from tailboard.harness.cli import app
 from tailboard.harness.errors import SpecError
 from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.planning import tuned_spec
-from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.planning.plan import Plan
-from tailboard.harness.planning.prepare import Wanted
-from tailboard.harness.planning.reported import planned
+from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.reported import reported_trials
 from tailboard.harness.planning.summary import tuning_table
 from tailboard.harness.registry.datasets import long_tail, split_of
 from tailboard.harness.reporting import gather
-from tailboard.harness.scheduling.queue import Agenda
-from tailboard.harness.scheduling.run import fill
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import STUDIES, Store
-from tailboard.harness.training.job import Job, Lost
+from tailboard.harness.training.job import Job, JobFailed
 from tailboard.harness.training.scoring_process import scoring_process
-from tailboard.harness.training.trial import Setting, run_trial
-from tailboard.harness.tuning.archive import remember
+from tailboard.harness.training.trial import TrialContext, run_trial
+from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration, best
-from tailboard.harness.tuning.optuna_study import created, propose, storage
-from tailboard.harness.tuning.results import Tuned, tuned
+from tailboard.harness.tuning.optuna_study import create_study, open_storage, propose
+from tailboard.harness.tuning.results import SearchResult, search_results
 from tailboard.harness.tuning.search import rungs, searches
 from tailboard.harness.tuning.space import Dimension, at_least
 from tailboard.methods.range import Range
@@ -136,7 +136,7 @@ def generations(
     space: Mapping[str, Dimension], sampler: str, sizes: list[int], seed: int = 7, memory: Memory | None = None
 ) -> list[dict[str, Any]]:
     """The values of a whole search in which each configuration comes to a function of its values."""
-    study = created(memory or Memory(), "s")
+    study = create_study(memory or Memory(), "s")
     start = 0
     for size in sizes:
         for found in study.generation(space, start, size, sampler, seed):
@@ -200,7 +200,7 @@ def test_a_space_that_holds_no_more_ends_the_search(sampler):
     memory = Memory()
     found = generations(SMALL, sampler, [4, 4, 4], memory=memory)
     assert sorted((v["a.x"], v["b.y"]) for v in found) == [(x, y) for x in (1, 2, 3) for y in ("left", "right")]
-    study = created(memory, "s")
+    study = create_study(memory, "s")
     assert study.exhausted
     assert {c.state for c in study.configurations()} <= {"complete", "failed"}
     assert generations(SMALL, sampler, [4, 4, 4], memory=memory) == found, "again, it finds nothing new"
@@ -213,7 +213,7 @@ def test_the_last_of_many_choices_are_found_too(sampler, seed):
     forty = {"a.x": dimension(0, choices=tuple(range(8))), "b.y": dimension(0, choices=tuple(range(5)))}
     memory = Memory()
     found = generations(forty, sampler, [4] * 12, seed=seed, memory=memory)
-    study = created(memory, "s")
+    study = create_study(memory, "s")
     assert len(found) == 40 and study.exhausted
     assert {c.state for c in study.configurations()} <= {"complete", "failed"}
 
@@ -229,7 +229,7 @@ def test_a_generation_that_was_cut_off_between_its_proposals_is_completed(sample
         with pytest.raises(Killed):
             generations(space, sampler, sizes, memory=memory)
         memory.left = math.inf
-        assert len(created(memory, "s").configurations()) <= 4
+        assert len(create_study(memory, "s").configurations()) <= 4
         assert generations(space, sampler, sizes, memory=memory) == whole
 
 
@@ -266,9 +266,11 @@ class Lab:
         self.broken_trials: dict[str, str] = {}
         self.ended: list[str] = []
         self.most = 0  # at a time
-        remember(spec, searches(spec), self.store)
+        save_searches(spec, searches(spec), self.store)
         self.store.write_plan(spec)
-        self.kept = needs([*plan(spec), *(t for s in searches(spec).values() for t in s.first())], spec.plugins).kept
+        self.kept = resolve_dependencies(
+            [*plan(spec), *(t for s in searches(spec).values() for t in s.default_trials())], spec.plugins
+        ).prerequisite_keys
 
     # what flows tell
     def found(self, row: Trial, trial: Trial) -> None: ...
@@ -283,24 +285,26 @@ class Lab:
 
     def train(self, job: Job) -> None:
         """What ``run_trial`` leaves of a job."""
-        trial, found = job.trial, self.score(job.trial, job.until)
+        trial, found = job.trial, self.score(job.trial, job.target_epoch)
         about: dict[str, Any] = {
             "counts": long_tail(trial.data, trial.val_per_class),
-            "train_seconds": float(job.until),
+            "train_seconds": float(job.target_epoch),
         }
         if isinstance(found, str):
-            record = Record(key=trial.key, trial=trial, status=found, reason="it broke", epochs=job.until - 1, **about)
+            record = Record(
+                key=trial.key, trial=trial, status=found, reason="it broke", epochs=job.target_epoch - 1, **about
+            )
             self.store.write_record(record)
         else:
             spread = np.linspace(-1, 1, 10) * min(found, 100 - found, 9.0)
             accuracy = {"last_ema": tuple(float(value) for value in found + spread)}
-            status = "complete" if job.whole else "pruned"
+            status = "complete" if job.is_final else "pruned"
             record = Record(
-                key=trial.key, trial=trial, status=status, accuracy=accuracy, epochs=job.until,
+                key=trial.key, trial=trial, status=status, accuracy=accuracy, epochs=job.target_epoch,
                 finished="2026-01-01T00:00:00+00:00", **about,
             )  # fmt: skip
-            (self.store.write_record if job.whole else self.store.write_rung)(record)
-            if job.whole and (job.keep or trial.key in self.kept):
+            (self.store.write_record if job.is_final else self.store.write_rung)(record)
+            if job.is_final and (job.keep_weights or trial.key in self.kept):
                 self.store.write(f"weights/{trial.key}.pt", b"")
         self.trained[job.id] += 1
 
@@ -315,25 +319,25 @@ class Lab:
         was killed, with chance ``kill`` before and after each job's end."""
         rng = rng or random.Random(0)  # noqa: S311
         running: list[Job] = []
-        agenda = Agenda(self.store)
+        agenda = JobQueue(self.store)
         try:
-            fill(agenda, Wanted(self.spec), self.store, self.memory, self)
+            fill_queue(agenda, RunRequest(self.spec), self.store, self.memory, self)
             while True:
-                while len(running) < workers and (job := agenda.take()):
+                while len(running) < workers and (job := agenda.pop()):
                     running.append(job)
                 self.most = max(self.most, len(running))
                 if not running:
                     break
                 job = running.pop(rng.randrange(len(running)))
                 if lost and lost(job):
-                    agenda.lose(job)
+                    agenda.fail(job)
                     continue
                 if rng.random() < kill:
                     return False
                 self.train(job)
                 if rng.random() < kill:
                     return False
-                agenda.settle(job)
+                agenda.complete(job)
         except Killed:
             return False
         assert not len(agenda), "nothing runs, and something waits"
@@ -356,22 +360,22 @@ class Lab:
             for study in optuna.get_all_study_summaries(self.memory)
         }
 
-    def tuned(self) -> list[Tuned]:
+    def tuned(self) -> list[SearchResult]:
         found = []
         for search in searches(self.spec).values():
-            study = created(self.memory, search.name)
+            study = create_study(self.memory, search.name)
             configurations = tuple(study.configurations()[: self.spec.tune.trials])
-            found.append(Tuned(search, configurations, {}, study.exhausted))
+            found.append(SearchResult(search, configurations, {}, study.exhausted))
         return found
 
-    def only(self) -> Tuned:
+    def only(self) -> SearchResult:
         (found,) = self.tuned()
         return found
 
     def reported(self) -> set[str]:
         """The trials that the report shows and the store has."""
-        found = {one.search.cell.canonical: one for one in self.tuned()}
-        return {one.trial.key for one in planned(self.spec, found) if not one.why} & self.store.finished()
+        found = {one.search.experiment.canonical: one for one in self.tuned()}
+        return {one.trial.key for one in reported_trials(self.spec, found) if not one.why} & self.store.finished()
 
 
 def bumpy(trial: Trial, until: int) -> float | str:
@@ -453,12 +457,12 @@ def test_the_same_in_the_file_that_optuna_keeps(undisturbed, tmp_path):
     name = "two settings"
     lab, rng = Lab(tmp_path, TOGETHER[name], bumpy), random.Random(5)  # noqa: S311
     for kill in (0.1, 0.1, 0.0):
-        with storage(lab.store) as opened:
+        with open_storage(lab.store) as opened:
             lab.memory = opened
             whole = lab.drive(2, rng, kill)
             found, winners = everything(lab), [one.winner for one in lab.tuned()]
     assert whole and found == undisturbed(name)
-    assert [one.winner for one in tuned(lab.spec, lab.store).values()] == winners
+    assert [one.winner for one in search_results(lab.spec, lab.store).values()] == winners
 
 
 # What counts
@@ -507,7 +511,7 @@ def test_a_diverged_configuration_is_told_as_failed_and_never_as_a_number(tmp_pa
     assert trials[0][3] is None and trials[0][4] == {}
     found = lab.only()
     assert found.configurations[0].value is None and found.configurations[0].reason == "diverged: it broke"
-    assert found.winner == found.configurations[3] and found.why_not == ""
+    assert found.winner == found.configurations[3] and found.unfinished_reason == ""
 
 
 def test_one_that_breaks_late_leaves_its_place_to_nobody_and_its_early_value_with_no_number(tmp_path):
@@ -517,26 +521,26 @@ def test_one_that_breaks_late_leaves_its_place_to_nobody_and_its_early_value_wit
     found = lab.only()
     assert [c.state for c in found.configurations] == ["pruned", "failed", "pruned", "pruned"]
     assert found.configurations[1].value is None
-    assert found.winner is None and "none of 4 trials finished" in found.why_not
+    assert found.winner is None and "none of 4 trials finished" in found.unfinished_reason
 
 
 def test_a_method_whose_every_trial_failed_has_no_values_and_says_why(tmp_path):
     lab = searched(tmp_path, lambda number, until: "diverged", trials=8)
     found = lab.only()
     assert found.finished and found.winner is None
-    assert "none of 8 trials finished" in found.why_not and "diverged: it broke" in found.why_not
-    (row,) = {one.row.method.name for one in planned(lab.spec, {found.search.cell.canonical: found})}
+    assert "none of 8 trials finished" in found.unfinished_reason and "diverged: it broke" in found.unfinished_reason
+    (row,) = {one.row.method.name for one in reported_trials(lab.spec, {found.search.experiment.canonical: found})}
     assert row == "SAM-A" and not lab.reported()
-    shown = planned(lab.spec, {found.search.cell.canonical: found})
-    assert all(one.failed and one.why == found.why_not for one in shown)
+    shown = reported_trials(lab.spec, {found.search.experiment.canonical: found})
+    assert all(one.failed and one.why == found.unfinished_reason for one in shown)
 
 
 def test_a_search_that_is_under_way_says_so(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
-    created(lab.memory, next(iter(searches(lab.spec).values())).name)
+    create_study(lab.memory, next(iter(searches(lab.spec).values())).name)
     found = lab.only()
-    assert not found.finished and found.why_not == "tuning is not finished: 0 of 8 trials"
-    shown = planned(lab.spec, {found.search.cell.canonical: found})
+    assert not found.finished and found.unfinished_reason == "tuning is not finished: 0 of 8 trials"
+    shown = reported_trials(lab.spec, {found.search.experiment.canonical: found})
     assert all(one.why and not one.failed for one in shown)
 
 
@@ -595,7 +599,9 @@ def test_what_the_infrastructure_breaks_costs_no_budget_and_is_tried_again(undis
     rng, lab = random.Random(seed), Lab(tmp_path, TOGETHER[name], bumpy)  # noqa: S311
     whole = lab.drive(2, rng, lost=lambda job: rng.random() < 0.05)
     assert whole and "RUNNING" in {t[2] for trials in lab.studies().values() for t in trials}
-    assert not any(one.failed for one in planned(lab.spec, {t.search.cell.canonical: t for t in lab.tuned()}))
+    assert not any(
+        one.failed for one in reported_trials(lab.spec, {t.search.experiment.canonical: t for t in lab.tuned()})
+    )
     assert lab.drive(2, rng)
     assert everything(lab) == undisturbed(name)
     assert max(lab.trained.values()) == 1
@@ -603,18 +609,18 @@ def test_what_the_infrastructure_breaks_costs_no_budget_and_is_tried_again(undis
 
 def test_a_lost_job_ends_the_flows_that_wait_for_it_and_no_other(tmp_path):
     lab = Lab(tmp_path, TOGETHER["many methods"], bumpy)
-    assert lab.drive(8, lost=lambda job: job.keep)
-    states = {one.search.cell.entrant.name: {c.state for c in one.configurations} for one in lab.tuned()}
+    assert lab.drive(8, lost=lambda job: job.keep_weights)
+    states = {one.search.experiment.entrant.name: {c.state for c in one.configurations} for one in lab.tuned()}
     assert states.pop("M2m") == set()
     assert all("running" not in found for found in states.values())
 
 
 def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
-    agenda = Agenda(lab.store)
-    fill(agenda, Wanted(lab.spec), lab.store, lab.memory, lab)
-    with pytest.raises(Lost, match="share that folder"):
-        agenda.settle(agenda.take())
+    agenda = JobQueue(lab.store)
+    fill_queue(agenda, RunRequest(lab.spec), lab.store, lab.memory, lab)
+    with pytest.raises(JobFailed, match="share that folder"):
+        agenda.complete(agenda.pop())
 
 
 def test_a_stopped_trial_is_not_taken_for_a_finished_one_by_another_search(tmp_path):
@@ -654,8 +660,8 @@ def test_tuning_seeds_are_never_reporting_seeds(seeds, several):
     assert len(set(search.seeds)) == several
     assert min(search.seeds) >= 1000
     assert not set(search.seeds) & set(seeds)
-    assert {trial.seed for trial in search.first()} == set(search.seeds)
-    assert all(trial.stage == "tune" for trial in search.first())
+    assert {trial.seed for trial in search.default_trials()} == set(search.seeds)
+    assert all(trial.stage == "tune" for trial in search.default_trials())
 
 
 def test_the_neighbours_of_1000_may_be_reporting_seeds():
@@ -665,7 +671,7 @@ def test_the_neighbours_of_1000_may_be_reporting_seeds():
 
 @pytest.fixture(scope="module")
 def tune_trial() -> Trial:
-    return next(iter(searches(spec_of({"training": {"epochs": 1}})).values())).first()[0]
+    return next(iter(searches(spec_of({"training": {"epochs": 1}})).values())).default_trials()[0]
 
 
 def test_validation_is_balanced_and_shares_no_image_with_training(tune_trial):
@@ -680,7 +686,7 @@ def test_validation_is_balanced_and_shares_no_image_with_training(tune_trial):
 
 def test_a_tuning_trial_is_given_and_scored_on_validation_images_only(tune_trial, tmp_path):
     split, _ = split_of(tune_trial, None, True)
-    record = run_trial(tune_trial, Setting(store=str(tmp_path)))
+    record = run_trial(tune_trial, TrialContext(store=str(tmp_path)))
     assert (record.status, record.reason) == ("complete", "")
     assert record.test_counts == (60,) * 10
     assert Store(tmp_path).arrays(record.key)["labels"].tolist() == split.val.y.tolist()
@@ -752,7 +758,7 @@ def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
     """A trial that was trained to its end before is judged on the way once more; the record vouches for its arrays."""
     (trial,) = plan(parse(RAW | {"seeds": 1, "training": {"epochs": 2, "batch_size": 32}, "methods": "ERM"}))
     trial = trial.model_copy(update={"stage": "tune", "val_per_class": 10})
-    store, setting = Store(tmp_path), Setting(str(tmp_path))
+    store, setting = Store(tmp_path), TrialContext(str(tmp_path))
     record = run_trial(trial, setting)
     (name, digest), *_ = record.files.items()
     rung = run_trial(trial, setting, until=1)
@@ -763,17 +769,17 @@ def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
 def test_a_network_that_others_start_from_rests_where_its_own_search_judges_it(tmp_path):
     """So it is trained once: each of its jobs goes on from the one before."""
     lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=["M2m", "ERM"]), bumpy)
-    first = {t.key for s in searches(lab.spec).values() for t in s.generators()}
-    fill(lab_agenda := Agenda(lab.store), Wanted(lab.spec), lab.store, lab.memory, lab)
-    untils = [job.until for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
+    first = {t.key for s in searches(lab.spec).values() for t in s.prerequisites()}
+    fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.store, lab.memory, lab)
+    untils = [job.target_epoch for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
     assert untils == [2, 4, 8]
 
 
-def next_of(agenda: Agenda, lab: Lab, keys: set[str]) -> Job | None:
+def next_of(agenda: JobQueue, lab: Lab, keys: set[str]) -> Job | None:
     """The next job of these trials, when all before it are done."""
-    while (job := agenda.take()) is not None:
+    while (job := agenda.pop()) is not None:
         lab.train(job)
-        agenda.settle(job)
+        agenda.complete(job)
         if job.trial.key in keys:
             return job
     return None
@@ -782,8 +788,8 @@ def next_of(agenda: Agenda, lab: Lab, keys: set[str]) -> Job | None:
 def test_a_method_without_any_is_not_searched_and_runs_at_its_own_values(tmp_path):
     lab = Lab(tmp_path, spec_of({"parameters": ["rho"]}, methods=["ERM", "SAM-A"]), bumpy)
     assert lab.drive(2)
-    assert [one.search.cell.entrant.name for one in lab.tuned()] == ["SAM-A"]
-    shown = planned(lab.spec, {one.search.cell.canonical: one for one in lab.tuned()})
+    assert [one.search.experiment.entrant.name for one in lab.tuned()] == ["SAM-A"]
+    shown = reported_trials(lab.spec, {one.search.experiment.canonical: one for one in lab.tuned()})
     untuned = {t.key for t in plan(lab.spec) if t.method.name == "ERM"}
     assert {one.trial.key for one in shown if one.row.method.name == "ERM"} == untuned <= lab.store.finished()
 
@@ -793,16 +799,16 @@ def test_the_defaults_final_trial_is_the_trial_of_the_untuned_row():
     plain = {trial.method.name: trial.key for trial in plan(parse(RAW | {"methods": [SUM, "ERM"], "seeds": 1}))}
     for search in searches(spec).values():
         defaults = Configuration(0, {name: dimension.default for name, dimension in search.space.items()})
-        assert search.final(defaults, 0).key == plain[search.cell.entrant.name]
+        assert search.reporting_trial(defaults, 0).key == plain[search.experiment.entrant.name]
         other = replace(defaults, values=dict(defaults.values) | {"training.lr": 0.02})
-        assert search.final(other, 0).key != plain[search.cell.entrant.name]
-        assert search.final(other, 0).training.lr == 0.02
+        assert search.reporting_trial(other, 0).key != plain[search.experiment.entrant.name]
+        assert search.reporting_trial(other, 0).training.lr == 0.02
 
 
 def test_a_generator_has_the_routine_that_all_share_whatever_rate_was_found():
     (search,) = searches(spec_of({"parameters": ["lr"]}, methods=["M2m"])).values()
-    found = search.final(Configuration(3, {"training.lr": 0.02}), 0)
-    erm = next(t for t in needs([found], {}).trials if t.method.name == "ERM")
+    found = search.reporting_trial(Configuration(3, {"training.lr": 0.02}), 0)
+    erm = next(t for t in resolve_dependencies([found], {}).trials if t.method.name == "ERM")
     assert (found.training.lr, erm.training.lr) == (0.02, plan(search.spec)[0].training.lr)
     assert erm.key == plan(parse(RAW | {"methods": ["ERM"]}))[0].key
 
@@ -967,7 +973,7 @@ register("Scaled", Recipe(loss=Scaled()))
 def empty_studies(tmp_path_factory) -> Path:
     """Made once, since that takes Optuna longer than a search."""
     store = Store(tmp_path_factory.mktemp("studies"))
-    with storage(store):
+    with open_storage(store):
         return Path(store.root) / STUDIES
 
 
@@ -978,7 +984,7 @@ def kept(empty_studies) -> Callable[..., Lab]:
     def searched(folder: Path, spec: Spec, score: Callable[[Trial, int], float | str] = bumpy, **words: Any) -> Lab:
         lab = Lab(folder, spec, score)
         shutil.copy(empty_studies, lab.store.root)
-        with storage(lab.store) as lab.memory:
+        with open_storage(lab.store) as lab.memory:
             assert lab.drive(**words)
         return lab
 
@@ -1003,15 +1009,15 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     spec = read(tmp_path / "t.yaml")
     lab = kept(tmp_path / "store", spec, workers=2)
     (tmp_path / "out").mkdir()
-    written = tuned_spec.write(tuned_spec.outcome(spec, lab.store), tmp_path / "out" / "found.yaml")
+    written = tuned_spec.save(tuned_spec.from_store(spec, lab.store), tmp_path / "out" / "found.yaml")
     assert [path.name for path in written] == ["found-1.yaml", "found-2.yaml"]
     found = [read(path) for path in written]
     keys = {trial.key for one in found for trial in plan(one)}
-    expected = {one.trial.key for one in planned(spec, tuned(spec, lab.store))}
+    expected = {one.trial.key for one in reported_trials(spec, search_results(spec, lab.store))}
     assert keys == expected and len(keys) == 2 * 4 * 2
     assert keys - {trial.key for trial in plan(spec)}, "something was found"
     for one in found:
-        all_of_it = needs(plan(one), one.plugins)
+        all_of_it = resolve_dependencies(plan(one), one.plugins)
         assert all_of_it.done(lab.store) >= {trial.key for trial in all_of_it.trials}, "a run would train something"
         assert (one.tune, one.shots, one.seeds) == (None, spec.shots, spec.seeds)
 
@@ -1022,7 +1028,7 @@ def test_what_is_written_is_a_function_of_what_was_found(kept, tmp_path):
         folder = tmp_path / str(workers)
         lab = kept(folder / "store", spec, workers=workers, rng=random.Random(workers))  # noqa: S311
         for _ in range(2):  # the second time over itself
-            (path,) = tuned_spec.write(tuned_spec.outcome(spec, lab.store), folder / "found.yaml")
+            (path,) = tuned_spec.save(tuned_spec.from_store(spec, lab.store), folder / "found.yaml")
             texts.append(path.read_text())
     assert len(texts) == 4 and len(set(texts)) == 1
 
@@ -1032,22 +1038,24 @@ def test_another_file_is_not_written_over(kept, tmp_path):
     goal = tmp_path / "found.yaml"
     goal.write_text("mine")
     with pytest.raises(SpecError, match="is there and holds something else"):
-        tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), goal)
+        tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), goal)
     assert goal.read_text() == "mine" and sorted(p.name for p in tmp_path.iterdir()) == ["found.yaml", "store"]
 
 
 def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}))
-    (path,) = tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
-    assert {t.key for t in plan(read(path))} == {one.trial.key for one in planned(lab.spec, tuned(lab.spec, lab.store))}
+    (path,) = tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
+    assert {t.key for t in plan(read(path))} == {
+        one.trial.key for one in reported_trials(lab.spec, search_results(lab.spec, lab.store))
+    }
 
 
 def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
     broken = lambda trial, until: "diverged" if trial.method.name == "SAM-A" else bumpy(trial, until)  # noqa: E731
     lab = kept(tmp_path / "store", spec_of({"trials": 4}, methods=["SAM-A", "Focal Loss", "ERM"]), broken)
-    outcome = tuned_spec.outcome(lab.spec, lab.store)
+    outcome = tuned_spec.from_store(lab.spec, lab.store)
     assert outcome.failed and not outcome.unfinished
-    (path,) = tuned_spec.write(outcome, tmp_path / "found.yaml")
+    (path,) = tuned_spec.save(outcome, tmp_path / "found.yaml")
     assert {method.name for method in read(path).methods} == {"Focal Loss", "ERM"}
     assert "left out" in path.read_text() and "none of 4 trials finished" in path.read_text()
     assert "none of 4 trials finished" in outcome.table
@@ -1055,7 +1063,7 @@ def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
 
 def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
-    assert tuned_spec.write(tuned_spec.outcome(lab.spec, lab.store), tmp_path / "found.yaml") == []
+    assert tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "found.yaml") == []
     assert not (tmp_path / "found.yaml").exists()
 
 
@@ -1109,7 +1117,7 @@ class Real(Lab):
     """The same, with real trainings."""
 
     def train(self, job: Job) -> None:
-        run_trial(job.trial, Setting(store=str(self.store), plugins=self.spec.plugins), until=job.until)
+        run_trial(job.trial, TrialContext(store=str(self.store), plugins=self.spec.plugins), until=job.target_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -1123,7 +1131,7 @@ def caught(tmp_path_factory, empty_studies) -> dict[str, Real]:
         spec = with_plugin(parse(raw), CANARIES, NAMES)
         labs[stage] = Real(tmp_path_factory.mktemp(stage), spec, bumpy)
         shutil.copy(empty_studies, labs[stage].store.root)
-        with storage(labs[stage].store) as labs[stage].memory:
+        with open_storage(labs[stage].store) as labs[stage].memory:
             assert labs[stage].drive()
     return labs
 
@@ -1146,15 +1154,15 @@ def test_a_method_that_looks_for_the_test_labels_fails_and_no_number_comes_out(c
 
 def test_studies_that_were_deleted_are_made_again_from_the_records(kept, tmp_path):
     lab = kept(tmp_path, spec_of())
-    before = planned(lab.spec, tuned(lab.spec, lab.store))
+    before = reported_trials(lab.spec, search_results(lab.spec, lab.store))
     (tmp_path / STUDIES).unlink()
-    assert {one.why for one in planned(lab.spec, tuned(lab.spec, lab.store))} == {
+    assert {one.why for one in reported_trials(lab.spec, search_results(lab.spec, lab.store))} == {
         "tuning: the store has no studies.db; the same run makes it again from the records there are"
     }
     trained = lab.trained.copy()
-    with storage(lab.store) as lab.memory:
+    with open_storage(lab.store) as lab.memory:
         assert lab.drive()
-    assert planned(lab.spec, tuned(lab.spec, lab.store)) == before
+    assert reported_trials(lab.spec, search_results(lab.spec, lab.store)) == before
     assert lab.trained == trained, "nothing was trained for it"
 
 

@@ -15,11 +15,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tailboard.harness.planning import tuned_spec
-from tailboard.harness.planning.dependencies import needs
+from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.spec.parser import read
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.tuning.optuna_study import storage
+from tailboard.harness.tuning.optuna_study import open_storage
 
 pytestmark = [
     pytest.mark.slow,
@@ -81,7 +81,7 @@ ABOUT = ("epochs", "keys", "reason")
 def studies(job: Any) -> dict[str, list[tuple[Any, ...]]]:
     """All that the studies hold but for seconds and dates."""
     found = {}
-    with storage(Store(job.store)) as opened:
+    with open_storage(Store(job.store)) as opened:
         for name in optuna.get_all_study_names(opened):
             trials = optuna.load_study(study_name=name, storage=opened).trials
             found[name] = [
@@ -102,7 +102,7 @@ def run(job: Any, slots: int) -> Any:
 def written(job: Any) -> bytes:
     """The spec with the values found, of a store that holds them."""
     spec = read(job.folder / "t.yaml")
-    (path,) = tuned_spec.write(tuned_spec.outcome(spec, Store(job.store)), job.folder / "found.yaml")
+    (path,) = tuned_spec.save(tuned_spec.from_store(spec, Store(job.store)), job.folder / "found.yaml")
     return path.read_bytes()
 
 
@@ -182,7 +182,7 @@ def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_sam
     assert done.returncode == 0, done.stderr
     after = job.bytes_of("records")
     new = {Path(name).stem for name in after.keys() - before.keys()}
-    assert new == {trial.key for trial in needs(plan(read(tmp_path / "found.yaml")), {}).trials}
+    assert new == {trial.key for trial in resolve_dependencies(plan(read(tmp_path / "found.yaml")), {}).trials}
     assert {name: after[name] for name in before} == before
     done = run(job, 2)
     assert done.returncode == 0, done.stderr
