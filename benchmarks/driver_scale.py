@@ -33,6 +33,7 @@ from tailboard.harness.scheduling.ray_tune import run_jobs
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.failures import timeout_record
 from tailboard.harness.training.trial import TrialContext
@@ -45,10 +46,10 @@ class Quarters:
         self._size, self._done = trials // 4, 0
         self._since = 0.0
 
-    def started(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         self._since = self._since or time.perf_counter()  # Ray is up by then
 
-    def finished(self, trial: Trial) -> None:
+    def on_trial_end(self, _: Record) -> None:
         self._done += 1
         if self._done % self._size == 0:
             spent = time.perf_counter() - self._since

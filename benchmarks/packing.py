@@ -100,7 +100,7 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
             heapq.heappush(running, (now + seconds, handed, job))
         now, _, job = heapq.heappop(running)
         store.keys.add(job.trial.key)
-        agenda.complete(job)
+        agenda.complete(job, store.record(job.trial.key))
     spent = time.perf_counter() - begun
     kept = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

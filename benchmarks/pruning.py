@@ -34,6 +34,7 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.optuna_study import Study
@@ -77,7 +78,7 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     setting = TrialContext(str(store), kept=frozenset(trial.key for trial in search.prerequisites()))
     while (job := agenda.pop()) is not None:
         run_trial(job.trial, setting, until=job.target_epoch)
-        agenda.complete(job)
+        agenda.complete(job, record_of(job, store))
     return study.configurations()
 
 

@@ -104,11 +104,11 @@ def run(
     from .planning.prepare import RunRequest
     from .reporting.gather import gather
 
-    wanted = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
-    place = Store(store or f"runs/{wanted.spec.name}")
-    if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
+    request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    place = Store(store or f"runs/{request.spec.name}")
+    if train(request, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
-    return Leaderboard(gather([place], only=wanted.spec, defaults=defaults), (str(place),))
+    return Leaderboard(gather([place], only=request.spec, defaults=defaults), (str(place),))
 
 
 def tune(
@@ -130,12 +130,12 @@ def tune(
     from .planning import tuned_spec
     from .planning.prepare import RunRequest
 
-    wanted = RunRequest(load_spec(spec, plugins), report=False)
-    tuned_spec.require_tune(wanted.spec)
-    place = Store(store or f"runs/{wanted.spec.name}")
-    if train(wanted, place, slots=slots, address=address, root=root, verify=verify):
+    request = RunRequest(load_spec(spec, plugins), report=False)
+    tuned_spec.require_tune(request.spec)
+    place = Store(store or f"runs/{request.spec.name}")
+    if train(request, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
-    return tuned_spec.from_store(wanted.spec, place)
+    return tuned_spec.from_store(request.spec, place)
 
 
 def report(
@@ -174,14 +174,14 @@ def report(
 class Leaderboard:
     """What a run or a report came to. In a notebook it shows its table."""
 
-    board: Report
+    report: Report
     stores: tuple[str, ...]
     by: Any = None  # how Few, Med and Many are counted where that was asked for
 
     @property
     def rows(self) -> pd.DataFrame:
         """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``."""
-        return self.board.rows
+        return self.report.rows
 
     @property
     def table(self) -> pd.DataFrame:
@@ -191,7 +191,7 @@ class Leaderboard:
 
         from ..leaderboard.results import CELL, summarise
 
-        summary = summarise(self.rows, self.board.metric).set_index(CELL)[["mean", "stderr"]]
+        summary = summarise(self.rows, self.report.metric).set_index(CELL)[["mean", "stderr"]]
         groups = list(dict.fromkeys(self.rows["group"].astype(str)))
         columns = [(group, what) for group in groups for what in ("mean", "stderr")]
         wide = pd.DataFrame(summary.unstack("group", sort=False))[[(what, group) for group, what in columns]]
@@ -200,7 +200,7 @@ class Leaderboard:
     @property
     def complete(self) -> bool:
         """Whether every planned trial is."""
-        return self.board.complete
+        return self.report.complete
 
     def save(self, path: str | Path, versus: str | None = None, *, uncertainty: str = "se") -> Path:
         """Write it to a file, in the form that the ending says: .md, .tex, .csv, .json, .parquet or .html.
@@ -219,28 +219,28 @@ class Leaderboard:
         goal, form = Path(path), Path(path).suffix.lower()
         if form == ".html":
             with opened(self.stores) as places:
-                wanted = html_pages.PageOptions(versus, by=self.by, uncertainty=uncertainty)
-                html_pages.write_page(html_pages.page_content(self.board, places, wanted), goal)
+                options = html_pages.PageOptions(versus, by=self.by, uncertainty=uncertainty)
+                html_pages.write_page(html_pages.page_content(self.report, places, options), goal)
         elif form == ".parquet":
-            goal.write_bytes(self.board.parquet(versus))
+            goal.write_bytes(self.report.parquet(versus))
         elif form in FORMS:
-            text = self.board.rendered(FORMS[form], versus, uncertainty=uncertainty)
+            text = self.report.rendered(FORMS[form], versus, uncertainty=uncertainty)
             goal.write_text(text, encoding="utf-8", newline="\n")
         else:
             raise ReportError(f"{path} must end in {', '.join(FORMS)}, .parquet or .html")
         return goal
 
     def __str__(self) -> str:
-        return self.board.rendered("md")
+        return self.report.rendered("md")
 
     def _repr_html_(self) -> str:
         from ..leaderboard.formats.notebook import notebook
 
-        return notebook(self.rows, self.board.notes, self.board.tables, self.board.metric)
+        return notebook(self.rows, self.report.notes, self.report.tables, self.report.metric)
 
 
 def train(
-    wanted: Any,
+    request: Any,
     store: Store,
     *,
     slots: int | None = None,
@@ -252,7 +252,7 @@ def train(
     """Train what is missing in a store.
 
     Args:
-        wanted: What of a spec is to be done.
+        request: What of a spec is to be done.
         store: Where it is kept.
         slots, address, root, verify: As in :func:`run`.
         say: What is told to the user in lines; to stderr if not given.
@@ -280,12 +280,12 @@ def train(
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with ended_by_sigterm(), only_driver(store):
-        work = prepare(wanted, store, Path(root).expanduser().resolve() if root else None, verify)
-        for message in work.damaged:
+        prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
+        for message in prepared.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
-        tracker = Tracker(wanted.spec, store, work.trials)
-        with ProgressReporter(console, work, tracker) as show:
-            interrupted = execute(work, show, slots, address)
+        tracker = Tracker(request.spec, store, prepared.trials)
+        with ProgressReporter(console, prepared, tracker) as show:
+            interrupted = execute(prepared, show, slots, address)
         away = tracker.close()
     if away:
         say(unreachable(away))

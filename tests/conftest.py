@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def clusters_of_their_own() -> Iterator[None]:
-    """Importing ``sweep`` binds the Ray of this process to loopback; the clusters that tests start have other nodes."""
+    """Importing ``run`` binds the Ray of this process to loopback; the clusters that tests start have other nodes."""
     os.environ.pop(LOOPBACK, None)
     yield
     os.environ.pop(LOOPBACK, None)

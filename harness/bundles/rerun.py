@@ -99,14 +99,14 @@ def rerun(
     plugins = plugins_of(bundle, chosen)
     limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
     with temporary_folder() as folder, _process() as worker:
-        wanted = worker.submit(resolve_dependencies, [record.trial for record in chosen], plugins).result()
-        check_files(wanted.trials, root, verify)
-        claimed = {t.key: bundle.record(t.key) for t in wanted.trials if bundle.has(f"records/{t.key}.json")}
+        dependencies = worker.submit(resolve_dependencies, [record.trial for record in chosen], plugins).result()
+        check_files(dependencies.trials, root, verify)
+        claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(f"records/{t.key}.json")}
         store, about = (
             Store(folder),
-            TrialContext(str(folder), root=root, verify=verify, plugins=plugins, kept=wanted.prerequisite_keys),
+            TrialContext(str(folder), root=root, verify=verify, plugins=plugins, kept=dependencies.prerequisite_keys),
         )
-        again = dict(_trained(worker, wanted, store, claimed, about, limits, say))
+        again = dict(_trained(worker, dependencies, store, claimed, about, limits, say))
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
         yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
@@ -129,7 +129,7 @@ def _process() -> Iterator[Executor]:
 
 def _trained(
     worker: Executor,
-    wanted: Dependencies,
+    dependencies: Dependencies,
     store: Store,
     claimed: Mapping[str, Record],
     about: TrialContext,
@@ -138,12 +138,12 @@ def _trained(
 ) -> Iterator[tuple[str, Record]]:
     """Each that can be: not one whose start did not end well here. A time limit holds for what is said to have run
     into it; another trial may take as long as it likes, on a machine that may be slower."""
-    for number, trial in enumerate(wanted.trials, start=1):
-        if not all(_ended_well(key, store) for key in wanted.of.get(trial.key, ())):
+    for number, trial in enumerate(dependencies.trials, start=1):
+        if not all(_ended_well(key, store) for key in dependencies.of.get(trial.key, ())):
             continue
         if trial.key in claimed and claimed[trial.key].reason.startswith(TIMEOUT_REASON):  # here nobody would stop it
             continue
-        say(f"training {number} of {len(wanted.trials)}: {label(trial)} ...")
+        say(f"training {number} of {len(dependencies.trials)}: {label(trial)} ...")
         there = claimed.get(trial.key) or next(iter(claimed.values()))
         gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
         limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None

@@ -75,21 +75,21 @@ def report(
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with sources.opened(stores) as places:
         gather = partial(combine.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
-        wanted = html_pages.PageOptions(versus, quote, by, uncertainty)
+        options = html_pages.PageOptions(versus, quote, by, uncertainty)
         if site:  # first: pages of their own need not fit into one table
-            html_pages.write_site(site, [(place, gather([place])) for place in places], wanted)
+            html_pages.write_site(site, [(place, gather([place])) for place in places], options)
         with _uncollected():
-            board = gather(places)
-        board = board.with_bootstrap(versus) if noise else board
-        board = board.with_ranks(versus) if ranks else board
+            report = gather(places)
+        report = report.with_bootstrap(versus) if noise else report
+        report = report.with_ranks(versus) if ranks else report
         written = (
-            board.parquet(versus, quote) if form == "parquet" else board.rendered(form, versus, quote, uncertainty)
+            report.parquet(versus, quote) if form == "parquet" else report.rendered(form, versus, quote, uncertainty)
         )
         if curve:
-            figure_files.write_curves(board, curve)
-        undrawn = figure_files.write_diagram(board, diagram) if diagram else ""
+            figure_files.write_curves(report, curve)
+        undrawn = figure_files.write_diagram(report, diagram) if diagram else ""
         if html:
-            html_pages.write_page(html_pages.page_content(board, places, wanted), html)
+            html_pages.write_page(html_pages.page_content(report, places, options), html)
         if output:
             output.write_bytes(written if isinstance(written, bytes) else written.encode())
         else:
@@ -99,7 +99,7 @@ def report(
                 print_unreachable(background.catch_up_all(place))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
-    return outcome(board)
+    return outcome(report)
 
 
 @contextmanager

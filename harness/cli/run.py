@@ -55,17 +55,17 @@ def run(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    wanted = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
-    place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    board = gather.gather([place], only=wanted.spec, defaults=defaults)
-    print_output(f"{board.rendered('md')}\n")  # before the files: a full disk takes no table away
+    request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    place = Store(store or f"runs/{request.spec.name}")
+    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    report = gather.gather([place], only=request.spec, defaults=defaults)
+    print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
     try:
-        for form, path in gather.publish(board, place).items():
+        for form, path in gather.publish(report, place).items():
             print(f"{form:6} {path}")
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    return INTERRUPTED if interrupted else outcome(board)
+    return INTERRUPTED if interrupted else outcome(report)
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
@@ -88,11 +88,11 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    wanted = RunRequest(read(spec, plugin or ()), report=False)
-    goal = tuned_spec.output_path(wanted.spec, output)
-    place = Store(store or f"runs/{wanted.spec.name}")
-    interrupted = train(wanted, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    found = tuned_spec.from_store(wanted.spec, place)
+    request = RunRequest(read(spec, plugin or ()), report=False)
+    goal = tuned_spec.output_path(request.spec, output)
+    place = Store(store or f"runs/{request.spec.name}")
+    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    found = tuned_spec.from_store(request.spec, place)
     print_output(found.table)
     for path in () if found.unfinished else tuned_spec.save(found, goal):
         print(path)

@@ -35,10 +35,10 @@ class Forecast:
         defaults: bool,
     ) -> None:
         """A plan, as in :meth:`Outlook.add`; ``done`` are the keys of the finished trials."""
-        for cell in experiments(spec):
-            search, first = found.get(cell.canonical), cell.trial(spec.seeds[0])
+        for experiment in experiments(spec):
+            search, first = found.get(experiment.canonical), experiment.trial(spec.seeds[0])
             each = estimate_flops(first, spec.plugins) / first.training.epochs
-            trials = [cell.trial(seed) for seed in spec.seeds] if report else []
+            trials = [experiment.trial(seed) for seed in spec.seeds] if report else []
             if search:
                 self._search(search, each)
                 self._rows[search.identity] = [_sought(trial) for trial in trials]

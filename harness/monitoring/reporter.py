@@ -14,6 +14,7 @@ from ..metrics.shots import shot_means
 from ..planning.prepare import PreparedRun
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
+from ..storage.record import Record
 from ..text import printable
 from ..tracking.background import Tracker
 from ..tracking.uri import masked, tracking_uri
@@ -27,31 +28,31 @@ READ_SECONDS = 1.0  # of earlier records at a time, between two looks at the run
 
 
 class ProgressReporter:
-    """A Watcher that tells the user on stderr, and hands everything on to MLflow's thread.
+    """A RunObserver that tells the user on stderr, and hands everything on to MLflow's thread.
 
     Its own two threads, which draw and write, only look; ``_lock`` keeps what they see of one piece.
     """
 
-    def __init__(self, console: Console, work: PreparedRun, tracker: Tracker) -> None:
+    def __init__(self, console: Console, prepared: PreparedRun, tracker: Tracker) -> None:
         self._console, self._tracker, self._lock = console, tracker, threading.RLock()
-        self._spec, self._store, self._wanted = work.wanted.spec, work.store, work.wanted
+        self._spec, self._store, self._request = prepared.request.spec, prepared.store, prepared.request
         self._mlflow, self._dashboard = masked(tracking_uri(self._spec, self._store)), ""
         self._running: dict[str, tuple[Trial, int]] = {}  # with the epochs that are done
         self._begun = time.monotonic()
-        asked: dict[str, bool] = {"report": self._wanted.report, "defaults": self._wanted.defaults}
-        outlook, plan = Outlook(), self._wanted.plan
+        asked: dict[str, bool] = {"report": self._request.report, "defaults": self._request.defaults}
+        outlook, plan = Outlook(), self._request.plan
         outlook.add(self._spec, plan.searches, plan.prerequisites, **asked)
-        for trial in work.trials:
+        for trial in prepared.trials:
             outlook.place(trial)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             outlook.found(row, trial)
         self._board, self._forecast = Scoreboard(outlook), Forecast(Pace(), outlook)
         finished = outlook.known & self._store.finished()
         self._board.ended = dict.fromkeys(finished, Ended())
         self._forecast.add(self._spec, plan.searches, plan.prerequisites, finished, **asked)
-        for row, trial in work.chosen:
+        for row, trial in prepared.chosen:
             self._forecast.found(row, trial, trial.key in finished)
-        tuning = [trial.key for trial in work.trials if trial.stage == "tune" and trial.key in finished]
+        tuning = [trial.key for trial in prepared.trials if trial.stage == "tune" and trial.key in finished]
         self._earlier = Readings(self._store.record, tuning)
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
 
@@ -68,13 +69,16 @@ class ProgressReporter:
         self._live.stop()
         self._beacon.end()
 
-    def joined(self, dashboard: str) -> None:
+    def on_cluster_start(self, address: str) -> None:
+        self._say(f"joining the cluster at {masked(address)} ..." if address else "starting Ray ...")
+
+    def on_cluster(self, dashboard: str) -> None:
         self._dashboard = masked(f"http://{dashboard}") if dashboard else ""
 
-    def waiting(self, why: str) -> None:
-        self._say(why)
+    def on_waiting(self, reason: str) -> None:
+        self._say(reason)
 
-    def found(self, row: Trial, trial: Trial) -> None:
+    def on_search_end(self, row: Trial, trial: Trial) -> None:
         with self._lock:
             if trial.key not in self._board.ended and self._store.has(f"records/{trial.key}.json"):
                 self._board.ended[trial.key] = Ended()
@@ -82,31 +86,31 @@ class ProgressReporter:
             self._forecast.found(row, trial, trial.key in self._board.ended)
             self._board.outlook.found(row, trial)
 
-    def started(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         with self._lock:
             self._running[trial.key] = trial, 0
             self._board.running[trial.key] = [row.label for row in self._board.outlook.place(trial)]
             self._board.broken.discard(trial.key)
             self._forecast.started(trial)
 
-    def epoch(self, trial: Trial, line: dict[str, float]) -> None:
+    def on_epoch(self, trial: Trial, line: dict[str, float]) -> None:
         self._tracker.epoch(trial, line)
         with self._lock:
             self._running[trial.key] = trial, int(line["epoch"]) + 1
             self._forecast.epoch(trial, int(line["epoch"]))
 
-    def rested(self, trial: Trial) -> None:
+    def on_trial_pause(self, trial: Trial) -> None:
         with self._lock:
             self._running.pop(trial.key, None)
             self._board.running.pop(trial.key, None)
             self._forecast.rested(trial)
 
-    def finished(self, trial: Trial) -> None:
-        self._tracker.finished(trial)
-        record = self._store.record(trial.key)
+    def on_trial_end(self, record: Record) -> None:
+        self._tracker.finished(record)
+        trial = record.trial
         means = shot_means(record, self._spec.shots) if record.status in ("complete", "pruned") else {}
         with self._lock:
-            self.rested(trial)
+            self.on_trial_pause(trial)
             self._board.outlook.place(trial)
             self._board.ended[trial.key] = Ended(record.status, means)
             self._forecast.finished(trial, record.epochs)
@@ -115,13 +119,13 @@ class ProgressReporter:
         stopped = f"stopped after {record.epochs} epochs, " if record.status == "pruned" else ""
         self._line(trial, f"{stopped}{outcome} ({record.train_seconds:.0f} s)")
 
-    def retried(self, trial: Trial, reason: str, pause: float) -> None:
-        self.rested(trial)
+    def on_retry(self, trial: Trial, reason: str, pause: float) -> None:
+        self.on_trial_pause(trial)
         self._line(trial, f"{reason}; tried again in {pause:.0f} s")
 
-    def broken(self, trial: Trial, reason: str) -> None:
+    def on_abandoned(self, trial: Trial, reason: str) -> None:
         with self._lock:
-            self.rested(trial)
+            self.on_trial_pause(trial)
             self._board.broken.add(trial.key)
             self._forecast.broken(trial)
         self._line(trial, f"not finished: {reason}")
@@ -166,7 +170,7 @@ class ProgressReporter:
                 for key, (trial, epoch) in self._running.items()
             ]
             return {
-                "spec": self._spec.name, "report": self._wanted.report, "defaults": self._wanted.defaults,
+                "spec": self._spec.name, "report": self._request.report, "defaults": self._request.defaults,
                 "planned": self._board.outlook.total, "left": self._forecast.seconds_left(),
                 "dashboard": self._dashboard, "running": running, "broken": sorted(self._board.broken),
             }  # fmt: skip

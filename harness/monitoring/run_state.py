@@ -73,8 +73,8 @@ class Outlook:
         defaults: bool = False,
     ) -> None:
         """A plan with its searches, by the canonical text of their rows; ``others`` start trials of it."""
-        for cell in experiments(spec):
-            search, trials = found.get(cell.canonical), [cell.trial(seed) for seed in spec.seeds]
+        for experiment in experiments(spec):
+            search, trials = found.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
             label = method_label(trials[0])
             row = self._row(label)
             if search:
@@ -145,10 +145,10 @@ class Outlook:
 
 def _asks(search: Search, trial: Trial) -> bool:
     """Whether a trial is one of those that a search may propose."""
-    cell = search.tuning_experiment
-    if (trial.data, trial.network) != (cell.data, cell.network) or trial.seed not in search.seeds:
+    experiment = search.tuning_experiment
+    if (trial.data, trial.network) != (experiment.data, experiment.network) or trial.seed not in search.seeds:
         return False
-    if (trial.method.name, trial.method.plugin) != (cell.entrant.name, cell.entrant.plugin):
+    if (trial.method.name, trial.method.plugin) != (experiment.entrant.name, experiment.entrant.plugin):
         return False
     values = {}
     for name, dimension in search.space.items():

@@ -42,13 +42,13 @@ class Estimate:
     memory: int
 
 
-def calibrate(spec: Spec, wanted: Dependencies) -> list[Estimate]:
+def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
     """One estimate for each distinct trial but for its seed, in the plan's order."""
     if spec.resources.gpu and not torch.cuda.is_available():
         raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
-    setting = TrialContext(store="", gpu=spec.resources.gpu > 0)
-    kinds = {kind(trial): trial for trial in wanted.trials}
-    return [_estimate(trial, setting, spec.plugins) for trial in kinds.values()]
+    context = TrialContext(store="", gpu=spec.resources.gpu > 0)
+    kinds = {kind(trial): trial for trial in dependencies.trials}
+    return [_estimate(trial, context, spec.plugins) for trial in kinds.values()]
 
 
 def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, float]:
@@ -56,14 +56,14 @@ def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, floa
 
     The plan's words choose the precision, since it changes the numbers; this is what to choose by.
     """
-    setting = TrialContext(store="", gpu=spec.resources.gpu > 0)
+    context = TrialContext(store="", gpu=spec.resources.gpu > 0)
     first = {trial.network: trial.model_copy(update={"method": Method(name="ERM")}) for trial in reversed(trials)}
-    return {name: _in(trial, "bfloat16", setting) / _in(trial, "float32", setting) for name, trial in first.items()}
+    return {name: _in(trial, "bfloat16", context) / _in(trial, "float32", context) for name, trial in first.items()}
 
 
-def _in(trial: Trial, precision: str, setting: TrialContext) -> float:
+def _in(trial: Trial, precision: str, context: TrialContext) -> float:
     training = trial.training.model_copy(update={"precision": precision})
-    return _estimate(trial.model_copy(update={"training": training}), setting, {}).step
+    return _estimate(trial.model_copy(update={"training": training}), context, {}).step
 
 
 def kind(trial: Trial) -> str:
@@ -71,19 +71,19 @@ def kind(trial: Trial) -> str:
     return trial.model_copy(update={"seed": 0}).canonical
 
 
-def _estimate(trial: Trial, setting: TrialContext, plugins: Mapping[str, str]) -> Estimate:
+def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
     about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
-    peak = MemoryProbe(setting.device)
+    peak = MemoryProbe(context.device)
     with tempfile.TemporaryDirectory() as folder:
-        setting = replace(setting, store=folder)
+        context = replace(context, store=folder)
         for other in (prerequisite(trial, name) for name in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
-            stand_in = assemble(other, images, counts, recipe_of(other, plugins), setting)
+            stand_in = assemble(other, images, counts, recipe_of(other, plugins), context)
             Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
-        run = assemble(trial, images, counts, method, setting)
+        run = assemble(trial, images, counts, method, context)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]

@@ -47,24 +47,24 @@ class PreparedRun:
     ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
     made again, and why."""
 
-    wanted: RunRequest
+    request: RunRequest
     store: Store
     trials: list[Trial]
-    setting: TrialContext
+    context: TrialContext
     damaged: list[str]
     chosen: list[tuple[Trial, Trial]]
 
 
-def prepare(wanted: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
+def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
-    spec, plan = wanted.spec, wanted.plan
+    spec, plan = request.spec, request.plan
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
     needed = plan.all_dependencies
     sought = search_results(spec, store, plan.searches, importance=False)
     there = trials_of(spec, sought)
     every = {trial.key: trial for trial in (*needed.trials, *there)}
     damaged = set_aside(store, every)
-    if wanted.again:
+    if request.again:
         reported = [key for key, trial in every.items() if trial.stage == "report"]
         damaged += set_aside(store, reported, again=("failed", "diverged"))
     sweep_up(store, needed.prerequisite_keys)
@@ -72,7 +72,7 @@ def prepare(wanted: RunRequest, store: Store, root: Path | None, verify: bool) -
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
     save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
     store.write_plan(spec)
-    setting = TrialContext(
+    context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
         root=root,
@@ -83,7 +83,7 @@ def prepare(wanted: RunRequest, store: Store, root: Path | None, verify: bool) -
         kept=needed.prerequisite_keys,
     )
     chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
-    return PreparedRun(wanted, store, there, setting, damaged, chosen)
+    return PreparedRun(request, store, there, context, damaged, chosen)
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

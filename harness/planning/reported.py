@@ -84,8 +84,8 @@ def report_rows(spec: Spec, found: Mapping[str, SearchResult], defaults: bool = 
     may say one twice (see :func:`once`)."""
     protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
     shown = []
-    for cell in experiments(spec):
-        search, row = found.get(cell.canonical) if found else None, cell.trial(spec.seeds[0])
+    for experiment in experiments(spec):
+        search, row = found.get(experiment.canonical) if found else None, experiment.trial(spec.seeds[0])
         shown.append(_final(row, search, protocol) if search else ReportedTrial(row, row, protocol=protocol))
         if search and defaults:
             shown.append(ReportedTrial(row, row, "defaults", protocol))

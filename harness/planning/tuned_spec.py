@@ -40,14 +40,14 @@ class TunedSpec:
     @property
     def table(self) -> str:
         """A line for each row: its values, or why there are none."""
-        return table([_line(cell, self.found.get(cell.canonical)) for cell in experiments(self.spec)])
+        return table([_line(experiment, self.found.get(experiment.canonical)) for experiment in experiments(self.spec)])
 
     def settings(self) -> list[list[Experiment]]:
         """The rows of each setting: values were found for each, so each has a spec of its own."""
         groups: dict[str, list[Experiment]] = {}
-        for cell in experiments(self.spec):
-            setting = f"{cell.data.canonical} {cell.network} {cell.training.canonical}"
-            groups.setdefault(setting, []).append(cell)
+        for experiment in experiments(self.spec):
+            setting = f"{experiment.data.canonical} {experiment.network} {experiment.training.canonical}"
+            groups.setdefault(setting, []).append(experiment)
         return list(groups.values())
 
 
@@ -93,8 +93,12 @@ def _plugin(digest: str) -> str:
     return f"method-{digest[:12]}.py"
 
 
-def _line(cell: Experiment, found: SearchResult | None) -> dict[str, Any]:
-    where = {"data": cell.data.name, "long tail": setting_label(cell.data), "method": method_label(cell.trial(0))}
+def _line(experiment: Experiment, found: SearchResult | None) -> dict[str, Any]:
+    where = {
+        "data": experiment.data.name,
+        "long tail": setting_label(experiment.data),
+        "method": method_label(experiment.trial(0)),
+    }
     if found is None:
         return where | {"values": "nothing to tune", "trials": 0, "validation": ""}
     if found.winner is None or not found.finished:
@@ -108,7 +112,7 @@ def _line(cell: Experiment, found: SearchResult | None) -> dict[str, Any]:
 def _text(filled: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     """The spec of one setting; nothing where no row has values."""
     spec = filled.spec
-    methods = [entry for cell in rows for entry in _entries(cell, filled.found.get(cell.canonical))]
+    methods = [entry for experiment in rows for entry in _entries(experiment, filled.found.get(experiment.canonical))]
     if not methods:
         return ""
     first = rows[0]
@@ -132,26 +136,26 @@ def _text(filled: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
-def _entries(cell: Experiment, found: SearchResult | None) -> Iterator[dict[str, Any]]:
+def _entries(experiment: Experiment, found: SearchResult | None) -> Iterator[dict[str, Any]]:
     """The row as a spec names it; nothing of a row whose every trial failed."""
     if found is not None and found.winner is None:
         return
     changed = found.search.changed_values(found.winner) if found and found.winner else {}
     own = {name: value for name, value in changed.items() if not name.startswith("training.")}
     routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in own}
-    entry = {"name": cell.entrant.name}
-    entry |= {"values": values} if (values := cell.entrant.values | own) else {}
-    entry |= {"training": training} if (training := cell.entrant.training | routine) else {}
-    yield entry | ({"plugin": _plugin(cell.entrant.plugin)} if cell.entrant.plugin else {})
+    entry = {"name": experiment.entrant.name}
+    entry |= {"values": values} if (values := experiment.entrant.values | own) else {}
+    entry |= {"training": training} if (training := experiment.entrant.training | routine) else {}
+    yield entry | ({"plugin": _plugin(experiment.entrant.plugin)} if experiment.entrant.plugin else {})
 
 
 def _comments(rows: Sequence[Experiment], filled: TunedSpec) -> Iterator[str]:
-    for cell in rows:
-        found = filled.found.get(cell.canonical)
+    for experiment in rows:
+        found = filled.found.get(experiment.canonical)
         if found and found.winner:
             start, best = found.configurations[0], found.winner
             before = f"{start.value:.1f} at the defaults" if start.state == "complete" else f"defaults {start.state}"
             metric, tried = found.search.tune.metric, f"trial {best.number + 1} of {found.ended}"
-            yield f"# {json.dumps(cell.entrant.name)}: {tried}, {metric} {best.value:.1f} ({before})"
+            yield f"# {json.dumps(experiment.entrant.name)}: {tried}, {metric} {best.value:.1f} ({before})"
         elif found:
-            yield f"# {json.dumps(cell.entrant.name)}: left out; {found.unfinished_reason}"
+            yield f"# {json.dumps(experiment.entrant.name)}: left out; {found.unfinished_reason}"

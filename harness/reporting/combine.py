@@ -29,8 +29,8 @@ def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Re
     if by is None:
         _same_groups(stores)
     more = _alike(stores) if len(stores) > 1 else []
-    board = publish.gather(stores, by, **asked)
-    return replace(board, notes=[*board.notes, *more])
+    report = publish.gather(stores, by, **asked)
+    return replace(report, notes=[*report.notes, *more])
 
 
 def _alike(stores: Sequence[Store]) -> list[str]:

@@ -15,7 +15,7 @@ from .report import Report
 CURVES = (".csv", ".png", ".svg", ".pdf")
 
 
-def write_curves(board: Report, path: Path) -> None:
+def write_curves(report: Report, path: Path) -> None:
     """What every smaller budget would have found, as a table or a picture: the path's ending says which.
 
     ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
@@ -23,17 +23,17 @@ def write_curves(board: Report, path: Path) -> None:
     form = path.suffix.lower()
     if form not in CURVES:
         raise ReportError(f"--curve: {path} must end in {', '.join(CURVES[:-1])} or {CURVES[-1]}")
-    if not board.searches:
+    if not report.searches:
         raise ReportError("--curve: nothing was tuned here, so there is no curve to draw")
-    curves = tuning_tables.curves(board.searches)
+    curves = tuning_tables.curves(report.searches)
     if form == ".csv":
         path.write_text(csv_text(curves), encoding="utf-8")
         return
-    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches))
+    metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches))
     path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
 
 
-def write_diagram(board: Report, path: Path) -> str:
+def write_diagram(report: Report, path: Path) -> str:
     """The critical-difference diagram of the whole test set, a panel for each protocol. Why there is none where the
     data sets or methods are too few, else nothing.
 
@@ -42,7 +42,7 @@ def write_diagram(board: Report, path: Path) -> str:
     form = path.suffix.lower()
     if form not in CURVES[1:]:
         raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
-    found = [one for one in board.ranks() if one.group == "all"]
+    found = [one for one in report.ranks() if one.group == "all"]
     if why := why_not(found):
         return f"--diagram: {why}"
     path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))

@@ -220,12 +220,12 @@ def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.TunedRow], plain: b
     return [spent, *tuning_tables.caption(lines, plain)]
 
 
-def publish(board: Report, store: Store) -> dict[str, str]:
+def publish(report: Report, store: Store) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
-    files = {form: (f"leaderboard.{ending}", board.rendered(form)) for form, ending in ENDINGS.items()}
-    if board.searches:
-        files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(board.searches))
-        files["budget"] = "budget.csv", csv_text(tuning_tables.curves(board.searches))
+    files = {form: (f"leaderboard.{ending}", report.rendered(form)) for form, ending in ENDINGS.items()}
+    if report.searches:
+        files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
+        files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))
     for name, text in files.values():
         store.write(f"report/{name}", text.encode())
     return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}

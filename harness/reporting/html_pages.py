@@ -27,29 +27,29 @@ class PageOptions:
     by: Shots | None = None
     uncertainty: str = "se"
 
-    def among(self, board: Report) -> PageOptions:
-        """The same without the comparison where a board lacks the method that it is with."""
-        return self if self.versus in set(board.rows["method"]) else replace(self, versus=None)
+    def among(self, report: Report) -> PageOptions:
+        """The same without the comparison where a report lacks the method that it is with."""
+        return self if self.versus in set(report.rows["method"]) else replace(self, versus=None)
 
 
-def page_content(board: Report, stores: Sequence[Store], wanted: PageOptions = PageOptions()) -> PageContent:
-    """All that the page of a board shows. ReportError where the reference is no method of it."""
-    board.require(wanted.versus)
+def page_content(report: Report, stores: Sequence[Store], options: PageOptions = PageOptions()) -> PageContent:
+    """All that the page of a report shows. ReportError where the reference is no method of it."""
+    report.require(options.versus)
     specs = [spec for store in stores for spec in store.plans()]
-    rules = {wanted.by or spec.shots for spec in specs}
+    rules = {options.by or spec.shots for spec in specs}
     (rule,) = rules if len(rules) == 1 else (None,)
     return PageContent(
         title=", ".join(dict.fromkeys(spec.name for spec in specs)),
-        rows=board.rows,
-        evidence=evidence(stores, dict.fromkeys(board.rows["key"]), wanted.by, board.sources),
-        notes=board.notes,
-        versus=wanted.versus,
-        published=board.quoted(wanted.quote),
-        routines=board.routines if wanted.quote else {},
-        budget=tuning_tables.curves(board.searches) if board.searches else None,
-        metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in board.searches)),
+        rows=report.rows,
+        evidence=evidence(stores, dict.fromkeys(report.rows["key"]), options.by, report.sources),
+        notes=report.notes,
+        versus=options.versus,
+        published=report.quoted(options.quote),
+        routines=report.routines if options.quote else {},
+        budget=tuning_tables.curves(report.searches) if report.searches else None,
+        metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
-        uncertainty=known(wanted.uncertainty),
+        uncertainty=known(options.uncertainty),
     )
 
 
@@ -58,27 +58,27 @@ def write_page(shown: PageContent, path: Path) -> None:
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
 
 
-def write_site(folder: Path, reports: Sequence[tuple[Store, Report]], wanted: PageOptions = PageOptions()) -> Path:
+def write_site(folder: Path, reports: Sequence[tuple[Store, Report]], options: PageOptions = PageOptions()) -> Path:
     """A page for each report and an index of them; what else is in the folder stays. The index's path.
 
     A report without the method that is compared with gets its page all the same: the index says what each compares.
     """
     index = _file(folder / "index.html", "--site")
-    if wanted.versus and not any(wanted.among(board).versus for _, board in reports):
-        reports[0][1].require(wanted.versus)  # a slip of the pen, and no page to write
+    if options.versus and not any(options.among(report).versus for _, report in reports):
+        reports[0][1].require(options.versus)  # a slip of the pen, and no page to write
     entries = []
     names = _names([store for store, _ in reports])
-    for (store, board), name in zip(reports, names, strict=True):
-        here = wanted.among(board)
-        shown = page_content(board, [store], here)
+    for (store, report), name in zip(reports, names, strict=True):
+        here = options.among(report)
+        shown = page_content(report, [store], here)
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")
-        told = board.rendered("md", here.versus, here.quote, here.uncertainty)
-        cells = {form: board.rendered(form, here.versus) for form in ("csv", "json")}
+        told = report.rendered("md", here.versus, here.quote, here.uncertainty)
+        cells = {form: report.rendered(form, here.versus) for form in ("csv", "json")}
         for form, text in {**cells, "md": told}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
-        entries.append(site.entry(name, shown, wanted.versus))
+        entries.append(site.entry(name, shown, options.versus))
     index.write_text(site.index(entries), encoding="utf-8", newline="\n")
     (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
     return index

@@ -1,4 +1,4 @@
-"""Board: the rows of one or several stores with all that their report says, and the forms that it takes."""
+"""Report: the rows of one or several stores with all that their report says, and the forms that it takes."""
 
 from __future__ import annotations
 

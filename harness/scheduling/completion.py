@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..spec.schema import Resources
+from ..storage.record import Record
 from ..training.failures import is_out_of_memory, timeout_record
-from ..training.job import Job, JobFailed
-from .queue import JobQueue, Watcher
+from ..training.job import Job, record_of
+from .observer import RunObserver
+from .queue import JobQueue
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 
 
 @dataclass
 class Result:
-    """``interrupted``: a signal, or the loss of its cluster, stopped the sweep. ``broken``: what the infrastructure
+    """``interrupted``: a signal, or the loss of its cluster, stopped the run. ``broken``: what the infrastructure
     broke once too often, by key. ``error``: what went wrong in the driver."""
 
     interrupted: bool = False
@@ -54,49 +56,50 @@ class RetryPolicy:
 
 @dataclass
 class CompletionHandler:
-    """Tells the agenda and the watcher; an error in that stops the sweep and is kept in the result."""
+    """Tells the queue and the observer; an error in that stops the run and is kept in the result."""
 
-    agenda: JobQueue
+    queue: JobQueue
     retries: RetryPolicy
-    watcher: Watcher
+    observer: RunObserver
     result: Result
     stopping: threading.Event
 
-    def on_success(self, job: Job, whole: bool) -> None:
-        """The store has what the job is for, and ``whole``: the trial's record."""
+    def on_success(self, job: Job) -> None:
+        """The worker says that the store has what the job is for."""
         with self._kept():
-            self._settle(job, whole)
+            record = record_of(job, self.queue.store)
+            if record is None:
+                self._abandon(job, f"no record at {self.queue.store}: do the workers share that folder?")
+            else:
+                self._complete(job, record)
 
     def on_timeout(self, job: Job, why: str, seconds: float) -> None:
         """Stopped from outside, since it said nothing for so many seconds: the method's fault."""
         with self._kept():
-            store = self.agenda.store
-            store.write_record(timeout_record(job.trial, why, seconds, store.silent(job.trial.key)))
-            self._settle(job, whole=True)
+            store = self.queue.store
+            record = timeout_record(job.trial, why, seconds, store.silent(job.trial.key))
+            store.write_record(record)
+            self._complete(job, record)
 
     def on_failure(self, job: Job, why: str, share: float) -> None:
         """The infrastructure's fault; ``share`` is the part of a GPU that it had."""
         with self._kept():
             pause = self.retries.backoff(job, why, share)
             if pause is None:
-                self._break(job, why)
+                self._abandon(job, why)
             else:
-                self.watcher.retried(job.trial, why, pause)
-                self.agenda.retry_later(job, pause)
+                self.observer.on_retry(job.trial, why, pause)
+                self.queue.retry_later(job, pause)
 
-    def _settle(self, job: Job, whole: bool) -> None:
-        try:
-            self.agenda.complete(job)
-        except JobFailed as error:
-            self._break(job, str(error))
-        else:
-            if whole:
-                self.watcher.finished(job.trial)
+    def _complete(self, job: Job, record: Record) -> None:
+        self.queue.complete(job, record)
+        if record.status != "pruned":  # one that rests at a rung has not ended
+            self.observer.on_trial_end(record)
 
-    def _break(self, job: Job, why: str) -> None:
+    def _abandon(self, job: Job, why: str) -> None:
         self.result.broken[job.trial.key] = why
-        self.watcher.broken(job.trial, why)
-        self.agenda.fail(job)
+        self.observer.on_abandoned(job.trial, why)
+        self.queue.fail(job)
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

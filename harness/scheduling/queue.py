@@ -1,4 +1,4 @@
-"""Agenda: the queue of jobs. Watcher: who is told what becomes of them."""
+"""JobQueue: the queue of jobs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
-from ..spec.schema import Trial
+from ..storage.record import Record
 from ..storage.store import Store
 from ..training.job import Flow, Job, JobFailed, is_done
 
@@ -69,7 +68,9 @@ class JobQueue:
         there = self._ready.setdefault(job.trial.key, {})
         before, old = self._ahead(job.trial.key), there.get(job.target_epoch)
         there[job.target_epoch] = (
-            replace(job, keep=job.keep_weights or old.keep_weights, ahead=max(job.work_ahead, old.work_ahead))
+            replace(
+                job, keep_weights=job.keep_weights or old.keep_weights, work_ahead=max(job.work_ahead, old.work_ahead)
+            )
             if old
             else job
         )
@@ -87,12 +88,10 @@ class JobQueue:
         else:
             heapq.heappush(self._order, (-ahead, next(self._numbers), key))
 
-    def complete(self, job: Job) -> None:
-        """A job is done: what waits for it goes on. Lost where the store has nothing of it."""
+    def complete(self, job: Job, record: Record) -> None:
+        """A job is done, and the store holds ``record`` of it: what waits for it goes on."""
         self.running.discard(job.id)
-        if not is_done(job, self.store):
-            raise JobFailed(f"no record at {self.store}: do the workers share that folder?")
-        if job.is_final:
+        if record.status != "pruned":
             self._finished.add(job.trial.key)
         for flow in self._waiting.pop(job.id, []):
             self._open[flow].discard(job.id)
@@ -136,21 +135,3 @@ class JobQueue:
         if job.trial.stage == "report" and not job.keep_weights:  # the many of a large plan: no file is read for them
             return job.trial.key in self._finished
         return is_done(job, self.store)
-
-
-class Watcher(Protocol):
-    """Who is told, in the driver's process, what happens to the trials.
-
-    ``joined``: where the dashboard of a joined cluster is, or nothing. ``rested``: a trial trains no more, whether it
-    is finished, goes on later or was drained. ``found``: what ``row`` is at its own values is reported as ``trial``.
-    """
-
-    def joined(self, dashboard: str) -> None: ...
-    def waiting(self, why: str) -> None: ...
-    def found(self, row: Trial, trial: Trial) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
-    def rested(self, trial: Trial) -> None: ...
-    def finished(self, trial: Trial) -> None: ...
-    def retried(self, trial: Trial, reason: str, pause: float) -> None: ...
-    def broken(self, trial: Trial, reason: str) -> None: ...

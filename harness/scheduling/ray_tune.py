@@ -1,6 +1,6 @@
 """A plan, run by Ray Tune: the only file that imports ray.
 
-Tune places the trials and reuses the workers. What comes next is the agenda's to say, and what is finished the
+Tune places the trials and reuses the workers. What comes next is the queue's to say, and what is finished the
 store's, so the same command goes on where it was, and nothing of Tune's own state is kept.
 """
 
@@ -41,36 +41,37 @@ from ..storage.temporary import remove_stale, temporary_folder
 from ..training.job import Job
 from .cluster_monitor import ClusterMonitor, Endpoint
 from .completion import CompletionHandler, Result, RetryPolicy, reason
+from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
-from .queue import JobQueue, Watcher
+from .queue import JobQueue
 from .resources import GUARDED, bundle, check_reachable, options, places, waits
 from .stop_signal import StopSignal
 from .timeouts import SilenceMonitor
 
 
 class _NotSaved:
-    """Tune pickles what it is given to restore a sweep from; ours resumes from the store, so there is nothing."""
+    """Tune pickles what it is given to restore a run from; ours resumes from the store, so there is nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class _JobSearcher(_NotSaved, Searcher):
-    """Hands out the agenda's jobs until it is empty or the sweep is being stopped."""
+    """Hands out the queue's jobs until it is empty or the run is being stopped."""
 
-    def __init__(self, agenda: JobQueue, retries: RetryPolicy, stopping: threading.Event, flag: Any) -> None:
+    def __init__(self, queue: JobQueue, retries: RetryPolicy, stopping: threading.Event, stop_signal: Any) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._agenda, self._retries, self._stopping, self._flag = agenda, retries, stopping, flag
+        self._queue, self._retries, self._stopping, self._stop_signal = queue, retries, stopping, stop_signal
         self.running: dict[str, Job] = {}  # by Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
-        job = self._agenda.pop()
+        job = self._queue.pop()
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
-            return None if self.running or self._agenda.pausing else Searcher.FINISHED
+            return None if self.running or self._queue.pausing else Searcher.FINISHED
         self.running[trial_id] = job
-        self._flag.hand.remote(job.trial.key, trial_id)
+        self._stop_signal.assign.remote(job.trial.key, trial_id)
         trial = job.trial.model_dump_json()
         return {"trial": trial, "until": job.target_epoch, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
 
@@ -86,13 +87,13 @@ class _JobSearcher(_NotSaved, Searcher):
 
 @dataclass(eq=False)
 class _Callback(_NotSaved, tune.Callback, tune.Stopper):
-    """Passes on what Tune says, in the driver's process, and ends a sweep that is being stopped once nothing trains."""
+    """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
 
-    queue: _JobSearcher
+    searcher: _JobSearcher
     endings: CompletionHandler
-    watcher: Watcher
+    observer: RunObserver
     stopping: threading.Event
-    flag: Any
+    stop_signal: Any
     patience: SilenceMonitor
     told: float = -math.inf
     idle: bool = False
@@ -105,90 +106,89 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self.idle = not self.patience.running
-        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the flag may have to start anew
-            self.flag.raise_.remote()
+        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
+            self.stop_signal.stop.remote()
             self.told = time.monotonic()
         for name in self.patience.exhausted():
             trial = next(trial for trial in trials if trial.trial_id == name)
             ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.heard_of(trial.trial_id)
-        self.watcher.started(self.queue.running[trial.trial_id].trial)
+        self.patience.heard(trial.trial_id)
+        self.observer.on_trial_start(self.searcher.running[trial.trial_id].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        self.patience.heard_of(trial.trial_id)
+        self.patience.heard(trial.trial_id)
         if "line" in result:
-            self.watcher.epoch(self.queue.running[trial.trial_id].trial, result["line"])
+            self.observer.on_epoch(self.searcher.running[trial.trial_id].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.end(trial.trial_id)
-        job = self.queue.running.pop(trial.trial_id)
-        self.watcher.rested(job.trial)
+        job = self.searcher.running.pop(trial.trial_id)
+        self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("record"):  # else it was drained
-            self.endings.on_success(job, trial.last_result["record"] == "whole")
+            self.endings.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self.patience.end(trial.trial_id)
-        job = self.queue.running.pop(trial.trial_id)
+        job = self.searcher.running.pop(trial.trial_id)
         if silent:
             self.endings.on_timeout(job, self.patience.why, silent)
         else:
             self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
 
 
-def _train(config: dict[str, Any], setting: Any, flag: Any) -> None:
+def _train(config: dict[str, Any], context: Any, stop_signal: Any) -> None:
     """What runs in a worker."""
     from .worker import run_job
 
     def draining(key: str) -> bool | None:
         try:
-            return ray.get(flag.up.remote(key, config["holder"]))
-        except ray.exceptions.RayError:  # the driver is dead, and what is left of its sweep goes after it
+            return ray.get(stop_signal.should_stop.remote(key, config["holder"]))
+        except ray.exceptions.RayError:  # the driver is dead, and what is left of its run goes after it
             return None
 
     tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    tune.report({"epoch": -1, "record": run_job(config, setting, report, draining)})
+    tune.report({"epoch": -1, "record": run_job(config, context, report, draining)})
 
 
 def run_jobs(
-    agenda: JobQueue,
-    setting: Any,
+    queue: JobQueue,
+    context: Any,
     resources: Resources,
-    watcher: Watcher,
+    observer: RunObserver,
     *,
     slots: int | None = None,
     address: str | None = None,
 ) -> Result:
-    """Train all that is on the agenda. Returns when it is empty, a signal drained the sweep, or its cluster is lost.
+    """Train all that is on the queue. Returns when it is empty, a signal drained the run, or its cluster is lost.
 
     ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
     """
     result, stopping = Result(), threading.Event()
     remove_stale()
-    if not len(agenda):
+    if not len(queue):
         return result
     with (
-        ClusterMonitor(stopping, watcher.waiting) as vigil,
-        _ray(resources, slots, address) as (places, folder, dashboard),
+        ClusterMonitor(stopping, observer.on_waiting) as vigil,
+        _ray(resources, slots, address, observer) as (places, folder),
         drained_by_signals(stopping),
     ):
         vigil.watch(_endpoints())
-        watcher.joined(dashboard)
         if wait := waits(_nodes(), resources):
-            watcher.waiting(wait)
+            observer.on_waiting(wait)
         retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
-        flag = _stop_signal()
-        queue = _JobSearcher(agenda, retries, stopping, flag)
-        endings = CompletionHandler(agenda, retries, watcher, result, stopping)
-        callback = _Callback(queue, endings, watcher, stopping, flag, patience)
-        train = tune.with_parameters(_train, setting=setting, flag=flag)
+        stop_signal = _start_stop_signal()
+        searcher = _JobSearcher(queue, retries, stopping, stop_signal)
+        endings = CompletionHandler(queue, retries, observer, result, stopping)
+        callback = _Callback(searcher, endings, observer, stopping, stop_signal, patience)
+        train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
         tune.Tuner(
             tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
             tune_config=tune.TuneConfig(
-                search_alg=queue,
-                num_samples=-1,  # as many as the agenda has
+                search_alg=searcher,
+                num_samples=-1,  # as many as the queue has
                 max_concurrent_trials=places,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -196,7 +196,7 @@ def run_jobs(
             run_config=tune.RunConfig(
                 storage_path=str(folder),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the agenda's to say
+                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the queue's to say
                 callbacks=[callback],
                 stop=callback,
             ),
@@ -208,13 +208,17 @@ def run_jobs(
 
 
 @contextmanager
-def _ray(resources: Resources, slots: int | None, address: str | None) -> Iterator[tuple[int, Path, str]]:
-    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and
-    where its dashboard is."""
+def _ray(
+    resources: Resources, slots: int | None, address: str | None, observer: RunObserver
+) -> Iterator[tuple[int, Path]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
     with temporary_folder(short=True) as folder, terminate_children(_stop):
-        wanted = options(resources, slots, address, folder)
-        dashboard, joined = _start(wanted), wanted["address"] != "local"
-        yield places(_nodes(), resources, slots, joined=joined), folder, dashboard if joined else ""
+        ray_options = options(resources, slots, address, folder)
+        joined = ray_options["address"] != "local"
+        observer.on_cluster_start(ray_options["address"] if joined else "")
+        dashboard = _start(ray_options)
+        observer.on_cluster(dashboard if joined else "")
+        yield places(_nodes(), resources, slots, joined=joined), folder
 
 
 def _stop() -> None:
@@ -228,14 +232,14 @@ def _stop() -> None:
         gc.enable()
 
 
-def _start(wanted: dict[str, Any]) -> str:
-    check_reachable(wanted["address"])
+def _start(ray_options: dict[str, Any]) -> str:
+    check_reachable(ray_options["address"])
     try:
         with sigterm_kept(), children_apart():
-            context: Any = ray.init(**wanted)
+            context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        what = "started" if wanted["address"] == "local" else f"reached at {wanted['address']} ({GUARDED})"
+        what = "started" if ray_options["address"] == "local" else f"reached at {ray_options['address']} ({GUARDED})"
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
 
 
@@ -246,7 +250,7 @@ def _endpoints() -> list[Endpoint]:
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
 
 
-def _stop_signal() -> Any:
+def _start_stop_signal() -> Any:
     """It lives where the driver does: a node that goes away takes none of its word with it."""
     near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
     return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(StopSignal).remote()

@@ -36,7 +36,7 @@ def check_reachable(address: str) -> None:
 
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
     """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
-    # What a worker died of is told in one line by the watcher; ray's own tracebacks are kept out of it.
+    # What a worker died of is told in one line by the observer; ray's own tracebacks are kept out of it.
     found: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
     if found["address"] != "local":
         return found

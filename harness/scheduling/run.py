@@ -1,5 +1,5 @@
 """Runs a prepared run: fills the queue with its trials, each after those that it starts from and each row after its
-search, and has Ray Tune work through it.
+search, and has Ray Tune prepared through it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from ..tuning.configuration import best
 from ..tuning.optuna_study import create_study, open_storage
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
-from .queue import JobQueue, Watcher
+from .observer import RunObserver
+from .queue import JobQueue
 
 
-def fill_queue(agenda: JobQueue, wanted: RunRequest, store: Store, storage: Any, watcher: Watcher) -> None:
-    """Put all flows of a spec on the agenda. ``storage`` is Optuna's, None where nothing is searched."""
-    found = wanted.plan.searches
+def fill_queue(queue: JobQueue, request: RunRequest, store: Store, storage: Any, observer: RunObserver) -> None:
+    """Put all flows of a spec on the queue. ``storage`` is Optuna's, None where nothing is searched."""
+    found = request.plan.searches
     kept: dict[str, Search | None] = {t.key: None for search in found.values() for t in search.prerequisites()}
     kept |= {t.key: search for search in found.values() for t in search.default_trials() if t.key in kept}
-    for cell in experiments(wanted.spec):
-        search = found.get(cell.canonical)
+    for experiment in experiments(request.spec):
+        search = found.get(experiment.canonical)
         if search:
-            agenda.add(tuning_flow(search, agenda, wanted, store, storage, kept, watcher))
-        if wanted.report and (wanted.defaults or search is None):
-            for seed in wanted.spec.seeds:
-                agenda.add(reporting_flow(cell.trial(seed), wanted.spec.plugins, store, watcher.broken))
+            queue.add(tuning_flow(search, queue, request, store, storage, kept, observer))
+        if request.report and (request.defaults or search is None):
+            for seed in request.spec.seeds:
+                queue.add(reporting_flow(experiment.trial(seed), request.spec.plugins, store, observer.on_abandoned))
 
 
 def reporting_flow(
-    trial: Trial, plugins: Mapping[str, str], store: Store, broken: Callable[[Trial, str], None]
+    trial: Trial, plugins: Mapping[str, str], store: Store, abandon: Callable[[Trial, str], None]
 ) -> Flow:
     """One trial, after those whose networks it starts from."""
     if store.has(f"records/{trial.key}.json"):
@@ -53,33 +54,33 @@ def reporting_flow(
     except JobFailed:
         lost = True
     if lost:
-        broken(trial, "not run: the trial whose network it starts from did not end well")
+        abandon(trial, "not run: the trial whose network it starts from did not end well")
         return
     yield [Job(trial, trial.training.epochs, work_ahead=ahead)]
 
 
 def tuning_flow(
     search: Search,
-    agenda: JobQueue,
-    wanted: RunRequest,
+    queue: JobQueue,
+    request: RunRequest,
     store: Store,
     storage: Any,
     kept: Mapping[str, Search | None],
-    watcher: Watcher,
+    observer: RunObserver,
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = create_study(storage, search.name)
-    yield from run_search(search, study, store, kept, watcher.finished)
+    yield from run_search(search, study, store, kept, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
-    if winner and wanted.report:
-        for seed in wanted.spec.seeds:
+    if winner and request.report:
+        for seed in request.spec.seeds:
             trial = search.reporting_trial(winner, seed)
-            watcher.found(search.experiment.trial(seed), trial)
-            agenda.add(reporting_flow(trial, wanted.spec.plugins, store, watcher.broken))
+            observer.on_search_end(search.experiment.trial(seed), trial)
+            queue.add(reporting_flow(trial, request.spec.plugins, store, observer.on_abandoned))
 
 
-def execute(work: PreparedRun, watcher: Watcher, slots: int | None, address: str | None) -> bool:
-    """Train what is not finished; ``watcher`` is told what becomes of it.
+def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, address: str | None) -> bool:
+    """Train what is not finished; ``observer`` is told what becomes of it.
 
     Returns:
         Whether a signal stopped it before the end.
@@ -88,9 +89,9 @@ def execute(work: PreparedRun, watcher: Watcher, slots: int | None, address: str
         os.environ["RAY_ADDRESS"] = address  # read where ray is imported, in the next line
     from .ray_tune import run_jobs
 
-    spec, store = work.wanted.spec, work.store
-    agenda = JobQueue(store)
+    spec, store = prepared.request.spec, prepared.store
+    queue = JobQueue(store)
     with open_storage(store) if spec.tune else nullcontext() as opened:
-        fill_queue(agenda, work.wanted, store, opened, watcher)
-        result = run_jobs(agenda, work.setting, spec.resources, watcher, slots=slots, address=address)
+        fill_queue(queue, prepared.request, store, opened, observer)
+        result = run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address)
     return result.interrupted

@@ -3,7 +3,7 @@ torch."""
 
 
 class StopSignal:
-    """Whether the sweep is being stopped, and which process has each trial now.
+    """Whether the run is being stopped, and which process has each trial now.
 
     A node that is out of touch is given up, and its trials go to others; but its workers may live on for a while.
     """

@@ -39,7 +39,7 @@ class SilenceMonitor:
         """Whether any trial is."""
         return bool(self._heard)
 
-    def heard_of(self, name: str) -> None:
+    def heard(self, name: str) -> None:
         self._heard[name] = self.clock()
 
     def exhausted(self) -> Iterator[str]:

@@ -16,7 +16,7 @@ from .timeouts import StackDumpWatchdog
 
 def run_job(
     config: Mapping[str, Any],
-    setting: TrialContext,
+    context: TrialContext,
     report: Callable[[dict[str, float]], None],
     draining: Callable[[str], bool | None],
 ) -> Literal["whole", "rung", ""]:
@@ -26,17 +26,17 @@ def run_job(
     What the store holds of it now: its record, only that of a rung, or nothing where it was drained.
     """
     trial, until = Trial.model_validate_json(config["trial"]), config["until"]
-    store = Store(setting.store)
-    job = Job(trial, until, keep_weights=trial.key in setting.kept)
+    store = Store(context.store)
+    job = Job(trial, until, keep_weights=trial.key in context.kept)
     if not is_done(job, store):
-        alone = replace(setting, alone=config["gpu"] >= 1)
+        alone = replace(context, alone=config["gpu"] >= 1)
 
         def heard(line: dict[str, float]) -> None:
-            witness.heard()
+            watchdog.heard()
             report(line)
 
         try:
-            with StackDumpWatchdog(setting.time_limit, partial(store.write_silent, trial.key)) as witness:
+            with StackDumpWatchdog(context.time_limit, partial(store.write_silent, trial.key)) as watchdog:
                 run_trial(trial, alone, heard, lambda: draining(trial.key), until)
         except Drained:
             return ""

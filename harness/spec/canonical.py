@@ -1,4 +1,4 @@
-"""Frozen: an immutable model with one canonical text, from which a trial's key is made."""
+"""CanonicalModel: an immutable model with one canonical text, from which a trial's key is made."""
 
 from __future__ import annotations
 

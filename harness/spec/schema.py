@@ -1,5 +1,5 @@
-"""The models of a spec and its trials: Spec, Method, Training, Tune, Cell and Trial; and :func:`plan`, which lists the
-trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
+"""The models of a spec and its trials: Spec, Method, Training, Tune, Experiment, Trial; and :func:`plan`, which lists
+the trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
 
 Nothing here imports torch: a plan is cheap.
 """
@@ -281,7 +281,7 @@ class Experiment(CanonicalModel, frozen=True):
     threads: int
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
-        """The cell's trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
+        """Its trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
         found = values or {}
         own = {name: value for name, value in found.items() if not name.startswith("training.")}
         method = self.entrant.method

@@ -112,10 +112,11 @@ class Store(Files):
         """What a tuning trial had come to after so many epochs; raises as :meth:`record` does."""
         return self._whole(f"rungs/{key}-{epochs:04d}.json", key)
 
-    def stop(self, key: str, epochs: int) -> None:
-        """Let a tuning trial end as it was after so many epochs."""
-        if not self.has(f"records/{key}.json"):
-            self.write_record(self.rung(key, epochs))
+    def stop(self, key: str, epochs: int) -> Record:
+        """Let a tuning trial end as it was after so many epochs, and return its record."""
+        record = self.rung(key, epochs)
+        self.write_record(record)
+        return record
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""

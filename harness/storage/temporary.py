@@ -1,4 +1,4 @@
-"""A temporary folder that is gone after use; where its process was killed, the next sweep clears up."""
+"""A temporary folder that is gone after use; where its process was killed, the next run clears up."""
 
 from __future__ import annotations
 

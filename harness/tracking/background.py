@@ -16,6 +16,7 @@ from ..errors import StoreError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
 from ..storage.lease import is_driven
+from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
 from .uri import is_ours, masked
@@ -24,7 +25,7 @@ AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone,
 GATHER_SECONDS = 0.2  # one request for the lines of so long
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
-Item = tuple[Trial, dict[str, float] | None]  # a trial, and its epoch's line or None once it is finished
+Item = tuple[Trial, dict[str, float] | Record]  # a trial, and an epoch's line or, once it is finished, its record
 
 
 def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
@@ -88,8 +89,8 @@ class Tracker:
     def epoch(self, trial: Trial, line: dict[str, float]) -> None:
         self._queue.put((trial, line))
 
-    def finished(self, trial: Trial) -> None:
-        self._queue.put((trial, None))
+    def finished(self, record: Record) -> None:
+        self._queue.put((record.trial, record))
 
     def close(self) -> str:
         """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
@@ -136,11 +137,13 @@ class Tracker:
             self._trials |= {trial.key: trial for trial, _ in items}
             for trial in {trial.key: trial for trial, _ in items}.values():
                 self._in_time()
-                runs.epochs(trial, [line for other, line in items if other.key == trial.key and line])
-            for trial, line in items:
-                if line is None:
+                runs.epochs(
+                    trial, [line for other, line in items if other.key == trial.key and not isinstance(line, Record)]
+                )
+            for _, record in items:
+                if isinstance(record, Record):
                     self._in_time()
-                    runs.finish(self._store.record(trial.key))
+                    runs.finish(record)
             self._away, self._away_until = AWAY_SECONDS[0], 0.0
         except Exception:  # see catch_up
             self._runs, self._away_until = None, time.monotonic() + self._away

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import StoreError
 from ..spec.schema import Trial
+from ..storage.record import Record
 from ..storage.store import Store
 
 
@@ -38,19 +40,29 @@ class Job:
 Flow = Generator[list[Job], None, None]
 
 
-def is_done(job: Job, store: Store) -> bool:
-    """Whether the store holds what a job is for: the score after its epochs, or the record of one that broke before.
+def record_of(job: Job, store: Store) -> Record | None:
+    """What the store holds of a job: the score after its epochs, or the record of a trial that broke before; None where
+    the job is not done.
 
     A trial that one search let end early is not done for another that wants more of it; and one that was trained to
     its end has no score on the way unless it rested there.
     """
     key = job.trial.key
-    if not job.is_final and store.has(f"rungs/{job.id}.json"):
-        return True
+    if not job.is_final:
+        with suppress(StoreError, FileNotFoundError):
+            return store.rung(key, job.target_epoch)
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
-        return False
+        return None
     if record.status in ("failed", "diverged"):
-        return job.is_final or record.epochs <= job.target_epoch
-    return job.is_final and record.status == "complete" and (not job.keep_weights or store.has(f"weights/{key}.pt"))
+        done = job.is_final or record.epochs <= job.target_epoch
+    else:
+        done = job.is_final and record.status == "complete"
+        done = done and (not job.keep_weights or store.has(f"weights/{key}.pt"))
+    return record if done else None
+
+
+def is_done(job: Job, store: Store) -> bool:
+    """Whether the store holds what a job is for (see :func:`record_of`)."""
+    return record_of(job, store) is not None

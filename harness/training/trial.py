@@ -79,7 +79,7 @@ class TrialContext:
 
 def run_trial(
     trial: Trial,
-    setting: TrialContext,
+    context: TrialContext,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     draining: Callable[[], bool | None] = lambda: False,
     until: int | None = None,
@@ -92,30 +92,30 @@ def run_trial(
     """
     torch.set_num_threads(trial.threads)
     scoring = scoring_process()
-    attempt = Attempt(trial, setting, Store(setting.store), until)
-    data = scoring.split(trial, setting.root, setting.verify)
+    attempt = Attempt(trial, context, Store(context.store), until)
+    data = scoring.split(trial, context.root, context.verify)
     rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
         "counts": data.counts,
         "test_counts": data.test_counts,
         "data": data.provenance,
-        "environment": environment(setting.device),
+        "environment": environment(context.device),
     }
     run, logits = None, {}
     try:
         with locked():
-            method = recipe_of(trial, setting.plugins)
+            method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
-            run = assemble(trial, data.images, data.counts, method, setting)
+            run = assemble(trial, data.images, data.counts, method, context)
             attempt.train(run, report, draining, until)
         logits = _logits(run, scoring)
-        if not rung and trial.key in setting.kept:
+        if not rung and trial.key in context.kept:
             attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
         about["status"] = "pruned" if rung else "complete"
     except Diverged as error:
         about |= {"status": "diverged", "reason": str(error), "log": traceback.format_exc()[-100_000:]}
     except Exception as error:
-        if _is_of_infrastructure(error, setting.alone):
+        if _is_of_infrastructure(error, context.alone):
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
         about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
@@ -126,7 +126,7 @@ def run_trial(
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
         arrays = logits | history_columns(run)
-    return scoring.finish(setting.store, {**about, "finished": _now(), **attempt.past()}, arrays)
+    return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
 def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
@@ -172,9 +172,9 @@ def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
 class Attempt:
     """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
 
-    def __init__(self, trial: Trial, setting: TrialContext, store: Store, until: int | None = None) -> None:
-        self.trial, self.setting, self.store = trial, setting, store
-        self._job = Job(trial, until or trial.training.epochs, keep_weights=trial.key in setting.kept)
+    def __init__(self, trial: Trial, context: TrialContext, store: Store, until: int | None = None) -> None:
+        self.trial, self.context, self.store = trial, context, store
+        self._job = Job(trial, until or trial.training.epochs, keep_weights=trial.key in context.kept)
         self._begun = time.perf_counter()
         self._file = f"checkpoints/{trial.key}.pt"
         try:
@@ -217,12 +217,12 @@ class Attempt:
             report(line)
             if run.done == self.trial.training.epochs:
                 return
-            if self.setting.time_limit and run.seconds > self.setting.time_limit:
+            if self.context.time_limit and run.seconds > self.context.time_limit:
                 raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
             stop = draining()
             if stop is None:
                 raise TrialMoved
-            if stop or run.done == until or time.perf_counter() - saved_at >= self.setting.checkpoint_seconds:
+            if stop or run.done == until or time.perf_counter() - saved_at >= self.context.checkpoint_seconds:
                 past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
                 self.store.write_tensors(self._file, {"run": run.state(), "past": past})
                 self.give_way()
@@ -252,10 +252,10 @@ def _sound(saved: Any) -> bool:
 
 
 def assemble(
-    trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, setting: TrialContext
+    trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
 ) -> TrainingLoop:
     """A run at its start, on training images of which each class has so many."""
-    about, device = dataset(trial.data.name), setting.device
+    about, device = dataset(trial.data.name), context.device
     streams = RandomStreams(trial.seed)
     with initialisation(trial.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
@@ -271,7 +271,7 @@ def assemble(
         model=model,
         device=device,
         generator=streams,
-        pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(setting.store)),
+        pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(context.store)),
         normalise=material.normalised,
     )
     return TrainingLoop(method, trial.training, model, material, scene, streams)

@@ -104,15 +104,15 @@ def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: 
 
 def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _StoredStudy:
     """As the records say it where they say the same end: a trial that was trained again took other seconds."""
-    configurations = study.configurations()
-    told = []
-    for stored, possible in zip(
-        zip(configurations, study.judged(), strict=True), outcomes(search, configurations, store), strict=True
-    ):
-        same = [one for one in possible if (one[0].state, one[0].value) == (stored[0].state, stored[0].value)]
-        c, at = stored if stored in same or not same else same[0]
-        told.append(_StoredConfiguration.model_validate(vars(c) | {"reason": reason(c.reason), "at": at}))
-    return _StoredStudy(exhausted=study.exhausted, configurations=tuple(told))
+    claimed = list(zip(study.configurations(), study.intermediate_values(), strict=True))
+    possible = outcomes(search, [configuration for configuration, _ in claimed], store)
+    stored = []
+    for each, ends in zip(claimed, possible, strict=True):
+        same = [end for end in ends if (end[0].state, end[0].value) == (each[0].state, each[0].value)]
+        configuration, at = each if each in same or not same else same[0]
+        words = vars(configuration) | {"reason": reason(configuration.reason), "at": at}
+        stored.append(_StoredConfiguration.model_validate(words))
+    return _StoredStudy(exhausted=study.exhausted, configurations=tuple(stored))
 
 
 @contextmanager

@@ -121,8 +121,8 @@ def searches(spec: Spec) -> dict[str, Search]:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
     found = [
-        Search(cell, space, spec.tune, spec, tuple(recipe_of(cell.trial(0), spec.plugins).needs()))
-        for cell, space in spaces(spec)
+        Search(experiment, space, spec.tune, spec, tuple(recipe_of(experiment.trial(0), spec.plugins).needs()))
+        for experiment, space in spaces(spec)
         if space
     ]
     for search in found:

@@ -58,38 +58,40 @@ def canonical(space: Space) -> str:
 def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:
     """Each row with its space, which may be empty. SpecError where a parameter is searched in no row at all."""
     if spec.tune is None:
-        return [(cell, {}) for cell in experiments(spec)]
-    found = [(cell, space(cell, spec.tune, spec.plugins)) for cell in experiments(spec)]
+        return [(experiment, {}) for experiment in experiments(spec)]
+    found = [(experiment, space(experiment, spec.tune, spec.plugins)) for experiment in experiments(spec)]
     reached = {name for _, searched in found for name in searched}
-    for wanted in spec.tune.parameters:
-        if not any(_means(wanted.name, name) for name in reached):
-            raise SpecError(_unknown(wanted, spec))
+    for parameter in spec.tune.parameters:
+        if not any(_means(parameter.name, name) for name in reached):
+            raise SpecError(_unknown(parameter, spec))
     return found
 
 
-def space(cell: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Space:
+def space(experiment: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Space:
     """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
 
     SpecError where the value to start from is outside the range, or a range is missing.
     """
-    start = cell.trial(0)
+    start = experiment.trial(0)
     recipe = recipe_of(start, plugins)
     defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
-    open_ = {name: value for name, value in defaults.items() if name not in _fixed(cell, tune)}
+    open_ = {name: value for name, value in defaults.items() if name not in _fixed(experiment, tune)}
     declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
     found = {}
     # What names a range of its own comes last, after the same word without one and after "all".
-    for wanted in sorted(tune.parameters, key=lambda wanted: (wanted.name != "all", wanted.range is not None)):
-        for name in (name for name in open_ if _means(wanted.name, name)):
-            searched = wanted.range or declared.get(name)
-            if searched is None and wanted.name == "all":
+    for parameter in sorted(
+        tune.parameters, key=lambda parameter: (parameter.name != "all", parameter.range is not None)
+    ):
+        for name in (name for name in open_ if _means(parameter.name, name)):
+            searched = parameter.range or declared.get(name)
+            if searched is None and parameter.name == "all":
                 continue
-            found[name] = Dimension(_checked(searched, name, open_[name], cell), open_[name])
-            _check_values(found[name], name, cell, plugins)
+            found[name] = Dimension(_checked(searched, name, open_[name], experiment), open_[name])
+            _check_values(found[name], name, experiment, plugins)
     return found
 
 
-def _check_values(dimension: Dimension, name: str, cell: Experiment, plugins: Mapping[str, str]) -> None:
+def _check_values(dimension: Dimension, name: str, experiment: Experiment, plugins: Mapping[str, str]) -> None:
     """SpecError where the method or the routine refuses an end or a choice of a range: now, not in mid-search."""
     ends = dimension.range
     whole = isinstance(dimension.default, int) and not isinstance(dimension.default, bool) and not ends.choices
@@ -97,19 +99,21 @@ def _check_values(dimension: Dimension, name: str, cell: Experiment, plugins: Ma
         raise SpecError(f"tune.parameters: {name} is a whole number, and so must its range be, not {ends}")
     for value in ends.choices or (ends.low, ends.high):
         try:
-            recipe_of(cell.trial(0, {name: int(value) if whole else value}), plugins)
+            recipe_of(experiment.trial(0, {name: int(value) if whole else value}), plugins)
         except (MethodError, ValidationError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise SpecError(f"tune.parameters: {name} of {cell.entrant.name} cannot be {value!r}: {first}") from error
+            raise SpecError(
+                f"tune.parameters: {name} of {experiment.entrant.name} cannot be {value!r}: {first}"
+            ) from error
 
 
-def _fixed(cell: Experiment, tune: Tune) -> set[str]:
+def _fixed(experiment: Experiment, tune: Tune) -> set[str]:
     """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
     return {
         "training.epochs",
         "training.precision",
-        *cell.entrant.values,
-        *(f"training.{name}" for name in (*cell.entrant.training, *tune.training)),
+        *experiment.entrant.values,
+        *(f"training.{name}" for name in (*experiment.entrant.training, *tune.training)),
     }
 
 
@@ -119,8 +123,8 @@ def _means(word: str, name: str) -> bool:
     return word in (name, bare) or (word == "all" and slot != "training")
 
 
-def _checked(searched: Range | None, name: str, default: Any, cell: Experiment) -> Range:
-    who = cell.entrant.name
+def _checked(searched: Range | None, name: str, default: Any, experiment: Experiment) -> Range:
+    who = experiment.entrant.name
     if searched is None:
         raise SpecError(f"tune.parameters: {name} of {who} declares no range; give low and high, or choices")
     numbers = not searched.choices
@@ -140,19 +144,21 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _unknown(wanted: Searched, spec: Spec) -> str:
+def _unknown(parameter: Searched, spec: Spec) -> str:
     names = _all_names(spec)
-    if wanted.name in ("epochs", "training.epochs", "precision", "training.precision"):
-        return f"tune.parameters: {wanted.name!r} decides what a trial costs, and budgets are equal: it is not searched"
-    if wanted.name == "all" or any(_means(wanted.name, name) for name in names):
+    if parameter.name in ("epochs", "training.epochs", "precision", "training.precision"):
         return (
-            f"tune.parameters: {wanted.name!r}: no method of this spec leaves it open to search; values or "
+            f"tune.parameters: {parameter.name!r} decides what a trial costs, and budgets are equal: it is not searched"
+        )
+    if parameter.name == "all" or any(_means(parameter.name, name) for name in names):
+        return (
+            f"tune.parameters: {parameter.name!r}: no method of this spec leaves it open to search; values or "
             "tune.training fix it, or it declares no range"
         )
     words = [*names, *(name.partition(".")[2] for name in names), "all"]
-    return f"tune.parameters: no method of this spec has {wanted.name!r}" + nearest(wanted.name, words)
+    return f"tune.parameters: no method of this spec has {parameter.name!r}" + nearest(parameter.name, words)
 
 
 def _all_names(spec: Spec) -> Sequence[str]:
-    own = [name for cell in experiments(spec) for name in recipe_of(cell.trial(0), spec.plugins).values()]
+    own = [name for experiment in experiments(spec) for name in recipe_of(experiment.trial(0), spec.plugins).values()]
     return [*dict.fromkeys(own), *(f"training.{name}" for name in Training.model_fields)]

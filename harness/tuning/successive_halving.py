@@ -26,11 +26,11 @@ Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value
 
 
 def run_search(
-    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Trial], None]
+    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Record], None]
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``ended`` hears of each other trial that was stopped
-    early."""
+    them, each beside the search that judges it too, if one does; ``ended`` gets the record of each other trial that was
+    stopped early."""
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
@@ -61,7 +61,7 @@ def _generation(
     found: Sequence[Configuration],
     store: Store,
     kept: Mapping[str, Search | None],
-    ended: Callable[[Trial], None],
+    ended: Callable[[Record], None],
     ahead: float,
 ) -> Flow:
     """Train one generation, rung by rung, and tell Optuna in the order of the numbers."""
@@ -157,11 +157,10 @@ def _record_at(trial: Trial, until: int, store: Store) -> Record:
         raise
 
 
-def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Trial], None]) -> None:
+def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Record], None]) -> None:
     """The trials of a configuration that does not go on: each ends as it is."""
     for trial in trials:
         if not store.has(f"records/{trial.key}.json"):
-            store.stop(trial.key, until)
-            ended(trial)
+            ended(store.stop(trial.key, until))
         else:  # it broke, or another search had it trained to its end, and it rested here once more
             store.remove(f"checkpoints/{trial.key}.pt")

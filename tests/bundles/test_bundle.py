@@ -44,6 +44,7 @@ from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.serialization import pack_arrays
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
@@ -101,7 +102,7 @@ def searched(place: Path, spec: Spec) -> Store:
         while job := agenda.pop():
             config = {"trial": job.trial.model_dump_json(), "until": job.target_epoch, "gpu": 0}
             run_job(config, TrialContext(store.url), lambda _: None, lambda _: False)
-            agenda.complete(job)
+            agenda.complete(job, record_of(job, store))
     return store
 
 

@@ -306,9 +306,9 @@ def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_das
         only_driver(store),
         ProgressReporter(Console(file=screen, force_terminal=True, width=120), work_, Mute()) as shown,
     ):
-        shown.joined("me:secret@10.0.0.1:8265")
-        shown.started(last)
-        shown.epoch(last, {"epoch": 1})
+        shown.on_cluster("me:secret@10.0.0.1:8265")
+        shown.on_trial_start(last)
+        shown.on_epoch(last, {"epoch": 1})
         wait(lambda: (seen := status_file.read(store)) and seen.dashboard and seen.running)
         seen = status_file.read(store)
     assert (seen.dashboard, seen.planned, seen.running[0].epoch) == ("http://***@10.0.0.1:8265", 4, 2)
@@ -386,7 +386,7 @@ def test_damaged_progress_is_no_progress(tmp_path, data):
 
 def test_finished_records_are_read_once(tmp_path, monkeypatch):
     store, reads = filled(tmp_path), []
-    monkeypatch.setattr(store, "outcome", lambda key: reads.append(key) or Store.result(store, key))
+    monkeypatch.setattr(store, "result", lambda key: reads.append(key) or Store.result(store, key))
     looks = watch.StoreMonitor(store)
     assert looks.snapshot()["done"] == 4
     assert looks.snapshot()["done"] == 4

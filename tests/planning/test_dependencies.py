@@ -19,6 +19,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, pretrained, run_trial
 
 RAW = {
@@ -77,13 +78,13 @@ def test_a_trial_is_handed_out_once_what_it_needs_is_done(tmp_path):
     assert [first.trial, second.trial] == erm and first.keep_weights and second.keep_weights
     assert agenda.pop() is None
     finish(store, erm[1])
-    agenda.complete(second)
+    agenda.complete(second, record_of(second, store))
     third = agenda.pop()
     assert third.trial == m2m[1] and agenda.pop() is None
     agenda.fail(first)
     assert broken == [m2m[0].key]
     finish(store, m2m[1])
-    agenda.complete(third)
+    agenda.complete(third, record_of(third, store))
     assert agenda.pop() is None and not len(agenda)
 
 
@@ -94,7 +95,7 @@ def test_a_trial_whose_generator_failed_is_not_handed_out(tmp_path):
     agenda, broken = agenda_of(store, trials)
     job = agenda.pop()
     store.write_record(Record(key=erm.key, trial=erm, status="diverged", reason="nan"))
-    agenda.complete(job)
+    agenda.complete(job, record_of(job, store))
     assert broken == [trials[0].key] and agenda.pop().trial == other and agenda.pop() is None
 
 

@@ -19,13 +19,13 @@ CPU = torch.device("cpu")
 
 PEAKS = """
 import torch
-from tailboard.harness.planning.calibration import Peak
+from tailboard.harness.planning.calibration import MemoryProbe
 
 cpu, size = torch.device("cpu"), 400 * 2**20
-before = Peak(cpu).bytes()
-peak = Peak(cpu)
+before = MemoryProbe(cpu).bytes()
+peak = MemoryProbe(cpu)
 torch.ones(size // 4)
-print(before, peak.bytes(), Peak(cpu).bytes())
+print(before, peak.bytes(), MemoryProbe(cpu).bytes())
 """
 
 

@@ -22,10 +22,10 @@ DRIVER = """
 import torch
 from tailboard.harness.training import trial
 
-class OnTheCpu(trial.Setting):
+class OnTheCpu(trial.TrialContext):
     device = torch.device("cpu")
 
-trial.Setting = OnTheCpu
+trial.TrialContext = OnTheCpu
 from tailboard.harness.cli.app import main
 
 if __name__ == "__main__":

@@ -79,30 +79,30 @@ def test_a_job_that_more_waits_for_goes_up_and_is_handed_out_once(agenda):
     agenda.add(flow(one))
     agenda.add(flow(two))
     agenda.add(flow(Job(one.trial, 2, keep_weights=True, work_ahead=3)))
-    first = agenda.take()
-    assert (first.trial.seed, first.keep) == (0, True), "its weights are wanted by one of the two"
+    first = agenda.pop()
+    assert (first.trial.seed, first.keep_weights) == (0, True), "its weights are wanted by one of the two"
     assert taken(agenda) == [1]
 
 
 def test_a_job_pauses_and_is_the_same_job_after(agenda, clock):
     agenda.add(flow(*jobs(5, 1)))
-    first = agenda.take()
-    agenda.again(first, 10)
+    first = agenda.pop()
+    agenda.retry_later(first, 10)
     assert taken(agenda) == [1]
     clock.now = 9.9
-    assert agenda.take() is None and agenda.pausing, "there is something to come"
+    assert agenda.pop() is None and agenda.pausing, "there is something to come"
     clock.now = 10
-    assert agenda.take() == first
+    assert agenda.pop() == first
 
 
 def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(agenda):
     early, late = Job(TRIALS[0], 1, work_ahead=9), Job(TRIALS[0], 2, work_ahead=8)
     agenda.add(flow(early, late, *jobs(0, 1)[1:]))
-    assert agenda.take() == early
-    assert agenda.take().trial.seed == 1
-    agenda.again(early, 0)
-    assert agenda.take() == early
-    assert agenda.take() is None
+    assert agenda.pop() == early
+    assert agenda.pop().trial.seed == 1
+    agenda.retry_later(early, 0)
+    assert agenda.pop() == early
+    assert agenda.pop() is None
 
 
 def test_larger_tails_networks_and_dearer_methods_are_more_work():
@@ -243,16 +243,16 @@ def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path)
 
 def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(clock):
     patience = SilenceMonitor(10, clock)
-    patience.heard_of("silent")
+    patience.heard("silent")
     for clock.now in range(0, 200, 5):
-        patience.heard_of("speaks")
+        patience.heard("speaks")
         stopped = list(patience.exhausted())
         assert stopped == (["silent"] if clock.now == 10 + LOADING_SECONDS + 5 else [])
     assert patience.end("silent") == 10 + LOADING_SECONDS + 5
     assert patience.why == "TimeLimit: no epoch ended within 10 s"
     assert patience.end("speaks") == patience.end("unknown") == 0
     patient = SilenceMonitor(None, clock)
-    patient.heard_of("silent")
+    patient.heard("silent")
     clock.now = 1e9
     assert not list(patient.exhausted())
 
@@ -288,13 +288,14 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
                 agenda.retry_later(job, rng.choice([0, 1, 5]))
                 continue
             done.append(job.id)
-            store.write_record(timeout_record(job.trial, "stands for any record"))
-            agenda.complete(job)
+            record = timeout_record(job.trial, "stands for any record")
+            store.write_record(record)
+            agenda.complete(job, record)
     assert len(done) == len(set(done)) == len(store.finished())
 
 
 def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
-    monkeypatch.setattr(timeouts, "WITNESS_SECONDS", 0.2)
+    monkeypatch.setattr(timeouts, "STACK_DUMP_SECONDS", 0.2)
     told: list[str] = []
 
     def stands_here():

@@ -62,7 +62,7 @@ def filled(store):
 def opened(monkeypatch):
     """The keys of the records that are opened."""
     found, read = [], Store.result
-    monkeypatch.setattr(Store, "outcome", lambda self, key: found.append(key) or read(self, key))
+    monkeypatch.setattr(Store, "result", lambda self, key: found.append(key) or read(self, key))
     return found
 
 

@@ -51,7 +51,7 @@ def test_what_is_written_is_read(store):
     store.write_record(record())
     assert store.finished() == {ONE.key}
     assert store.record(ONE.key) == record()
-    assert store.outcome(ONE.key).accuracy == record().accuracy
+    assert store.result(ONE.key).accuracy == record().accuracy
     assert store.arrays(ONE.key)["labels"].tolist() == [0, 1, 2, 3]
     assert store.names("checkpoints") == set() == store.names("broken"), "a finished trial leaves neither"
     store.mark_tracked(ONE.key, {"run": "1"})
@@ -61,7 +61,7 @@ def test_what_is_written_is_read(store):
 
 def test_what_is_not_there(store):
     for missing in (
-        lambda: store.record("x"), lambda: store.outcome("x"), lambda: store.arrays("x"), lambda: store.read("x"),
+        lambda: store.record("x"), lambda: store.result("x"), lambda: store.arrays("x"), lambda: store.read("x"),
         lambda: store.tensors("checkpoints/x.pt"),
     ):  # fmt: skip
         with pytest.raises(FileNotFoundError):
@@ -97,7 +97,7 @@ def test_a_damaged_record_names_its_file_and_runs_again(store, damage):
     store.write_record(record(TWO))
     bad = damage(record().model_dump_json().encode())
     store.write(f"records/{ONE.key}.json", bad)
-    for read in (store.record, store.outcome):
+    for read in (store.record, store.result):
         with pytest.raises(StoreError, match=f"records/{ONE.key}.json is damaged"):
             read(ONE.key)
     (message,) = set_aside(store, [ONE.key, TWO.key, "never run"])

@@ -90,7 +90,7 @@ def test_what_will_not_pass_is_told_at_once(error):
 
 
 def test_patience_ends(monkeypatch, caplog):
-    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 0.2)
     start = time.monotonic()
 
     def fails():
@@ -125,7 +125,7 @@ def test_a_server_that_is_away_for_a_while_costs_time_only(bucket, s3, how, seco
 @pytest.mark.slow
 def test_a_server_that_stays_away_is_nobody_s_method(bucket, s3, monkeypatch):
     """It says neither that a file is not there, nor that the trial failed."""
-    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 0.1)
     store, trial = Store(f"{bucket}/x"), plan(parse(RAW))[0]
     with pytest.raises(UnreachableError, match="gave errors"):
         run_trial(trial, TrialContext(str(store), checkpoint_seconds=0), report=lambda _: setattr(s3, "broken", "drop"))

@@ -109,7 +109,7 @@ def test_no_word_in_a_record_or_a_plan_leads_out(any_store, secret):
             any_store.record(KEY)
     any_store.write(f"records/{KEY}.json", record().model_dump_json().replace(f'"{KEY}"', '"../../x"').encode())
     with pytest.raises(StoreError, match=r"it says that it is \.\./\.\./x"):
-        any_store.outcome(KEY)
+        any_store.result(KEY)
     any_store.write("plans/t.json", SPEC.model_dump_json().replace('"name":"t"', '"name":"../../x"').encode())
     with pytest.raises(StoreError, match=r"plans/t\.json is damaged"):
         any_store.plans()
@@ -138,7 +138,7 @@ def test_a_file_that_is_a_link_is_neither_read_nor_copied(store, secret, capsys)
     assert (Path(store.root) / "damaged" / f"{KEY}.json").is_symlink()
     assert "my secret" not in everything(store)
     store.write_record(record())
-    assert store.outcome(KEY).status == "complete"
+    assert store.result(KEY).status == "complete"
 
 
 @pytest.mark.parametrize("name", ["studies.db", "mlflow.db"])

@@ -157,7 +157,7 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
         tracker.epoch(one, line(epoch))
     tracker.epoch(two, line(0))
     record = finish(store, one)
-    tracker.finished(one)
+    tracker.finished(record)
     assert tracker.close() == ""
     page = Page(tracking_uri(spec, store))
     page.check(one.key, record.model_dump())
@@ -168,7 +168,7 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     for epoch in range(EPOCHS):
         again.epoch(two, line(epoch))
     other = finish(store, two)
-    again.finished(two)
+    again.finished(other)
     assert again.close() == ""
     page = Page(tracking_uri(spec, store))
     page.check(one.key, record.model_dump())
@@ -272,9 +272,8 @@ def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
     with monkeypatch.context() as patch:
-        patch.setattr(background, "Runs", lambda *_: 1 / 0)
-        finish(store, one)
-        tracker.finished(one)
+        patch.setattr(background, "MlflowRuns", lambda *_: 1 / 0)
+        tracker.finished(finish(store, one))
         wait_for(lambda: tracker._away_until > 0)
     wait_for(lambda: store.tracked() == {one.key})  # by itself: nothing else happens
     tracker.epoch(two, line(0))
@@ -287,11 +286,10 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
     trials = plan(spec)
     tracker = Tracker(spec, store, trials)
     for trial in trials:
-        finish(store, trial)
-        tracker.finished(trial)
+        tracker.finished(finish(store, trial))
     wait_for(lambda: len(store.tracked()) == 2)
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowRuns, "leave", lambda *_: 1 / 0)
+        patch.setattr(MlflowRuns, "close", lambda *_: 1 / 0)
         assert "division" in tracker.close()
     assert [run.info.status for run in Page(tracking_uri(spec, store)).specs] == ["RUNNING"]
     with only_driver(store):
@@ -336,8 +334,7 @@ def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
     monkeypatch.setattr(background, "CLOSE_SECONDS", -1.0)
     tracker = Tracker(spec, store, trials)
     for trial in trials:
-        finish(store, trial)
-        tracker.finished(trial)
+        tracker.finished(finish(store, trial))
     assert tracker.close() == "it is slow: 2 finished trials are still to be told"
     assert catch_up_all(store) == ""
     assert statuses(spec, store) == ["FINISHED"] * 3

@@ -86,7 +86,7 @@ def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch,
     def fail(*_):
         raise exhausted
 
-    monkeypatch.setattr("tailboard.harness.training.loop.Run._epoch", fail)
+    monkeypatch.setattr("tailboard.harness.training.loop.TrainingLoop._epoch", fail)
     with pytest.raises(type(exhausted)):
         run_trial(plan(parse(RAW))[0], TrialContext(store=str(tmp_path)))
     assert not Store(tmp_path).finished()

@@ -30,7 +30,7 @@ import numpy as np, torch
 from tailboard.harness.tuning.search import searches
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.spec.parser import parse, with_plugin
-from tailboard.harness.training.trial import Drained, Setting, run_trial
+from tailboard.harness.training.trial import Drained, TrialContext, run_trial
 
 PLUGIN = '''
 import torch
@@ -99,12 +99,12 @@ for kind in (np.int64, np.int32, np.int16, np.uint8):
 control &= not found()
 spec = with_plugin(parse(raw | {"seeds": times, "tune": {"trials": 4, "parameters": "scale"}}), PLUGIN, list(KINDS))
 reported = plan(spec)
-tuned = [search.first()[0] for search in searches(spec).values()]
+tuned = [search.default_trials()[0] for search in searches(spec).values()]
 ends, hits = [], 0
 for number in range(times):
     mine = [trial for trial in reported if trial.method.name == KINDS[number % 4] and trial.seed == number]
     trial = tuned[number // 2 % len(tuned)].model_copy(update={"seed": 2000 + number}) if number % 2 else mine[0]
-    setting = Setting(store=store, plugins=spec.plugins)
+    setting = TrialContext(store=store, plugins=spec.plugins)
     try:
         ends.append(run_trial(trial, setting, draining=lambda: number % 5 == 0).status)
     except (Drained, torch.OutOfMemoryError) as error:

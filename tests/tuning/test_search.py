@@ -13,6 +13,7 @@ import random
 import runpy
 import shutil
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -40,13 +41,14 @@ from tailboard.harness.planning.reported import reported_trials
 from tailboard.harness.planning.summary import tuning_table
 from tailboard.harness.registry.datasets import long_tail, split_of
 from tailboard.harness.reporting import gather
+from tailboard.harness.scheduling.completion import CompletionHandler, Result, RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import STUDIES, Store
-from tailboard.harness.training.job import Job, JobFailed
+from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
@@ -273,14 +275,12 @@ class Lab:
         ).prerequisite_keys
 
     # what flows tell
-    def found(self, row: Trial, trial: Trial) -> None: ...
-    def started(self, trial: Trial) -> None: ...
-    def epoch(self, trial: Trial, line: dict[str, float]) -> None: ...
+    def on_search_end(self, row: Trial, trial: Trial) -> None: ...
 
-    def finished(self, trial: Trial) -> None:
-        self.ended.append(trial.key)
+    def on_trial_end(self, record: Record) -> None:
+        self.ended.append(record.key)
 
-    def broken(self, trial: Trial, reason: str) -> None:
+    def on_abandoned(self, trial: Trial, reason: str) -> None:
         self.broken_trials[trial.key] = reason
 
     def train(self, job: Job) -> None:
@@ -337,7 +337,7 @@ class Lab:
                 self.train(job)
                 if rng.random() < kill:
                     return False
-                agenda.complete(job)
+                agenda.complete(job, record_of(job, self.store))
         except Killed:
             return False
         assert not len(agenda), "nothing runs, and something waits"
@@ -619,8 +619,10 @@ def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
     agenda = JobQueue(lab.store)
     fill_queue(agenda, RunRequest(lab.spec), lab.store, lab.memory, lab)
-    with pytest.raises(JobFailed, match="share that folder"):
-        agenda.complete(agenda.pop())
+    handler = CompletionHandler(agenda, RetryPolicy(lab.spec.resources), lab, Result(), threading.Event())
+    job = agenda.pop()
+    handler.on_success(job)
+    assert "share that folder" in lab.broken_trials[job.trial.key]
 
 
 def test_a_stopped_trial_is_not_taken_for_a_finished_one_by_another_search(tmp_path):
@@ -779,7 +781,7 @@ def next_of(agenda: JobQueue, lab: Lab, keys: set[str]) -> Job | None:
     """The next job of these trials, when all before it are done."""
     while (job := agenda.pop()) is not None:
         lab.train(job)
-        agenda.complete(job)
+        agenda.complete(job, record_of(job, lab.store))
         if job.trial.key in keys:
             return job
     return None
