@@ -25,26 +25,24 @@ def searched(bundle: Bundle, spec: Spec, one: SearchResult) -> Iterator[Mismatch
     with archive.open_studies(spec, {one.search.experiment.canonical: one.search}, bundle) as opened:
         study = read_study(opened, name)
         judged = study.intermediate_values() if study else []
-    possible = outcomes(one.search, one.configurations, bundle)
-    for c in one.configurations:
-        for field, said, is_ in _compared(c, judged[c.number], possible[c.number]):
+    ends = outcomes(one.search, one.configurations, bundle)
+    for c, at, end in zip(one.configurations, judged, ends, strict=False):
+        for field, said, is_ in _compared((c, at), end):
             yield Mismatch(file, ", ".join([name, f"configuration {c.number}", *field]), said, is_)
     there, more = len(one.configurations), at_least(one.search.space)
     if one.exhausted and there < min(one.search.tune.trials, more):
         yield Mismatch(file, f"{name}, exhausted", "True", f"{there} of {more} configurations or more")
 
 
-def _compared(c: Configuration, at: Mapping[int, float], possible: list[Ended]) -> Iterator[tuple[list[str], str, str]]:
+def _compared(claimed: Ended, end: Ended | None) -> Iterator[tuple[list[str], str, str]]:
     """The field, none for how it ended, and what is claimed and found of it."""
-    alike = [_fields(*ended) for ended in possible if _end(ended[0]) == _end(c)]
-    claimed = _fields(c, at)
-    if not alike:
-        words = dict.fromkeys(_end(ended) for ended, _ in possible)
-        yield [], _end(c), " or ".join(words) or "no records of it"
-    elif claimed not in alike:
-        for field, is_ in alike[0].items():
-            if claimed[field] != is_:
-                yield [field], str(claimed[field]), str(is_)
+    if end is None:
+        yield [], _end(claimed[0]), "no records of it"
+    elif _end(claimed[0]) != _end(end[0]):
+        yield [], _end(claimed[0]), _end(end[0])
+    else:
+        said, found = _fields(*claimed), _fields(*end)
+        yield from (([name], str(said[name]), str(found[name])) for name in said if said[name] != found[name])
 
 
 def _end(c: Configuration) -> str:

@@ -104,14 +104,12 @@ def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: 
 
 def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _StoredStudy:
     """As the records say it where they say the same end: a trial that was trained again took other seconds."""
-    claimed = list(zip(study.configurations(), study.intermediate_values(), strict=True))
-    possible = outcomes(search, [configuration for configuration, _ in claimed], store)
-    stored = []
-    for each, ends in zip(claimed, possible, strict=True):
-        same = [end for end in ends if (end[0].state, end[0].value) == (each[0].state, each[0].value)]
-        configuration, at = each if each in same or not same else same[0]
-        words = vars(configuration) | {"reason": reason(configuration.reason), "at": at}
-        stored.append(_StoredConfiguration.model_validate(words))
+    configurations = study.configurations()
+    ends, stored = outcomes(search, configurations, store), []
+    for claimed, at, end in zip(configurations, study.intermediate_values(), ends, strict=True):
+        same = end is not None and (end[0].state, end[0].value) == (claimed.state, claimed.value)
+        words = vars(end[0]) | {"at": end[1]} if end and same else vars(claimed) | {"at": at}
+        stored.append(_StoredConfiguration.model_validate(words | {"reason": reason(str(words["reason"]))}))
     return _StoredStudy(exhausted=study.exhausted, configurations=tuple(stored))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 
 from ..errors import StoreError
 from ..metrics.scores import measured
@@ -88,43 +87,33 @@ def _halve(
     return sorted(going, key=lambda c: c.number), [c for c in reached if c not in going]
 
 
-def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> list[list[Ended]]:
-    """What may have come of each configuration by the records and rungs of its trials, nothing where one is missing; of
-    one that is said to be running, nothing yet.
-
-    A generation that a smaller budget had cut short was halved among those that it had then: more than one outcome
-    follows from the same records.
-    """
+def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> list[Ended | None]:
+    """What came of each configuration by the records and rungs of its trials, None where one that decides is missing;
+    of one that is said to be running, nothing yet."""
     fresh = [Configuration(c.number, c.values) for c in found]
-    judge = cache(lambda number, until: evaluate(search, fresh[number], until, store))
     unusable = (store.has(f"records/{t.key}.json") and store.result(t.key).status for t in search.prerequisites())
+    ended: dict[int, Ended] = {}
     if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
-        return [[(c if old.state == "running" else replace(c, state="failed", reason=NO_START), {})]
-                for old, c in zip(found, fresh, strict=True)]  # fmt: skip
-    possible: list[list[Ended]] = [[] for _ in fresh]
-    for start in range(0, len(fresh), search.tune.generation):
-        for end in range(min(start + search.tune.generation, len(fresh)), start, -1):
-            for ended in _replayed(search, range(start, end), judge):
-                if ended not in possible[ended[0].number]:
-                    possible[ended[0].number].append(ended)
-    return [[(c, {})] if old.state == "running" else some
-            for old, c, some in zip(found, fresh, possible, strict=True)]  # fmt: skip
+        ended = {c.number: (replace(c, state="failed", reason=NO_START), {}) for c in fresh}
+    else:
+        for start in range(0, len(fresh), search.tune.generation):
+            ended |= _replayed(search, fresh[start : start + search.tune.generation], store)
+    ended |= {c.number: (fresh[c.number], {}) for c in found if c.state == "running"}
+    return [ended.get(c.number) for c in found]
 
 
-def _replayed(search: Search, numbers: range, judge: Callable[[int, int], Configuration]) -> list[Ended]:
-    """What comes of these configurations where they are one generation; nothing of those of which something is missing
-    that decides."""
-    values: dict[int, dict[int, float]] = {number: {} for number in numbers}
-    alive, ended = list(numbers), []
-    for until, keep in rungs(len(numbers), search.routine.epochs, search.tune.prune):
+def _replayed(search: Search, generation: Sequence[Configuration], store: Store) -> dict[int, Ended]:
+    """What came of a generation, by number, as far as the store has what decides."""
+    values: dict[int, dict[int, float]] = {c.number: {} for c in generation}
+    alive, ended = list(generation), {}
+    for until, keep in rungs(len(generation), search.routine.epochs, search.tune.prune):
         try:
-            reached = [judge(number, until) for number in alive]
+            reached = [evaluate(search, c, until, store) for c in alive]
         except (StoreError, FileNotFoundError, ValueError, KeyError):  # what hostile words lead to
             break
-        going, ending = _halve(reached, until, keep, values)
-        ended += ending
-        alive = [c.number for c in going]
-    return [(c, values[c.number]) for c in ended]
+        alive, ending = _halve(reached, until, keep, values)
+        ended |= {c.number: (c, values[c.number]) for c in ending}
+    return ended
 
 
 def evaluate(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
