@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import pack_arrays
+
+MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 60  # of each of two kinds
 
 
 def hidden_number(f: Forger) -> None:
@@ -367,7 +370,8 @@ def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
     assert export(made, tmp_path / "b.zip") == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.fuzz
+@settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
 def test_whatever_byte_is_changed_is_found_or_says_nothing(bundle, tmp_path, draw):
     """A bundle that still holds is read to the same bytes: what changed was the zip's own, such as a date."""
@@ -398,7 +402,8 @@ def odd_places(raw: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in inside for place in odd_places(value, (*path, key)))]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.fuzz
+@settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
 def test_whatever_a_forger_writes_ends_in_lines(tuned_bundle, tmp_path, draw):
     """Any part of any text is anything, and the manifest fits: it is read to its end, or refused with a message."""

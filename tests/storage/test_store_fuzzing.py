@@ -35,7 +35,7 @@ from tailboard.harness.tuning.search import searches
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
 
-CHANGES = 3000 if os.environ.get("TAILBOARD_FUZZ") == "all" else 200
+CHANGES = 3000 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150
 LONGEST_SECONDS = 30.0
 COMMANDS = (["report"], ["report", "--format", "json"], ["status"], ["status", "--json"], ["export", "-o", "b.zip"])
 DATA = {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}
