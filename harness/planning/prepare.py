@@ -69,8 +69,7 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     sweep_up(store, needed.prerequisite_keys)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
-    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
-    store.write_plan(spec)
+    write_plan(request, store)
     context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
@@ -82,6 +81,12 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
         kept=needed.prerequisite_keys,
     )
     return PreparedRun(request, store, there, context, damaged, sought)
+
+
+def write_plan(request: RunRequest, store: Store) -> None:
+    """What a report is made by: the searches before the plan, which makes it look for them."""
+    save_searches(request.spec, request.plan.searches, store)
+    store.write_plan(request.spec)
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
