@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...datasets.lock import locked
 from ...methods.part import MethodError
+from ..errors import SpecError
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
 from ..registry.networks import check_name
@@ -58,6 +59,7 @@ class PreparedRun:
 def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
     """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
     spec, plan = request.spec, request.plan
+    _check_protocol(spec, store)
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
     needed = plan.all_dependencies
     sought = search_results(spec, store, plan.searches, importance=False)
@@ -84,6 +86,17 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     )
     chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
     return PreparedRun(request, store, there, context, damaged, chosen)
+
+
+def _check_protocol(spec: Spec, store: Store) -> None:
+    """SpecError where the store has this plan under another protocol: overwritten, its trials are in no report."""
+    stored = [plan.protocol for plan in (store.plans() if store.exists() else ()) if plan.name == spec.name]
+    if stored and stored[0] != spec.protocol:
+        raise SpecError(
+            f"{store} holds {spec.name} as it was trained under protocol {stored[0]}; this version trains under "
+            f"protocol {spec.protocol}, with other numbers. What is there can be reported and verified as before: give "
+            "this run a --store of its own, or the spec another name"
+        )
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
