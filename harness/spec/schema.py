@@ -64,7 +64,7 @@ class Data(CanonicalModel, frozen=True):
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
-    contents: Contents | None = None
+    contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
