@@ -15,9 +15,8 @@ from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
 from ..spec.parser import Dumper
 from ..spec.schema import Experiment, Spec, experiments
-from ..storage.store import Store
 from ..text import table
-from ..tuning.results import SearchResult, search_results
+from ..tuning.results import SearchResult
 
 WRITTEN = "# Written by tailboard tune"
 
@@ -66,10 +65,6 @@ def output_path(spec: Spec, output: Path | None) -> Path:
     if goal.exists() and (goal.is_dir() or not goal.read_bytes().startswith(WRITTEN.encode())):
         raise SpecError(f"--output: {goal} is there and is no tuned spec; name another file")
     return goal
-
-
-def from_store(spec: Spec, store: Store) -> TunedSpec:
-    return TunedSpec(spec, search_results(spec, store))
 
 
 def save(tuned: TunedSpec, goal: Path) -> list[Path]:
