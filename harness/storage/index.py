@@ -118,7 +118,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     return results
 
 
-def _checks(results: TrialResults, stamps: int) -> dict[str, bool]:
+def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
     """What holds of every index, each whether it does: the columns may be a stranger's."""
     keys, accuracy, classes = results.keys, results.accuracy, results.classes
     columns = {name: getattr(results, name) for name in COLUMNS}
