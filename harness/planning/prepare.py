@@ -20,9 +20,9 @@ from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
-from ..tuning.results import RunStorage
+from ..tuning.results import RunStorage, SearchResult
 from .plan import Plan
-from .reported import reported_trials, trials_of
+from .reported import trials_of
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A checked spec and the store that it fills. ``trials``: all that are known; ``chosen``: of the searches that have
-    ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
-    made again, and why. ``storage`` holds the searches."""
+    """A checked spec and the store that it fills. ``trials``: all that are known; ``results``: what its searches have
+    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why;
+    ``storage`` holds its searches."""
 
     request: RunRequest
     store: Store
@@ -53,7 +53,7 @@ class PreparedRun:
     trials: list[Trial]
     context: TrialContext
     damaged: list[str]
-    chosen: list[tuple[Trial, Trial]]
+    results: Mapping[str, SearchResult]
 
 
 def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path | None, verify: bool) -> PreparedRun:
@@ -81,8 +81,7 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
     sweep_up(store, dependencies.prerequisite_keys)
     done = dependencies.done(store)
     check_files([trial for trial in dependencies.trials if trial.key not in done], root, verify)
-    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
-    store.write_plan(spec)
+    write_plan(request, store)
     context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
@@ -93,8 +92,13 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
         plugins=spec.plugins,
         kept=dependencies.prerequisite_keys,
     )
-    chosen = [(each.row, each.trial) for each in reported_trials(spec, results) if each.trial is not each.row]
-    return PreparedRun(request, store, storage, known_trials, context, damaged, chosen)
+    return PreparedRun(request, store, storage, known_trials, context, damaged, results)
+
+
+def write_plan(request: RunRequest, store: Store) -> None:
+    """What a report is made by: the searches before the plan, which makes it look for them."""
+    save_searches(request.spec, request.plan.searches, store)
+    store.write_plan(request.spec)
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

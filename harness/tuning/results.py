@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StoreError
 from ..spec.schema import Spec
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, best
@@ -90,7 +91,8 @@ class RunStorage:
         """What these searches have come to so far, by the canonical text of their rows."""
         if not searches:
             return {}
-        if "opened" not in vars(self) and not self._store.has(STUDIES):
+        written = "opened" in vars(self) and not self._store.local  # at the latest when it is closed
+        if not (written or self._store.has(STUDIES)):
             return _unknown(searches)
         return _read(searches, self.opened, importance)
 
@@ -110,4 +112,9 @@ def _result(search: Search, storage: Any, importance: bool) -> SearchResult:
     if study is None:
         return SearchResult(search, (), {}, False)
     some = tuple(study.configurations()[: search.tune.trials])
+    if wrong := next((c for c in some if c.values.keys() != search.space.keys()), None):
+        has, wanted = (", ".join(sorted(words)) or "nothing" for words in (wrong.values, search.space))
+        raise StoreError(
+            f"{STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
+        )
     return SearchResult(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
