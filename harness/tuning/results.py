@@ -91,8 +91,7 @@ class RunStorage:
         """What these searches have come to so far, by the canonical text of their rows."""
         if not searches:
             return {}
-        written = "opened" in vars(self) and not self._store.local  # at the latest when it is closed
-        if not (written or self._store.has(STUDIES)):
+        if "opened" not in vars(self) and not self._store.has(STUDIES):
             return _unknown(searches)
         return _read(searches, self.opened, importance)
 
