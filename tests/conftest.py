@@ -25,6 +25,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from ray_head import RayHead
 from tailboard.datasets import builtin, catalog
 from tailboard.harness.cli import app
 from tailboard.harness.registry.networks import Network
@@ -365,6 +366,15 @@ def launcher() -> Iterator[Callable[..., Launched]]:
     yield launch
     for job in made:
         job.close()
+
+
+@pytest.fixture(scope="session")
+def shared_ray(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
+    """What a driver's environment holds to join the Ray of two CPUs that outlives it: for a test that is not about how
+    Ray starts or ends, nor about what becomes of its processes."""
+    head = RayHead(free_port(), "--num-cpus=2")
+    yield head.environment
+    head.close()
 
 
 MOTO = """

@@ -61,9 +61,9 @@ SPEC = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher, tmp_path_factory):
-    """A run that nobody disturbs; what the others must come to."""
-    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW})
+def undisturbed(launcher, tmp_path_factory, shared_ray):
+    """A run that nobody disturbs; what the others, each with a Ray of its own, must come to."""
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray)
     job.done = job.run()
     return job
 
@@ -74,13 +74,13 @@ def job(launcher, tmp_path):
 
 
 def test_a_run_ends_with_a_table_and_four_files(undisturbed):
-    done = undisturbed.done
+    done, address = undisturbed.done, undisturbed.environment["RAY_ADDRESS"]
     assert done.returncode == 0, done.stderr
     assert "| ERM" in done.stdout
     assert "(n=2)" in done.stdout
     lines = done.stderr.splitlines()
-    assert len(lines) == 5, "one line for the start and one for each trial: " + done.stderr
-    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[1:], start=1))
+    assert lines[:2] == ["0 of 4 trials are already finished", f"joining the cluster at {address} ..."]
+    assert [line.split()[0] for line in lines[2:]] == [f"[{i}/4]" for i in range(1, 5)], "and one for each trial"
     for form, ending in (("md", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json")):
         path = undisturbed.store / "report" / f"leaderboard.{ending}"
         assert f"{form:6} {path}" in done.stdout.splitlines()
@@ -220,7 +220,8 @@ def test_ctrl_c_twice_stops_at_once(job):
     assert job.gone_within(10), job.leftovers()
 
 
-def test_a_method_that_breaks_costs_its_own_rows_only(job):
+def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray)
     methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
     job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
     done = job.run()
