@@ -193,9 +193,9 @@ def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_sam
 
 
 def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undisturbed, launcher, tmp_path):
-    """Two slots, three SIGKILLs of the driver and two of workers at random moments."""
+    """Two slots, two SIGKILLs of the driver and two of workers at random moments."""
     job, rng, told = launcher(tmp_path, SPEC, {}), random.Random(time.time_ns()), []  # noqa: S311
-    kills = rng.sample(["driver"] * 3 + ["worker"] * 2, 5)
+    kills = rng.sample(["driver", "worker"] * 2, 4)
     process, finished = job.start(), {}
     for what in kills:
         before = job.bytes_of("rungs", "records").keys()
@@ -220,7 +220,7 @@ def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undi
     assert process.returncode == 0, (told, err)
     now = job.bytes_of("records")
     assert {name: now.get(name) for name in finished} == finished, ("a finished trial ran again", told)
-    assert len(told) == 5, f"it was too quick for this test: {told}"
+    assert len(told) == 4, f"it was too quick for this test: {told}"
     found = studies(job)
     assert "RUNNING" not in {trial[2] for trials in found.values() for trial in trials}, told
     assert found == undisturbed.found, told
