@@ -1,6 +1,7 @@
 """The front door from Python: as a script, in a notebook, and what importing it costs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +33,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
+def store(tmp_path_factory, shared_ray) -> Path:
     """A store that a script filled through ``tailboard.run``."""
     folder = tmp_path_factory.mktemp("api")
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "script.py", json.dumps(SPEC), "store", "table.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = os.environ | shared_ray
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "table.tex\n" and "Focal Loss" in (folder / "table.tex").read_text()
     assert "ERM" in done.stderr, "progress goes to stderr"
