@@ -7,11 +7,12 @@ Nothing here imports torch: a plan is cheap.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +23,7 @@ from .canonical import CanonicalModel
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
+LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
@@ -142,7 +144,7 @@ class Trial(CanonicalModel, frozen=True):
     method: Method
     network: str
     training: Training
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     stage: Literal["report", "tune"] = "report"
     val_per_class: int = 0
     threads: int = Field(default=1, ge=1)
@@ -255,12 +257,20 @@ class Spec(CanonicalModel, frozen=True):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     networks: tuple[str, ...] = Field(min_length=1)
     trainings: tuple[Training, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(min_length=1)
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     shots: Shots = Shots()
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """A report could not tell the two trials of a seed that stands twice from two plans'."""
+        if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
+            raise ValueError(f"{twice[0]} stands twice; name each seed once")
+        return seeds
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
