@@ -277,6 +277,7 @@ def train(
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
+    store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     with ended_by_sigterm(), only_driver(store):

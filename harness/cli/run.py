@@ -59,12 +59,14 @@ def run(
     place = Store(store or f"runs/{request.spec.name}")
     interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
     report = gather.gather([place], only=request.spec, defaults=defaults)
-    print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
-    try:
-        for form, path in gather.publish(report, place).items():
-            print(f"{form:6} {path}")
+    files = {}
+    try:  # before it is printed: who reads it may go. But a full disk takes no table away
+        files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
+    print_output(f"{report.rendered('md')}\n")
+    for form, path in files.items():
+        print(f"{form:6} {path}")
     return INTERRUPTED if interrupted else outcome(report)
 
 

@@ -28,7 +28,7 @@ def status_facts(store: Store) -> dict[str, Any]:
     found = {spec.name: search_results(spec, store) for spec in plans}
     shown = {one.key: one for spec in plans for one in reported_trials(spec, found[spec.name])}.values()
     finished, broken = store.finished(), store.broken()
-    started = store.names("checkpoints", ".pt")
+    started = store.keys("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
     troubles, again = [], 0
     for one in shown:

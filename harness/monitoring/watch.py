@@ -59,7 +59,7 @@ class StoreMonitor:
             key: found for key in known & finished if (found := self._ended.get(key, Ended())) is not None
         }
         self._board.running = {one.key: list(one.rows) for one in told.running} if told else {}
-        self._board.broken = set(told.broken) if told else self._store.names("broken") - finished
+        self._board.broken = set(told.broken) if told else self._store.keys("broken") - finished
         facts = self._board.facts()
         if told:
             facts["planned"] = max(facts["planned"], told.planned)
