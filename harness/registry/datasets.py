@@ -8,6 +8,7 @@ from pathlib import Path
 from ...datasets.array_cache import open_cached
 from ...datasets.builtin import catalog
 from ...datasets.catalog import DataError, Dataset
+from ...datasets.contract import check
 from ...datasets.lock import loading
 from ...datasets.longtail import counts
 from ...datasets.split import Pool, Split, cut
@@ -35,8 +36,11 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
 
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
     """All images of a data set, read from its own files; TestSetLocked while a method is at work."""
+    known = dataset(name)
     with loading():
-        return dataset(name).load(root, verify)
+        loaded = known.load(root, verify)
+    check(known, loaded)
+    return loaded
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
