@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import plan
+from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
@@ -28,7 +28,7 @@ import sys
 from contextlib import suppress
 import numpy as np, torch
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.spec.schema import plan
+from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial
 
@@ -156,7 +156,7 @@ def test_an_answer_that_nobody_took_is_not_taken_for_the_next_one(monkeypatch):
 
     held._connection = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        held.prepare("fashion-mnist-mini", None, True)
+        held.prepare(Data(name="fashion-mnist-mini"), None, True)
     assert not held.alive
     assert sum(scoring_process().split(trial, None, True).counts) > 0
 
