@@ -39,6 +39,8 @@ def _declared(dataset: Dataset) -> Iterator[str]:
     if len(shape) != 3 or min(shape) < 1:
         yield f"shape: (channels, height, width) belongs there, not {shape}"
     for name, values in (("mean", dataset.mean), ("std", dataset.std)):
+        if not values:  # measured from the training images
+            continue
         if len(values) != shape[0] or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
             yield f"{name}: a number for each of {shape[0]} channels belongs there, not {values}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..catalog import DataError
 from ..files import checksum_bytes, damaged, read_bytes, vouch
 from ..split import Images, Pool
 
+MOST_OBJECTS = 1 << 20  # of a pickle; an official one has a few for each image
 LARGEST = 512 << 20  # bytes of a file; the largest official one has 155 million
 
 
@@ -94,10 +96,12 @@ def _read_files(folder: Path, official: Mapping[str, str], labels: str, verify: 
 
 def _parse(data: bytes, labels: str, path: Path) -> Images:
     try:
+        _check_memo(data)
         batch = _Unpickler(io.BytesIO(data), encoding="latin1").load()
         batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
         x = batch["data"].array.reshape(-1, 3, 32, 32)
-        y = batch[labels].array if isinstance(batch[labels], _Array) else np.array(batch[labels])
+        y = batch[labels]
+        y = y.array if isinstance(y, _Array) else np.fromiter(y, np.int64)  # no lists of lists
         images = Images(x, y.astype(np.int64).reshape(len(x)))
     except _OtherSoftware as error:
         raise DataError(f"{path} was written by other software: {error}. Fetch the official file.") from None
@@ -108,6 +112,14 @@ def _parse(data: bytes, labels: str, path: Path) -> Images:
     return images
 
 
+def _check_memo(data: bytes) -> None:
+    """ValueError where a pickle would number its objects beyond any that it holds: Python allocates all numbers up to
+    the largest, and five bytes may ask for gigabytes."""
+    for opcode, number, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not (isinstance(number, int) and number < MOST_OBJECTS):
+            raise ValueError("it numbers more objects than a batch holds")
+
+
 class _OtherSoftware(pickle.UnpicklingError):
     """A pickle that is whole and names what no CIFAR file needs."""
 
@@ -116,7 +128,7 @@ class _Dtype:
     """Stands in for numpy.dtype: its word, which must be a whole number's."""
 
     def __init__(self, word: object = "u1", *_: object) -> None:
-        self.word = str(word)
+        self.word = word if isinstance(word, str) else "?"
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         if self.word[1:] != "1" and state[1] == ">":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import io
 import pickle
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from tailboard.datasets.catalog import DataError, Dataset
 from tailboard.datasets.contract import check
 from tailboard.datasets.readers import cifar, idx, tree
 from tailboard.datasets.split import Images, Pool
+from tailboard.harness.spec.schema import Data
 from tailboard.harness.training.scoring_process import scoring_process
 
 IMAGES = Images(
@@ -65,7 +68,7 @@ def test_what_the_contract_asks_for_is_taken():
 def test_it_is_checked_where_the_data_is_prepared(installed_dataset):
     installed_dataset("ones", "Pool(images(20), Images(images(20).x, images(20).y + 1), False)")
     with pytest.raises(DataError, match=r"test\.y: labels are 0 to 2"):
-        scoring_process().prepare("ones", None, True)
+        scoring_process().prepare(Data(name="ones"), None, True)
 
 
 def picture(form: str, mode: str = "L") -> bytes:
@@ -124,6 +127,24 @@ def test_cifar_that_another_numpy_wrote_is_read(module):
     written = b"numpy._core" if b"numpy._core" in ours else b"numpy.core"
     data = ours.replace(written + b".multiarray", module.encode() + b".multiarray")
     assert len(cifar._parse(data, "labels", Path("batch"))) == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02}(X\x04\x00\x00\x00datar\xff\xff\xff\x7f0u.",
+        pickle.dumps(
+            {"data": np.zeros((1, 3072), np.uint8), "labels": functools.reduce(lambda x, _: [x, x], range(40), 1)}
+        ),
+    ],
+    ids=["memo", "nested"],
+)
+def test_a_pickle_that_would_fill_the_memory_is_damaged(data):
+    tracemalloc.start()
+    with pytest.raises(DataError, match="damaged"):
+        cifar._parse(data, "labels", Path("batch"))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("values", [np.zeros((1, 3072)), np.zeros((1, 3072), ">i4"), np.zeros((1, 3072), np.int64)])
