@@ -59,9 +59,10 @@ def plan(spec: SpecLike) -> list[Trial]:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
     from .planning.prepare import check_names
+    from .planning.same_methods import distinct_methods
     from .spec.schema import plan as planned
 
-    found = load_spec(spec)
+    found, _ = distinct_methods(load_spec(spec))
     trials = planned(found)
     check_names(trials, found.plugins)
     return trials
@@ -106,7 +107,7 @@ def run(
     from .reporting.reported_store import SearchedPlan
     from .tuning.results import search_results
 
-    request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     if train(request, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
@@ -133,7 +134,7 @@ def tune(
     from .planning import tuned_spec
     from .planning.prepare import RunRequest
 
-    request = RunRequest(load_spec(spec, plugins), report=False)
+    request = RunRequest.of(load_spec(spec, plugins), report=False)
     tuned_spec.require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
     if train(request, place, slots=slots, address=address, root=root, verify=verify):
@@ -275,7 +276,6 @@ def train(
     from .scheduling.run import execute
     from .storage.lease import only_driver
     from .tracking.background import Tracker
-    from .tracking.uri import unreachable
 
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
@@ -284,6 +284,8 @@ def train(
     store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    for remark in request.remarks:
+        say(remark)
     with ended_by_sigterm(), only_driver(store):
         prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
@@ -293,5 +295,5 @@ def train(
             interrupted = execute(prepared, show, slots, address)
         away = tracker.close()
     if away:
-        say(unreachable(away))
+        say(away)
     return interrupted

@@ -57,7 +57,7 @@ def run(
     from ..storage.store import Store
     from ..tuning.results import search_results
 
-    request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
     plan = SearchedPlan(request.spec, search_results(request.spec, place))
@@ -93,7 +93,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or ()), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

@@ -23,6 +23,7 @@ from ..errors import SpecError
 from . import user_images
 from .presets import NETWORK_OF, PRESETS
 from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from .tracking_uri import absolute
 from .yaml_format import load
 
 MOST_SEEDS = 10_000
@@ -83,7 +84,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
-        "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
+        "tracking": _tracking(raw.get("tracking", {}), folder),
         "shots": _valid(Shots, raw.get("shots", {}), "shots"),
         "tune": _tune(raw["tune"]) if "tune" in raw else None,
         "plugins": plugins,
@@ -229,6 +230,13 @@ def _training(raw: dict[str, Any], resources: Resources) -> Training:
 def _check_routine(changes: Mapping[str, Any], where: str) -> None:
     """SpecError where a change to a training routine names what no routine has, or has a wrong value."""
     _valid(Training, {"precision": "float32"} | PRESETS["t5"] | dict(changes), where)
+
+
+def _tracking(raw: Any, folder: Path) -> Tracking:
+    tracking = _valid(Tracking, raw, "tracking")
+    if not tracking.experiment.strip():
+        raise SpecError("tracking.experiment: a name is expected; leave it out for 'tailboard'")
+    return tracking.model_copy(update={"uri": absolute(tracking.uri, folder)}) if tracking.uri else tracking
 
 
 def _tune(raw: Any) -> Tune:
