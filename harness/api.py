@@ -270,7 +270,7 @@ def train(
     from rich.console import Console
 
     from .monitoring.reporter import ProgressReporter
-    from .planning.prepare import prepare
+    from .planning.prepare import prepare, write_plan
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
@@ -291,6 +291,10 @@ def train(
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
+        if not store.has(f"plans/{request.spec.name}.json"):
+            write_plan(request, store)
+            again = "the plan is written again, and the same command trains what is gone"
+            say(f"{store} was deleted while it was filled: {again}")
         away = tracker.close()
     if away:
         say(unreachable(away))

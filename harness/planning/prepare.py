@@ -70,8 +70,7 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     sweep_up(store, needed.prerequisite_keys)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
-    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
-    store.write_plan(spec)
+    write_plan(request, store)
     context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
@@ -84,6 +83,12 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     )
     chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
     return PreparedRun(request, store, there, context, damaged, chosen)
+
+
+def write_plan(request: RunRequest, store: Store) -> None:
+    """What a report is made by: the searches before the plan, which makes it look for them."""
+    save_searches(request.spec, request.plan.searches, store)
+    store.write_plan(request.spec)
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

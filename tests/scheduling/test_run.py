@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -263,9 +264,33 @@ def test_sigterm_drains_like_ctrl_c(job):
     """What a cluster's scheduler sends before it takes the machine back."""
     process = job.start()
     job.wait_for(job.saved, process)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # the whole group, as timeout and batch systems do
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
+    assert "the cluster is lost" not in err and "the same command goes on" in err
+    assert job.checkpoints()
+    assert job.leftovers() == []
+
+
+AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL, *job.program, "run", "t.yaml", "--store", "store", "--slots", "2"],
+        cwd=job.folder, env=os.environ | job.environment, start_new_session=True,
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    job.sessions.append(process.pid)
+    job.wait_for(lambda: select.select([ours], [], [], 0)[0] and os.read(ours, 65536) and job.checkpoints(), process)
+    os.close(ours)
+    assert process.wait(timeout=180) == 130
     assert job.checkpoints()
     assert job.leftovers() == []
 
