@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,8 +285,10 @@ def train(
     store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
     with ended_by_sigterm(), only_driver(store):
-        prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
+        with checking:
+            prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(request.spec, store, prepared.trials)

@@ -25,11 +25,16 @@ Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value
 
 
 def run_search(
-    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Record], None]
+    search: Search,
+    study: Study,
+    store: Store,
+    kept: Mapping[str, Search | None],
+    proposed: Callable[[Search, list[Trial]], None],
+    ended: Callable[[Record], None],
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``ended`` gets the record of each other trial that was
-    stopped early."""
+    them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
+    ``ended`` the record of each other trial that was stopped early."""
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
@@ -41,6 +46,7 @@ def run_search(
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
+        proposed(search, [trial for configuration in found for trial in search.trials(configuration)])
         if ready and any(c.state == "running" for c in found):
             yield from _generation(search, study, found, store, kept, ended, work_ahead(search, start))
         for configuration in found if not ready else ():

@@ -80,8 +80,9 @@ def test_a_run_ends_with_a_table_and_four_files(undisturbed):
     assert "| ERM" in done.stdout
     assert "(n=2)" in done.stdout
     lines = done.stderr.splitlines()
-    assert len(lines) == 5, "one line for the start and one for each trial: " + done.stderr
-    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[1:], start=1))
+    assert lines[:2] == ["0 of 4 trials are already finished", "starting Ray ..."]
+    assert len(lines) == 6, "then one line for each trial: " + done.stderr
+    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[2:], start=1))
     for form, ending in (("md", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json")):
         path = undisturbed.store / "report" / f"leaderboard.{ending}"
         assert f"{form:6} {path}" in done.stdout.splitlines()
