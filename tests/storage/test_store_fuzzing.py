@@ -29,6 +29,7 @@ from tailboard.harness.storage import index
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
+from tailboard.harness.training.job import record_of
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
@@ -90,7 +91,7 @@ def whole(tmp_path_factory) -> Path:
             fill_queue(agenda, RunRequest(spec), store, opened, Silent())  # type: ignore[arg-type]
         while job := agenda.pop():
             made_up(job.trial, store, job.target_epoch, pruned=not job.is_final)
-            agenda.complete(job)
+            agenda.complete(job, record_of(job, store))
     keys = [trial.key for trial in resolve_dependencies(plan(SPECS[0]), {}).trials]
     found, _ = index.trial_results(store, keys)
     index.write(store, found, store.stamps())
