@@ -64,8 +64,7 @@ def run(
         files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    print_output(f"{report.rendered('md')}
-")
+    print_output(f"{report.rendered('md')}\n")
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
