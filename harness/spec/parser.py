@@ -129,7 +129,7 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
             raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields) + hint) from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        raise SpecError(f"{field}: {message}{given}") from None
+        raise SpecError(": ".join(filter(None, [field, f"{message}{given}"]))) from None
 
 
 def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:

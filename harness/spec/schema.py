@@ -319,17 +319,13 @@ class Spec(CanonicalModel, frozen=True):
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        """A report could not tell the two trials of a seed that stands twice from two plans'."""
-        if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
-            raise ValueError(f"{twice[0]} stands twice; name each seed once")
-        return seeds
-
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
-        """A few words, in a stranger's store, may stand for more trials than any memory holds."""
+        """A few words, in a stranger's store, may stand for more trials than any memory holds; and a report could not
+        tell the two trials of a seed that stands twice from two plans'."""
+        if len(set(self.seeds)) < len(self.seeds):
+            twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
+            raise ValueError(f"seeds: {twice} stands twice; name each seed once")
         trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
