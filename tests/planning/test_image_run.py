@@ -33,7 +33,8 @@ def test_the_defaults_are_kept_so_that_the_same_command_resumes(photos, monkeypa
     said = []
     monkeypatch.setattr(image_run.torch.cuda, "is_available", lambda: False)
     spec, store = resolve(ImageRequest(photos), None, said.append)
-    assert (str(store), spec.networks, len(spec.methods), len(spec.seeds)) == ("runs/my-photos", ("small",), 9, 5)
+    assert (spec.networks, len(spec.methods), len(spec.seeds)) == (("small",), 9, 5)
+    assert str(store).endswith("runs/my-photos")
     assert (spec.trainings[0].epochs, spec.trainings[0].batch_size, spec.data[0].profile) == (100, 16, "natural")
     store.write_plan(spec.model_copy(update={"seeds": (7,)}))
     assert resolve(ImageRequest(photos), None, said.append)[0].seeds == (7,)
