@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .planning.tuned_spec import TunedSpec
     from .reporting.report import Report
+    from .reporting.reported_store import SearchedPlan
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
@@ -59,9 +61,10 @@ def plan(spec: SpecLike) -> list[Trial]:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
     from .planning.prepare import check_names
+    from .planning.same_methods import distinct_methods
     from .spec.schema import plan as planned
 
-    found = load_spec(spec)
+    found, _ = distinct_methods(load_spec(spec))
     trials = planned(found)
     check_names(trials, found.plugins)
     return trials
@@ -104,11 +107,12 @@ def run(
     from .planning.prepare import RunRequest
     from .reporting.gather import gather
 
-    request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
-    if train(request, place, slots=slots, address=address, root=root, verify=verify):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    if trained.interrupted:
         raise KeyboardInterrupt
-    return Leaderboard(gather([place], only=request.spec, defaults=defaults), (str(place),))
+    return Leaderboard(gather([place], only=trained.plan, defaults=defaults), (str(place),))
 
 
 def tune(
@@ -130,12 +134,13 @@ def tune(
     from .planning import tuned_spec
     from .planning.prepare import RunRequest
 
-    request = RunRequest(load_spec(spec, plugins), report=False)
+    request = RunRequest.of(load_spec(spec, plugins), report=False)
     tuned_spec.require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
-    if train(request, place, slots=slots, address=address, root=root, verify=verify):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    if trained.interrupted:
         raise KeyboardInterrupt
-    return tuned_spec.from_store(request.spec, place)
+    return tuned_spec.TunedSpec(request.spec, trained.plan.results)
 
 
 def report(
@@ -161,13 +166,13 @@ def report(
             stand in one table.
     """
     from .bundles.sources import opened
-    from .reporting.combine import gather
+    from .reporting.gather import gather
 
     if not stores:
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
     with opened(names) as places:
-        return Leaderboard(gather(places, by, defaults=defaults, budget=budget), names, by)
+        return Leaderboard(gather(places, by, defaults=defaults, budget=budget, comparable=True), names, by)
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,8 @@ class Leaderboard:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``."""
+        """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``
+        and ``ROW``."""
         return self.report.rows
 
     @property
@@ -239,6 +245,14 @@ class Leaderboard:
         return notebook(self.rows, self.report.notes, self.report.tables, self.report.metric)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of a call of :func:`train`: whether a signal stopped it, and the plan with what its searches found."""
+
+    interrupted: bool
+    plan: SearchedPlan
+
+
 def train(
     request: Any,
     store: Store,
@@ -248,7 +262,7 @@ def train(
     root: str | Path | None = None,
     verify: bool = True,
     say: Callable[[str], None] | None = None,
-) -> bool:
+) -> Trained:
     """Train what is missing in a store.
 
     Args:
@@ -258,7 +272,7 @@ def train(
         say: What is told to the user in lines; to stderr if not given.
 
     Returns:
-        Whether a signal stopped it before the end; the same call goes on.
+        What came of it; where a signal stopped it before the end, the same call goes on.
 
     Raises:
         What :func:`run` raises, but for KeyboardInterrupt after a first signal.
@@ -266,27 +280,38 @@ def train(
     from rich.console import Console
 
     from .monitoring.reporter import ProgressReporter
-    from .planning.prepare import prepare
+    from .planning.prepare import prepare, write_plan
+    from .reporting.reported_store import SearchedPlan
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
     from .tracking.background import Tracker
-    from .tracking.uri import unreachable
+    from .tuning.results import RunStorage
 
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
+    store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-    with ended_by_sigterm(), only_driver(store):
-        prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
+    for remark in request.remarks:
+        say(remark)
+    checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
+    with ended_by_sigterm(), only_driver(store), RunStorage(store) as storage:
+        with checking:
+            prepared = prepare(request, store, storage, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
+        if not store.has(f"plans/{request.spec.name}.json"):
+            write_plan(request, store)
+            again = "the plan is written again, and the same command trains what is gone"
+            say(f"{store} was deleted while it was filled: {again}")
         away = tracker.close()
+        results = storage.results(request.plan.searches)
     if away:
-        say(unreachable(away))
-    return interrupted
+        say(away)
+    return Trained(interrupted, SearchedPlan(request.spec, results))

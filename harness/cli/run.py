@@ -80,18 +80,20 @@ def run(
     else:
         asked = read(str(spec), plugin or ())
         place = Store(store or f"runs/{asked.name}")
-    request = RunRequest(asked, defaults=defaults, again=retry_failed)
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    report = gather.gather([place], only=request.spec, defaults=defaults)
-    print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
-    if data is not None and not interrupted:
-        _recommend(report)
-    try:
-        for form, path in gather.publish(report, place).items():
-            print(f"{form:6} {path}")
+    request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    report = gather.gather([place], only=trained.plan, defaults=defaults)
+    files = {}
+    try:  # before it is printed: who reads it may go. But a full disk takes no table away
+        files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    return INTERRUPTED if interrupted else outcome(report)
+    print_output(f"{report.rendered('md')}\n")
+    if data is not None and not trained.interrupted:
+        _recommend(report)
+    for form, path in files.items():
+        print(f"{form:6} {path}")
+    return INTERRUPTED if trained.interrupted else outcome(report)
 
 
 def _recommend(report: Report) -> None:
@@ -122,12 +124,12 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or ()), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    found = tuned_spec.from_store(request.spec, place)
-    print_output(found.table)
-    for path in () if found.unfinished else tuned_spec.save(found, goal):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    tuned = tuned_spec.TunedSpec(request.spec, trained.plan.results)
+    print_output(tuned.table)
+    for path in () if tuned.unfinished else tuned_spec.save(tuned, goal):
         print(path)
-    return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
+    return INTERRUPTED if trained.interrupted else 2 if tuned.unfinished or tuned.failed else 0

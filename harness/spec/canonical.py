@@ -14,12 +14,12 @@ class CanonicalModel(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     later: ClassVar[frozenset[str]] = frozenset()
-    """Fields that were added since keys were first made: not in the text while they are None, so that keys hold."""
+    """Fields that were added since keys were first made: not in the text at their defaults, so that keys hold."""
 
     @property
     def unsaid(self) -> frozenset[str]:
         """The fields that are not in the canonical text."""
-        return frozenset(name for name in self.later if getattr(self, name) is None)
+        return frozenset(n for n in self.later if getattr(self, n) == type(self).model_fields[n].default)
 
     @cached_property
     def canonical(self) -> str:
@@ -27,8 +27,12 @@ class CanonicalModel(BaseModel, frozen=True):
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
-        names = _sorted_fields(type(self), self.unsaid)
-        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in names]) + "}"
+        return self.canonical_without()
+
+    def canonical_without(self, *names: str) -> str:
+        """The same text without these fields."""
+        fields = _sorted_fields(type(self), self.unsaid.union(names))
+        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in fields]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""
