@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...leaderboard.formats.text import spreadsheet_cell
 from ...leaderboard.tables.standings import why_not
 from ..errors import ReportError
 from . import tuning_tables
@@ -42,10 +43,11 @@ def write_diagram(report: Report, path: Path) -> str:
     form = path.suffix.lower()
     if form not in CURVES[1:]:
         raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
-    found = [one for one in report.ranks() if one.group == "all"]
-    if why := why_not(found):
+    rankings = [ranking for ranking in report.ranks() if ranking.group == "all"]
+    if why := why_not(rankings):
         return f"--diagram: {why}"
-    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
+    drawn = [ranking for ranking in rankings if ranking.ranks]
+    path.write_bytes(_pictures("--diagram").critical_differences(drawn, form[1:]))
     return ""
 
 
@@ -60,4 +62,6 @@ def _pictures(option: str) -> Any:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")
+    """The table as CSV, in which no text is a formula."""
+    safe = frame.map(lambda value: spreadsheet_cell(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False, lineterminator="\n")

@@ -20,6 +20,7 @@ from tailboard.harness.spec.parser import read
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.optuna_study import open_storage
+from tailboard.harness.tuning.results import search_results
 
 pytestmark = [
     pytest.mark.slow,
@@ -102,7 +103,8 @@ def run(job: Any, slots: int) -> Any:
 def written(job: Any) -> bytes:
     """The spec with the values found, of a store that holds them."""
     spec = read(job.folder / "t.yaml")
-    (path,) = tuned_spec.save(tuned_spec.from_store(spec, Store(job.store)), job.folder / "found.yaml")
+    tuned = tuned_spec.TunedSpec(spec, search_results(spec, Store(job.store)))
+    (path,) = tuned_spec.save(tuned, job.folder / "found.yaml")
     return path.read_bytes()
 
 
