@@ -6,6 +6,7 @@ mend is raised as a ``UserError``, whose message is what the command line prints
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import UserError
+from ..datasets.files import roots
 from .errors import ClusterError, ReportError, SpecError
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
@@ -282,6 +284,7 @@ def train(
     from .monitoring.reporter import ProgressReporter
     from .planning.prepare import prepare, write_plan
     from .reporting.reported_store import SearchedPlan
+    from .scheduling.home_folder import usable_home
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
@@ -298,7 +301,9 @@ def train(
     for remark in request.remarks:
         say(remark)
     checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
-    with ended_by_sigterm(), only_driver(store), RunStorage(store) as storage:
+    if data := os.environ.get("TAILBOARD_DATA"):  # workers run in other folders
+        os.environ["TAILBOARD_DATA"] = str(roots(Path(data))[0].resolve())
+    with ended_by_sigterm(), usable_home(), only_driver(store), RunStorage(store) as storage:
         with checking:
             prepared = prepare(request, store, storage, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
