@@ -18,8 +18,8 @@ from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
+from .dimension import SPACE, Dimension
 from .search import Search
-from .space import SPACE, Dimension
 from .successive_halving import outcomes
 
 
