@@ -42,7 +42,7 @@ def reporting_flow(
     """One trial, after those whose networks it starts from."""
     if store.has(f"records/{trial.key}.json"):
         return
-    others = [prerequisite(trial, name) for name in recipe_of(trial, plugins).needs()]
+    others = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
     ahead = estimate_flops(trial, plugins)
     try:
         yield [

@@ -27,7 +27,7 @@ from ..spec.schema import Value
 from ..storage.sqlite import address, local_copy, make_whole
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
-from .space import Dimension, Space
+from .dimension import Dimension, Space
 
 InMemory = optuna.storages.InMemoryStorage
 

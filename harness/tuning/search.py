@@ -10,30 +10,29 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...methods.names import nearest
+from ...methods.need import Need
 from ..errors import SpecError
 from ..metrics.scores import METRICS
 from ..metrics.shots import class_groups
 from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
-from ..spec.schema import PROTOCOL, Experiment, Spec, Training, Trial, Tune, Value, prerequisite
-from ..training.cost import estimate_flops
+from ..spec.schema import Experiment, Spec, Training, Trial, Tune, Value, prerequisite
 from .configuration import Configuration
-from .space import Space, canonical, spaces
+from .dimension import Space, canonical
 
 FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` names the methods
-    whose trained networks its trials start from."""
+    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` are the
+    trained networks that its trials start from."""
 
     experiment: Experiment
     space: Space
     tune: Tune
     spec: Spec
-    starts_from: tuple[str, ...] = ()
+    starts_from: tuple[Need, ...] = ()
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -68,7 +67,7 @@ class Search:
         """The same for searches that propose the same: how many trials they may take is not in it."""
         groups = self.tune.metric in ("val/few", "val/med", "val/many")
         words = [
-            f"protocol {PROTOCOL}",
+            f"protocol {self.spec.protocol}",
             self.tune.model_copy(update={"trials": 1}).canonical,
             self.experiment.canonical,
             self.spec.shots.canonical if groups else "",
@@ -116,7 +115,7 @@ class Search:
 
     def prerequisites(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [prerequisite(trial, name) for trial in self.default_trials() for name in self.starts_from]
+        return [prerequisite(trial, need) for trial in self.default_trials() for need in self.starts_from]
 
     def default_trials(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""
@@ -126,13 +125,16 @@ class Search:
 def searches(spec: Spec) -> dict[str, Search]:
     """The search of each row that has one, by the row's canonical text. SpecError where ``tune`` asks for what is not
     there: a parameter, a metric, a group without classes."""
+    from ..registry.methods import recipe_of
+    from .space import spaces
+
     if spec.tune is None:
         return {}
     if spec.tune.metric not in METRICS:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
     found = [
-        Search(experiment, space, spec.tune, spec, tuple(recipe_of(experiment.trial(0), spec.plugins).needs()))
+        Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
         if space
     ]
@@ -171,6 +173,8 @@ def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
 def work_ahead(search: Search, start: int) -> float:
     """The work that can only be done one after the other from trial ``start`` on: a trial of each generation that is
     left, and one of the report."""
+    from ..training.cost import estimate_flops
+
     (first, *_), plugins = search.default_trials(), search.spec.plugins
     left = -(-(search.tune.trials - start) // search.tune.generation)
     return left * estimate_flops(first, plugins) + estimate_flops(

@@ -14,7 +14,6 @@ from ..metrics.scores import measured
 from ..spec.schema import Trial
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.cost import estimate_flops
 from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
@@ -35,6 +34,8 @@ def run_search(
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
     them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
     ``ended`` the record of each other trial that was stopped early."""
+    from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
+
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
