@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import UserError
 from ..datasets.files import roots
 from .errors import ClusterError, ReportError, SpecError
+from .scheduling.home_folder import usable_home
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
@@ -284,7 +285,6 @@ def train(
     from .monitoring.reporter import ProgressReporter
     from .planning.prepare import prepare, write_plan
     from .reporting.reported_store import SearchedPlan
-    from .scheduling.home_folder import usable_home
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
