@@ -20,8 +20,9 @@ from ..reporting import gather
 from ..spec.schema import Spec, Tracking
 from ..storage.files import Stamp, sync_folder
 from ..storage.lease import is_driven
+from ..storage.paths import STUDIES
 from ..storage.record import Record
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from ..text import redact_paths
 from ..tuning import archive as retold
 from ..tuning.archive import load_searches

@@ -33,6 +33,7 @@ from ..storage.record import Provenance, Record
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
 from ..training.failures import TIMEOUT_REASON, is_out_of_memory
+from ..training.job import Job
 from ..training.trial import TrialContext, run_trial
 from .bundle import Bundle
 from .manifest import keys
@@ -104,7 +105,7 @@ def rerun(
         claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(f"records/{t.key}.json")}
         store, about = (
             Store(folder),
-            TrialContext(str(folder), root=root, verify=verify, plugins=plugins, kept=dependencies.prerequisite_keys),
+            TrialContext(str(folder), root=root, verify=verify, plugins=plugins),
         )
         again = dict(_trained(worker, dependencies, store, claimed, about, limits, say))
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
@@ -147,7 +148,8 @@ def _trained(
         there = claimed.get(trial.key) or next(iter(claimed.values()))
         gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
         limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None
-        yield trial.key, worker.submit(run_trial, trial, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
+        job = Job.of(trial, keep_weights=trial.key in dependencies.prerequisite_keys)
+        yield trial.key, worker.submit(run_trial, job, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
 
 
 def _ended_well(key: str, store: Store) -> bool:

@@ -11,8 +11,9 @@ from ..errors import StoreError
 from ..planning.reported import reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
+from ..storage.paths import STUDIES
 from ..storage.sqlite import address
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results

@@ -67,9 +67,9 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     if request.again:
         reported = [key for key, trial in every.items() if trial.stage == "report"]
         damaged += set_aside(store, reported, again=("failed", "diverged"))
-    sweep_up(store, needed.prerequisite_keys)
-    done = needed.done(store)
-    check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
+    missing = needed.missing(store)
+    sweep_up(store, {trial.key for trial in missing})
+    check_files(missing, root, verify)
     save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
     store.write_plan(spec)
     context = TrialContext(
@@ -80,7 +80,6 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
         checkpoint_seconds=spec.resources.checkpoint_seconds,
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
-        kept=needed.prerequisite_keys,
     )
     chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
     return PreparedRun(request, store, there, context, damaged, chosen)

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import StoreError
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
-from ..storage.store import STUDIES, Store
+from ..storage.paths import STUDIES
+from ..storage.store import Store
 from .configuration import Configuration, State
 from .search import Search
 from .space import SPACE, Dimension

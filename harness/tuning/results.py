@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..spec.schema import Spec
-from ..storage.store import STUDIES, Store
+from ..storage.paths import STUDIES
+from ..storage.store import Store
 from .configuration import Configuration, best
 
 if TYPE_CHECKING:

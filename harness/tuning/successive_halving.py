@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..metrics.scores import measured
 from ..spec.schema import Trial
+from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
 from ..training.cost import estimate_flops
@@ -21,7 +22,7 @@ from .search import Search, rungs, work_ahead
 
 
 def run_search(
-    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Record], None]
+    search: Search, study: Study, store: Store, judges: Mapping[str, Search | None], ended: Callable[[Record], None]
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
     them, each beside the search that judges it too, if one does; ``ended`` gets the record of each other trial that was
@@ -30,7 +31,7 @@ def run_search(
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
         for t in generators
-        for until in _scoring_epochs(t, kept.get(t.key))
+        for until in _scoring_epochs(t, judges.get(t.key))
     ]
     ready = all(store.result(trial.key).status == "complete" for trial in generators)
     size = search.tune.generation
@@ -38,7 +39,7 @@ def run_search(
         most = min(size, search.tune.trials - start)
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
         if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, kept, ended, work_ahead(search, start))
+            yield from _generation(search, study, found, store, judges, ended, work_ahead(search, start))
         for configuration in found if not ready else ():
             why = "the trial whose network it starts from did not end well"
             study.tell(replace(configuration, state="failed", reason=why), {})
@@ -56,7 +57,7 @@ def _generation(
     study: Study,
     found: Sequence[Configuration],
     store: Store,
-    kept: Mapping[str, Search | None],
+    judges: Mapping[str, Search | None],
     ended: Callable[[Record], None],
     ahead: float,
 ) -> Flow:
@@ -64,7 +65,11 @@ def _generation(
     values: dict[int, dict[int, float]] = {c.number: {} for c in found}
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
-        yield [Job(trial, until, work_ahead=ahead) for c in alive for trial in search.trials(c)]
+        yield [
+            Job(trial, until, keep_weights=trial.key in judges and until == trial.training.epochs, work_ahead=ahead)
+            for c in alive
+            for trial in search.trials(c)
+        ]
         reached = [evaluate(search, c, until, store) for c in alive]
         for c in reached:
             if c.value is not None:
@@ -72,7 +77,7 @@ def _generation(
         going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
         ending = [c for c in reached if c not in going]
         for c in ending:
-            _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
+            _stop([trial for trial in search.trials(c) if trial.key not in judges], until, store, ended)
         outcomes |= {c.number: c for c in ending}
         alive = sorted(going, key=lambda c: c.number)
     for number in sorted(outcomes):
@@ -100,7 +105,7 @@ def _record_at(trial: Trial, until: int, store: Store) -> Record:
     job = Job(trial, until)
     return (
         store.record(trial.key)
-        if job.is_final or not store.has(f"rungs/{job.id}.json")
+        if job.is_final or not store.has(paths.rung(trial.key, until))
         else store.rung(trial.key, until)
     )
 
@@ -108,7 +113,7 @@ def _record_at(trial: Trial, until: int, store: Store) -> Record:
 def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Record], None]) -> None:
     """The trials of a configuration that does not go on: each ends as it is."""
     for trial in trials:
-        if not store.has(f"records/{trial.key}.json"):
+        if not store.has(paths.record(trial.key)):
             ended(store.stop(trial.key, until))
         else:  # it broke, or another search had it trained to its end, and it rested here once more
-            store.remove(f"checkpoints/{trial.key}.pt")
+            store.remove(paths.checkpoint(trial.key))

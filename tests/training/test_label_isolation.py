@@ -10,6 +10,7 @@ import pytest
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
 
@@ -30,6 +31,8 @@ import numpy as np, torch
 from tailboard.harness.tuning.search import searches
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial
 
 PLUGIN = '''
@@ -105,8 +108,9 @@ for number in range(times):
     mine = [trial for trial in reported if trial.method.name == KINDS[number % 4] and trial.seed == number]
     trial = tuned[number // 2 % len(tuned)].model_copy(update={"seed": 2000 + number}) if number % 2 else mine[0]
     setting = TrialContext(store=store, plugins=spec.plugins)
+    stop = StopDecision.CONTINUE if number % 5 else StopDecision.DRAIN
     try:
-        ends.append(run_trial(trial, setting, draining=lambda: number % 5 == 0).status)
+        ends.append(run_trial(Job.of(trial), setting, should_stop=lambda: stop).status)
     except (Drained, torch.OutOfMemoryError) as error:
         ends.append(type(error).__name__)
     if number % 3 == 0 or number == times - 1:
@@ -135,10 +139,10 @@ def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
         held._process.wait()
 
     with pytest.raises(ScoringProcessDied):
-        run_trial(trial, setting, report=kill)
+        run_trial(Job.of(trial), setting, report=kill)
     assert not Store(tmp_path).finished()
     monkeypatch.undo()
-    assert run_trial(trial, setting).status == "complete"
+    assert run_trial(Job.of(trial), setting).status == "complete"
 
 
 def test_an_answer_that_nobody_took_is_not_taken_for_the_next_one(monkeypatch):

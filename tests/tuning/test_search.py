@@ -46,8 +46,9 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import Spec, Trial, plan
+from tailboard.harness.storage.paths import STUDIES
 from tailboard.harness.storage.record import Record
-from tailboard.harness.storage.store import STUDIES, Store
+from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
@@ -270,9 +271,6 @@ class Lab:
         self.most = 0  # at a time
         save_searches(spec, searches(spec), self.store)
         self.store.write_plan(spec)
-        self.kept = resolve_dependencies(
-            [*plan(spec), *(t for s in searches(spec).values() for t in s.default_trials())], spec.plugins
-        ).prerequisite_keys
 
     # what flows tell
     def on_search_end(self, row: Trial, trial: Trial) -> None: ...
@@ -304,8 +302,8 @@ class Lab:
                 finished="2026-01-01T00:00:00+00:00", **about,
             )  # fmt: skip
             (self.store.write_record if job.is_final else self.store.write_rung)(record)
-            if job.is_final and (job.keep_weights or trial.key in self.kept):
-                self.store.write(f"weights/{trial.key}.pt", b"")
+            if job.is_final and job.keep_weights:
+                self.store.write_weights(trial.key, {})
         self.trained[job.id] += 1
 
     def drive(
@@ -321,7 +319,7 @@ class Lab:
         running: list[Job] = []
         agenda = JobQueue(self.store)
         try:
-            fill_queue(agenda, RunRequest(self.spec), self.store, self.memory, self)
+            fill_queue(agenda, RunRequest(self.spec), self.memory, self)
             while True:
                 while len(running) < workers and (job := agenda.pop()):
                     running.append(job)
@@ -618,7 +616,7 @@ def test_a_lost_job_ends_the_flows_that_wait_for_it_and_no_other(tmp_path):
 def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
     agenda = JobQueue(lab.store)
-    fill_queue(agenda, RunRequest(lab.spec), lab.store, lab.memory, lab)
+    fill_queue(agenda, RunRequest(lab.spec), lab.memory, lab)
     handler = CompletionHandler(agenda, RetryPolicy(lab.spec.resources), lab, Result(), threading.Event())
     job = agenda.pop()
     handler.on_success(job)
@@ -688,7 +686,7 @@ def test_validation_is_balanced_and_shares_no_image_with_training(tune_trial):
 
 def test_a_tuning_trial_is_given_and_scored_on_validation_images_only(tune_trial, tmp_path):
     split, _ = split_of(tune_trial, None, True)
-    record = run_trial(tune_trial, TrialContext(store=str(tmp_path)))
+    record = run_trial(Job.of(tune_trial), TrialContext(store=str(tmp_path)))
     assert (record.status, record.reason) == ("complete", "")
     assert record.test_counts == (60,) * 10
     assert Store(tmp_path).arrays(record.key)["labels"].tolist() == split.val.y.tolist()
@@ -761,9 +759,9 @@ def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
     (trial,) = plan(parse(RAW | {"seeds": 1, "training": {"epochs": 2, "batch_size": 32}, "methods": "ERM"}))
     trial = trial.model_copy(update={"stage": "tune", "val_per_class": 10})
     store, setting = Store(tmp_path), TrialContext(str(tmp_path))
-    record = run_trial(trial, setting)
+    record = run_trial(Job.of(trial), setting)
     (name, digest), *_ = record.files.items()
-    rung = run_trial(trial, setting, until=1)
+    rung = run_trial(Job(trial, 1), setting)
     assert (rung.status, rung.epochs, store.record(trial.key)) == ("pruned", 1, record)
     assert hashlib.sha256(store.read(name)).hexdigest() == digest
 
@@ -772,7 +770,7 @@ def test_a_network_that_others_start_from_rests_where_its_own_search_judges_it(t
     """So it is trained once: each of its jobs goes on from the one before."""
     lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=["M2m", "ERM"]), bumpy)
     first = {t.key for s in searches(lab.spec).values() for t in s.prerequisites()}
-    fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.store, lab.memory, lab)
+    fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.memory, lab)
     untils = [job.target_epoch for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
     assert untils == [2, 4, 8]
 
@@ -1020,7 +1018,7 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     assert keys - {trial.key for trial in plan(spec)}, "something was found"
     for one in found:
         all_of_it = resolve_dependencies(plan(one), one.plugins)
-        assert all_of_it.done(lab.store) >= {trial.key for trial in all_of_it.trials}, "a run would train something"
+        assert not all_of_it.missing(lab.store), "a run would train something"
         assert (one.tune, one.shots, one.seeds) == (None, spec.shots, spec.seeds)
 
 
@@ -1119,7 +1117,7 @@ class Real(Lab):
     """The same, with real trainings."""
 
     def train(self, job: Job) -> None:
-        run_trial(job.trial, TrialContext(store=str(self.store), plugins=self.spec.plugins), until=job.target_epoch)
+        run_trial(job, TrialContext(store=str(self.store), plugins=self.spec.plugins))
 
 
 @pytest.fixture(scope="module")
