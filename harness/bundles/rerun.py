@@ -29,6 +29,7 @@ from ..planning.dependencies import Dependencies, resolve_dependencies
 from ..planning.prepare import check_files
 from ..reporting import gather
 from ..spec.labels import label
+from ..storage import paths
 from ..storage.record import Provenance, Record
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
@@ -81,7 +82,7 @@ def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list
     for method in (record.trial.method for record in chosen):
         if method.plugin:
             methods.setdefault(method.plugin, set()).add(method.name)
-    found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    found = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
     if found and not trusted:
         raise Untrusted(
             f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
@@ -102,7 +103,7 @@ def rerun(
     with temporary_folder() as folder, _process() as worker:
         dependencies = worker.submit(resolve_dependencies, [record.trial for record in chosen], plugins).result()
         check_files(dependencies.trials, root, verify)
-        claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(f"records/{t.key}.json")}
+        claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(paths.record(t.key))}
         store, about = (
             Store(folder),
             TrialContext(str(folder), root=root, verify=verify, plugins=plugins),
@@ -153,7 +154,7 @@ def _trained(
 
 
 def _ended_well(key: str, store: Store) -> bool:
-    return store.has(f"records/{key}.json") and store.result(key).status == "complete"
+    return store.has(paths.record(key)) and store.result(key).status == "complete"
 
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:

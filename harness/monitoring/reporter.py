@@ -14,6 +14,7 @@ from ..metrics.shots import shot_means
 from ..planning.prepare import PreparedRun
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
+from ..storage import paths
 from ..storage.record import Record
 from ..text import printable
 from ..tracking.background import Tracker
@@ -80,7 +81,7 @@ class ProgressReporter:
 
     def on_search_end(self, row: Trial, trial: Trial) -> None:
         with self._lock:
-            if trial.key not in self._board.ended and self._store.has(f"records/{trial.key}.json"):
+            if trial.key not in self._board.ended and self._store.has(paths.record(trial.key)):
                 self._board.ended[trial.key] = Ended()
                 self._earlier.want([trial.key] if self._console.is_terminal else [])
             self._forecast.found(row, trial, trial.key in self._board.ended)

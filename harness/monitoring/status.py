@@ -11,6 +11,7 @@ from ..errors import StoreError
 from ..planning.reported import reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
+from ..storage import paths
 from ..storage.paths import STUDIES
 from ..storage.sqlite import address
 from ..storage.store import Store
@@ -29,7 +30,7 @@ def status_facts(store: Store) -> dict[str, Any]:
     found = {spec.name: search_results(spec, store) for spec in plans}
     shown = {one.key: one for spec in plans for one in reported_trials(spec, found[spec.name])}.values()
     finished, broken = store.finished(), store.broken()
-    started = store.names("checkpoints", ".pt")
+    started = store.names(*paths.CHECKPOINTS)
     methods: dict[str, Counter[str]] = {}
     troubles, again = [], 0
     for one in shown:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..planning.reported import reported_trials, trials_of
 from ..spec.schema import Spec
+from ..storage import paths
 from ..storage.lease import is_driven
 from ..storage.record import TrialResult
 from ..storage.store import Store
@@ -59,7 +60,7 @@ class StoreMonitor:
             key: found for key in known & finished if (found := self._ended.get(key, Ended())) is not None
         }
         self._board.running = {one.key: list(one.rows) for one in told.running} if told else {}
-        self._board.broken = set(told.broken) if told else self._store.names("broken") - finished
+        self._board.broken = set(told.broken) if told else self._store.names(*paths.BROKEN) - finished
         facts = self._board.facts()
         if told:
             facts["planned"] = max(facts["planned"], told.planned)

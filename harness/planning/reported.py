@@ -8,7 +8,7 @@ from typing import Any
 
 from ..spec.labels import Labels
 from ..spec.schema import Spec, Trial, experiments, plan
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
 
@@ -104,7 +104,7 @@ def _final(row: Trial, search: SearchResult, protocol: str) -> ReportedTrial:
     return ReportedTrial(search.search.reporting_trial(search.winner, row.seed), row, protocol=protocol)
 
 
-def known_trials(spec: Spec, store: Store) -> list[Trial]:
+def known_trials(spec: Spec, store: StoreReader) -> list[Trial]:
     """Every trial of a spec that is known by now."""
     return trials_of(spec, search_results(spec, store, importance=False))
 

@@ -14,12 +14,12 @@ from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
 from ..storage.index import STATUSES, trial_results
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from . import gather as publish
 from .report import Report
 
 
-def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Report:
+def gather(stores: Sequence[StoreReader], by: Shots | None = None, **asked: Any) -> Report:
     """The leaderboard of all (see ``publish.gather``). ReportError where rows would stand in one column that were not
     made alike: other boundaries of Few, Med and Many, or other training or test images under the same words.
 
@@ -33,11 +33,11 @@ def gather(stores: Sequence[Store], by: Shots | None = None, **asked: Any) -> Re
     return replace(report, notes=[*report.notes, *more])
 
 
-def _alike(stores: Sequence[Store]) -> list[str]:
+def _alike(stores: Sequence[StoreReader]) -> list[str]:
     """Sentences for the caption."""
-    cuts: dict[str, tuple[str, Store]] = {}
+    cuts: dict[str, tuple[str, StoreReader]] = {}
     seen: dict[str, bytes] = {}
-    tests: dict[str, tuple[str, Store]] = {}
+    tests: dict[str, tuple[str, StoreReader]] = {}
     twice: dict[str, Trial] = {}
     for store in stores:
         looked = set[str]()
@@ -55,7 +55,7 @@ def _alike(stores: Sequence[Store]) -> list[str]:
     return [f"Trained by several, with other numbers, of which those of the first that is named count: {which}."]
 
 
-def _same_groups(stores: Sequence[Store]) -> None:
+def _same_groups(stores: Sequence[StoreReader]) -> None:
     """Of all plans: the report has one caption, and its rows one rule."""
     plans = [(f"plan {spec.name} of {store}", spec.shots) for store in stores for spec in store.plans()]
     first, rule = plans[0]
@@ -71,7 +71,7 @@ def _words(by: Shots) -> str:
     return "thirds of the classes" if by.by == "tercile" else f"below {by.few} and above {by.many} training images"
 
 
-def _complete(store: Store) -> Iterator[tuple[Trial, str, bytes]]:
+def _complete(store: StoreReader) -> Iterator[tuple[Trial, str, bytes]]:
     """Each with the fingerprint of its images, and its accuracies."""
     trials = {
         trial.key: trial for spec in store.plans() for trial in known_trials(spec, store) if trial.stage == "report"
@@ -84,7 +84,7 @@ def _complete(store: Store) -> Iterator[tuple[Trial, str, bytes]]:
             yield trials[key], found.fingerprints[found.fingerprint[i]], accuracy.tobytes()
 
 
-def _tested_on(store: Store, trial: Trial) -> str:
+def _tested_on(store: StoreReader, trial: Trial) -> str:
     """A hash of the labels of the test images; nothing where they cannot be read. One trial speaks for all of its
     store: a bundle was verified, and in a store they come from the same files."""
     try:
@@ -94,7 +94,7 @@ def _tested_on(store: Store, trial: Trial) -> str:
     return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
 
 
-def _same(first: dict[str, tuple[str, Store]], what: str, digest: str, store: Store, did: str) -> None:
+def _same(first: dict[str, tuple[str, StoreReader]], what: str, digest: str, store: StoreReader, did: str) -> None:
     other, where = first.setdefault(what, (digest, store))
     if other != digest:
         raise ReportError(

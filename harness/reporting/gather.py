@@ -17,7 +17,9 @@ from ..planning.reported import ReportRow, merge_rows, protocol_label
 from ..planning.reported import report_rows as rows_of
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
-from ..storage.store import Store
+from ..storage import paths
+from ..storage.places import WritablePlace
+from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 from . import tuning_tables
 from .figure_files import csv_text
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def gather(
-    stores: Sequence[Store],
+    stores: Sequence[StoreReader],
     by: Shots | None = None,
     only: Spec | None = None,
     defaults: bool = False,
@@ -88,7 +90,7 @@ def _refuse_twins(rows: pd.DataFrame) -> None:
 
 
 def _predictions(
-    stores: Sequence[Store],
+    stores: Sequence[StoreReader],
     shown: Sequence[Sequence[ReportRow]],
     sources: Mapping[str, int],
     labels: Labels,
@@ -220,12 +222,12 @@ def _spent(rows: pd.DataFrame, lines: Sequence[tuning_tables.TunedRow], plain: b
     return [spent, *tuning_tables.caption(lines, plain)]
 
 
-def publish(report: Report, store: Store) -> dict[str, str]:
+def publish(report: Report, store: WritablePlace) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
     files = {form: (f"leaderboard.{ending}", report.rendered(form)) for form, ending in ENDINGS.items()}
     if report.searches:
         files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
         files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))
     for name, text in files.values():
-        store.write(f"report/{name}", text.encode())
+        store.write(paths.report(name), text.encode())
     return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}

@@ -22,7 +22,7 @@ from ..registry.datasets import long_tail
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
 from ..storage.index import STATUSES, trial_results
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
@@ -33,7 +33,7 @@ COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed")
 
 
 def tidy(
-    store: Store, shown: Sequence[ReportRow], by: Shots, labels: Labels, rescore: MetricRequest | None = None
+    store: StoreReader, shown: Sequence[ReportRow], by: Shots, labels: Labels, rescore: MetricRequest | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
@@ -53,7 +53,7 @@ class _Trials:
     """The trials of all rows: to which ``row`` each belongs, and its ``place`` among the outcomes. It is -1 where there
     is none, which is the last of any column that has one more for that."""
 
-    def __init__(self, store: Store, shown: Sequence[ReportRow]) -> None:
+    def __init__(self, store: StoreReader, shown: Sequence[ReportRow]) -> None:
         self._store, self._shown = store, shown
         self.keys = [key for row in shown for key in row.keys]
         self._row = np.repeat(np.arange(len(shown)), [len(row.seeds) for row in shown])

@@ -21,9 +21,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
+from . import paths
 from .store import Store
 
-FILE = "driver.json"
+FILE = paths.DRIVER
 RENEW_SECONDS, ABANDONED_SECONDS = 20.0, 90.0
 
 

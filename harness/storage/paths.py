@@ -26,12 +26,20 @@ A bundle holds some of these, and beside them its manifest, ``studies/NAME.json`
 
 from __future__ import annotations
 
+Folder = tuple[str, str]  # its name, and how its files end
+
 INDEX, IDENTITY, DRIVER, PROGRESS = "index.npz", "identity", "driver.json", "progress.json"
 STUDIES, MLFLOW = "studies.db", "mlflow.db"
 MANIFEST, TABLE = "manifest.json", "report/leaderboard.csv"
-PLANS, RECORDS, RUNGS = ("plans", ".json"), ("records", ".json"), ("rungs", ".json")  # a folder, and how its files end
-ARRAYS, CHECKPOINTS, PLUGINS = ("arrays", ".npz"), ("checkpoints", ".pt"), ("plugins", ".py")
-BROKEN, TRACKED, TRACKING = ("broken", ""), ("tracked", ""), ("tracking", "")
+PLANS, RECORDS, RUNGS = ("plans", ".json"), ("records", ".json"), ("rungs", ".json")
+SEARCHES, CONFIGURATIONS = ("searches", ".json"), ("studies", ".json")
+ARRAYS, WEIGHTS, CHECKPOINTS = ("arrays", ".npz"), ("weights", ".safetensors"), ("checkpoints", ".pt")
+BROKEN, TRACKED, TRACKING, PLUGINS = ("broken", ""), ("tracked", ""), ("tracking", ""), ("plugins", ".py")
+
+
+def is_in(name: str, *folders: Folder) -> bool:
+    """Whether a file lies in one of the folders."""
+    return any(name.startswith(f"{folder}/") for folder, _ in folders)
 
 
 def plan(name: str) -> str:
@@ -51,7 +59,12 @@ def record(key: str) -> str:
 
 
 def rung(key: str, epochs: int) -> str:
-    return f"rungs/{key}-{epochs:04d}.json"
+    return rung_named(f"{key}-{epochs:04d}")
+
+
+def rung_named(name: str) -> str:
+    """Of a rung whose key and epochs are written KEY-EPOCHS."""
+    return f"rungs/{name}.json"
 
 
 def arrays(key: str) -> str:

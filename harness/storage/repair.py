@@ -30,7 +30,7 @@ def _set_rung_aside(store: Store, name: str) -> str:
     try:
         store.rung(key, int(epochs))
     except (StoreError, ValueError) as error:
-        store.move(f"{paths.RUNGS[0]}/{name}.json", paths.damaged(name))
+        store.move(paths.rung_named(name), paths.damaged(name))
         return str(error)
     return ""
 

@@ -7,50 +7,28 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
 from .files import Files, Stamp
-from .record import Record, TrialResult
-from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_arrays, unpack_tensors, unpack_weights
+from .reader import StoreReader
+from .record import Record
+from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tensors, unpack_weights
 
-M = TypeVar("M", Record, TrialResult)
 
-
-class Store(Files):
+class Store(Files, StoreReader):
     """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
-
-    def exists(self) -> bool:
-        """Whether a plan was ever run into it."""
-        return bool(self.names(*paths.PLANS))
 
     # Plans
 
     def write_plan(self, spec: Spec) -> None:
         self.write(paths.plan(spec.name), spec.model_dump_json(indent=1).encode())
 
-    def plans(self) -> list[Spec]:
-        """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
-        if not self.exists():
-            raise StoreError(f"there is no store at {self.url}: no plan was run into it")
-        specs = []
-        for name in sorted(self.names(*paths.PLANS)):
-            try:
-                specs.append(Spec.model_validate_json(self.read(paths.plan(name))))
-            except ValidationError as error:
-                raise StoreError(f"{self.url}/{paths.plan(name)} is damaged: {error.errors()[0]['msg']}") from error
-        return specs
-
     # Records
-
-    def finished(self) -> set[str]:
-        return self.names(*paths.RECORDS)
 
     def stamps(self) -> dict[str, Stamp | None]:
         """The finished trials, each with what changes when its record does."""
@@ -72,39 +50,10 @@ class Store(Files):
     def write_rung(self, record: Record) -> None:
         self.write(paths.rung(record.key, record.epochs), record.model_dump_json().encode())
 
-    def rung(self, key: str, epochs: int) -> Record:
-        """What a tuning trial had come to after so many epochs; raises as :meth:`record` does."""
-        return self._whole(paths.rung(key, epochs), key)
-
     def stop(self, key: str, epochs: int) -> Record:
         """Let a tuning trial end as it was after so many epochs, and return its record."""
         record = self.rung(key, epochs)
         self.write_record(record)
-        return record
-
-    def record(self, key: str) -> Record:
-        """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
-        return self._whole(paths.record(key), key)
-
-    def _whole(self, name: str, key: str) -> Record:
-        record = self._parsed(name, key, Record)
-        if record.trial.key != key:
-            raise StoreError(f"{self.url}/{name} is damaged: it holds another trial, {record.trial.key}")
-        return record
-
-    def result(self, key: str) -> TrialResult:
-        """What the leaderboard needs of a record; raises as :meth:`record` does."""
-        return self._parsed(paths.record(key), key, TrialResult)
-
-    def _parsed(self, name: str, key: str, model: type[M]) -> M:
-        try:
-            record = model.model_validate_json(self.read(name))
-        except (IsADirectoryError, PermissionError) as error:
-            raise StoreError(f"{self.url}/{name} cannot be read: {error.strerror or error}") from error
-        except ValidationError as error:
-            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
-        if record.key != key:
-            raise StoreError(f"{self.url}/{name} is damaged: it says that it is {record.key}")
         return record
 
     # Arrays and tensors
@@ -113,15 +62,6 @@ class Store(Files):
         data = pack_arrays(arrays)
         self.write(paths.arrays(key), data)
         return data
-
-    def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """What was written and is named so; FileNotFoundError where there is nothing, StoreError where it is damaged,
-        a pickle, or claims to be larger than it is."""
-        data = self.read(paths.arrays(key))
-        try:
-            return unpack_arrays(data, prefix)
-        except Exception as error:
-            raise StoreError(f"{self.url}/{paths.arrays(key)} is damaged: {error}") from error
 
     def write_tensors(self, name: str, state: Any) -> None:
         self.write(name, pack_tensors(state))
@@ -163,17 +103,6 @@ class Store(Files):
 
     def write_broken(self, key: str, reason: str) -> None:
         self.write(paths.broken(key), reason.encode())
-
-    def broken(self) -> dict[str, str]:
-        """The last reason for each trial that could not be finished."""
-        found = {}
-        for key in self.names(*paths.BROKEN):
-            with suppress(FileNotFoundError):  # it was finished just now
-                try:
-                    found[key] = self.read(paths.broken(key)).decode(errors="replace")
-                except (StoreError, IsADirectoryError):
-                    found[key] = "not finished; the reason cannot be read"
-        return found
 
     # What says nothing
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.schema import Spec
 from ..storage.paths import STUDIES
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from .configuration import Configuration, best
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SearchResult:
 
 
 def search_results(
-    spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
+    spec: Spec, store: StoreReader, searches: Mapping[str, Search] | None = None, importance: bool = True
 ) -> dict[str, SearchResult]:
     """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
 

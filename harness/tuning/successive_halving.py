@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..metrics.scores import measured
 from ..spec.schema import Trial
 from ..storage import paths
+from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
 from ..training.cost import estimate_flops
@@ -84,7 +85,7 @@ def _generation(
         study.tell(outcomes[number], values[number])
 
 
-def evaluate(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
+def evaluate(search: Search, found: Configuration, until: int, store: StoreReader) -> Configuration:
     """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
     records = [_record_at(trial, until, store) for trial in search.trials(found)]
     about = {
@@ -100,7 +101,7 @@ def evaluate(search: Search, found: Configuration, until: int, store: Store) -> 
     return replace(found, state=state, value=value, **about)
 
 
-def _record_at(trial: Trial, until: int, store: Store) -> Record:
+def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:
     """The rung where there is one, since the trial may have gone on; else the record of one that ended before it."""
     job = Job(trial, until)
     return (
