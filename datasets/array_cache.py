@@ -78,8 +78,8 @@ def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
     words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, stamp(code) if code else None]
-    words += [str(place) for place in places(dataset.name, root)]
-    return f"{dataset.name}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
+    words += [dataset.contents] if dataset.contents else [str(place) for place in places(dataset.name, root)]
+    return f"{dataset.name.replace(':', '-')}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
 
 def _searched(dataset: Dataset, root: Path | None) -> dict[str, Stamp]:
     """The folders in which the data set is looked for: there may be other files in one by now."""
-    return {str(place): stamp(place) for place in places(dataset.name, root)}
+    return {} if dataset.contents else {str(place): stamp(place) for place in places(dataset.name, root)}
 
 
 def stamp(path: Path | str) -> Stamp:

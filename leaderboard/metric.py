@@ -1,8 +1,11 @@
 """What the values of a tidy table are: their name, their sentence in the caption, and which way is better."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 GROUPS = ("few", "med", "many", "all")
+BALANCED = " on the balanced test set"
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,10 @@ class Metric:
     unit: str = "percentage points"  # of a difference
     kind: str = "percentage"
 
+    @property
+    def unbalanced(self) -> Metric:
+        """The same, of test sets that are not balanced."""
+        return replace(self, text=self.text.replace(BALANCED, ""))
 
-ACCURACY = Metric(
-    "balanced_accuracy", "Accuracy in percent on the balanced test set, averaged over the classes of each group"
-)
+
+ACCURACY = Metric("balanced_accuracy", f"Accuracy in percent{BALANCED}, averaged over the classes of each group")

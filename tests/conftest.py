@@ -26,6 +26,7 @@ from hypothesis import settings
 from torch import nn
 
 from tailboard.datasets import builtin, catalog
+from tailboard.harness.cli import app
 from tailboard.harness.registry.networks import Network
 from tailboard.harness.spec.schema import Training
 from tailboard.harness.training.loop import DeviceData, TrainingLoop
@@ -69,6 +70,38 @@ def clusters_of_their_own() -> Iterator[None]:
     os.environ.pop(LOOPBACK, None)
     yield
     os.environ.pop(LOOPBACK, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_not_waited_for() -> Iterator[None]:
+    """What tests write need not outlast a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths, data and caches of this machine do not matter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TAILBOARD_DATA", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens: no report waits for MLflow
+
+
+@pytest.fixture
+def tailboard(own_folder: None, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """``tailboard("plan", "t.yaml")``: the command, in this process, as (exit code, stdout, stderr)."""
+
+    def run(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..metrics.scores import per_class_accuracy
-from ..registry.datasets import dataset, long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..storage import paths
 from ..storage.record import Record
@@ -102,7 +102,7 @@ def _images(record: Record) -> Iterator[Mismatch]:
     if record.counts:
         expected["counts"] = long_tail(trial.data, trial.val_per_class)
     if record.test_counts:
-        known, held_out = dataset(trial.data.name), trial.val_per_class
+        known, held_out = dataset_of(trial.data), trial.val_per_class
         expected["test_counts"] = known.tested if trial.stage == "report" else (held_out,) * len(known.classes)
     for field, is_ in expected.items():
         said = getattr(record, field)
@@ -129,7 +129,7 @@ def _data(record: Record) -> Iterator[Mismatch]:
         if record.status in ("complete", "pruned"):
             yield Mismatch(place, "data", "nothing", "predictions, which are of images")
         return
-    official = dataset(record.trial.data.name).official if claimed.verified else {}
+    official = dataset_of(record.trial.data).official if claimed.verified else {}
     for name in sorted({*official, *(claimed.hashes if official else ())}):
         said, is_ = claimed.hashes.get(name, "nothing"), official.get(name, "nothing")
         if said != is_:

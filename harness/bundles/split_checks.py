@@ -12,7 +12,7 @@ import numpy as np
 
 from ...datasets.catalog import DataError
 from ...datasets.split import Split
-from ..registry.datasets import cut_of, dataset, long_tail, split_of
+from ..registry.datasets import cut_of, dataset_of, long_tail, split_of
 from ..spec.schema import Trial
 from ..storage import paths
 from ..storage.record import Record
@@ -109,7 +109,7 @@ class SeedDuplicates:
 def _left_out(trial: Trial) -> int:
     """How many training images of its data set a trial is not trained on; 0 where that is not known."""
     try:
-        return sum(dataset(trial.data.name).available) - sum(long_tail(trial.data, trial.val_per_class))
+        return sum(dataset_of(trial.data).available) - sum(long_tail(trial.data, trial.val_per_class))
     except DataError:
         return 0
 

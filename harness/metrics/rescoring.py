@@ -71,7 +71,7 @@ class MetricRequest:
         """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
         logits, labels = predictions(store, outcome, self.tau)
         if self.name == "recall":
-            return {"all": per_class_accuracy(logits, labels)[class_number(self.of, trial.data.name)]}
+            return {"all": per_class_accuracy(logits, labels)[class_number(self.of, trial.data)]}
         members = {group: at for group, at in class_members(outcome.counts, by).items() if at}
         return score_groups(self.name, logits, labels, members, self._shares(outcome.counts))
 

@@ -10,8 +10,8 @@ from scipy.special import log_softmax
 
 from ...methods.names import nearest
 from ..errors import ReportError
-from ..registry.datasets import dataset
-from ..spec.schema import Shots
+from ..registry.datasets import dataset_of
+from ..spec.schema import Data, Shots
 from ..storage.record import TrialResult
 from .shots import mean_of, shot_means
 
@@ -25,14 +25,15 @@ def per_class_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
     return tuple(float(100 * right[y == label].mean()) for label in range(logits.shape[1]))
 
 
-def class_number(word: str, data: str) -> int:
-    classes = dataset(data).classes
+def class_number(word: str, data: Data) -> int:
+    """The number of the class that a word names, or is. ReportError where the data set has no such class."""
+    classes = dataset_of(data).classes
     if word in classes:
         return classes.index(word)
     if word.isdigit() and int(word) < len(classes):
         return int(word)
     numbers = f" (or its number, 0 to {len(classes) - 1})"
-    raise ReportError(f"--metric: {data} has no class {word!r}{numbers}" + nearest(word, classes))
+    raise ReportError(f"--metric: {data.name} has no class {word!r}{numbers}" + nearest(word, classes))
 
 
 def score_groups(

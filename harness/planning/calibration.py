@@ -17,7 +17,7 @@ import torch
 
 from ...datasets.split import Images
 from ..errors import ClusterError
-from ..registry.datasets import dataset, long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
@@ -73,7 +73,7 @@ def kind(trial: Trial) -> str:
 
 def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
-    about, counts = dataset(trial.data.name), long_tail(trial.data, trial.val_per_class)
+    about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
     peak = MemoryProbe(context.device)

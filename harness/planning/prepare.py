@@ -115,8 +115,8 @@ def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
     """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
     the process that scores: this one has run methods' code."""
-    names = dict.fromkeys(trial.data.name for trial in trials)
-    if names:
+    asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
+    if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
-            for name in names:
-                scoring.prepare(name, root, verify)
+            for data in asked.values():
+                scoring.prepare(data, root, verify)

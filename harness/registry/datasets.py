@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,26 +12,59 @@ from ...datasets.catalog import DataError, Dataset
 from ...datasets.lock import loading
 from ...datasets.longtail import counts
 from ...datasets.split import Pool, Split, cut
+from ...datasets.user_images import dataset as user_images
+from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
-from ..spec.schema import Data, Trial
+from ..spec.schema import Contents, Data, Trial
 
 
-def dataset(name: str) -> Dataset:
-    """A data set by name; DataError names the nearest right word."""
+def dataset(name: str, contents: Contents | None = None) -> Dataset:
+    """A data set by name, or the user's own images with these contents; DataError names the nearest right word."""
+    if contents is not None:
+        return user_images.dataset(name, user_images.Facts(**contents.model_dump()))
     known = catalog()
     if name not in known:
-        raise DataError(f"unknown data set {name!r}" + nearest(name, known))
+        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT}")
     return known[name]
+
+
+def dataset_of(data: Data) -> Dataset:
+    """The data set that a trial's words name; DataError as in :func:`dataset`."""
+    return dataset(data.name, data.contents)
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
     """The training images of each class, without touching the images. DataError where the tail cannot be cut."""
-    known = dataset(data.name)
+    known = dataset_of(data)
     available = [n - val_per_class for n in known.available]
+    if min(available) < 1:
+        name = known.classes[available.index(min(available))]
+        raise DataError(
+            f"{data.name}: class {name!r} has {min(known.available)} images, of which {val_per_class} for validation "
+            "leave none to train on"
+        )
+    if data.profile == "natural":
+        return tuple(available)
+    head = data.head or known.head
     try:
-        return counts(data.profile, available, data.head or known.head, data.imbalance_factor)
+        kept = counts(data.profile, available, head, data.imbalance_factor)
     except ValueError as error:
         raise DataError(f"{data.name}, imbalance factor {data.imbalance_factor:g}: {error}") from error
+    if known.contents:
+        _check_tail(data, available, counts(data.profile, [available[0]] * len(kept), head, data.imbalance_factor))
+    return kept
+
+
+def _check_tail(data: Data, available: Sequence[int], asked: Sequence[int]) -> None:
+    """DataError where a class has fewer images than the tail asks for: it would not have the factor that it is said
+    to have."""
+    for name, has, wanted in zip(dataset_of(data).classes, available, asked, strict=True):
+        if has < wanted:
+            raise DataError(
+                f"{data.name}: class {name!r} has {has} training images, and a tail of factor "
+                f"{data.imbalance_factor:g} from {asked[0]} asks for {wanted}: "
+                "take a larger factor, a smaller head, or profile: natural"
+            )
 
 
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
@@ -41,13 +75,13 @@ def pool(name: str, root: Path | None, verify: bool) -> Pool:
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
     """The trial's own subset of its pool, for a process that runs no method: all labels are in it."""
-    loaded = _cached(trial.data.name, root, verify)
+    loaded = _cached(trial.data.name, trial.data.contents, root, verify)
     return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
 
 
 @lru_cache(maxsize=2)
-def _cached(name: str, root: Path | None, verify: bool) -> Pool:
-    return open_cached(dataset(name), root, verify).pool
+def _cached(name: str, contents: Contents | None, root: Path | None, verify: bool) -> Pool:
+    return open_cached(dataset(name, contents), root, verify).pool
 
 
 def cut_of(trial: Trial) -> str:

@@ -53,7 +53,8 @@ def _evidence(store: StoreReader, key: str, by: Shots) -> Evidence | None:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
         return None
-    known = catalog().get(record.trial.data.name)
+    data = record.trial.data
+    known = data.contents or catalog().get(data.name)
     tested = record.status == "complete" and len(record.test_counts) == len(record.counts)
     return Evidence(
         counts=record.counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,9 +74,19 @@ def gather(
     notes = [_groups(by or specs[0].shots), *_spent(rows, lines, plain)]
     first = {protocol_label(row.first, labels): row.first.trial for found in shown[::-1] for row in found[::-1]}
     routines = {protocol: routine(trial, by or specs[0].shots) for protocol, trial in first.items()}
+    uneven = list(dict.fromkeys(_uneven(specs)))
     metric = rescore.metric if rescore else ACCURACY
+    metric, notes = (metric.unbalanced, [*notes, *uneven]) if uneven else (metric, notes)
     seen = _predictions(stores, shown, sources, labels, by or specs[0].shots, rescore) if images else None
     return Report(rows, damaged, [*notes, *told], lines, routines, metric, predictions=seen, sources=sources)
+
+
+def _uneven(specs: Sequence[Spec]) -> Iterator[str]:
+    """Of each data set with a test set that is not balanced, that it is not."""
+    for data in (data for spec in specs for data in spec.data):
+        tested = data.contents.tested if data.contents else ()
+        if len(set(tested)) > 1:
+            yield f"{data.name}: the test set is not balanced; its classes have {min(tested)} to {max(tested)} images."
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:

@@ -16,14 +16,18 @@ class CanonicalModel(BaseModel, frozen=True):
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields that were added since keys were first made: not in the text while they are None, so that keys hold."""
 
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """The fields that are not in the canonical text."""
+        return frozenset(name for name in self.later if getattr(self, name) is None)
+
     @cached_property
     def canonical(self) -> str:
         """The model as JSON with sorted keys and whole numbers written as such, so that 100.0 and 100 are one key.
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
-        unsaid = tuple(name for name in self.later if getattr(self, name) is None)
-        names = _sorted_fields(type(self), unsaid)
+        names = _sorted_fields(type(self), self.unsaid)
         return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in names]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -35,7 +39,7 @@ class CanonicalModel(BaseModel, frozen=True):
 
 
 @cache
-def _sorted_fields(model: type[BaseModel], without: tuple[str, ...]) -> list[str]:
+def _sorted_fields(model: type[BaseModel], without: frozenset[str]) -> list[str]:
     return sorted(set(model.model_fields).difference(without))
 
 

@@ -15,12 +15,13 @@ def method_label(trial: Trial) -> str:
 
 
 def setting_label(data: Data) -> str:
-    """The long tail in words: ``IF 100``, ``step, IF 10, head 300``."""
+    """The long tail in words: ``IF 100``, ``step, IF 10, head 300``; of a user's images their size too, ``64x64``."""
     words = [] if data.profile == "exp" else [data.profile]
     factor = f"{data.imbalance_factor:g}"
-    exact = float(factor) == data.imbalance_factor
+    exact = float(factor) == data.imbalance_factor or data.profile == "natural"
     words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
-    return ", ".join(words + ([f"head {data.head}"] if data.head else []))
+    size = ["{2}x{1}".format(*data.contents.shape)] if data.contents else []
+    return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
 def label(trial: Trial) -> str:

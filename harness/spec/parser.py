@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ..errors import SpecError
+from . import user_images
 from .presets import NETWORK_OF, PRESETS
 from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 
@@ -70,7 +72,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     plugins: dict[str, str] = {}
     spec = {
         "name": raw["name"],
-        "data": [_valid(Data, item, "data") for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         "networks": _networks(raw),
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
@@ -81,12 +83,13 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "tune": _tune(raw["tune"]) if "tune" in raw else None,
         "plugins": plugins,
     }
+    user_images.check_names(spec["data"])
     return _valid(Spec, spec, "")
 
 
-def parse_data(raw: Mapping[str, Any]) -> Data:
-    """One data set and its long tail, from its words. SpecError as in :func:`parse`."""
-    return _valid(Data, raw, "data")
+def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
+    """One data set and its long tail, from its words; a path is relative to ``folder``. Errors as in :func:`parse`."""
+    return _valid(Data, user_images.resolved(raw, folder), "data")
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
@@ -116,7 +119,8 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
             word = str(first["loc"][-1])
-            raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields)) from None
+            hint = f". {HINT}" if model is Data else ""
+            raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields) + hint) from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         raise SpecError(f"{field}: {message}{given}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -25,13 +25,45 @@ MOST_TRIALS = 2_000_000  # of a plan
 PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
+class Contents(CanonicalModel, frozen=True):
+    """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    classes: tuple[str, ...] = Field(min_length=2)
+    available: tuple[Annotated[int, Field(ge=1)], ...]
+    tested: tuple[Annotated[int, Field(ge=1)], ...]
+    shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Contents:
+        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
+            raise ValueError("classes, available and tested must tell of the same classes, each once")
+        if not self.shape[0] == len(self.mean) == len(self.std):
+            raise ValueError("shape, mean and std must tell of the same channels")
+        return self
+
+    @property
+    def factor(self) -> float:
+        """Training images of the largest class over those of the smallest."""
+        return max(self.available) / min(self.available)
+
+
 class Data(CanonicalModel, frozen=True):
-    """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF."""
+    """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF.
+
+    ``contents`` are given for a user's own images, whose name is then no word of the key: the same files are the same
+    data whatever their folder is called. With the profile ``natural`` they keep their own distribution.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"contents"})
 
     name: str
-    profile: Literal["exp", "step"] = "exp"
+    profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
+    contents: Contents | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -44,6 +76,24 @@ class Data(CanonicalModel, frozen=True):
             raise ValueError(f"train_ratio must be a number, not {raw['train_ratio']!r}")
         rest = {name: value for name, value in raw.items() if name != "train_ratio"}
         return rest | {"imbalance_factor": factor(raw["train_ratio"])}
+
+    @model_validator(mode="after")
+    def _natural(self) -> Data:
+        """What is not cut has the factor that it has."""
+        if self.profile == "natural":
+            if self.contents is None:
+                raise ValueError(
+                    f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1"
+                )
+            if self.head is not None or self.imbalance_factor != self.contents.factor:
+                raise ValueError("profile: natural cuts nothing, so it takes no imbalance_factor, train_ratio or head")
+        return self
+
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """Of a user's own images the name, and of their natural tail the words that would cut it."""
+        own = {"name"} if self.contents else set[str]()
+        return super().unsaid | own | ({"imbalance_factor", "head"} if self.profile == "natural" else set())
 
 
 class Method(CanonicalModel, frozen=True):

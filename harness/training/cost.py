@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...methods.registry import registry
-from ..registry.datasets import dataset, long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import plugin_of
 from ..registry.networks import network
 from ..spec.schema import Trial
@@ -27,7 +27,7 @@ def relative_cost(trial: Trial, plugins: Mapping[str, str]) -> float:
 def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
     """The operations of its training: images x epochs x the network's forward pass x the method's declared cost."""
     images = sum(long_tail(trial.data, trial.val_per_class))
-    about = dataset(trial.data.name)
+    about = dataset_of(trial.data)
     forward = _operations(trial.network, about.shape, len(about.classes))
     return images * trial.training.epochs * forward * relative_cost(trial, plugins)
 

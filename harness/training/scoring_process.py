@@ -18,7 +18,7 @@ import numpy as np
 from ...datasets.array_cache import stamp
 from ...datasets.lock import guard, refuse_if_locked
 from ...datasets.split import Images
-from ..spec.schema import Trial
+from ..spec.schema import Data, Trial
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
 from .scoring_server import KINDS
@@ -72,10 +72,10 @@ class ScoringProcess:
             self._process.kill()
             self._process.wait()
 
-    def prepare(self, name: str, root: Path | None, verify: bool) -> None:
+    def prepare(self, data: Data, root: Path | None, verify: bool) -> None:
         """Have a data set found, verified and decoded."""
         refuse_if_locked("a data set was asked for")
-        self._ask({"ask": "prepare", "name": name, **_where(root, verify)})
+        self._ask({"ask": "prepare", "data": data.model_dump(mode="json"), **_where(root, verify)})
 
     def split(self, trial: Trial, root: Path | None, verify: bool) -> TrainingData:
         """The training images of a trial, which is under way from now on. TestSetLocked while a method is at work."""

@@ -28,7 +28,7 @@ from ...datasets.split import Images, Split, cut
 from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset, long_tail
-from ..spec.schema import Trial
+from ..spec.schema import Contents, Data, Trial
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
@@ -67,13 +67,13 @@ class ScoringServer:
 
     def _prepare(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Decode a data set, so that workers find it decoded."""
-        _cached(request["name"], request["root"], request["verify"])
+        _cached(Data.model_validate(request["data"]), request["root"], request["verify"])
         return {}, b""
 
     def _cut(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The training images: where they are, which of them, and their labels."""
         trial = Trial.model_validate(request["trial"])
-        cached = _cached(trial.data.name, request["root"], request["verify"])
+        cached = _cached(trial.data, request["root"], request["verify"])
         split = cut(cached.pool, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
         if trial.stage == "tune" and split.val is None:
             raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
@@ -135,9 +135,13 @@ def _file(cached: CachedPool, array: str) -> dict[str, Any]:
     return {"images": str(cached.file(array)), "stamp": cached.stamps[array]}
 
 
+def _cached(data: Data, root: str | None, verify: bool) -> CachedPool:
+    return _opened(data.name, data.contents, root, verify)
+
+
 @lru_cache(maxsize=2)
-def _cached(name: str, root: str | None, verify: bool) -> CachedPool:
-    return open_cached(dataset(name), Path(root) if root else None, verify)
+def _opened(name: str, contents: Contents | None, root: str | None, verify: bool) -> CachedPool:
+    return open_cached(dataset(name, contents), Path(root) if root else None, verify)
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -25,7 +25,7 @@ from ...datasets.split import Images
 from ...methods.part import MethodError, Scene
 from ...methods.recipe import Recipe
 from ..errors import StoreError
-from ..registry.datasets import dataset
+from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..registry.networks import network
 from ..spec.schema import Trial, prerequisite
@@ -273,7 +273,7 @@ def assemble(
     trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
 ) -> TrainingLoop:
     """A run at its start, on training images of which each class has so many."""
-    about, device = dataset(trial.data.name), context.device
+    about, device = dataset_of(trial.data), context.device
     streams = RandomStreams(trial.seed)
     with initialisation(trial.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))

@@ -13,7 +13,7 @@ from ...methods.names import nearest
 from ..errors import SpecError
 from ..metrics.scores import METRICS
 from ..metrics.shots import class_groups
-from ..registry.datasets import dataset, long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import PROTOCOL, Experiment, Spec, Training, Trial, Tune, Value, prerequisite
@@ -61,7 +61,7 @@ class Search:
     @cached_property
     def val_per_class(self) -> int:
         """The validation images of each class, cut from the pool before the long tail is."""
-        return self.tune.val_per_class or max(1, min(dataset(self.experiment.data.name).available) // 10)
+        return self.tune.val_per_class or max(1, min(dataset_of(self.experiment.data).available) // 10)
 
     @cached_property
     def identity(self) -> str:
@@ -132,7 +132,7 @@ def searches(spec: Spec) -> dict[str, Search]:
 
 
 def _check_validation(search: Search) -> None:
-    smallest = min(dataset(search.experiment.data.name).available)
+    smallest = min(dataset_of(search.experiment.data).available)
     if search.val_per_class >= smallest:
         raise SpecError(
             f"tune.val_per_class: {search.val_per_class} leaves nothing to train on: {search.experiment.data.name} has "

@@ -25,27 +25,7 @@ SPEC = {
 }
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Relative paths and data folders of this machine must not matter."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("TAILBOARD_DATA", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens: no report waits for MLflow
-
-
-@pytest.fixture
-def tailboard(monkeypatch, capsys):
-    """``tailboard("plan", "t.yaml")`` -> (exit code, stdout, stderr)."""
-
-    def run(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tailboard", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            app.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def spec_file(folder: Path, **changes) -> Path:

@@ -34,10 +34,7 @@ TESTS = tuple(range(30, 40))  # unequal, so that a share and a count cannot be m
 LOG = "Traceback (most recent call last):\n  <script>alert(1)</script>\nValueError: no"
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens: no report waits for MLflow
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def right(trial: Trial) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import plan
+from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
@@ -29,7 +29,7 @@ import sys
 from contextlib import suppress
 import numpy as np, torch
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.spec.schema import plan
+from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
@@ -160,7 +160,7 @@ def test_an_answer_that_nobody_took_is_not_taken_for_the_next_one(monkeypatch):
 
     held._connection = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        held.prepare("fashion-mnist-mini", None, True)
+        held.prepare(Data(name="fashion-mnist-mini"), None, True)
     assert not held.alive
     assert sum(scoring_process().split(trial, None, True).counts) > 0
 

@@ -1,0 +1,72 @@
+"""A test set carved from images that have none: a fifth of each class, by a seed that no trial's seed touches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..catalog import DataError
+from .listing import Item
+from .pictures import Facts
+
+SEED = 0x7E57  # with the class's name it is a stream of its own; trials draw from [seed, class number]
+FOLDS = 5  # of which one is the test set
+
+
+def carve(items: Sequence[Item], facts: Sequence[Facts]) -> tuple[list[int], list[int]]:
+    """Training and test images, by position and in order.
+
+    Files with the same bytes stand on one side; so do whole groups, where the items have any. The share of each class
+    is then as near to a fifth as the groups allow.
+
+    Raises:
+        DataError: where a class would have images on one side only.
+    """
+    if any(item.group for item in items):
+        test = _by_group(items)
+    else:
+        test = [index for name in sorted({item.label for item in items}) for index in _of_class(name, items, facts)]
+    inside = set(test)
+    return [index for index in range(len(items)) if index not in inside], sorted(test)
+
+
+def _of_class(name: str, items: Sequence[Item], facts: Sequence[Facts]) -> list[int]:
+    members = [index for index, item in enumerate(items) if item.label == name]
+    copies: dict[str, list[int]] = {}
+    for index in members:
+        copies.setdefault(facts[index].digest, []).append(index)
+    distinct = list(copies.values())
+    if len(distinct) < 2:
+        what = "a single image" if len(members) == 1 else f"{len(members)} copies of a single image"
+        raise DataError(f"class {name!r} has {what}: at least two are needed, one to train on and one to test on")
+    wanted = max(1, round(len(members) / FOLDS))
+    test: list[int] = []
+    for place in np.random.default_rng([SEED, *name.encode()]).permutation(len(distinct))[:-1]:
+        if len(test) >= wanted:
+            break
+        test += distinct[place]
+    return test
+
+
+def _by_group(items: Sequence[Item]) -> list[int]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = np.array([item.label for item in items])
+    groups = np.array([item.group or f"\0{index}" for index, item in enumerate(items)])
+    classes = np.unique(labels)
+    folds = min(FOLDS, len(np.unique(groups)))
+    alone = next((name for name in classes if len(np.unique(groups[labels == name])) < 2), None)
+    if alone is not None:
+        raise DataError(
+            f"all images of class {str(alone)!r} are of one group ({str(groups[labels == alone][0])!r}): a group "
+            "stands on one side, so that the class could not be both trained and tested on"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer images than folds
+        for _, test in StratifiedGroupKFold(folds, shuffle=True, random_state=SEED).split(labels, labels, groups):
+            rest = np.delete(labels, test)
+            if len(np.unique(labels[test])) == len(np.unique(rest)) == len(classes):
+                return test.tolist()
+    raise DataError("no fifth of the groups has images of every class: give a column split, or folders train and test")

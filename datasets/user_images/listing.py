@@ -1,0 +1,138 @@
+"""Listing: the images of a source, each with its label, its part and its group. What the readers return."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..catalog import DataError
+from . import pictures
+from .pictures import Facts
+
+AT_ONCE = 4096  # images that are held at a time while they are decoded
+THREADS_FROM = 96 * 96  # pixels; of smaller images, threads wait for each other longer than they work
+SHOWN = 3  # files that an error names
+
+
+class Item(NamedTuple):
+    """One image: what the user calls it, the class that it is said to be of, its part (``train``, ``val``, ``test`` or
+    nothing where none is said) and its group, such as a patient."""
+
+    name: str
+    label: str
+    part: str = ""
+    group: str = ""
+
+
+class Listing(Protocol):
+    """The images of a source in the order that they have there, and what else was seen on the way, in sentences."""
+
+    @property
+    def items(self) -> Sequence[Item]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
+        """Of each image, or why it cannot be used. ``known`` holds what an earlier call read of files that have not
+        changed since, and is brought up to date."""
+        ...
+
+    def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
+        """Write the pixels of the images ``order`` into ``goal``, uint8 (N, channels, height, width). DataError where
+        some cannot be decoded, or have not the ``digests`` that their facts told."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """A listing of image files, in ``paths``."""
+
+    items: Sequence[Item]
+    paths: Sequence[Path]
+    notes: Sequence[str] = ()
+
+    def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
+        """As in :class:`Listing`."""
+        fresh, read = {}, []
+        for item, path in zip(self.items, self.paths, strict=True):
+            try:
+                about = path.stat()
+                kept = known.get(str(path))
+                if kept is None or kept[:2] != [about.st_size, about.st_mtime_ns]:
+                    kept = [about.st_size, about.st_mtime_ns, *pictures.facts(_bytes(path), item.name)]
+                fresh[str(path)] = kept
+                read.append(Facts(*kept[2:]))
+            except OSError as error:
+                read.append(DataError(f"{item.name} cannot be read: {error.strerror or error}"))
+            except DataError as error:
+                read.append(error)
+        known.clear()
+        known.update(fresh)
+        return read
+
+    def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
+        """As in :class:`Listing`."""
+
+        def pixels(index: int, digest: str) -> np.ndarray | DataError:
+            name = self.items[index].name
+            try:
+                data = _bytes(self.paths[index])
+                if hashlib.sha256(data).hexdigest() != digest:
+                    return DataError(f"{name} was changed while it was read")
+                return pictures.pixels(data, name, goal.shape[1:])
+            except OSError as error:
+                return DataError(f"{name} cannot be read: {error.strerror or error}")
+            except DataError as error:
+                return error
+
+        many = goal.shape[2] * goal.shape[3] >= THREADS_FROM
+        with ThreadPoolExecutor(max_workers=None if many else 1) as threads:
+            wrong: list[DataError] = []
+            for start in range(0, len(order), AT_ONCE):
+                chunk = slice(start, start + AT_ONCE)
+                for row, image in enumerate(threads.map(pixels, order[chunk], digests[chunk]), start):
+                    if isinstance(image, DataError):
+                        wrong.append(image)
+                    else:
+                        goal[row] = image
+        refuse(wrong, len(order))
+
+
+@dataclass(frozen=True)
+class Array:
+    """A listing of the images in an array, uint8 (N, height, width) or (N, height, width, channels)."""
+
+    items: Sequence[Item]
+    x: np.ndarray
+    notes: Sequence[str] = ()
+
+    def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
+        """As in :class:`Listing`."""
+        mode = pictures.ARRAY_MODES[self.x.shape[3] if self.x.ndim == 4 else 1]
+        height, width = self.x.shape[1:3]
+        return [Facts(hashlib.sha256(image.tobytes()).hexdigest(), width, height, mode) for image in self.x]
+
+    def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
+        """As in :class:`Listing`; the array is in memory, where nothing changes it."""
+        for row, index in enumerate(order):
+            goal[row] = pictures.of_array(self.x[index], goal.shape[1:])
+
+
+def refuse(wrong: Sequence[DataError], of: int) -> None:
+    """DataError that names the first of the images that cannot be used, where there are any."""
+    if wrong:
+        more = f"; {len(wrong)} of {of:,} images in all" if len(wrong) > 1 else ""
+        named = "; ".join(str(error) for error in wrong[:SHOWN])
+        raise DataError(f"{named}{more}. Repair or remove {'them' if len(wrong) > 1 else 'it'}, and run it again.")
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(pictures.MOST_BYTES + 1)

@@ -1,0 +1,80 @@
+"""Source: where a user's own images are, and how they are to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..catalog import DataError
+
+KINDS = ("folder", "csv", "npz")
+HINT = "For images of your own: folder:PATH (a folder for each class), csv:FILE or npz:FILE."
+COLUMNS = ("label", "image", "group", "split")  # of a csv, by the words of a spec
+WORDS = (*COLUMNS, "images", "size")
+SMALLEST, LARGEST = 8, 1024  # pixels on a side
+# What the parts of a data set are called, in folders and in a column ``split``.
+PARTS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """``kind`` is one of KINDS and ``path`` absolute. Of a csv, ``label``, ``image``, ``group`` and ``split`` name the
+    columns, and ``images`` the folder that its paths are relative to; None stands for what is usual. ``size`` is the
+    side in pixels that all images are brought to, None where their own is kept."""
+
+    kind: str
+    path: Path
+    label: str | None = None
+    image: str | None = None
+    group: str | None = None
+    split: str | None = None
+    images: str | None = None
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What tables show: the kind and the last part of the path."""
+        return f"{self.kind}:{self.path.name}"
+
+
+def is_user_images(name: Any) -> bool:
+    """Whether a data set's name says where images of the user's own are."""
+    return isinstance(name, str) and name.partition(":")[0] in KINDS and ":" in name
+
+
+def source_of(words: Mapping[str, Any], folder: Path) -> Source:
+    """The source that the words of a spec stand for.
+
+    Args:
+        words: ``name`` as in ``folder:photos``, and any of WORDS.
+        folder: What a relative path is relative to.
+
+    Raises:
+        DataError: where a word is not what it should be, or nothing is at the path.
+    """
+    kind, _, place = str(words["name"]).partition(":")
+    if not place:
+        raise DataError(f"data: {kind}: is followed by a path, as in {kind}:{'photos' if kind == 'folder' else 'f'}")
+    path = (folder / Path(place).expanduser()).resolve()
+    if kind == "folder" and not path.is_dir():
+        what = "a file, not a folder" if path.exists() else "no such folder"
+        raise DataError(f"data: {kind}:{place}: {path} is {what}")
+    if kind != "folder" and not path.is_file():
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise DataError(f"data: {kind}:{place}: {path} is {what}")
+    given = {word: words[word] for word in WORDS if words.get(word) is not None}
+    if kind != "csv" and (wrong := [word for word in (*COLUMNS, "images") if word in given]):
+        raise DataError(f"data.{wrong[0]}: names a column or folder of a csv; {kind}:{place} has none")
+    for word, value in given.items():
+        if word != "size" and not isinstance(value, str):
+            raise DataError(f"data.{word}: a name is expected, not {value!r}")
+    size = given.get("size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not SMALLEST <= size <= LARGEST):
+        raise DataError(f"data.size: a number of pixels from {SMALLEST} to {LARGEST} is expected, not {size!r}")
+    return Source(kind, path, **given)

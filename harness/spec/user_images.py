@@ -1,0 +1,50 @@
+"""A user's own images in a spec: ``folder:PATH``, ``csv:FILE`` or ``npz:FILE`` becomes the contents found there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...datasets.user_images.source import WORDS, is_user_images, source_of
+from ..errors import SpecError
+from .schema import Data
+
+TAIL = ("profile", "imbalance_factor", "train_ratio", "head")
+
+
+def resolved(words: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """The words of ``Data`` for those of a spec; what names no images of the user's own is returned as it is.
+
+    Their classes keep their own distribution where nothing is said of a tail. Where ``contents`` are given they were
+    resolved before, and the files are looked for when they are needed.
+
+    Args:
+        words: An entry of ``data``.
+        folder: What a relative path is relative to.
+
+    Raises:
+        DataError: where the images cannot be trained on.
+    """
+    if not is_user_images(words.get("name")) or "contents" in words:
+        return words
+    from ...datasets.user_images.dataset import resolve  # imports numpy
+
+    source = source_of(words, folder)
+    facts, _ = resolve(source)
+    kept = {word: value for word, value in words.items() if word not in WORDS}
+    if not kept.keys() & set(TAIL):
+        kept["profile"] = "natural"
+    if kept.get("profile") == "natural" and not kept.keys() & {"imbalance_factor", "train_ratio"}:
+        kept["imbalance_factor"] = max(facts.available) / min(facts.available)
+    return kept | {"name": source.name, "contents": asdict(facts)}
+
+
+def check_names(data: Iterable[Data]) -> None:
+    """SpecError where two data sets that hold other images would stand under one name in a table."""
+    seen: dict[str, str] = {}
+    for name, contents in ((item.name, item.contents) for item in data):
+        sha256 = contents.sha256 if contents else ""
+        if seen.setdefault(name, sha256) != sha256:
+            raise SpecError(f"data: two data sets would both be shown as {name!r}: rename one of the two")

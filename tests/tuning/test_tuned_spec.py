@@ -1,0 +1,110 @@
+"""A spec with the values that a search found."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from search_lab import RAW, bumpy, spec_of
+from tailboard.harness.errors import SpecError
+from tailboard.harness.planning import tuned_spec
+from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.planning.reported import reported_trials
+from tailboard.harness.spec.parser import read
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.tuning.results import search_results
+
+# A spec with the values that were found
+
+PLUGIN = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Range, Recipe, hyper, register
+from torch.nn.functional import cross_entropy
+
+@dataclass(frozen=True)
+class Scaled(Part):
+    scale: float = hyper(1.0, "none", Range(0.5, 2.0))
+    form: str = hyper("no", "none", Range(choices=("no", "1e3", "null")))
+    def build(self, scene):
+        return lambda logits, y, epsilon: cross_entropy(logits, y, reduction="none") * self.scale
+
+register("Scaled", Recipe(loss=Scaled()))
+"""
+
+
+def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
+    """With a rate that was found, a network that another starts from, a plugin, values that YAML would take for other
+    things, and two settings."""
+    (tmp_path / "scaled.py").write_text(PLUGIN)
+    methods = [
+        "ERM",
+        "M2m",
+        {"name": "SAM-A", "values": {"step.power": 0.5}},
+        {"name": "Scaled", "plugin": "scaled.py"},
+    ]
+    raw = RAW | {
+        "methods": methods, "seeds": [3, 5], "network": ["small", "resnet20"], "shots": {"few": 15},
+        "tune": {"trials": 4, "parameters": ["all", "lr"]},
+    }  # fmt: skip
+    (tmp_path / "t.yaml").write_text(json.dumps(raw))
+    spec = read(tmp_path / "t.yaml")
+    lab = kept(tmp_path / "store", spec, workers=2)
+    (tmp_path / "out").mkdir()
+    written = tuned_spec.save(tuned_spec.from_store(spec, lab.store), tmp_path / "out" / "found.yaml")
+    assert [path.name for path in written] == ["found-1.yaml", "found-2.yaml"]
+    found = [read(path) for path in written]
+    keys = {trial.key for one in found for trial in plan(one)}
+    expected = {one.trial.key for one in reported_trials(spec, search_results(spec, lab.store))}
+    assert keys == expected and len(keys) == 2 * 4 * 2
+    assert keys - {trial.key for trial in plan(spec)}, "something was found"
+    for one in found:
+        all_of_it = resolve_dependencies(plan(one), one.plugins)
+        assert not all_of_it.missing(lab.store), "a run would train something"
+        assert (one.tune, one.shots, one.seeds) == (None, spec.shots, spec.seeds)
+
+
+def test_what_is_written_is_a_function_of_what_was_found(kept, tmp_path):
+    spec, texts = spec_of({"trials": 4}, methods=["SAM-A", "M2m", "ERM"]), []
+    for workers in (1, 8):
+        folder = tmp_path / str(workers)
+        lab = kept(folder / "store", spec, workers=workers, rng=random.Random(workers))  # noqa: S311
+        for _ in range(2):  # the second time over itself
+            (path,) = tuned_spec.save(tuned_spec.from_store(spec, lab.store), folder / "found.yaml")
+            texts.append(path.read_text())
+    assert len(texts) == 4 and len(set(texts)) == 1
+
+
+def test_another_file_is_not_written_over(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}))
+    goal = tmp_path / "found.yaml"
+    goal.write_text("mine")
+    with pytest.raises(SpecError, match="is there and holds something else"):
+        tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), goal)
+    assert goal.read_text() == "mine" and sorted(p.name for p in tmp_path.iterdir()) == ["found.yaml", "store"]
+
+
+def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}))
+    (path,) = tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
+    assert {t.key for t in plan(read(path))} == {
+        one.trial.key for one in reported_trials(lab.spec, search_results(lab.spec, lab.store))
+    }
+
+
+def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
+    broken = lambda trial, until: "diverged" if trial.method.name == "SAM-A" else bumpy(trial, until)  # noqa: E731
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}, methods=["SAM-A", "Focal Loss", "ERM"]), broken)
+    outcome = tuned_spec.from_store(lab.spec, lab.store)
+    assert outcome.failed and not outcome.unfinished
+    (path,) = tuned_spec.save(outcome, tmp_path / "found.yaml")
+    assert {method.name for method in read(path).methods} == {"Focal Loss", "ERM"}
+    assert "left out" in path.read_text() and "none of 4 trials finished" in path.read_text()
+    assert "none of 4 trials finished" in outcome.table
+
+
+def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
+    lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
+    assert tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "found.yaml") == []
+    assert not (tmp_path / "found.yaml").exists()
