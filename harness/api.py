@@ -103,12 +103,15 @@ def run(
     """
     from .planning.prepare import RunRequest
     from .reporting.gather import gather
+    from .reporting.reported_store import SearchedPlan
+    from .tuning.results import search_results
 
     request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     if train(request, place, slots=slots, address=address, root=root, verify=verify):
         raise KeyboardInterrupt
-    return Leaderboard(gather([place], only=request.spec, defaults=defaults), (str(place),))
+    plan = SearchedPlan(request.spec, search_results(request.spec, place))
+    return Leaderboard(gather([place], only=plan, defaults=defaults), (str(place),))
 
 
 def tune(
@@ -161,13 +164,13 @@ def report(
             stand in one table.
     """
     from .bundles.sources import opened
-    from .reporting.combine import gather
+    from .reporting.gather import gather
 
     if not stores:
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
     with opened(names) as places:
-        return Leaderboard(gather(places, by, defaults=defaults, budget=budget), names, by)
+        return Leaderboard(gather(places, by, defaults=defaults, budget=budget, comparable=True), names, by)
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ class Leaderboard:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``."""
+        """The tidy table, a row a trial and group, with the columns of ``leaderboard.results.COLUMNS``
+        and ``ROW``."""
         return self.report.rows
 
     @property

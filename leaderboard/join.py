@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from .results import CELL, STATUSES
+from .results import CELL, ROW, STATUSES
 
 MOST_NAMED = 5  # in a sentence
 ENDED_BADLY = ("failed", "diverged")
 
 
 def join_tables(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[str, int], list[str]]:
-    """The rows, each trial once; by the key of a row the number of the frame that it is of; sentences for the caption.
+    """The rows, each trial once; by its key the number of the frame that a trial is of; sentences for the caption.
 
     A trial that failed or is missing in one may be complete in another, which then counts; else the first that ended.
     Of one frame nothing is said: its trials are its own.
@@ -25,9 +25,9 @@ def join_tables(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[s
     every = pd.concat([frame.astype(object).assign(source=i) for i, frame in enumerate(frames)], ignore_index=True)
     every = every.astype({name: frames[0][name].dtype for name in ("seed", "classes", "value", "device_seconds")})
     best_first = every.sort_values("status", key=lambda s: s.map(rank), kind="stable")
-    rows = best_first.drop_duplicates(["key", *CELL]).sort_index().reset_index(drop=True)
+    rows = best_first.drop_duplicates(["key", *ROW, *CELL, "seed"]).sort_index().reset_index(drop=True)
     sources = dict(zip(rows["key"], rows["source"], strict=True))
-    rows = rows.drop(columns="source").astype({"verified": bool})
+    rows = rows.drop(columns="source").astype({"verified": bool, "pending": bool})
     return rows, sources, [*_failed_elsewhere(every, rows), *_other_seeds(rows)]
 
 

@@ -7,15 +7,20 @@ from scipy.stats import t as student
 from .metric import ACCURACY, GROUPS, Metric
 
 COLUMNS = (
-    "key", "dataset", "setting", "protocol", "method", "seed", "group",
+    "key",  # of the trial; empty while its row is pending
+    "dataset", "setting", "protocol", "method", "seed", "group",
     "classes", "value", "status", "reason", "verified", "device_seconds",
 )  # fmt: skip
-
-
+ROW = (  # columns of a report's rows beside these, which no statistic needs
+    "row_key",  # a hash of what the row trains, without its seeds and protocol: the same in every report
+    "variant",  # of the row: tuned, defaults (its method is tuned, and stands here untuned), empty without a search
+    "pending",  # whether the row has no values to train at
+)
 NOT_YET = "not run yet"  # the reason of a missing trial that says no more than its status
 STATUSES = ("complete", "failed", "diverged", "missing")
 COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed
 CELL = ["protocol", "dataset", "setting", "method", "group"]  # what all but the seed holds fixed
+TRIAL = ["protocol", "dataset", "setting", "method", "seed"]  # what all but the group holds fixed
 
 
 def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
@@ -24,11 +29,11 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     Raises:
         ValueError: naming the column, or the first offending row.
     """
-    if difference := set(COLUMNS) ^ set(rows.columns):
+    if difference := set(COLUMNS) ^ (set(rows.columns) - set(ROW)):
         raise ValueError(f"missing or unknown columns {sorted(difference)}; the table has {', '.join(COLUMNS)}")
     if rows.empty:
         raise ValueError("the table has no rows: a plan holds at least one trial")
-    for column in (*CELL, "seed", "classes", "reason"):
+    for column in ("key", *CELL, "seed", "classes", "reason"):
         if rows[column].isna().any():
             raise ValueError(f"column {column!r} has empty values")
     for column, allowed in (("group", GROUPS), ("status", STATUSES), ("verified", (True, False))):
@@ -39,6 +44,7 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     faults = {
         "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
         f"a value must be a {metric.kind}": measured & ~value.between(0, metric.top),
+        "a complete trial must have a key": (rows["status"] == "complete") & (rows["key"] == ""),
         "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
     }
     for message, at_fault in faults.items():
@@ -87,7 +93,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ValueError: if the table is not tidy (see `check`).
     """
     check(rows, metric)
-    rows = _ordered(rows.drop(columns=["key", "classes", "device_seconds"]))  # all that is moved here
+    rows = _ordered(rows[[*CELL, "seed", "value", "status", "reason", "verified"]])  # all that is moved here
     finished = rows["status"] == "complete"
     rows = rows.assign(
         finished=finished,

@@ -214,10 +214,10 @@ class _Judge:
     def _limit(self, claimed: Record) -> float:
         """How far balanced accuracy may be from the claim, in percentage points."""
         rows = self._rows[self._rows["group"] == "all"]
-        there = rows[rows["key"].str.split(" ").str[0] == claimed.key]
-        if there.empty:  # others start from it, and no row shows it
+        shown = rows[rows["key"] == claimed.key]
+        if shown.empty:  # others start from it, and no row shows it
             return nan
-        mine = there.iloc[0]
+        mine = shown.iloc[0]
         cell = (rows[CELL] == [mine[name] for name in CELL]).all(axis=1) & (rows["seed"] != mine["seed"])
         least = image_error(claimed.accuracy["last_ema"], claimed.test_counts)
         return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)

@@ -62,7 +62,7 @@ def report(
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
     from ..bundles import sources
-    from ..reporting import combine, figure_files, html_pages
+    from ..reporting import figure_files, gather, html_pages
     from ..spec.parser import parse_shots
     from ..storage.store import Store
     from ..tracking import background
@@ -75,12 +75,14 @@ def report(
     if rescore and (html or site):
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with sources.opened(stores) as places:
-        gather = partial(combine.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise))
+        leaderboard = partial(
+            gather.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise), comparable=True
+        )
         options = html_pages.PageOptions(versus, quote, by, uncertainty)
         if site:  # first: pages of their own need not fit into one table
-            html_pages.write_site(site, [(place, gather([place])) for place in places], options)
+            html_pages.write_site(site, [(place, leaderboard([place])) for place in places], options)
         with _uncollected():
-            report = gather(places)
+            report = leaderboard(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
         written = (

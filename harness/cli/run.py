@@ -52,13 +52,16 @@ def run(
     from ..api import train
     from ..planning.prepare import RunRequest
     from ..reporting import gather
+    from ..reporting.reported_store import SearchedPlan
     from ..spec.parser import read
     from ..storage.store import Store
+    from ..tuning.results import search_results
 
     request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    report = gather.gather([place], only=request.spec, defaults=defaults)
+    plan = SearchedPlan(request.spec, search_results(request.spec, place))
+    report = gather.gather([place], only=plan, defaults=defaults)
     print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
     try:
         for form, path in gather.publish(report, place).items():

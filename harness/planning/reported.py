@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,33 +11,35 @@ from ..spec.schema import Spec, Trial, experiments, plan
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
+UNTRAINED = "only tailboard run --with-defaults trains this row"
+
 
 @dataclass(frozen=True)
 class ReportedTrial:
-    """A trial that a report shows. ``row`` is the row's trial at the spec's own values, by which the row is named;
-    ``mark`` tells rows of one method apart, ``protocol`` what was done besides training. ``why`` says why there is no
-    such trial (it is then ``row``), and ``failed`` whether it never can be one."""
+    """A trial that a report shows.
+
+    Args:
+        trial: The trial; ``row`` where there is none, which ``why`` explains.
+        row: The trial of this row and seed at the spec's own values, by which the row is named.
+        variant: ``tuned`` (at the values that a search finds), ``defaults`` (what is tuned, at the spec's own values),
+            or nothing where the row has no search.
+        protocol: What was done besides training, in words.
+        why: Why there are no values to train at; nothing where there are.
+        failed: Whether there never will be any.
+        untrained: Why no run trains it, where none does.
+    """
 
     trial: Trial
     row: Trial
-    mark: str = ""
+    variant: str = ""
     protocol: str = ""
     why: str = ""
     failed: bool = False
+    untrained: str = ""
 
     @property
-    def key(self) -> str:
-        return self.keys([self.row.seed])[0]
-
-    def keys(self, seeds: Sequence[int]) -> list[str]:
-        """Of the same row's trials of these seeds."""
-        keys = self.trial.keys(seeds)
-        if self.trial is self.row and not (self.mark or self.why):  # the common case, by the short way
-            return keys
-        more = " ".join(filter(None, [self.mark, "without values" if self.why else ""]))
-        rows = ("" if row == key else f"of {row}" for key, row in zip(keys, self.row.keys(seeds), strict=True))
-        # Two rows may come to one trial.
-        return [" ".join(filter(None, [key, row, more])) for key, row in zip(keys, rows, strict=True)]
+    def pending(self) -> bool:
+        return bool(self.why)
 
 
 @dataclass(frozen=True)
@@ -50,58 +52,68 @@ class ReportRow:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """All that it is but its seeds."""
-        return *self.first.keys([0]), self.first.protocol
+        """All that it is but its seeds. Two rows may come to one trial."""
+        first = self.first
+        return *first.trial.keys([0]), first.row.row_key, first.variant, first.pending, first.protocol
 
     @property
     def keys(self) -> list[str]:
-        """Of each seed, as in the column ``key`` of the rows."""
-        return self.first.keys(self.seeds)
+        """The key of each seed's trial; nothing of a trial that is not known yet."""
+        return [""] * len(self.seeds) if self.first.pending else self.first.trial.keys(self.seeds)
 
     def each(self) -> Iterator[ReportedTrial]:
+        """The trial of each seed."""
         for seed in self.seeds:
-            row = _at(self.first.row, seed)
-            trial = row if self.first.trial is self.first.row else _at(self.first.trial, seed)
+            row = _with_seed(self.first.row, seed)
+            trial = row if self.first.trial is self.first.row else _with_seed(self.first.trial, seed)
             yield replace(self.first, trial=trial, row=row)
 
 
-def merge_rows(rows: Iterable[ReportRow]) -> list[ReportRow]:
-    """Each row once, with the seeds of all that are it."""
-    found: dict[tuple[Any, ...], ReportRow] = {}
-    for row in rows:
-        other = found.setdefault(row.identity, row)
-        if other is not row:
-            found[row.identity] = ReportRow(other.first, tuple(dict.fromkeys((*other.seeds, *row.seeds))))
-    return list(found.values())
-
-
-def _at(trial: Trial, seed: int) -> Trial:
+def _with_seed(trial: Trial, seed: int) -> Trial:
     return trial if trial.seed == seed else trial.model_copy(update={"seed": seed})
 
 
-def report_rows(spec: Spec, found: Mapping[str, SearchResult], defaults: bool = False) -> list[ReportRow]:
-    """Every row that the report of a spec shows; with ``defaults`` each tuned row also at the spec's own values. A spec
-    may say one twice (see :func:`once`)."""
-    protocol = f"tuned by {spec.tune.trials} trials" if spec.tune else ""
+def merge_rows(rows: Iterable[ReportRow]) -> list[ReportRow]:
+    """Each row once, with the seeds of all that are it; it is trained where any of them is."""
+    merged: dict[tuple[Any, ...], ReportRow] = {}
+    for row in rows:
+        known = merged.setdefault(row.identity, row)
+        if known is not row:
+            first = replace(known.first, untrained=known.first.untrained and row.first.untrained)
+            merged[row.identity] = ReportRow(first, tuple(dict.fromkeys((*known.seeds, *row.seeds))))
+    return list(merged.values())
+
+
+def report_rows(
+    spec: Spec, results: Mapping[str, SearchResult], defaults: bool = False, protocol: str = "", untrained: str = ""
+) -> list[ReportRow]:
+    """Every row that the report of a spec shows; a spec may name one twice (see :func:`merge_rows`).
+
+    Args:
+        spec: The spec.
+        results: What its searches came to, by the canonical text of their rows.
+        defaults: Whether each tuned row stands also at the spec's own values.
+        protocol: How the spec was tuned, in words.
+        untrained: Why no run trains the tuned rows, where none does.
+    """
     shown = []
     for experiment in experiments(spec):
-        search, row = found.get(experiment.canonical) if found else None, experiment.trial(spec.seeds[0])
-        shown.append(_final(row, search, protocol) if search else ReportedTrial(row, row, protocol=protocol))
-        if search and defaults:
-            shown.append(ReportedTrial(row, row, "defaults", protocol))
-    return [ReportRow(one, spec.seeds) for one in shown]
+        row, result = experiment.trial(spec.seeds[0]), results.get(experiment.canonical)
+        if result is None:
+            shown.append(ReportedTrial(row, row, "", protocol))
+        elif result.winner and result.finished:
+            trial = result.search.reporting_trial(result.winner, row.seed)
+            shown.append(ReportedTrial(trial, row, "tuned", protocol, untrained=untrained))
+        else:
+            shown.append(ReportedTrial(row, row, "tuned", protocol, result.unfinished_reason, result.finished))
+        if result and defaults:
+            shown.append(ReportedTrial(row, row, "defaults", protocol, untrained=UNTRAINED))
+    return [ReportRow(first, tuple(dict.fromkeys(spec.seeds))) for first in shown]
 
 
-def reported_trials(spec: Spec, found: Mapping[str, SearchResult], defaults: bool = False) -> list[ReportedTrial]:
+def reported_trials(spec: Spec, results: Mapping[str, SearchResult]) -> list[ReportedTrial]:
     """Every trial of these rows, each row's together."""
-    shown = [one for row in report_rows(spec, found, defaults) for one in row.each()]
-    return list({one.key: one for one in shown}.values())
-
-
-def _final(row: Trial, search: SearchResult, protocol: str) -> ReportedTrial:
-    if search.winner is None or not search.finished:
-        return ReportedTrial(row, row, protocol=protocol, why=search.unfinished_reason, failed=search.finished)
-    return ReportedTrial(search.search.reporting_trial(search.winner, row.seed), row, protocol=protocol)
+    return [trial for row in merge_rows(report_rows(spec, results)) for trial in row.each()]
 
 
 def known_trials(spec: Spec, store: StoreReader) -> list[Trial]:
@@ -109,17 +121,18 @@ def known_trials(spec: Spec, store: StoreReader) -> list[Trial]:
     return trials_of(spec, search_results(spec, store, importance=False))
 
 
-def trials_of(spec: Spec, found: Mapping[str, SearchResult]) -> list[Trial]:
-    """Every trial of a spec that is known by now: reported, tuning, or started from."""
-    tuning = [t for one in found.values() for c in one.configurations for t in one.search.trials(c)]
-    first = [t for one in found.values() for t in one.search.prerequisites()]
-    final = [one.trial for one in reported_trials(spec, found)]
-    return list({trial.key: trial for trial in (*plan(spec), *first, *tuning, *final)}.values())
+def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
+    """Every trial of a spec that is known by now: as the spec says, started from, tuning, and at the values found."""
+    started_from = [t for result in results.values() for t in result.search.prerequisites()]
+    tuning = [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
+    final = [reported.trial for reported in reported_trials(spec, results)]
+    return list({trial.key: trial for trial in (*plan(spec), *started_from, *tuning, *final)}.values())
 
 
-def protocol_label(one: ReportedTrial, labels: Labels) -> str:
-    return ", ".join(filter(None, [labels.protocol(one.row), one.protocol]))
+def protocol_label(reported: ReportedTrial, labels: Labels) -> str:
+    return ", ".join(filter(None, [labels.protocol(reported.row), reported.protocol]))
 
 
-def row_label(one: ReportedTrial, labels: Labels) -> str:
-    return f"{labels.method(one.row)}, {one.mark}" if one.mark else labels.method(one.row)
+def row_label(reported: ReportedTrial, labels: Labels) -> str:
+    method = labels.method(reported.row)
+    return f"{method}, defaults" if reported.variant == "defaults" else method

@@ -31,21 +31,21 @@ def evidence(
     by: Shots | None = None,
     sources: Mapping[str, int] | None = None,
 ) -> dict[str, Evidence]:
-    """What the stores' records tell of the trials with these keys of rows, by the key of the row.
+    """What the stores' records tell of the trials with these keys, by key.
 
     A trial without a record, or with a damaged one, is left out: the rows have said so already. ``by`` is how the
-    report counts its groups, as :func:`publish.gather` is given it; ``sources`` says of which store a row is, where it
+    report counts its groups, as :func:`gather.gather` is given it; ``sources`` says of which store a trial is, where it
     is not the first.
     """
-    found: dict[str, Evidence] = {}
-    wanted = {key: key.split(" ")[0] for key in keys if not key.endswith("without values")}
+    evidences: dict[str, Evidence] = {}
+    keys, numbers = list(keys), sources or {}
     for number, store in enumerate(stores):
         shots, finished = by or store.plans()[0].shots, store.finished()
-        here = {row: key for row, key in wanted.items() if (sources or {}).get(row, 0) == number and key in finished}
+        here = [key for key in keys if key in finished and numbers.get(key, 0) == number]
         with ThreadPoolExecutor(READERS) as readers:
-            read = readers.map(_evidence, repeat(store), here.values(), repeat(shots))
-            found |= {row: one for row, one in zip(here, read, strict=True) if one}
-    return found
+            read = zip(here, readers.map(_evidence, repeat(store), here, repeat(shots)), strict=True)
+            evidences |= {key: evidence for key, evidence in read if evidence}
+    return evidences
 
 
 def _evidence(store: StoreReader, key: str, by: Shots) -> Evidence | None:

@@ -6,7 +6,6 @@ Column by column, and never an object for each trial: there may be a million.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 from math import fsum, nan
 from typing import TYPE_CHECKING, Any
 
@@ -17,29 +16,28 @@ from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import NOT_YET
 from ..errors import StoreError
 from ..metrics.shots import class_members
-from ..planning.reported import ReportRow, protocol_label, row_label
+from ..planning.reported import protocol_label, row_label
 from ..registry.datasets import long_tail
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
 from ..storage.index import STATUSES, trial_results
-from ..storage.reader import StoreReader
+from .reported_store import ReportedStore
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
 
-
-KEY = 20  # letters of a trial's key, with which the key of its row begins
 COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed"), len(STATUSES)
 
 
 def tidy(
-    store: StoreReader, shown: Sequence[ReportRow], by: Shots, labels: Labels, rescore: MetricRequest | None = None
+    reported: ReportedStore, by: Shots, labels: Labels, rescore: MetricRequest | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
-    The columns are those of ``leaderboard.results.COLUMNS``, in seconds, and percent or what the metric is in.
+    The columns are ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py``: times in seconds, values in percent or what
+    the metric is in.
     """
-    trials = _Trials(store, shown)
+    trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
     values = trials.rescored(rescore, by) if rescore else trials.means(by)
     columns = {**trials.words(labels), **trials.states()}
@@ -53,59 +51,61 @@ class _Trials:
     """The trials of all rows: to which ``row`` each belongs, and its ``place`` among the outcomes. It is -1 where there
     is none, which is the last of any column that has one more for that."""
 
-    def __init__(self, store: StoreReader, shown: Sequence[ReportRow]) -> None:
-        self._store, self._shown = store, shown
-        self.keys = [key for row in shown for key in row.keys]
-        self._row = np.repeat(np.arange(len(shown)), [len(row.seeds) for row in shown])
-        trials = [key[:KEY] for key in self.keys]
-        asked = np.array([not row.first.why for row in shown])[self._row]
-        self._found, self.damaged = trial_results(store, compress(trials, asked))
-        self._place = np.where(asked, self._found.indices(trials), -1)
+    def __init__(self, reported: ReportedStore) -> None:
+        self._store, self._rows = reported.store, reported.rows
+        self.keys = [key for row in self._rows for key in row.keys]
+        self._row = np.repeat(np.arange(len(self._rows)), [len(row.seeds) for row in self._rows])
+        self._results, self.damaged = trial_results(self._store, self.keys)
+        self._place = self._results.indices(self.keys)
 
     def words(self, labels: Labels) -> dict[str, Any]:
         """What identifies each trial. Words that many share are kept once."""
-        rows = [row.first for row in self._shown]
+        first = [row.first for row in self._rows]
         words = {
-            "dataset": [one.row.data.name for one in rows],
-            "setting": [setting_label(one.row.data) for one in rows],
-            "protocol": [protocol_label(one, labels) for one in rows],
-            "method": [row_label(one, labels) for one in rows],
+            "row_key": [trial.row.row_key for trial in first],
+            "variant": [trial.variant for trial in first],
+            "dataset": [trial.row.data.name for trial in first],
+            "setting": [setting_label(trial.row.data) for trial in first],
+            "protocol": [protocol_label(trial, labels) for trial in first],
+            "method": [row_label(trial, labels) for trial in first],
         }
         columns = {name: pd.Categorical(column)[self._row] for name, column in words.items()}
-        seeds = np.array([seed for row in self._shown for seed in row.seeds])
-        return {"key": pd.array(self.keys, dtype="str"), **columns, "seed": seeds}
+        pending = np.array([trial.pending for trial in first])[self._row]
+        seeds = np.array([seed for row in self._rows for seed in row.seeds])
+        return {"key": pd.array(self.keys, dtype="str"), **columns, "pending": pending, "seed": seeds}
 
     def states(self) -> dict[str, Any]:
         """Status, reason, whether the data were the official bytes, and the seconds of training."""
-        failed = np.array([row.first.failed for row in self._shown])[self._row]
+        failed = np.array([row.first.failed for row in self._rows])[self._row]
         status = np.where((self._place < 0) & failed, FAILED, self._status())
-        verified = np.append(self._found.verified, 2)[self._place]
+        verified = np.append(self._results.verified, 2)[self._place]
         return {
             "status": _coded(status, [*STATUSES, "missing"]),
             "reason": pd.array(self._reasons(), dtype="str"),
             "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
-            "device_seconds": np.append(self._found.seconds, nan)[self._place],
+            "device_seconds": np.append(self._results.seconds, nan)[self._place],
         }
 
     def _status(self) -> np.ndarray:
-        return np.append(self._found.status, MISSING)[self._place]
+        return np.append(self._results.status, MISSING)[self._place]
 
     def _reasons(self) -> np.ndarray:
-        broken, words = self._store.broken(), np.array([*self._found.reasons, ""], object)
-        reasons = words[np.append(self._found.reason, -1)[self._place]]
+        broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)
+        reasons = words[np.append(self._results.reason, -1)[self._place]]
         for i in np.flatnonzero(self._place < 0):
-            reasons[i] = self._shown[self._row[i]].first.why or broken.get(self.keys[i][:KEY], NOT_YET)
+            first = self._rows[self._row[i]].first
+            reasons[i] = first.why or broken.get(self.keys[i]) or first.untrained or NOT_YET
         return reasons
 
     def means(self, by: Shots) -> np.ndarray:
         """(trials, groups): mean per-class accuracy of each group that has classes, in percent; NaN elsewhere."""
         values = np.full((len(self.keys), len(GROUPS)), nan)
         complete = np.flatnonzero(self._status() == COMPLETE)
-        tails, starts = self._found.counts[self._place[complete]], self._found.offsets()
+        tails, starts = self._results.counts[self._place[complete]], self._results.offsets()
         order = np.argsort(tails, kind="stable")  # those of one long tail together
-        for some in np.split(order, np.flatnonzero(np.diff(tails[order])) + 1) if len(order) else ():
-            counts, at = self._found.tails[tails[some[0]]], complete[some]
-            accuracy = self._found.accuracy[starts[self._place[at]][:, None] + np.arange(len(counts))]
+        for alike in np.split(order, np.flatnonzero(np.diff(tails[order])) + 1) if len(order) else ():
+            counts, at = self._results.tails[tails[alike[0]]], complete[alike]
+            accuracy = self._results.accuracy[starts[self._place[at]][:, None] + np.arange(len(counts))]
             for group, members in class_members(counts, by).items():
                 if members:
                     sums = map(fsum, accuracy[:, members].tolist())  # the same bits in whatever order the classes come
@@ -117,9 +117,9 @@ class _Trials:
         values = np.full((len(self.keys), len(rescore.groups)), nan)
         for i in np.flatnonzero(self._status() == COMPLETE):
             try:
-                outcome = self._store.result(self.keys[i][:KEY])
-                found = rescore.measured(self._store, self._shown[self._row[i]].first.trial, outcome, by)
-                values[i] = [found.get(group, nan) for group in rescore.groups]
+                result = self._store.result(self.keys[i])
+                measured = rescore.measured(self._store, self._rows[self._row[i]].first.trial, result, by)
+                values[i] = [measured.get(group, nan) for group in rescore.groups]
             except (StoreError, FileNotFoundError) as error:
                 self.damaged.append(str(error))
                 self._place[i] = -1
@@ -128,10 +128,10 @@ class _Trials:
     def classes(self, by: Shots, groups: Sequence[str]) -> np.ndarray:
         """(trials, groups): the classes of each; of a trial that did not get so far, those of its data set."""
         none = [0] * len(groups)
-        sizes = np.array([*(_sizes(tail, by, groups) if tail else none for tail in self._found.tails), none])
-        classes = sizes[np.append(self._found.counts, -1)[self._place]]
+        sizes = np.array([*(_sizes(tail, by, groups) if tail else none for tail in self._results.tails), none])
+        classes = sizes[np.append(self._results.counts, -1)[self._place]]
         unknown = ~classes.any(axis=1)
-        planned = {row: self._shown[row].first.trial for row in np.unique(self._row[unknown]).tolist()}
+        planned = {row: self._rows[row].first.trial for row in np.unique(self._row[unknown]).tolist()}
         known = {row: _sizes(long_tail(t.data, t.val_per_class), by, groups) for row, t in planned.items()}
         if known:
             classes[unknown] = [known[row] for row in self._row[unknown].tolist()]

@@ -27,8 +27,12 @@ class CanonicalModel(BaseModel, frozen=True):
 
         Kept, and built from the kept texts of inner models: the trials of a plan share theirs.
         """
-        names = _sorted_fields(type(self), self.unsaid)
-        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in names]) + "}"
+        return self.canonical_without()
+
+    def canonical_without(self, *names: str) -> str:
+        """The same text without these fields."""
+        fields = _sorted_fields(type(self), self.unsaid.union(names))
+        return "{" + ",".join([f'"{name}":{_text(getattr(self, name))}' for name in fields]) + "}"
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """pydantic copies what ``cached_property`` kept, and a changed trial would have the old one's key."""

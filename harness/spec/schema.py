@@ -203,6 +203,11 @@ class Trial(CanonicalModel, frozen=True):
     def key(self) -> str:
         return _hashed(self.canonical)
 
+    @property
+    def row_key(self) -> str:
+        """A hash of all that the trials of one row share: neither the seed nor the protocol's number is in it."""
+        return _hashed(self.canonical_without("seed", "protocol"))
+
     def keys(self, seeds: Iterable[int]) -> list[str]:
         """The keys of the trials that differ from this one by their seeds only; those are not made for it."""
         before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed

@@ -6,6 +6,7 @@ from html import escape
 from string import Template
 
 from ..formats.text import plain
+from ..results import TRIAL
 from .model import PageContent
 from .page import policy, read
 
@@ -30,7 +31,7 @@ def entry(folder: str, subject: PageContent, versus: str | None = None) -> Entry
     """What the index says of a page. `folder` is relative to the index, of letters, digits, dots and dashes; `versus`
     is the method that all were to be compared with, which the page may lack."""
     rows = subject.rows
-    trials = rows.drop_duplicates(["key", "protocol", "method"])
+    trials = rows.drop_duplicates(TRIAL)
     data = rows[["dataset", "setting"]].drop_duplicates()
     return Entry(
         folder,

@@ -1,6 +1,7 @@
 """Several stores in one leaderboard: each row is of one source, and a reader is told what that hides."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from tailboard.harness.errors import ReportError
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import long_tail
-from tailboard.harness.reporting import combine, html_pages
+from tailboard.harness.reporting import html_pages
+from tailboard.harness.reporting.gather import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
 
+compared = partial(gather, comparable=True)
 LABELS = np.repeat(np.arange(10), 20).astype(np.int16)
 
 
@@ -41,9 +44,9 @@ def filled(folder, methods=("ERM",), seeds=(0, 1, 2, 3, 4), skill=1.0, failed=()
 def test_table_noise_and_page_are_of_the_source_that_is_named_first(tmp_path):
     weak, strong = filled(tmp_path / "a", skill=0.5), filled(tmp_path / "b", skill=3.0)
     for one, other in ((weak, strong), (strong, weak)):
-        board = combine.gather([one, other], images=True)
-        alone = combine.gather([one], images=True)
-        assert board.rendered("csv") == alone.rendered("csv") != combine.gather([other]).rendered("csv")
+        board = compared([one, other], images=True)
+        alone = compared([one], images=True)
+        assert board.rendered("csv") == alone.rendered("csv") != compared([other]).rendered("csv")
         assert board.predictions.tables()[0].body == alone.predictions.tables()[0].body
         behind, own = html_pages.page_content(board, [one, other]), html_pages.page_content(alone, [one])
         assert {key: found.right for key, found in behind.evidence.items()} == {
@@ -56,44 +59,44 @@ def test_table_noise_and_page_are_of_the_source_that_is_named_first(tmp_path):
 def test_a_trial_that_failed_elsewhere_counts_and_is_told(tmp_path, first):
     stores = [filled(tmp_path / "a", failed=[0]), filled(tmp_path / "b")]
     stores = stores if first == 0 else stores[::-1]
-    board = combine.gather(stores)
+    board = compared(stores)
     assert (
         board.complete
         and "Complete here, but not in another of these: ERM, cifar10, IF 100, seed 0: failed." in board.notes
     )
     evidence = html_pages.page_content(board, stores).evidence
     assert len(evidence) == 5 and all(sum(found.right) for found in evidence.values())
-    assert not any("Complete here" in note for note in combine.gather([filled(tmp_path / "b")]).notes)
+    assert not any("Complete here" in note for note in compared([filled(tmp_path / "b")]).notes)
 
 
 def test_rows_of_other_seeds_are_told(tmp_path):
     here = filled(tmp_path / "a", methods=["ERM", "Focal Loss", "Resampling"])
     other = filled(tmp_path / "b", methods=["Reweighting"], seeds=[5, 6, 7])
-    board = combine.gather([here, other])
+    board = compared([here, other])
     assert "Not all rows of a column are of the same seeds: Reweighting (5 to 7)." in board.notes
-    pooled = combine.gather([here, filled(tmp_path / "c", methods=["ERM"], seeds=[7, 9])])
+    pooled = compared([here, filled(tmp_path / "c", methods=["ERM"], seeds=[7, 9])])
     assert any("same seeds: ERM (0; 1; 2; 3; 4; and 2 more)." in note for note in pooled.notes)
-    same = combine.gather([here, filled(tmp_path / "d", methods=["Reweighting"])])
+    same = compared([here, filled(tmp_path / "d", methods=["Reweighting"])])
     assert not any("same seeds" in note for note in same.notes)
 
 
 def test_other_test_images_are_refused(tmp_path):
     easy = filled(tmp_path / "b", methods=["Reweighting"], labels=np.repeat(np.arange(10), 10).astype(np.int16))
     with pytest.raises(ReportError, match=r"scored cifar10 on other images .* report them one by one"):
-        combine.gather([filled(tmp_path / "a"), easy])
+        compared([filled(tmp_path / "a"), easy])
 
 
 def test_plans_of_one_store_that_count_their_groups_otherwise_are_refused(tmp_path):
     store = filled(tmp_path / "a")
     filled(tmp_path / "a", name="u", methods=["Focal Loss"], shots={"few": 30, "many": 200})
     with pytest.raises(ReportError, match=re.escape("below 20 and above 100 training images in plan t of")):
-        combine.gather([store])
-    assert combine.gather([store], store.plans()[1].shots).complete
+        compared([store])
+    assert compared([store], store.plans()[1].shots).complete
 
 
 def test_the_noise_says_over_how_many_seeds(tmp_path):
     stores = [filled(tmp_path / "a"), filled(tmp_path / "b", methods=["Reweighting"], failed=[1, 2])]
-    found, against = combine.gather(stores, images=True).predictions.tables("ERM")
+    found, against = compared(stores, images=True).predictions.tables("ERM")
     assert [row[0] for row in found.body] == ["ERM", "Reweighting (n=3)"]
     assert [row[0] for row in against.body] == ["Reweighting (n=3)"]
 

@@ -19,8 +19,9 @@ from tailboard.harness.errors import ReportError, StoreError
 from tailboard.harness.reporting import gather as publish
 from tailboard.harness.reporting import tuning_tables
 from tailboard.harness.reporting.figure_files import CURVES, write_curves
-from tailboard.harness.reporting.gather import gather, within
+from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.report import Report
+from tailboard.harness.reporting.reported_store import within
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.archive import load_searches, save_searches
@@ -258,6 +259,29 @@ def test_a_row_without_values_hides_no_trial_at_the_defaults(tmp_path):
     assert means(board)[f"{TUNED}: Focal Loss"] == "missing/missing"
     assert means(board)[f"{TUNED}: Focal Loss, defaults"] == "complete/complete"
     assert any(note.startswith("4 of 6 trials are complete; training took 4 dev") for note in board.notes)
+
+
+def test_the_columns_say_which_row_each_trial_is_of(tmp_path):
+    """The search, its end and the plan without one: three reports, and in each the row has the same key."""
+    waiting, tuned, plain = (Store(tmp_path / name) for name in "abc")
+    searched(spec_of(), waiting, [40.0, 50.0, "running", "running"])
+    trained(spec_of(), tuned, [40.0, 50.0, 41.0, 42.0])
+    records(parse({n: v for n, v in SPEC.items() if n != "tune"}), plain)
+    expected = [
+        (gather([waiting], defaults=True), {("tuned", True), ("defaults", False)}),
+        (gather([tuned], defaults=True), {("tuned", False), ("defaults", False)}),
+        (gather([plain]), {("", False)}),
+    ]
+    row_keys = set()
+    for report, kinds in expected:
+        rows = report.rows
+        focal, erm = rows[rows["method"].str.startswith("Focal Loss")], rows[rows["method"] == "ERM"]
+        assert set(zip(focal["variant"], focal["pending"], strict=True)) == kinds
+        assert set(zip(erm["variant"], erm["pending"], strict=True)) == {("", False)}
+        assert ((rows["key"] == "") == rows["pending"]).all()
+        assert rows.loc[~rows["pending"], "key"].str.fullmatch("[0-9a-f]{20}").all()
+        row_keys |= {(*focal["row_key"].unique(), *erm["row_key"].unique())}
+    assert len(row_keys) == 1 and len(set(*row_keys)) == 2
 
 
 def test_a_plan_with_tuning_and_one_without_keep_all_their_rows(tmp_path):

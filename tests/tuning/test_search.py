@@ -26,8 +26,8 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
-from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.paths import STUDIES
+from tailboard.harness.storage.record import Record
 from tailboard.harness.tuning.configuration import best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import search_results

@@ -1,0 +1,117 @@
+"""What a report reads of each store: its plans within the budget, the results of their searches, and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import ReportError
+from ..planning.reported import ReportRow, merge_rows, report_rows
+from ..spec.schema import Spec
+from ..storage.reader import StoreReader
+from ..tuning.results import SearchResult, search_results
+
+Searches = Mapping[tuple[str, int], SearchResult]  # by the search's identity and its number of trials
+
+
+@dataclass(frozen=True)
+class SearchedPlan:
+    """A plan of a store.
+
+    Args:
+        spec: The plan, its searches within the budget of the report.
+        results: What its searches came to, by the canonical text of their rows.
+        cut: Whether the budget is less than the plan asks for.
+    """
+
+    spec: Spec
+    results: Mapping[str, SearchResult]
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class ReportedStore:
+    """A store, the plans that are reported of it, and the rows that they come to, each once."""
+
+    store: StoreReader
+    plans: Sequence[SearchedPlan]
+    rows: Sequence[ReportRow]
+
+
+def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
+    """The plans of a store, or ``only`` one, with the results of their searches; ReportError as :func:`within`."""
+    if only:
+        return [only]
+    plans = []
+    for whole in store.plans():
+        spec = within(whole, budget)
+        plans.append(SearchedPlan(spec, search_results(spec, store), cut=spec is not whole))
+    return plans
+
+
+def within(spec: Spec, budget: int | None) -> Spec:
+    """The spec as if each search had ended after ``budget`` trials; a spec that asks for fewer stays as it is.
+
+    Raises:
+        ReportError: where the search prunes and the budget does not end a generation: what was stopped in it was
+            stopped for one that would not have been there.
+    """
+    if budget is None or spec.tune is None or budget >= spec.tune.trials:
+        return spec
+    if budget < 1:
+        raise ReportError(f"--budget: {budget} must be at least 1")
+    if spec.tune.prune and budget % spec.tune.generation:
+        size = spec.tune.generation
+        raise ReportError(
+            f"--budget: {budget} must be a multiple of {size}, since trials were compared in generations of so many"
+        )
+    return spec.model_copy(update={"tune": spec.tune.model_copy(update={"trials": budget})})
+
+
+def merge_searches(results: Iterable[SearchResult]) -> Searches:
+    """Each search once, as the store has it where it went furthest.
+
+    Raises:
+        ReportError: where two stores ended it at different values: their rows are of different trials.
+    """
+    furthest: dict[tuple[str, int], SearchResult] = {}
+    for result in results:
+        known = furthest.setdefault(_identity(result), result)
+        if result.winner and known.winner and result.finished and known.finished:
+            if result.winner.values != known.winner.values:
+                raise ReportError(
+                    f"the stores tuned {result.search.name} to different values, as other machines may; "
+                    "report them one by one"
+                )
+        elif (result.ended, result.winner is not None) > (known.ended, known.winner is not None):
+            furthest[_identity(result)] = result
+    return furthest
+
+
+def _identity(result: SearchResult) -> tuple[str, int]:
+    return result.search.identity, result.search.tune.trials
+
+
+def reported_store(
+    store: StoreReader, plans: Sequence[SearchedPlan], searches: Searches, protocols: Mapping[str, str], defaults: bool
+) -> ReportedStore:
+    """A store with the rows of its plans.
+
+    Args:
+        store: The store.
+        plans: Its plans.
+        searches: The searches of all stores, as :func:`merge_searches` gives them.
+        protocols: How each tuned spec was tuned, by its canonical text.
+        defaults: Whether each tuned row stands also at the spec's own values.
+    """
+    rows: list[ReportRow] = []
+    for plan in plans:
+        results = {row: searches[_identity(result)] for row, result in plan.results.items()}
+        untrained = (
+            f"what the first {plan.spec.tune.trials} trials found was not trained on these seeds; run the spec with "
+            f"trials: {plan.spec.tune.trials} and another name into the same store, which trains only that"
+            if plan.cut and plan.spec.tune
+            else ""
+        )
+        rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
+    return ReportedStore(store, plans, merge_rows(rows))
