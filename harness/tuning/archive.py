@@ -19,6 +19,7 @@ from ..storage import paths
 from ..storage.paths import STUDIES
 from ..storage.places import WritablePlace
 from ..storage.reader import StoreReader
+from ..storage.store import Store
 from .configuration import Configuration, State
 from .search import Search
 from .space import SPACE, Dimension
