@@ -74,7 +74,7 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     (search,) = searches(spec).values()
     store, study = Store(folder), Seeded(repetition)
     agenda = JobQueue(store)
-    agenda.add(run_search(search, study, store, {}, lambda _: None))
+    agenda.add(run_search(search, study, store, {}, lambda *_: None, lambda _: None))
     while (job := agenda.pop()) is not None:
         run_trial(job, TrialContext(str(store)))
         agenda.complete(job, record_of(job, store))

@@ -15,7 +15,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -29,6 +28,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+
+from warm_process import WarmProcess
 
 GOLDEN = Path(__file__).with_name("golden")
 LISTED = 60  # keys that stand in keys.json one by one; of more, the first and the last
@@ -222,11 +223,13 @@ def test_status_says_the_same(folder: Path, tailboard: Tailboard):
 # What a run makes of it
 
 
-def run(folder: Path, spec: str) -> subprocess.CompletedProcess[str]:
-    """``tailboard run`` in a process of its own; where MLflow should be nobody listens, and no database is made."""
-    words = [sys.executable, "-m", "tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "2"]
-    nobody = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    return subprocess.run(words, cwd=folder, env=nobody, capture_output=True, text=True, timeout=400, check=False)
+def run(folder: Path, spec: str, **environment: str) -> tuple[int, str]:
+    """The exit code and stderr of ``tailboard run``; where MLflow should be nobody listens, and no database is made."""
+    words = ["tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "2"]
+    nobody = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
+    process = WarmProcess(words, folder, nobody)
+    _, err = process.communicate(timeout=400)
+    return process.wait(), err
 
 
 def files(folder: Path, *names: str) -> dict[str, tuple[int, bytes]]:
@@ -246,9 +249,9 @@ def runnable(folder: Path) -> Path:
 @pytest.mark.parametrize(("spec", "code", "trials"), [("small", 2, 6), ("tuned", 0, 6)])
 def test_a_store_that_is_full_trains_nothing(spec: str, code: int, trials: int, runnable: Path):
     before = files(runnable, "records", "arrays", "rungs", "searches", "plans", "studies.db")
-    done = run(runnable, spec)
-    assert done.returncode == code, done.stderr
-    assert f"{trials} of {trials} trials are already finished" in done.stderr
+    ended, err = run(runnable, spec)
+    assert ended == code, err
+    assert f"{trials} of {trials} trials are already finished" in err
     after = files(runnable, "records", "arrays", "rungs", "searches", "plans", "studies.db")
     assert {name: text for name, (_, text) in after.items()} == {name: text for name, (_, text) in before.items()}
     kept = [name for name in before if name.split("/")[1] in ("records", "arrays", "rungs")]
@@ -257,15 +260,15 @@ def test_a_store_that_is_full_trains_nothing(spec: str, code: int, trials: int, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ["small", "tuned"])
-def test_a_record_that_is_lost_comes_back_bit_for_bit(spec: str, runnable: Path):
+def test_a_record_that_is_lost_comes_back_bit_for_bit(spec: str, runnable: Path, shared_ray: dict[str, str]):
     key = json.loads((GOLDEN / "run" / "lost.json").read_text())[spec]
     record, arrays = runnable / f"store/records/{key}.json", runnable / f"store/arrays/{key}.npz"
     before, was = json.loads(record.read_text()), dict(np.load(arrays))
     others = {name: text for name, text in files(runnable, "records", "arrays").items() if key not in name}
     record.unlink()
     arrays.unlink()
-    done = run(runnable, spec)
-    assert done.returncode in (0, 2), done.stderr
+    ended, err = run(runnable, spec, **shared_ray)
+    assert ended in (0, 2), err
     after, now = json.loads(record.read_text()), dict(np.load(arrays))
     assert {name: text for name, text in files(runnable, "records", "arrays").items() if key not in name} == others
     for name in ("trial", "counts", "test_counts", "values", "epochs", "data", "status"):

@@ -52,23 +52,20 @@ def run(
     from ..api import train
     from ..planning.prepare import RunRequest
     from ..reporting import gather
-    from ..reporting.reported_store import SearchedPlan
     from ..spec.parser import read
     from ..storage.store import Store
-    from ..tuning.results import search_results
 
     request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    plan = SearchedPlan(request.spec, search_results(request.spec, place))
-    report = gather.gather([place], only=plan, defaults=defaults)
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    report = gather.gather([place], only=trained.plan, defaults=defaults)
     print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
     try:
         for form, path in gather.publish(report, place).items():
             print(f"{form:6} {path}")
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    return INTERRUPTED if interrupted else outcome(report)
+    return INTERRUPTED if trained.interrupted else outcome(report)
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
@@ -94,9 +91,9 @@ def tune(
     request = RunRequest(read(spec, plugin or ()), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    found = tuned_spec.from_store(request.spec, place)
-    print_output(found.table)
-    for path in () if found.unfinished else tuned_spec.save(found, goal):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    tuned = tuned_spec.TunedSpec(request.spec, trained.plan.results)
+    print_output(tuned.table)
+    for path in () if tuned.unfinished else tuned_spec.save(tuned, goal):
         print(path)
-    return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
+    return INTERRUPTED if trained.interrupted else 2 if tuned.unfinished or tuned.failed else 0

@@ -20,9 +20,9 @@ from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
-from ..tuning.results import search_results
+from ..tuning.results import RunStorage, SearchResult
 from .plan import Plan
-from .reported import reported_trials, trials_of
+from .reported import trials_of
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,45 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A checked spec and the store that it fills. ``trials``: all that are known; ``chosen``: of the searches that have
-    ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
-    made again, and why."""
+    """A checked spec and the store that it fills. ``trials``: all that are known; ``results``: what its searches have
+    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why;
+    ``storage`` holds its searches."""
 
     request: RunRequest
     store: Store
+    storage: RunStorage
     trials: list[Trial]
     context: TrialContext
     damaged: list[str]
-    chosen: list[tuple[Trial, Trial]]
+    results: Mapping[str, SearchResult]
 
 
-def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
-    """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
+def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path | None, verify: bool) -> PreparedRun:
+    """Check the spec and the files that it still needs, and write the plan.
+
+    Args:
+        request: What of a spec is to be done.
+        store: Where it is kept.
+        storage: Where its searches are kept.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        UserError: where a name, a value or a file is not what the spec needs.
+    """
     spec, plan = request.spec, request.plan
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
-    needed = plan.all_dependencies
-    sought = search_results(spec, store, plan.searches, importance=False)
-    there = trials_of(spec, sought)
-    every = {trial.key: trial for trial in (*needed.trials, *there)}
-    damaged = set_aside(store, every)
+    dependencies, results = plan.all_dependencies, storage.results(plan.searches, importance=False)
+    known_trials = trials_of(spec, results)
+    stages = {trial.key: trial.stage for trial in (*dependencies.trials, *known_trials)}
+    damaged = set_aside(store, stages)
     if request.again:
-        reported = [key for key, trial in every.items() if trial.stage == "report"]
-        damaged += set_aside(store, reported, again=("failed", "diverged"))
-    missing = needed.missing(store)
+        reporting = [key for key, stage in stages.items() if stage == "report"]
+        damaged += set_aside(store, reporting, again=("failed", "diverged"))
+    missing = dependencies.missing(store)
     sweep_up(store, {trial.key for trial in missing})
     check_files(missing, root, verify)
-    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
-    store.write_plan(spec)
+    write_plan(request, store)
     context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
@@ -81,8 +91,13 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
     )
-    chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
-    return PreparedRun(request, store, there, context, damaged, chosen)
+    return PreparedRun(request, store, storage, known_trials, context, damaged, results)
+
+
+def write_plan(request: RunRequest, store: Store) -> None:
+    """What a report is made by: the searches before the plan, which makes it look for them."""
+    save_searches(request.spec, request.plan.searches, store)
+    store.write_plan(request.spec)
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

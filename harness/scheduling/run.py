@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 from ..planning.prepare import PreparedRun, RunRequest
@@ -16,7 +15,7 @@ from ..storage.store import Store
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed
 from ..tuning.configuration import best
-from ..tuning.optuna_study import create_study, open_storage
+from ..tuning.optuna_study import create_study
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
 from .observer import RunObserver
@@ -75,13 +74,11 @@ def tuning_flow(
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = create_study(storage, search.name)
-    yield from run_search(search, study, queue.store, judges, observer.on_trial_end)
+    yield from run_search(search, study, queue.store, judges, observer.on_configurations, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
+    observer.on_search_end(search, winner)
     if winner and request.report:
-        trials = [search.reporting_trial(winner, seed) for seed in request.spec.seeds]
-        for seed, trial in zip(request.spec.seeds, trials, strict=True):
-            observer.on_search_end(search.experiment.trial(seed), trial)
-        add_reports(queue, trials, request, observer)
+        add_reports(queue, [search.reporting_trial(winner, seed) for seed in request.spec.seeds], request, observer)
 
 
 def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, address: str | None) -> bool:
@@ -96,7 +93,5 @@ def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, add
 
     spec, store = prepared.request.spec, prepared.store
     queue = JobQueue(store)
-    with open_storage(store) if spec.tune else nullcontext() as opened:
-        fill_queue(queue, prepared.request, opened, observer)
-        result = run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address)
-    return result.interrupted
+    fill_queue(queue, prepared.request, prepared.storage.opened if spec.tune else None, observer)
+    return run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address).interrupted

@@ -14,7 +14,7 @@ from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
 from ...methods.range import Range
@@ -63,7 +63,7 @@ class Data(CanonicalModel, frozen=True):
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
-    contents: Contents | None = None
+    contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -323,6 +323,19 @@ class Spec(CanonicalModel, frozen=True):
         trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
+        return self
+
+    @model_validator(mode="after")
+    def _routines(self) -> Spec:
+        """What methods and the search change of the routines are words and values of a routine."""
+        changes = {f"methods.{method.name}.training": method.training for method in self.methods if method.training}
+        changes |= {"tune.training": self.tune.training} if self.tune and self.tune.training else {}
+        for (field, words), training in product(changes.items(), self.trainings):
+            try:
+                Training.model_validate(training.model_dump() | words)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         return self
 
 

@@ -14,6 +14,7 @@ tracking/NAME              a spec of which MLflow may still show runs as running
 broken/KEY                 why a trial could not be finished, the last time that it was tried
 silent/KEY                 where a trial stands that has said nothing for too long
 driver.json                which process fills the store now
+drivers/NUMBER.json        the same of a store that is no local folder; the last counts (see ``lease.py``)
 progress.json              what that process tells other shells of its run
 studies.db                 what Optuna knows of every search
 mlflow.db                  what MLflow knows, where the spec names no server
@@ -82,6 +83,10 @@ def torch_weights(key: str) -> str:
 
 def checkpoint(key: str) -> str:
     return f"checkpoints/{key}.pt"
+
+
+def lease(number: int) -> str:
+    return f"drivers/{number}.json"
 
 
 def damaged(name: str) -> str:

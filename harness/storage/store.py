@@ -21,7 +21,12 @@ from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tenso
 
 
 class Store(Files, StoreReader):
-    """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
+    """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``).
+
+    ``lease`` is the number of the lease under which this process fills it, 0 where there is none.
+    """
+
+    lease = 0
 
     # Plans
 

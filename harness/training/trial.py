@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ...datasets.catalog import DataError
-from ...datasets.lock import locked
+from ...datasets.lock import guard, locked
 from ...datasets.split import Images
 from ...methods.part import MethodError, Scene
 from ...methods.recipe import Recipe
@@ -104,6 +104,8 @@ def run_trial(
     scoring = scoring_process()
     attempt = Attempt(job, context)
     data = scoring.split(trial, context.root, context.verify)
+    if attempt.store.local:
+        guard([f"{attempt.store.root}/{paths.ARRAYS[0]}"])  # the predictions of other trials, beside the test labels
     about: dict[str, Any] = {
         "counts": data.counts,
         "test_counts": data.test_counts,
