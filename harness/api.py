@@ -62,9 +62,10 @@ def plan(spec: SpecLike) -> list[Trial]:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
     from .planning.prepare import check_names
+    from .planning.same_methods import distinct_methods
     from .spec.schema import plan as planned
 
-    found = load_spec(spec)
+    found, _ = distinct_methods(load_spec(spec))
     trials = planned(found)
     check_names(trials, found.plugins)
     return trials
@@ -107,7 +108,7 @@ def run(
     from .planning.prepare import RunRequest
     from .reporting.gather import gather
 
-    request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
@@ -134,7 +135,7 @@ def tune(
     from .planning import tuned_spec
     from .planning.prepare import RunRequest
 
-    request = RunRequest(load_spec(spec, plugins), report=False)
+    request = RunRequest.of(load_spec(spec, plugins), report=False)
     tuned_spec.require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
@@ -286,15 +287,17 @@ def train(
     from .scheduling.run import execute
     from .storage.lease import only_driver
     from .tracking.background import Tracker
-    from .tracking.uri import unreachable
     from .tuning.results import RunStorage
 
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
+    store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    for remark in request.remarks:
+        say(remark)
     checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
     with ended_by_sigterm(), only_driver(store), RunStorage(store) as storage:
         with checking:
@@ -311,5 +314,5 @@ def train(
         away = tracker.close()
         results = storage.results(request.plan.searches)
     if away:
-        say(unreachable(away))
+        say(away)
     return Trained(interrupted, SearchedPlan(request.spec, results))

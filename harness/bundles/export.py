@@ -134,7 +134,7 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
     for digest in sorted(plugins):
         yield paths.plugin(digest), plugins[digest].encode()
     trials = {trial.key for spec in specs for trial in known_trials(spec, shared)}
-    for rung in sorted(name for name in shared.names(*paths.RUNGS) if name.partition("-")[0] in trials):
+    for rung in (name for name in shared.rungs() if name.partition("-")[0] in trials):
         yield (name := paths.rung_named(rung)), shared.read(name)
     arrays = shared.names(*paths.ARRAYS)
     for key in sorted(shared.finished() & trials):

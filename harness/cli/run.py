@@ -55,16 +55,18 @@ def run(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
     report = gather.gather([place], only=trained.plan, defaults=defaults)
-    print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
-    try:
-        for form, path in gather.publish(report, place).items():
-            print(f"{form:6} {path}")
+    files = {}
+    try:  # before it is printed: who reads it may go. But a full disk takes no table away
+        files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
+    print_output(f"{report.rendered('md')}\n")
+    for form, path in files.items():
+        print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
@@ -88,7 +90,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or ()), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

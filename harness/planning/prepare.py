@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,17 +23,25 @@ from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
 from .plan import Plan
 from .reported import trials_of
+from .same_methods import distinct_methods
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time."""
+    ``again`` what failed the last time. ``remarks`` are for the user."""
 
     spec: Spec
     report: bool = True
     defaults: bool = False
     again: bool = False
+    remarks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, spec: Spec, **options: bool) -> RunRequest:
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
+        distinct, remarks = distinct_methods(spec)
+        return cls(distinct, remarks=remarks, **options)
 
     @cached_property
     def plan(self) -> Plan:

@@ -13,8 +13,8 @@ import yaml
 
 from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
-from ..spec.parser import Dumper
 from ..spec.schema import Experiment, Spec, experiments
+from ..spec.yaml_format import Dumper
 from ..text import table
 from ..tuning.results import SearchResult
 

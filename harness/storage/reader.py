@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from .places import ReadablePlace
 from .record import Record, TrialResult
 from .serialization import unpack_arrays
 
+KEY, RUNG = re.compile(r"[0-9a-f]{20}"), re.compile(r"[0-9a-f]{20}-[0-9]{4,}")
 M = TypeVar("M", Record, TrialResult)
 
 
@@ -30,16 +32,27 @@ class StoreReader(ReadablePlace):
         """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
         if not self.exists():
             raise StoreError(f"there is no store at {self}: no plan was run into it")
-        specs = []
-        for name in sorted(self.names(*paths.PLANS)):
+        specs: dict[str, Spec] = {}
+        names = self.names(*paths.PLANS)
+        for name in sorted(names):
             try:
-                specs.append(Spec.model_validate_json(self.read(paths.plan(name))))
+                spec = Spec.model_validate_json(self.read(paths.plan(name)))
             except ValidationError as error:
                 raise StoreError(f"{self}/{paths.plan(name)} is damaged: {error.errors()[0]['msg']}") from error
-        return specs
+            if spec.name == name or spec.name not in names:  # else a copy, as programs that synchronise folders leave
+                specs.setdefault(spec.name, spec)
+        return list(specs.values())
+
+    def keys(self, folder: paths.Folder) -> set[str]:
+        """The trials that have a file in a folder. No other name is one's, such as ``KEY (copy)``."""
+        return set(filter(KEY.fullmatch, self.names(*folder)))
+
+    def rungs(self) -> list[str]:
+        """The names of all rungs, ``KEY-EPOCHS``, sorted."""
+        return sorted(filter(RUNG.fullmatch, self.names(*paths.RUNGS)))
 
     def finished(self) -> set[str]:
-        return self.names(*paths.RECORDS)
+        return self.keys(paths.RECORDS)
 
     def stamps(self) -> dict[str, Stamp | None]:
         """The finished trials, each with what changes when its record does; None where only the record itself may be
@@ -87,7 +100,7 @@ class StoreReader(ReadablePlace):
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""
         found = {}
-        for key in self.names(*paths.BROKEN):
+        for key in self.keys(paths.BROKEN):
             with suppress(FileNotFoundError):  # it was finished just now
                 try:
                     found[key] = self.read(paths.broken(key)).decode(errors="replace")

@@ -16,7 +16,7 @@ def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) ->
     """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
     again. What was wrong with each."""
     wanted = set(keys)
-    rungs = sorted(name for name in store.names(*paths.RUNGS) if name.partition("-")[0] in wanted)
+    rungs = [name for name in store.rungs() if name.partition("-")[0] in wanted]
     with ThreadPoolExecutor(8) as pool:
         found = [
             *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
@@ -53,7 +53,7 @@ def sweep_up(store: Store, missing: Collection[str]) -> None:
     """Remove what killed processes left: files half written, and the checkpoints of trials that they had finished, but
     for those that are ``missing`` something and trained again."""
     store.clear_parts()
-    for key in store.finished() & store.names(*paths.CHECKPOINTS) - set(missing):
+    for key in store.finished() & store.keys(paths.CHECKPOINTS) - set(missing):
         with suppress(StoreError, FileNotFoundError):
             # One that was stopped early may be on its way to its end, for another search.
             if store.result(key).status != "pruned":

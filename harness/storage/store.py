@@ -15,7 +15,7 @@ from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
 from .files import Files, Stamp
-from .reader import StoreReader
+from .reader import KEY, StoreReader
 from .record import Record
 from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tensors, unpack_weights
 
@@ -37,7 +37,7 @@ class Store(Files, StoreReader):
 
     def stamps(self) -> dict[str, Stamp | None]:
         """The finished trials, each with what changes when its record does."""
-        return self.stamped(*paths.RECORDS)
+        return {key: stamp for key, stamp in self.stamped(*paths.RECORDS).items() if KEY.fullmatch(key)}
 
     def write_record(self, record: Record) -> None:
         """Once: what finished stays as it is. But a trial that was stopped early may be trained to its end later."""
@@ -136,7 +136,7 @@ class Store(Files, StoreReader):
         self.write(paths.tracked(key), json.dumps(where).encode())
 
     def tracked(self) -> set[str]:
-        return self.names(*paths.TRACKED)
+        return self.keys(paths.TRACKED)
 
     def run_of(self, key: str) -> str | None:
         """The MLflow run that holds the whole of a trial; None where there is none yet."""
