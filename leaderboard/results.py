@@ -130,8 +130,8 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
     absent = rows[rows["value"].isna()]
-    told = absent["reason"].where((absent["status"] != "complete") & (absent["reason"] != NOT_YET), "")
-    counts = absent.assign(reason=told).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
+    stated = absent["reason"].where((absent["status"] != "complete") & (absent["reason"] != NOT_YET), "")
+    counts = absent.assign(reason=stated).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):
         what = "without classes" if status == "complete" else status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -44,6 +44,7 @@ class Reweighting(Part):
     start: float = hyper(0.0, "from the first epoch", None)
     divide_by: str = hyper("weights", "LDAM-DRW code", Range(choices=("weights", "samples")))
     neutral = {"scheme": "class_balanced", "beta": 0.0}
+    condition = "every class weighed the same throughout"
 
     def __post_init__(self) -> None:
         self.require(self.scheme in get_args(Scheme), f"scheme must be one of {', '.join(get_args(Scheme))}")
@@ -51,13 +52,27 @@ class Reweighting(Part):
         self.require(self.divide_by in ("weights", "samples"), "divide_by must be 'weights' or 'samples'")
         self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
 
-    def build(self, scene: Scene) -> Callable[[int], ClassWeights]:
-        even = ClassWeights(scene.tensor([1.0] * scene.classes))
-        later = ClassWeights(
-            scene.tensor(class_weights(scene.counts, self.scheme, self.beta, self.power)),
-            self.divide_by,  # type: ignore[arg-type]
-        )
-        return lambda epoch: later if epoch >= self.start * scene.epochs else even
+    def foreseen(self, counts: Sequence[int], smoothing: float) -> str:
+        weights = class_weights(counts, self.scheme, self.beta, self.power)
+        return self.condition if self.start == 1 or len(set(weights)) == 1 else ""
+
+    def build(self, scene: Scene) -> _Reweighter:
+        return _Reweighter(self, scene)
+
+
+class _Reweighter:
+    def __init__(self, part: Reweighting, scene: Scene) -> None:
+        self._first, self._scene = part.start * scene.epochs, scene
+        self._even = ClassWeights(scene.tensor([1.0] * scene.classes))
+        weights = class_weights(scene.counts, part.scheme, part.beta, part.power)
+        self._later = ClassWeights(scene.tensor(weights), part.divide_by)  # type: ignore[arg-type]
+
+    def __call__(self, epoch: int) -> ClassWeights:
+        return self._later if epoch >= self._first else self._even
+
+    def notes(self) -> dict[str, float]:
+        """Whether classes weighed differently in the present epoch."""
+        return {"acted": float(self(self._scene.epoch).values.unique().numel() > 1)}
 
 
 @dataclass(frozen=True)
@@ -84,9 +99,13 @@ class Resampling(Part):
     q: float = hyper(0.0, "authors' code, run_train.py:43-50", Range(0.0, 1.0))
     start: float = hyper(0.0, "from the first epoch", Range(0.0, 0.9))
     neutral = {"start": 1.0}
+    condition = "every class was drawn as often as it comes throughout"
 
     def __post_init__(self) -> None:
         self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
+
+    def foreseen(self, counts: Sequence[int], smoothing: float) -> str:
+        return self.condition if self.start == 1 or self.q == 1 or len(set(counts)) == 1 else ""
 
     def build(self, scene: Scene) -> _Resampler:
         return _Resampler(self.q, self.start * scene.epochs, scene)
@@ -106,6 +125,10 @@ class _Resampler:
             return shuffled(labels, generator)
         of_image = torch.tensor(self._scene.counts, dtype=torch.float64) ** (self._q - 1)
         return torch.multinomial(of_image[labels], len(labels), replacement=True, generator=generator)
+
+    def notes(self) -> dict[str, float]:
+        """Whether classes were drawn otherwise than they come in the present epoch."""
+        return {"acted": float(self.frequencies(self._scene.epoch) != tuple(map(float, self._scene.counts)))}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .. import UserError
+from .need import Need
 from .range import Range
 
 
@@ -51,8 +52,10 @@ class Scene:
     ``counts`` are the training images of each class, ``epochs`` the length of training, ``model`` the network.
     ``generator(purpose)`` gives a random generator that is restarted at each epoch from the trial's seed, so that a
     part draws the same numbers after a resume; all are CPU generators, so a seed means the same on every device.
-    ``pretrained(method)`` gives the frozen network of that method's trial on the same data and seed; a part that
-    asks for one says so in ``needs``. ``normalise`` turns pixels in [0, 1] into what networks take. While training,
+    ``pretrained(method, independent=False)`` gives the frozen network of that method's trial on the same data and seed,
+    an independent one's of another initialisation and order; a part that asks for one says so in ``needs``.
+    ``images(label, most)`` gives at most so many training images of a class, as pixels in [0, 1], and ``normalise``
+    turns such pixels into what networks take. While training,
     ``epoch`` is the present one (from 0) and ``frequencies`` are how often the sampler draws each class in it, in
     proportion: the counts, unless a sampler says otherwise.
     """
@@ -62,8 +65,9 @@ class Scene:
     model: nn.Module
     device: torch.device
     generator: Callable[[str], torch.Generator]
-    pretrained: Callable[[str], nn.Module]
+    pretrained: Callable[..., nn.Module]
     normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
+    images: Callable[[int, int], torch.Tensor] = lambda label, most: torch.empty(0)
     epoch: int = 0
     frequencies: tuple[float, ...] = ()
 
@@ -87,6 +91,7 @@ class Part:
     ``neutral`` are values, by the names that users write, under which the part leaves ERM's weights as they are, bit
     for bit; None if there are none.
     ``needs`` names the registered methods, not a plugin's, whose trained networks ``build`` asks the scene for.
+    A part with a hyperparameter named ``start`` acts from that fraction of training on.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -94,9 +99,25 @@ class Part:
     neutral: ClassVar[Mapping[str, Any] | None] = None
     smoothing: ClassVar[float | None] = None
     """For a loss: the label smoothing it asks for where no smoothing part is named; None takes the routine's."""
+    condition: ClassVar[str] = ""
+    """For a part that acts under a condition: what a report says of a trial in which it never did, such as "no image
+    was accepted". Among the ``notes()`` of what it builds is then ``acted``, the share of the epoch in which it did."""
+
+    def starts_from(self) -> tuple[Need, ...]:
+        """The trained networks that ``build`` asks the scene for: by default those of ``needs``, of the same draws."""
+        return tuple(map(Need, self.needs))
 
     def build(self, scene: Scene) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define build(scene)")
+
+    def foreseen(self, counts: Sequence[int], smoothing: float) -> str:
+        """Why the part will not act, as far as it is known before training; empty where nothing is.
+
+        Args:
+            counts: training images of each class (C,).
+            smoothing: the label smoothing of the training routine.
+        """
+        return ""
 
     def require(self, holds: bool, rule: str) -> None:
         """For ``__post_init__``: MethodError with the part's name and the rule that a value breaks."""

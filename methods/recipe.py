@@ -14,11 +14,12 @@ from importlib import import_module
 from typing import Any
 
 from .names import nearest
+from .need import Need
 from .part import ClassWeights, MethodError, Mixed, Part, Scene, hyper
 from .range import Range
 
 __all__ = [
-    "ClassWeights", "Entry", "MethodError", "Mixed", "Part", "Range", "Recipe", "Scene", "hyper", "recipe",
+    "ClassWeights", "Entry", "MethodError", "Mixed", "Need", "Part", "Range", "Recipe", "Scene", "hyper", "recipe",
     "register", "registrations", "registry",
 ]  # fmt: skip
 
@@ -73,9 +74,9 @@ class Recipe:
                 )
         return Recipe(**(ours | theirs))
 
-    def needs(self) -> tuple[str, ...]:
-        """The methods whose trained networks this one starts from."""
-        return tuple(dict.fromkeys(name for part in self.parts().values() for name in part.needs))
+    def needs(self) -> tuple[Need, ...]:
+        """The trained networks that this method starts from."""
+        return tuple(dict.fromkeys(need for part in self.parts().values() for need in part.starts_from()))
 
     def values(self) -> dict[str, Any]:
         """Every hyperparameter under its dotted name, such as ``loss.gamma``."""

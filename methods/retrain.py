@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,17 +21,17 @@ class Retrain(Part):
     Resting features are those of evaluation: no gradient, no weight decay, no momentum, no new BatchNorm statistics.
     The balanced draws are the sampler's (give it the same start), and the learning rate is what the routine's schedule
     has left.
-
-    The moving average of the weights forgets the old head only by its decay: half of it in 693 steps at 0.999. Where
-    fewer than some thousand steps are left after ``start``, lower the decay (``ema``), or read ``last`` in the
-    record, which is not averaged.
     """
 
     start: float = hyper(0.8, "ours: as the deferred methods", Range(0.6, 0.9))
     neutral = {"start": 1.0}
+    condition = "the head was never re-trained"
 
     def __post_init__(self) -> None:
         self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")
+
+    def foreseen(self, counts: Sequence[int], smoothing: float) -> str:
+        return self.condition if self.start == 1 else ""
 
     def build(self, scene: Scene) -> _Retraining:
         return _Retraining(math.ceil(self.start * scene.epochs), scene)
@@ -59,6 +59,10 @@ class _Retraining:
         loss.backward()
         optimizer.step()
         return loss
+
+    def notes(self) -> dict[str, float]:
+        """Whether the features rested in the present epoch."""
+        return {"acted": float(self._scene.epoch >= self._first)}
 
     def _replace_head(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """New weights, at rest: the old head's momentum is not theirs."""

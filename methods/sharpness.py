@@ -176,24 +176,42 @@ class ImbSAM(SAM):
     eta: float = hyper(20.0, "ImbSAM code, scripts/train.py; Few is the same", Range(20.0, 100.0))
     tail_weight: float = hyper(2.0, "ImbSAM code, utils/trainval.py:128-143; the paper's text has 1")
     neutral = {"eta": 0.0}
+    condition = "no class is in the tail"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.tail_weight >= 0, "tail_weight must be at least 0")
 
-    def build(self, scene: Scene) -> Step:
-        head_only = ClassWeights(scene.tensor(float(n >= self.eta) for n in scene.counts), "samples")
+    def foreseen(self, counts: Sequence[int], smoothing: float) -> str:
+        return "" if min(counts) < self.eta else f"{self.condition}: none has fewer than {self.eta:g} training images"
 
-        def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-            weights = trained(optimizer)
-            plain, head = objective.each(None, head_only)
-            g = gradient(plain - head, weights, again=True)
-            optimizer.zero_grad(set_to_none=True)
-            head.backward()
-            with climbed(scene.model, weights, torch._foreach_mul(g, self.rho / norm(g))):
-                everything, spared = objective.each(None, head_only)
-                (self.tail_weight * (everything - spared)).backward()  # adds to the head's gradient
-            optimizer.step()
-            return plain.detach()
+    def build(self, scene: Scene) -> _ImbSAMStep:
+        return _ImbSAMStep(self, scene)
 
-        return step
+
+class _ImbSAMStep:
+    def __init__(self, part: ImbSAM, scene: Scene) -> None:
+        self._part, self._scene = part, scene
+        self._is_head = scene.tensor(float(n >= part.eta) for n in scene.counts)
+        self._steps, self._acted = 0, torch.zeros((), device=scene.device)
+
+    def __call__(self, objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        weights, head_only = trained(optimizer), ClassWeights(self._is_head, "samples")
+        plain, head = objective.each(None, head_only)
+        g = gradient(plain - head, weights, again=True)
+        optimizer.zero_grad(set_to_none=True)
+        head.backward()
+        with climbed(self._scene.model, weights, torch._foreach_mul(g, self._part.rho / norm(g))):
+            everything, spared = objective.each(None, head_only)
+            (self._part.tail_weight * (everything - spared)).backward()  # adds to the head's gradient
+        optimizer.step()
+        self._steps += 1
+        self._acted += (self._is_head[y] == 0).any()
+        return plain.detach()
+
+    def notes(self) -> dict[str, float]:
+        """Since the last call, the share of steps with an image of the tail; and how many classes are in it."""
+        share = float(self._acted) / max(self._steps, 1)
+        self._steps = 0
+        self._acted.zero_()
+        return {"acted": share, "tail_classes": float((self._is_head == 0).sum())}

@@ -127,7 +127,16 @@ def tiny(double: None) -> Callable[..., TrainingLoop]:
         )
         routine = Training(**(ROUTINE | training))
         model, streams = small_network(len(counts)), RandomStreams(SEED)
-        scene = Scene(counts, routine.epochs, model, torch.device("cpu"), streams, lambda _: judge, material.normalised)
+        scene = Scene(
+            counts,
+            routine.epochs,
+            model,
+            torch.device("cpu"),
+            streams,
+            lambda method, independent: judge,
+            material.normalised,
+            material.images,
+        )
         return TrainingLoop(recipe, routine, model, material, scene, streams)
 
     return make

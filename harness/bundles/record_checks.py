@@ -12,6 +12,7 @@ import numpy as np
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
+from ..spec.schema import PROTOCOL
 from ..storage import paths
 from ..storage.record import Record
 
@@ -138,11 +139,12 @@ def _data(record: Record) -> Iterator[Mismatch]:
 
 def _values(record: Record) -> tuple[dict[str, Any], bool]:
     """The hyperparameters that the trial's words stand for, and whether these are all: the defaults are known of our
-    own methods, and of this version."""
+    own methods, and of this version and protocol."""
     trial = record.trial
     if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
         return {}, False
-    if trial.method.plugin or installed(record).get("tailboard") != version("tailboard"):
+    foreign = trial.protocol != PROTOCOL or installed(record).get("tailboard") != version("tailboard")
+    if trial.method.plugin or foreign:
         return _plain(trial.method.values), False
     try:
         return _plain(recipe_of(trial, None).values()), True

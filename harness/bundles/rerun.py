@@ -29,6 +29,7 @@ from ..planning.dependencies import Dependencies, resolve_dependencies
 from ..planning.prepare import check_files
 from ..reporting import gather
 from ..spec.labels import label
+from ..spec.schema import PROTOCOL
 from ..storage import paths
 from ..storage.record import Provenance, Record
 from ..storage.store import Store
@@ -96,8 +97,13 @@ def rerun(
 ) -> Iterator[Repetition]:
     """Train the trials again, each after those that it starts from, in a store of their own that is gone afterwards.
 
-    Of those it starts from, what the bundle claims is compared too. DataError where the data are not here.
+    Of those it starts from, what the bundle claims is compared too. A trial of another protocol is not trained: the
+    same words give other numbers here. DataError where the data are not here.
     """
+    yield from map(_of_another_protocol, (one for one in chosen if one.trial.protocol != PROTOCOL))
+    chosen = [record for record in chosen if record.trial.protocol == PROTOCOL]
+    if not chosen:
+        return
     plugins = plugins_of(bundle, chosen)
     limits = {key: spec.resources.time_limit for spec in bundle.plans() for key in keys(spec, bundle)}
     with temporary_folder() as folder, _process() as worker:
@@ -112,6 +118,15 @@ def rerun(
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
         judge = _Judge(bundle, store, loose)
         yield from (judge.repetition(record, again.get(key)) for key, record in claimed.items())
+
+
+def _of_another_protocol(record: Record) -> Repetition:
+    made, by = record.trial.protocol, installed(record).get("tailboard", "of that protocol")
+    rule = (
+        f"made under protocol {made}, and this version trains under protocol {PROTOCOL}, whose numbers are others: "
+        f"tailboard {by}, which made it, can repeat it"
+    )
+    return Repetition(record.key, label(record.trial), "not judged", rule)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     peak = MemoryProbe(context.device)
     with tempfile.TemporaryDirectory() as folder:
         context = replace(context, store=folder)
-        for other in (prerequisite(trial, name) for name in method.needs()):
+        for other in (prerequisite(trial, need) for need in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
             stand_in = assemble(other, images, counts, recipe_of(other, plugins), context)
             Store(folder).write_weights(other.key, stand_in.averaged_weights())

@@ -47,7 +47,7 @@ def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) ->
 
     def add(trial: Trial) -> None:
         if trial.key not in found:
-            inner = [prerequisite(trial, name) for name in recipe_of(trial, plugins).needs()]
+            inner = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
             for other in inner:
                 add(other)
             found[trial.key] = trial

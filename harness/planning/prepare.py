@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...datasets.lock import locked
 from ...methods.part import MethodError
+from ..errors import SpecError
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
 from ..registry.networks import check_name
@@ -78,6 +79,7 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
         UserError: where a name, a value or a file is not what the spec needs.
     """
     spec, plan = request.spec, request.plan
+    _check_protocol(spec, store)
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
     dependencies, results = plan.all_dependencies, storage.results(plan.searches, importance=False)
     known_trials = trials_of(spec, results)
@@ -106,6 +108,17 @@ def write_plan(request: RunRequest, store: Store) -> None:
     """What a report is made by: the searches before the plan, which makes it look for them."""
     save_searches(request.spec, request.plan.searches, store)
     store.write_plan(request.spec)
+
+
+def _check_protocol(spec: Spec, store: Store) -> None:
+    """SpecError where the store has this plan under another protocol: overwritten, its trials are in no report."""
+    stored = [plan.protocol for plan in (store.plans() if store.exists() else ()) if plan.name == spec.name]
+    if stored and stored[0] != spec.protocol:
+        raise SpecError(
+            f"{store} holds {spec.name} as it was trained under protocol {stored[0]}; this version trains under "
+            f"protocol {spec.protocol}, with other numbers. What is there can be reported and verified as before: give "
+            "this run a --store of its own, or the spec another name"
+        )
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from ...leaderboard.html.model import Evidence
 from ..errors import StoreError
 from ..metrics.shots import class_groups
 from ..spec.presets import PRESETS
-from ..spec.schema import Shots, Training, Trial
+from ..spec.schema import PROTOCOL, Shots, Training, Trial
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
 from ..storage.record import Record
@@ -115,7 +115,8 @@ def rerun(trial: Trial, device: str = "cpu") -> tuple[str, str]:
     before, _, after = text.strip().rpartition("[0]")
     command = f"printf '%s\\n' {quote(f'{before}[]{after}')} > again.yaml && tailboard run again.yaml"
     before, _, after = command.rpartition("[]")
-    return f"{before}[", f"]{after}"
+    other = "" if trial.protocol == PROTOCOL else f"  # with a tailboard of protocol {trial.protocol}"
+    return f"{before}[", f"]{after}{other}"
 
 
 def _spec(trial: Trial, device: str) -> dict[str, Any]:

@@ -76,9 +76,9 @@ def write_site(
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")
-        told = report.rendered("md", here.versus, here.quote, here.uncertainty)
+        markdown = report.rendered("md", here.versus, here.quote, here.uncertainty)
         cells = {form: report.rendered(form, here.versus) for form in ("csv", "json")}
-        for form, text in {**cells, "md": told}.items():
+        for form, text in {**cells, "md": markdown}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
         entries.append(site.entry(name, shown, options.versus))
     index.write_text(site.index(entries), encoding="utf-8", newline="\n")
@@ -95,14 +95,14 @@ def _file(path: Path, option: str) -> Path:
 
 def _names(stores: Sequence[StoreReader]) -> list[str]:
     """A folder's name for each store, from its own, each once and none the index's."""
-    found = ["index.html"]
+    names = ["index.html"]
     for store in stores:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", str(store).rstrip("/").rsplit("/", 1)[-1]).strip(".-") or "report"
         name, number = stem, 2
-        while name.lower() in [other.lower() for other in found]:  # some file systems fold cases
+        while name.lower() in [taken.lower() for taken in names]:  # some file systems fold cases
             name, number = f"{stem}-{number}", number + 1
-        found.append(name)
-    return found[1:]
+        names.append(name)
+    return names[1:]
 
 
 def _library() -> str:

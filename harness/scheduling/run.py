@@ -51,7 +51,7 @@ def reporting_flow(
     abandon: Callable[[Trial, str], None],
 ) -> Flow:
     """One trial, after those whose networks it starts from; ``abandon`` gets it where one of them did not end well."""
-    first = [prerequisite(trial, name) for name in recipe_of(trial, plugins).needs()]
+    first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
     work = estimate_flops(trial, plugins)
     try:
         yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]

@@ -14,12 +14,12 @@ class CanonicalModel(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     later: ClassVar[frozenset[str]] = frozenset()
-    """Fields that were added since keys were first made: not in the text while they are None, so that keys hold."""
+    """Fields that were added since keys were first made: not in the text at their defaults, so that keys hold."""
 
     @property
     def unsaid(self) -> frozenset[str]:
         """The fields that are not in the canonical text."""
-        return frozenset(name for name in self.later if getattr(self, name) is None)
+        return frozenset(n for n in self.later if getattr(self, n) == type(self).model_fields[n].default)
 
     @cached_property
     def canonical(self) -> str:

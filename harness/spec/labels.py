@@ -25,7 +25,8 @@ def setting_label(data: Data) -> str:
 
 
 def label(trial: Trial) -> str:
-    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}"
+    draws = ", independent draws" if trial.independent else ""
+    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
 
 class Labels:

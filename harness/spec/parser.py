@@ -22,7 +22,7 @@ from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images
 from .presets import NETWORK_OF, PRESETS
-from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
 from .yaml_format import load
 
@@ -88,6 +88,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "shots": _valid(Shots, raw.get("shots", {}), "shots"),
         "tune": _tune(raw["tune"]) if "tune" in raw else None,
         "plugins": plugins,
+        "protocol": PROTOCOL,
     }
     user_images.check_names(spec["data"])
     return _valid(Spec, spec, "")

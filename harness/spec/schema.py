@@ -18,38 +18,15 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
+from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
+from .contents import Contents
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
-PROTOCOL = 1  # part of every key: raised when a change of ours changes the numbers of a trial
-
-
-class Contents(CanonicalModel, frozen=True):
-    """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    classes: tuple[str, ...] = Field(min_length=2)
-    available: tuple[Annotated[int, Field(ge=1)], ...]
-    tested: tuple[Annotated[int, Field(ge=1)], ...]
-    shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
-    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
-    std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
-
-    @model_validator(mode="after")
-    def _whole(self) -> Contents:
-        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
-            raise ValueError("classes, available and tested must tell of the same classes, each once")
-        if not self.shape[0] == len(self.mean) == len(self.std):
-            raise ValueError("shape, mean and std must tell of the same channels")
-        return self
-
-    @property
-    def factor(self) -> float:
-        """Training images of the largest class over those of the smallest."""
-        return max(self.available) / min(self.available)
+PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
 class Data(CanonicalModel, frozen=True):
@@ -185,10 +162,11 @@ class Trial(CanonicalModel, frozen=True):
     """One training run. Same key, same numbers.
 
     In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
-    ``base`` is the routine of the trials that it starts from, where its own differs from it.
+    ``base`` is the routine of the trials that it starts from, where its own differs from it. An ``independent`` trial
+    has the seed's images, and another initialisation and order than every other trial of the seed.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent"})
 
     data: Data
     method: Method
@@ -200,6 +178,7 @@ class Trial(CanonicalModel, frozen=True):
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
     base: Training | None = None
+    independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
@@ -305,7 +284,12 @@ class Tune(CanonicalModel, frozen=True):
 
 
 class Spec(CanonicalModel, frozen=True):
-    """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes."""
+    """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes.
+
+    ``protocol`` is the one under which its trials are trained; a stored plan that does not say is of the first.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
@@ -318,6 +302,7 @@ class Spec(CanonicalModel, frozen=True):
     shots: Shots = Shots()
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
+    protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
@@ -348,11 +333,14 @@ class Spec(CanonicalModel, frozen=True):
 class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
+
     data: Data
     network: str
     training: Training
     entrant: MethodEntry
     threads: int
+    protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
@@ -369,6 +357,7 @@ class Experiment(CanonicalModel, frozen=True):
             training=training,
             seed=seed,
             threads=self.threads,
+            protocol=self.protocol,
             base=None if training == base else base,
             **words,
         )
@@ -376,9 +365,9 @@ class Experiment(CanonicalModel, frozen=True):
 
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
-    threads = max(1, int(spec.resources.cpu))
+    shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
     axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
-    return [Experiment(data=d, network=n, training=t, entrant=m, threads=threads) for n, t, d, m in axes]
+    return [Experiment(data=d, network=n, training=t, entrant=m, **shared) for n, t, d, m in axes]
 
 
 def plan(spec: Spec) -> list[Trial]:
@@ -390,10 +379,11 @@ def plan(spec: Spec) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
-def prerequisite(trial: Trial, name: str) -> Trial:
+def prerequisite(trial: Trial, need: Need) -> Trial:
     """The trial of another method with the same data, network and seed, at that method's own values.
 
-    Its routine is the one that both share, whatever learning rate was found for the first.
+    Its routine is the one that both share, whatever learning rate was found for the first. Under the first protocol
+    none was independent.
     """
-    own = {"method": Method(name=name), "training": trial.base or trial.training, "base": None}
-    return trial.model_copy(update=own)
+    own = {"method": Method(name=need.method), "training": trial.base or trial.training, "base": None}
+    return trial.model_copy(update=own | {"independent": True if need.independent and trial.protocol > 1 else None})

@@ -36,6 +36,9 @@ class TrialResult(CanonicalModel, frozen=True):
     counts: tuple[Annotated[int, Field(ge=1)], ...] = ()  # training images of each class
     accuracy: dict[Literal["last_ema", "last"], tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
+    remarks: tuple[str, ...] = Field(
+        default=(), exclude_if=lambda value: not value
+    )  # what did not act (training/notes.py)
     data: Provenance | None = None
 
     @model_validator(mode="after")
@@ -61,4 +64,5 @@ class Record(TrialResult, frozen=True):
     environment: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
+    notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record

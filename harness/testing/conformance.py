@@ -196,7 +196,7 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
     stand_in = dry_run(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
     with locked():
         run = assemble(trial, data.images, data.counts, Recipe(), TrialContext(store=""))
-        run.scene.pretrained = lambda _: stand_in
+        run.scene.pretrained = lambda _, independent=False: stand_in
         try:
             run = trained(TrainingLoop(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
             run.logits(run.material.x)

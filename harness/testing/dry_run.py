@@ -59,7 +59,8 @@ def dry_run(
         model=untrained("network"),
         device=device,
         generator=streams,
-        pretrained=lambda method: untrained(method).to(device).eval().requires_grad_(False),
+        pretrained=lambda method, independent=False: untrained(method).to(device).eval().requires_grad_(False),
         normalise=material.normalised,
+        images=material.images,
     )
     return TrainingLoop(recipe, Training(**routine), scene.model, material, scene, streams)  # type: ignore[arg-type]

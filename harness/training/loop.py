@@ -66,6 +66,10 @@ class DeviceData:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
         return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
 
+    def images(self, label: int, most: int) -> torch.Tensor:
+        """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
+        return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
+
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
 
@@ -134,9 +138,10 @@ class TrainingLoop:
             yield self.history[-1]
 
     def _notes(self) -> dict[str, float]:
-        """What the recipe's parts have to say of the epoch."""
-        built = (getattr(self, slot, None) for slot in self.recipe.parts())
-        return {name: value for part in built for name, value in getattr(part, "notes", dict)().items()}
+        """What the recipe's parts note of the epoch, each number under its slot, such as ``mixer.accepted``."""
+        built = {slot: getattr(self, slot, None) for slot in self.recipe.parts()}
+        noted = {slot: getattr(part, "notes", dict)() for slot, part in built.items()}
+        return {f"{slot}.{name}": float(value) for slot, numbers in noted.items() for name, value in numbers.items()}
 
     def _epoch(self, epoch: int) -> tuple[list[float], float]:
         """Every step of an epoch: their losses, and the last learning rate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import fsum
 
 import torch
 from torch import nn
@@ -29,10 +30,26 @@ def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
     return training.lr
 
 
+SPAN = 40  # the average spans a fortieth of the steps so far: more than 5 half-lives from 90 percent of training on
+
+
+def average_decay(step: int, ema: float) -> float:
+    """The decay of the moving average at step ``step`` (from 0): min(ema, (1 + t) / (SPAN + t)).
+
+    The second makes the average follow the training whatever its length. It is the same for every method, whether or
+    not one changes what it does on the way.
+    """
+    return min(ema, (1 + step) / (SPAN + step))
+
+
+def half_lives(first: int, last: int, ema: float) -> float:
+    """How often the share of weights older than step ``first`` was halved by the end of step ``last`` - 1."""
+    return -fsum(math.log2(average_decay(step, ema)) for step in range(first, last))
+
+
 class ExponentialMovingAverage:
     """An exponential moving average of a model's weights and BatchNorm buffers, once a step.
 
-    The decay grows as min(decay, (1 + t) / (10 + t)), so that a short training does not average its start.
     Integer buffers, BatchNorm's count of batches, are left to the model.
     """
 
@@ -47,8 +64,7 @@ class ExponentialMovingAverage:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step ``step`` (from 0)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._mean, self._tensors(), 1 - decay)
+        torch._foreach_lerp_(self._mean, self._tensors(), 1 - average_decay(step, self.decay))
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from torch import nn
 from ...datasets.catalog import DataError
 from ...datasets.lock import guard, locked
 from ...datasets.split import Images
+from ...methods.need import Need
 from ...methods.part import MethodError, Scene
 from ...methods.recipe import Recipe
 from ..errors import StoreError
@@ -36,7 +37,8 @@ from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
 from .loop import DeviceData, Diverged, TrainingLoop
-from .random_streams import RandomStreams, initialisation
+from .notes import remarks, summary
+from .random_streams import RandomStreams, derive_seed, initialisation
 from .scoring_process import ScoringProcess, scoring_process
 from .stop_decision import StopDecision
 
@@ -134,6 +136,9 @@ def run_trial(
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
         arrays = logits | history_columns(run)
+    if run is not None and about["status"] == "complete":
+        notes = summary(run.history, run.recipe, run.training, run.steps_per_epoch)
+        about |= {"notes": notes, "remarks": remarks(notes, run.recipe)}
     return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
@@ -276,8 +281,8 @@ def assemble(
 ) -> TrainingLoop:
     """A run at its start, on training images of which each class has so many."""
     about, device = dataset_of(trial.data), context.device
-    streams = RandomStreams(trial.seed)
-    with initialisation(trial.seed, "network"):
+    streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
+    with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
     material = DeviceData(
         x=torch.from_numpy(train.x).to(device),
@@ -291,8 +296,11 @@ def assemble(
         model=model,
         device=device,
         generator=streams,
-        pretrained=lambda name: pretrained(trial, name, scene, about.shape[0], Store(context.store)),
+        pretrained=lambda name, independent=False: pretrained(
+            trial, Need(name, independent), scene, about.shape[0], Store(context.store)
+        ),
         normalise=material.normalised,
+        images=material.images,
     )
     return TrainingLoop(method, trial.training, model, material, scene, streams)
 
@@ -301,19 +309,22 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def pretrained(trial: Trial, name: str, scene: Scene, channels: int, store: Store) -> nn.Module:
+def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Store) -> nn.Module:
     """The averaged network of the trial that this one starts from, frozen. StoreError where its weights are not in the
     store."""
-    key = prerequisite(trial, name).key
+    start = prerequisite(trial, need)
+    key = start.key
     try:
         state = store.weights(key, scene.device)
     except FileNotFoundError:
-        raise StoreError(f"{trial.method.name} starts from {name}'s trial {key}, whose weights are missing") from None
+        raise StoreError(
+            f"{trial.method.name} starts from {need.method}'s trial {key}, whose weights are missing"
+        ) from None
     except StoreError:
         store.remove_weights(key)  # so that the next run trains them again
         raise
     model = network(trial.network, channels, scene.classes)
-    head = recipe_of(prerequisite(trial, name), {}).head
+    head = recipe_of(start, {}).head
     if head:
         model.head = head.build(scene)
     model.load_state_dict(state)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, field_validator
 
+from ...methods.need import Need
 from ..errors import StoreError
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
@@ -28,7 +29,13 @@ from .successive_halving import outcomes
 
 class _SearchedRow(CanonicalModel, frozen=True):
     space: dict[str, Dimension]
-    starts_from: tuple[str, ...]
+    starts_from: tuple[Need, ...]
+
+    @field_validator("starts_from", mode="before")
+    @classmethod
+    def _named(cls, raw: Any) -> Any:
+        """Under the first protocol a need was a method's name."""
+        return [Need(need) if isinstance(need, str) else need for need in raw] if isinstance(raw, list) else raw
 
 
 _ROWS = TypeAdapter(dict[str, _SearchedRow])

@@ -112,10 +112,11 @@ def _result(search: Search, storage: Any, importance: bool) -> SearchResult:
     study = read_study(storage, search.name)
     if study is None:
         return SearchResult(search, (), {}, False)
-    some = tuple(study.configurations()[: search.tune.trials])
-    if wrong := next((c for c in some if c.values.keys() != search.space.keys()), None):
+    configurations = tuple(study.configurations()[: search.tune.trials])
+    if wrong := next((c for c in configurations if c.values.keys() != search.space.keys()), None):
         has, wanted = (", ".join(sorted(words)) or "nothing" for words in (wrong.values, search.space))
         raise StoreError(
             f"{STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
         )
-    return SearchResult(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)
+    shares = study.importance(search.tune.trials) if importance else {}
+    return SearchResult(search, configurations, shares, study.exhausted)

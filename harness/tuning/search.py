@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...methods.names import nearest
+from ...methods.need import Need
 from ..errors import SpecError
 from ..metrics.scores import METRICS
 from ..metrics.shots import class_groups
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
-from ..spec.schema import PROTOCOL, Experiment, Spec, Training, Trial, Tune, Value, prerequisite
+from ..spec.schema import Experiment, Spec, Training, Trial, Tune, Value, prerequisite
 from ..training.cost import estimate_flops
 from .configuration import Configuration
 from .space import Space, canonical, spaces
@@ -26,14 +27,14 @@ FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` names the methods
-    whose trained networks its trials start from."""
+    """What is searched of one row: ``space`` holds its dimensions, ``tune`` how; ``starts_from`` are the
+    trained networks that its trials start from."""
 
     experiment: Experiment
     space: Space
     tune: Tune
     spec: Spec
-    starts_from: tuple[str, ...] = ()
+    starts_from: tuple[Need, ...] = ()
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -68,7 +69,7 @@ class Search:
         """The same for searches that propose the same: how many trials they may take is not in it."""
         groups = self.tune.metric in ("val/few", "val/med", "val/many")
         words = [
-            f"protocol {PROTOCOL}",
+            f"protocol {self.spec.protocol}",
             self.tune.model_copy(update={"trials": 1}).canonical,
             self.experiment.canonical,
             self.spec.shots.canonical if groups else "",
@@ -116,7 +117,7 @@ class Search:
 
     def prerequisites(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [prerequisite(trial, name) for trial in self.default_trials() for name in self.starts_from]
+        return [prerequisite(trial, need) for trial in self.default_trials() for need in self.starts_from]
 
     def default_trials(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""
@@ -132,7 +133,7 @@ def searches(spec: Spec) -> dict[str, Search]:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
     found = [
-        Search(experiment, space, spec.tune, spec, tuple(recipe_of(experiment.trial(0), spec.plugins).needs()))
+        Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
         if space
     ]

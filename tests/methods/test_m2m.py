@@ -11,6 +11,7 @@ from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.balance import DeferredResampling, Resampling
 from tailboard.methods.joint_ssl import JointSSL
 from tailboard.methods.m2m import M2m
+from tailboard.methods.need import Need
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
@@ -33,10 +34,14 @@ class Linear(nn.Module):
         return (x + 0 * self.norm(x)).flatten(1) @ self.weight.T
 
 
+def training_images(label: int, most: int) -> torch.Tensor:
+    return torch.rand(7, *SHAPE, generator=torch.Generator().manual_seed(label))[:most]
+
+
 def translator(part=M2m(), counts=COUNTS, frequencies=None, judge=None, model=None):  # noqa: B008
-    scene = Scene(
-        counts, 10, model or Linear(1, len(counts)), torch.device("cpu"), RandomStreams(5), lambda _: judge or Linear(2)
-    )
+    stand_in = lambda method, independent: judge or Linear(2)  # noqa: E731
+    scene = Scene(counts, 10, model or Linear(1, len(counts)), torch.device("cpu"), RandomStreams(5), stand_in)
+    scene.images = training_images
     scene.frequencies = frequencies or (1.0,) * len(counts)
     return part.build(scene)
 
@@ -48,7 +53,7 @@ def batch(size: int = 64, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]
 
 
 pytestmark = pytest.mark.usefixtures("double")
-EASY = M2m(gamma=0.0)  # every image that the coin lets through is taken
+EASY = M2m(gamma=0.0, beta=0.99, relative=False)  # every image that the coin lets through is taken
 
 
 def changed(mixed, x: torch.Tensor) -> torch.Tensor:
@@ -70,10 +75,10 @@ def test_beta_1_and_equal_counts_generate_nothing(part, counts):
     assert not mixed.closed  # so CutMix goes on, as without M2m
 
 
-def test_a_batch_that_is_generated_into_is_closed_and_keeps_its_labels():
+def test_a_batch_that_is_generated_into_keeps_its_labels_and_may_be_mixed():
     x, y = batch()
     mixed = translator(EASY)(x, y, 0)
-    assert mixed.closed
+    assert not mixed.closed
     assert torch.equal(mixed.y, y)
     assert changed(mixed, x).any()
     assert not changed(mixed, x)[y == 0].any()  # the largest class has no slots
@@ -84,7 +89,7 @@ def test_slots_seeds_and_acceptance_have_their_probabilities(counts):
     """Over many draws, each frequency within 5 standard errors of what methods.md 2.6 says."""
     n = np.array(counts, dtype=float)
     chance = 1 - 0.97 ** np.maximum(n[:, None] - n, 0)
-    build = translator(M2m(beta=0.97), counts)
+    build = translator(M2m(beta=0.97, relative=False), counts)
     y = torch.tensor([0, 0, 1, 1, 1, 2])
     draws = 4000
     found = np.zeros((6, 6))
@@ -98,6 +103,32 @@ def test_slots_seeds_and_acceptance_have_their_probabilities(counts):
     error = np.sqrt(expected * (1 - expected) / draws)
     assert (np.abs(found / draws - expected) <= 5 * error).all()
     assert found[:, n[label] == n.min()].sum() == 0
+
+
+def test_beta_is_that_of_a_largest_class_of_5000_images():
+    """P at 400, 60 and 9 images is P at 5,000, 750 and 112.5; the exponents are written out."""
+    chance = translator().chance
+    expected = torch.zeros(3, 3)
+    expected[0, 1], expected[0, 2], expected[1, 2] = (1 - 0.999**gap for gap in (4250.0, 4887.5, 637.5))
+    torch.testing.assert_close(chance, expected, rtol=1e-12, atol=0)
+    printed = translator(M2m(relative=False)).chance
+    assert printed[0, 1].item() == pytest.approx(1 - 0.999**340)
+
+
+def test_gamma_is_a_share_of_what_the_judge_says_of_training_images():
+    judge = Linear(2)
+    usual = [judge(training_images(c, 500)).softmax(1)[:, c].mean().item() for c in range(3)]
+    assert max(usual) < 0.9, "no image reaches the absolute gamma where real ones do not"
+    build = translator(M2m(gamma=0.9, beta=0.0), judge=judge)
+    assert build._usual.tolist() == pytest.approx(usual)
+    x, y = batch(200)
+    mixed = build(x, y, 0)
+    kept = changed(mixed, x)
+    p = judge(mixed.x).softmax(1)
+    sure = p.gather(1, y[:, None]).squeeze(1)
+    assert 0 < kept.sum() < (y > 0).sum()
+    assert (p.argmax(1)[kept] == y[kept]).all()
+    assert (sure[kept] >= 0.9 * torch.tensor(usual)[y[kept]] - 1e-9).all()
 
 
 def test_noise_is_of_length_one_half_and_the_official_one_is_not():
@@ -158,14 +189,14 @@ def test_enough_steps_reach_gamma_and_no_image_that_falls_short_is_taken():
     x, y = batch(200)
     sure = {}
     for steps in (2, 30):
-        build = translator(M2m(beta=0.0, gamma=0.95, lambda_=0.01, steps=steps))
+        build = translator(M2m(beta=0.0, gamma=0.95, lambda_=0.01, steps=steps, step_size=0.1, relative=False))
         mixed = build(x, y, 0)
         kept = changed(mixed, x)
         probability = build._judge(mixed.x).softmax(1).gather(1, y[:, None]).squeeze(1)
         assert (probability[kept] >= 0.95 - 1e-9).all()
         sure[steps] = build.notes()
-    assert all(share > 0.9 for share in sure[30].values())
-    assert all(sure[2][name] < sure[30][name] for name in sure[30])
+    assert all(sure[30][name] > 0.9 for name in ("accepted", "accepted_1", "accepted_2"))
+    assert all(sure[2][name] < sure[30][name] for name in ("accepted", "accepted_1", "accepted_2"))
 
 
 def test_what_is_carried_is_an_image_of_a_larger_class():
@@ -181,9 +212,9 @@ def test_what_is_carried_is_an_image_of_a_larger_class():
 
 def test_a_rejected_slot_keeps_its_image():
     x, y = batch()
-    build = translator(M2m(gamma=1.0, steps=1))
+    build = translator(M2m(beta=0.0, gamma=1.0, steps=1, relative=False))
     assert torch.equal(build(x, y, 0).x, x)
-    assert build.notes() == {"accepted_1": 0.0, "accepted_2": 0.0}
+    assert build.notes() == {"acted": 0, "ceiling": 1, "filled": 0, "accepted": 0, "accepted_1": 0, "accepted_2": 0}
 
 
 def test_both_networks_are_left_as_they_were():
@@ -209,12 +240,21 @@ def test_batches_that_lack_classes_or_hold_one_image(y):
     assert translator(EASY)(x, torch.tensor(y), 0).x.shape == x.shape
 
 
-def test_notes_are_the_share_of_slots_filled_since_the_last():
+def test_notes_are_what_was_generated_and_accepted_since_the_last():
     build = translator(M2m(gamma=0.0, beta=0.0))  # every coin falls well
     x, y = batch()
     build(x, y, 0)
-    assert build.notes() == {"accepted_1": 1.0, "accepted_2": 1.0}
-    assert build.notes() == {}
+    assert build.notes() == {"acted": 1, "ceiling": 1, "filled": 1, "accepted": 1, "accepted_1": 1, "accepted_2": 1}
+    assert build.notes() == {"acted": 0}
+
+
+def test_the_ceiling_is_the_share_of_slots_that_beta_leaves():
+    x, y = batch(2000)
+    build = translator(M2m(gamma=0.0, beta=0.5 ** (400 / 5000 / 340)))  # P is 0.5 from the first class to the second
+    build(x, y, 0)
+    notes = build.notes()
+    assert notes["filled"] == notes["ceiling"] < 0.6
+    assert notes["accepted"] == 1
 
 
 def m2m(start: float, **values) -> Recipe:
@@ -232,10 +272,23 @@ def test_without_anything_to_translate_it_is_its_sampler(weights, counts, beta):
     assert all(torch.equal(alone[name], both[name]) for name in alone)
 
 
+@pytest.mark.parametrize("mixed", [0.0, 1.0])
+def test_where_no_image_is_accepted_it_is_its_sampler(tiny, mixed):
+    """CutMix too acts as it does for the sampler alone."""
+    alone = tiny(Recipe(sampler=DeferredResampling(start=0.4)), cutmix=mixed)
+    both = tiny(m2m(0.4, beta=0.0, gamma=1.0, steps=1, relative=False), cutmix=mixed)
+    lines = [list(run.epochs()) for run in (alone, both)][1]
+    assert [line.get("mixer.accepted") for line in lines] == [None, None, 0, 0, 0]
+    ours, theirs = (run.trained.state_dict() for run in (alone, both))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_it_generates_in_the_second_phase_of_a_run_and_its_history_says_so(tiny):
     run = tiny(m2m(0.4, beta=0.0, gamma=0.0))
     lines = list(run.epochs())
-    assert [any(name.startswith("accepted_") for name in line) for line in lines] == [False, False, True, True, True]
+    assert [line["mixer.acted"] for line in lines] == [0, 0, 1, 1, 1]
+    assert [line["sampler.acted"] for line in lines] == [0, 0, 1, 1, 1]
+    assert [any(name.startswith("mixer.accepted") for name in line) for line in lines] == [False] * 2 + [True] * 3
     alone = tiny(Recipe(sampler=DeferredResampling(start=0.4)))
     list(alone.epochs())
     assert not torch.equal(run.model.head.weight, alone.model.head.weight)
@@ -275,13 +328,16 @@ def test_one_generation_serves_both_passes_of_sam(tiny):
 def test_its_start_is_the_samplers_and_its_sampler_is_always_balanced():
     assert "sampler.start" in recipe("M2m").search()
     assert "sampler.q" not in recipe("M2m").search()
-    assert recipe("M2m").needs() == ("ERM",)
+    assert recipe("M2m").needs() == (Need("ERM", independent=True),)
+    assert recipe("M2m").tuned({"mixer.judge": "same"}).needs() == (Need("ERM"),)
     x, y = batch()
     square_root = Resampling(q=0.5).build(dataclasses.replace(translator()._scene)).frequencies(0)
     assert translator(EASY, frequencies=square_root)(x, y, 0).x is x
 
 
-@pytest.mark.parametrize("wrong", [{"beta": 1.1}, {"gamma": -0.1}, {"steps": -1}, {"noise": "none"}])
+@pytest.mark.parametrize(
+    "wrong", [{"beta": 1.1}, {"gamma": -0.1}, {"steps": -1}, {"noise": "none"}, {"judge": "another"}]
+)
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(MethodError, match="M2m: "):
         M2m(**wrong)

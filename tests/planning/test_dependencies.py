@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from tailboard.harness.errors import StoreError
 from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.registry.datasets import split_of
 from tailboard.harness.scheduling.completion import RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.ray_tune import _JobSearcher
@@ -20,7 +21,9 @@ from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
-from tailboard.harness.training.trial import TrialContext, pretrained, run_trial
+from tailboard.harness.training.trial import TrialContext, assemble, pretrained, run_trial
+from tailboard.methods.need import Need
+from tailboard.methods.recipe import Recipe
 
 RAW = {
     "name": "needs",
@@ -36,8 +39,12 @@ def planned(*methods):
     return trials, resolve_dependencies(trials, {})
 
 
+SAME = {"name": "M2m", "values": {"mixer.judge": "same"}}
+SUM = {"name": "Joint-SSL + SAM-A + M2m", "values": {"mixer.judge": "same"}}
+
+
 def test_a_row_of_the_plan_serves_every_trial_that_starts_from_it():
-    trials, needed = planned("M2m", "ERM", "Joint-SSL + SAM-A + M2m")
+    trials, needed = planned(SAME, "ERM", SUM)
     assert {t.key for t in needed.trials} == {t.key for t in trials}
     erm = {t.seed: t.key for t in trials if t.method.name == "ERM"}
     starting = [t for t in trials if t.method.name != "ERM"]
@@ -48,10 +55,32 @@ def test_a_row_of_the_plan_serves_every_trial_that_starts_from_it():
 def test_what_the_plan_does_not_list_is_added_with_the_same_seed_and_data():
     trials, needed = planned("M2m")
     added = [t for t in needed.trials if t not in trials]
-    assert [t.method.name for t in added] == ["ERM", "ERM"]
-    assert [t.model_copy(update={"method": trials[0].method}) for t in added] == trials
+    assert [(t.method.name, t.independent) for t in added] == [("ERM", True), ("ERM", True)]
+    assert [t.model_copy(update={"method": trials[0].method, "independent": None}) for t in added] == trials
     places = {t.key: i for i, t in enumerate(needed.trials)}
     assert all(places[one] < places[key] for key, others in needed.of.items() for one in others)
+
+
+def test_an_independent_network_has_the_seed_s_images_and_draws_of_its_own():
+    trials, needed = planned("M2m", "ERM")
+    judge, erm = (next(t for t in needed.trials if t.independent is word and t.seed == 0 and t.method.name == "ERM")
+                  for word in (True, None))  # fmt: skip
+    assert needed.of[trials[0].key] == (judge.key,) != (erm.key,)
+    splits = [split_of(trial, None, True)[0] for trial in (judge, erm)]
+    assert splits[0].fingerprint == splits[1].fingerprint
+    runs = [
+        assemble(trial, split.train, split.counts, Recipe(), TrialContext(store=""))
+        for trial, split in zip((judge, erm), splits, strict=True)
+    ]
+    assert not any(torch.equal(*both) for both in zip(*(run.model.features.parameters() for run in runs), strict=True)
+                   if both[0].ndim == 4)  # fmt: skip
+    assert not torch.equal(*(run.sampler(run.labels, 0) for run in runs))
+
+
+def test_under_the_first_protocol_no_network_was_independent():
+    trial = plan(parse(RAW | {"methods": "M2m"}).model_copy(update={"protocol": 1}))[0]
+    (start,) = (t for t in resolve_dependencies([trial], {}).trials if t is not trial)
+    assert (trial.protocol, start.protocol, start.independent) == (1, 1, None)
 
 
 def agenda_of(store, trials):
@@ -70,7 +99,7 @@ def finish(store, trial):
 
 
 def test_a_trial_is_handed_out_once_what_it_needs_is_done(tmp_path):
-    trials, _ = planned("M2m", "ERM")
+    trials, _ = planned(SAME, "ERM")
     m2m, erm = trials[:2], trials[2:]
     store = Store(tmp_path)
     agenda, broken = agenda_of(store, trials)
@@ -120,7 +149,7 @@ def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     class Scene:
         device, classes = torch.device("cpu"), 10
 
-    judge = pretrained(m2m, "ERM", Scene, 1, store)
+    judge = pretrained(m2m, Need("ERM", independent=True), Scene, 1, store)
     from tailboard.harness.registry.datasets import dataset, split_of
 
     split, _ = split_of(erm, None, True)

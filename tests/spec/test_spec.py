@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tailboard.harness.errors import SpecError, StoreError
 from tailboard.harness.spec.parser import parse, read, shipped, with_plugin
-from tailboard.harness.spec.schema import Data, Method, Spec, Training, Trial, plan
+from tailboard.harness.spec.schema import PROTOCOL, Data, Method, Spec, Training, Trial, plan
 from tailboard.harness.storage.store import Store
 
 TINY = {"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM"], "network": "small", "seeds": 1}
@@ -31,6 +31,7 @@ def test_a_key_never_changes():
         network="resnet32",
         training=Training(**LDAM),
         seed=3,
+        protocol=1,
     )
     assert trial.canonical == (
         '{"data":{"head":null,"imbalance_factor":100,"name":"cifar10","profile":"exp"},'
@@ -40,6 +41,22 @@ def test_a_key_never_changes():
         '"precision":"float32","schedule":"step","warmup_epochs":5,"weight_decay":0.0002},"val_per_class":0}'
     )
     assert trial.key == "5a8272d32e50f4da9187"
+    now = trial.model_copy(update={"protocol": 2})
+    assert now.canonical == trial.canonical.replace('"protocol":1,', '"protocol":2,')
+    assert now.model_copy(update={"independent": True}).canonical == (
+        now.canonical.replace('"method":', '"independent":true,"method":')
+    )
+    assert "independent" not in now.model_dump()
+
+
+def test_a_plan_keeps_its_protocol_and_one_that_does_not_say_is_of_the_first():
+    spec = parse(TINY)
+    assert spec.protocol == PROTOCOL
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+    first = spec.model_copy(update={"protocol": 1})
+    assert "protocol" not in first.model_dump()
+    again = Spec.model_validate_json(first.model_dump_json())
+    assert {trial.protocol for trial in plan(again)} == {1}
 
 
 @pytest.mark.parametrize(

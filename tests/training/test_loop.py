@@ -119,12 +119,12 @@ def test_the_rate_warms_up_per_step_and_then_follows_its_schedule(schedule):
 def test_the_average_follows_its_recursion_and_comes_and_goes():
     run = dry_run(Recipe())
     average, expected = ExponentialMovingAverage(run.model, 0.9), [p.detach().clone() for p in run.model.parameters()]
-    for step in range(120):
+    for step in range(400):
         with torch.no_grad():
             for parameter in run.model.parameters():
                 parameter.add_(torch.full_like(parameter, 0.01))
         average.update(step)
-        decay = min(0.9, (1 + step) / (10 + step))
+        decay = min(0.9, (1 + step) / (40 + step))
         expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, run.model.parameters(), strict=True)]
     own = [p.detach().clone() for p in run.model.parameters()]
     with average.swapped_in():
