@@ -90,6 +90,26 @@ def profile_table(facts: list[dict[str, Any]]) -> str:
     return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"
 
 
+def images_table(facts: dict[str, Any]) -> str:
+    """What ``data inspect`` prints."""
+    lines = [
+        f"{facts['name']}: {facts['images']} images of {len(facts['classes'])} classes",
+        "",
+        table(facts["classes"]),
+    ]
+    for what in ("sizes", "modes"):
+        lines.append(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in facts[what].items()))
+    if facts["ready"]:
+        balanced = "balanced" if facts["balanced_test"] else "not balanced"
+        lines.append(f"imbalance factor {facts['factor']:g}; the test set is {balanced}")
+    for what in ("copies", "conflicts", "leaks"):
+        lines += [f"{what}: {', '.join(names)}" for names in facts[what]]
+    lines += [f"{facts['unreadable_files']} files cannot be used:", *facts["unreadable"]] if facts["unreadable"] else []
+    lines += facts["notes"]
+    lines.append("ready to be trained on" if facts["ready"] else f"not ready: {facts['reason']}")
+    return "\n".join(lines)
+
+
 LISTS = ("methods", "datasets", "networks", "specs")
 
 
