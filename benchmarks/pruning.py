@@ -37,9 +37,9 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
+from tailboard.harness.tuning.dimension import Space
 from tailboard.harness.tuning.optuna_study import Study
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.tuning.space import Space
 from tailboard.harness.tuning.successive_halving import run_search
 
 

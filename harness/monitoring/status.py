@@ -27,7 +27,7 @@ LISTED = 20  # of the trials that run: a cluster may run hundreds
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
     plans = store.plans()
-    found = {spec.name: search_results(spec, store) for spec in plans}
+    found = {spec.name: search_results(spec, store, importance=False) for spec in plans}
     reported = [one for spec in plans for one in reported_trials(spec, found[spec.name])]
     shown = {(one.trial.key, one.row.row_key, one.pending): one for one in reported}.values()
     finished, broken = store.finished(), store.broken()

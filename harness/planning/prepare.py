@@ -13,7 +13,7 @@ from ...methods.part import MethodError
 from ..errors import SpecError
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
-from ..registry.networks import check_name
+from ..registry.network_names import check_name
 from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store

@@ -22,8 +22,8 @@ from ..storage.places import WritablePlace
 from ..storage.reader import StoreReader
 from ..storage.store import Store
 from .configuration import Configuration, State
+from .dimension import SPACE, Dimension
 from .search import Search
-from .space import SPACE, Dimension
 from .successive_halving import outcomes
 
 

@@ -28,7 +28,7 @@ from ..storage.paths import STUDIES
 from ..storage.sqlite import address, local_copy, make_whole
 from ..storage.store import Store
 from .configuration import Configuration, State
-from .space import Dimension, Space
+from .dimension import Dimension, Space
 
 InMemory = optuna.storages.InMemoryStorage
 

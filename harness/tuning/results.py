@@ -61,7 +61,7 @@ def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> d
     tuned. Without ``importance`` that is left empty, since it takes a while."""
     if spec.tune is None:
         return {}
-    from . import archive  # imports torch and optuna
+    from . import archive  # imports optuna
 
     searches = archive.load_searches(spec, store)
     if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):

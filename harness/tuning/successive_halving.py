@@ -16,7 +16,6 @@ from ..storage import paths
 from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.cost import estimate_flops
 from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
@@ -37,6 +36,8 @@ def run_search(
     """The flow of a whole search. Trials of the keys of ``judges`` are trained to their end for others that start from
     them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
     ``ended`` the record of each other trial that was stopped early."""
+    from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
+
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))

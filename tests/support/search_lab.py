@@ -26,10 +26,10 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.dimension import Dimension
 from tailboard.harness.tuning.optuna_study import create_study
 from tailboard.harness.tuning.results import SearchResult
 from tailboard.harness.tuning.search import Search, searches
-from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
 RAW = {

@@ -25,8 +25,8 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.dimension import Dimension, at_least
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.tuning.space import Dimension, at_least
 from tailboard.methods.range import Range
 
 # What is searched
