@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from .metric import ACCURACY, GROUPS, Metric
 
@@ -121,7 +121,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ["complete", "incomplete", "n/a", "failed"],
         default="missing",
     )
-    half = student.ppf(0.975, (summary["n"] - 1).clip(lower=1)) * summary["stderr"]
+    half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
     summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", "0 classes", reason))
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
