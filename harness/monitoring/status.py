@@ -11,8 +11,10 @@ from ..errors import StoreError
 from ..planning.reported import reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
+from ..storage import paths
+from ..storage.paths import STUDIES
 from ..storage.sqlite import address
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results
@@ -29,7 +31,7 @@ def status_facts(store: Store) -> dict[str, Any]:
     reported = [one for spec in plans for one in reported_trials(spec, found[spec.name])]
     shown = {(one.trial.key, one.row.row_key, one.pending): one for one in reported}.values()
     finished, broken = store.finished(), store.broken()
-    started = store.keys("checkpoints", ".pt")
+    started = store.keys(paths.CHECKPOINTS)
     methods: dict[str, Counter[str]] = {}
     troubles, again = [], 0
     for one in shown:

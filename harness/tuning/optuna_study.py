@@ -24,8 +24,9 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Value
+from ..storage.paths import STUDIES
 from ..storage.sqlite import address, local_copy, make_whole
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from .configuration import Configuration, State
 from .dimension import Dimension, Space
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from ..spec.schema import Spec
-from ..storage.store import STUDIES, Store
+from ..storage.paths import STUDIES
+from ..storage.reader import StoreReader
+from ..storage.store import Store
 from .configuration import Configuration, best
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class SearchResult:
         return ""
 
 
-def search_results(spec: Spec, store: Store, importance: bool = True) -> dict[str, SearchResult]:
+def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> dict[str, SearchResult]:
     """Each search of a spec, as it was when the spec was run, by the canonical text of its row; none where nothing is
     tuned. Without ``importance`` that is left empty, since it takes a while."""
     if spec.tune is None:
