@@ -37,7 +37,7 @@ def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pip
         os.dup2(file, number)
         os.close(file)
     sys.stdout, sys.stderr = (  # those of before know whether their files could be sought in
-        open(number, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        open(number, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: SIM115
         for number, errors in ((1, "strict"), (2, "backslashreplace"))
     )
     os.environ.clear()
