@@ -74,7 +74,7 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     (search,) = searches(spec).values()
     store, study = Store(folder), Seeded(repetition)
     agenda = JobQueue(store)
-    agenda.add(run_search(search, study, store, {}, lambda _: None))
+    agenda.add(run_search(search, study, store, {}, lambda *_: None, lambda _: None))
     setting = TrialContext(str(store), kept=frozenset(trial.key for trial in search.prerequisites()))
     while (job := agenda.pop()) is not None:
         run_trial(job.trial, setting, until=job.target_epoch)

@@ -52,7 +52,7 @@ def loading() -> Iterator[set[str]]:
 
 
 def guard(files: Iterable[str]) -> None:
-    """These files are not opened while the lock is closed."""
+    """These files, and those that lie in these folders, are not opened while the lock is closed."""
     _watch()
     _guarded.update(map(os.path.realpath, files))
 
@@ -74,7 +74,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if event != "open" or not (_depth or _recording) or not isinstance(args[0], (str, bytes, os.PathLike)):
         return
     path = os.path.realpath(os.fsdecode(args[0]))
-    if _depth and path in _guarded:
+    if _depth and not _guarded.isdisjoint((path, os.path.dirname(path))):  # noqa: PTH120  (a Path costs more)
         refuse_if_locked(f"the file {path} was opened")
     code = path.endswith(_CODE) or ".dist-info/" in path
     if not code and not path.startswith(("/proc/", "/dev/", "/sys/")):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,7 +271,7 @@ def train(
     from rich.console import Console
 
     from .monitoring.reporter import ProgressReporter
-    from .planning.prepare import prepare
+    from .planning.prepare import prepare, write_plan
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
@@ -283,13 +284,19 @@ def train(
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
     with ended_by_sigterm(), only_driver(store):
-        prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
+        with checking:
+            prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
+        if not store.has(f"plans/{request.spec.name}.json"):
+            write_plan(request, store)
+            again = "the plan is written again, and the same command trains what is gone"
+            say(f"{store} was deleted while it was filled: {again}")
         away = tracker.close()
     if away:
         say(unreachable(away))

@@ -21,14 +21,11 @@ from ..registry.datasets import cut_of
 from ..reporting import gather
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
-from ..tuning import archive
-from ..tuning.configuration import Configuration
-from ..tuning.results import SearchResult, search_results
-from ..tuning.search import rungs
-from ..tuning.successive_halving import evaluate
+from ..tuning.results import search_results
 from .bundle import MANIFEST, TABLE, Bundle
 from .manifest import EnvironmentCounts, keys
 from .record_checks import Mismatch, accuracies, recompute_accuracies, words
+from .search_checks import searched
 from .split_checks import SeedDuplicates, SplitConsistency
 
 ROUNDING = 1e-9  # percent: means and errors are sums, which other versions of pandas may round otherwise
@@ -78,7 +75,7 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     yield from _strays(bundle, specs, [key for _, key in records])
     for spec, some in zip(specs, found, strict=True):
         for one in some.values():
-            yield from _search(bundle, spec, one)
+            yield from searched(bundle, spec, one)
     yield from table(bundle)
 
 
@@ -179,31 +176,6 @@ def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Itera
     for name in bundle.files_inside():
         if name.startswith(("arrays/", "searches/", "studies/")) and name not in named:
             yield Mismatch(name, "file", "one of a plan or a record", "of none")
-
-
-def _search(bundle: Bundle, spec: Spec, one: SearchResult) -> Iterator[Mismatch]:
-    """Each configuration must have come to what the records of its trials say: so the best of them is the best."""
-    for c in one.configurations:
-        reached = list(_reached(bundle, one, c))
-        if c.state != "running" and (c.state, c.value) not in reached:
-            field = f"{one.search.name}, configuration {c.number}"
-            words = [state if value is None else f"{state} at {value!r}" for state, value in reached]
-            said = c.state if c.value is None else f"{c.state} at {c.value!r}"
-            yield Mismatch(archive.studies_path(spec), field, said, " or ".join(words) or "no records of it")
-
-
-def _reached(bundle: Bundle, one: SearchResult, c: Configuration) -> Iterator[tuple[str, float | None]]:
-    """What the records say of a configuration, at each number of epochs at which it may have ended."""
-    search, tune = one.search, one.search.tune
-    for until, _ in rungs(tune.generation, search.routine.epochs, tune.prune):
-        try:
-            found = evaluate(search, c, until, bundle)
-        except WRONG:
-            continue
-        yield found.state, found.value
-    unusable = (bundle.has(f"records/{t.key}.json") and bundle.result(t.key).status for t in search.prerequisites())
-    if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
-        yield "failed", None
 
 
 def require(bundle: Bundle, images: SplitConsistency | None = None) -> None:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ReportError
 from .options import Defaults, Few, Many, Tercile, print_output
 from .status import outcome, print_unreachable
+
+if TYPE_CHECKING:
+    from ...leaderboard.formats.latex import LatexOptions
 
 app = typer.Typer()
 
@@ -48,6 +51,15 @@ def report(
     diagram: Annotated[
         Path | None, typer.Option(help="The critical differences of the ranks: to a .png, .svg or .pdf.")
     ] = None,
+    bold: Annotated[
+        str | None, typer.Option(help="LaTeX: best (what is not separable from it underlined), separable, or none.")
+    ] = None,
+    caption: Annotated[str | None, typer.Option(help="LaTeX: in place of the first table's caption.")] = None,
+    label: Annotated[str | None, typer.Option(help="LaTeX: the first table's label.")] = None,
+    columns: Annotated[str | None, typer.Option(help="LaTeX: the groups, such as few,med,many,all.")] = None,
+    rows: Annotated[str | None, typer.Option(help='LaTeX: the methods in their order, such as "ERM, M2m".')] = None,
+    decimals: Annotated[int | None, typer.Option(help="LaTeX: digits after the point.")] = None,
+    tabular_only: Annotated[bool, typer.Option("--tabular-only", help="LaTeX: no float, caption or notes.")] = False,
     few: Few = None,
     many: Many = None,
     tercile: Tercile = False,
@@ -70,6 +82,10 @@ def report(
         raise ReportError("--format: parquet is no text; name a file with -o")
     if noise not in (None, "images"):
         raise ReportError(f"--noise: {noise!r} is not images")
+    printed = _printed(
+        form, bold=bold, caption=caption, label=label, groups=columns, methods=rows, decimals=decimals,
+        tabular_only=tabular_only or None,
+    )  # fmt: skip
     rescore, by = _rescore(metric, prior, tau), parse_shots(few, many, tercile)
     if rescore and (html or site):
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
@@ -85,7 +101,9 @@ def report(
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
         written = (
-            report.parquet(versus, quote) if form == "parquet" else report.rendered(form, versus, quote, uncertainty)
+            report.parquet(versus, quote)
+            if form == "parquet"
+            else report.rendered(form, versus, quote, uncertainty, printed)
         )
         if curve:
             figure_files.write_curves(report, curve)
@@ -114,6 +132,22 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def _printed(form: str, **asked: Any) -> LatexOptions | None:
+    """How the LaTeX looks; None where nothing is asked for. ReportError for another form, or a word that is none."""
+    from ...leaderboard.formats.latex import LatexOptions
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given and form != "latex":
+        raise ReportError("--bold, --caption, --label, --columns, --rows, --decimals, --tabular-only: only of latex")
+    for name in ("groups", "methods"):
+        if name in given:
+            given[name] = tuple(word.strip() for word in given[name].split(",") if word.strip())
+    try:
+        return LatexOptions(**given) if given else None
+    except ValueError as error:
+        raise ReportError(f"--{error}") from None
 
 
 def _rescore(metric: str, prior: str, tau: float) -> Any:

@@ -21,9 +21,9 @@ from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
-from ..tuning.results import search_results
+from ..tuning.results import SearchResult, search_results
 from .plan import Plan
-from .reported import reported_trials, trials_of
+from .reported import trials_of
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,15 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A checked spec and the store that it fills. ``trials``: all that are known; ``chosen``: of the searches that have
-    ended the reporting trials, each after what it is at its row's own values. ``damaged`` says which records are to be
-    made again, and why."""
+    """A checked spec and the store that it fills. ``trials``: all that are known; ``results``: what its searches have
+    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why."""
 
     request: RunRequest
     store: Store
     trials: list[Trial]
     context: TrialContext
     damaged: list[str]
-    chosen: list[tuple[Trial, Trial]]
+    results: Mapping[str, SearchResult]
 
 
 def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
@@ -72,8 +71,7 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
     sweep_up(store, needed.prerequisite_keys)
     done = needed.done(store)
     check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
-    save_searches(spec, plan.searches, store)  # before the plan, which makes a report look for them
-    store.write_plan(spec)
+    write_plan(request, store)
     context = TrialContext(
         store=str(store),
         gpu=spec.resources.gpu > 0,
@@ -84,8 +82,13 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
         plugins=spec.plugins,
         kept=needed.prerequisite_keys,
     )
-    chosen = [(one.row, one.trial) for one in reported_trials(spec, sought) if one.trial is not one.row]
-    return PreparedRun(request, store, there, context, damaged, chosen)
+    return PreparedRun(request, store, there, context, damaged, sought)
+
+
+def write_plan(request: RunRequest, store: Store) -> None:
+    """What a report is made by: the searches before the plan, which makes it look for them."""
+    save_searches(request.spec, request.plan.searches, store)
+    store.write_plan(request.spec)
 
 
 def _check_protocol(spec: Spec, store: Store) -> None:

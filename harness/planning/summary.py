@@ -17,7 +17,7 @@ from ..text import table
 from ..training.cost import relative_cost
 from ..training.notes import behind
 from ..training.schedule import half_lives
-from ..tuning.search import Search, planned_epochs
+from ..tuning.search import Search
 from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
@@ -76,14 +76,14 @@ def tuning_table(plan: Plan) -> str:
         {
             "search": found.name.rpartition(" [")[0],
             "trials": found.tune.trials,
-            "epochs": planned_epochs(found),
+            "epochs": found.planned_epochs,
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
         }
         for found in searches
     ]
     erm = sum(
         relative_cost(found.experiment.trial(0), plan.spec.plugins)
-        * planned_epochs(found)
+        * found.planned_epochs
         / found.experiment.trial(0).training.epochs
         for found in searches
     )
@@ -148,7 +148,7 @@ def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
     of_kind = {kind(e.trial): e.whole for e in estimates}
     seconds = sum(
         of_kind[kind(found.experiment.trial(plan.spec.seeds[0]))]
-        * planned_epochs(found)
+        * found.planned_epochs
         / found.experiment.trial(0).training.epochs
         for found in plan.searches.values()
     )

@@ -62,10 +62,12 @@ class Report:
         versus: str | None = None,
         quote: bool = False,
         uncertainty: str = "se",
+        printed: latex.LatexOptions | None = None,
     ) -> str:
         """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where a word is unknown.
 
-        With ``quote`` every published row is there, and beside the measured ones those of the same method and data.
+        ``printed`` says how the LaTeX looks. With ``quote`` every published row is there, and beside the measured ones
+        those of the same method and data.
         """
         known(uncertainty)
         if form not in ENDINGS:
@@ -77,9 +79,13 @@ class Report:
             return records.csv(self.rows, self.metric, versus)
         if form == "json":
             return records.json(self.rows, self.metric, versus)
-        written = {"md": markdown.markdown, "latex": latex.latex}[form]
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
-        return written(self.rows, versus, self.quoted(quote), self.notes, self.tables, view)
+        shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
+        if form == "md":
+            return markdown.markdown(*shown)
+        for method in printed.methods if printed else ():
+            self.require(method, "--rows")
+        return latex.latex(*shown, printed)
 
     @property
     def tables(self) -> list[Table]:
@@ -110,11 +116,11 @@ class Report:
         tables = self.predictions.tables(versus) if self.predictions else []
         return replace(self, more=[*self.more, *tables])
 
-    def require(self, versus: str | None) -> None:
+    def require(self, method: str | None, option: str = "--versus") -> None:
         """ReportError where there is no such method, with the nearest one."""
         methods = list(self.rows["method"].unique())
-        if versus is not None and versus not in methods:
-            raise ReportError(f"--versus: no method {versus!r} here" + nearest(versus, methods))
+        if method is not None and method not in methods:
+            raise ReportError(f"{option}: no method {method!r} here" + nearest(method, methods))
 
     def quoted(self, everything: bool) -> pd.DataFrame | None:
         """All published rows, or the paper's of the data sets that are here; of another metric there are none."""

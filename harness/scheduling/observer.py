@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..spec.schema import Trial
 from ..storage.record import Record
+from ..tuning.configuration import Configuration
+from ..tuning.search import Search
 
 
 class RunObserver(Protocol):
@@ -31,12 +34,15 @@ class RunObserver(Protocol):
     def on_waiting(self, reason: str) -> None:
         """Nothing trains until the cluster has what trials ask for, or answers again."""
 
-    def on_search_end(self, row: Trial, trial: Trial) -> None:
-        """A search chose its values; told once for each seed of the report.
+    def on_configurations(self, search: Search, trials: Sequence[Trial]) -> None:
+        """A search asks for a generation of configurations, of which these are the trials."""
+
+    def on_search_end(self, search: Search, winner: Configuration | None) -> None:
+        """A search has tried all that its budget allows.
 
         Args:
-            row: The reporting trial at the values that the spec gives.
-            trial: The same at the chosen values, which is what is trained.
+            search: Which.
+            winner: Whose values its row is reported at; None where no configuration finished.
         """
 
     def on_trial_start(self, trial: Trial) -> None:

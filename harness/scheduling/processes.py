@@ -1,8 +1,12 @@
-"""Signals and child processes: Ctrl-C or SIGTERM once drains, twice stops; what a run has started ends with it."""
+"""Signals and child processes: Ctrl-C, SIGTERM or a terminal that is closed once drains, twice stops; what a run has
+started ends with it, and is in no group that such a signal is sent to.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +19,62 @@ TERMINATION_SECONDS = 10.0
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does: what was begun is cleared up, and the exit code is the same."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does: what was begun is cleared up, and the exit code is
+    the same."""
+
+    def receive(number: int, frame: Any) -> None:
+        _leave_lost_terminal()
+        raise KeyboardInterrupt
+
+    with _handled(receive, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def _handled(receive: Callable[[int, Any], None], *numbers: signal.Signals) -> Iterator[None]:
+    """These signals are received so, but for those that are ignored, as nohup has it."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, receive)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave_lost_terminal() -> None:
+    """What is written to a terminal that was closed is an error: from now on it is written nowhere."""
+    for number in (0, 1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+
+
+_apart = False
+
+
+@contextmanager
+def children_apart() -> Iterator[None]:
+    """Processes that are forked inside are in groups of their own: what a terminal, ``timeout`` or a batch system sends
+    to this process's group is this process's to pass on."""
+    global _apart  # noqa: PLW0603
+    _apart = True
+    try:
+        yield
+    finally:
+        _apart = False
+
+
+def _forked() -> None:
+    if _apart:
+        os.setpgid(0, 0)
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager
@@ -41,16 +95,13 @@ def drained_by_signals(stopping: threading.Event) -> Iterator[None]:
     """The first signal sets ``stopping``, the second raises KeyboardInterrupt."""
 
     def receive(number: int, frame: Any) -> None:
+        _leave_lost_terminal()
         if stopping.is_set():
             raise KeyboardInterrupt
         stopping.set()
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handled(receive, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ os.environ |= {
 
 import ray.exceptions
 from ray import tune
+from ray._private.services import canonicalize_bootstrap_address
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -42,7 +43,7 @@ from ..training.job import Job
 from .cluster_monitor import ClusterMonitor, Endpoint
 from .completion import CompletionHandler, Result, RetryPolicy, reason
 from .observer import RunObserver
-from .processes import drained_by_signals, sigterm_kept, terminate_children
+from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
 from .resources import GUARDED, bundle, check_reachable, options, places, waits
 from .stop_signal import StopSignal
@@ -213,12 +214,23 @@ def _ray(
 ) -> Iterator[tuple[int, Path]]:
     """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
     with temporary_folder(short=True) as folder, terminate_children(_stop):
-        ray_options = options(resources, slots, address, folder)
+        ray_options = options(resources, slots, _resolved(address), folder)
         joined = ray_options["address"] != "local"
         observer.on_cluster_start(ray_options["address"] if joined else "")
         dashboard = _start(ray_options)
         observer.on_cluster(dashboard if joined else "")
         yield places(_nodes(), resources, slots, joined=joined), folder
+
+
+def _resolved(address: str | None) -> str | None:
+    """HOST:PORT where ``auto`` is asked for: that of the Ray that was started last on this machine."""
+    if address != "auto":
+        return address
+    try:
+        return canonicalize_bootstrap_address(address)
+    except (ConnectionError, ValueError) as error:
+        why = "no Ray runs on this machine; start one with ray start, or leave it out"
+        raise ClusterError(f"--address auto: {why}") from error
 
 
 def _stop() -> None:
@@ -235,7 +247,7 @@ def _stop() -> None:
 def _start(ray_options: dict[str, Any]) -> str:
     check_reachable(ray_options["address"])
     try:
-        with sigterm_kept():
+        with sigterm_kept(), children_apart():
             context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:

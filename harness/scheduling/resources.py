@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +19,12 @@ GIB = 2**30
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
+ANSWER_SECONDS = 10.0
+_HTTP2_GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
+
+
 def check_reachable(address: str) -> None:
-    """ClusterError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    """ClusterError where no Ray answers at HOST:PORT: Ray itself would try for minutes."""
     if address.startswith("ray://"):
         raise ClusterError(f"--address {address}: run this on a node of the cluster, with --address auto or HOST:PORT")
     try:
@@ -29,9 +35,21 @@ def check_reachable(address: str) -> None:
     if where.hostname is None or port is None:  # such as auto and local
         return
     try:
-        socket.create_connection((where.hostname, port), timeout=10).close()
+        with socket.create_connection((where.hostname, port), timeout=ANSWER_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") != "1":
+                _check_answers(address, connection)
     except OSError as error:
         raise ClusterError(f"--address {address}: nobody listens there ({error})") from error
+
+
+def _check_answers(address: str, connection: socket.socket) -> None:
+    """Ray speaks gRPC, and so HTTP/2, whose first answer is a frame of settings."""
+    answer = b""
+    with suppress(OSError):  # it hangs, or wants another language
+        connection.sendall(_HTTP2_GREETING)
+        answer = connection.recv(9, socket.MSG_WAITALL)
+    if answer[3:4] != bytes([_SETTINGS]):
+        raise ClusterError(f"--address {address}: something listens there, but does not answer as Ray does")
 
 
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:

@@ -70,12 +70,12 @@ def tuning_flow(
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = create_study(storage, search.name)
-    yield from run_search(search, study, store, kept, observer.on_trial_end)
+    yield from run_search(search, study, store, kept, observer.on_configurations, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
+    observer.on_search_end(search, winner)
     if winner and request.report:
         for seed in request.spec.seeds:
             trial = search.reporting_trial(winner, seed)
-            observer.on_search_end(search.experiment.trial(seed), trial)
             queue.add(reporting_flow(trial, request.spec.plugins, store, observer.on_abandoned))
 
 

@@ -11,44 +11,20 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
 from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
+from .contents import Contents
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
-
-
-class Contents(CanonicalModel, frozen=True):
-    """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
-
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    classes: tuple[str, ...] = Field(min_length=2)
-    available: tuple[Annotated[int, Field(ge=1)], ...]
-    tested: tuple[Annotated[int, Field(ge=1)], ...]
-    shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
-    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
-    std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
-
-    @model_validator(mode="after")
-    def _whole(self) -> Contents:
-        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
-            raise ValueError("classes, available and tested must tell of the same classes, each once")
-        if not self.shape[0] == len(self.mean) == len(self.std):
-            raise ValueError("shape, mean and std must tell of the same channels")
-        return self
-
-    @property
-    def factor(self) -> float:
-        """Training images of the largest class over those of the smallest."""
-        return max(self.available) / min(self.available)
 
 
 class Data(CanonicalModel, frozen=True):
@@ -332,6 +308,19 @@ class Spec(CanonicalModel, frozen=True):
         trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
+        return self
+
+    @model_validator(mode="after")
+    def _routines(self) -> Spec:
+        """What methods and the search change of the routines are words and values of a routine."""
+        changes = {f"methods.{method.name}.training": method.training for method in self.methods if method.training}
+        changes |= {"tune.training": self.tune.training} if self.tune and self.tune.training else {}
+        for (field, words), training in product(changes.items(), self.trainings):
+            try:
+                Training.model_validate(training.model_dump() | words)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         return self
 
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,6 +63,10 @@ class Files:
     def write(self, name: str, data: bytes) -> None:
         """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
         self._with_retries(_write if self.local else self.files.pipe_file, self._place(name), data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """A new file. FileExistsError where there is one: of many processes that create it at once, one does."""
+        self._with_retries(partial(self.files.pipe_file, mode="create"), self._place(name), data)
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where it is not there, StoreError where it is larger than such files

@@ -1,12 +1,17 @@
 """One driver to a store: a second would train the same trials beside the first.
 
-On a local file system the kernel lets go of a dead process's lock at once. Elsewhere a file is renewed while its
-driver lives; it counts as abandoned after a while, and at once where its driver is seen to have died on this machine.
+On a local file system the kernel lets go of a dead process's lock at once. Elsewhere a driver holds a lease: a file of
+the next number, which only one process can create, and which its holder renews. Who finds that it is not renewed for a
+while, by the time that it waits itself and not by the clock of another machine, may create the next number; the holder
+of the one before stops as soon as it sees that, and writes nothing back. A driver that is seen to have died on this
+machine is not waited for. Leases are numbered without a gap and never removed.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import signal
 import socket
@@ -23,8 +28,8 @@ from filelock import FileLock, Timeout
 from ..errors import StoreError
 from .store import Store
 
-FILE = "driver.json"
-RENEW_SECONDS, ABANDONED_SECONDS = 20.0, 90.0
+FILE = "driver.json"  # of a local store
+RENEW_SECONDS, ABANDONED_SECONDS, LOOK_SECONDS = 20.0, 90.0, 5.0
 
 
 @contextmanager
@@ -57,14 +62,10 @@ def _local(store: Store) -> Iterator[None]:
 
 @contextmanager
 def _remote(store: Store) -> Iterator[None]:
-    """Two drivers that start within the same second are told apart by who wrote last."""
-    if _alive(_other(store)):
+    number = _latest(store)
+    if _is_held(store, number):
         raise StoreError(_refusal(store))
-    lease = _Lease(store)
-    time.sleep(1.0)
-    if not lease.held():
-        raise StoreError(_refusal(store))
-    lease.start()
+    lease = _Lease(store, number + 1)
     try:
         yield
     except KeyboardInterrupt:
@@ -78,8 +79,8 @@ def _remote(store: Store) -> Iterator[None]:
 
 def is_driven(store: Store) -> bool:
     """Whether a living process is the store's driver."""
-    if not store.has(FILE) or not store.local:
-        return store.has(FILE) and _alive(_other(store))
+    if not store.local or not store.has(FILE):
+        return _alive(_other(store))
     try:
         with FileLock(Path(store.root, ".lock"), timeout=0):
             return False
@@ -95,47 +96,86 @@ def driver(store: Store) -> tuple[str, int]:
     return str(other.get("host", "")), other["pid"] if isinstance(other.get("pid"), int) else 0
 
 
-class _Lease:
-    """The file that says who the driver is, and the thread that renews it.
+def overtaken(store: Store) -> bool:
+    """Whether another driver has the store now, since this process was out of touch: it must write nothing back."""
+    return store.lease > 0 and _is_followed(store, store.lease)
 
-    Where the file is another's, this process was out of touch for so long that it was taken for dead: it is
-    interrupted, as by Ctrl-C, and what it finished is there for the other.
+
+def _is_followed(store: Store, number: int) -> bool:
+    return store.has(_file(number + 1))
+
+
+class _Lease:
+    """A lease, and the thread that renews it. StoreError where another process was quicker.
+
+    Where there is a later one, this process was out of touch for so long that it was taken for dead: it is interrupted,
+    as by Ctrl-C, and what it finished is there for the other.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._id = store, uuid.uuid4().hex
+    def __init__(self, store: Store, number: int) -> None:
+        self._store, self._number, self._id, self._renewed = store, number, uuid.uuid4().hex, 0
         self.lost, self._ended = threading.Event(), threading.Event()
+        try:
+            store.create(_file(number), self._text())
+        except FileExistsError:
+            if _read(store, number).get("id") != self._id:  # else an answer was lost, and it was asked again
+                raise StoreError(_refusal(store)) from None
+        store.lease = number
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
-        self._renew()
-
-    def held(self) -> bool:
-        return _other(self._store).get("id") == self._id
-
-    def start(self) -> None:
         self._thread.start()
 
     def end(self) -> None:
         self._ended.set()
         self._thread.join()
         with suppress(OSError):  # then it counts as abandoned after a while
-            if not self.lost.is_set() and self.held():
-                self._store.remove(FILE)
+            self._store.write(_file(self._number), self._text(ended=True))
 
-    def _renew(self) -> None:
-        self._store.write(FILE, _about(id=self._id))
+    def _text(self, ended: bool = False) -> bytes:
+        return _about(id=self._id, renewed=self._renewed, ended=ended)
 
     def _work(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
             with suppress(OSError):  # a store that answers with errors for a while: the trials find out themselves
-                other = _other(self._store)
-                if other.get("id") != self._id and _alive(other):
+                if _is_followed(self._store, self._number):
                     self.lost.set()
                     os.kill(os.getpid(), signal.SIGINT)
                     return
-                self._renew()
+                self._renewed += 1
+                self._store.write(_file(self._number), self._text())
 
 
-def _about(**words: str) -> bytes:
+def _file(number: int) -> str:
+    return f"drivers/{number}.json"
+
+
+def _latest(store: Store) -> int:
+    """The number of the last lease, 0 where there was none; in few requests, however many there were."""
+    low, high = 0, 1
+    while store.has(_file(high)):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if store.has(_file(middle)) else (low, middle)
+    return low
+
+
+def _is_held(store: Store, number: int) -> bool:
+    """Whether the holder of a lease lives. Where its clock does not say so, it is seen by whether it renews it."""
+    about = _read(store, number)
+    if _alive(about) or not about or about.get("ended") or _is_dead(about):
+        return _alive(about)
+    who = f"process {about.get('pid')} on {about.get('host')}"
+    logging.getLogger(__name__).warning(
+        "%s: it takes %.0f s to see that %s fills it no more", store, ABANDONED_SECONDS, who
+    )
+    for _ in range(math.ceil(ABANDONED_SECONDS / LOOK_SECONDS)):
+        time.sleep(LOOK_SECONDS)
+        if (now := _read(store, number)) != about:
+            return not now.get("ended")
+    return False
+
+
+def _about(**words: Any) -> bytes:
     about = {"host": socket.gethostname(), "pid": os.getpid(), "at": time.time(), "process": _process(os.getpid())}
     return json.dumps(about | words).encode()
 
@@ -152,27 +192,39 @@ def _process(pid: int) -> list[str]:
 
 
 def _other(store: Store) -> dict[str, Any]:
-    """What the driver that holds the store says of itself; nothing where that cannot be read."""
+    """What the store's last driver says of itself; nothing where it left no word, or none that can be read."""
+    return _parsed(store, FILE) if store.local else _read(store, _latest(store))
+
+
+def _read(store: Store, number: int) -> dict[str, Any]:
+    return _parsed(store, _file(number)) if number else {}
+
+
+def _parsed(store: Store, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.read(FILE))
+        found = json.loads(store.read(name))
     except (FileNotFoundError, ValueError, RecursionError, StoreError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _alive(other: dict[str, Any]) -> bool:
-    """Whether it has written lately, and is not known to be dead: of a process of this machine that can be seen."""
-    at, process = other.get("at", 0), other.get("process")
-    if not isinstance(at, (int, float)) or time.time() - at >= ABANDONED_SECONDS:
-        return False
-    mine = _process(os.getpid())
+def _alive(about: dict[str, Any]) -> bool:
+    """Whether it has written lately, as far as clocks agree, and is not known to have ended or died."""
+    at = about.get("at", 0)
+    lately = isinstance(at, (int, float)) and abs(time.time() - at) < ABANDONED_SECONDS
+    return lately and not about.get("ended") and not _is_dead(about)
+
+
+def _is_dead(about: dict[str, Any]) -> bool:
+    """Whether it is known to be dead: of a process of this machine that could be seen."""
+    mine, process = _process(os.getpid()), about.get("process")
     here = bool(mine) and isinstance(process, list) and len(process) == len(mine) and process[:2] == mine[:2]
-    return not here or not isinstance(other.get("pid"), int) or _process(other["pid"]) == process
+    return here and isinstance(about.get("pid"), int) and _process(about["pid"]) != process
 
 
 def _refusal(store: Store) -> str:
     other = _other(store)
-    free = f"; a driver that is dead holds it for {ABANDONED_SECONDS:.0f} s more" * (not store.local)
+    free = f"; a driver that died on another machine holds it for {ABANDONED_SECONDS:.0f} s" * (not store.local)
     who = f"process {other.get('pid')} on {other.get('host')}" if other else "another process"
     return (
         f"{store} is being filled by {who}: wait for it (tailboard status {store}), or name another --store; what it "

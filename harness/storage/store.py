@@ -13,6 +13,7 @@ tracking/NAME            a spec of which MLflow may still show runs as running
 broken/KEY               why a trial could not be finished, the last time that it was tried
 silent/KEY               where a trial stands that has said nothing for too long
 driver.json              which process fills the store now
+drivers/NUMBER.json      the same of a store that is no local folder; the last counts (see ``lease.py``)
 progress.json            what that process tells other shells of its run
 studies.db               what Optuna knows of every search
 damaged/KEY.json         a record that could not be read, or of a failure: moved out of the way of the next run
@@ -41,7 +42,12 @@ M = TypeVar("M", Record, TrialResult)
 
 
 class Store(Files):
-    """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``)."""
+    """A store at a local path or at a URL that fsspec knows (``s3://``, ``gs://``).
+
+    ``lease`` is the number of the lease under which this process fills it, 0 where there is none.
+    """
+
+    lease = 0
 
     def exists(self) -> bool:
         """Whether a plan was ever run into it."""

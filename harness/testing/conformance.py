@@ -185,11 +185,11 @@ def neutral_values_are_erm(entry: Entry) -> str:
 def says_whether_it_acted(entry: Entry) -> str:
     """A part that is ERM for a while, or on a long tail without a rare class, and is not elsewhere, acts under a
     condition: it must say so (``Part.condition``) and note how far it acted."""
-    runs = ({"epochs": 6}, {"epochs": 6, "counts": (60, 40, 30, 24)})
-    bases = [trained(dry_run(Recipe(), **about)) for about in runs]
+    tails = (24, 12, 6, 3), (60, 40, 30, 24)
+    bases = [trained(dry_run(Recipe(), counts=counts, epochs=6)) for counts in tails]
     declared = []
     for slot, part in entry.recipe.parts().items():
-        alone = [dry_run(Recipe(**{slot: part}), **about) for about in runs] if slot in ALONE else []
+        alone = [dry_run(Recipe(**{slot: part}), counts=counts, epochs=6) for counts in tails] if slot in ALONE else []
         same = [difference(base, trained(run)) == 0 for base, run in zip(bases, alone, strict=False)]
         require(
             bool(part.condition) or len(set(same)) < 2,

@@ -20,7 +20,7 @@ from ..metrics.shots import shot_means
 from ..spec.labels import method_label
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
-from ..storage.sqlite import address, make_whole, path_of
+from ..storage.sqlite import address, make_whole, path_of, require_harmless
 from ..storage.store import Store
 from .uri import own_database, path_of_file, tracking_uri
 
@@ -49,6 +49,9 @@ class MlflowRuns:
     """The MLflow runs of one store and spec. Every method may raise what mlflow raises when its server is away."""
 
     def __init__(self, spec: Spec, store: Store) -> None:
+        uri = tracking_uri(spec, store)
+        if uri == own_database(store) and (path := path_of(uri)) and path.exists():
+            require_harmless(path, f"{store}/{path.name}")
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each step of a new database
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         import mlflow.entities
@@ -56,7 +59,6 @@ class MlflowRuns:
         self._entities = mlflow.entities
         self.store, self.spec, self.id = store, spec, store.identity()
         self._mine = f"tags.`{STORE}` = '{self.id}'"
-        uri = tracking_uri(spec, store)
         self._folder = self._artifacts(uri).resolve() if uri == own_database(store) else None
         _make_database(uri)
         self.client = mlflow.MlflowClient(tracking_uri=uri)

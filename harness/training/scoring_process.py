@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -57,6 +58,7 @@ class ScoringProcess:
             process_group=0,  # a Ctrl-C that drains this process is not for that one
         )
         theirs.close()
+        _connected.add(self)
         atexit.register(self.close)
 
     @property
@@ -128,6 +130,17 @@ def _mapped(about: Mapping[str, Any]) -> np.ndarray:
         raise OSError(f"{about['images']} was replaced while a trial was under way, since its data set has changed")
     return mapped
 
+
+_connected: WeakSet[ScoringProcess] = WeakSet()
+
+
+def _disconnect() -> None:
+    """What a method forks asks for nothing, and keeps no process alive that ends with ours."""
+    for each in list(_connected):
+        each._connection.close()
+
+
+os.register_at_fork(after_in_child=_disconnect)
 
 _ours: dict[int, ScoringProcess] = {}  # by process id: a fork has none yet
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ...datasets.catalog import DataError
-from ...datasets.lock import locked
+from ...datasets.lock import guard, locked
 from ...datasets.split import Images
 from ...methods.need import Need
 from ...methods.part import MethodError, Scene
@@ -96,6 +96,8 @@ def run_trial(
     scoring = scoring_process()
     attempt = Attempt(trial, context, Store(context.store), until)
     data = scoring.split(trial, context.root, context.verify)
+    if attempt.store.local:
+        guard([f"{attempt.store.root}/arrays"])  # the predictions of other trials, beside the test labels
     rung = until is not None and until < trial.training.epochs
     about: dict[str, Any] = {
         "counts": data.counts,

@@ -20,6 +20,7 @@ from ..storage.store import STUDIES, Store
 from .configuration import Configuration, State
 from .search import Search
 from .space import SPACE, Dimension
+from .successive_halving import outcomes
 
 
 class _SearchedRow(CanonicalModel, frozen=True):
@@ -104,13 +105,19 @@ def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: 
 
     with open_studies(spec, found, store) as opened:
         there = {row: study for row, search in found.items() if (study := read_study(opened, search.name))}
-        return _STUDIES.dump_json({row: _stored(study, reason) for row, study in there.items()}, indent=1)
+        rows = {row: _stored(found[row], study, store, reason) for row, study in there.items()}
+        return _STUDIES.dump_json(rows, indent=1)
 
 
-def _stored(study: Any, reason: Callable[[str], str]) -> _StoredStudy:
-    each = zip(study.configurations(), study.intermediate_values(), strict=True)
-    found = tuple(_StoredConfiguration(**vars(c) | {"reason": reason(c.reason)}, at=at) for c, at in each)
-    return _StoredStudy(exhausted=study.exhausted, configurations=found)
+def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _StoredStudy:
+    """As the records say it where they say the same end: a trial that was trained again took other seconds."""
+    configurations = study.configurations()
+    ends, stored = outcomes(search, configurations, store), []
+    for claimed, at, end in zip(configurations, study.intermediate_values(), ends, strict=True):
+        same = end is not None and (end[0].state, end[0].value) == (claimed.state, claimed.value)
+        words = vars(end[0]) | {"at": end[1]} if end and same else vars(claimed) | {"at": at}
+        stored.append(_StoredConfiguration.model_validate(words | {"reason": reason(str(words["reason"]))}))
+    return _StoredStudy(exhausted=study.exhausted, configurations=tuple(stored))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import DatabaseError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Value
@@ -51,13 +51,23 @@ class Study:
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
 
+    def _trials(self) -> list[FrozenTrial]:
+        """By number. StoreError where a word or a number in the file is none that we wrote."""
+        try:
+            trials = self._study.get_trials(deepcopy=False)
+            for number, trial in enumerate(trials):
+                _check(trial, number)
+        except Exception as error:
+            raise _unreadable(STUDIES, error) from error
+        return trials
+
     def configurations(self) -> list[Configuration]:
         """All so far, by number."""
-        return [_read(trial) for trial in self._study.get_trials(deepcopy=False)]
+        return [_read(trial) for trial in self._trials()]
 
     def intermediate_values(self) -> list[dict[int, float]]:
         """By number, the value of each configuration after each number of epochs at which it was judged."""
-        return [dict(trial.intermediate_values) for trial in self._study.get_trials(deepcopy=False)]
+        return [dict(trial.intermediate_values) for trial in self._trials()]
 
     def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
         """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
@@ -78,7 +88,7 @@ class Study:
 
         Fewer than ``size`` where the space holds no more that are new.
         """
-        there = self._study.get_trials(deepcopy=False)
+        there = self._trials()
         if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
             proposed = propose(space, there[:start], size, sampler, seed)
             for values in proposed[len(there) - start :]:
@@ -89,7 +99,7 @@ class Study:
 
     def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
         """What came of a configuration; ``at`` is its value after each number of epochs at which it was judged."""
-        trial = self._study.get_trials(deepcopy=False)[told.number]
+        trial = self._trials()[told.number]
         if trial.state != TrialState.RUNNING:
             return
         live = optuna.trial.Trial(self._study, trial._trial_id)
@@ -106,8 +116,8 @@ class Study:
 
         Where some were stopped early, all are compared by what they had come to when the first of them were.
         """
-        ended = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
-        judged = [trial for trial in ended if trial.value is not None and trial.number < most]
+        ended = [trial for trial in self._trials()[:most] if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        judged = [trial for trial in ended if trial.value is not None]
         if len(judged) < 4:
             return {}
         alike = optuna.create_study(direction="maximize")
@@ -122,26 +132,30 @@ class Study:
 
 
 def create_study(storage: optuna.storages.BaseStorage, name: str) -> Study:
-    """A study by its name, made now where there is none."""
-    return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
+    """A study by its name, made now where there is none. StoreError where the one that is there cannot be read."""
+    try:
+        return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
+    except Exception as error:
+        raise _unreadable(STUDIES, error) from error
 
 
 def read_study(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
-    """A study that is there already."""
+    """A study that is there already; None where there is none. StoreError where it cannot be read."""
     try:
-        return Study(optuna.load_study(storage=storage, study_name=name))
-    except KeyError:
-        return None
+        there = name in optuna.get_all_study_names(storage)
+        return Study(optuna.load_study(storage=storage, study_name=name)) if there else None
+    except Exception as error:
+        raise _unreadable(STUDIES, error) from error
 
 
 @contextmanager
 def open_storage(store: Store, write: bool = True) -> Iterator[optuna.storages.BaseStorage]:
-    """Optuna's SQLite storage in a store; of a remote store a copy, which is written back now and then and at the end.
-    A driver that is killed before proposes the same again, and finds what it had trained.
+    """Optuna's SQLite storage in a store: a copy, which is written back now and then and at the end. A driver that is
+    killed before proposes the same again, and finds what it had trained.
 
-    StoreError where the file is damaged, or a link.
+    StoreError where the file is damaged, or no run of ours can have made it.
     """
-    with nullcontext(store.path(STUDIES)) if store.local else local_copy(store, STUDIES, write) as path:
+    with local_copy(store, STUDIES, write) as path:
         opened = _open(path, f"{store}/{STUDIES}")
         try:
             yield opened
@@ -156,9 +170,14 @@ def _open(path: Path, name: str) -> optuna.storages.RDBStorage:
     try:
         make_whole(path, make)
         return optuna.storages.RDBStorage(address(path))
-    except (DatabaseError, RuntimeError) as error:  # not SQLite's, or of another version of Optuna
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again") from error
+    except Exception as error:  # not SQLite's, of another version of Optuna, or whatever a stranger's words lead to
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> StoreError:
+    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error}\n".splitlines()[0]
+    reason = reason or type(error).__name__
+    return StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again")
 
 
 def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
@@ -244,16 +263,19 @@ def _trial(space: Space, values: Mapping[str, Any], state: TrialState, **told: A
     return create_trial(state=state, params=dict(values), distributions=distributions, **told)
 
 
+def _check(trial: FrozenTrial, number: int) -> None:
+    """ValueError where it is not the configuration of this number, as we write one."""
+    if _read(trial).number != number:
+        raise ValueError(f"configuration {trial.number} stands where {number} is expected")
+    _AT.validate_python(trial.intermediate_values)
+    create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
+
+
+_CONFIGURATION, _AT = TypeAdapter(Configuration), TypeAdapter(dict[int, FiniteFloat])
+
+
 def _read(trial: FrozenTrial) -> Configuration:
-    about = dict(trial.user_attrs)
+    about = {name: trial.user_attrs[name] for name in STATE_OF_OPTUNA if name in trial.user_attrs}
     value = trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
-    return Configuration(
-        number=trial.number,
-        values=trial.params,
-        state=STATES[trial.state],
-        value=value,
-        epochs=about.get("epochs", 0),
-        seconds=about.get("seconds", 0.0),
-        reason=about.get("reason", ""),
-        keys=tuple(about.get("keys", ())),
-    )
+    found = {"number": trial.number, "values": trial.params, "state": STATES[trial.state], "value": value, **about}
+    return _CONFIGURATION.validate_python(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StoreError
 from ..spec.schema import Spec
 from ..storage.store import STUDIES, Store
 from .configuration import Configuration, best
@@ -78,4 +79,9 @@ def _read(search: Search, storage: Any, importance: bool) -> SearchResult:
     if study is None:
         return SearchResult(search, (), {}, False)
     some = tuple(study.configurations()[: search.tune.trials])
+    if wrong := next((c for c in some if c.values.keys() != search.space.keys()), None):
+        has, wanted = (", ".join(sorted(words)) or "nothing" for words in (wrong.values, search.space))
+        raise StoreError(
+            f"{STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
+        )
     return SearchResult(search, some, study.importance(search.tune.trials) if importance else {}, study.exhausted)

@@ -99,6 +99,17 @@ class Search:
         where = f"{trial.data.name}, {setting_label(trial.data)}, {trial.network}, {self.routine.epochs} epochs"
         return f"{method_label(trial)}, {where} [{self.identity[:12]}]"
 
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs that it trains where no trial fails."""
+        total = 0
+        for start in range(0, self.tune.trials, self.tune.generation):
+            alive, before = min(self.tune.generation, self.tune.trials - start), 0
+            for until, keep in rungs(alive, self.routine.epochs, self.tune.prune):
+                total += alive * (until - before) * len(self.seeds)
+                alive, before = min(alive, keep), until
+        return total
+
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
         words = {"base": self.base_training, "stage": "tune", "val_per_class": self.val_per_class}
@@ -156,17 +167,6 @@ def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
     """
     halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]
-
-
-def planned_epochs(search: Search) -> int:
-    """The epochs that a search trains where no trial fails."""
-    total = 0
-    for start in range(0, search.tune.trials, search.tune.generation):
-        alive, before = min(search.tune.generation, search.tune.trials - start), 0
-        for until, keep in rungs(alive, search.routine.epochs, search.tune.prune):
-            total += alive * (until - before) * len(search.seeds)
-            alive, before = min(alive, keep), until
-    return total
 
 
 def work_ahead(search: Search, start: int) -> float:

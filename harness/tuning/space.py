@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,18 @@ class Dimension:
 
 Space = Mapping[str, Dimension]
 SPACE = TypeAdapter(dict[str, Dimension])
+
+
+def at_least(space: Space) -> int:
+    """So many configurations a space holds at least: of a fraction four digits count."""
+    count = 1
+    for dimension in space.values():
+        ends = dimension.range
+        span, largest = ends.high - ends.low, max(abs(ends.low), abs(ends.high))
+        fraction = not (ends.choices or isinstance(dimension.default, int))
+        step = 10.0 ** (math.floor(math.log10(largest)) - 3) if fraction and largest else 1.0
+        count *= len(ends.choices) or int(span / step) + (not fraction) or 1
+    return count
 
 
 def canonical(space: Space) -> str:

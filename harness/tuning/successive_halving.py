@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from ..errors import StoreError
 from ..metrics.scores import measured
 from ..spec.schema import Trial
 from ..storage.record import Record
@@ -19,13 +20,21 @@ from .configuration import Configuration
 from .optuna_study import Study
 from .search import Search, rungs, work_ahead
 
+NO_START = "the trial whose network it starts from did not end well"
+Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value after each rung that it reached
+
 
 def run_search(
-    search: Search, study: Study, store: Store, kept: Mapping[str, Search | None], ended: Callable[[Record], None]
+    search: Search,
+    study: Study,
+    store: Store,
+    kept: Mapping[str, Search | None],
+    proposed: Callable[[Search, list[Trial]], None],
+    ended: Callable[[Record], None],
 ) -> Flow:
     """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``ended`` gets the record of each other trial that was
-    stopped early."""
+    them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
+    ``ended`` the record of each other trial that was stopped early."""
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
@@ -37,11 +46,11 @@ def run_search(
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
+        proposed(search, [trial for configuration in found for trial in search.trials(configuration)])
         if ready and any(c.state == "running" for c in found):
             yield from _generation(search, study, found, store, kept, ended, work_ahead(search, start))
         for configuration in found if not ready else ():
-            why = "the trial whose network it starts from did not end well"
-            study.tell(replace(configuration, state="failed", reason=why), {})
+            study.tell(replace(configuration, state="failed", reason=NO_START), {})
 
 
 def _scoring_epochs(trial: Trial, judge: Search | None) -> list[int]:
@@ -65,18 +74,52 @@ def _generation(
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
         yield [Job(trial, until, work_ahead=ahead) for c in alive for trial in search.trials(c)]
-        reached = [evaluate(search, c, until, store) for c in alive]
-        for c in reached:
-            if c.value is not None:
-                values[c.number][until] = c.value
-        going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
-        ending = [c for c in reached if c not in going]
+        alive, ending = _halve([evaluate(search, c, until, store) for c in alive], until, keep, values)
         for c in ending:
             _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
         outcomes |= {c.number: c for c in ending}
-        alive = sorted(going, key=lambda c: c.number)
     for number in sorted(outcomes):
         study.tell(outcomes[number], values[number])
+
+
+def _halve(
+    reached: Sequence[Configuration], until: int, keep: int, values: Mapping[int, dict[int, float]]
+) -> tuple[list[Configuration], list[Configuration]]:
+    """Of those that have reached a rung who goes on and who ends there; what each came to is added to ``values``."""
+    for c in reached:
+        if c.value is not None:
+            values[c.number][until] = c.value
+    going = sorted((c for c in reached if c.state == "pruned"), key=lambda c: (-(c.value or 0), c.number))[:keep]
+    return sorted(going, key=lambda c: c.number), [c for c in reached if c not in going]
+
+
+def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> list[Ended | None]:
+    """What came of each configuration by the records and rungs of its trials, None where one that decides is missing;
+    of one that is said to be running, nothing yet."""
+    fresh = [Configuration(c.number, c.values) for c in found]
+    unusable = (store.has(f"records/{t.key}.json") and store.result(t.key).status for t in search.prerequisites())
+    ended: dict[int, Ended] = {}
+    if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
+        ended = {c.number: (replace(c, state="failed", reason=NO_START), {}) for c in fresh}
+    else:
+        for start in range(0, len(fresh), search.tune.generation):
+            ended |= _replayed(search, fresh[start : start + search.tune.generation], store)
+    ended |= {c.number: (fresh[c.number], {}) for c in found if c.state == "running"}
+    return [ended.get(c.number) for c in found]
+
+
+def _replayed(search: Search, generation: Sequence[Configuration], store: Store) -> dict[int, Ended]:
+    """What came of a generation, by number, as far as the store has what decides."""
+    values: dict[int, dict[int, float]] = {c.number: {} for c in generation}
+    alive, ended = list(generation), {}
+    for until, keep in rungs(len(generation), search.routine.epochs, search.tune.prune):
+        try:
+            reached = [evaluate(search, c, until, store) for c in alive]
+        except (StoreError, FileNotFoundError, ValueError, KeyError):  # what hostile words lead to
+            break
+        alive, ending = _halve(reached, until, keep, values)
+        ended |= {c.number: (c, values[c.number]) for c in ending}
+    return ended
 
 
 def evaluate(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
@@ -96,13 +139,17 @@ def evaluate(search: Search, found: Configuration, until: int, store: Store) -> 
 
 
 def _record_at(trial: Trial, until: int, store: Store) -> Record:
-    """The rung where there is one, since the trial may have gone on; else the record of one that ended before it."""
+    """The rung, since the trial may have gone on; or the record of one that broke before it."""
     job = Job(trial, until)
-    return (
-        store.record(trial.key)
-        if job.is_final or not store.has(f"rungs/{job.id}.json")
-        else store.rung(trial.key, until)
-    )
+    if job.is_final:
+        return store.record(trial.key)
+    try:
+        return store.rung(trial.key, until)
+    except FileNotFoundError:
+        record = store.record(trial.key)
+        if record.status in ("failed", "diverged") and record.epochs <= until:
+            return record
+        raise
 
 
 def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Record], None]) -> None:

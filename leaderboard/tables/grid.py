@@ -1,7 +1,7 @@
 """A table of plain text, before any markup, and the wide grid that cells make."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -15,7 +15,8 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 @dataclass(frozen=True)
 class Table:
     """One table as plain text. Each row of `body` has a text for each word of `head` (a method, unless it says
-    otherwise), then one for each group of each span. `bold` has the places (row, column) that LaTeX prints bold."""
+    otherwise), then one for each group of each span. `emphasis` has the word `bold` or `underlined` for places (row,
+    column)."""
 
     title: str
     spans: tuple[tuple[str, tuple[str, ...]], ...]  # (data set and setting, or no word, its groups)
@@ -23,7 +24,7 @@ class Table:
     footnotes: tuple[str, ...]
     caption: tuple[str, ...]
     head: tuple[str, ...] = ("Method",)
-    bold: frozenset[tuple[int, int]] = frozenset()
+    emphasis: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def plus_minus(mean: float, error: float, sign: str = "-", digits: int = 1) -> str:
@@ -50,7 +51,7 @@ def grid(
     write: Callable[..., str],
     caption: Sequence[str],
     footnotes: Sequence[str] = (),
-    bold: Collection[Place] = (),
+    emphasis: Mapping[Place, str] | None = None,
 ) -> Table:
     """Long cells to a wide table; a cell that the plan does not have reads "–"."""
     places = zip(cells["method"], cells["dataset"], cells["setting"], cells["group"], strict=True)
@@ -65,10 +66,10 @@ def grid(
         body=tuple((method, *(texts.get((method, *column), "–") for column in columns)) for method in methods),
         footnotes=tuple(footnotes),
         caption=tuple(caption),
-        bold=frozenset(
-            (i, j)
+        emphasis={
+            (i, j): word
             for i, method in enumerate(methods)
             for j, column in enumerate(columns, start=1)
-            if (method, *column) in bold
-        ),
+            if (word := (emphasis or {}).get((method, *column)))
+        },
     )

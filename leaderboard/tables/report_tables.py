@@ -1,6 +1,6 @@
 """From rows to tables of plain text: what each cell, footnote and caption says, before any markup."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,7 +11,7 @@ from ..results import summarise
 from ..statistics.paired import paired
 from .differences import USUAL_SEEDS, differences
 from .grid import SUPERSCRIPT, Headers, Place, Table, grid, headers, plus_minus
-from .leaders import LEADING, leaders
+from .leaders import EMPHASIS, Leaders, leaders
 from .published import beside, quoted
 
 UNCERTAINTY = {  # the word of --uncertainty: the column of the summary, and what the caption says
@@ -46,21 +46,24 @@ def tables(
     notes: Sequence[str],
     more: Sequence[Table] = (),
     view: View | None = None,
-    emphasis: bool = False,
+    bold: str = "none",
 ) -> list[Table]:
     """All tables of a report: for each protocol the means, then the differences; `more`; last what was published.
+    `bold`, a word of `leaders.EMPHASIS`, says which cells are emphasised.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     view, found = view or View(), []
     compared = None if versus is None else paired(rows, versus, view.metric)
-    leading = leaders(rows, view.metric) if emphasis else {}
+    leading = leaders(rows, view.metric) if bold != "none" else {}
     summary = summarise(rows, view.metric)
     for protocol, cells in summary.groupby("protocol", sort=False):
         above = headers(cells)
-        caption = [*_measured(view), *([LEADING] if emphasis else []), *notes]
-        found.append(_means(str(protocol), cells, above, caption, view, leading.get(str(protocol), ())))
+        first, *others = _measured(view)
+        caption = [first, *filter(None, [EMPHASIS[bold]]), *others, *notes]
+        emphasis = leading.get(str(protocol), Leaders()).printed(bold)
+        found.append(_means(str(protocol), cells, above, caption, view, emphasis))
         if compared is not None:
             ours = compared[compared["protocol"] == protocol]
             found += differences(f"{protocol}: difference from {versus}", ours, above, view.metric)
@@ -77,7 +80,7 @@ def _measured(view: View) -> list[str]:
 
 
 def _means(
-    title: str, cells: pd.DataFrame, above: Headers, caption: Sequence[str], view: View, bold: Collection[Place]
+    title: str, cells: pd.DataFrame, above: Headers, caption: Sequence[str], view: View, emphasis: Mapping[Place, str]
 ) -> Table:
     # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
     said = cells["status"].isin(["missing", "complete"]) & cells["reason"].str.contains(":")
@@ -101,4 +104,4 @@ def _means(
     footnotes = [f"{mark} {reason}" for reason, mark in marks.items()]
     if not cells["verified"].all():
         footnotes.append(UNVERIFIED)
-    return grid(title, cells, above, write=write, caption=caption, footnotes=footnotes, bold=bold)
+    return grid(title, cells, above, write=write, caption=caption, footnotes=footnotes, emphasis=emphasis)

@@ -319,12 +319,36 @@ def test_latex_is_escaped_and_balanced():
         assert len({line.count("&") for line in table.strip().splitlines()}) == 1
 
 
-def test_latex_compiles(tmp_path: Path):
+def test_latex_shows_what_a_paper_asks_for():
+    rows = board(cell("ERM", ERM), cell("far", FAR), cell("ERM", ERM, group="few"), cell("far", FAR, group="few"))
+    options = latex.LatexOptions(
+        caption="Our 50% table.", label="tab:ours", groups=("all",), methods=("far", "ERM"), decimals=2
+    )
+    text = latex.latex(rows, options=options)
+    assert r"\caption[Our 50\% table.]{Our 50\% table.}" in text and r"\label{tab:ours}" in text
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert [line.split(" & ")[0] for line in body] == ["far", "ERM"] and body[0].count("&") == 1
+    assert r"Method & All \\" in text and re.search(r"\d\.\d\d \$\\pm\$ \d\.\d\d", body[0])
+    assert body[0].count(r"\textbf") == 1, "what is emphasised moves with its cell"
+    bare = latex.latex(rows, published=published(), options=latex.LatexOptions(tabular_only=True))
+    assert bare.startswith(r"\begin{tabular}") and bare.count(r"\begin") == 1 and "caption" not in bare
+    for wrong in ({"bold": "all"}, {"groups": ("fewest",)}, {"decimals": 9}):
+        with pytest.raises(ValueError, match="is not"):
+            latex.LatexOptions(**wrong)
+
+
+def test_a_caption_has_two_sentences():
+    caption = re.search(r"\\caption\[.*?\]\{(.*)\}$", latex.latex(EVERYTHING, notes=["A note."]), re.M)[1]
+    assert caption.count(". ") == 2 and "A note" not in caption  # the title, how it was measured, what is bold
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_latex_compiles(tmp_path: Path, alone):
     engine = shutil.which("pdflatex") or shutil.which("tectonic")
     if engine is None:
         pytest.skip("neither pdflatex nor tectonic is installed")
-    source = tmp_path / "report.tex"
-    source.write_text(document(latex.latex(EVERYTHING, "ERM", published(), notes=[NASTY])), encoding="utf-8")
+    source, tex = tmp_path / "report.tex", latex.latex(EVERYTHING, "ERM", published(), notes=[NASTY])
+    source.write_text(tex if alone else document(tex), encoding="utf-8")
     flags = [] if engine.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
     done = subprocess.run([engine, *flags, source.name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]

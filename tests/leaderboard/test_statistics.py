@@ -115,32 +115,45 @@ def test_the_interval_of_a_mean_is_students():
     assert found["ci95"] == pytest.approx(2.7764451 * np.sqrt(0.5), abs=1e-6)
 
 
-def places(rows):
-    return {place[0] for place in leaders(rows).get("small, 20 epochs", ())}
+def leading(rows, **words):
+    """The methods that are best, and those that are not separable from them."""
+    found = leaders(rows, **words)["small, 20 epochs"]
+    return {place[0] for place in found.best}, {place[0] for place in found.level}
 
 
-def test_bold_is_the_best_and_what_is_not_separable_from_it():
+def test_the_best_is_bold_and_what_is_not_separable_from_it_is_underlined():
     rows = leaderboards(boards=1, methods=3).assign(setting="IF 100")
     rows.loc[rows["method"] == "ERM", "value"] -= 20
-    assert places(rows) == {"method 1", "method 2"}
+    best, level = leading(rows)
+    assert len(best) == 1 and best | level == {"method 1", "method 2"}
     text = latex.latex(rows)
-    assert text.count(r"\textbf{") == 2
-    assert "Bold: the best of each column and what is not separable" in text
+    assert text.count(r"\textbf{") == 1 and text.count(r"\underline{") == 1
+    both = latex.latex(rows, options=latex.LatexOptions(bold="separable"))
+    assert both.count(r"\textbf{") == 2 and r"\underline{" not in both
+    assert r"\textbf{" not in latex.latex(rows, options=latex.LatexOptions(bold="none"))
     assert "Bold" not in markdown.markdown(rows)
 
 
-def test_nothing_is_bold_where_nothing_can_be_said():
+def test_nothing_is_underlined_where_nothing_can_be_said():
     rows = leaderboards(boards=1, methods=3).assign(setting="IF 100")
-    assert places(rows) == {"ERM", "method 1", "method 2"}  # three equals
-    assert places(rows[rows["seed"] < 4]) == set()
-    best = rows.groupby("method")["value"].mean().idxmax()
-    broken = (rows["method"] == best) & (rows["seed"] == 0)
-    assert places(rows.assign(status=rows["status"].mask(broken, "failed"), value=rows["value"].mask(broken))) == set()
-    assert places(rows[rows["method"] == "ERM"]) == set()  # alone
+    best, level = leading(rows)  # three equals
+    assert best | level == {"ERM", "method 1", "method 2"}
+    assert leading(rows[rows["seed"] < 4])[1] == set()
+    broken = rows["method"].isin(best) & (rows["seed"] == 0)
+    cut = rows.assign(status=rows["status"].mask(broken, "failed"), value=rows["value"].mask(broken))
+    still, level = leading(cut)
+    assert level == set() or not still & best
+    assert leading(rows[rows["method"] == "ERM"]) == ({"ERM"}, set()), "alone"
+
+
+def test_equal_means_are_all_the_best():
+    rows = leaderboards(boards=1, methods=2)
+    values = rows.loc[rows["method"] == rows["method"].iloc[0], "value"].tolist()
+    assert len(leading(rows.assign(value=[*values, *values[::-1]]))[0]) == 2
 
 
 def test_where_less_is_better_the_least_is_bold():
     rows = leaderboards(20.0, boards=1, methods=3).assign(setting="IF 100")
-    assert places(rows) == {"method 2"}
-    found = leaders(rows, Metric("nll", "NLL", larger_is_better=False))
-    assert {place[0] for place in found["small, 20 epochs"]} == {"ERM", "method 1"}
+    assert leading(rows) == ({"method 2"}, set())
+    best, level = leading(rows, metric=Metric("nll", "NLL", larger_is_better=False))
+    assert best | level == {"ERM", "method 1"}

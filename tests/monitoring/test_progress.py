@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from collections import Counter
 
 import pytest
 from rich.console import Console
@@ -10,10 +11,8 @@ from rich.console import Console
 from tailboard.harness import text as text_module
 from tailboard.harness.errors import StoreError
 from tailboard.harness.monitoring import display, status_file, watch
-from tailboard.harness.monitoring.eta import Forecast, Pace
-from tailboard.harness.monitoring.record_reader import Readings
+from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.monitoring.reporter import ProgressReporter
-from tailboard.harness.monitoring.run_state import Ended, Outlook, Scoreboard
 from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
 from tailboard.harness.planning.prepare import RunRequest, prepare
 from tailboard.harness.spec.parser import parse
@@ -24,7 +23,8 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import estimate_flops
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration
-from tailboard.harness.tuning.search import planned_epochs, searches
+from tailboard.harness.tuning.results import SearchResult
+from tailboard.harness.tuning.search import searches
 
 RAW = {
     "name": "t",
@@ -39,27 +39,20 @@ COUNTS = (60, 46, 35, 27, 21, 16, 12, 10, 7, 6)
 NASTY = "\x1b]0;owned\x07\x1b[2J [red]x[/red]"
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def progress_of(spec, results=None, others=(), **words) -> RunProgress:
+    progress = RunProgress(spec.shots, lambda trial: estimate_flops(trial, {}))
+    found = searches(spec)
+    progress.add(spec, results or {row: SearchResult(search, (), {}, False) for row, search in found.items()}, **words)
+    progress.expect(others)
+    return progress
 
 
-@pytest.fixture
-def pace(clock) -> Pace:
-    return Pace(clock)
-
-
-def outlook_of(spec, **words) -> Outlook:
-    outlook = Outlook()
-    outlook.add(spec, searches(spec), **words)
-    return outlook
+def epochs_left(progress) -> dict[str, float]:
+    """By method, in all."""
+    found = Counter()
+    for task in progress.tasks.values():
+        found[task.method] += task.epochs
+    return dict(found)
 
 
 def rendered(facts, **options) -> str:
@@ -81,102 +74,76 @@ def filled(folder, raw=RAW) -> Store:
     return store
 
 
-# The time left
+# The work that is left
 
 
-def test_nothing_is_said_before_each_place_has_told_of_an_epoch(pace, clock):
-    pace.expect("a", 100)
-    assert pace.seconds_left() is None
-    pace.training(1)
-    pace.training(2)
-    clock.now += 10
-    assert pace.seconds_left() is None
-    pace.did("a", 5)
-    assert pace.seconds_left() is None, "what the other has done is not known yet"
-    pace.did("a", 5)
-    assert pace.seconds_left() == pytest.approx(90)
-
-
-def test_the_time_left_goes_by_work_and_not_by_trials(pace, clock):
-    for name, amount in {"short": 10, "long": 990}.items():
-        pace.expect(name, amount)
-    pace.training(1)
-    clock.now += 1
-    pace.did("short", 10)
-    pace.close("short")
-    assert pace.seconds_left() == pytest.approx(99), "one of two trials is done, but a hundredth of the work"
-    clock.now += 1
-    assert pace.seconds_left() == pytest.approx(198), "nothing has come in since: it is slower than it seemed"
-
-
-def test_what_an_earlier_session_did_is_not_left_and_does_not_make_this_one_fast(pace, clock):
-    pace.expect("a", 100)
-    pace.training(1)
-    pace.skip("a", 50)
-    clock.now += 10
-    pace.did("a", 10)
-    assert pace.seconds_left() == pytest.approx(40)
-    pace.skip("a", 1000)
-    assert pace.seconds_left() == 0
-    pace.did("of no account", 10)
-    assert pace.seconds_left() == 0
-
-
-def test_a_trial_is_worth_its_epochs_and_those_it_had_before(pace, clock):
+def test_a_trial_is_worth_its_epochs_and_those_it_had_before():
     spec = parse(RAW)
     erm, other, *slow = plan(spec)
-    assert estimate_flops(slow[0], {}) == 2 * estimate_flops(erm, {}), "two passes a step"
-    forecast = Forecast(pace, outlook_of(spec))
-    forecast.add(spec, {}, [], {other.key}, report=True, defaults=False)
-    forecast.started(erm)
-    clock.now += 8
-    forecast.epoch(erm, 2)  # it goes on from a checkpoint of two epochs
-    assert forecast.seconds_left() == pytest.approx(8 * (1 + 4 * 2 + 4 * 2))
-    forecast.epoch(erm, 2)
-    assert forecast.seconds_left() == pytest.approx(8 * (1 + 4 * 2 + 4 * 2)), "trained again: no nearer"
-    forecast.finished(erm, 3)
-    assert forecast.seconds_left() == pytest.approx(8 * 16), "it diverged: its last epoch is not trained"
-    forecast.broken(slow[0])
-    assert forecast.seconds_left() == pytest.approx(8 * 8)
+    progress = RunProgress(spec.shots)
+    progress.look([other.key])
+    progress.add(spec, {})
+    assert epochs_left(progress) == {"ERM": 4, "SAM-A": 8}
+    progress.start(erm)
+    progress.epoch(erm, 1)  # it goes on from a checkpoint of one epoch
+    assert epochs_left(progress)["ERM"] == 2
+    progress.epoch(erm, 1)
+    assert epochs_left(progress)["ERM"] == 2, "trained again: no nearer"
+    progress.end(record_of(erm, "diverged", epochs=3))
+    assert epochs_left(progress) == {"ERM": 0, "SAM-A": 8}, "its last epoch is not trained"
+    progress.abandon(slow[0])
+    assert epochs_left(progress)["SAM-A"] == 4
+    assert (progress.running, progress.abandoned) == ({}, {slow[0].key})
 
 
-def test_searches_are_part_of_what_is_left(pace, clock):
-    """In epochs of ERM's search; M2m costs more, and starts from ERM's network in the search and in the report."""
+def test_a_trial_of_one_epoch_has_a_speed_too():
+    spec = parse(RAW | {"training": {"epochs": 1}, "methods": "ERM"})
+    progress, (first, second) = progress_of(spec), plan(spec)
+    for trial in (first, second):
+        progress.start(trial)
+    progress.epoch(first, 0)
+    assert progress.seconds_left() is None
+    progress.end(record_of(first, epochs=1, train_seconds=7.0))
+    assert progress.seconds_left() == pytest.approx(7, rel=0.1)
+
+
+def test_searches_are_part_of_what_is_left():
+    """M2m starts from ERM's network in the search and in the report."""
     spec = parse(TUNED)
-    found = searches(spec)
-    erm, m2m = found.values()
+    erm, m2m = searches(spec).values()
     others = [trial for trial in plan(spec) if trial.method.name == "ERM"]
-    outlook = outlook_of(spec, others=others)
-    forecast = Forecast(pace, outlook)
-    forecast.add(spec, found, others, (), report=True, defaults=False)
-    trial = erm.default_trials()[0]
-    each, report = estimate_flops(trial, {}) / 4, estimate_flops(others[0], {})
-    cost = estimate_flops(m2m.default_trials()[0], {}) / estimate_flops(trial, {})
-    assert cost > 1
-    forecast.started(trial)
-    clock.now += 1
-    forecast.epoch(trial, 0)
-    left = (planned_epochs(erm) - 1 + cost * planned_epochs(m2m)) * each + (2 + 2 + 2 * cost) * report
-    assert forecast.seconds_left() == pytest.approx(left / each)
+    progress, planned = progress_of(spec, others=others), erm.planned_epochs
+    assert planned == m2m.planned_epochs == 2 * (4 + 2 + 2)
+    assert epochs_left(progress) == {"ERM": planned + 2 * 4 + 2 * 4, "M2m": planned + 2 * 4}
+    (trial,) = erm.default_trials()
+    progress.start(trial)
+    progress.epoch(trial, 0)
+    progress.end(record_of(trial, epochs=3))
+    assert epochs_left(progress)["ERM"] == planned - 3 + 16
+    values = {name: dimension.default for name, dimension in erm.space.items()} | {"training.lr": 0.05}
+    winner = Configuration(1, values)
+    for _ in range(2):
+        progress.end_search(erm, winner)
+        assert epochs_left(progress)["ERM"] == 16, "told twice, as by a run that goes on"
+    final = erm.reporting_trial(winner, 0)
+    assert final.key not in {trial.key for trial in others}
+    progress.end(record_of(final, epochs=4))
+    assert epochs_left(progress)["ERM"] == 12
+    progress.abandon(m2m.default_trials()[0])
+    assert epochs_left(progress)["M2m"] == 0, "nor is what would report its values"
 
-    forecast.finished(trial, 3)  # an earlier session had trained the rest
-    assert forecast.seconds_left() == pytest.approx(left / each - 2)
-    row = others[0]
-    final = erm.reporting_trial(
-        Configuration(1, {"training.lr": 0.05} | {n: d.default for n, d in erm.space.items() if n != "training.lr"}), 0
-    )
-    assert final.key != row.key
-    forecast.found(row, final, done=False)
-    outlook.found(row, final)
-    left -= (planned_epochs(erm) - 1) * each
-    assert forecast.seconds_left() == pytest.approx(left / each), "the search is over, and its trial is still to come"
-    forecast.found(row, final, done=False)
-    assert forecast.seconds_left() == pytest.approx(left / each), "to be told twice changes nothing"
-    forecast.finished(final, 4)
-    assert forecast.seconds_left() == pytest.approx((left - report) / each)
-    forecast.broken(m2m.default_trials()[0])
-    left -= report + cost * (planned_epochs(m2m) * each + 2 * report)
-    assert forecast.seconds_left() == pytest.approx(left / each), "nor is what would report its values"
+
+def test_what_an_earlier_session_trained_of_a_search_is_not_left():
+    spec = parse(TUNED)
+    results = {}
+    for row, search in searches(spec).items():
+        default = Configuration(0, {name: d.default for name, d in search.space.items()}, "complete", 50.0, epochs=4)
+        results[row] = SearchResult(search, (default,), {}, exhausted=True)
+    progress = progress_of(spec, results)
+    assert epochs_left(progress) == {"ERM": 8, "M2m": 8}, "two that report the defaults"
+    assert progress.finished == (0, 2 + 4)
+    results = {row: SearchResult(result.search, result.configurations, {}, False) for row, result in results.items()}
+    assert epochs_left(progress_of(spec, results))["ERM"] == 16 - 4 + 8
 
 
 @pytest.mark.parametrize(
@@ -195,45 +162,48 @@ def test_a_plan_that_is_tuned_counts_its_searches_and_what_others_start_from():
     spec = parse(TUNED)
     erm, m2m = searches(spec).values()
     others = [trial for trial in plan(spec) if trial.method.name == "ERM"]
-    outlook = outlook_of(spec, others=others)
+    progress = progress_of(spec, others=others)
     assert m2m.prerequisites()[0].key == erm.default_trials()[0].key, "ERM's own search judges it: it counts once"
-    assert outlook.total == 8 + 8 + 2 + 2 + 2
-    assert [(r.label, r.planned, r.budget) for r in outlook.rows.values()] == [
-        ("ERM", 2, 8), ("M2m", 2, 8), ("ERM, to start from", 2, 0),
-    ]  # fmt: skip
+    assert progress.finished == (0, 8 + 8 + 2 + 2 + 2)
+    lines = lambda: [(row["method"], row["planned"], row["tuning"]) for row in progress.facts()["methods"]]  # noqa: E731
+    assert lines() == [("ERM", 2, 8), ("M2m", 2, 8), ("ERM, to start from", 2, 0)]
     values = {name: dimension.default for name, dimension in m2m.space.items()} | {"training.lr": 0.05}
-    (trial,) = m2m.trials(Configuration(3, values))
-    assert [row.label for row in outlook.place(trial)] == ["M2m"]
-    assert outlook.place(trial.model_copy(update={"seed": 5})) == []
-    final = m2m.reporting_trial(Configuration(3, values), 0)
-    assert outlook.place(final) == []
-    outlook.found(m2m.experiment.trial(0), final)
-    assert [row.label for row in outlook.place(final)] == ["M2m"]
-    assert outlook.rows["M2m"].budget == 1, "the search has ended after so many"
-    assert outlook_of(spec, others=others, report=False).total == 16
-    assert outlook_of(spec, others=others, defaults=True).rows["ERM, defaults"].planned == 2
+    winner = Configuration(3, values)
+    (trial,) = m2m.trials(winner)
+    progress.propose(m2m, [trial])
+    assert progress.tasks[trial.key].rows == ("M2m",)
+    assert progress.finished[1] == 22, "one of the eight is known now"
+    final = m2m.reporting_trial(winner, 0)
+    assert final.key not in progress.tasks
+    progress.end_search(m2m, winner)
+    assert progress.tasks[final.key].rows == ("M2m",)
+    assert lines()[1] == ("M2m", 2, 2), "the search has ended after so many"
+    progress.end_search(erm, None)
+    assert lines()[0] == ("ERM", 2, 1), "nothing reports it, and that is seen"
+    assert progress_of(spec, report=False).finished[1] == 16
+    defaults = {row["method"]: row["planned"] for row in progress_of(spec, defaults=True).facts()["methods"]}
+    assert defaults == {"ERM": 2, "ERM, defaults": 2, "M2m": 2, "M2m, defaults": 2}
 
 
 def test_each_trial_is_done_or_failed_or_neither():
     spec = parse(RAW)
     one, two, three, four = plan(spec)
-    board = Scoreboard(outlook_of(spec))
-    board.ended = {
-        one.key: Ended("complete", {"few": 10.0, "all": 30.0}),
-        two.key: Ended("complete", {"few": 20.0, "all": 50.0}),
-        three.key: Ended("diverged"),
-        "of another plan": Ended("failed"),
-    }
-    board.running = {four.key: ["SAM-A"]}
-    facts = board.facts()
+    progress = progress_of(spec)
+    progress.look([one.key, two.key, three.key, "of another plan"])
+    records = {one.key: record_of(one, accuracy=30.0), two.key: record_of(two), three.key: record_of(three, "diverged")}
+    progress.read(lambda key: records[key], 9)
+    progress.start(four)
+    facts = progress.facts()
     assert {name: facts[name] for name in ("planned", "done", "running", "failed")} == {
         "planned": 4, "done": 2, "running": 1, "failed": 1,
     }  # fmt: skip
     erm, sam = facts["methods"]
-    assert erm["means"] == {"few": 15.0, "all": 40.0}
+    assert erm["means"] == {"few": 40.0, "med": 40.0, "all": 40.0}
     assert (sam["done"], sam["running"], sam["failed"], sam["means"]) == (0, 1, 1, {})
-    board.running, board.broken = {}, {four.key, three.key}
-    assert (board.facts()["failed"], board.facts()["running"]) == (2, 0)
+    progress.abandon(four)
+    assert (progress.facts()["failed"], progress.facts()["running"]) == (2, 0)
+    progress.start(four)
+    assert progress.facts()["failed"] == 1, "it is tried again"
 
 
 # How it looks
@@ -405,8 +375,6 @@ def test_finished_records_are_read_once(tmp_path, monkeypatch):
 
 def test_records_far_away_are_read_a_few_at_a_time(tmp_path):
     store = filled(tmp_path)
-    readings = Readings(store.result, sorted(store.finished()))
-    assert [len(readings.read(0)) for _ in range(5)] == [1, 1, 1, 1, 0]
     looks = watch.StoreMonitor(store)
     facts = looks.snapshot(0)
     assert (facts["done"], sum(bool(row["means"]) for row in facts["methods"])) == (4, 1), "counted, if not yet read"

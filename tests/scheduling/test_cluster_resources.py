@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from tailboard.harness.errors import ClusterError
+from tailboard.harness.scheduling import resources
 from tailboard.harness.scheduling.resources import bundle, check_reachable, options, places, waits
 from tailboard.harness.spec.schema import Resources
 
@@ -50,6 +52,40 @@ def test_a_trial_lives_on_one_node():
         places(nodes, Resources(cpu=4), None)
 
 
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-x\r\n", None])
+def test_what_listens_but_is_no_ray_is_not_waited_for(monkeypatch, says):
+    """A head that hangs takes connections and says nothing; None is one that closes them."""
+    monkeypatch.setattr(resources, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address, held = f"127.0.0.1:{server.getsockname()[1]}", []
+
+        def serve() -> None:
+            held.append(server.accept()[0])
+            held[0].close() if says is None else held[0].sendall(says)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ClusterError, match=f"--address {address}: .* does not answer as Ray does"):
+            check_reachable(address)
+        thread.join()
+    with pytest.raises(ClusterError, match=f"--address {address}: nobody listens there"):
+        check_reachable(address)
+
+
+def test_auto_is_the_address_of_the_ray_that_runs_here_and_said_where_there_is_none(monkeypatch):
+    from tailboard.harness.scheduling import ray_tune
+
+    monkeypatch.setattr(ray_tune, "canonicalize_bootstrap_address", lambda _: "10.0.0.1:6379")
+    assert [*map(ray_tune._resolved, ("auto", "local", None))] == ["10.0.0.1:6379", "local", None]
+
+    def nowhere(_):
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray_tune, "canonicalize_bootstrap_address", nowhere)
+    with pytest.raises(ClusterError, match="--address auto: no Ray runs on this machine"):
+        ray_tune._resolved("auto")
+
+
 def test_an_address_that_is_none_is_one_line():
     with pytest.raises(ClusterError, match="--address"):
         check_reachable("[::1")
@@ -89,10 +125,11 @@ def test_an_address_where_nobody_listens_is_said_at_once():
         check_reachable("host:99999")
 
 
-def test_an_address_where_somebody_listens_and_words_of_ray_s_own_pass():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
+def test_an_address_where_ray_answers_and_words_of_ray_s_own_pass():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"\0\0\0\4\0\0\0\0\0"))
+        thread.start()
         check_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
     check_reachable("auto")
     check_reachable("local")

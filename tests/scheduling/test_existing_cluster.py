@@ -111,6 +111,7 @@ def test_a_cluster_is_joined_by_the_variable_fills_its_node_and_is_left_as_it_wa
     job = launcher(tmp_path, SPEC | {"resources": {"cpu": 1}}, RAY_ADDRESS=cluster.address, **cluster.environment)
     done = job.run("run", "t.yaml", "--store", "store")
     assert done.returncode == 0, done.stderr
+    assert f"joining the cluster at {cluster.address} ..." in done.stderr
     assert len(job.records()) == 2
     assert cluster.left() == {"groups": [], "used": 0, "nodes": [0, 1]}
     assert job.leftovers() == [], "no Ray of its own was started"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -79,8 +80,9 @@ def test_a_run_ends_with_a_table_and_four_files(undisturbed):
     assert "| ERM" in done.stdout
     assert "(n=2)" in done.stdout
     lines = done.stderr.splitlines()
-    assert len(lines) == 5, "one line for the start and one for each trial: " + done.stderr
-    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[1:], start=1))
+    assert lines[:2] == ["0 of 4 trials are already finished", "starting Ray ..."]
+    assert len(lines) == 6, "then one line for each trial: " + done.stderr
+    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[2:], start=1))
     for form, ending in (("md", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json")):
         path = undisturbed.store / "report" / f"leaderboard.{ending}"
         assert f"{form:6} {path}" in done.stdout.splitlines()
@@ -263,9 +265,33 @@ def test_sigterm_drains_like_ctrl_c(job):
     """What a cluster's scheduler sends before it takes the machine back."""
     process = job.start()
     job.wait_for(job.saved, process)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # the whole group, as timeout and batch systems do
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
+    assert "the cluster is lost" not in err and "the same command goes on" in err
+    assert job.checkpoints()
+    assert job.leftovers() == []
+
+
+AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL, *job.program, "run", "t.yaml", "--store", "store", "--slots", "2"],
+        cwd=job.folder, env=os.environ | job.environment, start_new_session=True,
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    job.sessions.append(process.pid)
+    job.wait_for(lambda: select.select([ours], [], [], 0)[0] and os.read(ours, 65536) and job.checkpoints(), process)
+    os.close(ours)
+    assert process.wait(timeout=180) == 130
     assert job.checkpoints()
     assert job.leftovers() == []
 

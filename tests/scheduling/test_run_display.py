@@ -132,6 +132,7 @@ def test_a_terminal_shows_the_run_and_so_do_other_shells(launcher, tmp_path):
         assert not re.search(rb"\x1b\[2J|\x1b\]0;|\x07", seen.raw), "the method's name is shown, and does nothing"
         assert "Ray's dashboard" not in seen.text, "a local Ray has none"
     assert not re.search(rb"\x1b\[([0-9;]*;)?([349]|10)[0-9][0-9;]*m", run.raw), "NO_COLOR"
+    assert run.shows("checking the spec and its data", r"starting Ray \.\.\.")
     assert "| ERM" in run.text, "and in the end the leaderboard"
     assert watch.shows(r"4 done, 0 running, 0 failed of 4 trials", rf"{re.escape(SHOWN)} +│ +2/2 │ +│ +│ +[0-9.]+ │")
     assert [one["done"] for one in facts] == sorted(one["done"] for one in facts)

@@ -152,7 +152,7 @@ def test_a_database_that_is_a_link_is_not_opened(store, tmp_path, name, monkeypa
     before = mine.read_bytes()
     (Path(store.root) / name).symlink_to(mine)
     opens = {"studies.db": lambda: open_storage(store).__enter__(), "mlflow.db": lambda: tracking_uri(SPEC, store)}
-    with pytest.raises(StoreError, match="is a link"):
+    with pytest.raises(StoreError, match="a link"):
         opens[name]()
     assert mine.read_bytes() == before
 
@@ -304,7 +304,7 @@ def test_deep_nesting_and_huge_numbers_are_damage(store):
         store.write(f"records/{KEY}.json", text.encode())
         with pytest.raises(StoreError, match="is damaged"):
             store.record(KEY)
-        store.write("driver.json", text.encode())
+        store.write(lease.FILE, text.encode())
         assert not lease._alive(lease._other(store))
 
 
@@ -364,3 +364,36 @@ def test_a_damaged_search_is_told_in_one_line(store, capsys):
         code, _, err = command(capsys, *words)
         assert code == 1
         assert re.fullmatch(r"error: .*studies\.db cannot be read: .*\n", err)
+
+
+WRONG_ROUTINES = {
+    "tune.training": lambda raw, words: raw["tune"].update(training=words),
+    "methods.SAM.training": lambda raw, words: raw["methods"][0].update(training=words),
+}
+
+
+@pytest.mark.parametrize("field", WRONG_ROUTINES)
+@pytest.mark.parametrize("words", [{"epoch": 2}, {"epochs": "many"}, {"lr": -1}, {"batch_size": None}])
+def test_a_stored_plan_with_a_wrong_word_of_a_routine_is_told_in_one_line(store, capsys, field, words):
+    raw = parse(RAW | {"methods": "SAM", "tune": {"trials": 4, "parameters": "all"}}).model_dump(mode="json")
+    WRONG_ROUTINES[field](raw, words)
+    store.write("plans/t.json", json.dumps(raw).encode())
+    for command_ in ("report", "status"):
+        code, _, err = command(capsys, command_, store.url)
+        word = rf"{field}\.{next(iter(words))}"
+        assert code == 1 and re.fullmatch(rf"error: .*plans/t\.json is damaged: .*{word}: .*\n", err), err
+
+
+def test_a_store_that_is_deleted_while_it_is_filled_has_its_plan_again(tmp_path, capsys, monkeypatch):
+    (tmp_path / "t.yaml").write_text(json.dumps(RAW))
+    place = tmp_path / "store"
+
+    def deleted(*_) -> bool:
+        place.rename(tmp_path / "gone")
+        return False
+
+    monkeypatch.setattr("tailboard.harness.scheduling.run.execute", deleted)
+    code, _, err = command(capsys, "run", str(tmp_path / "t.yaml"), "--store", str(place))
+    assert code == 2 and "was deleted while it was filled: the plan is written again" in err, err
+    code, out, err = command(capsys, "report", str(place))
+    assert (code, err) == (2, "") and "ERM" in out

@@ -26,9 +26,10 @@ from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.configuration import Configuration
 from tailboard.harness.tuning.optuna_study import create_study
 from tailboard.harness.tuning.results import SearchResult
-from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.search import Search, searches
 from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
@@ -119,7 +120,9 @@ class Lab:
         ).prerequisite_keys
 
     # what flows tell
-    def on_search_end(self, row: Trial, trial: Trial) -> None: ...
+    def on_configurations(self, search: Search, trials: list[Trial]) -> None: ...
+
+    def on_search_end(self, search: Search, winner: Configuration | None) -> None: ...
 
     def on_trial_end(self, record: Record) -> None:
         self.ended.append(record.key)

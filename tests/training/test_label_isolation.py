@@ -1,5 +1,6 @@
 """The wall: test labels never enter a process that runs a method, whatever became of the trials that ran there."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
@@ -185,3 +186,43 @@ def test_what_a_worker_sends_is_never_unpickled(tmp_path):
     assert scoring._process.wait(20) != 0
     scoring.close()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_forked_child_has_no_way_to_the_process_that_holds_the_labels():
+    scoring = ScoringProcess()
+    number = scoring._connection.fileno()
+    child = os.fork()
+    if not child:
+        try:
+            os.fstat(number)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    scoring.close()
+
+
+PEEKS = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tailboard.methods.recipe import Part, Recipe, register
+
+@dataclass(frozen=True)
+class Peeks(Part):
+    def build(self, scene):
+        (path,) = Path("ARRAYS").iterdir()
+        open(path, "rb")
+
+register("Peeks", Recipe(loss=Peeks()))
+"""
+
+
+def test_the_predictions_of_other_trials_are_not_opened_by_a_method(tmp_path):
+    """Beside them lie the test labels."""
+    (first,) = plan(parse(RAW))
+    assert run_trial(first, TrialContext(str(tmp_path))).status == "complete"
+    spec = with_plugin(parse(RAW), PEEKS.replace("ARRAYS", str(tmp_path / "arrays")), ["Peeks"])
+    peeking = next(trial for trial in plan(spec) if trial.method.name == "Peeks")
+    record = run_trial(peeking, TrialContext(str(tmp_path), plugins=spec.plugins))
+    assert record.status == "failed" and "the test set is locked" in record.reason

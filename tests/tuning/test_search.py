@@ -107,9 +107,9 @@ def test_the_same_in_the_file_that_optuna_keeps(undisturbed, tmp_path):
         with open_storage(lab.store) as opened:
             lab.memory = opened
             whole = lab.drive(2, rng, kill)
-            found = everything(lab)
+            found, winners = everything(lab), [one.winner for one in lab.tuned()]
     assert whole and found == undisturbed(name)
-    assert [one.winner for one in search_results(lab.spec, lab.store).values()] == [one.winner for one in lab.tuned()]
+    assert [one.winner for one in search_results(lab.spec, lab.store).values()] == winners
 
 
 # What counts

@@ -25,6 +25,7 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration
 from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.space import Dimension, at_least
 from tailboard.methods.range import Range
 
 # What is searched
@@ -246,3 +247,15 @@ def test_a_mistake_is_one_line_that_names_the_field(changes, words, tmp_path, mo
     said = capsys.readouterr()
     assert (ended.value.code, said.out, said.err) == (1, "", f"error: {caught.value}\n")
     assert len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("ranges", "count"),
+    [
+        ([(Range(choices=("a", "b", "c")), "a"), (Range(0, 4), 1)], 15), ([(Range(0.5, 2.0), 1.0)], 1500),
+        ([(Range(0.9, 0.9001), 0.9)], 1), ([(Range(1e-4, 5e-3, log=True), 1e-3)], 4900), ([], 1),
+    ],
+)  # fmt: skip
+def test_a_space_is_not_said_to_hold_more_than_it_does(ranges, count):
+    found = at_least({str(i): Dimension(*each) for i, each in enumerate(ranges)})
+    assert count - 2 <= found <= count
