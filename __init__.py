@@ -35,16 +35,22 @@ _HOMES = {
     ".harness.storage.store": ("Store",),
     ".methods.recipe": ("Part", "Range", "Recipe", "hyper", "register"),
 }
+LONGEST = 4000  # characters of an error's message
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 class UserError(Exception):
     """An error that is the user's to mend: its message is written for the user, who sees no traceback.
 
-    ``exit_code`` is the code with which the command ends.
+    ``exit_code`` is the code with which the command ends. A message is cut at ``LONGEST`` characters: what it quotes
+    may be a stranger's, and megabytes.
     """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        super().__init__(text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters)")
 
 
 def __getattr__(name: str) -> Any:

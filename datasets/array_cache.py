@@ -28,12 +28,13 @@ import numpy as np
 from filelock import FileLock
 
 from .catalog import Dataset
+from .contract import check
 from .files import cache, checksum, places
 from .lock import loading
 from .split import Images, Pool
 
 DECODE_SECONDS = 3600.0  # how long another process may take to decode
-VERSION = 1  # raised when what is kept, or how, changes
+VERSION = 2  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
 Stamp = list[int] | None  # size and time of a file or folder; None where there is none
@@ -96,6 +97,7 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
     begun = time.time_ns()
     with loading() as opened:
         pool = dataset.load(root, verify)
+    check(dataset, pool)
     about = {
         "verified": pool.verified,
         "hashes": dict(pool.hashes),

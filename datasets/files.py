@@ -8,11 +8,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from .catalog import DataError
 
@@ -42,6 +44,23 @@ def checksum(path: Path, algorithm: str) -> str:
 def checksum_bytes(data: bytes, algorithm: str) -> str:
     """The same of bytes in memory."""
     return f"{algorithm}:{hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()}"
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of at most ``most``; DataError for a larger one, a pipe or a device."""
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise DataError(f"{path} is no file but a pipe or a device.")
+        return bounded(file, most, path)
+
+
+def bounded(file: Any, most: int, path: Path | str) -> bytes:
+    """All that is left of an open file, which may be unpacked while it is read; DataError beyond ``most`` bytes."""
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{path} is not what it should be: it holds more than {most:,} bytes.")
+    return data
 
 
 def vouch(folder: Path, found: Mapping[str, str], official: Mapping[str, str], verify: bool) -> bool:

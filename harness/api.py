@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .planning.tuned_spec import TunedSpec
     from .reporting.report import Report
+    from .reporting.reported_store import SearchedPlan
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
@@ -60,9 +61,10 @@ def plan(spec: SpecLike) -> list[Trial]:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
     from .planning.prepare import check_names
+    from .planning.same_methods import distinct_methods
     from .spec.schema import plan as planned
 
-    found = load_spec(spec)
+    found, _ = distinct_methods(load_spec(spec))
     trials = planned(found)
     check_names(trials, found.plugins)
     return trials
@@ -104,15 +106,13 @@ def run(
     """
     from .planning.prepare import RunRequest
     from .reporting.gather import gather
-    from .reporting.reported_store import SearchedPlan
-    from .tuning.results import search_results
 
-    request = RunRequest(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
-    if train(request, place, slots=slots, address=address, root=root, verify=verify):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    if trained.interrupted:
         raise KeyboardInterrupt
-    plan = SearchedPlan(request.spec, search_results(request.spec, place))
-    return Leaderboard(gather([place], only=plan, defaults=defaults), (str(place),))
+    return Leaderboard(gather([place], only=trained.plan, defaults=defaults), (str(place),))
 
 
 def tune(
@@ -134,12 +134,13 @@ def tune(
     from .planning import tuned_spec
     from .planning.prepare import RunRequest
 
-    request = RunRequest(load_spec(spec, plugins), report=False)
+    request = RunRequest.of(load_spec(spec, plugins), report=False)
     tuned_spec.require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
-    if train(request, place, slots=slots, address=address, root=root, verify=verify):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    if trained.interrupted:
         raise KeyboardInterrupt
-    return tuned_spec.from_store(request.spec, place)
+    return tuned_spec.TunedSpec(request.spec, trained.plan.results)
 
 
 def report(
@@ -244,6 +245,14 @@ class Leaderboard:
         return notebook(self.rows, self.report.notes, self.report.tables, self.report.metric)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of a call of :func:`train`: whether a signal stopped it, and the plan with what its searches found."""
+
+    interrupted: bool
+    plan: SearchedPlan
+
+
 def train(
     request: Any,
     store: Store,
@@ -253,7 +262,7 @@ def train(
     root: str | Path | None = None,
     verify: bool = True,
     say: Callable[[str], None] | None = None,
-) -> bool:
+) -> Trained:
     """Train what is missing in a store.
 
     Args:
@@ -263,7 +272,7 @@ def train(
         say: What is told to the user in lines; to stderr if not given.
 
     Returns:
-        Whether a signal stopped it before the end; the same call goes on.
+        What came of it; where a signal stopped it before the end, the same call goes on.
 
     Raises:
         What :func:`run` raises, but for KeyboardInterrupt after a first signal.
@@ -272,22 +281,26 @@ def train(
 
     from .monitoring.reporter import ProgressReporter
     from .planning.prepare import prepare, write_plan
+    from .reporting.reported_store import SearchedPlan
     from .scheduling.processes import ended_by_sigterm
     from .scheduling.run import execute
     from .storage.lease import only_driver
     from .tracking.background import Tracker
-    from .tracking.uri import unreachable
+    from .tuning.results import RunStorage
 
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
+    store.require_shared()
     console = Console(stderr=True)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
+    for remark in request.remarks:
+        say(remark)
     checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
-    with ended_by_sigterm(), only_driver(store):
+    with ended_by_sigterm(), only_driver(store), RunStorage(store) as storage:
         with checking:
-            prepared = prepare(request, store, Path(root).expanduser().resolve() if root else None, verify)
+            prepared = prepare(request, store, storage, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
             say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
         tracker = Tracker(request.spec, store, prepared.trials)
@@ -298,6 +311,7 @@ def train(
             again = "the plan is written again, and the same command trains what is gone"
             say(f"{store} was deleted while it was filled: {again}")
         away = tracker.close()
+        results = storage.results(request.plan.searches)
     if away:
-        say(unreachable(away))
-    return interrupted
+        say(away)
+    return Trained(interrupted, SearchedPlan(request.spec, results))

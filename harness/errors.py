@@ -25,6 +25,10 @@ class ClusterError(UserError):
     """Ray cannot be started or reached, or cannot hold a trial."""
 
 
+class TrackingError(UserError):
+    """MLflow answers, and will not take what it is given until the user changes something."""
+
+
 class ReportError(UserError, ValueError):
     """A report that cannot be made as asked."""
 

@@ -12,13 +12,14 @@ from types import ModuleType
 from .part import MethodError
 from .recipe import Entry, registrations
 from .registry import registry
+from .text_file import read_text
 
 
 def read_plugin(path: Path) -> str:
     """The plugin's source. MethodError where it cannot be read as text."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except (OSError, ValueError) as error:
         raise MethodError(f"the plugin {path} cannot be read: {error}") from error
 
 

@@ -25,6 +25,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from ray_head import RayHead
 from tailboard.datasets import builtin, catalog
 from tailboard.harness.cli import app
 from tailboard.harness.registry.networks import Network
@@ -33,6 +34,7 @@ from tailboard.harness.training.loop import DeviceData, TrainingLoop
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.part import Scene
+from warm_process import WarmProcess
 
 torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared
 settings.register_profile("shared cores", deadline=None)  # how long an example takes says nothing there
@@ -40,7 +42,6 @@ settings.load_profile("shared cores")
 
 SEED = 3
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-TAILBOARD = Path(sys.executable).with_name("tailboard")
 STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
     "epochs": 5, "batch_size": 12, "lr": 0.1, "momentum": 0.9, "weight_decay": 2e-4, "schedule": "cosine",
@@ -229,7 +230,7 @@ class Launched:
     def __init__(self, folder: Path, spec: dict[str, Any], files: dict[str, str], environment: dict[str, str]) -> None:
         self.folder, self.store, self.spec = folder, folder / "store", spec
         self.environment = {"TMPDIR": tempfile.mkdtemp(prefix="t-", dir="/tmp"), **environment}
-        self.program = [str(TAILBOARD)]
+        self.program: list[str] = []  # another one than `tailboard`, with its first words
         self.sessions: list[int] = []
         self._checkpointed: dict[str, int] = {}
         for name, text in files.items():
@@ -240,14 +241,17 @@ class Launched:
         self.spec = self.spec | changes
         (self.folder / "t.yaml").write_text(json.dumps(self.spec))  # JSON is YAML
 
-    def start(self, *words: Any) -> subprocess.Popen[str]:
+    def start(self, *words: Any) -> subprocess.Popen[str] | WarmProcess:
         words = words or ("run", "t.yaml", "--store", "store", "--slots", 2)
         self._checkpointed = {path.name: path.stat().st_mtime_ns for path in self.store.glob("checkpoints/*.pt")}
-        process = subprocess.Popen(
-            [*self.program, *map(str, words)],
-            cwd=self.folder, env=os.environ | self.environment, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        environment = os.environ | self.environment
+        if not self.program:
+            process = WarmProcess(["tailboard", *map(str, words)], self.folder, environment)
+        else:
+            process = subprocess.Popen(
+                [*self.program, *map(str, words)], cwd=self.folder, env=environment, text=True, start_new_session=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
         self.sessions.append(process.pid)
         return process
 
@@ -277,7 +281,7 @@ class Launched:
         return any(path.stat().st_mtime_ns > self._checkpointed.get(path.name, 0)
                    for path in self.store.glob("checkpoints/*.pt"))  # fmt: skip
 
-    def reaches(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> bool:
+    def reaches(self, happens: Callable[[], Any], process: subprocess.Popen[str] | WarmProcess) -> bool:
         """Whether it happens while the process lives; waits for it for four minutes."""
         end = time.monotonic() + 240
         while process.poll() is None:
@@ -288,10 +292,10 @@ class Launched:
             time.sleep(0.02)
         return False
 
-    def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str] | WarmProcess) -> None:
         assert self.reaches(happens, process), f"the process ended before it happened: {process.poll()}"
 
-    def interrupt(self, process: subprocess.Popen[str]) -> None:
+    def interrupt(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         """Ctrl-C: a terminal sends it to every process of the foreground group."""
         os.killpg(process.pid, signal.SIGINT)
 
@@ -371,6 +375,15 @@ def launcher() -> Iterator[Callable[..., Launched]]:
     yield launch
     for job in made:
         job.close()
+
+
+@pytest.fixture(scope="session")
+def shared_ray(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
+    """What a driver's environment holds to join the Ray of two CPUs that outlives it: for a test that is not about how
+    Ray starts or ends, nor about what becomes of its processes."""
+    head = RayHead(free_port(), "--num-cpus=2")
+    yield head.environment
+    head.close()
 
 
 MOTO = """

@@ -1,9 +1,11 @@
 """The front door from Python: as a script, in a notebook, and what importing it costs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -31,12 +33,13 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
+def store(tmp_path_factory, shared_ray) -> Path:
     """A store that a script filled through ``tailboard.run``."""
     folder = tmp_path_factory.mktemp("api")
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "script.py", json.dumps(SPEC), "store", "table.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = os.environ | shared_ray
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "table.tex\n" and "Focal Loss" in (folder / "table.tex").read_text()
     assert "ERM" in done.stderr, "progress goes to stderr"
@@ -128,3 +131,23 @@ def test_a_notebook_shows_the_table(store, tmp_path):
     shown = output.data["text/html"]
     assert "<td>Focal Loss</td>" in shown and "±" in shown
     assert "nothing is selected on it" in shown and "4 of 4 trials are complete" in shown, "the caption too"
+
+
+def test_a_run_opens_the_storage_of_its_searches_once(tmp_path, monkeypatch):
+    """Its checks, its searches and its report share it; Ray, which would train, is left out."""
+    from tailboard.harness.scheduling import ray_tune
+    from tailboard.harness.tuning import optuna_study
+
+    openings, open_storage = [], optuna_study.open_storage
+    monkeypatch.setattr(
+        optuna_study,
+        "open_storage",
+        lambda *words, **options: openings.append(words) or open_storage(*words, **options),
+    )
+    monkeypatch.setattr(ray_tune, "run_jobs", lambda *words, **options: SimpleNamespace(interrupted=False))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for number in (1, 2):  # the second time there is one
+        board = tb.run(SPEC | {"tune": {"trials": 4, "parameters": "gamma"}}, tmp_path / "store")
+        assert len(openings) == number
+        assert board.rows.loc[board.rows["method"] == "Focal Loss", "pending"].all()
+        assert "tuning is not finished: 0 of 4 trials" in str(board)

@@ -19,7 +19,6 @@ import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -32,6 +31,8 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+
+from warm_process import WarmProcess
 
 GOLDEN = Path(__file__).with_name("golden")
 LISTED = 60  # keys that stand in keys.json one by one; of more, the first and the last
@@ -237,11 +238,13 @@ def test_status_says_the_same(folder: Path, tailboard: Tailboard):
 # What a run makes of it
 
 
-def run(folder: Path, spec: str) -> subprocess.CompletedProcess[str]:
-    """``tailboard run`` in a process of its own; where MLflow should be nobody listens, and no database is made."""
-    words = [sys.executable, "-m", "tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "2"]
-    nobody = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    return subprocess.run(words, cwd=folder, env=nobody, capture_output=True, text=True, timeout=400, check=False)
+def run(folder: Path, spec: str, **environment: str) -> tuple[int, str]:
+    """The exit code and stderr of ``tailboard run``; where MLflow should be nobody listens, and no database is made."""
+    words = ["tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "2"]
+    nobody = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
+    process = WarmProcess(words, folder, nobody)
+    _, err = process.communicate(timeout=400)
+    return process.wait(), err
 
 
 def files(folder: Path, *names: str) -> dict[str, bytes]:
@@ -268,26 +271,28 @@ def copied(folder: Path) -> Path:
 @pytest.mark.parametrize("spec", ["small", "tuned"])
 def test_a_plan_of_an_earlier_protocol_is_left_as_it_is(spec: str, folder: Path):
     before = files(copied(folder))
-    done = run(folder, spec)
-    assert done.returncode == 1
-    assert f"store holds {spec} as it was trained under protocol 1" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, err = run(folder, spec)
+    assert code == 1, err
+    assert f"store holds {spec} as it was trained under protocol 1" in err
+    assert "Traceback" not in err
     after = files(folder)
     assert {name: after[name] for name in before} == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spec", "code", "trials"), [("small", 2, 6), ("tuned", 0, 6)])
-def test_a_run_has_the_same_bits_and_a_full_store_trains_nothing(spec: str, code: int, trials: int, tmp_path: Path):
-    done = run(copied(tmp_path), spec)
-    assert done.returncode == code, done.stderr
+def test_a_run_has_the_same_bits_and_a_full_store_trains_nothing(
+    spec: str, code: int, trials: int, tmp_path: Path, shared_ray: dict[str, str]
+):
+    ended, err = run(copied(tmp_path), spec, **shared_ray)
+    assert ended == code, err
     found, golden = bits(tmp_path), json.loads((GOLDEN / "bits.json").read_text())[spec]
     assert found["trials"].keys() == golden["trials"].keys()
     kept = "records", "arrays", "rungs", "searches", "plans"
     before = files(tmp_path, *kept)
-    again = run(tmp_path, spec)
-    assert again.returncode == code, again.stderr
-    assert f"{trials} of {trials} trials are already finished" in again.stderr
+    ended, err = run(tmp_path, spec)
+    assert ended == code, err
+    assert f"{trials} of {trials} trials are already finished" in err
     assert files(tmp_path, *kept) == before
     if found["machine"] != golden["machine"]:
         pytest.skip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..catalog import DataError
-from ..files import checksum_bytes, damaged, vouch
+from ..files import checksum_bytes, damaged, read_bytes, vouch
 from ..split import Images, Pool
+
+MOST_OBJECTS = 1 << 20  # of a pickle; an official one has a few for each image
+LARGEST = 512 << 20  # bytes of a file; the largest official one has 155 million
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def _read_files(folder: Path, official: Mapping[str, str], labels: str, verify: 
         path = folder / name
         if not path.is_file():
             raise DataError(f"{folder} lacks {name}: the copy is not complete, fetch it again.")
-        data = path.read_bytes()
+        data = read_bytes(path, LARGEST)
         found[name] = checksum_bytes(data, "md5")
         vouch(folder, {name: found[name]}, {name: expected}, verify)  # before a byte of it is unpickled
         parts.append(_parse(data, labels, path))
@@ -92,48 +96,103 @@ def _read_files(folder: Path, official: Mapping[str, str], labels: str, verify: 
 
 def _parse(data: bytes, labels: str, path: Path) -> Images:
     try:
+        _check_memo(data)
         batch = _Unpickler(io.BytesIO(data), encoding="latin1").load()
-        x = batch["data"].values.reshape(-1, 3, 32, 32)
-        y = np.array(batch[labels], np.int64).reshape(len(x))
+        batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        x = batch["data"].array.reshape(-1, 3, 32, 32)
+        y = batch[labels]
+        y = y.array if isinstance(y, _Array) else np.fromiter(y, np.int64)  # no lists of lists
+        images = Images(x, y.astype(np.int64).reshape(len(x)))
+    except _OtherSoftware as error:
+        raise DataError(f"{path} was written by other software: {error}. Fetch the official file.") from None
     except Exception as error:  # what a damaged pickle raises depends on the byte that was hit
         raise damaged(path, error) from None
-    return Images(x, y)
+    if x.dtype != np.uint8 or y.dtype.kind not in "iu":
+        raise DataError(f"{path} was written by other software: its images are {x.dtype} and its labels {y.dtype}.")
+    return images
 
 
-class _Array:
-    """Stands in for numpy.ndarray while unpickling: keeps the unsigned bytes, and runs none of NumPy's own code."""
+def _check_memo(data: bytes) -> None:
+    """ValueError where a pickle would number its objects beyond any that it holds: Python allocates all numbers up to
+    the largest, and five bytes may ask for gigabytes."""
+    for opcode, number, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not (isinstance(number, int) and number < MOST_OBJECTS):
+            raise ValueError("it numbers more objects than a batch holds")
 
-    def __setstate__(self, state: tuple[int, tuple[int, ...], object, bool, str]) -> None:
-        _version, shape, _dtype, fortran, raw = state
-        flat = np.frombuffer(raw.encode("latin1"), np.uint8)
-        self.values = flat.reshape(shape, order="F" if fortran else "C")
+
+class _OtherSoftware(pickle.UnpicklingError):
+    """A pickle that is whole and names what no CIFAR file needs."""
 
 
 class _Dtype:
-    """Stands in for numpy.dtype, whose only value in these files is an unsigned byte."""
+    """Stands in for numpy.dtype: its word, which must be a whole number's."""
 
-    def __init__(self, *_: object) -> None: ...
+    def __init__(self, word: object = "u1", *_: object) -> None:
+        self.word = word if isinstance(word, str) else "?"
 
-    def __setstate__(self, _: object) -> None: ...
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        if self.word[1:] != "1" and state[1] == ">":
+            raise _OtherSoftware("its numbers are big-endian")
+
+    @property
+    def real(self) -> np.dtype:
+        if self.word not in ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8"):
+            raise _OtherSoftware(f"it holds an array of {self.word!r}")
+        return np.dtype(f"<{self.word}")
+
+
+class _Array:
+    """Stands in for numpy.ndarray while unpickling: keeps whole numbers, and runs none of NumPy's own code."""
+
+    def __init__(self, array: np.ndarray | None = None) -> None:
+        self._array = array
+
+    def __setstate__(self, state: tuple[int, tuple[int, ...], _Dtype, bool, str | bytes]) -> None:
+        _version, shape, dtype, fortran, raw = state
+        flat = np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, dtype.real)
+        self._array = flat.reshape(shape, order="F" if fortran else "C")
+
+    @property
+    def array(self) -> np.ndarray:
+        if self._array is None:
+            raise ValueError("an array in it has no values")
+        return self._array
 
 
 def _reconstruct(*_: object) -> _Array:
     return _Array()
 
 
+def _frombuffer(raw: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any) -> _Array:
+    return _Array(np.frombuffer(raw, dtype.real).reshape(shape, order=order))
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stands in for _codecs.encode, with which Python 3 writes bytes into old pickles."""
+    if encoding != "latin1":
+        raise _OtherSoftware(f"its bytes are written as {encoding}")
+    return text.encode("latin1")
+
+
 class _Unpickler(pickle.Unpickler):
-    """Knows the three names that CIFAR's batches use, and refuses every other: a pickle can name any function."""
+    """Knows the few names that CIFAR's batches use, as NumPy 1 and 2 write them, and refuses every other: a pickle can
+    name any function."""
 
     known: Mapping[tuple[str, str], Any] = {
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy", "ndarray"): _Array,
         ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): _encode,
+    } | {
+        (f"numpy.{core}.{file}", name): stand_in
+        for core in ("core", "_core")
+        for file, name, stand_in in (
+            ("multiarray", "_reconstruct", _reconstruct),
+            ("numeric", "_frombuffer", _frombuffer),
+        )
     }
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         try:
             return self.known[module_name, global_name]
         except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, which no CIFAR file needs"
-            ) from None
+            raise _OtherSoftware(f"it asks for {module_name}.{global_name}, which no CIFAR file needs") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog import DataError
-from ..files import checksum_bytes, damaged, vouch
+from ..files import bounded, checksum_bytes, damaged, read_bytes, vouch
 from ..split import Images, Pool
 
 # Of the decompressed bytes, because Debian's gzip headers lack the file's name and date: with those two put back,
@@ -23,6 +23,7 @@ OFFICIAL = {
     "t10k-labels-idx1-ubyte": "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 UNSIGNED_BYTE = 8
+LARGEST = 64 << 20  # bytes of a file, unpacked; the training images have 47 million
 
 
 def read(folder: Path, verify: bool, official: Mapping[str, str] = OFFICIAL) -> Pool | None:
@@ -53,9 +54,11 @@ def _read_all(folder: Path, files: Mapping[str, Path], verify: bool, official: M
 
 
 def _decompress(path: Path) -> bytes:
-    data = path.read_bytes()
     try:
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                return bounded(file, LARGEST, path)
+        return read_bytes(path, LARGEST)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise damaged(path, error) from None
 

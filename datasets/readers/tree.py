@@ -22,12 +22,14 @@ import numpy as np
 from PIL import Image
 
 from ..catalog import DataError
-from ..files import checksum, damaged, vouch
+from ..files import bounded, checksum, damaged, read_bytes, vouch
 from ..split import Images, Pool
 
 PARTS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")  # whatever the name says: others run programs, as EPS does, or are no photographs
 SIZE = (32, 32)
+LARGEST = 1 << 20  # bytes of an image's file; one of 32 x 32 pixels has a few thousand
 # All that Pillow raises for a damaged file.
 _UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -54,7 +56,10 @@ def read_folder(folder: Path, verify: bool, classes: Sequence[str]) -> Pool | No
             f"{folder} holds single image files, for which there is no official checksum, so that nothing vouches for "
             "them. Use --no-verify to go on; the table will show them as unverified."
         )
-    files = (_File(part, i, entry.name, Path(entry.path).read_bytes()) for part, i, entry in _listing(folder, classes))
+    files = (
+        _File(part, i, entry.name, read_bytes(Path(entry.path), LARGEST))
+        for part, i, entry in _listing(folder, classes)
+    )
     train, test = _decode(files, folder)
     return Pool(train, test, verified=False, hashes={"train": _digest(train), "test": _digest(test)})
 
@@ -90,7 +95,7 @@ def _members(path: Path, classes: Sequence[str]) -> Iterator[_File]:
                     case (part, name, file) if part in PARTS and name in labels and _is_image(file):
                         content = archive.extractfile(member)
                         if content is not None:
-                            yield _File(part, labels[name], file, content.read())
+                            yield _File(part, labels[name], file, bounded(content, LARGEST, f"{path}/{member.name}"))
     except (gzip.BadGzipFile, EOFError, zlib.error, tarfile.TarError) as error:
         raise damaged(path, error) from None
 
@@ -110,7 +115,9 @@ def _decode(files: Iterator[_File], source: Path) -> tuple[Images, Images]:
 def _pixels(data: bytes, where: str) -> np.ndarray:
     """Height x width x 3 unsigned bytes."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.mode.startswith(("I", "F")):
+                raise DataError(f"{where} has {image.mode} pixels, which do not fit 8 bits: convert it to 8-bit.")
             if image.size != SIZE:
                 raise DataError(f"{where} measures {image.size} pixels where {SIZE} are expected.")
             return np.asarray(image.convert("RGB"))

@@ -131,7 +131,7 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
     for digest in sorted(plugins):
         yield f"plugins/{digest}.py", plugins[digest].encode()
     trials = {trial.key for spec in specs for trial in known_trials(spec, shared)}
-    for rung in sorted(name for name in shared.names("rungs", ".json") if name.partition("-")[0] in trials):
+    for rung in (name for name in shared.rungs() if name.partition("-")[0] in trials):
         yield f"rungs/{rung}.json", shared.read(f"rungs/{rung}.json")
     arrays = shared.names("arrays", ".npz")
     for key in sorted(shared.finished() & trials):

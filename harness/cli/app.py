@@ -2,11 +2,14 @@
 stderr.
 
 Exit codes: 0 every cell is complete; 1 bad usage or a bad spec; 2 some cells failed or are missing (the table is
-still written); 3 protocol violated or verification failed; 130 interrupted, to be resumed by the same command.
+still written); 3 protocol violated or verification failed; 130 interrupted, to be resumed by the same command; 141 who
+read the output has gone.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -14,10 +17,9 @@ import typer
 
 from ... import UserError
 from . import bundle, data, inspect, report, run, status
-from .options import (
-    INTERRUPTED,
-    print_status,
-)  # fmt: skip
+from .options import INTERRUPTED, print_status
+
+STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
 NoArguments: Any = getattr(sys.modules[UsageError.__module__], "NoArgsIsHelpError", ())
@@ -33,17 +35,27 @@ app.add_typer(bundle.app)
 def main() -> NoReturn:
     """Run a command; an error of the user's ends in one line and its exit code, never in a traceback."""
     code = 1
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal whose encoding lacks a character gets a replacement
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except UsageError as error:
         print_status(_usage(error))
+    except SystemExit as ended:  # typer's own way of ending at a pipe that is closed
+        code = CLOSED_PIPE if isinstance(ended.__context__, BrokenPipeError) else ended.code
+    except BrokenPipeError:
+        code = CLOSED_PIPE
     except (UserError, OSError) as error:
         print_status(f"error: {error}")
         code = getattr(error, "exit_code", 1)
     if code == INTERRUPTED:  # typer's own code for Ctrl-C too
         print_status("interrupted; the same command goes on where this one was")
+    if code == CLOSED_PIPE:  # what is left to be read goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     sys.exit(code)
 
 

@@ -22,14 +22,14 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
-    from ..planning import prepare, summary
+    from ..planning import prepare, same_methods, summary
     from ..planning.plan import Plan
     from ..spec.parser import read
 
-    wanted = read(spec, plugin or ())
+    wanted, remarks = same_methods.distinct_methods(read(spec, plugin or ()))
     resolved = Plan(wanted)
     prepare.check_names(resolved.trials, wanted.plugins)
-    text = summary.plan_table(resolved)
+    text = "\n".join([summary.plan_table(resolved), *remarks])
     text += summary.tuning_table(resolved) if wanted.tune else ""
     facts = summary.trial_facts(resolved.dependencies)
     if calibrate:

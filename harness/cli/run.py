@@ -52,23 +52,22 @@ def run(
     from ..api import train
     from ..planning.prepare import RunRequest
     from ..reporting import gather
-    from ..reporting.reported_store import SearchedPlan
     from ..spec.parser import read
     from ..storage.store import Store
-    from ..tuning.results import search_results
 
-    request = RunRequest(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
+    request = RunRequest.of(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    plan = SearchedPlan(request.spec, search_results(request.spec, place))
-    report = gather.gather([place], only=plan, defaults=defaults)
-    print_output(f"{report.rendered('md')}\n")  # before the files: a full disk takes no table away
-    try:
-        for form, path in gather.publish(report, place).items():
-            print(f"{form:6} {path}")
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    report = gather.gather([place], only=trained.plan, defaults=defaults)
+    files = {}
+    try:  # before it is printed: who reads it may go. But a full disk takes no table away
+        files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    return INTERRUPTED if interrupted else outcome(report)
+    print_output(f"{report.rendered('md')}\n")
+    for form, path in files.items():
+        print(f"{form:6} {path}")
+    return INTERRUPTED if trained.interrupted else outcome(report)
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
@@ -91,12 +90,12 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or ()), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
-    interrupted = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
-    found = tuned_spec.from_store(request.spec, place)
-    print_output(found.table)
-    for path in () if found.unfinished else tuned_spec.save(found, goal):
+    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    tuned = tuned_spec.TunedSpec(request.spec, trained.plan.results)
+    print_output(tuned.table)
+    for path in () if tuned.unfinished else tuned_spec.save(tuned, goal):
         print(path)
-    return INTERRUPTED if interrupted else 2 if found.unfinished or found.failed else 0
+    return INTERRUPTED if trained.interrupted else 2 if tuned.unfinished or tuned.failed else 0

@@ -53,9 +53,7 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 def print_unreachable(reason: str) -> None:
     if reason:
-        from ..tracking.uri import unreachable
-
-        print_status(unreachable(reason))
+        print_status(reason)
 
 
 def outcome(board: Any) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...leaderboard.metric import ACCURACY, GROUPS, Metric
 from ...methods.names import nearest
+from ...methods.text_file import read_text
 from ..errors import ReportError, StoreError
 from ..spec.schema import Shots, Trial
 from ..storage.record import TrialResult
@@ -98,7 +99,7 @@ def parse_metric(name: str, prior: str, tau: float) -> MetricRequest:
 
 def _read(file: str) -> tuple[float, ...]:
     try:
-        shares = tuple(float(word) for word in Path(file).read_text(encoding="utf-8").replace(",", " ").split())
+        shares = tuple(float(word) for word in read_text(Path(file)).replace(",", " ").split())
     except (OSError, ValueError) as error:
         raise ReportError(f"--prior: balanced, train, or a file with a number for each class: {error}") from error
     if not shares or not (min(shares) > 0 and sum(shares) < np.inf):

@@ -29,7 +29,7 @@ def status_facts(store: Store) -> dict[str, Any]:
     reported = [one for spec in plans for one in reported_trials(spec, found[spec.name])]
     shown = {(one.trial.key, one.row.row_key, one.pending): one for one in reported}.values()
     finished, broken = store.finished(), store.broken()
-    started = store.names("checkpoints", ".pt")
+    started = store.keys("checkpoints", ".pt")
     methods: dict[str, Counter[str]] = {}
     troubles, again = [], 0
     for one in shown:

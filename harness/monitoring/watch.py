@@ -50,7 +50,7 @@ class StoreMonitor:
         self._progress.look(finished)
         self._progress.read(self._store.result, seconds)
         self._progress.running = {trial.key: trial for trial in told.running} if told else {}
-        self._progress.abandoned = set(told.broken) if told else self._store.names("broken") - finished
+        self._progress.abandoned = set(told.broken) if told else self._store.keys("broken") - finished
         facts = self._progress.facts()
         if told:
             facts["planned"] = max(facts["planned"], told.planned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,20 +21,28 @@ from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
-from ..tuning.results import SearchResult, search_results
+from ..tuning.results import RunStorage, SearchResult
 from .plan import Plan
 from .reported import trials_of
+from .same_methods import distinct_methods
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time."""
+    ``again`` what failed the last time. ``remarks`` are for the user."""
 
     spec: Spec
     report: bool = True
     defaults: bool = False
     again: bool = False
+    remarks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, spec: Spec, **options: bool) -> RunRequest:
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
+        distinct, remarks = distinct_methods(spec)
+        return cls(distinct, remarks=remarks, **options)
 
     @cached_property
     def plan(self) -> Plan:
@@ -45,32 +53,44 @@ class RunRequest:
 @dataclass(frozen=True)
 class PreparedRun:
     """A checked spec and the store that it fills. ``trials``: all that are known; ``results``: what its searches have
-    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why."""
+    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why;
+    ``storage`` holds its searches."""
 
     request: RunRequest
     store: Store
+    storage: RunStorage
     trials: list[Trial]
     context: TrialContext
     damaged: list[str]
     results: Mapping[str, SearchResult]
 
 
-def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) -> PreparedRun:
-    """Check the spec and the files that it still needs, and write the plan. Raises what those checks raise."""
+def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path | None, verify: bool) -> PreparedRun:
+    """Check the spec and the files that it still needs, and write the plan.
+
+    Args:
+        request: What of a spec is to be done.
+        store: Where it is kept.
+        storage: Where its searches are kept.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        UserError: where a name, a value or a file is not what the spec needs.
+    """
     spec, plan = request.spec, request.plan
     _check_protocol(spec, store)
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
-    needed = plan.all_dependencies
-    sought = search_results(spec, store, plan.searches, importance=False)
-    there = trials_of(spec, sought)
-    every = {trial.key: trial for trial in (*needed.trials, *there)}
-    damaged = set_aside(store, every)
+    dependencies, results = plan.all_dependencies, storage.results(plan.searches, importance=False)
+    known_trials = trials_of(spec, results)
+    stages = {trial.key: trial.stage for trial in (*dependencies.trials, *known_trials)}
+    damaged = set_aside(store, stages)
     if request.again:
-        reported = [key for key, trial in every.items() if trial.stage == "report"]
-        damaged += set_aside(store, reported, again=("failed", "diverged"))
-    sweep_up(store, needed.prerequisite_keys)
-    done = needed.done(store)
-    check_files([trial for trial in needed.trials if trial.key not in done], root, verify)
+        reporting = [key for key, stage in stages.items() if stage == "report"]
+        damaged += set_aside(store, reporting, again=("failed", "diverged"))
+    sweep_up(store, dependencies.prerequisite_keys)
+    done = dependencies.done(store)
+    check_files([trial for trial in dependencies.trials if trial.key not in done], root, verify)
     write_plan(request, store)
     context = TrialContext(
         store=str(store),
@@ -80,9 +100,9 @@ def prepare(request: RunRequest, store: Store, root: Path | None, verify: bool) 
         checkpoint_seconds=spec.resources.checkpoint_seconds,
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
-        kept=needed.prerequisite_keys,
+        kept=dependencies.prerequisite_keys,
     )
-    return PreparedRun(request, store, there, context, damaged, sought)
+    return PreparedRun(request, store, storage, known_trials, context, damaged, results)
 
 
 def write_plan(request: RunRequest, store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import yaml
 
 from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
-from ..spec.parser import Dumper
 from ..spec.schema import Experiment, Spec, experiments
-from ..storage.store import Store
+from ..spec.yaml_format import Dumper
 from ..text import table
-from ..tuning.results import SearchResult, search_results
+from ..tuning.results import SearchResult
 
 WRITTEN = "# Written by tailboard tune"
 
@@ -27,20 +26,20 @@ class TunedSpec:
     """A spec, what its searches have come to, and the settings (data, network, training) that it holds."""
 
     spec: Spec
-    found: dict[str, SearchResult]
+    results: Mapping[str, SearchResult]  # by the canonical text of their rows
 
     @property
     def unfinished(self) -> bool:
-        return not all(one.finished for one in self.found.values())
+        return not all(result.finished for result in self.results.values())
 
     @property
     def failed(self) -> bool:
-        return any(one.winner is None for one in self.found.values())
+        return any(result.winner is None for result in self.results.values())
 
     @property
     def table(self) -> str:
         """A line for each row: its values, or why there are none."""
-        return table([_line(experiment, self.found.get(experiment.canonical)) for experiment in experiments(self.spec)])
+        return table([_line(row, self.results.get(row.canonical)) for row in experiments(self.spec)])
 
     def settings(self) -> list[list[Experiment]]:
         """The rows of each setting: values were found for each, so each has a spec of its own."""
@@ -68,54 +67,53 @@ def output_path(spec: Spec, output: Path | None) -> Path:
     return goal
 
 
-def from_store(spec: Spec, store: Store) -> TunedSpec:
-    return TunedSpec(spec, search_results(spec, store))
-
-
-def save(filled: TunedSpec, goal: Path) -> list[Path]:
+def save(tuned: TunedSpec, goal: Path) -> list[Path]:
     """One spec for each setting in which values were found, beside it the plugins that it names. SpecError where
     another file is in the way."""
-    settings = filled.settings()
-    names = [goal] if len(settings) == 1 else [goal.with_stem(f"{goal.stem}-{i}") for i in range(1, len(settings) + 1)]
-    found = {path: text for path, rows in zip(names, settings, strict=True) if (text := _text(filled, rows, path.stem))}
-    if not found:
+    settings, specs = tuned.settings(), dict[Path, str]()
+    for number, rows in enumerate(settings, start=1):
+        path = goal if len(settings) == 1 else goal.with_stem(f"{goal.stem}-{number}")
+        if text := _text(tuned, rows, path.stem):
+            specs[path] = text
+    if not specs:
         return []
-    texts = found | {goal.parent / _plugin(digest): text for digest, text in filled.spec.plugins.items()}
+    texts = specs | {goal.parent / _plugin(digest): text for digest, text in tuned.spec.plugins.items()}
     for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise SpecError(f"{path} is there and holds something else; name another file with --output")
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
-    return list(found)
+    return list(specs)
 
 
 def _plugin(digest: str) -> str:
     return f"method-{digest[:12]}.py"
 
 
-def _line(experiment: Experiment, found: SearchResult | None) -> dict[str, Any]:
-    where = {
+def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]:
+    row = {
         "data": experiment.data.name,
         "long tail": setting_label(experiment.data),
         "method": method_label(experiment.trial(0)),
     }
-    if found is None:
-        return where | {"values": "nothing to tune", "trials": 0, "validation": ""}
-    if found.winner is None or not found.finished:
-        return where | {"values": found.unfinished_reason, "trials": found.ended, "validation": ""}
-    changed = found.search.changed_values(found.winner)
-    words = ", ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                      for name, value in changed.items())  # fmt: skip
-    return where | {"values": words or "the defaults", "trials": found.ended, "validation": f"{found.winner.value:.1f}"}
+    if result is None:
+        return row | {"values": "nothing to tune", "trials": 0, "validation": ""}
+    if result.winner is None or not result.finished:
+        return row | {"values": result.unfinished_reason, "trials": result.ended, "validation": ""}
+    changed = result.search.changed_values(result.winner)
+    words = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()
+    ]
+    values, validation = ", ".join(words) or "the defaults", f"{result.winner.value:.1f}"
+    return row | {"values": values, "trials": result.ended, "validation": validation}
 
 
-def _text(filled: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
+def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     """The spec of one setting; nothing where no row has values."""
-    spec = filled.spec
-    methods = [entry for experiment in rows for entry in _entries(experiment, filled.found.get(experiment.canonical))]
+    spec, first = tuned.spec, rows[0]
+    methods = [entry for row in rows for entry in _entries(row, tuned.results.get(row.canonical))]
     if not methods:
         return ""
-    first = rows[0]
     raw = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
@@ -130,32 +128,37 @@ def _text(filled: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     about = [
         f"{WRITTEN} {spec.name}: each method at the values that were found on validation images.",
         "# A method that is not mentioned here had nothing to tune.",
-        *_comments(rows, filled),
+        *_comments(rows, tuned),
     ]
     head = "".join(f"{' '.join(line.split())}\n" for line in about)
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
-def _entries(experiment: Experiment, found: SearchResult | None) -> Iterator[dict[str, Any]]:
+def _entries(experiment: Experiment, result: SearchResult | None) -> Iterator[dict[str, Any]]:
     """The row as a spec names it; nothing of a row whose every trial failed."""
-    if found is not None and found.winner is None:
+    if result is not None and result.winner is None:
         return
-    changed = found.search.changed_values(found.winner) if found and found.winner else {}
+    changed = result.search.changed_values(result.winner) if result and result.winner else {}
     own = {name: value for name, value in changed.items() if not name.startswith("training.")}
     routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in own}
-    entry = {"name": experiment.entrant.name}
-    entry |= {"values": values} if (values := experiment.entrant.values | own) else {}
-    entry |= {"training": training} if (training := experiment.entrant.training | routine) else {}
-    yield entry | ({"plugin": _plugin(experiment.entrant.plugin)} if experiment.entrant.plugin else {})
+    entrant = experiment.entrant
+    entry = {
+        "name": entrant.name,
+        "values": entrant.values | own,
+        "training": entrant.training | routine,
+        "plugin": _plugin(entrant.plugin) if entrant.plugin else None,
+    }
+    yield {name: value for name, value in entry.items() if value}
 
 
-def _comments(rows: Sequence[Experiment], filled: TunedSpec) -> Iterator[str]:
-    for experiment in rows:
-        found = filled.found.get(experiment.canonical)
-        if found and found.winner:
-            start, best = found.configurations[0], found.winner
-            before = f"{start.value:.1f} at the defaults" if start.state == "complete" else f"defaults {start.state}"
-            metric, tried = found.search.tune.metric, f"trial {best.number + 1} of {found.ended}"
-            yield f"# {json.dumps(experiment.entrant.name)}: {tried}, {metric} {best.value:.1f} ({before})"
-        elif found:
-            yield f"# {json.dumps(experiment.entrant.name)}: left out; {found.unfinished_reason}"
+def _comments(rows: Sequence[Experiment], tuned: TunedSpec) -> Iterator[str]:
+    for row in rows:
+        result, name = tuned.results.get(row.canonical), json.dumps(row.entrant.name)
+        if result and result.winner:
+            defaults, best = result.configurations[0], result.winner
+            complete = defaults.state == "complete"
+            before = f"{defaults.value:.1f} at the defaults" if complete else f"defaults {defaults.state}"
+            number, metric = f"trial {best.number + 1} of {result.ended}", result.search.tune.metric
+            yield f"# {name}: {number}, {metric} {best.value:.1f} ({before})"
+        elif result:
+            yield f"# {name}: left out; {result.unfinished_reason}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...datasets.array_cache import open_cached
 from ...datasets.builtin import catalog
 from ...datasets.catalog import DataError, Dataset
+from ...datasets.contract import check
 from ...datasets.lock import loading
 from ...datasets.longtail import counts
 from ...datasets.split import Pool, Split, cut
@@ -69,8 +70,11 @@ def _check_tail(data: Data, available: Sequence[int], asked: Sequence[int]) -> N
 
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
     """All images of a data set, read from its own files; TestSetLocked while a method is at work."""
+    known = dataset(name)
     with loading():
-        return dataset(name).load(root, verify)
+        loaded = known.load(root, verify)
+    check(known, loaded)
+    return loaded
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:

@@ -16,9 +16,9 @@ from ...datasets.builtin import catalog
 from ...leaderboard.html.model import Evidence
 from ..errors import StoreError
 from ..metrics.shots import class_groups
-from ..spec.parser import Dumper
 from ..spec.presets import PRESETS
 from ..spec.schema import PROTOCOL, Shots, Training, Trial
+from ..spec.yaml_format import Dumper
 from ..storage.record import Record
 from ..storage.store import Store
 

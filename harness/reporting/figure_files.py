@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...leaderboard.formats.text import spreadsheet_cell
 from ...leaderboard.tables.standings import why_not
 from ..errors import ReportError
 from . import tuning_tables
@@ -60,4 +61,6 @@ def _pictures(option: str) -> Any:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")
+    """The table as CSV, in which no text is a formula."""
+    safe = frame.map(lambda value: spreadsheet_cell(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False, lineterminator="\n")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Any
 
 import pandas as pd
 
 from ...leaderboard.statistics import budget
 from ...leaderboard.tables.grid import Table
-from ..spec.schema import Spec, Value
+from ..spec.schema import Spec, Tune, Value
 from ..tuning.configuration import Configuration
 from ..tuning.results import SearchResult
 
@@ -51,21 +50,19 @@ class TunedRow:
 def protocols(specs: Iterable[Spec]) -> dict[str, str]:
     """How each tuned spec was tuned, by its canonical text: so many trials, and all else that differs among the specs,
     so that two searches of one row never stand in one cell."""
-    facts = {spec.canonical: _facts(spec) for spec in specs if spec.tune}
-    differ = [n for n in next(iter(facts.values()), {}) if len({each[n] for each in facts.values()}) > 1]
+    facts = {spec.canonical: _facts(spec, spec.tune) for spec in specs if spec.tune}
+    names = [name for name in Tune.model_fields if name != "trials"] + ["shots"]
+    differing = [name for name in names if len({each[name] for each in facts.values()}) > 1]
     return {
-        spec: ", ".join([f"tuned by {each['trials']} trials", *(f"{n} {each[n]}" for n in differ if n != "trials")])
+        spec: ", ".join([f"tuned by {each['trials']} trials", *(f"{name} {each[name]}" for name in differing)])
         for spec, each in facts.items()
     }
 
 
-def _facts(spec: Spec) -> dict[str, str]:
-    assert spec.tune is not None  # noqa: S101
-    tune = spec.tune
-    facts = {name: str(value) for name, value in tune.model_dump().items()}
-    searched = [f"{one.name} {one.range or ''}".strip() for one in tune.parameters]
+def _facts(spec: Spec, tune: Tune) -> dict[str, str]:
+    searched = [f"{parameter.name} {parameter.range or ''}".strip() for parameter in tune.parameters]
     routine = [f"{name}={value}" for name, value in tune.training.items()]
-    return facts | {
+    return {name: str(value) for name, value in tune.model_dump().items()} | {
         "parameters": " + ".join(searched),
         "training": " ".join(routine) or "as reported",
         "shots": spec.shots.by if spec.shots.by == "tercile" else f"{spec.shots.few} to {spec.shots.many}",
@@ -75,7 +72,7 @@ def _facts(spec: Spec) -> dict[str, str]:
 def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
     """What was spent on tuning, in sentences; ``plain`` where some rows come from specs that tune nothing."""
     tunes = [line.tuned.search.tune for line in lines]
-    trials, metrics = (_either(words) for words in ([str(t.trials) for t in tunes], [t.metric for t in tunes]))
+    trials, metrics = _either(str(tune.trials) for tune in tunes), _either(tune.metric for tune in tunes)
     # Specs that differ in how many trials they ask for share what they have in common.
     spent = {(line.tuned.search.identity, c.number): c for line in lines for c in line.tuned.configurations}.values()
     hours, epochs = sum(c.seconds for c in spent) / 3600, sum(c.epochs for c in spent)
@@ -91,38 +88,43 @@ def tables(lines: Sequence[TunedRow]) -> list[Table]:
     """The values used and what they cost, and the importance of each hyperparameter; none where nothing is tuned."""
     if not lines:
         return []
-    several = [name for name in HEADS if len({getattr(line, name) for line in lines}) > 1]
-    head = (*(HEADS[name] for name in several), "Method")
-    where = {id(line): (*(getattr(line, name) for name in several), line.method) for line in lines}
-    return [
-        Table(
-            "Tuning",
-            head=(*head, "Values used"),
-            spans=(("Spent", ("Trials", "Epochs", "Device-hours")), ("Validation", ("Defaults", "Winner"))),
-            body=tuple((*where[id(line)], *_outcome(line)) for line in lines),
-            footnotes=(),
-            caption=(
-                "The values of the winner, each with its default where it differs.",
-                "Trials are all that ended, the defaults, pruned and failed ones among them; epochs and device-hours "
-                "are theirs, without the networks that some methods start from.",
-                f"Validation: {_either([line.tuned.search.tune.metric for line in lines])} in percent. The winner's is "
-                "the best of all trials on the same images, so it flatters; the tables above do not use it.",
-            ),
+    columns = [name for name in HEADS if len({getattr(line, name) for line in lines}) > 1]
+    head = (*(HEADS[name] for name in columns), "Method")
+    names = [(*(getattr(line, name) for name in columns), line.method) for line in lines]
+    return [_values_table(lines, head, names), _importance_table(lines, head, names)]
+
+
+def _values_table(lines: Sequence[TunedRow], head: tuple[str, ...], names: Sequence[tuple[str, ...]]) -> Table:
+    return Table(
+        "Tuning",
+        head=(*head, "Values used"),
+        spans=(("Spent", ("Trials", "Epochs", "Device-hours")), ("Validation", ("Defaults", "Winner"))),
+        body=tuple((*name, *_outcome(line)) for name, line in zip(names, lines, strict=True)),
+        footnotes=(),
+        caption=(
+            "The values of the winner, each with its default where it differs.",
+            "Trials are all that ended, the defaults, pruned and failed ones among them; epochs and device-hours are "
+            "theirs, without the networks that some methods start from.",
+            f"Validation: {_either(line.tuned.search.tune.metric for line in lines)} in percent. The winner's is the "
+            "best of all trials on the same images, so it flatters; the tables above do not use it.",
         ),
-        Table(
-            "Importance of each hyperparameter",
-            head=(*head, "Hyperparameter", "Range"),
-            spans=(("", ("Value used", "Importance")),),
-            body=tuple((*where[id(line)], *texts) for line in lines for texts in _importance(line)),
-            footnotes=(),
-            caption=(
-                "Importance: the share of each hyperparameter in what moved the validation metric, by Optuna's "
-                "PED-ANOVA over every trial of the search that was judged; where some were stopped early, by what all "
-                "had come to when the first of them were.",
-                "With so few trials it is rough: it orders what mattered, and measures little.",
-            ),
+    )
+
+
+def _importance_table(lines: Sequence[TunedRow], head: tuple[str, ...], names: Sequence[tuple[str, ...]]) -> Table:
+    return Table(
+        "Importance of each hyperparameter",
+        head=(*head, "Hyperparameter", "Range"),
+        spans=(("", ("Value used", "Importance")),),
+        body=tuple((*name, *cells) for name, line in zip(names, lines, strict=True) for cells in _importance(line)),
+        footnotes=(),
+        caption=(
+            "Importance: the share of each hyperparameter in what moved the validation metric, by Optuna's PED-ANOVA "
+            "over every trial of the search that was judged; where some were stopped early, by what all had come to "
+            "when the first of them were.",
+            "With so few trials it is rough: it orders what mattered, and measures little.",
         ),
-    ]
+    )
 
 
 def values(lines: Sequence[TunedRow]) -> pd.DataFrame:
@@ -162,44 +164,37 @@ def curves(lines: Sequence[TunedRow]) -> pd.DataFrame:
 
 def _outcome(line: TunedRow) -> tuple[str, ...]:
     """The texts of one row of the table "Tuning", after its name."""
-    start = line.tuned.configurations[0] if line.tuned.configurations else None
+    defaults = line.tuned.configurations[0] if line.tuned.configurations else None
+    values = _values(line, line.winner.values) if line.winner else line.tuned.unfinished_reason
     spent = str(line.tuned.ended), str(line.epochs), f"{line.seconds / 3600:.4g}"
-    if line.winner is None:
-        return line.tuned.unfinished_reason, *spent, _reached(start), "–"
-    space = line.tuned.search.space
-    used = _values(line.winner.values, {name: dimension.default for name, dimension in space.items()})
-    return used, *spent, _reached(start), _reached(line.winner)
+    return values, *spent, _reached(defaults), _reached(line.winner)
 
 
 def _importance(line: TunedRow) -> list[tuple[str, ...]]:
     """A row for each hyperparameter of a line, after its name."""
-    shares = line.tuned.importance
+    shares, rows = line.tuned.importance, []
     unknown = f"n/a ({sum(c.value is not None for c in line.tuned.configurations)} judged trials)"
-    return [
-        (
-            name,
-            str(dimension.range),
-            _number(line.winner.values[name]) if line.winner else "–",
-            f"{shares[name]:.4g}" if name in shares else unknown,
-        )
-        for name, dimension in line.tuned.search.space.items()
-    ]
+    for name, dimension in line.tuned.search.space.items():
+        used = _number(line.winner.values[name]) if line.winner else "–"
+        rows.append((name, str(dimension.range), used, f"{shares[name]:.4g}" if name in shares else unknown))
+    return rows
 
 
-def _values(used: Mapping[str, Value], defaults: Mapping[str, Any]) -> str:
+def _values(line: TunedRow, used: Mapping[str, Value]) -> str:
     """Such as "step.rho=0.1234 (default 0.05), extra.lambda=0.5"."""
-    words = [
-        f"{name}={_number(used[name])}" + (f" (default {_number(default)})" if used[name] != default else "")
-        for name, default in defaults.items()
-    ]
+    words = []
+    for name, dimension in line.tuned.search.space.items():
+        default = "" if used[name] == dimension.default else f" (default {_number(dimension.default)})"
+        words.append(f"{name}={_number(used[name])}{default}")
     return ", ".join(words)
 
 
-def _reached(found: Configuration | None) -> str:
+def _reached(configuration: Configuration | None) -> str:
     """The metric of a trial in percent; what became of it where it did not finish."""
-    if found is None:
+    if configuration is None:
         return "–"
-    return f"{found.value:#.4g}" if found.state == "complete" and found.value is not None else found.state
+    judged = configuration.state == "complete" and configuration.value is not None
+    return f"{configuration.value:#.4g}" if judged else configuration.state
 
 
 def _number(value: Value) -> str:

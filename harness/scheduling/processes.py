@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -106,11 +106,16 @@ def drained_by_signals(stopping: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def terminate_children(stop: Callable[[], None]) -> Iterator[None]:
-    """After the block, and an error in it, ``stop`` is called; whatever descends from this process has ended then."""
+    """After the block, and an error in it, ``stop`` is called; what was started within the block has ended then.
+
+    What the caller's process had started before, such as a notebook's own workers, is left alone.
+    """
+    before = set(psutil.Process().children())
     try:
         yield
     finally:
-        family = psutil.Process().children(recursive=True)  # asked before: an orphan has another parent
+        started = [child for child in psutil.Process().children() if child not in before]
+        family = [*started, *_descendants(started)]  # asked before: an orphan has another parent
         try:
             stop()
         finally:
@@ -119,3 +124,9 @@ def terminate_children(stop: Callable[[], None]) -> Iterator[None]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(alive, timeout=TERMINATION_SECONDS)
+
+
+def _descendants(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            yield from process.children(recursive=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 from ..planning.prepare import PreparedRun, RunRequest
@@ -16,7 +15,7 @@ from ..storage.store import Store
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed
 from ..tuning.configuration import best
-from ..tuning.optuna_study import create_study, open_storage
+from ..tuning.optuna_study import create_study
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
 from .observer import RunObserver
@@ -91,7 +90,5 @@ def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, add
 
     spec, store = prepared.request.spec, prepared.store
     queue = JobQueue(store)
-    with open_storage(store) if spec.tune else nullcontext() as opened:
-        fill_queue(queue, prepared.request, store, opened, observer)
-        result = run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address)
-    return result.interrupted
+    fill_queue(queue, prepared.request, store, prepared.storage.opened if spec.tune else None, observer)
+    return run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address).interrupted

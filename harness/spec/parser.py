@@ -1,14 +1,15 @@
 """From a YAML file to a Spec. A list in the file is an axis; the plan is the product of the axes.
 
-YAML is read safely: ``1e-3`` is a number, and a key that stands twice is an error. Nothing here imports torch.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,12 +18,16 @@ from pydantic import BaseModel, ValidationError
 
 from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
+from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images
 from .presets import NETWORK_OF, PRESETS
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from .tracking_uri import absolute
+from .yaml_format import load
 
 MOST_SEEDS = 10_000
+MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -34,7 +39,7 @@ def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
     """
     path = _find(str(source))
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  (a SafeLoader of ours)
+        raw = load(read_text(path))
         spec = parse(raw, path.parent) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
@@ -68,6 +73,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     for key in ("name", "data", "methods"):
         if not raw.get(key):
             raise SpecError(f"{key}: missing; a spec needs a name, data and methods")
+    _check_size(raw)
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
     spec = {
@@ -78,7 +84,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
-        "tracking": _valid(Tracking, raw.get("tracking", {}), "tracking"),
+        "tracking": _tracking(raw.get("tracking", {}), folder),
         "shots": _valid(Shots, raw.get("shots", {}), "shots"),
         "tune": _tune(raw["tune"]) if "tune" in raw else None,
         "plugins": plugins,
@@ -124,7 +130,7 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
             raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields) + hint) from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        raise SpecError(f"{field}: {message}{given}") from None
+        raise SpecError(": ".join(filter(None, [field, f"{message}{given}"]))) from None
 
 
 def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
@@ -147,6 +153,29 @@ def _find(source: str) -> Path:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _check_size(raw: Mapping[str, Any]) -> None:
+    """SpecError where a spec holds what no file can, or its lists stand for too much: their product is counted before
+    it is made."""
+    try:
+        json.dumps(raw, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"the spec cannot be written down: {error}") from error
+    for axis in ("data", "methods", "training"):
+        entries = sum(map(_combinations, _listed(raw.get(axis, {}))))
+        if entries > MOST_ENTRIES:
+            raise SpecError(
+                f"{axis}: its lists stand for {entries:,} entries, more than the {MOST_ENTRIES:,} of a spec"
+            )
+
+
+def _combinations(entry: Any) -> int:
+    """How many entries :func:`_axes` makes of one."""
+    if not isinstance(entry, Mapping):
+        return 1
+    inner = {key for key in ("values", "training") if isinstance(entry.get(key), Mapping)}
+    return prod(_combinations(value) if key in inner else len(_listed(value)) for key, value in entry.items())
 
 
 def _named(value: Any, where: str) -> list[dict[str, Any]]:
@@ -181,7 +210,7 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
     if method.plugin is None:
         return method
     try:
-        text = (folder / method.plugin).read_text(encoding="utf-8")
+        text = read_text(folder / method.plugin)
     except (OSError, ValueError) as error:
         raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {error}") from error
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -202,6 +231,13 @@ def _training(raw: dict[str, Any], resources: Resources) -> Training:
 def _check_routine(changes: Mapping[str, Any], where: str) -> None:
     """SpecError where a change to a training routine names what no routine has, or has a wrong value."""
     _valid(Training, {"precision": "float32"} | PRESETS["t5"] | dict(changes), where)
+
+
+def _tracking(raw: Any, folder: Path) -> Tracking:
+    tracking = _valid(Tracking, raw, "tracking")
+    if not tracking.experiment.strip():
+        raise SpecError("tracking.experiment: a name is expected; leave it out for 'tailboard'")
+    return tracking.model_copy(update={"uri": absolute(tracking.uri, folder)}) if tracking.uri else tracking
 
 
 def _tune(raw: Any) -> Tune:
@@ -228,30 +264,3 @@ def _seeds(raw: Any) -> list[int]:
     if isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw):
         return raw
     raise SpecError(f"seeds: a number of seeds or a list of whole numbers is expected, not {raw!r}")
-
-
-class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which builds plain values only."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is not None and key != "<<" and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1, which PyYAML follows, asks for a point: without this, 1e-3 would be a word.
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-class Dumper(yaml.SafeDumper):
-    """Writes what :class:`Loader` reads as the same: a word that it would take for a number stands in quotes."""
-
-    yaml_implicit_resolvers = Loader.yaml_implicit_resolvers

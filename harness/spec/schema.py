@@ -7,11 +7,12 @@ Nothing here imports torch: a plan is cheap.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -24,6 +25,7 @@ from .contents import Contents
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
+LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
 PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
@@ -170,7 +172,7 @@ class Trial(CanonicalModel, frozen=True):
     method: Method
     network: str
     training: Training
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     stage: Literal["report", "tune"] = "report"
     val_per_class: int = 0
     threads: int = Field(default=1, ge=1)
@@ -294,7 +296,7 @@ class Spec(CanonicalModel, frozen=True):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     networks: tuple[str, ...] = Field(min_length=1)
     trainings: tuple[Training, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(min_length=1)
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
     shots: Shots = Shots()
@@ -304,7 +306,11 @@ class Spec(CanonicalModel, frozen=True):
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
-        """A few words, in a stranger's store, may stand for more trials than any memory holds."""
+        """A few words, in a stranger's store, may stand for more trials than any memory holds; and a report could not
+        tell the two trials of a seed that stands twice from two plans'."""
+        if len(set(self.seeds)) < len(self.seeds):
+            twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
+            raise ValueError(f"seeds: {twice} stands twice; name each seed once")
         trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")

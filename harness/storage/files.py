@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from ..errors import StoreError
 from .retry import status, with_retries
@@ -51,7 +52,9 @@ class Files:
         try:
             if urlsplit(self.url).password:
                 raise StoreError("keep the password out of --store: it would be shown in messages and reports")
-            self.files, root = fsspec.core.url_to_fs(self.url)
+            # fsspec would take exp::1 for the file 1 inside of exp.
+            remote = "://" in self.url
+            self.files, root = fsspec.core.url_to_fs(self.url) if remote else (LocalFileSystem(), self.url)
         except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
             raise StoreError(f"{self.url} cannot be a store: {error}") from error
         self.root = root.rstrip("/")
@@ -59,6 +62,11 @@ class Files:
 
     def __str__(self) -> str:
         return self.url
+
+    def require_shared(self) -> None:
+        """StoreError where no other process can see what is written."""
+        if isinstance(self.files, MemoryFileSystem):
+            raise StoreError(f"{self.url} is in the memory of this process, and trials are trained in others")
 
     def write(self, name: str, data: bytes) -> None:
         """Whole or not at all: an object store writes so by itself, a file is renamed into place."""
@@ -77,7 +85,7 @@ class Files:
             raise StoreError(_too_large(f"{self.url}/{name}", most))
         return data
 
-    def _fetch(self, place: str, most: int) -> bytes:
+    def _fetch(self, place: str, most: int) -> Any:
         """At most one byte more than ``most``: in one request, and not by a size that was listed before."""
         try:
             return self.files.cat_file(place, start=0, end=most + 1)

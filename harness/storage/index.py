@@ -23,8 +23,7 @@ from .serialization import pack_arrays, unpack_arrays
 from .store import Store
 
 STATUSES: tuple[str, ...] = get_args(Status)
-
-
+WITH_ACCURACIES = [STATUSES.index("complete"), STATUSES.index("pruned")]
 COLUMNS = {
     "status": np.uint8, "verified": np.uint8, "seconds": np.float64, "classes": np.int32,
     "reason": np.int32, "fingerprint": np.int32, "counts": np.int32,
@@ -48,14 +47,14 @@ def trial_results(store: Store, wanted: Iterable[str]) -> tuple[TrialResults, li
     indexed = read(store, stamps)
     known = indexed.positions
     missing = list(dict.fromkeys([key for key in wanted if key not in known and key in stamps]))
-    found, damaged = indexed, []
-    for some in (missing[start : start + PIECE] for start in range(0, len(missing), PIECE)):
-        told = _read_records(store, some)
-        damaged += [one for one in told if isinstance(one, str)]
-        found = found.append([one for one in told if isinstance(one, TrialResult)])
-    if len(found.keys) - len(indexed.keys) >= MANY:
-        write(store, found, stamps)
-    return found, damaged
+    results, damaged = indexed, []
+    for start in range(0, len(missing), PIECE):
+        read_now = _read_records(store, missing[start : start + PIECE])
+        damaged += [message for message in read_now if isinstance(message, str)]
+        results = results.append([result for result in read_now if isinstance(result, TrialResult)])
+    if len(results.keys) - len(indexed.keys) >= MANY:
+        write(store, results, stamps)
+    return results, damaged
 
 
 def _read_records(store: Store, keys: Sequence[str]) -> list[TrialResult | str]:
@@ -72,15 +71,15 @@ def _read_record(store: Store, key: str) -> TrialResult | str:
         return str(error)
 
 
-def write(store: Store, outcomes: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
+def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
     """Keep what was made of the records with these stamps. A store that cannot be written stays as it is."""
-    told = outcomes.select(np.array([stamps.get(key) is not None for key in outcomes.keys], bool))
-    if not told.keys:
+    stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
+    if not stamped.keys:
         return
-    words = {"reasons": told.reasons, "fingerprints": told.fingerprints, "tails": told.tails}
-    arrays = {name: getattr(told, name) for name in (*COLUMNS, "accuracy")} | {
-        "keys": np.frombuffer(bytes.fromhex("".join(told.keys)), np.uint8),
-        "stamps": np.array([stamps[key] for key in told.keys], np.int64),
+    words = {"reasons": stamped.reasons, "fingerprints": stamped.fingerprints, "tails": stamped.tails}
+    arrays = {name: getattr(stamped, name) for name in (*COLUMNS, "accuracy")} | {
+        "keys": np.frombuffer(bytes.fromhex("".join(stamped.keys)), np.uint8),
+        "stamps": np.array([stamps[key] for key in stamped.keys], np.int64),
         "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
     }
     with suppress(OSError, StoreError):
@@ -90,45 +89,53 @@ def write(store: Store, outcomes: TrialResults, stamps: Mapping[str, Stamp | Non
 def read(store: Store, stamps: Mapping[str, Stamp | None]) -> TrialResults:
     """What the index holds of the records that have these stamps."""
     if not any(stamps.values()):
-        return none()
+        return no_results()
     try:
         arrays = unpack_arrays(store.read(NAME))
-        found = _trial_results(arrays)
+        results = _unpacked(arrays)
         claimed = map(tuple, arrays["stamps"].tolist())
-        fresh = np.array([stamps.get(key) == stamp for key, stamp in zip(found.keys, claimed, strict=True)], bool)
+        fresh = np.array([stamps.get(key) == stamp for key, stamp in zip(results.keys, claimed, strict=True)], bool)
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
-        return none()
-    return found if fresh.all() else found.select(fresh)
+        return no_results()
+    return results if fresh.all() else results.select(fresh)
 
 
-def _trial_results(arrays: Mapping[str, np.ndarray]) -> TrialResults:
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     """ValueError or KeyError where they are not what :func:`write` writes."""
+    digits, words = arrays["keys"].tobytes().hex(), json.loads(arrays["words"].tobytes())
     columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
-    accuracy, digits = arrays["accuracy"], arrays["keys"].tobytes().hex()
-    keys = [digits[start : start + 2 * KEY] for start in range(0, len(digits), 2 * KEY)]
-    words = json.loads(arrays["words"].tobytes())
-    reasons, fingerprints = [str(word) for word in words["reasons"]], [str(word) for word in words["fingerprints"]]
-    tails = [tuple(map(int, tail)) for tail in words["tails"]]
-    lengths = np.array([len(tail) for tail in tails], int)
-    ended = np.isin(columns["status"], [STATUSES.index("complete"), STATUSES.index("pruned")])
-    holds = [
-        all(columns[name].dtype == kind and columns[name].shape == (len(keys),) for name, kind in COLUMNS.items()),
-        len(set(keys)) == len(keys) == len(arrays["stamps"]),
-        _below(columns["status"], len(STATUSES)) and _below(columns["verified"], VERDICTS),
-        _below(columns["reason"], len(reasons)) and _below(columns["fingerprint"], len(fingerprints)),
-        _below(columns["counts"], len(tails)) and min(map(min, filter(None, tails)), default=1) > 0,
-        np.array_equal(columns["classes"], np.where(ended, lengths[columns["counts"]], 0)),
-        accuracy.dtype == float and accuracy.shape == (columns["classes"].sum(),),
-        bool(((accuracy >= 0) & (accuracy <= 100)).all() and np.isfinite(columns["seconds"]).all()),
-        bool((columns["seconds"] >= 0).all() and (columns["classes"][ended] > 0).all()),
-    ]
-    if not all(holds):
-        raise ValueError("this is no index")
-    return TrialResults(keys, accuracy=accuracy, reasons=reasons, fingerprints=fingerprints, tails=tails, **columns)
+    results = TrialResults(
+        [digits[start : start + 2 * KEY] for start in range(0, len(digits), 2 * KEY)],
+        accuracy=arrays["accuracy"],
+        reasons=[str(word) for word in words["reasons"]],
+        fingerprints=[str(word) for word in words["fingerprints"]],
+        tails=[tuple(map(int, tail)) for tail in words["tails"]],
+        **columns,
+    )
+    wrong = [name for name, holds in _checks(results, len(arrays["stamps"])).items() if not holds]
+    if wrong:
+        raise ValueError(f"this is no index: {', '.join(wrong)}")
+    return results
 
 
-def _below(codes: np.ndarray, count: int) -> bool:
-    return not len(codes) or (int(codes.min()) >= 0 and int(codes.max()) < count)
+def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
+    """What holds of every index, each whether it does: the columns may be a stranger's."""
+    keys, accuracy, classes = results.keys, results.accuracy, results.classes
+    columns = {name: getattr(results, name) for name in COLUMNS}
+    ended = np.isin(results.status, WITH_ACCURACIES)
+    lengths = np.array([len(tail) for tail in results.tails], int)
+    codes = {"status": STATUSES, "verified": range(VERDICTS), "reason": results.reasons,
+             "fingerprint": results.fingerprints, "counts": results.tails}  # fmt: skip
+    return {
+        "types": all(columns[name].dtype == kind for name, kind in COLUMNS.items()) and accuracy.dtype == float,
+        "lengths": all(column.shape == (len(keys),) for column in columns.values()),
+        "keys": len(set(keys)) == len(keys) == stamps,
+        "codes": all(((columns[name] >= 0) & (columns[name] < len(words))).all() for name, words in codes.items()),
+        "tails": all(count > 0 for tail in results.tails for count in tail),
+        "classes": np.array_equal(classes, np.where(ended, lengths[results.counts], 0)) and (classes[ended] > 0).all(),
+        "accuracy": accuracy.shape == (classes.sum(),) and ((accuracy >= 0) & (accuracy <= 100)).all(),
+        "seconds": (np.isfinite(results.seconds) & (results.seconds >= 0)).all(),
+    }
 
 
 @dataclass(frozen=True)
@@ -169,34 +176,34 @@ class TrialResults:
 
     def select(self, mask: np.ndarray) -> TrialResults:
         """Those of these places."""
-        some: dict[str, Any] = {name: getattr(self, name)[mask] for name in COLUMNS}
+        columns: dict[str, Any] = {name: getattr(self, name)[mask] for name in COLUMNS}
         keys = [key for key, stays in zip(self.keys, mask, strict=True) if stays]
         accuracy = self.accuracy[np.repeat(mask, self.classes)]
         return TrialResults(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
-                        tails=self.tails, **some)  # fmt: skip
+                            tails=self.tails, **columns)  # fmt: skip
 
-    def append(self, found: Sequence[TrialResult]) -> TrialResults:
+    def append(self, results: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
         reasons, fingerprints, tails = map(_numbered, (self.reasons, self.fingerprints, self.tails))
-        ends = [one.accuracy["last_ema"] if one.status in ("complete", "pruned") else () for one in found]
-        more = {
-            "status": [STATUSES.index(one.status) for one in found],
-            "verified": [2 if one.data is None else int(one.data.verified) for one in found],
-            "seconds": [one.train_seconds for one in found],
-            "classes": [len(end) for end in ends],
-            "reason": [reasons.setdefault(one.reason, len(reasons)) for one in found],
-            "fingerprint": [
-                fingerprints.setdefault(one.data.fingerprint if one.data else "", len(fingerprints)) for one in found
-            ],
-            "counts": [tails.setdefault(one.counts, len(tails)) for one in found],
-        }
+        more: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
+        for result in results:
+            status, data = STATUSES.index(result.status), result.data
+            accuracies = result.accuracy["last_ema"] if status in WITH_ACCURACIES else ()
+            fingerprint = data.fingerprint if data else ""
+            more["status"].append(status)
+            more["verified"].append(int(data.verified) if data else 2)
+            more["seconds"].append(result.train_seconds)
+            more["classes"].append(len(accuracies))
+            more["reason"].append(reasons.setdefault(result.reason, len(reasons)))
+            more["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
+            more["counts"].append(tails.setdefault(result.counts, len(tails)))
+            more["accuracy"] += accuracies
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), np.array(more[name], kind)]) for name, kind in COLUMNS.items()
+            name: np.concatenate([getattr(self, name), np.array(more[name], kind)])
+            for name, kind in (COLUMNS | {"accuracy": float}).items()
         }
-        flat = np.fromiter((value for end in ends for value in end), float)
         return TrialResults(
-            [*self.keys, *(one.key for one in found)],
-            accuracy=np.concatenate([self.accuracy, flat]),
+            [*self.keys, *(result.key for result in results)],
             reasons=list(reasons),
             fingerprints=list(fingerprints),
             tails=list(tails),
@@ -204,7 +211,7 @@ class TrialResults:
         )
 
 
-def none() -> TrialResults:
+def no_results() -> TrialResults:
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
     return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
 

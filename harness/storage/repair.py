@@ -14,7 +14,7 @@ def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) ->
     """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
     again. What was wrong with each."""
     wanted = set(keys)
-    rungs = sorted(name for name in store.names("rungs", ".json") if name.partition("-")[0] in wanted)
+    rungs = [name for name in store.rungs() if name.partition("-")[0] in wanted]
     with ThreadPoolExecutor(8) as pool:
         found = [
             *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
@@ -54,7 +54,7 @@ def _move(store: Store, file: str, name: str) -> None:
 def sweep_up(store: Store, kept: Collection[str]) -> None:
     """Remove what killed processes left: the checkpoints of trials that they had finished, and files half written."""
     store.clear_parts()
-    for key in store.finished() & store.names("checkpoints", ".pt"):
+    for key in store.finished() & store.keys("checkpoints", ".pt"):
         # One that was stopped early may be on its way to its end, for another search.
         if store.is_done(key, keep=key in kept) and store.result(key).status != "pruned":
             store.remove(f"checkpoints/{key}.pt")

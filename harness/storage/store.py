@@ -38,6 +38,7 @@ from .record import Record, TrialResult
 from .serialization import pack_arrays, pack_tensors, unpack_arrays, unpack_tensors
 
 STUDIES = "studies.db"
+KEY, RUNG = re.compile(r"[0-9a-f]{20}"), re.compile(r"[0-9a-f]{20}-[0-9]{4,}")
 M = TypeVar("M", Record, TrialResult)
 
 
@@ -62,22 +63,33 @@ class Store(Files):
         """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
         if not self.exists():
             raise StoreError(f"there is no store at {self.url}: no plan was run into it")
-        specs = []
-        for name in sorted(self.names("plans", ".json")):
+        specs: dict[str, Spec] = {}
+        names = self.names("plans", ".json")
+        for name in sorted(names):
             try:
-                specs.append(Spec.model_validate_json(self.read(f"plans/{name}.json")))
+                spec = Spec.model_validate_json(self.read(f"plans/{name}.json"))
             except ValidationError as error:
                 raise StoreError(f"{self.url}/plans/{name}.json is damaged: {error.errors()[0]['msg']}") from error
-        return specs
+            if spec.name == name or spec.name not in names:  # else a copy, as programs that synchronise folders leave
+                specs.setdefault(spec.name, spec)
+        return list(specs.values())
 
     # Records
 
+    def keys(self, folder: str, suffix: str = "") -> set[str]:
+        """The trials that have a file in a folder. No other name is one's, such as ``KEY (copy)``."""
+        return set(filter(KEY.fullmatch, self.names(folder, suffix)))
+
     def finished(self) -> set[str]:
-        return self.names("records", ".json")
+        return self.keys("records", ".json")
+
+    def rungs(self) -> list[str]:
+        """The names of all rungs, ``KEY-EPOCHS``, sorted."""
+        return sorted(filter(RUNG.fullmatch, self.names("rungs", ".json")))
 
     def stamps(self) -> dict[str, Stamp | None]:
         """The finished trials, each with what changes when its record does."""
-        return self.stamped("records", ".json")
+        return {key: stamp for key, stamp in self.stamped("records", ".json").items() if KEY.fullmatch(key)}
 
     def done(self, kept: Iterable[str] = ()) -> set[str]:
         """The finished trials, but for those whose weights are to be kept and are not there."""
@@ -182,7 +194,7 @@ class Store(Files):
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""
         found = {}
-        for key in self.names("broken"):
+        for key in self.keys("broken"):
             with suppress(FileNotFoundError):  # it was finished just now
                 try:
                     found[key] = self.read(f"broken/{key}").decode(errors="replace")
@@ -217,7 +229,7 @@ class Store(Files):
         self.write(f"tracked/{key}", json.dumps(where).encode())
 
     def tracked(self) -> set[str]:
-        return self.names("tracked")
+        return self.keys("tracked")
 
     def run_of(self, key: str) -> str | None:
         """The MLflow run that holds the whole of a trial; None where there is none yet."""

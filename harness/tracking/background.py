@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 
-from ..errors import StoreError
+from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
 from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
-from .uri import is_ours, masked
+from .uri import is_ours, masked, unreachable
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 0.2  # one request for the lines of so long
@@ -52,7 +52,9 @@ def catch_up_all(store: Store) -> str:
 def _told_or_why(spec: Spec, store: Store) -> str:
     if is_ours(spec):
         return catch_up(spec, store, known_trials(spec, store))
-    return f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
+    return unreachable(
+        f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
+    )
 
 
 def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:
@@ -71,7 +73,10 @@ def _fill(runs: MlflowRuns, keys: Sequence[str], until: float = math.inf) -> Non
 
 
 def _reason(error: Exception) -> str:
-    return masked((str(error).splitlines() or [type(error).__name__])[0])
+    """What the user is told: an outage passes, and what is missing is filled in; a refusal needs a remedy."""
+    if isinstance(error, TrackingError):
+        return f"MLflow was not written to: {masked(str(error))}"
+    return unreachable(masked((str(error).splitlines() or [type(error).__name__])[0]))
 
 
 class Tracker:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import StoreError, TrackingError
 from ..metrics.shots import shot_means
 from ..spec.labels import method_label
 from ..spec.schema import Spec, Trial
@@ -76,6 +76,11 @@ class MlflowRuns:
     def _experiment(self, uri: str) -> str:
         name = self.spec.tracking.experiment
         found = self.client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"its experiment {name!r} was deleted there: restore it (mlflow experiments restore -x "
+                f"{found.experiment_id}), or name another in tracking.experiment"
+            )
         if found:
             return found.experiment_id
         # Without a server, mlflow would put artifacts into the current folder, wherever that is.

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..spec.schema import Spec
+from ..spec.tracking_uri import absolute
 from ..storage.sqlite import address
 from ..storage.store import Store
 
@@ -15,7 +16,7 @@ from ..storage.store import Store
 def tracking_uri(spec: Spec, store: Store) -> str:
     """Where MLflow is: the spec's uri, else MLFLOW_TRACKING_URI, else a SQLite file in a local store."""
     chosen = spec.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or own_database(store)
+    return absolute(chosen, Path()) if chosen else own_database(store)
 
 
 def own_database(store: Store) -> str:
@@ -26,7 +27,8 @@ def own_database(store: Store) -> str:
 def is_ours(spec: Spec) -> bool:
     """Whether a report may write to where a stored spec says that MLflow is: a stranger's store may name any server,
     which would be shown the user's password, or any file. So the user names it too, or it is the store's own."""
-    return spec.tracking.uri in (None, os.environ.get("MLFLOW_TRACKING_URI"))
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    return spec.tracking.uri in (None, named, named and absolute(named, Path()))
 
 
 def path_of_file(uri: str) -> Path | None:

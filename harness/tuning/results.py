@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -53,26 +54,57 @@ class SearchResult:
         return ""
 
 
-def search_results(
-    spec: Spec, store: Store, searches: Mapping[str, Search] | None = None, importance: bool = True
-) -> dict[str, SearchResult]:
-    """Each search of a spec, by the canonical text of its row; none where nothing is tuned.
-
-    ``searches`` are those of a spec that is being run; otherwise they are what they were when it was. Without
-    ``importance`` that is left empty, since it takes a while.
-    """
+def search_results(spec: Spec, store: Store, importance: bool = True) -> dict[str, SearchResult]:
+    """Each search of a spec, as it was when the spec was run, by the canonical text of its row; none where nothing is
+    tuned. Without ``importance`` that is left empty, since it takes a while."""
     if spec.tune is None:
         return {}
     from . import archive  # imports torch and optuna
 
-    found = archive.load_searches(spec, store) if searches is None else searches
+    searches = archive.load_searches(spec, store)
     if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):
-        return {row: SearchResult(search, (), {}, False, unknown=True) for row, search in found.items()}
-    with archive.open_studies(spec, found, store) as opened:
-        return {row: _read(search, opened, importance) for row, search in found.items()}
+        return _unknown(searches)
+    with archive.open_studies(spec, searches, store) as storage:
+        return _read(searches, storage, importance)
 
 
-def _read(search: Search, storage: Any, importance: bool) -> SearchResult:
+class RunStorage:
+    """Optuna's storage in the store of a run: opened once, when it is first needed, and closed with the run."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._stack = store, ExitStack()
+
+    def __enter__(self) -> RunStorage:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    @cached_property
+    def opened(self) -> Any:
+        """The storage; made now where the store has none. StoreError where it is damaged."""
+        from .optuna_study import open_storage  # imports optuna
+
+        return self._stack.enter_context(open_storage(self._store))
+
+    def results(self, searches: Mapping[str, Search], importance: bool = True) -> dict[str, SearchResult]:
+        """What these searches have come to so far, by the canonical text of their rows."""
+        if not searches:
+            return {}
+        if "opened" not in vars(self) and not self._store.has(STUDIES):
+            return _unknown(searches)
+        return _read(searches, self.opened, importance)
+
+
+def _unknown(searches: Mapping[str, Search]) -> dict[str, SearchResult]:
+    return {row: SearchResult(search, (), {}, False, unknown=True) for row, search in searches.items()}
+
+
+def _read(searches: Mapping[str, Search], storage: Any, importance: bool) -> dict[str, SearchResult]:
+    return {row: _result(search, storage, importance) for row, search in searches.items()}
+
+
+def _result(search: Search, storage: Any, importance: bool) -> SearchResult:
     from .optuna_study import read_study
 
     study = read_study(storage, search.name)

@@ -10,6 +10,7 @@ import pandas as pd
 from ..metric import ACCURACY, Metric
 from ..results import CELL, COLUMNS, arranged, summarise
 from ..tables.differences import beside
+from .text import plain_columns, spreadsheet_cell
 
 FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified", "std", "ci95", "metric"]
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -17,7 +18,8 @@ SCHEMA = Path(__file__).with_name("report.schema.json")
 
 def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
     """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field. With
-    `versus` a method, the columns of `compared.beside` follow.
+    `versus` a method, the columns of `compared.beside` follow. What a spreadsheet would take for a formula gets an
+    apostrophe.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
@@ -37,7 +39,7 @@ def json(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = Non
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    summary = _summary(rows, metric, versus).astype(object)
+    summary = plain_columns(_summary(rows, metric, versus)).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -56,9 +58,12 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
     """
     file = BytesIO()
     columns = [*COLUMNS, "metric"]
-    arranged(rows, metric).assign(metric=metric.name)[columns].to_parquet(file, engine="pyarrow", index=False)
+    plain_columns(arranged(rows, metric).assign(metric=metric.name)[columns]).to_parquet(
+        file, engine="pyarrow", index=False
+    )
     return file.getvalue()
 
 
 def _fields(column: pd.Series) -> list[object]:
-    return column.astype(object).where(column.notna(), "").tolist()
+    values = column.astype(object).where(column.notna(), "").tolist()
+    return [spreadsheet_cell(value) if isinstance(value, str) else value for value in values]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..formats.text import plain
+from ..formats.text import plain, plain_lines
 from .model import Evidence
 from .published import number
 from .shared import Interner
@@ -62,7 +62,7 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Intern
     if one.facts:
         told = {name: plain(word) for name, word in one.facts.items()}
         trial["facts"] = facts.index(tuple(told.items()), told)
-    return trial | {name: text for name, text in (("log", one.log), ("course", plain(one.course))) if text}
+    return trial | {name: text for name, text in (("log", plain_lines(one.log)), ("course", plain(one.course))) if text}
 
 
 def _values(some: Sequence[Evidence]) -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_a_pickle_cannot_run_anything(tmp_path):
 
     folder = write_cifar10(tmp_path)
     (folder / "data_batch_1").write_bytes(pickle.dumps({"data": Bomb(), "labels": [1]}, protocol=2))
-    with pytest.raises(DataError, match=r"data_batch_1 is damaged .*asks for \w+\.mkdir, which no CIFAR file needs"):
+    with pytest.raises(DataError, match=r"data_batch_1 was written by other software: it asks for \w+\.mkdir"):
         cifar.read(tmp_path, False, cifar.CIFAR10)
     (folder / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch " + bytes(tmp_path) + b"/ran'\ntR.")
     with pytest.raises(DataError, match=r"it asks for os\.system"):
@@ -83,7 +83,7 @@ def test_any_damaged_byte_of_a_pickle_is_at_worst_a_data_error(place, value):
     try:
         images = cifar._parse(bytes(data), "labels", Path("x"))
     except DataError as error:
-        assert "x is damaged or cut short" in str(error)
+        assert str(error).startswith(("x is damaged or cut short", "x was written by other software"))
     else:
         assert len(images) == len(TEST)
 
@@ -189,11 +189,11 @@ def test_a_label_outside_the_classes_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_file_that_may_not_be_read_is_one_clear_error(tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, most):
         raise PermissionError(13, "Permission denied", str(path))
 
     write_cifar10(tmp_path)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(cifar, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"'cifar10' could not be read: .*Permission denied: .*data_batch_1"):
         vision.CIFAR10.load(tmp_path, False)
 

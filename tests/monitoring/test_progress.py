@@ -23,7 +23,7 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import estimate_flops
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration
-from tailboard.harness.tuning.results import SearchResult
+from tailboard.harness.tuning.results import RunStorage, SearchResult
 from tailboard.harness.tuning.search import searches
 
 RAW = {
@@ -271,7 +271,7 @@ def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_das
     *_, last = plan(spec)
     store.remove(f"records/{last.key}.json")
     screen = io.StringIO()
-    work_ = prepare(RunRequest(spec), store, None, True)
+    work_ = prepare(RunRequest(spec), store, RunStorage(store), None, True)
     with (
         only_driver(store),
         ProgressReporter(Console(file=screen, force_terminal=True, width=120), work_, Mute()) as shown,

@@ -3,21 +3,14 @@ computes is the only thing that is not real here."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
-from ray.util import get_node_ip_address
+
+from ray_head import RayHead
 
 pytestmark = pytest.mark.slow
 
-RAY = Path(sys.executable).with_name("ray")
 DRIVER = """
 import torch
 from tailboard.harness.training import trial
@@ -83,24 +76,9 @@ SPEC = {
 @pytest.fixture(scope="module")
 def cluster(free_port):
     """One node of 4 CPUs that declares one GPU: the CPUs alone would hold eight trials."""
-    folder = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
-    (folder / "token").write_text(secrets.token_hex(32))
-    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "RAY_TMPDIR": str(folder)}
-    address = f"{get_node_ip_address()}:{free_port()}"
-    command = [RAY, "start", "--head", f"--port={address.split(':')[1]}", "--num-cpus=4", "--num-gpus=1",
-               "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    with subprocess.Popen(command, env=os.environ | environment, start_new_session=True, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        assert process.wait(timeout=120) == 0
-    yield environment | {"RAY_ADDRESS": address}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            session = int(stat.read_text().rpartition(")")[2].split()[3])
-            if session == process.pid:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
-        except OSError:
-            continue
-    shutil.rmtree(folder, ignore_errors=True)
+    head = RayHead(free_port(), "--num-cpus=4", "--num-gpus=1")
+    yield head.environment
+    head.close()
 
 
 @pytest.fixture

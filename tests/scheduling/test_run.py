@@ -62,9 +62,9 @@ SPEC = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher, tmp_path_factory):
-    """A run that nobody disturbs; what the others must come to."""
-    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW})
+def undisturbed(launcher, tmp_path_factory, shared_ray):
+    """A run that nobody disturbs; what the others, each with a Ray of its own, must come to."""
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray)
     job.done = job.run()
     return job
 
@@ -75,14 +75,13 @@ def job(launcher, tmp_path):
 
 
 def test_a_run_ends_with_a_table_and_four_files(undisturbed):
-    done = undisturbed.done
+    done, address = undisturbed.done, undisturbed.environment["RAY_ADDRESS"]
     assert done.returncode == 0, done.stderr
     assert "| ERM" in done.stdout
     assert "(n=2)" in done.stdout
     lines = done.stderr.splitlines()
-    assert lines[:2] == ["0 of 4 trials are already finished", "starting Ray ..."]
-    assert len(lines) == 6, "then one line for each trial: " + done.stderr
-    assert all(line.startswith(f"[{i}/4] ") for i, line in enumerate(lines[2:], start=1))
+    assert lines[:2] == ["0 of 4 trials are already finished", f"joining the cluster at {address} ..."]
+    assert [line.split()[0] for line in lines[2:]] == [f"[{i}/4]" for i in range(1, 5)], "and one for each trial"
     for form, ending in (("md", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json")):
         path = undisturbed.store / "report" / f"leaderboard.{ending}"
         assert f"{form:6} {path}" in done.stdout.splitlines()
@@ -132,9 +131,9 @@ def test_a_damaged_record_is_made_again_and_nothing_else(undisturbed):
 
 
 def test_a_driver_killed_at_any_moment_loses_nothing_finished(undisturbed, job):
-    """SIGKILL three times, each some random time after training began, then the same command to the end."""
+    """SIGKILL twice, each some random time after training began, then the same command to the end."""
     rng, finished = random.Random(time.time_ns()), {}  # noqa: S311
-    for _ in range(3):
+    for _ in range(2):
         process = job.start()
         if not job.reaches(job.saved, process):
             break  # the kills before left nothing to train
@@ -222,7 +221,8 @@ def test_ctrl_c_twice_stops_at_once(job):
     assert job.gone_within(10), job.leftovers()
 
 
-def test_a_method_that_breaks_costs_its_own_rows_only(job):
+def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray)
     methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
     job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
     done = job.run()
@@ -299,6 +299,7 @@ def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
 def test_sigterm_before_anything_trains_ends_alike(job):
     process = job.start()
     assert "are already finished" in process.stderr.readline()
+    assert process.stderr.readline() == "starting Ray ...\n"
     process.terminate()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

@@ -228,7 +228,7 @@ from tailboard.harness.storage.store import Store
 store, n = Store(sys.argv[1]), 0
 while True:
     n += 1
-    store.write("records/a.json", (b"%d," % (n % 10)) * 200_000)
+    store.write("records/aaaaaaaaaaaaaaaaaaaa.json", (b"%d," % (n % 10)) * 200_000)
 """
 
 
@@ -239,14 +239,14 @@ def test_a_reader_beside_a_writer_that_is_killed_sees_whole_files_only(tmp_path)
         while writer.poll() is None and not store.finished():
             time.sleep(0.01)
         for _ in range(200):
-            data = store.read("records/a.json")
+            data = store.read("records/aaaaaaaaaaaaaaaaaaaa.json")
             assert len(data) == 400_000
             assert len(set(data)) == 2
             seen.add(data[0])
         writer.kill()
         writer.wait()
-        assert store.finished() == {"a"}, "an unfinished file is no record"
-        assert len(store.read("records/a.json")) == 400_000
+        assert store.finished() == {"a" * 20}, "an unfinished file is no record"
+        assert len(store.read("records/aaaaaaaaaaaaaaaaaaaa.json")) == 400_000
     assert len(seen) > 1, "the file did change while it was read"
 
 

@@ -168,8 +168,8 @@ def test_a_full_disk_leaves_the_old_file_whole(disk):
 
 
 @pytest.mark.slow
-def test_a_run_on_a_full_disk_says_so_and_goes_on_once_there_is_space(launcher, tmp_path, disk):
-    job = launcher(tmp_path, RAW, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
+def test_a_run_on_a_full_disk_says_so_and_goes_on_once_there_is_space(launcher, tmp_path, disk, shared_ray):
+    job = launcher(tmp_path, RAW, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db", **shared_ray)
     filled(disk, 200_000)
     done = job.tailboard("run", "t.yaml", "--store", disk / "store", "--slots", 1)
     assert done.returncode == 2, done.stderr

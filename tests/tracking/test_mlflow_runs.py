@@ -220,7 +220,7 @@ def test_an_answer_that_is_lost_makes_no_second_run(store, monkeypatch, made):
     monkeypatch.setattr(MlflowClient, "create_run", create_run)
     records = {trial.key: finish(store, trial) for trial in trials}
     told = [catch_up(spec, store, trials) for _ in range(4)]
-    assert told == (["no answer"] * 3 + [""] if "lost" in made else [""] * 4)
+    assert ["no answer" in reason for reason in told] == [made != "twice"] * 3 + [False]
     assert len(asked) == 3, "the spec and two trials"
     page = Page(tracking_uri(spec, store))
     assert len(page.trials) == 2
@@ -445,10 +445,10 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_is_told_later(launcher, tmp_path):
+def test_a_server_that_is_away_is_told_later(launcher, tmp_path, shared_ray):
     port = free_port()
     uri = f"http://me:secret@127.0.0.1:{port}"
-    job = launcher(tmp_path, SPEC, MLFLOW_TRACKING_URI=uri)
+    job = launcher(tmp_path, SPEC, MLFLOW_TRACKING_URI=uri, **shared_ray)
     done = job.run()
     assert done.returncode == 0, done.stderr
     assert "MLflow could not be written to" in done.stderr

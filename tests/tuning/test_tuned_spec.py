@@ -34,6 +34,10 @@ register("Scaled", Recipe(loss=Scaled()))
 """
 
 
+def found_in(spec, store):
+    return tuned_spec.TunedSpec(spec, search_results(spec, store))
+
+
 def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     """With a rate that was found, a network that another starts from, a plugin, values that YAML would take for other
     things, and two settings."""
@@ -52,7 +56,7 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     spec = read(tmp_path / "t.yaml")
     lab = kept(tmp_path / "store", spec, workers=2)
     (tmp_path / "out").mkdir()
-    written = tuned_spec.save(tuned_spec.from_store(spec, lab.store), tmp_path / "out" / "found.yaml")
+    written = tuned_spec.save(found_in(spec, lab.store), tmp_path / "out" / "found.yaml")
     assert [path.name for path in written] == ["found-1.yaml", "found-2.yaml"]
     found = [read(path) for path in written]
     keys = {trial.key for one in found for trial in plan(one)}
@@ -71,7 +75,7 @@ def test_what_is_written_is_a_function_of_what_was_found(kept, tmp_path):
         folder = tmp_path / str(workers)
         lab = kept(folder / "store", spec, workers=workers, rng=random.Random(workers))  # noqa: S311
         for _ in range(2):  # the second time over itself
-            (path,) = tuned_spec.save(tuned_spec.from_store(spec, lab.store), folder / "found.yaml")
+            (path,) = tuned_spec.save(found_in(spec, lab.store), folder / "found.yaml")
             texts.append(path.read_text())
     assert len(texts) == 4 and len(set(texts)) == 1
 
@@ -81,13 +85,13 @@ def test_another_file_is_not_written_over(kept, tmp_path):
     goal = tmp_path / "found.yaml"
     goal.write_text("mine")
     with pytest.raises(SpecError, match="is there and holds something else"):
-        tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), goal)
+        tuned_spec.save(found_in(lab.spec, lab.store), goal)
     assert goal.read_text() == "mine" and sorted(p.name for p in tmp_path.iterdir()) == ["found.yaml", "store"]
 
 
 def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}))
-    (path,) = tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
+    (path,) = tuned_spec.save(found_in(lab.spec, lab.store), tmp_path / "_what was found (1).yaml")
     assert {t.key for t in plan(read(path))} == {
         one.trial.key for one in reported_trials(lab.spec, search_results(lab.spec, lab.store))
     }
@@ -96,7 +100,7 @@ def test_a_name_that_no_spec_can_have_is_no_reason_to_lose_the_values(kept, tmp_
 def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
     broken = lambda trial, until: "diverged" if trial.method.name == "SAM-A" else bumpy(trial, until)  # noqa: E731
     lab = kept(tmp_path / "store", spec_of({"trials": 4}, methods=["SAM-A", "Focal Loss", "ERM"]), broken)
-    outcome = tuned_spec.from_store(lab.spec, lab.store)
+    outcome = found_in(lab.spec, lab.store)
     assert outcome.failed and not outcome.unfinished
     (path,) = tuned_spec.save(outcome, tmp_path / "found.yaml")
     assert {method.name for method in read(path).methods} == {"Focal Loss", "ERM"}
@@ -106,5 +110,5 @@ def test_a_method_without_values_is_left_out_and_said_to_be(kept, tmp_path):
 
 def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
-    assert tuned_spec.save(tuned_spec.from_store(lab.spec, lab.store), tmp_path / "found.yaml") == []
+    assert tuned_spec.save(found_in(lab.spec, lab.store), tmp_path / "found.yaml") == []
     assert not (tmp_path / "found.yaml").exists()

@@ -71,6 +71,7 @@ function sayingOf({ stderr, n }) {
 function inCsv(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "boolean") return value ? "True" : "False";
-  const text = String(value);
+  // What a spreadsheet would take for a formula gets an apostrophe, as in the report's CSV.
+  const text = (typeof value === "string" && /^[=+\-@]/.test(value) ? "'" : "") + value;
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,0 +1,105 @@
+"""`tailboard` processes that are forked from one that has imported its libraries already.
+
+Each is a process of its own, with its own session, environment and pipes, that is signalled and killed like any other;
+only the imports, which take several seconds of processor time, are made once. Ray is not among them, since it reads
+the environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+LIBRARIES = (
+    "torch._dynamo", "torchvision", "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
+    "tailboard.harness.cli.app", "tailboard.harness.api", "tailboard.harness.planning.prepare",
+    "tailboard.harness.reporting.gather", "tailboard.harness.tracking.background",
+)  # fmt: skip
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(list(LIBRARIES))
+
+
+def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pipes: Sequence[str]) -> None:
+    """The whole life of such a process."""
+    os.setsid()
+    for number, pipe in enumerate(pipes, start=1):
+        file = os.open(pipe, os.O_WRONLY)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    tempfile.tempdir = None  # what it was in the environment before
+    sys.argv = list(words)
+    from tailboard.harness.cli.app import main
+
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # a forked process of multiprocessing's would end without
+
+
+class WarmProcess:
+    """``tailboard WORDS``, with what the tests use of ``subprocess.Popen``; its output is text from pipes."""
+
+    def __init__(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self.args = list(words)
+        with tempfile.TemporaryDirectory() as place:
+            pipes = [f"{place}/{name}" for name in ("out", "err")]
+            for pipe in pipes:
+                os.mkfifo(pipe)
+            self._process = FORKS.Process(target=_main, args=(self.args, str(folder), dict(environment), pipes))
+            self._process.start()
+            self.stdout, self.stderr = (open(pipe) for pipe in pipes)  # noqa: SIM115, PTH123
+        self.pid: int = self._process.pid  # type: ignore[assignment]
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self._process.exitcode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that is still to be read of both pipes, once the process has ended."""
+        said = ["", ""]
+
+        def read(number: int, pipe: IO[str]) -> None:
+            said[number] = pipe.read()
+
+        readers = [
+            threading.Thread(target=read, args=each, daemon=True) for each in enumerate((self.stdout, self.stderr))
+        ]
+        for reader in readers:
+            reader.start()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(timeout)
+        return said[0], said[1]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
