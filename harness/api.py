@@ -17,6 +17,7 @@ from .. import UserError
 from .errors import ClusterError, ReportError, SpecError
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
+from .storage import paths
 from .storage.store import Store
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ def train(
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
-        if not store.has(f"plans/{request.spec.name}.json"):
+        if not store.has(paths.plan(request.spec.name)):
             write_plan(request, store)
             again = "the plan is written again, and the same command trains what is gone"
             say(f"{store} was deleted while it was filled: {again}")

@@ -35,8 +35,8 @@ def _failed_elsewhere(every: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     """A failure that a repetition hides would else be told nowhere."""
     complete = rows.loc[rows["status"] == "complete", "key"]
     bad = every[every["status"].isin(ENDED_BADLY) & every["key"].isin(complete)].drop_duplicates("key")
-    told = bad[["method", "dataset", "setting", "seed", "status"]].itertuples(index=False)
-    words = [f"{method}, {data}, {setting}, seed {seed}: {status}" for method, data, setting, seed, status in told]
+    failures = bad[["method", "dataset", "setting", "seed", "status"]].itertuples(index=False)
+    words = [f"{method}, {data}, {setting}, seed {seed}: {status}" for method, data, setting, seed, status in failures]
     return [f"Complete here, but not in another of these: {shortened(words)}."] if words else []
 
 

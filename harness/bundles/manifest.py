@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ..planning.reported import reported_trials
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import Store
 from ..tuning.results import search_results
 
 
@@ -40,15 +40,17 @@ class EnvironmentCounts:
 
     @property
     def code(self) -> dict[str, int]:
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for about in self.environments:
-            found[str(about.get("commit") or "unknown")] += about["records"]
-        return dict(sorted(found.items()))
+            counts[str(about.get("commit") or "unknown")] += about["records"]
+        return dict(sorted(counts.items()))
 
 
-def keys(spec: Spec, store: Store) -> tuple[str, ...]:
+def keys(spec: Spec, store: StoreReader) -> tuple[str, ...]:
     """The keys of the trials that the report of a plan shows, in its order; those at the spec's own values where there
     are no others yet."""
     return tuple(
-        dict.fromkeys(one.trial.key for one in reported_trials(spec, search_results(spec, store, importance=False)))
+        dict.fromkeys(
+            reported.trial.key for reported in reported_trials(spec, search_results(spec, store, importance=False))
+        )
     )

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..storage.reader import StoreReader
 from ..storage.store import Store
 from .bundle import Bundle
 
 
 @contextmanager
-def opened(places: Sequence[str]) -> Iterator[list[Store]]:
+def opened(places: Sequence[str]) -> Iterator[list[StoreReader]]:
     """The stores at these places; a file is a bundle. BundleError where one does not hold: no table is made of it."""
     with ExitStack() as stack:
-        found: list[Store] = []
+        stores: list[StoreReader] = []
         for place in places:
             if not is_bundle(place):
-                found.append(Store(place))
+                stores.append(Store(place))
                 continue
             from .split_checks import SplitConsistency  # these import torch
             from .verify import require
@@ -25,8 +26,8 @@ def opened(places: Sequence[str]) -> Iterator[list[Store]]:
             bundle = Bundle(Path(place))
             stack.callback(bundle.close)
             require(bundle, SplitConsistency(local=False))
-            found.append(bundle)
-        yield found
+            stores.append(bundle)
+        yield stores
 
 
 def is_bundle(place: str) -> bool:

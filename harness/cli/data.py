@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .options import Few, Json, Many, Root, Tercile, print_result
 
-app = typer.Typer(no_args_is_help=True, help="What is learned from: list, prepare, verify, profile.")
+app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, profile.")
+
+
+@app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
+def data_inspect(
+    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE or npz:FILE.")],
+    label: Annotated[str | None, typer.Option(help="Of a csv: the column with the label.")] = None,
+    image: Annotated[str | None, typer.Option(help="Of a csv: the column with the image's path.")] = None,
+    group: Annotated[str | None, typer.Option(help="Of a csv: the column with the group.")] = None,
+    size: Annotated[int | None, typer.Option(help="The side that images are brought to.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
+    from ...datasets.catalog import DataError
+    from ...datasets.user_images.inspect import inspected
+    from ...datasets.user_images.source import HINT, is_user_images, source_of
+    from . import listings
+
+    if not is_user_images(name):
+        raise DataError(f"{name} is no place of images. {HINT}")
+    words = {"name": name, "label": label, "image": image, "group": group, "size": size}
+    facts = inspected(source_of(words, Path()))
+    print_result(facts, listings.images_table(facts), as_json)
+    return 0 if facts["ready"] else 1
 
 
 @app.command("list", epilog="Example: tailboard data list")

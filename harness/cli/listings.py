@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...datasets.builtin import catalog
 from ...datasets.catalog import Dataset
-from ...methods.plugin import load_plugin, read_plugin
-from ...methods.recipe import Entry
-from ...methods.registry import registry
 from ..metrics.shots import class_groups
-from ..registry.networks import NETWORKS
+from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
 from ..spec.parser import read, shipped
 from ..spec.schema import Shots
 from ..text import table
 
+if TYPE_CHECKING:
+    from ...methods.recipe import Entry
+
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
+    from ...methods.plugin import load_plugin, read_plugin
+    from ...methods.registry import registry
+
     entries = registry()
     for file in plugins:
         entries |= load_plugin(read_plugin(file))
@@ -63,7 +66,7 @@ def dataset_facts() -> list[dict[str, Any]]:
 
 def network_facts() -> list[dict[str, str]]:
     wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
-    return [{"name": name, "description": words} for name, (_, words) in NETWORKS.items()] + [wide]
+    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
 
 
 def spec_facts() -> list[dict[str, Any]]:
@@ -88,6 +91,26 @@ def profile_table(facts: list[dict[str, Any]]) -> str:
     groups = Counter(line["shots"] for line in facts)
     shots = ", ".join(f"{group} {groups.get(group, 0)}" for group in ("many", "med", "few"))
     return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"
+
+
+def images_table(facts: dict[str, Any]) -> str:
+    """What ``data inspect`` prints."""
+    lines = [
+        f"{facts['name']}: {facts['images']} images of {len(facts['classes'])} classes",
+        "",
+        table(facts["classes"]),
+    ]
+    for what in ("sizes", "modes"):
+        lines.append(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in facts[what].items()))
+    if facts["ready"]:
+        balanced = "balanced" if facts["balanced_test"] else "not balanced"
+        lines.append(f"imbalance factor {facts['factor']:g}; the test set is {balanced}")
+    for what in ("copies", "conflicts", "leaks"):
+        lines += [f"{what}: {', '.join(names)}" for names in facts[what]]
+    lines += [f"{facts['unreadable_files']} files cannot be used:", *facts["unreadable"]] if facts["unreadable"] else []
+    lines += facts["notes"]
+    lines.append("ready to be trained on" if facts["ready"] else f"not ready: {facts['reason']}")
+    return "\n".join(lines)
 
 
 LISTS = ("methods", "datasets", "networks", "specs")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import SpecError
 from .options import (
     INTERRUPTED,
     Address,
@@ -23,6 +24,9 @@ from .options import (
 )
 from .status import outcome
 
+if TYPE_CHECKING:
+    from ..reporting.report import Report
+
 app = typer.Typer()
 
 
@@ -34,7 +38,15 @@ def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.
 
 @app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
 def run(
-    spec: SpecArgument,
+    spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
+    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE or npz:FILE.")] = None,
+    label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help='With --data: "ERM, M2m"; the paper\'s nine if not given.')
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="With --data: its name.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="With --data: how many.", show_default="5")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="With --data: how long it may take.")] = None,
     store: StoreOption = None,
     slots: Slots = None,
     address: Address = None,
@@ -48,6 +60,7 @@ def run(
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
     Where the spec has a block tune, every method is tuned first, on validation images.
+    With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..api import train
     from ..planning.prepare import RunRequest
@@ -55,8 +68,19 @@ def run(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest.of(read(spec, plugin or ()), defaults=defaults, again=retry_failed)
-    place = Store(store or f"runs/{request.spec.name}")
+    own = {"label": label, "methods": methods, "network": network, "seeds": seeds, "minutes": minutes}
+    own = {name: value for name, value in own.items() if value is not None}
+    if (spec is None) == (data is None) or (data is None and own):
+        only = ", ".join(f"--{name}" for name in own)
+        raise SpecError(f"{only}: only with --data" if spec and own and not data else "run: name a spec, or --data")
+    if data is not None:
+        from ..planning.image_run import ImageRequest, resolve
+
+        asked, place = resolve(ImageRequest(data, **own), store, print_status)
+    else:
+        asked = read(str(spec), plugin or ())
+        place = Store(store or f"runs/{asked.name}")
+    request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
     report = gather.gather([place], only=trained.plan, defaults=defaults)
     files = {}
@@ -65,9 +89,19 @@ def run(
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
     print_output(f"{report.rendered('md')}\n")
+    if data is not None and not trained.interrupted:
+        _recommend(report)
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
+
+
+def _recommend(report: Report) -> None:
+    """Say which method the table speaks for."""
+    from ...leaderboard.recommendation import recommended
+
+    _, sentences = recommended(report.rows)
+    print_output("\n".join(sentences or ["No method is complete, so none is recommended."]) + "\n")
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")

@@ -35,7 +35,7 @@ def plan_table(plan: Plan) -> str:
     """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
-    first = {methods[key]: [methods[other] for other in others] for key, others in needed.of.items()}
+    first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
     kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
@@ -74,18 +74,18 @@ def tuning_table(plan: Plan) -> str:
     searches = plan.searches.values()
     lines = [
         {
-            "search": found.name.rpartition(" [")[0],
-            "trials": found.tune.trials,
-            "epochs": found.planned_epochs,
-            "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in found.space.items()),
+            "search": search.name.rpartition(" [")[0],
+            "trials": search.tune.trials,
+            "epochs": search.planned_epochs,
+            "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in search.space.items()),
         }
-        for found in searches
+        for search in searches
     ]
     erm = sum(
-        relative_cost(found.experiment.trial(0), plan.spec.plugins)
-        * found.planned_epochs
-        / found.experiment.trial(0).training.epochs
-        for found in searches
+        relative_cost(search.experiment.trial(0), plan.spec.plugins)
+        * search.planned_epochs
+        / search.experiment.trial(0).training.epochs
+        for search in searches
     )
     return (
         f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
@@ -96,9 +96,9 @@ def tuning_table(plan: Plan) -> str:
 def _early(searches: Iterable[Search]) -> str:
     """A warning where the first trials are stopped before their learning rate has risen: they are judged by little."""
     early = {
-        f"a quarter of {found.routine.epochs} epochs is inside the {found.routine.warmup_epochs:g} of warm-up"
-        for found in searches
-        if found.tune.prune and found.routine.epochs // 4 < found.routine.warmup_epochs
+        f"a quarter of {search.routine.epochs} epochs is inside the {search.routine.warmup_epochs:g} of warm-up"
+        for search in searches
+        if search.tune.prune and search.routine.epochs // 4 < search.routine.warmup_epochs
     }
     return "".join(f"\n{what}: tune.prune stops trials by what little they show there" for what in sorted(early))
 
@@ -147,10 +147,10 @@ def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
     of_kind = {kind(e.trial): e.whole for e in estimates}
     seconds = sum(
-        of_kind[kind(found.experiment.trial(plan.spec.seeds[0]))]
-        * found.planned_epochs
-        / found.experiment.trial(0).training.epochs
-        for found in plan.searches.values()
+        of_kind[kind(search.experiment.trial(plan.spec.seeds[0]))]
+        * search.planned_epochs
+        / search.experiment.trial(0).training.epochs
+        for search in plan.searches.values()
     )
     return f"; the searches before it about {seconds / 3600:.2f} more" if plan.spec.tune else ""
 

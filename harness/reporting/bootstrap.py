@@ -16,7 +16,7 @@ from ..metrics.shots import class_members
 from ..planning.reported import ReportedTrial, protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 
 Hits = dict[str, dict[int, np.ndarray]]  # by method and seed: whether each test image was recognised
 CAPTION = (
@@ -40,42 +40,42 @@ class TestSetBootstrap:
         self._truth: dict[str, np.ndarray] = {}
         self._counts: dict[tuple[str, str, str], tuple[int, ...]] = {}
 
-    def add(self, store: Store, shown: Iterable[ReportedTrial]) -> None:
+    def add(self, store: StoreReader, shown: Iterable[ReportedTrial]) -> None:
         """Those of the complete trials whose arrays can be read; of the others the rows themselves tell. ReportError
         where two trials of one data set were scored on different images."""
-        for one in shown:
+        for reported in shown:
             try:
-                outcome = store.result(one.trial.key)
-                if one.why or outcome.status != "complete":
+                outcome = store.result(reported.trial.key)
+                if reported.why or outcome.status != "complete":
                     continue
                 logits, truth = predictions(store, outcome, self._tau)
             except (StoreError, FileNotFoundError):
                 continue
-            data = one.row.data
+            data = reported.row.data
             if not np.array_equal(self._truth.setdefault(data.name, truth), truth):
                 raise ReportError(f"--noise: trials of {data.name} were scored on different test images")
-            place = (protocol_label(one, self._words), data.name, setting_label(data))
+            place = (protocol_label(reported, self._words), data.name, setting_label(data))
             hit = logits.argmax(axis=1) == truth
-            self._hits.setdefault(place, {}).setdefault(row_label(one, self._words), {})[one.row.seed] = hit
+            self._hits.setdefault(place, {}).setdefault(row_label(reported, self._words), {})[reported.row.seed] = hit
             self._counts[place] = outcome.counts
 
     def tables(self, versus: str | None = None) -> list[Table]:
         """For each protocol, data set and setting the means, and the differences from ``versus``."""
-        found = []
+        shown = []
         for place, hits in self._hits.items():
             groups = {group: at for group, at in class_members(self._counts[place], self._by).items() if at}
             truth, title = self._truth[place[1]], f"{', '.join(place)}: test-image noise"
             caption = [CAPTION[0].format(draws=DRAWS, usual=USUAL_SEEDS), CAPTION[1]]
             scores = {method: np.mean(list(seeds.values()), axis=0) for method, seeds in hits.items()}
             count = {method: len(seeds) for method, seeds in hits.items()}
-            found.append(_table(title, scores, truth, groups, caption, count))
+            shown.append(_table(title, scores, truth, groups, caption, count))
             if versus in hits and len(hits) > 1:
                 pairs = {m: gap for m in hits if m != versus and (gap := _gap(hits[m], hits[versus])) is not None}
                 count = {method: len(hits[method].keys() & hits[versus].keys()) for method in pairs}
                 caption = [caption[0], AGAINST.format(versus=versus), caption[1]]
                 title = f"{title}, difference from {versus}"
-                found.append(_table(title, pairs, truth, groups, caption, count, signed=True))
-        return found
+                shown.append(_table(title, pairs, truth, groups, caption, count, signed=True))
+        return shown
 
 
 def _gap(ours: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray]) -> np.ndarray | None:

@@ -19,14 +19,17 @@ from ..metrics.shots import class_groups
 from ..spec.presets import PRESETS
 from ..spec.schema import PROTOCOL, Shots, Training, Trial
 from ..spec.yaml_format import Dumper
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import Store
 
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 
 
 def evidence(
-    stores: Sequence[Store], keys: Iterable[str], by: Shots | None = None, sources: Mapping[str, int] | None = None
+    stores: Sequence[StoreReader],
+    keys: Iterable[str],
+    by: Shots | None = None,
+    sources: Mapping[str, int] | None = None,
 ) -> dict[str, Evidence]:
     """What the stores' records tell of the trials with these keys, by key.
 
@@ -45,7 +48,7 @@ def evidence(
     return evidences
 
 
-def _evidence(store: Store, key: str, by: Shots) -> Evidence | None:
+def _evidence(store: StoreReader, key: str, by: Shots) -> Evidence | None:
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
@@ -89,7 +92,7 @@ def _course(record: Record) -> str:
     return ", ".join(filter(None, words))
 
 
-def _curve(store: Store, record: Record) -> tuple[tuple[int, float], ...]:
+def _curve(store: StoreReader, record: Record) -> tuple[tuple[int, float], ...]:
     """The training loss of each epoch, as far as the store holds it beside the record."""
     try:
         arrays = store.arrays(record.key, "history_")

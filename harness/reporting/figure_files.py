@@ -43,10 +43,11 @@ def write_diagram(report: Report, path: Path) -> str:
     form = path.suffix.lower()
     if form not in CURVES[1:]:
         raise ReportError(f"--diagram: {path} must end in .png, .svg or .pdf")
-    found = [one for one in report.ranks() if one.group == "all"]
-    if why := why_not(found):
+    rankings = [ranking for ranking in report.ranks() if ranking.group == "all"]
+    if why := why_not(rankings):
         return f"--diagram: {why}"
-    path.write_bytes(_pictures("--diagram").critical_differences([one for one in found if one.ranks], form[1:]))
+    drawn = [ranking for ranking in rankings if ranking.ranks]
+    path.write_bytes(_pictures("--diagram").critical_differences(drawn, form[1:]))
     return ""
 
 

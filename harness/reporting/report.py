@@ -106,9 +106,9 @@ class Report:
     def with_ranks(self, versus: str | None) -> Report:
         """With tables of how the methods stand over all data sets, and why they are not ranked where they are not."""
         self.require(versus)
-        found = standings(self.rows, versus, self.metric)
+        tables = standings(self.rows, versus, self.metric)
         why = why_not(self.ranks()) if versus is None else ""  # with a reference its table says it
-        return replace(self, more=[*self.more, *found], notes=[*self.notes, *filter(None, [why])])
+        return replace(self, more=[*self.more, *tables], notes=[*self.notes, *filter(None, [why])])
 
     def with_bootstrap(self, versus: str | None) -> Report:
         """With tables of what other test images would have given."""

@@ -12,6 +12,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+# Else the workers of two heads on one machine would be given the same ports.
+ANY_PORT = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
+
 
 class RayHead:
     """``environment`` is what a driver needs to join; ``sessions`` leads to all of its processes.
@@ -30,7 +33,7 @@ class RayHead:
         }  # fmt: skip
         command = [
             Path(sys.executable).with_name("ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
-            "--include-dashboard=false", "--disable-usage-stats", *words,
+            "--include-dashboard=false", "--disable-usage-stats", *ANY_PORT, *words,
         ]  # fmt: skip
         alone = {name: value for name, value in (os.environ | self.environment).items() if name != "RAY_ADDRESS"}
         process = subprocess.Popen(

@@ -1,0 +1,74 @@
+"""What is in a user's images, whether they can be trained on or not: counts, sizes, copies, leaks, unreadable files."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from ..catalog import DataError
+from .listing import Item
+from .pictures import Facts
+from .scan import class_order, listed, scan
+from .source import Source
+
+SHOWN = 20  # of each kind of finding
+
+
+def inspected(source: Source) -> dict[str, Any]:
+    """The facts of a source, for a table or JSON.
+
+    ``classes`` are in the order in which the tail runs, with their training and test images; ``ready`` says whether a
+    run would take the images, and ``reason`` what it would say otherwise. ``copies`` are images with the same bytes,
+    ``conflicts`` those of them with several labels, ``leaks`` those in training and test images both.
+
+    Raises:
+        DataError: where the images cannot even be listed.
+    """
+    listing, read = listed(source)
+    unreadable = [str(fact) for fact in read if isinstance(fact, DataError)]
+    usable = [(item, fact) for item, fact in zip(listing.items, read, strict=True) if isinstance(fact, Facts)]
+    facts: dict[str, Any] = {
+        "name": source.name,
+        "images": len(listing.items),
+        "sizes": _counted(f"{fact.width}x{fact.height}" for _, fact in usable),
+        "modes": _counted(fact.mode for _, fact in usable),
+        "groups": len({item.group for item in listing.items} - {""}),
+        **_copies(usable),
+        "unreadable": unreadable[:SHOWN],
+        "unreadable_files": len(unreadable),
+        "notes": list(listing.notes),
+        "ready": False,
+        "reason": "",
+    }
+    try:
+        result = scan(source)
+    except DataError as error:
+        totals = Counter(item.label for item in listing.items)
+        order = class_order(listing.items, range(len(listing.items)))
+        return facts | {"classes": [{"class": name, "images": totals[name]} for name in order], "reason": str(error)}
+    train, test = result.counts(result.train), result.counts(result.test)
+    rows = [
+        {"class": name, "train": trained, "test": tested}
+        for name, trained, tested in zip(result.classes, train, test, strict=True)
+    ]
+    balanced = {"factor": round(max(train) / min(train), 3), "balanced_test": len(set(test)) == 1}
+    shape = {"shape": list(result.shape), "contents": result.contents}
+    return facts | {"classes": rows, **balanced, **shape, "notes": list(result.notes), "ready": True}
+
+
+def _counted(words: Any) -> dict[str, int]:
+    """The commonest first."""
+    return dict(Counter(words).most_common(SHOWN))
+
+
+def _copies(usable: list[tuple[Item, Facts]]) -> dict[str, Any]:
+    same = defaultdict(list)
+    for item, fact in usable:
+        same[fact.digest].append(item)
+    several = [items for items in same.values() if len(items) > 1]
+    kinds = {
+        "copies": several,
+        "conflicts": [items for items in several if len({item.label for item in items}) > 1],
+        "leaks": [items for items in several if "test" in (parts := {item.part for item in items}) and len(parts) > 1],
+    }
+    return {name: [[item.name for item in items] for items in sets[:SHOWN]] for name, sets in kinds.items()}

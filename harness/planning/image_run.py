@@ -1,0 +1,128 @@
+"""A spec for images of the user's own from one line of the command, with defaults that fit the data and the time.
+
+It is resolved once: the store keeps it as its plan, under a name that follows from what was asked, so that the same
+command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...datasets.user_images.source import source_of
+from ..errors import SpecError
+from ..spec.parser import parse, parse_data, read
+from ..spec.schema import Data, Spec
+from ..storage.store import Store
+from .calibration import calibrate, kind
+from .plan import Plan
+
+SEEDS = 5  # below, the report calls nothing better
+STEPS = 3000  # of a training, about, where no time is given
+FEWEST_EPOCHS, MOST_EPOCHS = 20, 100
+BATCHES = (16, 32, 64, 128)
+BATCHES_AN_EPOCH = 20  # at least, where the images are enough for it
+SHARE_OF_TIME = 0.8  # that steps take; the rest is starting, scoring and writing
+SHARES = 4  # trials on one GPU
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What the command line asks for: ``data`` as ``folder:PATH``, and what differs from the defaults."""
+
+    data: str
+    label: str | None = None
+    methods: str | None = None  # names, with commas between them
+    network: str | None = None
+    seeds: int = SEEDS
+    minutes: float | None = None
+
+
+def resolve(request: ImageRequest, store: str | None, say: Callable[[str], None]) -> tuple[Spec, Store]:
+    """The spec that the request stands for, and the store that it is run into.
+
+    Args:
+        request: What was asked.
+        store: The store; ``runs/NAME`` after the folder or file if not given.
+        say: Is told what was decided, line by line.
+
+    Raises:
+        DataError: where the images cannot be trained on. SpecError where the time is too short for an epoch.
+    """
+    words = {"name": request.data} | ({"label": request.label} if request.label else {})
+    data = parse_data(words)
+    if data.contents is None:
+        raise SpecError(f"--data: folder:PATH, csv:FILE or npz:FILE is expected, not {request.data!r}")
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path()).path.stem).strip("._-")[:60] or "images"
+    gpu = torch.cuda.is_available()
+    asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
+    name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
+    place = Store(store or f"runs/{stem}")
+    if place.has(f"plans/{name}.json"):
+        return next(spec for spec in place.plans() if spec.name == name), place
+    raw = _raw(name, data, request, gpu)
+    spec = parse(raw)
+    if request.minutes:
+        say(f"measuring a few steps of each method, to fit into {request.minutes:g} minutes")
+        spec = parse(_with_epochs(raw, _epochs_within(spec, request.minutes)))
+    training = spec.trainings[0]
+    say(
+        f"{data.name}: {sum(data.contents.available)} + {sum(data.contents.tested)} images of "
+        f"{len(data.contents.classes)} classes; {len(spec.methods)} methods x {len(spec.seeds)} seeds of "
+        f"{spec.networks[0]}, {training.epochs} epochs, batches of {training.batch_size}"
+    )
+    return spec, place
+
+
+def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, Any]:
+    """The spec's words."""
+    assert data.contents is not None  # noqa: S101  (for the type checker)
+    shape, images = data.contents.shape, sum(data.contents.available)
+    network = request.network or ("small" if not gpu else "resnet32" if max(shape[1:]) <= 64 else "resnet18")
+    batch = max((size for size in BATCHES if size * BATCHES_AN_EPOCH <= images), default=BATCHES[0])
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS / max(1, images // batch))))
+    if request.methods is None:  # the nine of the paper, with a narrower expander beside a small network
+        entrants = read("quickstart" if network == "small" else "table5").methods
+        methods = [{"name": entrant.name, "values": entrant.values} for entrant in entrants]
+    else:
+        methods = [{"name": word.strip()} for word in request.methods.split(",") if word.strip()]
+    raw = {
+        "name": name,
+        "data": [data.model_dump(mode="json", exclude_none=True)],
+        "methods": methods,
+        "network": network,
+        "training": {"preset": "t5", "batch_size": batch, "crop_padding": max(1, min(shape[1:]) // 8)},
+        "seeds": request.seeds,
+        "resources": {"cpu": 1, "gpu": 1 / SHARES if gpu else 0},
+    }
+    return _with_epochs(raw, epochs)
+
+
+def _with_epochs(raw: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    return {**raw, "training": {**raw["training"], "epochs": epochs, "warmup_epochs": min(5, epochs / 4)}}
+
+
+def _epochs_within(spec: Spec, minutes: float) -> int:
+    """How many epochs of every trial fit into the time on this machine. SpecError where not even one does."""
+    needed = Plan(spec).dependencies
+    trials = Counter(kind(trial) for trial in needed.trials)
+    epochs = spec.trainings[0].epochs
+    seconds = sum(e.whole / epochs * trials[kind(e.trial)] for e in calibrate(spec, needed))
+    at_once = 1 if spec.resources.gpu else max(1, int((os.cpu_count() or 1) // spec.resources.cpu))
+    fit = int(minutes * 60 * SHARE_OF_TIME * at_once / seconds)
+    if fit < 1:
+        least = seconds / (60 * SHARE_OF_TIME * at_once)
+        raise SpecError(
+            f"--minutes: one epoch of all {len(needed.trials)} trials takes about {least:.1f} minutes here, more "
+            f"than {minutes:g}: give more, or fewer --methods or --seeds, or a smaller --network"
+        )
+    return min(fit, MOST_EPOCHS)
