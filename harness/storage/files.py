@@ -50,7 +50,10 @@ class Files(WritablePlace):
 
     def __init__(self, url: str | os.PathLike) -> None:
         # Absolute, since workers run in other folders.
-        self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        try:
+            self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        except (RuntimeError, ValueError, OSError) as error:  # such as ~nobody/x
+            raise StoreError(f"{url} cannot be a store: {error}") from error
         try:
             if urlsplit(self.url).password:
                 raise StoreError("keep the password out of --store: it would be shown in messages and reports")
