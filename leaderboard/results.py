@@ -128,13 +128,16 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
 
 
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
-    """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
-    absent = rows[rows["value"].isna()]
-    stated = absent["reason"].where((absent["status"] != "complete") & (absent["reason"] != NOT_YET), "")
-    counts = absent.assign(reason=stated).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
+    """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
+    that are in it, what of their method did not act: "5 of 5: no image was accepted"."""
+    noted = rows[rows["value"].isna() | (rows["reason"] != "")]
+    valued = noted["value"].notna()
+    stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")
+    noted = noted.assign(reason=stated, status=noted["status"].astype(str).mask(valued, ""))
+    counts = noted.groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):
-        what = "without classes" if status == "complete" else status
-        text = f"{count} of {planned[cell]} {what}" + (f": {reason}" if reason else "")
+        what = {"complete": " without classes", "": ""}.get(status, f" {status}")
+        text = f"{count} of {planned[cell]}{what}" + (f": {reason}" if reason else "")
         reasons[cell] = f"{reasons[cell]}; {text}" if reasons[cell] else text
     return reasons

@@ -88,6 +88,7 @@ def _course(record: Record) -> str:
     words = [f"{record.started} to {record.finished}" if record.started else record.finished]
     words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
     words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
+    words += [f"{name} {value:.3g}" for name, value in record.notes.items()]
     return ", ".join(filter(None, words))
 
 

@@ -138,7 +138,7 @@ def run_trial(
         arrays = logits | history_columns(run)
     if run is not None and about["status"] == "complete":
         notes = summary(run.history, run.recipe, run.training, run.steps_per_epoch)
-        about |= {"notes": notes, "remarks": remarks(notes, run.recipe)}
+        about |= {"notes": notes, "reason": "; ".join(remarks(notes, run.recipe))}
     return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
