@@ -17,9 +17,9 @@ from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
 from tailboard.harness.bundles.rerun import sample_trials
 from tailboard.harness.spec.parser import parse, with_plugin
-from tailboard.harness.spec.schema import Trial
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext
 from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
@@ -52,12 +52,12 @@ def test_the_tolerance_is_never_below_that_of_the_images_and_never_made_up():
 
 @pytest.mark.slow
 def test_trials_trained_again_are_compared(tuned_bundle, tmp_path, tailboard):
-    """M2m starts from ERM's trial, which is trained again first; winners keep the values that were found."""
+    """M2m's judge is a trial of its own, which is trained again first; winners keep the values that were found."""
     raw = RAW | {"name": "m", "methods": ["M2m", "ERM"], "seeds": 1, "training": {"epochs": 2, "batch_size": 32}}
     made = trained(tmp_path / "m", parse(raw))
     assert export(made, tmp_path / "m.zip") == []
     code, out, err = tailboard("verify", "m.zip", "--rerun", 3, "--seed", 0)
-    assert code == 0 and "drawn with --seed 0: " in err and "training 2 of 2: M2m" in err
+    assert code == 0 and "drawn with --seed 0: " in err and "training 3 of 3: M2m" in err
     same = [line for line in out.splitlines() if line.endswith("the same kind of machine: the same bits")]
     assert len(same) == 2 and same[0].startswith("same: ERM,") and same[1].startswith("same: M2m,")
     code, out, err = tailboard("verify", tuned_bundle, "--rerun", 2, "--json")
@@ -192,9 +192,9 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
     made = trained(tmp_path / "m", parse(RAW | {"name": "m", "methods": "M2m", "seeds": 1}))
     assert tailboard("export", made, "-o", "m.zip")[0] == 0
 
-    def badly(trial: Trial, setting: TrialContext) -> Record:
-        record = Record(key=trial.key, trial=trial, status="failed", reason="ValueError: no")
-        Store(setting.store).write_record(record)
+    def badly(job: Job, context: TrialContext) -> Record:
+        record = Record(key=job.trial.key, trial=job.trial, status="failed", reason="ValueError: no")
+        Store(context.store).write_record(record)
         return record
 
     monkeypatch.setattr("tailboard.harness.bundles.rerun.run_trial", badly)
