@@ -19,6 +19,7 @@ from scipy.stats import ttest_rel
 
 from tailboard.leaderboard import results
 from tailboard.leaderboard.formats import latex, markdown, records
+from tailboard.leaderboard.formats.text import spreadsheet_cell
 from tailboard.leaderboard.published.rows import PAPER, published
 from tailboard.leaderboard.results import CELL, COLUMNS, summarise
 from tailboard.leaderboard.statistics.paired import detectable, holm, paired
@@ -366,7 +367,8 @@ def test_json_is_strict_and_csv_is_complete():
     text = records.csv(EVERYTHING)
     assert "\r" not in text
     summary = summarise(EVERYTHING).assign(metric="balanced_accuracy")[records.FIELDS]
-    assert text == summary.to_csv(index=False, lineterminator="\n")
+    told = summary.map(lambda value: spreadsheet_cell(value) if isinstance(value, str) else value)
+    assert text == told.to_csv(index=False, lineterminator="\n")
     back = pd.read_csv(io.StringIO(text), keep_default_na=False)
     assert back["status"].tolist() == [entry["status"] for entry in entries]
     assert back["method"].tolist() == [entry["method"] for entry in entries]

@@ -100,7 +100,8 @@ def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
 
 def test_a_network_that_others_start_from_rests_where_its_own_search_judges_it(tmp_path):
     """So it is trained once: each of its jobs goes on from the one before."""
-    lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=["M2m", "ERM"]), bumpy)
+    own_judge = {"name": "M2m", "values": {"mixer.judge": "same"}}  # ERM's own trial, not an independent one
+    lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=[own_judge, "ERM"]), bumpy)
     first = {t.key for s in searches(lab.spec).values() for t in s.prerequisites()}
     fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.memory, lab)
     untils = [job.target_epoch for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
@@ -128,7 +129,8 @@ def test_the_defaults_final_trial_is_the_trial_of_the_untuned_row():
 
 
 def test_a_generator_has_the_routine_that_all_share_whatever_rate_was_found():
-    (search,) = searches(spec_of({"parameters": ["lr"]}, methods=["M2m"])).values()
+    own_judge = {"name": "M2m", "values": {"mixer.judge": "same"}}
+    (search,) = searches(spec_of({"parameters": ["lr"]}, methods=[own_judge])).values()
     found = search.reporting_trial(Configuration(3, {"training.lr": 0.02}), 0)
     erm = next(t for t in resolve_dependencies([found], {}).trials if t.method.name == "ERM")
     assert (found.training.lr, erm.training.lr) == (0.02, plan(search.spec)[0].training.lr)
