@@ -75,7 +75,7 @@ def main(trials: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         agenda = JobQueue(store)
-        fill_queue(agenda, RunRequest(spec), store, None, Quarters(trials))
+        fill_queue(agenda, RunRequest(spec), None, Quarters(trials))
         for trial in plan(spec):
             store.write_record(timeout_record(trial, "stands for any record"))
         print(f"{'trials':>8} {'ms a trial':>11} {'driver, MiB':>11}")

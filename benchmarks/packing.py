@@ -87,7 +87,7 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
     tracemalloc.start()
     begun = time.perf_counter()
     agenda = JobQueue(store)
-    fill_queue(agenda, RunRequest(spec), store, None, Nobody())
+    fill_queue(agenda, RunRequest(spec), None, Nobody())
     running: list[tuple[float, int, Job]] = []
     now = busy = 0.0
     handed, chains = 0, {}  # how long each trial took with those that it had to wait for

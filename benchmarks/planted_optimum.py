@@ -32,8 +32,8 @@ import numpy as np
 import optuna
 
 from tailboard.harness.tuning.configuration import best
+from tailboard.harness.tuning.dimension import Dimension, Space
 from tailboard.harness.tuning.optuna_study import create_study
-from tailboard.harness.tuning.space import Dimension, Space
 from tailboard.methods.range import Range
 
 SPACE: Space = {

@@ -37,9 +37,9 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
+from tailboard.harness.tuning.dimension import Space
 from tailboard.harness.tuning.optuna_study import Study
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.tuning.space import Space
 from tailboard.harness.tuning.successive_halving import run_search
 
 
@@ -75,9 +75,8 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     store, study = Store(folder), Seeded(repetition)
     agenda = JobQueue(store)
     agenda.add(run_search(search, study, store, {}, lambda *_: None, lambda _: None))
-    setting = TrialContext(str(store), kept=frozenset(trial.key for trial in search.prerequisites()))
     while (job := agenda.pop()) is not None:
-        run_trial(job.trial, setting, until=job.target_epoch)
+        run_trial(job, TrialContext(str(store)))
         agenda.complete(job, record_of(job, store))
     return study.configurations()
 

@@ -20,14 +20,24 @@ from .catalog import DataError
 
 
 def cache() -> Path:
-    """tailboard's folder for what it can fetch or make again: ``$XDG_CACHE_HOME/tailboard``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tailboard"
+    """tailboard's folder for what it can fetch or make again: ``$XDG_CACHE_HOME/tailboard``.
+
+    A relative one counts for nothing, as its standard says: each process would have another.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return (named if named.is_absolute() else Path("~/.cache")).expanduser() / "tailboard"
+    except RuntimeError:  # a user without a name and HOME: nothing can be kept
+        return Path("/nonexistent/.cache/tailboard")
 
 
 def roots(root: Path | None) -> list[Path]:
     """The data folders in order of preference: ``root``, the variable ``TAILBOARD_DATA``, the cache."""
     named = [root, os.environ.get("TAILBOARD_DATA")]
-    return [*(Path(folder).expanduser() for folder in named if folder), cache()]
+    try:
+        return [*(Path(folder).expanduser() for folder in named if folder), cache()]
+    except RuntimeError as error:
+        raise DataError(f"the data folder cannot be found: {error}") from None
 
 
 def places(name: str, root: Path | None) -> list[Path]:

@@ -6,6 +6,7 @@ mend is raised as a ``UserError``, whose message is what the command line prints
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import UserError
+from ..datasets.files import roots
 from .errors import ClusterError, ReportError, SpecError
+from .scheduling.home_folder import usable_home
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
+from .storage import paths
 from .storage.store import Store
 
 if TYPE_CHECKING:
@@ -298,7 +302,9 @@ def train(
     for remark in request.remarks:
         say(remark)
     checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
-    with ended_by_sigterm(), only_driver(store), RunStorage(store) as storage:
+    if data := os.environ.get("TAILBOARD_DATA"):  # workers run in other folders
+        os.environ["TAILBOARD_DATA"] = str(roots(Path(data))[0].resolve())
+    with ended_by_sigterm(), usable_home(), only_driver(store), RunStorage(store) as storage:
         with checking:
             prepared = prepare(request, store, storage, Path(root).expanduser().resolve() if root else None, verify)
         for message in prepared.damaged:
@@ -306,7 +312,7 @@ def train(
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
-        if not store.has(f"plans/{request.spec.name}.json"):
+        if not store.has(paths.plan(request.spec.name)):
             write_plan(request, store)
             again = "the plan is written again, and the same command trains what is gone"
             say(f"{store} was deleted while it was filled: {again}")

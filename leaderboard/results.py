@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from .metric import ACCURACY, GROUPS, Metric
 
@@ -121,20 +121,23 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ["complete", "incomplete", "n/a", "failed"],
         default="missing",
     )
-    half = student.ppf(0.975, (summary["n"] - 1).clip(lower=1)) * summary["stderr"]
+    half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
     summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", "0 classes", reason))
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 
 
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
-    """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"."""
-    absent = rows[rows["value"].isna()]
-    stated = absent["reason"].where((absent["status"] != "complete") & (absent["reason"] != NOT_YET), "")
-    counts = absent.assign(reason=stated).groupby(["cell", "status", "reason"]).size().reset_index(name="count")
+    """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
+    that are in it, what of their method did not act: "5 of 5: no image was accepted"."""
+    noted = rows[rows["value"].isna() | (rows["reason"] != "")]
+    valued = noted["value"].notna()
+    stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")
+    noted = noted.assign(reason=stated, status=noted["status"].astype(str).mask(valued, ""))
+    counts = noted.groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):
-        what = "without classes" if status == "complete" else status
-        text = f"{count} of {planned[cell]} {what}" + (f": {reason}" if reason else "")
+        what = {"complete": " without classes", "": ""}.get(status, f" {status}")
+        text = f"{count} of {planned[cell]}{what}" + (f": {reason}" if reason else "")
         reasons[cell] = f"{reasons[cell]}; {text}" if reasons[cell] else text
     return reasons

@@ -13,9 +13,9 @@ import math
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as nnf
-from torchvision.transforms.v2 import functional as tvf
 
 from .basic import random_flip
+from .trivial_augment import greyscale
 
 _SCALE, _RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.4, 0.4, 0.2, 0.1
@@ -44,7 +44,7 @@ def ssl_view(x: Tensor, generator: Generator) -> Tensor:
     uniform = torch.rand((7, batch, 1, 1, 1), generator=generator).to(x, non_blocking=True)
     chance, jitter = uniform[:3], uniform[3:].mul(2).sub(1)
     x = torch.where(chance[0] < _JITTER, jitter_colours(x, jitter), x)
-    x = torch.where(chance[1] < _GREYSCALE, tvf.rgb_to_grayscale(x).expand_as(x), x)
+    x = torch.where(chance[1] < _GREYSCALE, greyscale(x).expand_as(x), x)
     x = torch.where((chance[2] < _SOLARIZE) & (x >= 0.5), 1 - x, x)
     return random_flip(x, generator)
 
@@ -98,11 +98,11 @@ def jitter_colours(x: Tensor, amounts: Tensor) -> Tensor:
     """
     brightness, contrast, saturation, hue = amounts
     x = (x * (1 + _BRIGHTNESS * brightness)).clamp(0, 1)
-    mean = tvf.rgb_to_grayscale(x).mean(dim=(1, 2, 3), keepdim=True)
+    mean = greyscale(x).mean(dim=(1, 2, 3), keepdim=True)
     x = torch.lerp(mean, x, 1 + _CONTRAST * contrast).clamp(0, 1)
     if x.shape[1] == 1:
         return x
-    x = torch.lerp(tvf.rgb_to_grayscale(x), x, 1 + _SATURATION * saturation).clamp(0, 1)
+    x = torch.lerp(greyscale(x), x, 1 + _SATURATION * saturation).clamp(0, 1)
     return _turn_hue(x, _HUE * hue)
 
 

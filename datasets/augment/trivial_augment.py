@@ -13,7 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as nnf
-from torchvision.transforms.v2 import functional as tvf
 
 OPERATIONS = (
     *("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"),
@@ -90,6 +89,13 @@ def apply_operations(x: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     return torch.empty_like(x).index_copy_(0, order, torch.cat(done))
 
 
+def greyscale(x: Tensor) -> Tensor:
+    """Images (B, C, H, W), C of 1 or 3, as (B, 1, H, W). Torchvision imports torch's compiler, which no plan needs."""
+    from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+    return rgb_to_grayscale(x)
+
+
 def _inverse_maps(operation: Tensor, strength: Tensor, height: int, width: int) -> Tensor:
     """The affine maps (n, 2, 3) from an output pixel (x, y), counted from the image's centre, to its source."""
 
@@ -133,11 +139,11 @@ def _brightness(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def _color(x: Tensor, strength: Tensor) -> Tensor:
-    return _blend(x, tvf.rgb_to_grayscale(x), strength)
+    return _blend(x, greyscale(x), strength)
 
 
 def _contrast(x: Tensor, strength: Tensor) -> Tensor:
-    return _blend(x, tvf.rgb_to_grayscale(x).float().mean(dim=(1, 2, 3), keepdim=True), strength)
+    return _blend(x, greyscale(x).float().mean(dim=(1, 2, 3), keepdim=True), strength)
 
 
 def _sharpness(x: Tensor, strength: Tensor) -> Tensor:
@@ -158,11 +164,15 @@ def _solarize(x: Tensor, threshold: Tensor) -> Tensor:
 
 
 def _autocontrast(x: Tensor, _: Tensor) -> Tensor:
-    return tvf.autocontrast(x)  # torchvision's is per sample already, and so is its equalize
+    from torchvision.transforms.v2.functional import autocontrast
+
+    return autocontrast(x)  # torchvision's is per sample already, and so is its equalize
 
 
 def _equalize(x: Tensor, _: Tensor) -> Tensor:
-    return tvf.equalize(x)
+    from torchvision.transforms.v2.functional import equalize
+
+    return equalize(x)
 
 
 # In the order of OPERATIONS, after the geometric ones.

@@ -35,13 +35,14 @@ from pydantic import ValidationError
 from ..errors import BundleError, NoBundle, StoreError
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec
-from ..storage.files import LARGEST, LARGEST_OF, MIB, Stamp
+from ..storage import paths
+from ..storage.files import LARGEST, LARGEST_OF, MIB
+from ..storage.paths import MANIFEST
+from ..storage.reader import M, StoreReader
 from ..storage.serialization import LARGEST_UNPACKED, unpack_arrays
-from ..storage.store import M, Store
 from .manifest import Manifest
 from .zip_layout import layout_error
 
-MANIFEST, TABLE = "manifest.json", "report/leaderboard.csv"
 MOST_DIRECTORY = 32 * MIB  # of the zip's table of contents: 200,000 trials
 MOST_MANIFEST = 128 * MIB  # as many
 MOST_RATIO, LEEWAY = 100, 256 * MIB  # all arrays may unpack to so many times the bundle's size, and so much more
@@ -62,15 +63,15 @@ class _CheckedReader(io.FileIO):
         return super().read(-1 if size is None else size) or b""
 
 
-class Bundle(Store):
-    """A bundle as a store that cannot be written. NoBundle where the file is none; BundleError where it names what has
+class Bundle(StoreReader):
+    """A bundle, read like a store. NoBundle where the file is none; BundleError where it names what has
     no place in one.
 
     ``recomputed`` holds accuracies by key that stand in for those that the records claim.
     """
 
     def __init__(self, path: Path) -> None:
-        self.url, self.local = str(path.expanduser().resolve()), False
+        self.url = str(path.expanduser().resolve())
         self.recomputed: dict[str, Mapping[str, tuple[float, ...]]] = {}
         try:
             self._file = _CheckedReader(self.url)
@@ -89,6 +90,9 @@ class Bundle(Store):
             folder, _, rest = name.rpartition("/")
             self._folders[folder].add(rest)
         self._left = MOST_RATIO * self.size + LEEWAY
+
+    def __str__(self) -> str:
+        return self.url
 
     def close(self) -> None:
         self._file.close()
@@ -148,7 +152,7 @@ class Bundle(Store):
             axes = (spec.networks, spec.trainings, spec.data, spec.methods, spec.seeds)
             trials, most = math.prod(map(len, axes)), LAX * (len(listed.get(spec.name, ())) + 1)
             if trials > most or (spec.tune and spec.tune.seeds > MOST_SEEDS):
-                self._refuse(f"plans/{spec.name}.json stands for more trials than {MANIFEST} lists")
+                self._refuse(f"{paths.plan(spec.name)} stands for more trials than {MANIFEST} lists")
         return specs
 
     # As a store
@@ -176,12 +180,9 @@ class Bundle(Store):
         found = self._folders.get(folder, set())
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix)}
 
-    def stamps(self) -> dict[str, Stamp | None]:
-        return dict.fromkeys(self.finished())  # what is claimed is read from the records alone
-
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
         """As of a store; all that is read of a bundle must stay within what so large a bundle may hold."""
-        name = f"arrays/{key}.npz"
+        name = paths.arrays(key)
         data = self.read(name)
         try:
             found = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
@@ -190,21 +191,9 @@ class Bundle(Store):
         self._left -= sum(array.nbytes for array in found.values())
         return found
 
-    def write(self, name: str, data: bytes) -> None:
-        raise StoreError(f"{self.url} is a bundle: nothing is written into it")
-
-    def remove(self, name: str) -> None:
-        self.write(name, b"")
-
-    def move(self, name: str, to: str) -> None:
-        self.write(name, b"")
-
-    def path(self, name: str) -> Path:
-        raise StoreError(f"{self.url}/{name} is in a bundle, which is never unpacked")
-
     def _parsed(self, name: str, key: str, model: type[M]) -> M:
         record = super()._parsed(name, key, model)
-        if key in self.recomputed and name.startswith("records/"):
+        if key in self.recomputed and paths.is_in(name, paths.RECORDS):
             return record.model_copy(update={"accuracy": dict(self.recomputed[key])})
         return record
 

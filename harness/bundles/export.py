@@ -18,14 +18,17 @@ from ..errors import StoreError
 from ..planning.reported import known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
+from ..storage import paths
 from ..storage.files import Stamp, sync_folder
 from ..storage.lease import is_driven
+from ..storage.paths import MANIFEST, STUDIES, TABLE
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from ..text import redact_paths
 from ..tuning import archive as retold
 from ..tuning.archive import load_searches
-from .bundle import MANIFEST, TABLE, Bundle
+from .bundle import Bundle
 from .manifest import EnvironmentCounts, Manifest, keys
 from .record_checks import Mismatch
 from .verify import verify
@@ -38,16 +41,16 @@ class RedactedStore(Store):
     users and machines."""
 
     def read(self, name: str) -> bytes:
-        data, folder = super().read(name), name.partition("/")[0]
-        if folder not in ("plans", "records", "rungs"):
+        data, is_plan = super().read(name), paths.is_in(name, paths.PLANS)
+        if not is_plan and not paths.is_in(name, paths.RECORDS, paths.RUNGS):
             return data
         try:
-            return _plan(data) if folder == "plans" else _record(data)
+            return _plan(data) if is_plan else _record(data)
         except ValidationError as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
 
     def stamps(self) -> dict[str, Stamp | None]:
-        return dict.fromkeys(self.finished())  # an index of its records holds what is nobody's business
+        return StoreReader.stamps(self)  # an index of its records holds what is nobody's business
 
 
 def _plan(data: bytes) -> bytes:
@@ -106,7 +109,7 @@ def _part(goal: Path) -> Iterator[Path]:
 def _fill(archive: zipfile.ZipFile, shared: RedactedStore, specs: Sequence[Spec]) -> None:
     files, tally = {}, EnvironmentCounts()
     for name, data in _contents(shared, specs):
-        if name.startswith("records/"):
+        if paths.is_in(name, paths.RECORDS):
             tally.add(Record.model_validate_json(data))
         files[name] = hashlib.sha256(data).hexdigest()
         _write(archive, name, data)
@@ -119,9 +122,9 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
     """Each file but the manifest, in an order that is always the same."""
     yield TABLE, gather.gather([shared]).rendered("csv").encode()
     for spec in specs:
-        yield f"plans/{spec.name}.json", shared.read(f"plans/{spec.name}.json")
+        yield (name := paths.plan(spec.name)), shared.read(name)
         if spec.tune:
-            yield f"searches/{spec.name}.json", shared.read(f"searches/{spec.name}.json")
+            yield (name := paths.searches(spec.name)), shared.read(name)
             if shared.has(STUDIES):
                 yield (
                     retold.studies_path(spec),
@@ -129,15 +132,15 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
                 )
     plugins = {digest: text for spec in specs for digest, text in spec.plugins.items()}
     for digest in sorted(plugins):
-        yield f"plugins/{digest}.py", plugins[digest].encode()
+        yield paths.plugin(digest), plugins[digest].encode()
     trials = {trial.key for spec in specs for trial in known_trials(spec, shared)}
     for rung in (name for name in shared.rungs() if name.partition("-")[0] in trials):
-        yield f"rungs/{rung}.json", shared.read(f"rungs/{rung}.json")
-    arrays = shared.names("arrays", ".npz")
+        yield (name := paths.rung_named(rung)), shared.read(name)
+    arrays = shared.names(*paths.ARRAYS)
     for key in sorted(shared.finished() & trials):
-        yield f"records/{key}.json", shared.read(f"records/{key}.json")
+        yield (name := paths.record(key)), shared.read(name)
         if key in arrays and shared.record(key).files:
-            yield f"arrays/{key}.npz", shared.read(f"arrays/{key}.npz")
+            yield (name := paths.arrays(key)), shared.read(name)
 
 
 def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

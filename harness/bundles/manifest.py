@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ..planning.reported import reported_trials
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import Store
 from ..tuning.results import search_results
 
 
@@ -46,7 +46,7 @@ class EnvironmentCounts:
         return dict(sorted(counts.items()))
 
 
-def keys(spec: Spec, store: Store) -> tuple[str, ...]:
+def keys(spec: Spec, store: StoreReader) -> tuple[str, ...]:
     """The keys of the trials that the report of a plan shows, in its order; those at the spec's own values where there
     are no others yet."""
     return tuple(

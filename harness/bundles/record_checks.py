@@ -13,6 +13,7 @@ from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import PROTOCOL
+from ..storage import paths
 from ..storage.record import Record
 
 LOGITS = ("last_ema", "last")
@@ -68,7 +69,7 @@ def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
 
 def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Mismatch]:
     """Where the record's own accuracies, or its numbers of images, are not those of the predictions."""
-    place = f"records/{record.key}.json"
+    place = paths.record(record.key)
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
         if len(claimed) != len(found[name]):
@@ -85,7 +86,7 @@ def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: n
 def words(record: Record) -> Iterator[Mismatch]:
     """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
     where its data set is unknown. What else a record says, such as its times, is a claim."""
-    place = f"records/{record.key}.json"
+    place = paths.record(record.key)
     yield from _images(record)
     yield from _course(record)
     yield from _data(record)
@@ -107,12 +108,12 @@ def _images(record: Record) -> Iterator[Mismatch]:
     for field, is_ in expected.items():
         said = getattr(record, field)
         if is_ and said != is_:
-            yield Mismatch(f"records/{record.key}.json", field, str(list(said)), str(list(is_)))
+            yield Mismatch(paths.record(record.key), field, str(list(said)), str(list(is_)))
 
 
 def _course(record: Record) -> Iterator[Mismatch]:
     """Its end, its epochs, and the time that they took, which is part of the time of the whole."""
-    place, trial, whole = f"records/{record.key}.json", record.trial, record.trial.training.epochs
+    place, trial, whole = paths.record(record.key), record.trial, record.trial.training.epochs
     if record.status == "pruned" and trial.stage == "report":
         yield Mismatch(place, "status", record.status, "a reported trial, which nothing stops early")
     few, many = {"complete": (whole, whole), "pruned": (1, whole - 1)}.get(record.status, (0, whole))
@@ -124,7 +125,7 @@ def _course(record: Record) -> Iterator[Mismatch]:
 
 def _data(record: Record) -> Iterator[Mismatch]:
     """What vouches for its images: there must be something, and for verified ones the official checksums."""
-    place, claimed = f"records/{record.key}.json", record.data
+    place, claimed = paths.record(record.key), record.data
     if claimed is None:
         if record.status in ("complete", "pruned"):
             yield Mismatch(place, "data", "nothing", "predictions, which are of images")

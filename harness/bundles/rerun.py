@@ -30,10 +30,12 @@ from ..planning.prepare import check_files
 from ..reporting import gather
 from ..spec.labels import label
 from ..spec.schema import PROTOCOL
+from ..storage import paths
 from ..storage.record import Provenance, Record
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
 from ..training.failures import TIMEOUT_REASON, is_out_of_memory
+from ..training.job import Job
 from ..training.trial import TrialContext, run_trial
 from .bundle import Bundle
 from .manifest import keys
@@ -81,7 +83,7 @@ def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list
     for method in (record.trial.method for record in chosen):
         if method.plugin:
             methods.setdefault(method.plugin, set()).add(method.name)
-    found = [f"plugins/{digest}.py ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    found = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
     if found and not trusted:
         raise Untrusted(
             f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
@@ -107,10 +109,10 @@ def rerun(
     with temporary_folder() as folder, _process() as worker:
         dependencies = worker.submit(resolve_dependencies, [record.trial for record in chosen], plugins).result()
         check_files(dependencies.trials, root, verify)
-        claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(f"records/{t.key}.json")}
+        claimed = {t.key: bundle.record(t.key) for t in dependencies.trials if bundle.has(paths.record(t.key))}
         store, about = (
             Store(folder),
-            TrialContext(str(folder), root=root, verify=verify, plugins=plugins, kept=dependencies.prerequisite_keys),
+            TrialContext(str(folder), root=root, verify=verify, plugins=plugins),
         )
         again = dict(_trained(worker, dependencies, store, claimed, about, limits, say))
         loose = sum(bool(elsewhere(record, again[key])) for key, record in claimed.items() if key in again)
@@ -162,11 +164,12 @@ def _trained(
         there = claimed.get(trial.key) or next(iter(claimed.values()))
         gpu = there.environment.get("device") == "cuda" and torch.cuda.is_available()
         limit = limits.get(trial.key) if there.reason.startswith(OVERDUE) else None
-        yield trial.key, worker.submit(run_trial, trial, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
+        job = Job.of(trial, keep_weights=trial.key in dependencies.prerequisite_keys)
+        yield trial.key, worker.submit(run_trial, job, replace(about, gpu=gpu, time_limit=limit, alone=True)).result()
 
 
 def _ended_well(key: str, store: Store) -> bool:
-    return store.has(f"records/{key}.json") and store.result(key).status == "complete"
+    return store.has(paths.record(key)) and store.result(key).status == "complete"
 
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:

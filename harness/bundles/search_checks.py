@@ -11,9 +11,9 @@ from ..spec.schema import Spec
 from ..text import redact_paths
 from ..tuning import archive
 from ..tuning.configuration import Configuration
+from ..tuning.dimension import at_least
 from ..tuning.optuna_study import read_study
 from ..tuning.results import SearchResult
-from ..tuning.space import at_least
 from ..tuning.successive_halving import Ended, outcomes
 from .bundle import Bundle
 from .record_checks import Mismatch

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..storage.reader import StoreReader
 from ..storage.store import Store
 from .bundle import Bundle
 
 
 @contextmanager
-def opened(places: Sequence[str]) -> Iterator[list[Store]]:
+def opened(places: Sequence[str]) -> Iterator[list[StoreReader]]:
     """The stores at these places; a file is a bundle. BundleError where one does not hold: no table is made of it."""
     with ExitStack() as stack:
-        stores: list[Store] = []
+        stores: list[StoreReader] = []
         for place in places:
             if not is_bundle(place):
                 stores.append(Store(place))

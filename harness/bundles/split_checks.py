@@ -14,6 +14,7 @@ from ...datasets.catalog import DataError
 from ...datasets.split import Split
 from ..registry.datasets import cut_of, dataset_of, long_tail, split_of
 from ..spec.schema import Trial
+from ..storage import paths
 from ..storage.record import Record
 from .record_checks import LOGITS, Mismatch
 
@@ -36,7 +37,7 @@ class SplitConsistency:
 
     def differences(self, record: Record, labels: np.ndarray | None) -> Iterator[Mismatch]:
         """``labels`` are those beside the record's logits, None where it has none."""
-        trial, file, array = record.trial, f"records/{record.key}.json", f"arrays/{record.key}.npz"
+        trial, file, array = record.trial, paths.record(record.key), paths.arrays(record.key)
         print_ = record.data.fingerprint if record.data else ""
         digest = "" if labels is None else hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
         if other := self._another(cut_of(trial), record, print_):
@@ -56,7 +57,7 @@ class SplitConsistency:
         """The first record that said something else there."""
         if not what:
             return None
-        first = self._first.setdefault(where, (f"records/{record.key}.json", what))
+        first = self._first.setdefault(where, (paths.record(record.key), what))
         return None if first[1] == what else first
 
     def _split(self, record: Record) -> Split | None:
@@ -83,7 +84,7 @@ class SeedDuplicates:
         mine = f"of seed {record.trial.seed}"
         for other, seed in self._others(record, record.data.fingerprint if record.data else ""):
             yield Mismatch(
-                f"records/{record.key}.json",
+                paths.record(record.key),
                 "data.fingerprint",
                 f"images {mine}",
                 f"seed {seed}'s in records/{other}.json",
@@ -91,7 +92,7 @@ class SeedDuplicates:
         for name in LOGITS if arrays and record.trial.stage == "report" else ():
             for other, seed in self._others(record, _bits(arrays[name])):
                 yield Mismatch(
-                    f"arrays/{record.key}.npz",
+                    paths.arrays(record.key),
                     name,
                     f"predictions {mine}",
                     f"the bits of seed {seed} in arrays/{other}.npz",

@@ -20,9 +20,11 @@ from ..planning.reported import trials_of
 from ..registry.datasets import cut_of
 from ..reporting import gather
 from ..spec.schema import Spec, Trial
+from ..storage import paths
+from ..storage.paths import MANIFEST, TABLE
 from ..storage.record import Record
 from ..tuning.results import search_results
-from .bundle import MANIFEST, TABLE, Bundle
+from .bundle import Bundle
 from .manifest import EnvironmentCounts, keys
 from .record_checks import Mismatch, accuracies, recompute_accuracies, words
 from .search_checks import searched
@@ -55,12 +57,12 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     except WRONG as error:
         yield Mismatch("plans", "plan", "one that can be read", reason(error))
         return
-    yield from _compared("plans", "names", sorted(bundle.names("plans", ".json")), sorted(spec.name for spec in specs))
+    yield from _compared("plans", "names", sorted(bundle.names(*paths.PLANS)), sorted(spec.name for spec in specs))
     yield from _compared(MANIFEST, "plans", manifest.plans, plans)
     yield from _plugins(bundle, specs)
     records, tally = [], EnvironmentCounts()
     for key in sorted(bundle.finished()):
-        record, differences = _record(bundle, f"records/{key}.json", key, trials)
+        record, differences = _record(bundle, paths.record(key), key, trials)
         yield from differences
         if record:
             tally.add(record)
@@ -70,7 +72,7 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     twins = SeedDuplicates()
     for _, key in sorted(records):
         yield from _predictions(bundle, bundle.record(key), images, twins)
-    for name in sorted(bundle.names("rungs", ".json")):
+    for name in sorted(bundle.names(*paths.RUNGS)):
         yield from _rung(bundle, name, trials)
     yield from _strays(bundle, specs, [key for _, key in records])
     for spec, some in zip(specs, found, strict=True):
@@ -110,9 +112,9 @@ def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Mismatch]:
     for spec in specs:
         for digest, text in spec.plugins.items():
             if (found := hashlib.sha256(text.encode()).hexdigest()) != digest:
-                yield Mismatch(f"plans/{spec.name}.json", f"plugins.{digest}", digest, found)
-    for digest in sorted(texts.keys() | bundle.names("plugins", ".py")):
-        name = f"plugins/{digest}.py"
+                yield Mismatch(paths.plan(spec.name), f"plugins.{digest}", digest, found)
+    for digest in sorted(texts.keys() | bundle.names(*paths.PLUGINS)):
+        name = paths.plugin(digest)
         if digest not in texts:
             yield Mismatch(name, "plugin", "one of a plan", "of no plan")
         elif not bundle.has(name) or bundle.read(name) != texts[digest].encode():
@@ -138,7 +140,7 @@ def _record(bundle: Bundle, name: str, key: str, trials: Mapping[str, Trial]) ->
 
 def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Mismatch]:
     """Of the epochs in its name; and where the trial ended with it, what the predictions of its record come to."""
-    file, key = f"rungs/{name}.json", name.partition("-")[0]
+    file, key = paths.rung_named(name), name.partition("-")[0]
     rung, differences = _record(bundle, file, key, trials)
     yield from differences
     if rung is None:
@@ -150,13 +152,13 @@ def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Mi
 
 
 def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins: SeedDuplicates) -> Iterator[Mismatch]:
-    name, labels, arrays = f"arrays/{record.key}.npz", None, {}
+    name, labels, arrays = paths.arrays(record.key), None, {}
     for other in sorted(set(record.files) - {name}):
-        yield Mismatch(f"records/{record.key}.json", "files", other, f"{name} is the only one that it may name")
+        yield Mismatch(paths.record(record.key), "files", other, f"{name} is the only one that it may name")
     try:
         digest = hashlib.sha256(bundle.read(name)).hexdigest() if record.files or bundle.has(name) else ""
         if digest != record.files.get(name, ""):
-            yield Mismatch(f"records/{record.key}.json", f"files.{name}", record.files.get(name, "none"), digest)
+            yield Mismatch(paths.record(record.key), f"files.{name}", record.files.get(name, "none"), digest)
         if record.status in ("complete", "pruned"):
             read = bundle.arrays(record.key)
             found = recompute_accuracies(record, read)
@@ -164,17 +166,17 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             yield from accuracies(record, found, labels)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
-        yield Mismatch(name, "predictions", f"those of records/{record.key}.json", reason(error))
+        yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))
     yield from images.differences(record, labels)
     yield from twins.differences(record, arrays)
 
 
 def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Iterator[Mismatch]:
     """Files that nothing else speaks of."""
-    named = {f"arrays/{key}.npz" for key in keys}
-    named |= {f"{folder}/{spec.name}.json" for folder in ("searches", "studies") for spec in specs if spec.tune}
+    named = {paths.arrays(key) for key in keys}
+    named |= {path(spec.name) for path in (paths.searches, paths.studies) for spec in specs if spec.tune}
     for name in bundle.files_inside():
-        if name.startswith(("arrays/", "searches/", "studies/")) and name not in named:
+        if paths.is_in(name, paths.ARRAYS, paths.SEARCHES, paths.CONFIGURATIONS) and name not in named:
             yield Mismatch(name, "file", "one of a plan or a record", "of none")
 
 

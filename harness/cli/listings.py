@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...datasets.builtin import catalog
 from ...datasets.catalog import Dataset
-from ...methods.plugin import load_plugin, read_plugin
-from ...methods.recipe import Entry
-from ...methods.registry import registry
 from ..metrics.shots import class_groups
-from ..registry.networks import NETWORKS
+from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
 from ..spec.parser import read, shipped
 from ..spec.schema import Shots
 from ..text import table
 
+if TYPE_CHECKING:
+    from ...methods.recipe import Entry
+
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
+    from ...methods.plugin import load_plugin, read_plugin
+    from ...methods.registry import registry
+
     entries = registry()
     for file in plugins:
         entries |= load_plugin(read_plugin(file))
@@ -63,7 +66,7 @@ def dataset_facts() -> list[dict[str, Any]]:
 
 def network_facts() -> list[dict[str, str]]:
     wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
-    return [{"name": name, "description": words} for name, (_, words) in NETWORKS.items()] + [wide]
+    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
 
 
 def spec_facts() -> list[dict[str, Any]]:

@@ -76,6 +76,7 @@ def report(
     from ..bundles import sources
     from ..reporting import figure_files, gather, html_pages
     from ..spec.parser import parse_shots
+    from ..storage.store import Store
     from ..tracking import background
 
     if form == "parquet" and not output:
@@ -115,7 +116,7 @@ def report(
         else:
             print_output(str(written))
         for place in places:
-            if not sources.is_bundle(str(place)):
+            if isinstance(place, Store):
                 print_unreachable(background.catch_up_all(place))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)

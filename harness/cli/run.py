@@ -32,7 +32,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: tailboard quickstart")
 def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.")] = None) -> int:
-    """Run the shipped spec: the paper's nine methods, five seeds, real images; minutes on two cores."""
+    """Run the shipped spec: the paper's nine methods and a control, five seeds, real images; minutes on two cores."""
     return run("quickstart", slots=slots)
 
 

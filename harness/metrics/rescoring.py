@@ -17,8 +17,8 @@ from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import ReportError, StoreError
 from ..spec.schema import Shots, Trial
+from ..storage.reader import StoreReader
 from ..storage.record import TrialResult
-from ..storage.store import Store
 from .scores import BINS, class_number, per_class_accuracy, score_groups
 from .shots import class_members
 
@@ -68,7 +68,7 @@ class MetricRequest:
     def groups(self) -> tuple[str, ...]:
         return ("all",) if self.name == "recall" else GROUPS
 
-    def measured(self, store: Store, trial: Trial, outcome: TrialResult, by: Shots) -> dict[str, float]:
+    def measured(self, store: StoreReader, trial: Trial, outcome: TrialResult, by: Shots) -> dict[str, float]:
         """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
         logits, labels = predictions(store, outcome, self.tau)
         if self.name == "recall":
@@ -107,7 +107,7 @@ def _read(file: str) -> tuple[float, ...]:
     return shares
 
 
-def predictions(store: Store, outcome: TrialResult, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def predictions(store: StoreReader, outcome: TrialResult, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
     complete and its arrays are damaged or not there."""
     name = f"{store}/arrays/{outcome.key}.npz"

@@ -11,8 +11,10 @@ from ..errors import StoreError
 from ..planning.reported import reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
+from ..storage import paths
+from ..storage.paths import STUDIES
 from ..storage.sqlite import address
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results
@@ -25,11 +27,11 @@ LISTED = 20  # of the trials that run: a cluster may run hundreds
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
     plans = store.plans()
-    found = {spec.name: search_results(spec, store) for spec in plans}
+    found = {spec.name: search_results(spec, store, importance=False) for spec in plans}
     reported = [one for spec in plans for one in reported_trials(spec, found[spec.name])]
     shown = {(one.trial.key, one.row.row_key, one.pending): one for one in reported}.values()
     finished, broken = store.finished(), store.broken()
-    started = store.keys("checkpoints", ".pt")
+    started = store.keys(paths.CHECKPOINTS)
     methods: dict[str, Counter[str]] = {}
     troubles, again = [], 0
     for one in shown:

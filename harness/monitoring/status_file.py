@@ -19,10 +19,11 @@ from pydantic import Field, ValidationError
 
 from ..errors import StoreError
 from ..spec.canonical import CanonicalModel
+from ..storage import paths
 from ..storage.lease import driver
 from ..storage.store import Store
 
-FILE = "progress.json"
+FILE = paths.PROGRESS
 EVERY_SECONDS, EVERY_REMOTE_SECONDS = 2.0, 5.0
 END_SECONDS = 10.0  # how long a store that does not answer may keep a driver that has nothing else to do
 

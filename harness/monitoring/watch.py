@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..spec.schema import Spec
+from ..storage import paths
 from ..storage.lease import is_driven
 from ..storage.store import Store
 from ..text import duration
@@ -50,7 +51,7 @@ class StoreMonitor:
         self._progress.look(finished)
         self._progress.read(self._store.result, seconds)
         self._progress.running = {trial.key: trial for trial in told.running} if told else {}
-        self._progress.abandoned = set(told.broken) if told else self._store.keys("broken") - finished
+        self._progress.abandoned = set(told.broken) if told else self._store.keys(paths.BROKEN) - finished
         facts = self._progress.facts()
         if told:
             facts["planned"] = max(facts["planned"], told.planned)

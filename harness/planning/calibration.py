@@ -82,7 +82,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
         for other in (prerequisite(trial, need) for need in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
             stand_in = assemble(other, images, counts, recipe_of(other, plugins), context)
-            Store(folder).write_tensors(f"weights/{other.key}.pt", stand_in.averaged_weights())
+            Store(folder).write_weights(other.key, stand_in.averaged_weights())
         run = assemble(trial, images, counts, method, context)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, prerequisite
 from ..storage.store import Store
+from ..training.job import Job, is_done
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,17 @@ class Dependencies:
         """The needed trials that are finished and have no network to start from."""
         return {key for key in self.prerequisite_keys & store.finished() if store.result(key).status != "complete"}
 
-    def done(self, store: Store) -> set[str]:
-        """The finished trials; not those whose weights are missing and still asked for by one that is not finished."""
+    def missing(self, store: Store) -> list[Trial]:
+        """The trials that are still to be trained: also those whose weights are not there, while one that is not
+        finished starts from them."""
         finished = store.finished()
-        return store.done(key for asks, keys in self.of.items() if asks not in finished for key in keys)
+        wanted = {key for trial, keys in self.of.items() if trial not in finished for key in keys}
+        return [
+            trial
+            for trial in self.trials
+            if trial.key not in finished
+            or (trial.key in wanted and not is_done(Job.of(trial, keep_weights=True), store))
+        ]
 
 
 def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Dependencies:

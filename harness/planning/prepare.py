@@ -13,7 +13,7 @@ from ...methods.part import MethodError
 from ..errors import SpecError
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
-from ..registry.networks import check_name
+from ..registry.network_names import check_name
 from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
@@ -88,9 +88,9 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
     if request.again:
         reporting = [key for key, stage in stages.items() if stage == "report"]
         damaged += set_aside(store, reporting, again=("failed", "diverged"))
-    sweep_up(store, dependencies.prerequisite_keys)
-    done = dependencies.done(store)
-    check_files([trial for trial in dependencies.trials if trial.key not in done], root, verify)
+    missing = dependencies.missing(store)
+    sweep_up(store, {trial.key for trial in missing})
+    check_files(missing, root, verify)
     write_plan(request, store)
     context = TrialContext(
         store=str(store),
@@ -100,7 +100,6 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
         checkpoint_seconds=spec.resources.checkpoint_seconds,
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
-        kept=dependencies.prerequisite_keys,
     )
     return PreparedRun(request, store, storage, known_trials, context, damaged, results)
 

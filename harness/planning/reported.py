@@ -8,7 +8,7 @@ from typing import Any
 
 from ..spec.labels import Labels
 from ..spec.schema import Spec, Trial, experiments, plan
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
 UNTRAINED = "only tailboard run --with-defaults trains this row"
@@ -116,7 +116,7 @@ def reported_trials(spec: Spec, results: Mapping[str, SearchResult]) -> list[Rep
     return [trial for row in merge_rows(report_rows(spec, results)) for trial in row.each()]
 
 
-def known_trials(spec: Spec, store: Store) -> list[Trial]:
+def known_trials(spec: Spec, store: StoreReader) -> list[Trial]:
     """Every trial of a spec that is known by now."""
     return trials_of(spec, search_results(spec, store, importance=False))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import torch
 
+from ..registry.datasets import long_tail
+from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import table
 from ..training.cost import relative_cost
+from ..training.notes import behind
+from ..training.schedule import half_lives
 from ..tuning.search import Search
 from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Dependencies, resolve_dependencies
@@ -37,13 +42,31 @@ def plan_table(plan: Plan) -> str:
         dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
         for kind, n in kinds.items()
     ]
+    foreseen = "".join(f"\n{line}" for line in warnings(plan))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
     erm = sum(relative_cost(trial, spec.plugins) for trial in needed.trials)
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
-    return (
-        f"{table(lines)}\n\n{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
-    )
+    total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
+    return f"{table(lines)}\n\n{total}{foreseen}"
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What is known beforehand to keep a row from being what its name says: a part that will not act, or weights that
+    are averaged over too few half-lives after one began to."""
+    rows = {(method_label(t), t.data.canonical, t.training.canonical): t for t in plan.trials}
+    return list(dict.fromkeys(line for trial in rows.values() for line in _warnings(trial, plan.spec.plugins)))
+
+
+def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
+    counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
+    steps = max(1, sum(counts) // training.batch_size)
+    starts = [getattr(part, "start", 0.0) for part in made.parts().values()]
+    begins = max((ceil(start * training.epochs) for start in starts if 0 < start < 1), default=0)
+    found = [part.foreseen(counts, training.label_smoothing) for part in made.parts().values()]
+    if training.ema and 0 < begins < training.epochs:
+        found += behind(half_lives(begins * steps, training.epochs * steps, training.ema))
+    yield from (f"{method_label(trial)}: {word}" for word in found if word)
 
 
 def tuning_table(plan: Plan) -> str:

@@ -6,7 +6,6 @@ Each is features and a head. ``width`` is the number of features that the head g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -15,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...methods.names import nearest
-from ..errors import NetworkError
+from .network_names import check_name
 
 
 class Network(nn.Module):
@@ -34,29 +32,8 @@ class Network(nn.Module):
 
 def network(name: str, channels: int, classes: int) -> Network:
     """Build a network, initialised from torch's global generator. NetworkError for an unknown name."""
-    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
-    if wide:
-        return Network(*_wide_resnet(channels, *map(int, wide.groups())), classes)
-    if name not in NETWORKS:
-        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
-    return Network(*NETWORKS[name][0](channels), classes)
-
-
-def check_name(name: str) -> None:
-    """NetworkError where :func:`network` would refuse the name."""
-    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
-    if wide:
-        _blocks_each(int(wide[1]), int(wide[2]))
-    elif name not in NETWORKS:
-        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
-
-
-def _blocks_each(depth: int, width: int) -> int:
-    if depth < 10 or (depth - 4) % 6 or width < 1:
-        raise NetworkError(
-            f"wrn-{depth}-{width}: the depth must be 6n + 4 (10, 16, 22, 28, 40 ...), the width at least 1"
-        )
-    return (depth - 4) // 6
+    wide = check_name(name)
+    return Network(*(_wide_resnet(channels, *wide) if wide else _BUILDERS[name](channels)), classes)
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -114,8 +91,7 @@ def _pooled(*layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def _wide_resnet(channels: int, depth: int, width: int) -> tuple[nn.Module, int]:
-    blocks = _blocks_each(depth, width)
+def _wide_resnet(channels: int, blocks: int, width: int) -> tuple[nn.Module, int]:
     widths = [16, 16 * width, 32 * width, 64 * width]
     body = _stages(_PreActivation, widths, blocks)
     return _pooled(_conv(channels, 16), *body, nn.BatchNorm2d(widths[3]), nn.ReLU(inplace=True)), widths[3]
@@ -158,11 +134,8 @@ def _small(channels: int) -> tuple[nn.Module, int]:
     return _pooled(*layers), widths[-1]
 
 
-NETWORKS: dict[str, tuple[Callable[[int], tuple[nn.Module, int]], str]] = {
-    "small": (_small, "five convolutions, for a quick run on one core"),
-    **{
-        f"resnet{6 * n + 2}": (_cifar_resnet(n), "CIFAR ResNet with option-A shortcuts, as in LDAM-DRW")
-        for n in (3, 5, 7, 9)
-    },
-    **{f"resnet{n}": (_torchvision(f"resnet{n}"), "torchvision's, with a CIFAR stem") for n in (18, 34, 50)},
+_BUILDERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
+    "small": _small,
+    **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9)},
+    **{f"resnet{n}": _torchvision(f"resnet{n}") for n in (18, 34, 50)},
 }

@@ -16,7 +16,7 @@ from ..metrics.shots import class_members
 from ..planning.reported import ReportedTrial, protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 
 Hits = dict[str, dict[int, np.ndarray]]  # by method and seed: whether each test image was recognised
 CAPTION = (
@@ -40,7 +40,7 @@ class TestSetBootstrap:
         self._truth: dict[str, np.ndarray] = {}
         self._counts: dict[tuple[str, str, str], tuple[int, ...]] = {}
 
-    def add(self, store: Store, shown: Iterable[ReportedTrial]) -> None:
+    def add(self, store: StoreReader, shown: Iterable[ReportedTrial]) -> None:
         """Those of the complete trials whose arrays can be read; of the others the rows themselves tell. ReportError
         where two trials of one data set were scored on different images."""
         for reported in shown:

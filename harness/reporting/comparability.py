@@ -14,11 +14,11 @@ from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
 from ..storage.index import STATUSES, trial_results
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from .reported_store import ReportedStore
 
 
-def check_groups(stores: Sequence[Store]) -> None:
+def check_groups(stores: Sequence[StoreReader]) -> None:
     """ReportError where two plans count Few, Med and Many in different ways: a report has one caption."""
     plans = [(f"plan {spec.name} of {store}", spec.shots) for store in stores for spec in store.plans()]
     first, rule = plans[0]
@@ -40,8 +40,8 @@ def check_images(reported: Sequence[ReportedStore]) -> list[str]:
     Returns:
         Sentences for the caption, of trials that two stores trained to different numbers.
     """
-    training_images: dict[str, tuple[str, Store]] = {}
-    test_images: dict[str, tuple[str, Store]] = {}
+    training_images: dict[str, tuple[str, StoreReader]] = {}
+    test_images: dict[str, tuple[str, StoreReader]] = {}
     accuracies: dict[str, bytes] = {}
     differing: dict[str, Trial] = {}
     for store in reported:
@@ -73,7 +73,7 @@ def _complete(reported: ReportedStore) -> Iterator[tuple[Trial, str, bytes]]:
             yield trials[key], results.fingerprints[results.fingerprint[i]], accuracy.tobytes()
 
 
-def _test_labels(store: Store, trial: Trial) -> str:
+def _test_labels(store: StoreReader, trial: Trial) -> str:
     """A hash of the labels of the test images; nothing where they cannot be read. One trial speaks for all of its
     store: a bundle was verified, and in a store they come from the same files."""
     try:
@@ -83,7 +83,9 @@ def _test_labels(store: Store, trial: Trial) -> str:
     return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
 
 
-def _check_same(first: dict[str, tuple[str, Store]], what: str, digest: str, store: Store, deed: str) -> None:
+def _check_same(
+    first: dict[str, tuple[str, StoreReader]], what: str, digest: str, store: StoreReader, deed: str
+) -> None:
     known, place = first.setdefault(what, (digest, store))
     if known != digest:
         raise ReportError(

@@ -19,14 +19,17 @@ from ..metrics.shots import class_groups
 from ..spec.presets import PRESETS
 from ..spec.schema import PROTOCOL, Shots, Training, Trial
 from ..spec.yaml_format import Dumper
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import Store
 
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 
 
 def evidence(
-    stores: Sequence[Store], keys: Iterable[str], by: Shots | None = None, sources: Mapping[str, int] | None = None
+    stores: Sequence[StoreReader],
+    keys: Iterable[str],
+    by: Shots | None = None,
+    sources: Mapping[str, int] | None = None,
 ) -> dict[str, Evidence]:
     """What the stores' records tell of the trials with these keys, by key.
 
@@ -45,7 +48,7 @@ def evidence(
     return evidences
 
 
-def _evidence(store: Store, key: str, by: Shots) -> Evidence | None:
+def _evidence(store: StoreReader, key: str, by: Shots) -> Evidence | None:
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
@@ -85,10 +88,11 @@ def _course(record: Record) -> str:
     words = [f"{record.started} to {record.finished}" if record.started else record.finished]
     words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
     words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
+    words += [f"{name} {value:.3g}" for name, value in record.notes.items()]
     return ", ".join(filter(None, words))
 
 
-def _curve(store: Store, record: Record) -> tuple[tuple[int, float], ...]:
+def _curve(store: StoreReader, record: Record) -> tuple[tuple[int, float], ...]:
     """The training loss of each epoch, as far as the store holds it beside the record."""
     try:
         arrays = store.arrays(record.key, "history_")

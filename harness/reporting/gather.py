@@ -15,7 +15,9 @@ from ..errors import ReportError
 from ..planning.reported import protocol_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
-from ..storage.store import Store
+from ..storage import paths
+from ..storage.places import WritablePlace
+from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult
 from . import tuning_tables
 from .comparability import check_groups, check_images
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def gather(
-    stores: Sequence[Store],
+    stores: Sequence[StoreReader],
     by: Shots | None = None,
     *,
     only: SearchedPlan | None = None,
@@ -171,12 +173,12 @@ def _spent(rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], untuned:
     return [spent, *tuning_tables.caption(tuned, untuned)]
 
 
-def publish(report: Report, store: Store) -> dict[str, str]:
+def publish(report: Report, store: WritablePlace) -> dict[str, str]:
     """Write the four files into the store, and where there are searches their two; the addresses by form."""
     files = {form: (f"leaderboard.{ending}", report.rendered(form)) for form, ending in ENDINGS.items()}
     if report.searches:
         files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
         files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))
     for name, text in files.values():
-        store.write(f"report/{name}", text.encode())
+        store.write(paths.report(name), text.encode())
     return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}

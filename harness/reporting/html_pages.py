@@ -12,7 +12,7 @@ from ...leaderboard.html import page, site
 from ...leaderboard.html.model import PageContent
 from ..errors import ReportError
 from ..spec.schema import Shots
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from . import tuning_tables
 from .evidence import evidence
 from .report import Report, known
@@ -32,7 +32,7 @@ class PageOptions:
         return self if self.versus in set(report.rows["method"]) else replace(self, versus=None)
 
 
-def page_content(report: Report, stores: Sequence[Store], options: PageOptions = PageOptions()) -> PageContent:
+def page_content(report: Report, stores: Sequence[StoreReader], options: PageOptions = PageOptions()) -> PageContent:
     """All that the page of a report shows. ReportError where the reference is no method of it."""
     report.require(options.versus)
     specs = [spec for store in stores for spec in store.plans()]
@@ -58,7 +58,9 @@ def write_page(shown: PageContent, path: Path) -> None:
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
 
 
-def write_site(folder: Path, reports: Sequence[tuple[Store, Report]], options: PageOptions = PageOptions()) -> Path:
+def write_site(
+    folder: Path, reports: Sequence[tuple[StoreReader, Report]], options: PageOptions = PageOptions()
+) -> Path:
     """A page for each report and an index of them; what else is in the folder stays. The index's path.
 
     A report without the method that is compared with gets its page all the same: the index says what each compares.
@@ -91,7 +93,7 @@ def _file(path: Path, option: str) -> Path:
     return path
 
 
-def _names(stores: Sequence[Store]) -> list[str]:
+def _names(stores: Sequence[StoreReader]) -> list[str]:
     """A folder's name for each store, from its own, each once and none the index's."""
     names = ["index.html"]
     for store in stores:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import ReportError
 from ..planning.reported import ReportRow, merge_rows, report_rows
 from ..spec.schema import Spec
-from ..storage.store import Store
+from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
 Searches = Mapping[tuple[str, int], SearchResult]  # by the search's identity and its number of trials
@@ -33,12 +33,12 @@ class SearchedPlan:
 class ReportedStore:
     """A store, the plans that are reported of it, and the rows that they come to, each once."""
 
-    store: Store
+    store: StoreReader
     plans: Sequence[SearchedPlan]
     rows: Sequence[ReportRow]
 
 
-def read_plans(store: Store, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
+def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
     """The plans of a store, or ``only`` one, with the results of their searches; ReportError as :func:`within`."""
     if only:
         return [only]
@@ -93,7 +93,7 @@ def _identity(result: SearchResult) -> tuple[str, int]:
 
 
 def reported_store(
-    store: Store, plans: Sequence[SearchedPlan], searches: Searches, protocols: Mapping[str, str], defaults: bool
+    store: StoreReader, plans: Sequence[SearchedPlan], searches: Searches, protocols: Mapping[str, str], defaults: bool
 ) -> ReportedStore:
     """A store with the rows of its plans.
 

@@ -1,137 +1,143 @@
-"""JobQueue: the queue of jobs."""
+"""JobQueue: the jobs that flows ask for, and which of them a worker takes next.
+
+    asked for ──> ready ──pop──> running ──complete──> done: the flows that wait for it go on
+                    ^               │ │
+                    │  retry_later  │ └─────fail─────> failed: those flows get JobFailed, and end
+                    └──── paused <──┘
+
+A job that the store holds is done when it is asked for. One that several flows ask for is one job.
+"""
 
 from __future__ import annotations
 
 import heapq
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from ..storage.record import Record
 from ..storage.store import Store
 from ..training.job import Flow, Job, JobFailed, is_done
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """A flow, and the jobs for which it waits, by their ids."""
+
+    flow: Flow
+    jobs: set[str]
+
+
 class JobQueue:
-    """The flows, and what they wait for. Each job is handed out once: first those with the most work ahead, so that
-    what is left for the end is short; among equals in the order in which they were asked for."""
+    """Hands out each job once: first those with the most work ahead, so that what is left for the end is short; among
+    equals in the order in which they were asked for.
+
+    Args:
+        store: What it holds is done.
+        clock: Seconds, for what pauses.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self._clock = store, clock
-        self._finished = store.finished()
-        self._ready: dict[str, dict[int, Job]] = {}  # by trial, and by the epochs until which
-        self._order: list[tuple[float, int, str]] = []  # a heap of trials; what does not hold any more is passed over
+        self.finished = store.finished()  # trials that have a record
+        self.running: set[str] = set()  # jobs
+        self._ready: dict[str, dict[int, Job]] = defaultdict(dict)  # by trial and target epoch
+        self._order: list[tuple[float, int, str]] = []  # a heap of the trials that were ready when they were pushed
+        self._paused: list[tuple[float, int, Job]] = []  # a heap, by the moment when a job may be tried again
+        self._waiting: dict[str, list[_Waiting]] = defaultdict(list)  # by job
+        self._open: set[_Waiting] = set()
         self._numbers = itertools.count()
-        self._pausing: list[tuple[float, int, Job]] = []  # a heap, by when they may be tried again
-        self._waiting: dict[str, list[Flow]] = {}  # by job
-        self._open: dict[Flow, set[str]] = {}
-        self.running: set[str] = set()
-
-    def add(self, flow: Flow) -> None:
-        self._advance(flow)
-
-    def pop(self) -> Job | None:
-        """The next job, or None where nothing can be started now: a trial is trained in one place at a time, and of
-        its jobs the shorter comes first, since the longer goes on from there."""
-        while self._pausing and self._pausing[0][0] <= self._clock():
-            self._offer(heapq.heappop(self._pausing)[2])
-        busy, passed = {id_.partition("-")[0] for id_ in self.running}, []
-        job = None
-        while self._order and job is None:
-            entry = heapq.heappop(self._order)
-            key = entry[2]
-            if -entry[0] != self._ahead(key):
-                continue
-            if key in busy:
-                passed.append(entry)
-            else:
-                job = self._ready[key].pop(min(self._ready[key]))
-                self._push(key)
-        for entry in passed:
-            heapq.heappush(self._order, entry)
-        if job is not None:
-            self.running.add(job.id)
-        return job
-
-    @property
-    def pausing(self) -> bool:
-        """Whether a job waits to be tried again."""
-        return bool(self._pausing)
-
-    def retry_later(self, job: Job, pause: float) -> None:
-        """A job that was not done may be tried again after ``pause`` seconds."""
-        self.running.discard(job.id)
-        heapq.heappush(self._pausing, (self._clock() + pause, next(self._numbers), job))
-
-    def _offer(self, job: Job) -> None:
-        there = self._ready.setdefault(job.trial.key, {})
-        before, old = self._ahead(job.trial.key), there.get(job.target_epoch)
-        there[job.target_epoch] = (
-            replace(
-                job, keep_weights=job.keep_weights or old.keep_weights, work_ahead=max(job.work_ahead, old.work_ahead)
-            )
-            if old
-            else job
-        )
-        if self._ahead(job.trial.key) != before:
-            self._push(job.trial.key)
-
-    def _ahead(self, key: str) -> float | None:
-        """Of a trial that is ready: the most of its jobs."""
-        return max((job.work_ahead for job in self._ready.get(key, {}).values()), default=None)
-
-    def _push(self, key: str) -> None:
-        ahead = self._ahead(key)
-        if ahead is None:
-            self._ready.pop(key, None)
-        else:
-            heapq.heappush(self._order, (-ahead, next(self._numbers), key))
-
-    def complete(self, job: Job, record: Record) -> None:
-        """A job is done, and the store holds ``record`` of it: what waits for it goes on."""
-        self.running.discard(job.id)
-        if record.status != "pruned":
-            self._finished.add(job.trial.key)
-        for flow in self._waiting.pop(job.id, []):
-            self._open[flow].discard(job.id)
-            if not self._open[flow]:
-                self._advance(flow)
-
-    def fail(self, job: Job) -> None:
-        """A job cannot be done now: what waits for it gets :class:`JobFailed`."""
-        self.running.discard(job.id)
-        for flow in self._waiting.pop(job.id, []):
-            del self._open[flow]
-            for waiting in self._waiting.values():
-                if flow in waiting:
-                    waiting.remove(flow)
-            try:
-                flow.throw(JobFailed())
-            except (JobFailed, StopIteration):
-                continue
-            raise AssertionError("a flow ends where one of its jobs is lost")
 
     def __len__(self) -> int:
         """The flows that are not done."""
         return len(self._open)
 
-    def _advance(self, flow: Flow) -> None:
-        while (jobs := next(flow, None)) is not None:
-            missing = {job.id: job for job in jobs if not self._done(job)}
-            if not missing:
-                continue
-            self._open[flow] = set(missing)
-            for id_, job in missing.items():
-                if job.target_epoch in self._ready.get(job.trial.key, ()) or (
-                    id_ not in self._waiting and id_ not in self.running
-                ):
-                    self._offer(job)
-                self._waiting.setdefault(id_, []).append(flow)
-            return
-        self._open.pop(flow, None)
+    @property
+    def has_paused(self) -> bool:
+        """Whether a job waits to be tried again."""
+        return bool(self._paused)
 
-    def _done(self, job: Job) -> bool:
-        if job.trial.stage == "report" and not job.keep_weights:  # the many of a large plan: no file is read for them
-            return job.trial.key in self._finished
+    def add(self, flow: Flow) -> None:
+        """Let a flow go on until it asks for jobs that are not done, and take these."""
+        while (jobs := next(flow, None)) is not None:
+            missing = {job.id: job for job in jobs if not self._is_done(job)}
+            if missing:
+                waiting = _Waiting(flow, set(missing))
+                self._open.add(waiting)
+                for job in missing.values():
+                    self._ask(job, waiting)
+                return
+
+    def pop(self) -> Job | None:
+        """The next job, or None where nothing can be started now: a trial is trained in one place at a time, and of
+        its jobs the shorter comes first, since the longer goes on from there."""
+        while self._paused and self._paused[0][0] <= self._clock():
+            self._make_ready(heapq.heappop(self._paused)[2])
+        busy, passed_over, job = {id_.partition("-")[0] for id_ in self.running}, [], None
+        while self._order and job is None:
+            entry = heapq.heappop(self._order)
+            ready = self._ready.get(entry[2])
+            if not ready:  # they were handed out by another entry
+                continue
+            if entry[2] in busy:
+                passed_over.append(entry)
+                continue
+            job = ready.pop(min(ready))
+            self.running.add(job.id)
+            if ready:  # the longer ones keep the trial's turn
+                passed_over.append(entry)
+            else:
+                del self._ready[entry[2]]
+        for entry in passed_over:
+            heapq.heappush(self._order, entry)
+        return job
+
+    def retry_later(self, job: Job, pause: float) -> None:
+        """A job that was not done may be tried again after ``pause`` seconds."""
+        self.running.discard(job.id)
+        heapq.heappush(self._paused, (self._clock() + pause, next(self._numbers), job))
+
+    def complete(self, job: Job, record: Record) -> None:
+        """A job is done, and the store holds ``record`` of it: the flows that waited for it alone go on."""
+        self.running.discard(job.id)
+        if record.status != "pruned":
+            self.finished.add(job.trial.key)
+        for waiting in self._waiting.pop(job.id, []):
+            waiting.jobs.discard(job.id)
+            if not waiting.jobs:
+                self._open.discard(waiting)
+                self.add(waiting.flow)
+
+    def fail(self, job: Job) -> None:
+        """A job cannot be done in this run: the flows that wait for it get :class:`JobFailed`, and end."""
+        self.running.discard(job.id)
+        for waiting in self._waiting.pop(job.id, []):
+            self._open.discard(waiting)
+            for id_ in waiting.jobs - {job.id}:
+                self._waiting[id_].remove(waiting)
+            try:
+                waiting.flow.throw(JobFailed())
+            except (JobFailed, StopIteration):
+                continue
+            raise AssertionError("a flow ends where one of its jobs is lost")
+
+    def _ask(self, job: Job, waiting: _Waiting) -> None:
+        """Take a job, unless it runs or pauses already; one that is ready becomes what both askers want."""
+        if job.target_epoch in self._ready.get(job.trial.key, ()) or (
+            job.id not in self._waiting and job.id not in self.running
+        ):
+            self._make_ready(job)
+        self._waiting[job.id].append(waiting)
+
+    def _make_ready(self, job: Job) -> None:
+        ready = self._ready[job.trial.key]
+        asked = ready.get(job.target_epoch)
+        ready[job.target_epoch] = job = job.merged(asked) if asked else job
+        heapq.heappush(self._order, (-job.work_ahead, next(self._numbers), job.trial.key))
+
+    def _is_done(self, job: Job) -> bool:
+        if job.is_final and job.trial.key not in self.finished:  # the many of a large plan: no file is read for them
+            return False
         return is_done(job, self.store)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..errors import ClusterError
 from ..spec.schema import Resources
 from ..storage.temporary import remove_stale, temporary_folder
-from ..training.job import Job
+from ..training.stop_decision import StopDecision
 from .cluster_monitor import ClusterMonitor, Endpoint
 from .completion import CompletionHandler, Result, RetryPolicy, reason
 from .observer import RunObserver
@@ -63,18 +63,15 @@ class _JobSearcher(_NotSaved, Searcher):
     def __init__(self, queue: JobQueue, retries: RetryPolicy, stopping: threading.Event, stop_signal: Any) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._retries, self._stopping, self._stop_signal = queue, retries, stopping, stop_signal
-        self.running: dict[str, Job] = {}  # by Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
         job = self._queue.pop()
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
-            return None if self.running or self._queue.pausing else Searcher.FINISHED
-        self.running[trial_id] = job
+            return None if self._queue.running or self._queue.has_paused else Searcher.FINISHED
         self._stop_signal.assign.remote(job.trial.key, trial_id)
-        trial = job.trial.model_dump_json()
-        return {"trial": trial, "until": job.target_epoch, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
+        return {"job": job, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """The callback below is told next, and knows more."""
@@ -90,7 +87,6 @@ class _JobSearcher(_NotSaved, Searcher):
 class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
 
-    searcher: _JobSearcher
     endings: CompletionHandler
     observer: RunObserver
     stopping: threading.Event
@@ -116,23 +112,23 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
-        self.observer.on_trial_start(self.searcher.running[trial.trial_id].trial)
+        self.observer.on_trial_start(trial.config["job"].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
         if "line" in result:
-            self.observer.on_epoch(self.searcher.running[trial.trial_id].trial, result["line"])
+            self.observer.on_epoch(trial.config["job"].trial, result["line"])
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.end(trial.trial_id)
-        job = self.searcher.running.pop(trial.trial_id)
+        job = trial.config["job"]
         self.observer.on_trial_pause(job.trial)
-        if trial.last_result.get("record"):  # else it was drained
+        if trial.last_result.get("in_store"):  # else it was drained
             self.endings.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self.patience.end(trial.trial_id)
-        job = self.searcher.running.pop(trial.trial_id)
+        job = trial.config["job"]
         if silent:
             self.endings.on_timeout(job, self.patience.why, silent)
         else:
@@ -143,15 +139,18 @@ def _train(config: dict[str, Any], context: Any, stop_signal: Any) -> None:
     """What runs in a worker."""
     from .worker import run_job
 
-    def draining(key: str) -> bool | None:
+    job = config["job"]
+
+    def should_stop() -> StopDecision:
         try:
-            return ray.get(stop_signal.should_stop.remote(key, config["holder"]))
+            return ray.get(stop_signal.should_stop.remote(job.trial.key, config["holder"]))
         except ray.exceptions.RayError:  # the driver is dead, and what is left of its run goes after it
-            return None
+            return StopDecision.MOVED
 
     tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    tune.report({"epoch": -1, "record": run_job(config, context, report, draining)})
+    context = replace(context, alone=config["gpu"] >= 1)
+    tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
 
 
 def run_jobs(
@@ -183,7 +182,7 @@ def run_jobs(
         stop_signal = _start_stop_signal()
         searcher = _JobSearcher(queue, retries, stopping, stop_signal)
         endings = CompletionHandler(queue, retries, observer, result, stopping)
-        callback = _Callback(searcher, endings, observer, stopping, stop_signal, patience)
+        callback = _Callback(endings, observer, stopping, stop_signal, patience)
         train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
         tune.Tuner(
             tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),

@@ -5,7 +5,7 @@ search, and has Ray Tune prepared through it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..planning.prepare import PreparedRun, RunRequest
@@ -22,60 +22,63 @@ from .observer import RunObserver
 from .queue import JobQueue
 
 
-def fill_queue(queue: JobQueue, request: RunRequest, store: Store, storage: Any, observer: RunObserver) -> None:
+def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: RunObserver) -> None:
     """Put all flows of a spec on the queue. ``storage`` is Optuna's, None where nothing is searched."""
-    found = request.plan.searches
-    kept: dict[str, Search | None] = {t.key: None for search in found.values() for t in search.prerequisites()}
-    kept |= {t.key: search for search in found.values() for t in search.default_trials() if t.key in kept}
+    searches = request.plan.searches
+    judges: dict[str, Search | None] = {t.key: None for search in searches.values() for t in search.prerequisites()}
+    judges |= {t.key: search for search in searches.values() for t in search.default_trials() if t.key in judges}
     for experiment in experiments(request.spec):
-        search = found.get(experiment.canonical)
+        search = searches.get(experiment.canonical)
         if search:
-            queue.add(tuning_flow(search, queue, request, store, storage, kept, observer))
+            queue.add(tuning_flow(search, queue, request, storage, judges, observer))
         if request.report and (request.defaults or search is None):
-            for seed in request.spec.seeds:
-                queue.add(reporting_flow(experiment.trial(seed), request.spec.plugins, store, observer.on_abandoned))
+            add_reports(queue, [experiment.trial(seed) for seed in request.spec.seeds], request, observer)
+
+
+def add_reports(queue: JobQueue, trials: Iterable[Trial], request: RunRequest, observer: RunObserver) -> None:
+    """Put the reporting trials that have no record on the queue."""
+    kept, plugins = request.plan.all_dependencies.prerequisite_keys, request.spec.plugins
+    for trial in trials:
+        if trial.key not in queue.finished:
+            queue.add(reporting_flow(trial, trial.key in kept, plugins, queue.store, observer.on_abandoned))
 
 
 def reporting_flow(
-    trial: Trial, plugins: Mapping[str, str], store: Store, abandon: Callable[[Trial, str], None]
+    trial: Trial,
+    keep_weights: bool,
+    plugins: Mapping[str, str],
+    store: Store,
+    abandon: Callable[[Trial, str], None],
 ) -> Flow:
-    """One trial, after those whose networks it starts from."""
-    if store.has(f"records/{trial.key}.json"):
-        return
-    others = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
-    ahead = estimate_flops(trial, plugins)
+    """One trial, after those whose networks it starts from; ``abandon`` gets it where one of them did not end well."""
+    first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
+    work = estimate_flops(trial, plugins)
     try:
-        yield [
-            Job(other, other.training.epochs, keep_weights=True, work_ahead=ahead + estimate_flops(other, {}))
-            for other in others
-        ]
-        lost = any(store.result(other.key).status != "complete" for other in others)
+        yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]
+        ready = all(store.result(t.key).status == "complete" for t in first)
     except JobFailed:
-        lost = True
-    if lost:
+        ready = False
+    if ready:
+        yield [Job.of(trial, keep_weights, work)]
+    else:
         abandon(trial, "not run: the trial whose network it starts from did not end well")
-        return
-    yield [Job(trial, trial.training.epochs, work_ahead=ahead)]
 
 
 def tuning_flow(
     search: Search,
     queue: JobQueue,
     request: RunRequest,
-    store: Store,
     storage: Any,
-    kept: Mapping[str, Search | None],
+    judges: Mapping[str, Search | None],
     observer: RunObserver,
 ) -> Flow:
     """A row's search, then its trials at the values found."""
     study = create_study(storage, search.name)
-    yield from run_search(search, study, store, kept, observer.on_configurations, observer.on_trial_end)
+    yield from run_search(search, study, queue.store, judges, observer.on_configurations, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
     observer.on_search_end(search, winner)
     if winner and request.report:
-        for seed in request.spec.seeds:
-            trial = search.reporting_trial(winner, seed)
-            queue.add(reporting_flow(trial, request.spec.plugins, store, observer.on_abandoned))
+        add_reports(queue, [search.reporting_trial(winner, seed) for seed in request.spec.seeds], request, observer)
 
 
 def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, address: str | None) -> bool:
@@ -90,5 +93,5 @@ def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, add
 
     spec, store = prepared.request.spec, prepared.store
     queue = JobQueue(store)
-    fill_queue(queue, prepared.request, store, prepared.storage.opened if spec.tune else None, observer)
+    fill_queue(queue, prepared.request, prepared.storage.opened if spec.tune else None, observer)
     return run_jobs(queue, prepared.context, spec.resources, observer, slots=slots, address=address).interrupted

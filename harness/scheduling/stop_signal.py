@@ -1,6 +1,10 @@
 """What the driver has to say to its workers while they train; in a file of its own, so that its process imports no
 torch."""
 
+from __future__ import annotations
+
+from ..training.stop_decision import StopDecision
+
 
 class StopSignal:
     """Whether the run is being stopped, and which process has each trial now.
@@ -9,15 +13,17 @@ class StopSignal:
     """
 
     def __init__(self) -> None:
-        self._up = False
+        self._stopping = False
         self._holders: dict[str, str] = {}
 
     def stop(self) -> None:
-        self._up = True
+        self._stopping = True
 
     def assign(self, trial: str, holder: str) -> None:
         self._holders[trial] = holder
 
-    def should_stop(self, trial: str, holder: str) -> bool | None:
-        """Whether to stop and save; None where the trial is another's now."""
-        return None if self._holders.get(trial, holder) != holder else self._up
+    def should_stop(self, trial: str, holder: str) -> StopDecision:
+        """What ``holder``, which trains the trial of this key, does next."""
+        if self._holders.get(trial, holder) != holder:
+            return StopDecision.MOVED
+        return StopDecision.DRAIN if self._stopping else StopDecision.CONTINUE

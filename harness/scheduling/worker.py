@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
 
-from ..spec.schema import Trial
+from ..storage import paths
 from ..storage.store import Store
 from ..training.job import Job, is_done
+from ..training.stop_decision import StopDecision
 from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
 
 
 def run_job(
-    config: Mapping[str, Any],
+    job: Job,
     context: TrialContext,
     report: Callable[[dict[str, float]], None],
-    draining: Callable[[str], bool | None],
-) -> Literal["whole", "rung", ""]:
-    """Train what ``config`` names, unless the store has it: a finished trial never runs again.
+    should_stop: Callable[[], StopDecision],
+) -> bool:
+    """Train a job, unless the store has it: a finished trial never runs again.
 
-    ``draining`` is asked with the trial's key: whether to stop; None where this process has lost it to another.
-    What the store holds of it now: its record, only that of a rung, or nothing where it was drained.
+    Args:
+        job: What to train.
+        context: Where things are.
+        report: Gets the line of each epoch.
+        should_stop: Is asked after each epoch.
+
+    Returns:
+        Whether the store has what the job is for; False where it was drained.
+
+    Raises:
+        What :func:`run_trial` raises, but for Drained.
     """
-    trial, until = Trial.model_validate_json(config["trial"]), config["until"]
-    store = Store(context.store)
-    job = Job(trial, until, keep_weights=trial.key in context.kept)
+    store, key = Store(context.store), job.trial.key
     if not is_done(job, store):
-        alone = replace(context, alone=config["gpu"] >= 1)
 
         def heard(line: dict[str, float]) -> None:
             watchdog.heard()
             report(line)
 
         try:
-            with StackDumpWatchdog(context.time_limit, partial(store.write_silent, trial.key)) as watchdog:
-                run_trial(trial, alone, heard, lambda: draining(trial.key), until)
+            with StackDumpWatchdog(context.time_limit, partial(store.write_silent, key)) as watchdog:
+                run_trial(job, context, heard, should_stop)
         except Drained:
-            return ""
+            return False
         except TrialMoved:
             if not is_done(job, store):
                 raise
-    if not store.has(f"records/{trial.key}.json"):
-        return "rung"
-    store.remove(f"checkpoints/{trial.key}.pt")  # where an earlier try could write its record and then no more
-    return "whole"
+    if store.has(paths.record(key)):
+        store.remove(paths.checkpoint(key))  # where an earlier try could write its record and then no more
+    return True

@@ -22,17 +22,19 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from ..errors import StoreError
+from . import paths
+from .places import WritablePlace
 from .retry import status, with_retries
 
 MIB = 1 << 20
 STALE_PART_SECONDS = 3600.0  # no file takes so long to write
 LARGEST = 16 * MIB  # bytes of a file that is text; a record of 8,142 classes has half a MiB
 LARGEST_OF = {
-    "arrays": 2048 * MIB,
-    "weights": 16384 * MIB,
-    "checkpoints": 16384 * MIB,
-    "studies.db": 1024 * MIB,
-    "index.npz": 2048 * MIB,
+    paths.ARRAYS[0]: 2048 * MIB,
+    paths.WEIGHTS[0]: 16384 * MIB,
+    paths.CHECKPOINTS[0]: 16384 * MIB,
+    paths.STUDIES: 1024 * MIB,
+    paths.INDEX: 2048 * MIB,
 }
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -40,7 +42,7 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 Stamp = tuple[int, int]  # bytes of a file, and when it was written or what is in it
 
 
-class Files:
+class Files(WritablePlace):
     """A folder or bucket: a local path, or a URL that fsspec knows (``s3://``, ``gs://``).
 
     Names are relative to it. StoreError for one that would lead elsewhere, by its words or by a link.
@@ -48,7 +50,10 @@ class Files:
 
     def __init__(self, url: str | os.PathLike) -> None:
         # Absolute, since workers run in other folders.
-        self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        try:
+            self.url = str(url) if "://" in str(url) else str(Path(url).expanduser().resolve())
+        except (RuntimeError, ValueError, OSError) as error:  # such as ~nobody/x
+            raise StoreError(f"{url} cannot be a store: {error}") from error
         try:
             if urlsplit(self.url).password:
                 raise StoreError("keep the password out of --store: it would be shown in messages and reports")

@@ -17,7 +17,9 @@ from typing import Any, get_args
 import numpy as np
 
 from ..errors import StoreError
+from . import paths
 from .files import Stamp
+from .reader import StoreReader
 from .record import Status, TrialResult
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
@@ -28,7 +30,7 @@ COLUMNS = {
     "status": np.uint8, "verified": np.uint8, "seconds": np.float64, "classes": np.int32,
     "reason": np.int32, "fingerprint": np.int32, "counts": np.int32,
 }  # fmt: skip
-NAME = "index.npz"
+NAME = paths.INDEX
 KEY = 10  # bytes: twenty hexadecimal digits
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
@@ -36,7 +38,7 @@ MANY = 1000  # records that had to be read one by one before they are worth an i
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
 
-def trial_results(store: Store, wanted: Iterable[str]) -> tuple[TrialResults, list[str]]:
+def trial_results(store: StoreReader, wanted: Iterable[str]) -> tuple[TrialResults, list[str]]:
     """The outcomes of the finished ones among the trials that are wanted (others may be there too), and a message for
     each record that is damaged.
 
@@ -52,19 +54,19 @@ def trial_results(store: Store, wanted: Iterable[str]) -> tuple[TrialResults, li
         read_now = _read_records(store, missing[start : start + PIECE])
         damaged += [message for message in read_now if isinstance(message, str)]
         results = results.append([result for result in read_now if isinstance(result, TrialResult)])
-    if len(results.keys) - len(indexed.keys) >= MANY:
+    if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
     return results, damaged
 
 
-def _read_records(store: Store, keys: Sequence[str]) -> list[TrialResult | str]:
-    if store.local:
-        return [_read_record(store, key) for key in keys]
-    with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(lambda key: _read_record(store, key), keys))
+def _read_records(store: StoreReader, keys: Sequence[str]) -> list[TrialResult | str]:
+    if isinstance(store, Store) and not store.local:
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(lambda key: _read_record(store, key), keys))
+    return [_read_record(store, key) for key in keys]
 
 
-def _read_record(store: Store, key: str) -> TrialResult | str:
+def _read_record(store: StoreReader, key: str) -> TrialResult | str:
     try:
         return store.result(key)
     except (StoreError, FileNotFoundError) as error:
@@ -86,7 +88,7 @@ def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None
         store.write(NAME, pack_arrays(arrays, compressed=False))  # to pack it takes longer than to read it
 
 
-def read(store: Store, stamps: Mapping[str, Stamp | None]) -> TrialResults:
+def read(store: StoreReader, stamps: Mapping[str, Stamp | None]) -> TrialResults:
     """What the index holds of the records that have these stamps."""
     if not any(stamps.values()):
         return no_results()

@@ -26,9 +26,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
+from . import paths
 from .store import Store
 
-FILE = "driver.json"  # of a local store
+FILE = paths.DRIVER  # of a local store
 RENEW_SECONDS, ABANDONED_SECONDS, LOOK_SECONDS = 20.0, 90.0, 5.0
 
 
@@ -145,7 +146,7 @@ class _Lease:
 
 
 def _file(number: int) -> str:
-    return f"drivers/{number}.json"
+    return paths.lease(number)
 
 
 def _latest(store: Store) -> int:

@@ -32,13 +32,10 @@ class TrialResult(CanonicalModel, frozen=True):
 
     key: str
     status: Status
-    reason: str = ""  # what the method broke, in one line
+    reason: str = ""  # what the method broke or, of a complete trial, what did not act; in one line
     counts: tuple[Annotated[int, Field(ge=1)], ...] = ()  # training images of each class
     accuracy: dict[Literal["last_ema", "last"], tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
-    remarks: tuple[str, ...] = Field(
-        default=(), exclude_if=lambda value: not value
-    )  # what did not act (training/notes.py)
     data: Provenance | None = None
 
     @model_validator(mode="after")

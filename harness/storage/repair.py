@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from ..errors import StoreError
+from . import paths
 from .store import Store
 
 
@@ -28,7 +30,7 @@ def _set_rung_aside(store: Store, name: str) -> str:
     try:
         store.rung(key, int(epochs))
     except (StoreError, ValueError) as error:
-        _move(store, f"rungs/{name}.json", name)
+        store.move(paths.rung_named(name), paths.damaged(name))
         return str(error)
     return ""
 
@@ -36,25 +38,23 @@ def _set_rung_aside(store: Store, name: str) -> str:
 def _set_aside(store: Store, again: Collection[str], key: str) -> str:
     try:
         record = store.record(key)
-        wrong = f"{store}/records/{key}.json: {record.status}: {record.reason}" * (record.status in again)
+        wrong = f"{store}/{paths.record(key)}: {record.status}: {record.reason}" * (record.status in again)
     except FileNotFoundError:
         return ""
     except StoreError as error:
         wrong = str(error)
     if wrong:
-        _move(store, f"records/{key}.json", key)
-        store.remove(f"tracked/{key}")
+        store.move(paths.record(key), paths.damaged(key))
+        store.remove(paths.tracked(key))
     return wrong
 
 
-def _move(store: Store, file: str, name: str) -> None:
-    store.move(file, f"damaged/{name}.json")
-
-
-def sweep_up(store: Store, kept: Collection[str]) -> None:
-    """Remove what killed processes left: the checkpoints of trials that they had finished, and files half written."""
+def sweep_up(store: Store, missing: Collection[str]) -> None:
+    """Remove what killed processes left: files half written, and the checkpoints of trials that they had finished, but
+    for those that are ``missing`` something and trained again."""
     store.clear_parts()
-    for key in store.finished() & store.keys("checkpoints", ".pt"):
-        # One that was stopped early may be on its way to its end, for another search.
-        if store.is_done(key, keep=key in kept) and store.result(key).status != "pruned":
-            store.remove(f"checkpoints/{key}.pt")
+    for key in store.finished() & store.keys(paths.CHECKPOINTS) - set(missing):
+        with suppress(StoreError, FileNotFoundError):
+            # One that was stopped early may be on its way to its end, for another search.
+            if store.result(key).status != "pruned":
+                store.remove(paths.checkpoint(key))

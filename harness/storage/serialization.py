@@ -8,10 +8,13 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
+
+if TYPE_CHECKING:
+    import torch
 
 LARGEST_UNPACKED = 2 << 30  # bytes; both logits of iNaturalist's 24,426 validation images come to 0.8 GB
 MOST_ARRAYS = 1000  # in one file: the logits, the labels, and a column of the history each
@@ -52,6 +55,20 @@ def _check(file: IO[bytes], entry: zipfile.ZipInfo) -> None:
         raise ValueError(f"{entry.filename!r} holds no numbers (pickled objects are not read)")
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != entry.file_size - file.tell():
         raise ValueError(f"{entry.filename!r} does not hold as many numbers as it says")
+
+
+def pack_weights(state: dict[str, torch.Tensor]) -> bytes:
+    """A network's tensors by name, as safetensors: which is read by any program, and without torch's pickle."""
+    from safetensors.torch import save
+
+    return save({name: tensor.contiguous() for name, tensor in state.items()})
+
+
+def unpack_weights(data: bytes, device: Any = "cpu") -> dict[str, torch.Tensor]:
+    """What :func:`pack_weights` was given."""
+    from safetensors.torch import load
+
+    return {name: tensor.to(device) for name, tensor in load(data).items()}
 
 
 def pack_tensors(state: Any) -> bytes:

@@ -27,6 +27,9 @@ from .dry_run import dry_run
 COST_TOLERANCE = 1.5  # timings on a busy machine scatter; a wrong declaration is off by a whole pass
 
 
+ALONE = ("weights", "sampler", "mixer", "step", "smoothing")  # slots whose part trains without another's
+
+
 class Verdict(NamedTuple):
     """One check: ``words`` say what was seen, or why there was nothing to see."""
 
@@ -179,6 +182,31 @@ def neutral_values_are_erm(entry: Entry) -> str:
     return ", ".join(f"{slot}: {type(part).__name__}" for slot, part in neutral.items())
 
 
+def says_whether_it_acted(entry: Entry) -> str:
+    """A part that is ERM for a while, or on a long tail without a rare class, and is not elsewhere, acts under a
+    condition: it must say so (``Part.condition``) and note how far it acted."""
+    tails = (24, 12, 6, 3), (60, 40, 30, 24)
+    bases = [trained(dry_run(Recipe(), counts=counts, epochs=6)) for counts in tails]
+    declared = []
+    for slot, part in entry.recipe.parts().items():
+        alone = [dry_run(Recipe(**{slot: part}), counts=counts, epochs=6) for counts in tails] if slot in ALONE else []
+        same = [difference(base, trained(run)) == 0 for base, run in zip(bases, alone, strict=False)]
+        require(
+            bool(part.condition) or len(set(same)) < 2,
+            f"{slot}: {type(part).__name__} is ERM on one long tail and not on another: declare its condition",
+        )
+        if part.condition:
+            noted = trained(dry_run(entry.recipe)).history
+            require(
+                all(0 <= line.get(f"{slot}.acted", -1) <= 1 for line in noted),
+                f"{slot}: {type(part).__name__} acts under a condition: what it builds must note acted, from 0 to 1",
+            )
+            declared.append(f"{slot}: {type(part).__name__}")
+    if not declared:
+        raise Skipped("no part acts under a condition")
+    return ", ".join(declared)
+
+
 def ranges_contain_defaults(entry: Entry) -> str:
     values, ranges = entry.recipe.values(), entry.recipe.search()
     for name, search in ranges.items():
@@ -232,6 +260,7 @@ CHECKS: tuple[Callable[[Entry], str], ...] = (
     sums_with_sam,
     works_with_cutmix,
     neutral_values_are_erm,
+    says_whether_it_acted,
     ranges_contain_defaults,
     never_asks_for_the_test_set,
 )

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..spec.schema import Spec
 from ..spec.tracking_uri import absolute
+from ..storage import paths
 from ..storage.sqlite import address
 from ..storage.store import Store
 
@@ -21,7 +22,7 @@ def tracking_uri(spec: Spec, store: Store) -> str:
 
 def own_database(store: Store) -> str:
     """The SQLite file in a local store; of a bucket in the current folder."""
-    return address(store.path("mlflow.db") if store.local else Path("mlflow.db").resolve())
+    return address(store.path(paths.MLFLOW) if store.local else Path(paths.MLFLOW).resolve())
 
 
 def is_ours(spec: Spec) -> bool:

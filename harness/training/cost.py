@@ -7,7 +7,6 @@ from functools import lru_cache
 from math import prod
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from ...methods.registry import registry
 from ..registry.datasets import dataset_of, long_tail
@@ -35,6 +34,8 @@ def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
 @lru_cache
 def _operations(name: str, shape: tuple[int, int, int], classes: int) -> int:
     """Of one image's forward pass. Nothing is computed: the network is on torch's ``meta`` device."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton
+
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
         network(name, shape[0], classes).eval()(torch.empty(1, *shape))

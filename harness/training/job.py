@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import StoreError
 from ..spec.schema import Trial
@@ -18,15 +18,24 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """Train a trial until so many epochs are done, and score it there; ``keep``: its weights are wanted too.
+    """A trial to be trained until ``target_epoch`` epochs are done, and scored there.
 
-    ``ahead`` is the work, in any unit, of the job and of what can only follow it.
+    Attributes:
+        trial: The trial.
+        target_epoch: Its last epoch, or fewer where a tuning trial rests at a rung.
+        keep_weights: Whether its weights are stored too, since others start from them; at the last epoch only.
+        work_ahead: The work, in any unit, of the job and of what can only follow it.
     """
 
     trial: Trial
     target_epoch: int
     keep_weights: bool = False
     work_ahead: float = field(default=0.0, compare=False)
+
+    @classmethod
+    def of(cls, trial: Trial, keep_weights: bool = False, work_ahead: float = 0.0) -> Job:
+        """The job that trains a trial to its end."""
+        return cls(trial, trial.training.epochs, keep_weights, work_ahead)
 
     @property
     def id(self) -> str:
@@ -35,6 +44,11 @@ class Job:
     @property
     def is_final(self) -> bool:
         return self.target_epoch == self.trial.training.epochs
+
+    def merged(self, other: Job) -> Job:
+        """The job that does for two askers what each wants of the same training."""
+        keep_weights = self.keep_weights or other.keep_weights
+        return replace(self, keep_weights=keep_weights, work_ahead=max(self.work_ahead, other.work_ahead))
 
 
 Flow = Generator[list[Job], None, None]
@@ -59,7 +73,7 @@ def record_of(job: Job, store: Store) -> Record | None:
         done = job.is_final or record.epochs <= job.target_epoch
     else:
         done = job.is_final and record.status == "complete"
-        done = done and (not job.keep_weights or store.has(f"weights/{key}.pt"))
+        done = done and (not job.keep_weights or store.has_weights(key))
     return record if done else None
 
 

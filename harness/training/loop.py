@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -114,14 +115,19 @@ class TrainingLoop:
         self.labels = self.material.y.cpu()
         self.batch_size = min(self.training.batch_size, len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
-        self.optimizer = torch.optim.SGD(
+        self.average = ExponentialMovingAverage(self.model, self.training.ema)
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Made when training begins: torch imports its compiler for it, which a plan is checked without."""
+        routine = self.training
+        return torch.optim.SGD(
             self.trained.parameters(),
-            lr=self.training.lr,
-            momentum=self.training.momentum,
-            weight_decay=self.training.weight_decay,
+            lr=routine.lr,
+            momentum=routine.momentum,
+            weight_decay=routine.weight_decay,
             fused=True,
         )
-        self.average = ExponentialMovingAverage(self.model, self.training.ema)
 
     def _default_epsilon(self) -> float:
         asked = self.recipe.loss.smoothing if self.recipe.loss else None

@@ -29,6 +29,7 @@ from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset, long_tail
 from ..spec.schema import Contents, Data, Trial
+from ..storage import paths
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
 from ..storage.store import Store
@@ -109,9 +110,9 @@ class ScoringServer:
             logits = {name: arrays.pop(name) for name in LOGITS}
             arrays = logits | {"labels": labels.astype(np.int16)} | arrays  # the order of the file's members: its hash
         rung = about["status"] == "pruned"
-        if arrays and not (rung and store.has(f"records/{trial.key}.json")):  # the arrays are the record's, then
+        if arrays and not (rung and store.has(paths.record(trial.key))):  # the arrays are the record's, then
             written = store.write_arrays(trial.key, arrays)
-            about["files"] = {f"arrays/{trial.key}.npz": hashlib.sha256(written).hexdigest()}
+            about["files"] = {paths.arrays(trial.key): hashlib.sha256(written).hexdigest()}
         record = Record(key=trial.key, trial=trial, **about)
         (store.write_rung if rung else store.write_record)(record)
         self._trial = self._cached = self._split = None

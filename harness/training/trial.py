@@ -30,6 +30,7 @@ from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..registry.networks import network
 from ..spec.schema import Trial, prerequisite
+from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
 from .environment import environment
@@ -39,6 +40,7 @@ from .loop import DeviceData, Diverged, TrainingLoop
 from .notes import remarks, summary
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .scoring_process import ScoringProcess, scoring_process
+from .stop_decision import StopDecision
 
 
 class Drained(Exception):
@@ -72,7 +74,6 @@ class TrialContext:
     time_limit: float | None = None  # seconds of training
     alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
     plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
-    kept: frozenset[str] = frozenset()  # the trials whose weights are stored, since others start from them
 
     @property
     def device(self) -> torch.device:
@@ -80,25 +81,33 @@ class TrialContext:
 
 
 def run_trial(
-    trial: Trial,
+    job: Job,
     context: TrialContext,
     report: Callable[[dict[str, float]], None] = lambda _: None,
-    draining: Callable[[], bool | None] = lambda: False,
-    until: int | None = None,
+    should_stop: Callable[[], StopDecision] = lambda: StopDecision.CONTINUE,
 ) -> Record:
-    """Train and score one trial, from its checkpoint where there is one, and write its record.
+    """Train and score the trial of a job, from its checkpoint where there is one, and write its record.
 
-    With ``until``, a tuning trial rests after so many epochs, and the record is that of a rung. What the method breaks
-    is recorded as ``failed`` or ``diverged`` and returned; what the infrastructure breaks is raised (INFRASTRUCTURE).
-    ``report`` gets each epoch's line. Raises Drained when asked to stop, and Superseded where it is another's now.
+    Args:
+        job: The trial, and the epoch until which it is trained; before its last, the record is that of a rung.
+        context: Where things are.
+        report: Gets the line of each epoch.
+        should_stop: Is asked after each epoch, and before the record is written.
+
+    Returns:
+        The record: also of what the method broke, whose status is ``failed`` or ``diverged``.
+
+    Raises:
+        Drained: when it was asked to stop. TrialMoved where it is another process's now. What the infrastructure broke
+            (INFRASTRUCTURE), which may be tried again.
     """
+    trial = job.trial
     torch.set_num_threads(trial.threads)
     scoring = scoring_process()
-    attempt = Attempt(trial, context, Store(context.store), until)
+    attempt = Attempt(job, context)
     data = scoring.split(trial, context.root, context.verify)
     if attempt.store.local:
-        guard([f"{attempt.store.root}/arrays"])  # the predictions of other trials, beside the test labels
-    rung = until is not None and until < trial.training.epochs
+        guard([f"{attempt.store.root}/{paths.ARRAYS[0]}"])  # the predictions of other trials, beside the test labels
     about: dict[str, Any] = {
         "counts": data.counts,
         "test_counts": data.test_counts,
@@ -111,19 +120,16 @@ def run_trial(
             method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
             run = assemble(trial, data.images, data.counts, method, context)
-            attempt.train(run, report, draining, until)
+            attempt.train(run, report, should_stop)
         logits = _logits(run, scoring)
-        if not rung and trial.key in context.kept:
-            attempt.store.write_tensors(f"weights/{trial.key}.pt", run.averaged_weights())
-        about["status"] = "pruned" if rung else "complete"
-    except Diverged as error:
-        about |= {"status": "diverged", "reason": str(error), "log": traceback.format_exc()[-100_000:]}
+        if job.is_final and job.keep_weights:
+            attempt.store.write_weights(trial.key, run.averaged_weights())
+        about["status"] = "complete" if job.is_final else "pruned"
     except Exception as error:
         if _is_of_infrastructure(error, context.alone):
             raise
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:2000]
-        about |= {"status": "failed", "reason": reason, "log": traceback.format_exc()[-100_000:]}
-    if draining() is None:
+        about |= _fault(error)
+    if should_stop() is StopDecision.MOVED:
         raise TrialMoved
     attempt.give_way()
     arrays = {}
@@ -132,7 +138,7 @@ def run_trial(
         arrays = logits | history_columns(run)
     if run is not None and about["status"] == "complete":
         notes = summary(run.history, run.recipe, run.training, run.steps_per_epoch)
-        about |= {"notes": notes, "remarks": remarks(notes, run.recipe)}
+        about |= {"notes": notes, "reason": "; ".join(remarks(notes, run.recipe))}
     return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
@@ -170,6 +176,14 @@ def history_columns(run: TrainingLoop) -> dict[str, np.ndarray]:
     return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
 
 
+def _fault(error: Exception) -> dict[str, str]:
+    """What is recorded of an error that is the method's own."""
+    diverged = isinstance(error, Diverged)
+    reason = str(error) if diverged else f"{type(error).__name__}: {error}".splitlines()[0][:2000]
+    log = "".join(traceback.format_exception(error))[-100_000:]
+    return {"status": "diverged" if diverged else "failed", "reason": reason, "log": log}
+
+
 def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
     if is_out_of_memory(f"{type(error).__name__}: {error}"):
         return not alone
@@ -179,13 +193,12 @@ def _is_of_infrastructure(error: Exception, alone: bool) -> bool:
 class Attempt:
     """One try at a trial: it goes on from what earlier ones saved, and adds up their time."""
 
-    def __init__(self, trial: Trial, context: TrialContext, store: Store, until: int | None = None) -> None:
-        self.trial, self.context, self.store = trial, context, store
-        self._job = Job(trial, until or trial.training.epochs, keep_weights=trial.key in context.kept)
+    def __init__(self, job: Job, context: TrialContext) -> None:
+        self.job, self.context, self.store = job, context, Store(context.store)
         self._begun = time.perf_counter()
-        self._file = f"checkpoints/{trial.key}.pt"
+        self._file = paths.checkpoint(job.trial.key)
         try:
-            self._saved = store.tensors(self._file)
+            self._saved = self.store.tensors(self._file)
         except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
             self._saved = {}
         if not _sound(self._saved):
@@ -198,10 +211,10 @@ class Attempt:
         return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
 
     def give_way(self) -> None:
-        """Superseded where the store has by now what the attempt is for. Asked after a checkpoint was written: who
+        """TrialMoved where the store has by now what the attempt is for. Asked after a checkpoint was written: who
         finishes the trial before that takes it away, and who finds it finished after that does."""
-        if is_done(self._job, self.store):
-            if self.store.has(f"records/{self.trial.key}.json"):
+        if is_done(self.job, self.store):
+            if self.store.has(paths.record(self.job.trial.key)):
                 self.store.remove(self._file)
             raise TrialMoved
 
@@ -209,35 +222,40 @@ class Attempt:
         self,
         run: TrainingLoop,
         report: Callable[[dict[str, float]], None],
-        draining: Callable[[], bool | None],
-        until: int | None = None,
+        should_stop: Callable[[], StopDecision],
     ) -> None:
-        """Train to the end or ``until`` so many epochs are done, with a checkpoint every so many seconds, one where it
-        rests, and one when it is asked to stop (Drained)."""
-        saved = self._saved.get("run")
-        if saved and saved["done"] <= (until or saved["done"]):  # a later one cannot go back to where it should rest
+        """Train until the job's epoch, with a checkpoint every so many seconds, one where a trial rests before its end,
+        and one when it is asked to stop (Drained)."""
+        target, saved = self.job.target_epoch, self._saved.get("run")
+        if saved and saved["done"] <= target:  # a later one cannot go back to where it should rest
             self._restore(run, saved)
-            if run.done == until:
+            if run.done == target and not self.job.is_final:
                 return
         saved_at = time.perf_counter()
         for line in run.epochs():
             report(line)
-            if run.done == self.trial.training.epochs:
+            reached = run.done == target
+            if reached and self.job.is_final:
                 return
             if self.context.time_limit and run.seconds > self.context.time_limit:
                 raise TimeLimit(f"{run.seconds:.0f} s of training were over after {run.done} epochs")
-            stop = draining()
-            if stop is None:
+            decision = should_stop()
+            if decision is StopDecision.MOVED:
                 raise TrialMoved
-            if stop or run.done == until or time.perf_counter() - saved_at >= self.context.checkpoint_seconds:
-                past = self.past() | ({"attempts": self._earlier["attempts"]} if run.done == until else {})
-                self.store.write_tensors(self._file, {"run": run.state(), "past": past})
-                self.give_way()
+            drained = decision is StopDecision.DRAIN
+            if drained or reached or time.perf_counter() - saved_at >= self.context.checkpoint_seconds:
+                self._save(run, rests=reached)
                 saved_at = time.perf_counter()
-            if run.done == until:
+            if reached:
                 return
-            if stop:
+            if drained:
                 raise Drained
+
+    def _save(self, run: TrainingLoop, rests: bool) -> None:
+        """Write a checkpoint. What goes on from where a trial rests is counted as the same attempt."""
+        past = self.past() | ({"attempts": self._earlier["attempts"]} if rests else {})
+        self.store.write_tensors(self._file, {"run": run.state(), "past": past})
+        self.give_way()
 
     def _restore(self, run: TrainingLoop, saved: Any) -> None:
         """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
@@ -292,17 +310,18 @@ def _now() -> str:
 
 
 def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Store) -> nn.Module:
-    """The averaged network of :func:`needed`, frozen. StoreError where its weights are not in the store."""
+    """The averaged network of the trial that this one starts from, frozen. StoreError where its weights are not in the
+    store."""
     start = prerequisite(trial, need)
     key = start.key
     try:
-        state = store.tensors(f"weights/{key}.pt", scene.device)
+        state = store.weights(key, scene.device)
     except FileNotFoundError:
         raise StoreError(
             f"{trial.method.name} starts from {need.method}'s trial {key}, whose weights are missing"
         ) from None
     except StoreError:
-        store.remove(f"weights/{key}.pt")  # so that the next run trains them again
+        store.remove_weights(key)  # so that the next run trains them again
         raise
     model = network(trial.network, channels, scene.classes)
     head = recipe_of(start, {}).head

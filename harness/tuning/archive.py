@@ -16,10 +16,14 @@ from ...methods.need import Need
 from ..errors import StoreError
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
-from ..storage.store import STUDIES, Store
+from ..storage import paths
+from ..storage.paths import STUDIES
+from ..storage.places import WritablePlace
+from ..storage.reader import StoreReader
+from ..storage.store import Store
 from .configuration import Configuration, State
+from .dimension import SPACE, Dimension
 from .search import Search
-from .space import SPACE, Dimension
 from .successive_halving import outcomes
 
 
@@ -37,7 +41,7 @@ class _SearchedRow(CanonicalModel, frozen=True):
 _ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
-def save_searches(spec: Spec, found: Mapping[str, Search], store: Store) -> None:
+def save_searches(spec: Spec, found: Mapping[str, Search], store: WritablePlace) -> None:
     """Keep what is searched of each row of a spec that is tuned, by the row's canonical text."""
     if spec.tune is None:
         return
@@ -50,7 +54,7 @@ def save_searches(spec: Spec, found: Mapping[str, Search], store: Store) -> None
     store.write(_searches_path(spec), _ROWS.dump_json(rows, indent=1))
 
 
-def load_searches(spec: Spec, store: Store) -> dict[str, Search]:
+def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
     """What ``searches`` came to when the plan was run. StoreError where that is missing or damaged."""
     if spec.tune is None:
         return {}
@@ -70,7 +74,7 @@ def load_searches(spec: Spec, store: Store) -> dict[str, Search]:
 
 
 def _searches_path(spec: Spec) -> str:
-    return f"searches/{spec.name}.json"
+    return paths.searches(spec.name)
 
 
 class _StoredConfiguration(CanonicalModel, frozen=True):
@@ -96,10 +100,10 @@ _STUDIES = TypeAdapter(dict[str, _StoredStudy])
 
 
 def studies_path(spec: Spec) -> str:
-    return f"studies/{spec.name}.json"
+    return paths.studies(spec.name)
 
 
-def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: Callable[[str], str]) -> bytes:
+def dump_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
     """What Optuna knows of a plan's searches by the canonical text of their rows; ``reason`` rewords failures."""
     from .optuna_study import read_study
 
@@ -109,7 +113,7 @@ def dump_studies(spec: Spec, found: Mapping[str, Search], store: Store, reason: 
         return _STUDIES.dump_json(rows, indent=1)
 
 
-def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], str]) -> _StoredStudy:
+def _stored(search: Search, study: Any, store: StoreReader, reason: Callable[[str], str]) -> _StoredStudy:
     """As the records say it where they say the same end: a trial that was trained again took other seconds."""
     configurations = study.configurations()
     ends, stored = outcomes(search, configurations, store), []
@@ -121,14 +125,14 @@ def _stored(search: Search, study: Any, store: Store, reason: Callable[[str], st
 
 
 @contextmanager
-def open_studies(spec: Spec, found: Mapping[str, Search], store: Store) -> Iterator[Any]:
+def open_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader) -> Iterator[Any]:
     """Optuna's storage of a plan's searches, to be read: the store's database, or what the text of a bundle says.
 
     StoreError where that is damaged.
     """
     from .optuna_study import open_storage
 
-    if store.has(STUDIES):
+    if isinstance(store, Store) and store.has(STUDIES):
         with open_storage(store, write=False) as opened:
             yield opened
         return

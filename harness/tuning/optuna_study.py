@@ -24,10 +24,11 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Value
+from ..storage.paths import STUDIES
 from ..storage.sqlite import address, local_copy, make_whole
-from ..storage.store import STUDIES, Store
+from ..storage.store import Store
 from .configuration import Configuration, State
-from .space import Dimension, Space
+from .dimension import Dimension, Space
 
 InMemory = optuna.storages.InMemoryStorage
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from ..spec.schema import Spec
-from ..storage.store import STUDIES, Store
+from ..storage.paths import STUDIES
+from ..storage.reader import StoreReader
+from ..storage.store import Store
 from .configuration import Configuration, best
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ class SearchResult:
         return ""
 
 
-def search_results(spec: Spec, store: Store, importance: bool = True) -> dict[str, SearchResult]:
+def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> dict[str, SearchResult]:
     """Each search of a spec, as it was when the spec was run, by the canonical text of its row; none where nothing is
     tuned. Without ``importance`` that is left empty, since it takes a while."""
     if spec.tune is None:
         return {}
-    from . import archive  # imports torch and optuna
+    from . import archive  # imports optuna
 
     searches = archive.load_searches(spec, store)
     if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):

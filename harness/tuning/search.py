@@ -15,12 +15,10 @@ from ..errors import SpecError
 from ..metrics.scores import METRICS
 from ..metrics.shots import class_groups
 from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Experiment, Spec, Training, Trial, Tune, Value, prerequisite
-from ..training.cost import estimate_flops
 from .configuration import Configuration
-from .space import Space, canonical, spaces
+from .dimension import Space, canonical
 
 FIRST_SEED = 1000  # of the tuning seeds; those of the report are passed over
 
@@ -127,6 +125,9 @@ class Search:
 def searches(spec: Spec) -> dict[str, Search]:
     """The search of each row that has one, by the row's canonical text. SpecError where ``tune`` asks for what is not
     there: a parameter, a metric, a group without classes."""
+    from ..registry.methods import recipe_of
+    from .space import spaces
+
     if spec.tune is None:
         return {}
     if spec.tune.metric not in METRICS:
@@ -172,6 +173,8 @@ def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
 def work_ahead(search: Search, start: int) -> float:
     """The work that can only be done one after the other from trial ``start`` on: a trial of each generation that is
     left, and one of the report."""
+    from ..training.cost import estimate_flops
+
     (first, *_), plugins = search.default_trials(), search.spec.plugins
     left = -(-(search.tune.trials - start) // search.tune.generation)
     return left * estimate_flops(first, plugins) + estimate_flops(

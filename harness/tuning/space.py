@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ...methods.names import nearest
 from ...methods.part import MethodError
@@ -15,6 +13,7 @@ from ...methods.range import Range
 from ..errors import SpecError
 from ..registry.methods import recipe_of
 from ..spec.schema import Experiment, Searched, Spec, Training, Tune, experiments
+from .dimension import Dimension, Space
 
 ROUTINE = {  # what the training routine adds, where a spec names it
     "training.lr": Range(0.01, 0.3, log=True),
@@ -23,36 +22,6 @@ ROUTINE = {  # what the training routine adds, where a spec names it
     "training.label_smoothing": Range(0.0, 0.3),
     "training.cutmix": Range(choices=(0.0, 0.5, 1.0)),
 }
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """A hyperparameter that is searched, and the value that the spec's own row has."""
-
-    range: Range
-    default: Any
-
-
-Space = Mapping[str, Dimension]
-SPACE = TypeAdapter(dict[str, Dimension])
-
-
-def at_least(space: Space) -> int:
-    """So many configurations a space holds at least: of a fraction four digits count."""
-    count = 1
-    for dimension in space.values():
-        ends = dimension.range
-        span, largest = ends.high - ends.low, max(abs(ends.low), abs(ends.high))
-        fraction = not (ends.choices or isinstance(dimension.default, int))
-        step = 10.0 ** (math.floor(math.log10(largest)) - 3) if fraction and largest else 1.0
-        count *= len(ends.choices) or int(span / step) + (not fraction) or 1
-    return count
-
-
-def canonical(space: Space) -> str:
-    """The space as JSON with sorted names, the same whether its ranges were written as whole numbers or not."""
-    once = SPACE.validate_json(SPACE.dump_json(dict(sorted(space.items())), warnings=False))
-    return SPACE.dump_json(once).decode()
 
 
 def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:

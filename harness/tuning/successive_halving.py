@@ -12,9 +12,10 @@ from dataclasses import replace
 from ..errors import StoreError
 from ..metrics.scores import measured
 from ..spec.schema import Trial
+from ..storage import paths
+from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.cost import estimate_flops
 from ..training.job import Flow, Job
 from .configuration import Configuration
 from .optuna_study import Study
@@ -28,18 +29,20 @@ def run_search(
     search: Search,
     study: Study,
     store: Store,
-    kept: Mapping[str, Search | None],
+    judges: Mapping[str, Search | None],
     proposed: Callable[[Search, list[Trial]], None],
     ended: Callable[[Record], None],
 ) -> Flow:
-    """The flow of a whole search. Trials of the keys ``kept`` are trained to their end for others that start from
+    """The flow of a whole search. Trials of the keys of ``judges`` are trained to their end for others that start from
     them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
     ``ended`` the record of each other trial that was stopped early."""
+    from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
+
     generators = search.prerequisites()
     yield [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
         for t in generators
-        for until in _scoring_epochs(t, kept.get(t.key))
+        for until in _scoring_epochs(t, judges.get(t.key))
     ]
     ready = all(store.result(trial.key).status == "complete" for trial in generators)
     size = search.tune.generation
@@ -48,7 +51,7 @@ def run_search(
         found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
         proposed(search, [trial for configuration in found for trial in search.trials(configuration)])
         if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, kept, ended, work_ahead(search, start))
+            yield from _generation(search, study, found, store, judges, ended, work_ahead(search, start))
         for configuration in found if not ready else ():
             study.tell(replace(configuration, state="failed", reason=NO_START), {})
 
@@ -65,7 +68,7 @@ def _generation(
     study: Study,
     found: Sequence[Configuration],
     store: Store,
-    kept: Mapping[str, Search | None],
+    judges: Mapping[str, Search | None],
     ended: Callable[[Record], None],
     ahead: float,
 ) -> Flow:
@@ -73,10 +76,14 @@ def _generation(
     values: dict[int, dict[int, float]] = {c.number: {} for c in found}
     alive, outcomes = list(found), {}
     for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
-        yield [Job(trial, until, work_ahead=ahead) for c in alive for trial in search.trials(c)]
+        yield [
+            Job(trial, until, keep_weights=trial.key in judges and until == trial.training.epochs, work_ahead=ahead)
+            for c in alive
+            for trial in search.trials(c)
+        ]
         alive, ending = _halve([evaluate(search, c, until, store) for c in alive], until, keep, values)
         for c in ending:
-            _stop([trial for trial in search.trials(c) if trial.key not in kept], until, store, ended)
+            _stop([trial for trial in search.trials(c) if trial.key not in judges], until, store, ended)
         outcomes |= {c.number: c for c in ending}
     for number in sorted(outcomes):
         study.tell(outcomes[number], values[number])
@@ -93,11 +100,11 @@ def _halve(
     return sorted(going, key=lambda c: c.number), [c for c in reached if c not in going]
 
 
-def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> list[Ended | None]:
+def outcomes(search: Search, found: Sequence[Configuration], store: StoreReader) -> list[Ended | None]:
     """What came of each configuration by the records and rungs of its trials, None where one that decides is missing;
     of one that is said to be running, nothing yet."""
     fresh = [Configuration(c.number, c.values) for c in found]
-    unusable = (store.has(f"records/{t.key}.json") and store.result(t.key).status for t in search.prerequisites())
+    unusable = (store.has(paths.record(t.key)) and store.result(t.key).status for t in search.prerequisites())
     ended: dict[int, Ended] = {}
     if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
         ended = {c.number: (replace(c, state="failed", reason=NO_START), {}) for c in fresh}
@@ -108,7 +115,7 @@ def outcomes(search: Search, found: Sequence[Configuration], store: Store) -> li
     return [ended.get(c.number) for c in found]
 
 
-def _replayed(search: Search, generation: Sequence[Configuration], store: Store) -> dict[int, Ended]:
+def _replayed(search: Search, generation: Sequence[Configuration], store: StoreReader) -> dict[int, Ended]:
     """What came of a generation, by number, as far as the store has what decides."""
     values: dict[int, dict[int, float]] = {c.number: {} for c in generation}
     alive, ended = list(generation), {}
@@ -122,7 +129,7 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: Store)
     return ended
 
 
-def evaluate(search: Search, found: Configuration, until: int, store: Store) -> Configuration:
+def evaluate(search: Search, found: Configuration, until: int, store: StoreReader) -> Configuration:
     """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
     records = [_record_at(trial, until, store) for trial in search.trials(found)]
     about = {
@@ -138,7 +145,7 @@ def evaluate(search: Search, found: Configuration, until: int, store: Store) -> 
     return replace(found, state=state, value=value, **about)
 
 
-def _record_at(trial: Trial, until: int, store: Store) -> Record:
+def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:
     """The rung, since the trial may have gone on; or the record of one that broke before it."""
     job = Job(trial, until)
     if job.is_final:
@@ -155,7 +162,7 @@ def _record_at(trial: Trial, until: int, store: Store) -> Record:
 def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Record], None]) -> None:
     """The trials of a configuration that does not go on: each ends as it is."""
     for trial in trials:
-        if not store.has(f"records/{trial.key}.json"):
+        if not store.has(paths.record(trial.key)):
             ended(store.stop(trial.key, until))
         else:  # it broke, or another search had it trained to its end, and it rested here once more
-            store.remove(f"checkpoints/{trial.key}.pt")
+            store.remove(paths.checkpoint(trial.key))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ..formats import latex, markdown
 from ..formats.text import plain
@@ -99,6 +99,6 @@ def _statistics(cells: pd.DataFrame) -> dict[str, Any]:
         "fewest": FEWEST_SEEDS,
         "no_spread": NO_SPREAD,
         "usual": USUAL_SEEDS,
-        "quantile": {n: float(student.ppf(1 - ALPHA / 2, n - 1)) for n in counts},
+        "quantile": {n: float(stdtrit(n - 1, 1 - ALPHA / 2)) for n in counts},
         "detectable": {n: {family: detectable(n, family) for family in sorted(families)} for n in counts},
     }

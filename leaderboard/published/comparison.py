@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
-from scipy.stats import ttest_ind_from_stats
+from scipy.special import stdtrit
 
 from ..metric import GROUPS
 from ..results import COLUMN
@@ -72,13 +71,15 @@ def _stated(settings: pd.Series) -> pd.Series:
 
 def _tested(pairs: pd.DataFrame) -> pd.DataFrame:
     """With the difference, and Welch's interval and p-value from means and standard errors."""
+    from scipy.stats import ttest_ind_from_stats
+
     columns = ("mean", "stderr", "n", "mean_there", "stderr_there", "n_there")
     mean, ours, n, their_mean, theirs, m = (pairs[name].to_numpy(dtype=float) for name in columns)
     difference, variance = mean - their_mean, ours**2 + theirs**2
     with np.errstate(invalid="ignore", divide="ignore"):
         test = ttest_ind_from_stats(mean, ours * n**0.5, n, their_mean, theirs * m**0.5, m, equal_var=False)
         freedom = variance**2 / (ours**4 / (n - 1) + theirs**4 / (m - 1))  # Welch-Satterthwaite
-    half = student.ppf(1 - ALPHA / 2, freedom) * np.sqrt(variance)
+    half = stdtrit(freedom, 1 - ALPHA / 2) * np.sqrt(variance)
     low, high = difference - half, difference + half
     return pairs.assign(difference=difference, ci95_low=low, ci95_high=high, p=np.asarray(test.pvalue))
 

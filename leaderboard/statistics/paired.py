@@ -10,9 +10,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.stats import ncf
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from ..metric import ACCURACY, Metric
 from ..results import CELL, COLUMN, arranged, summarise
@@ -43,7 +41,10 @@ def detectable(n: int, comparisons: int = 1) -> float:
     It is the shift at which a two-sided paired t-test at level `ALPHA / comparisons` (Holm's hardest step) has
     power `POWER`, exactly, by the noncentral t distribution (squared: F) with n - 1 degrees of freedom.
     """
-    critical = student.ppf(1 - ALPHA / comparisons / 2, n - 1)
+    from scipy.optimize import brentq
+    from scipy.stats import ncf
+
+    critical = stdtrit(n - 1, 1 - ALPHA / comparisons / 2)
 
     def surplus(shift: float) -> float:
         return float(ncf.sf(critical**2, 1, n - 1, shift**2)) - POWER  # the square of t: both tails at once
@@ -120,8 +121,8 @@ def _judged(table: pd.DataFrame, settled: pd.Series, metric: Metric) -> pd.DataF
     column = table.groupby(COLUMN, sort=False)
     spread = table["stderr"].where(table["stderr"] > NO_SPREAD)
     freedom = (table["n"] - 1).clip(lower=1)
-    half = student.ppf(1 - ALPHA / 2, freedom) * spread
-    p = pd.Series(2 * student.sf((table["difference"] / spread).abs(), freedom), index=table.index)
+    half = stdtrit(freedom, 1 - ALPHA / 2) * spread
+    p = 2 * stdtr(freedom, -(table["difference"] / spread).abs())
     silent = ~settled | (table["n"] < FEWEST_SEEDS) | p.isna()
     adjusted = p.mask(silent, 1.0).groupby(column.ngroup()).transform(lambda each: holm(each.to_numpy()))
     comparisons = column["method"].transform("size")

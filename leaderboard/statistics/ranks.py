@@ -12,7 +12,6 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from ..metric import ACCURACY, Metric
 from .paired import ALPHA
@@ -27,6 +26,8 @@ def critical_difference(methods: int, datasets: int) -> float:
     q is the studentised range's critical value for k methods and infinite degrees of freedom, over the root of 2
     (Demsar 2006, equation after (4); its Table 5a has 3.102 for nine methods).
     """
+    from scipy.stats import studentized_range
+
     q = studentized_range.ppf(1 - ALPHA, methods, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(methods * (methods + 1) / (6 * datasets)))
 
@@ -70,6 +71,8 @@ def _ranks(protocol: str, group: str, cells: pd.DataFrame, metric: Metric) -> Ra
     datasets, methods = cells["dataset"].nunique(), values.shape[1]
     if datasets < FEWEST_DATASETS or methods < 3:
         return Ranks(protocol, group, methods, datasets, {}, left_out)
+    from scipy.stats import friedmanchisquare, rankdata
+
     numbers = values.to_numpy() * (-1 if metric.larger_is_better else 1)
     mean = rankdata(numbers, axis=1).mean(axis=0)
     ranks = {str(name): float(rank) for name, rank in zip(values.columns, mean, strict=True)}

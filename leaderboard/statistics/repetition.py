@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 ALPHA = 0.01  # of all comparisons together: how often an honest claim is doubted
 
@@ -28,7 +28,7 @@ def tolerance(others: Sequence[float], least: float, comparisons: int = 1) -> fl
     if len(others) < 2:
         return np.nan
     spread = max(float(np.std(others, ddof=1)), least)
-    return float(student.ppf(1 - ALPHA / comparisons / 2, len(others) - 1)) * spread * 2**0.5
+    return float(stdtrit(len(others) - 1, 1 - ALPHA / comparisons / 2)) * spread * 2**0.5
 
 
 def image_error(accuracy: Sequence[float], images: Sequence[int]) -> float:

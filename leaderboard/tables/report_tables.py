@@ -83,9 +83,8 @@ def _means(
     title: str, cells: pd.DataFrame, above: Headers, caption: Sequence[str], view: View, emphasis: Mapping[Place, str]
 ) -> Table:
     # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
-    told = cells["status"].isin(["incomplete", "failed"]) | (cells["status"] == "missing") & cells[
-        "reason"
-    ].str.contains(":")
+    said = cells["status"].isin(["missing", "complete"]) & cells["reason"].str.contains(":")
+    told = cells["status"].isin(["incomplete", "failed"]) | said
     explained = cells.loc[told, "reason"]
     marks = {reason: str(i).translate(SUPERSCRIPT) for i, reason in enumerate(dict.fromkeys(explained), start=1)}
     error = UNCERTAINTY[view.uncertainty][0]

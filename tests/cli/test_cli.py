@@ -14,6 +14,8 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
+from tailboard.harness.tuning.archive import save_searches
+from tailboard.harness.tuning.search import searches
 
 SPEC = {
     "name": "t",
@@ -48,17 +50,45 @@ def filled(folder: Path, **changes) -> Store:
     return store
 
 
+def imported(*commands: str) -> tuple[str, set[str]]:
+    """What commands print, and the modules that a process which runs one after the other has imported."""
+    code = f"""import sys
+from tailboard.harness.cli.app import main
+for command in {commands!r}:
+    sys.argv = ['tailboard', *command.split()]
+    try: main()
+    except SystemExit as end: assert not end.code, (command, end.code)
+print(*sys.modules, file=sys.stderr)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
+
+
 def test_help_imports_nothing_heavy():
     """How long it takes is a benchmark; what it imports decides that."""
-    heavy = {"torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "rich"}
-    code = f"""import sys
-sys.argv = ['tailboard', '--help']
-from tailboard.harness.cli.app import main
-try: main()
-except SystemExit: print(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "quickstart" in done.stdout
-    assert done.stderr.split() == []
+    out, modules = imported("--help")
+    assert "quickstart" in out
+    assert not modules & {"torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "rich"}
+
+
+def test_quick_commands_import_no_torch(tmp_path):
+    """Nor scipy.stats, before something is compared; of a tuned store, whose searches are read, no less."""
+    store, spec = filled(tmp_path), parse(SPEC | {"name": "tuned", "tune": {"trials": 4, "parameters": "all"}})
+    lists = ("list specs", "list datasets", "list networks", "data profile cifar100 --imbalance-factor 100")
+    out, modules = imported(*lists, f"report {store}")
+    assert "resnet56" in out
+    assert not modules & {"torch", "scipy.stats", "ray", "mlflow"}
+    save_searches(spec, searches(spec), store)
+    store.write_plan(spec)
+    _, modules = imported(f"status {store}")
+    assert "tailboard.harness.tuning.archive" in modules, "the tuned plan was read"
+    assert not modules & {"torch", "scipy.stats", "pandas", "ray", "mlflow"}
+
+
+def test_a_plan_is_checked_without_torchs_compiler(tmp_path):
+    _, modules = imported(f"plan {spec_file(tmp_path)}")
+    assert "torch" in modules
+    assert not modules & {"torch._dynamo", "torchvision", "triton"}
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,25 @@ def test_what_did_not_finish_is_told_and_never_averaged(method, group, n, status
         assert found["mean"] == 31.5
 
 
+IDLE = "no image was accepted"
+
+
+def test_what_did_not_act_is_averaged_and_marked_in_every_form():
+    rows = board(cell("ERM", ERM), cell("M2m", ERM, reason=IDLE), cell("late", ERM))
+    rows.loc[rows["key"].isin(["late 0", "late 1"]), "reason"] = IDLE
+    found = summarise(rows).set_index("method")
+    assert found["mean"].nunique() == 1
+    assert found["status"].unique().tolist() == ["complete"]
+    assert found["reason"].to_dict() == {"ERM": "", "M2m": f"5 of 5: {IDLE}", "late": f"2 of 5: {IDLE}"}
+    for text in (markdown.markdown(rows), latex.latex(rows), records.csv(rows), records.json(rows)):
+        assert f"5 of 5: {IDLE}" in text
+        assert f"2 of 5: {IDLE}" in text
+    (line,) = (line for line in markdown.markdown(rows).splitlines() if "M2m" in line)
+    assert "¹" in line
+    schema = json.loads(records.SCHEMA.read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(records.json(rows)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

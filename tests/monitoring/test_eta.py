@@ -59,7 +59,7 @@ class Simulation:
             on_trial_end=self.progress.end,
             on_abandoned=pytest.fail,
         )
-        fill_queue(self.queue, request, self.store, InMemory(), observer)  # type: ignore[arg-type]
+        fill_queue(self.queue, request, InMemory(), observer)  # type: ignore[arg-type]
 
     def flops(self, trial) -> float:
         return estimate_flops(trial, {})

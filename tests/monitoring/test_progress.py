@@ -14,6 +14,7 @@ from tailboard.harness.monitoring import display, status_file, watch
 from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.monitoring.reporter import ProgressReporter
 from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
+from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import RunRequest, prepare
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
@@ -108,27 +109,28 @@ def test_a_trial_of_one_epoch_has_a_speed_too():
 
 
 def test_searches_are_part_of_what_is_left():
-    """M2m starts from ERM's network in the search and in the report."""
+    """M2m starts from ERM's network, of trials of its own, in the search and in the report."""
     spec = parse(TUNED)
     erm, m2m = searches(spec).values()
-    others = [trial for trial in plan(spec) if trial.method.name == "ERM"]
+    others = Plan(spec).prerequisites
+    assert len(others) == len(spec.seeds)
     progress, planned = progress_of(spec, others=others), erm.planned_epochs
     assert planned == m2m.planned_epochs == 2 * (4 + 2 + 2)
-    assert epochs_left(progress) == {"ERM": planned + 2 * 4 + 2 * 4, "M2m": planned + 2 * 4}
+    assert epochs_left(progress) == {"ERM": planned + (2 + 2 + 1) * 4, "M2m": planned + 2 * 4}
     (trial,) = erm.default_trials()
     progress.start(trial)
     progress.epoch(trial, 0)
     progress.end(record_of(trial, epochs=3))
-    assert epochs_left(progress)["ERM"] == planned - 3 + 16
+    assert epochs_left(progress)["ERM"] == planned - 3 + 20
     values = {name: dimension.default for name, dimension in erm.space.items()} | {"training.lr": 0.05}
     winner = Configuration(1, values)
     for _ in range(2):
         progress.end_search(erm, winner)
-        assert epochs_left(progress)["ERM"] == 16, "told twice, as by a run that goes on"
+        assert epochs_left(progress)["ERM"] == 20, "told twice, as by a run that goes on"
     final = erm.reporting_trial(winner, 0)
     assert final.key not in {trial.key for trial in others}
     progress.end(record_of(final, epochs=4))
-    assert epochs_left(progress)["ERM"] == 12
+    assert epochs_left(progress)["ERM"] == 16
     progress.abandon(m2m.default_trials()[0])
     assert epochs_left(progress)["M2m"] == 0, "nor is what would report its values"
 
@@ -140,10 +142,10 @@ def test_what_an_earlier_session_trained_of_a_search_is_not_left():
         default = Configuration(0, {name: d.default for name, d in search.space.items()}, "complete", 50.0, epochs=4)
         results[row] = SearchResult(search, (default,), {}, exhausted=True)
     progress = progress_of(spec, results)
-    assert epochs_left(progress) == {"ERM": 8, "M2m": 8}, "two that report the defaults"
-    assert progress.finished == (0, 2 + 4)
+    assert epochs_left(progress) == {"ERM": 4 + 8, "M2m": 8}, "two that report the defaults, and M2m's own ERM"
+    assert progress.finished == (0, 2 + 1 + 4)
     results = {row: SearchResult(result.search, result.configurations, {}, False) for row, result in results.items()}
-    assert epochs_left(progress_of(spec, results))["ERM"] == 16 - 4 + 8
+    assert epochs_left(progress_of(spec, results))["ERM"] == 16 - 4 + 4 + 8
 
 
 @pytest.mark.parametrize(
@@ -161,26 +163,24 @@ def test_a_duration_has_two_units_at_most(seconds, words):
 def test_a_plan_that_is_tuned_counts_its_searches_and_what_others_start_from():
     spec = parse(TUNED)
     erm, m2m = searches(spec).values()
-    others = [trial for trial in plan(spec) if trial.method.name == "ERM"]
-    progress = progress_of(spec, others=others)
-    assert m2m.prerequisites()[0].key == erm.default_trials()[0].key, "ERM's own search judges it: it counts once"
-    assert progress.finished == (0, 8 + 8 + 2 + 2 + 2)
+    progress = progress_of(spec, others=Plan(spec).prerequisites)
+    assert progress.finished == (0, 8 + 8 + 1 + 2 + 2 + 2)
     lines = lambda: [(row["method"], row["planned"], row["tuning"]) for row in progress.facts()["methods"]]  # noqa: E731
-    assert lines() == [("ERM", 2, 8), ("M2m", 2, 8), ("ERM, to start from", 2, 0)]
+    assert lines() == [("ERM", 2, 9), ("M2m", 2, 8), ("ERM, to start from", 2, 0)]
     values = {name: dimension.default for name, dimension in m2m.space.items()} | {"training.lr": 0.05}
     winner = Configuration(3, values)
     (trial,) = m2m.trials(winner)
     progress.propose(m2m, [trial])
     assert progress.tasks[trial.key].rows == ("M2m",)
-    assert progress.finished[1] == 22, "one of the eight is known now"
+    assert progress.finished[1] == 23, "one of the eight is known now"
     final = m2m.reporting_trial(winner, 0)
     assert final.key not in progress.tasks
     progress.end_search(m2m, winner)
     assert progress.tasks[final.key].rows == ("M2m",)
     assert lines()[1] == ("M2m", 2, 2), "the search has ended after so many"
     progress.end_search(erm, None)
-    assert lines()[0] == ("ERM", 2, 1), "nothing reports it, and that is seen"
-    assert progress_of(spec, report=False).finished[1] == 16
+    assert lines()[0] == ("ERM", 2, 2), "nothing reports it, and that is seen"
+    assert progress_of(spec, report=False).finished[1] == 8 + 8 + 1
     defaults = {row["method"]: row["planned"] for row in progress_of(spec, defaults=True).facts()["methods"]}
     assert defaults == {"ERM": 2, "ERM, defaults": 2, "M2m": 2, "M2m, defaults": 2}
 
@@ -390,12 +390,12 @@ def test_a_search_is_seen_too(tmp_path):
     save_searches(spec, found, store)
     store.write_plan(spec)
     looks = watch.StoreMonitor(store)
-    assert looks.snapshot()["planned"] == 16 + 4
+    assert looks.snapshot()["planned"] == 16 + 1 + 4
     erm, _ = found.values()
     with open_storage(store) as opened:
         for one in create_study(opened, erm.name).generation(erm.space, 0, 4, "random", 1):
             for trial in erm.trials(one):
                 store.write_record(record_of(trial, status="pruned", epochs=1))
     facts = looks.snapshot()
-    assert (facts["planned"], facts["done"]) == (20, 4)
-    assert [(row["tuned"], row["tuning"], row["means"]) for row in facts["methods"]] == [(4, 8, {}), (0, 8, {})]
+    assert (facts["planned"], facts["done"]) == (21, 4)
+    assert [(row["tuned"], row["tuning"], row["means"]) for row in facts["methods"]] == [(4, 9, {}), (0, 8, {})]

@@ -17,10 +17,10 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.ray_tune import _JobSearcher
 from tailboard.harness.scheduling.run import reporting_flow
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import Resources, Trial, plan
+from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.job import record_of
+from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.training.trial import TrialContext, assemble, pretrained, run_trial
 from tailboard.methods.need import Need
 from tailboard.methods.recipe import Recipe
@@ -87,7 +87,7 @@ def agenda_of(store, trials):
     """An agenda with the report's flow of each trial, and what it says that cannot be run."""
     agenda, broken = JobQueue(store), []
     for trial in trials:
-        agenda.add(reporting_flow(trial, {}, store, lambda trial, reason: broken.append(trial.key)))
+        agenda.add(reporting_flow(trial, False, {}, store, lambda trial, reason: broken.append(trial.key)))
     return agenda, broken
 
 
@@ -95,7 +95,7 @@ def finish(store, trial):
     """What a trial leaves whose network others start from."""
     accuracy = {"last_ema": (50.0, 50.0)}
     store.write_record(Record(key=trial.key, trial=trial, status="complete", counts=(9, 1), accuracy=accuracy))
-    store.write(f"weights/{trial.key}.pt", b"")
+    store.write_weights(trial.key, {})
 
 
 def test_a_trial_is_handed_out_once_what_it_needs_is_done(tmp_path):
@@ -132,7 +132,7 @@ def test_a_draining_queue_hands_out_nothing(tmp_path):
     trials, _ = planned("ERM")
     stopping = threading.Event()
     queue = _JobSearcher(agenda_of(Store(tmp_path), trials)[0], RetryPolicy(Resources()), stopping, MagicMock())
-    assert Trial.model_validate_json(queue.suggest("1")["trial"]) == trials[0]
+    assert queue.suggest("1")["job"].trial == trials[0]
     stopping.set()
     assert queue.suggest("2") == Searcher.FINISHED
 
@@ -140,11 +140,11 @@ def test_a_draining_queue_hands_out_nothing(tmp_path):
 def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     trials, needed = planned("M2m")
     erm, m2m = needed.trials[0], trials[0]
-    setting = TrialContext(store=str(tmp_path), kept=needed.prerequisite_keys)
+    setting = TrialContext(store=str(tmp_path))
     store = Store(tmp_path)
     with pytest.raises(StoreError, match="weights are missing"):
-        run_trial(m2m, setting)
-    assert run_trial(erm, setting).status == "complete" and store.is_done(erm.key, keep=True)
+        run_trial(Job.of(m2m), setting)
+    assert run_trial(Job.of(erm, keep_weights=True), setting).status == "complete" and store.has_weights(erm.key)
 
     class Scene:
         device, classes = torch.device("cpu"), 10
@@ -161,21 +161,20 @@ def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     stored = torch.tensor(store.arrays(erm.key)["last_ema"]).float()
     torch.testing.assert_close(logits, stored, rtol=2e-3, atol=2e-3)
     assert not judge.training and not any(p.requires_grad for p in judge.parameters())
-    assert run_trial(m2m, setting).status == "complete"
+    assert run_trial(Job.of(m2m), setting).status == "complete"
 
 
 def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_path):
     trials, needed = planned("M2m")
-    setting, store = TrialContext(store=str(tmp_path), kept=needed.prerequisite_keys), Store(tmp_path)
+    setting, store = TrialContext(store=str(tmp_path)), Store(tmp_path)
     for trial in needed.trials:
-        run_trial(trial, setting)
-    everything = {t.key for t in needed.trials}
-    assert needed.done(store) == everything
+        run_trial(Job.of(trial, trial.key in needed.prerequisite_keys), setting)
+    assert not needed.missing(store)
     erm, m2m = needed.trials[0], trials[0]
-    store.remove(f"weights/{erm.key}.pt")
-    assert needed.done(store) == everything
+    store.remove_weights(erm.key)
+    assert not needed.missing(store)
     store.remove(f"records/{m2m.key}.json")
-    assert needed.done(store) == everything - {erm.key, m2m.key}
+    assert {trial.key for trial in needed.missing(store)} == {erm.key, m2m.key}
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tailboard import UserError
 from tailboard.harness.cli.app import app
 from tailboard.harness.planning import image_run
 from tailboard.harness.planning.image_run import ImageRequest, resolve
+from tailboard.harness.planning.plan import Plan
 from tailboard.harness.storage.store import Store
 
 
@@ -52,9 +53,13 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
 
     monkeypatch.setattr(image_run, "calibrate", estimate)
     monkeypatch.setattr(image_run.os, "cpu_count", lambda: 2)
-    trials = 4  # two seconds an epoch each, two at once, and a fifth of the time for what is not a step
+    trials = len(
+        Plan(spec).dependencies.trials
+    )  # two seconds an epoch each, two at once, and a fifth of the time for what is not a step
     assert image_run._epochs_within(spec, 1) == int(60 * 0.8 * 2 / (trials * 2))
-    with pytest.raises(UserError, match=r"one epoch of all 4 trials takes about 0\.1 minutes here, more than 0\.01"):
+    with pytest.raises(
+        UserError, match=rf"one epoch of all {trials} trials takes about 0\.1 minutes here, more than 0\.01"
+    ):
         image_run._epochs_within(spec, 0.01)
 
 

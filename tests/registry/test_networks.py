@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tailboard.harness.errors import NetworkError
-from tailboard.harness.registry.networks import NETWORKS, check_name, network
+from tailboard.harness.registry.network_names import NETWORKS, check_name
+from tailboard.harness.registry.networks import network
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_job_pauses_and_is_the_same_job_after(agenda, clock):
     agenda.retry_later(first, 10)
     assert taken(agenda) == [1]
     clock.now = 9.9
-    assert agenda.pop() is None and agenda.pausing, "there is something to come"
+    assert agenda.pop() is None and agenda.has_paused, "there is something to come"
     clock.now = 10
     assert agenda.pop() == first
 
@@ -198,9 +198,9 @@ class Exhausts(Part):
 def test_out_of_memory_alone_on_a_device_is_recorded_and_beside_others_it_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(torch.OutOfMemoryError):
-        run_trial(TRIALS[0], TrialContext(store=str(tmp_path)))
+        run_trial(Job.of(TRIALS[0]), TrialContext(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
-    record = run_trial(TRIALS[0], TrialContext(store=str(tmp_path), alone=True))
+    record = run_trial(Job.of(TRIALS[0]), TrialContext(store=str(tmp_path), alone=True))
     assert record.status == "failed" and "OutOfMemoryError: CUDA out of memory" in record.reason
     assert "Traceback" in record.log
 
@@ -210,8 +210,8 @@ def test_what_cuda_s_libraries_say_of_a_full_device_is_the_same(tmp_path, monkey
     monkeypatch.setattr(Exhausts, "said", said)
     monkeypatch.setattr("tailboard.harness.training.trial.recipe_of", lambda *_: Recipe(loss=Exhausts()))
     with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
-        run_trial(TRIALS[0], TrialContext(store=str(tmp_path)))
-    assert run_trial(TRIALS[0], TrialContext(store=str(tmp_path), alone=True)).status == "failed"
+        run_trial(Job.of(TRIALS[0]), TrialContext(store=str(tmp_path)))
+    assert run_trial(Job.of(TRIALS[0]), TrialContext(store=str(tmp_path), alone=True)).status == "failed"
 
 
 LOOKS = """
@@ -228,17 +228,17 @@ register("Looks", Recipe(loss=Looks()))
 def test_a_file_that_a_plugin_does_not_find_is_its_own_fault(tmp_path):
     (tmp_path / "looks.py").write_text(LOOKS)
     spec = parse(RAW | {"methods": {"name": "Looks", "plugin": "looks.py"}}, tmp_path)
-    record = run_trial(plan(spec)[0], TrialContext(store=str(tmp_path / "s"), plugins=spec.plugins))
+    record = run_trial(Job.of(plan(spec)[0]), TrialContext(store=str(tmp_path / "s"), plugins=spec.plugins))
     assert record.status == "failed" and record.reason.startswith("FileNotFoundError")
     assert 'open("priors.json")' in record.log or "priors.json" in record.log
 
 
 def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path):
-    record = run_trial(TRIALS[0], TrialContext(store=str(tmp_path), time_limit=1e-9))
+    record = run_trial(Job.of(TRIALS[0]), TrialContext(store=str(tmp_path), time_limit=1e-9))
     assert (record.status, record.epochs) == ("failed", 1)
     assert record.reason.startswith("TimeLimit: ") and "after 1 epochs" in record.reason
     assert Store(tmp_path).finished() == {TRIALS[0].key}
-    assert run_trial(TRIALS[1], TrialContext(store=str(tmp_path), time_limit=1e9)).status == "complete"
+    assert run_trial(Job.of(TRIALS[1]), TrialContext(store=str(tmp_path), time_limit=1e9)).status == "complete"
 
 
 def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(clock):

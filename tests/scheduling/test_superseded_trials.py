@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -21,6 +21,8 @@ from tailboard.harness.storage.files import STALE_PART_SECONDS
 from tailboard.harness.storage.repair import sweep_up
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.failures import timeout_record
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import TrialContext, TrialMoved, run_trial
 
 RAW = {
@@ -43,20 +45,20 @@ def files(store: Store) -> dict[str, bytes]:
 @pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
 def test_who_finds_its_trial_finished_by_another_leaves_all_as_it_is(tmp_path, after, checkpoint_seconds):
     store, setting = Store(tmp_path / "one"), TrialContext(str(tmp_path / "one"), checkpoint_seconds=checkpoint_seconds)
-    run_trial(TRIAL, TrialContext(str(tmp_path / "other")))
+    run_trial(Job.of(TRIAL), TrialContext(str(tmp_path / "other")))
     then = files(Store(tmp_path / "other"))
 
     def finished_by_another(line):
         if line["epoch"] == after:
-            shutil.copytree(tmp_path / "other", tmp_path / "one", dirs_exist_ok=True)
+            # By another process: this one may not open the arrays while a method runs.
+            subprocess.run(["cp", "-R", f"{tmp_path}/other/.", f"{tmp_path}/one"], check=True)
             store.remove(f"checkpoints/{TRIAL.key}.pt")
 
     with pytest.raises(TrialMoved):
-        run_trial(TRIAL, setting, finished_by_another)
+        run_trial(Job.of(TRIAL), setting, finished_by_another)
     assert files(store) == then
     assert not store.names("checkpoints")
-    config = {"trial": TRIAL.model_dump_json(), "until": 3, "gpu": 0}
-    assert run_job(config, setting, lambda _: None, lambda _: False) == "whole"
+    assert run_job(Job.of(TRIAL), setting, lambda _: None, lambda: StopDecision.CONTINUE)
     assert files(store) == then
 
 
@@ -65,12 +67,12 @@ def test_who_has_lost_its_trial_to_another_writes_no_more(tmp_path, after):
     """Told after so many epochs; the last time it asks is before it writes what came out."""
     store, asked = Store(tmp_path), []
 
-    def draining():
+    def should_stop():
         asked.append(1)
-        return None if len(asked) == after else False
+        return StopDecision.MOVED if len(asked) == after else StopDecision.CONTINUE
 
     with pytest.raises(TrialMoved):
-        run_trial(TRIAL, TrialContext(str(tmp_path), checkpoint_seconds=1000), draining=draining)
+        run_trial(Job.of(TRIAL), TrialContext(str(tmp_path), checkpoint_seconds=1000), should_stop=should_stop)
     assert files(store) == {}
 
 
@@ -113,14 +115,14 @@ def test_the_next_run_takes_away_what_was_half_written_when_its_process_was_kill
 
 def test_a_flag_tells_who_has_lost_its_trial():
     flag = StopSignal()
-    assert flag.should_stop("a", "1") is False, "of what it does not know it says nothing"
+    assert flag.should_stop("a", "1") is StopDecision.CONTINUE, "of what it does not know it says nothing"
     flag.assign("a", "1")
-    assert flag.should_stop("a", "1") is False
+    assert flag.should_stop("a", "1") is StopDecision.CONTINUE
     flag.assign("a", "2")
-    assert flag.should_stop("a", "1") is None
+    assert flag.should_stop("a", "1") is StopDecision.MOVED
     flag.stop()
-    assert flag.should_stop("a", "2") is True
-    assert flag.should_stop("a", "1") is None
+    assert flag.should_stop("a", "2") is StopDecision.DRAIN
+    assert flag.should_stop("a", "1") is StopDecision.MOVED
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):

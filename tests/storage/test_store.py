@@ -138,10 +138,24 @@ def test_what_is_cut_short_is_not_believed(store, part):
     store.write_tensors("checkpoints/k.pt", {"x": torch.arange(1000)})
     cut("arrays/k.npz")
     cut("checkpoints/k.pt")
+    store.write_weights("k", {"x": torch.arange(1000)})
+    cut("weights/k.safetensors")
+    with pytest.raises(StoreError, match=r"weights/k\.safetensors is damaged"):
+        store.weights("k")
     with pytest.raises(StoreError, match=r"arrays/k\.npz is damaged"):
         store.arrays("k")
     with pytest.raises(StoreError, match=r"checkpoints/k\.pt is damaged"):
         store.tensors("checkpoints/k.pt")
+
+
+def test_weights_are_read_as_they_are_written_now_and_as_earlier_versions_wrote_them(store):
+    new = {"conv": torch.randn(2, 3, 2, 2).contiguous(memory_format=torch.channels_last), "batches": torch.tensor(7)}
+    store.write_tensors("weights/k.pt", {"conv": torch.zeros(2)})
+    assert store.has_weights("k") and store.weights("k")["conv"].tolist() == [0, 0]
+    store.write_weights("k", new)
+    assert all(torch.equal(store.weights("k")[name], new[name]) for name in new)
+    store.remove_weights("k")
+    assert not store.has_weights("k") and not store.names("weights")
 
 
 class Evil:

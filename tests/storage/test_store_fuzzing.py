@@ -73,7 +73,7 @@ def made_up(trial: Any, store: Store, epochs: int, pruned: bool) -> None:
     }  # fmt: skip
     if not pruned:
         store.write_arrays(trial.key, arrays)
-        store.write_tensors(f"weights/{trial.key}.pt", {})
+        store.write_weights(trial.key, {})
     record = Record.model_validate({"key": trial.key, "trial": trial, **about})
     (store.write_rung if pruned else store.write_record)(record)
 
@@ -88,7 +88,7 @@ def whole(tmp_path_factory) -> Path:
     with open_storage(store) as opened:
         agenda = JobQueue(store)
         for spec in SPECS:
-            fill_queue(agenda, RunRequest(spec), store, opened, Silent())  # type: ignore[arg-type]
+            fill_queue(agenda, RunRequest(spec), opened, Silent())  # type: ignore[arg-type]
         while job := agenda.pop():
             made_up(job.trial, store, job.target_epoch, pruned=not job.is_final)
             agenda.complete(job, record_of(job, store))

@@ -17,6 +17,7 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import retry
 from tailboard.harness.storage.retry import UnreachableError, is_transient, with_retries
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 
 RAW = {
@@ -128,12 +129,16 @@ def test_a_server_that_stays_away_is_nobody_s_method(bucket, s3, monkeypatch):
     monkeypatch.setattr(retry, "RETRY_SECONDS", 0.1)
     store, trial = Store(f"{bucket}/x"), plan(parse(RAW))[0]
     with pytest.raises(UnreachableError, match="gave errors"):
-        run_trial(trial, TrialContext(str(store), checkpoint_seconds=0), report=lambda _: setattr(s3, "broken", "drop"))
+        run_trial(
+            Job.of(trial),
+            TrialContext(str(store), checkpoint_seconds=0),
+            report=lambda _: setattr(s3, "broken", "drop"),
+        )
     with pytest.raises(OSError, match="gave errors"):
         store.has(f"records/{trial.key}.json")
     s3.broken = ""
     assert not store.finished()
-    assert run_trial(trial, TrialContext(str(store))).status == "complete"
+    assert run_trial(Job.of(trial), TrialContext(str(store))).status == "complete"
 
 
 @pytest.fixture

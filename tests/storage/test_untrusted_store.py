@@ -23,6 +23,7 @@ from tailboard.harness.storage import lease
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
@@ -320,10 +321,10 @@ def test_deep_nesting_and_huge_numbers_are_damage(store):
 def test_a_checkpoint_of_something_else_is_not_the_method_s_fault(store, saved):
     store.write_tensors(f"checkpoints/{KEY}.pt", saved)
     try:
-        found = run_trial(TRIAL, TrialContext(store.url))
+        found = run_trial(Job.of(TRIAL), TrialContext(store.url))
     except StoreError as error:  # Tune tries it again
         assert "does not fit its trial" in str(error)
-        found = run_trial(TRIAL, TrialContext(store.url))
+        found = run_trial(Job.of(TRIAL), TrialContext(store.url))
     assert found.status == "complete"
 
 

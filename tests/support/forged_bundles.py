@@ -28,7 +28,8 @@ from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.serialization import pack_arrays
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.job import record_of
+from tailboard.harness.training.job import Job, record_of
+from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
@@ -66,7 +67,8 @@ def trained(place: Path, spec: Spec) -> Store:
     store, wanted = Store(place), resolve_dependencies(plan(spec), spec.plugins)
     store.write_plan(spec)
     for trial in wanted.trials:
-        run_trial(trial, TrialContext(store.url, kept=wanted.prerequisite_keys, plugins=spec.plugins))
+        job = Job.of(trial, keep_weights=trial.key in wanted.prerequisite_keys)
+        run_trial(job, TrialContext(store.url, plugins=spec.plugins))
         store.mark_tracked(trial.key, {})
     return store
 
@@ -78,10 +80,9 @@ def searched(place: Path, spec: Spec) -> Store:
     store.write_plan(spec)
     with open_storage(store) as opened:
         agenda = JobQueue(store)
-        fill_queue(agenda, RunRequest(spec), store, opened, Silent())
+        fill_queue(agenda, RunRequest(spec), opened, Silent())
         while job := agenda.pop():
-            config = {"trial": job.trial.model_dump_json(), "until": job.target_epoch, "gpu": 0}
-            run_job(config, TrialContext(store.url), lambda _: None, lambda _: False)
+            run_job(job, TrialContext(store.url), lambda _: None, lambda: StopDecision.CONTINUE)
             agenda.complete(job, record_of(job, store))
     return store
 

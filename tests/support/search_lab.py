@@ -14,23 +14,22 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.planning.reported import reported_trials
 from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
-from tailboard.harness.spec.schema import Spec, Trial, plan
+from tailboard.harness.spec.schema import Spec, Trial
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.dimension import Dimension
 from tailboard.harness.tuning.optuna_study import create_study
 from tailboard.harness.tuning.results import SearchResult
 from tailboard.harness.tuning.search import Search, searches
-from tailboard.harness.tuning.space import Dimension
 from tailboard.methods.range import Range
 
 RAW = {
@@ -115,9 +114,6 @@ class Lab:
         self.most = 0  # at a time
         save_searches(spec, searches(spec), self.store)
         self.store.write_plan(spec)
-        self.kept = resolve_dependencies(
-            [*plan(spec), *(t for s in searches(spec).values() for t in s.default_trials())], spec.plugins
-        ).prerequisite_keys
 
     # what flows tell
     def on_configurations(self, search: Search, trials: list[Trial]) -> None: ...
@@ -151,8 +147,8 @@ class Lab:
                 finished="2026-01-01T00:00:00+00:00", **about,
             )  # fmt: skip
             (self.store.write_record if job.is_final else self.store.write_rung)(record)
-            if job.is_final and (job.keep_weights or trial.key in self.kept):
-                self.store.write(f"weights/{trial.key}.pt", b"")
+            if job.is_final and job.keep_weights:
+                self.store.write_weights(trial.key, {})
         self.trained[job.id] += 1
 
     def drive(
@@ -168,7 +164,7 @@ class Lab:
         running: list[Job] = []
         agenda = JobQueue(self.store)
         try:
-            fill_queue(agenda, RunRequest(self.spec), self.store, self.memory, self)
+            fill_queue(agenda, RunRequest(self.spec), self.memory, self)
             while True:
                 while len(running) < workers and (job := agenda.pop()):
                     running.append(job)

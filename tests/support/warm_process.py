@@ -36,8 +36,10 @@ def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pip
         file = os.open(pipe, os.O_WRONLY)
         os.dup2(file, number)
         os.close(file)
-    # Those it was forked with were made for what these numbers stood for then, such as a file.
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = (  # those of before know whether their files could be sought in
+        open(number, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: SIM115
+        for number, errors in ((1, "strict"), (2, "backslashreplace"))
+    )
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

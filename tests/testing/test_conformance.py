@@ -112,9 +112,23 @@ class OnlyLargeTails(Part):
         return cross_entropy
 
 
+class ActsLate(Part):
+    """ERM's weights until a class is rare, and says nothing of it."""
+
+    def build(self, scene):
+        rare = scene.tensor([2.0 if n < 20 else 1.0 for n in scene.counts])
+        return lambda epoch: ClassWeights(rare)
+
+
+class NotesNothing(ActsLate):
+    condition = "no class is rare"
+
+
 @pytest.mark.parametrize(
     ("recipe", "check"),
     [
+        (Recipe(weights=ActsLate()), "says whether it acted"),
+        (Recipe(weights=NotesNothing()), "says whether it acted"),
         (Recipe(loss=Drifts()), "is deterministic"),
         (Recipe(loss=Averages()), "keeps shapes and devices"),
         (Recipe(loss=NeedsEveryClass()), "survives a batch without some class"),

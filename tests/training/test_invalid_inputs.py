@@ -12,6 +12,7 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.testing.conformance import verdicts
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import MethodError, Part
 from tailboard.methods.plugin import load_plugin
@@ -42,7 +43,7 @@ register("Planted", Recipe(finish=Oracle()))
 
 def test_a_method_that_loads_the_answers_when_it_is_scored_fails(tmp_path):
     spec = with_plugin(parse(RAW), KNOWS_THE_ANSWERS, ["Planted"])
-    record = run_trial(plan(spec)[-1], TrialContext(store=str(tmp_path), plugins=spec.plugins))
+    record = run_trial(Job.of(plan(spec)[-1]), TrialContext(store=str(tmp_path), plugins=spec.plugins))
     assert record.status == "failed" and record.reason.startswith("TestSetLocked")
     failed = {v.check for v in verdicts(load_plugin(KNOWS_THE_ANSWERS)["Planted"], False) if v.outcome == "fail"}
     assert "never asks for the test set" in failed
@@ -88,7 +89,7 @@ def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch,
 
     monkeypatch.setattr("tailboard.harness.training.loop.TrainingLoop._epoch", fail)
     with pytest.raises(type(exhausted)):
-        run_trial(plan(parse(RAW))[0], TrialContext(store=str(tmp_path)))
+        run_trial(Job.of(plan(parse(RAW))[0]), TrialContext(store=str(tmp_path)))
     assert not Store(tmp_path).finished()
 
 
@@ -167,7 +168,7 @@ def test_a_record_that_cannot_be_is_damaged(tmp_path, change):
     import json
 
     trial = plan(parse(RAW))[0]
-    run_trial(trial, TrialContext(store=str(tmp_path)))
+    run_trial(Job.of(trial), TrialContext(store=str(tmp_path)))
     path = tmp_path / "records" / f"{trial.key}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(StoreError, match="damaged"):

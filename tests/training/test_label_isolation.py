@@ -11,6 +11,7 @@ import pytest
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
 
@@ -31,6 +32,8 @@ import numpy as np, torch
 from tailboard.harness.tuning.search import searches
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial
 
 PLUGIN = '''
@@ -106,8 +109,9 @@ for number in range(times):
     mine = [trial for trial in reported if trial.method.name == KINDS[number % 4] and trial.seed == number]
     trial = tuned[number // 2 % len(tuned)].model_copy(update={"seed": 2000 + number}) if number % 2 else mine[0]
     setting = TrialContext(store=store, plugins=spec.plugins)
+    stop = StopDecision.CONTINUE if number % 5 else StopDecision.DRAIN
     try:
-        ends.append(run_trial(trial, setting, draining=lambda: number % 5 == 0).status)
+        ends.append(run_trial(Job.of(trial), setting, should_stop=lambda: stop).status)
     except (Drained, torch.OutOfMemoryError) as error:
         ends.append(type(error).__name__)
     if number % 3 == 0 or number == times - 1:
@@ -136,10 +140,10 @@ def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
         held._process.wait()
 
     with pytest.raises(ScoringProcessDied):
-        run_trial(trial, setting, report=kill)
+        run_trial(Job.of(trial), setting, report=kill)
     assert not Store(tmp_path).finished()
     monkeypatch.undo()
-    assert run_trial(trial, setting).status == "complete"
+    assert run_trial(Job.of(trial), setting).status == "complete"
 
 
 def test_an_answer_that_nobody_took_is_not_taken_for_the_next_one(monkeypatch):
@@ -221,8 +225,8 @@ register("Peeks", Recipe(loss=Peeks()))
 def test_the_predictions_of_other_trials_are_not_opened_by_a_method(tmp_path):
     """Beside them lie the test labels."""
     (first,) = plan(parse(RAW))
-    assert run_trial(first, TrialContext(str(tmp_path))).status == "complete"
+    assert run_trial(Job.of(first), TrialContext(str(tmp_path))).status == "complete"
     spec = with_plugin(parse(RAW), PEEKS.replace("ARRAYS", str(tmp_path / "arrays")), ["Peeks"])
     peeking = next(trial for trial in plan(spec) if trial.method.name == "Peeks")
-    record = run_trial(peeking, TrialContext(str(tmp_path), plugins=spec.plugins))
+    record = run_trial(Job.of(peeking), TrialContext(str(tmp_path), plugins=spec.plugins))
     assert record.status == "failed" and "the test set is locked" in record.reason

@@ -14,6 +14,8 @@ from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial, scored_logits
 
 RAW = {
@@ -48,11 +50,16 @@ def one(store, plugin="", **changes):
     return trial, TrialContext(store=str(store), plugins=spec.plugins, checkpoint_seconds=0)
 
 
+def trained(store, *args, **changes):
+    trial, context = one(store, *args, **changes)
+    return run_trial(Job.of(trial), context)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     trial, setting = one(store)
-    return trial, store, run_trial(trial, setting)
+    return trial, store, run_trial(Job.of(trial), setting)
 
 
 def test_the_record_says_what_was_done(finished):
@@ -83,10 +90,10 @@ def test_a_trial_that_is_stopped_goes_on_to_the_same_numbers(finished, tmp_path)
     trial, store, record = finished
     _, setting = one(tmp_path)
     with pytest.raises(Drained):
-        run_trial(trial, setting, draining=lambda: True)
+        run_trial(Job.of(trial), setting, should_stop=lambda: StopDecision.DRAIN)
     assert Store(tmp_path).names("checkpoints", ".pt") == {trial.key} and not Store(tmp_path).finished()
     seen = []
-    again = run_trial(trial, setting, report=seen.append)
+    again = run_trial(Job.of(trial), setting, report=seen.append)
     assert [line["epoch"] for line in seen] == [1, 2]
     assert again.accuracy == record.accuracy and again.attempts == 2 and again.started <= again.finished
     assert store.arrays(trial.key)["last_ema"].tobytes() == Store(tmp_path).arrays(trial.key)["last_ema"].tobytes()
@@ -97,27 +104,27 @@ def test_a_checkpoint_that_was_cut_short_costs_time_and_nothing_else(finished, t
     trial, _, record = finished
     _, setting = one(tmp_path)
     with pytest.raises(Drained):
-        run_trial(trial, setting, draining=lambda: True)
+        run_trial(Job.of(trial), setting, should_stop=lambda: StopDecision.DRAIN)
     path = tmp_path / "checkpoints" / f"{trial.key}.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    assert run_trial(trial, setting).accuracy == record.accuracy
+    assert run_trial(Job.of(trial), setting).accuracy == record.accuracy
 
 
 def test_a_loss_that_is_not_finite_is_recorded_with_its_step_and_its_history(tmp_path):
     trial, setting = one(tmp_path, EXPLODES)
-    record = run_trial(trial, setting)
+    record = run_trial(Job.of(trial), setting)
     assert record.status == "diverged" and "not finite at step" in record.reason and "nan" in record.reason
     assert record.epochs == 1 and Store(tmp_path).arrays(trial.key)["history_epoch"].tolist() == [0]
     assert not record.accuracy
 
 
 def test_what_the_method_breaks_is_recorded_with_its_traceback(tmp_path):
-    record = run_trial(*one(tmp_path, RAISES))
+    record = trained(tmp_path, RAISES)
     assert record.status == "failed" and record.reason.startswith("AttributeError: ") and "Traceback" in record.log
 
 
 def test_a_method_that_loads_the_test_set_fails(tmp_path):
-    record = run_trial(*one(tmp_path, PEEKS))
+    record = trained(tmp_path, PEEKS)
     assert record.status == "failed" and record.reason.startswith("TestSetLocked: ")
 
 
@@ -125,14 +132,14 @@ def test_what_the_infrastructure_breaks_is_raised_and_leaves_no_record(tmp_path)
     trial, setting = one(tmp_path)
     (tmp_path / "arrays").write_text("in the way of a folder")
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
-        run_trial(trial, setting)
+        run_trial(Job.of(trial), setting)
     assert not Store(tmp_path).finished()
 
 
 def test_data_that_differ_from_the_official_ones_are_said_to(tmp_path, installed_dataset):
     """Of a data set that another package registers."""
     installed_dataset("unofficial", "Pool(images(20), images(5), verified=False, hashes={'file': '0'})")
-    record = run_trial(*one(tmp_path, data={"name": "unofficial", "imbalance_factor": 10, "head": 20}))
+    record = trained(tmp_path, data={"name": "unofficial", "imbalance_factor": 10, "head": 20})
     assert (record.status, record.reason) == ("complete", "")
     assert not record.data.verified and record.data.hashes == {"file": "0"}
     assert record.test_counts == (5, 5, 5) and sum(record.counts) < 60

@@ -11,7 +11,8 @@ import pytest
 
 from search_lab import Lab, bumpy
 from tailboard.harness.spec.schema import Spec, Trial
-from tailboard.harness.storage.store import STUDIES, Store
+from tailboard.harness.storage.paths import STUDIES
+from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.optuna_study import open_storage
 
 

@@ -21,9 +21,9 @@ from optuna.trial import TrialState, create_trial
 from search_lab import MIXED, SMALL, Killed, Memory, dimension, fraction, spec_of
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.summary import tuning_table
+from tailboard.harness.tuning.dimension import Dimension
 from tailboard.harness.tuning.optuna_study import create_study, propose
 from tailboard.harness.tuning.search import rungs
-from tailboard.harness.tuning.space import Dimension
 
 SAMPLERS = ("tpe", "random", "qmc", "gp")
 

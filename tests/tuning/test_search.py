@@ -26,8 +26,8 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.paths import STUDIES
 from tailboard.harness.storage.record import Record
-from tailboard.harness.storage.store import STUDIES
 from tailboard.harness.tuning.configuration import best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import search_results
@@ -265,7 +265,7 @@ def test_a_lost_job_ends_the_flows_that_wait_for_it_and_no_other(tmp_path):
 def test_a_job_that_left_nothing_is_not_taken_for_done(tmp_path):
     lab = Lab(tmp_path, spec_of(), bumpy)
     agenda = JobQueue(lab.store)
-    fill_queue(agenda, RunRequest(lab.spec), lab.store, lab.memory, lab)
+    fill_queue(agenda, RunRequest(lab.spec), lab.memory, lab)
     handler = CompletionHandler(agenda, RetryPolicy(lab.spec.resources), lab, Result(), threading.Event())
     job = agenda.pop()
     handler.on_success(job)

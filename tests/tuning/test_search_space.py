@@ -22,10 +22,11 @@ from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.dimension import Dimension, at_least
 from tailboard.harness.tuning.search import searches
-from tailboard.harness.tuning.space import Dimension, at_least
 from tailboard.methods.range import Range
 
 # What is searched
@@ -90,9 +91,9 @@ def test_a_rung_beside_a_whole_record_leaves_its_arrays(tmp_path):
     (trial,) = plan(parse(RAW | {"seeds": 1, "training": {"epochs": 2, "batch_size": 32}, "methods": "ERM"}))
     trial = trial.model_copy(update={"stage": "tune", "val_per_class": 10})
     store, setting = Store(tmp_path), TrialContext(str(tmp_path))
-    record = run_trial(trial, setting)
+    record = run_trial(Job.of(trial), setting)
     (name, digest), *_ = record.files.items()
-    rung = run_trial(trial, setting, until=1)
+    rung = run_trial(Job(trial, 1), setting)
     assert (rung.status, rung.epochs, store.record(trial.key)) == ("pruned", 1, record)
     assert hashlib.sha256(store.read(name)).hexdigest() == digest
 
@@ -101,7 +102,7 @@ def test_a_network_that_others_start_from_rests_where_its_own_search_judges_it(t
     """So it is trained once: each of its jobs goes on from the one before."""
     lab = Lab(tmp_path, spec_of({"trials": 4, "parameters": ["all", "lr"]}, methods=["M2m", "ERM"]), bumpy)
     first = {t.key for s in searches(lab.spec).values() for t in s.prerequisites()}
-    fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.store, lab.memory, lab)
+    fill_queue(lab_agenda := JobQueue(lab.store), RunRequest(lab.spec), lab.memory, lab)
     untils = [job.target_epoch for job in iter(lambda: next_of(lab_agenda, lab, first), None)]
     assert untils == [2, 4, 8]
 

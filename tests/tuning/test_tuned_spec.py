@@ -65,7 +65,7 @@ def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     assert keys - {trial.key for trial in plan(spec)}, "something was found"
     for one in found:
         all_of_it = resolve_dependencies(plan(one), one.plugins)
-        assert all_of_it.done(lab.store) >= {trial.key for trial in all_of_it.trials}, "a run would train something"
+        assert not all_of_it.missing(lab.store), "a run would train something"
         assert (one.tune, one.shots, one.seeds) == (None, spec.shots, spec.seeds)
 
 

@@ -60,7 +60,7 @@ def test_validation_is_balanced_and_shares_no_image_with_training(tune_trial):
 
 def test_a_tuning_trial_is_given_and_scored_on_validation_images_only(tune_trial, tmp_path):
     split, _ = split_of(tune_trial, None, True)
-    record = run_trial(tune_trial, TrialContext(store=str(tmp_path)))
+    record = run_trial(Job.of(tune_trial), TrialContext(store=str(tmp_path)))
     assert (record.status, record.reason) == ("complete", "")
     assert record.test_counts == (60,) * 10
     assert Store(tmp_path).arrays(record.key)["labels"].tolist() == split.val.y.tolist()
@@ -121,7 +121,7 @@ class Real(Lab):
     """The same, with real trainings."""
 
     def train(self, job: Job) -> None:
-        run_trial(job.trial, TrialContext(store=str(self.store), plugins=self.spec.plugins), until=job.target_epoch)
+        run_trial(job, TrialContext(store=str(self.store), plugins=self.spec.plugins))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,98 @@
+"""Processor time of the quick commands, and of importing the package, against what each may take.
+
+    .venv/bin/python benchmarks/quick_commands.py
+
+A line each: seconds (the least of several, user and system), the limit, their ratio, and memory. The report and status
+are those of a store with two methods, five seeds and made-up records.
+
+Measured on 2 cores that other programs used too; of a plan's, importing torch takes 1.4 s:
+
+    command                                             s  limit  ratio   MiB
+    import tailboard, beyond Python's own start     0.013   0.05   0.26    51
+    --help                                          0.099   0.15   0.66    51
+    list specs                                      0.453   0.50   0.91    53
+    list datasets                                   0.462   0.50   0.92    53
+    list networks                                   0.428   0.50   0.86    53
+    data profile cifar100 --imbalance-factor 100    0.487   0.50   0.97    54
+    plan quickstart                                 2.892   1.50   1.93   688
+    report STORE                                    1.107   1.50   0.74   158
+    status STORE                                    0.507   1.50   0.34    57
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store
+
+REPEATS = 3
+SPEC = {
+    "name": "small",
+    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
+    "methods": ["ERM", "SAM-A"],
+    "network": "small",
+}
+COUNTS = (60, 46, 35, 27, 21, 16, 12, 10, 7, 6)
+TAILBOARD = str(Path(sys.executable).with_name("tailboard"))
+LIMITS = {
+    "--help": 0.15,
+    "list specs": 0.5,
+    "list datasets": 0.5,
+    "list networks": 0.5,
+    "data profile cifar100 --imbalance-factor 100": 0.5,
+    "plan quickstart": 1.5,
+    "report STORE": 1.5,
+    "status STORE": 1.5,
+}
+
+
+def seconds(command: list[str]) -> tuple[float, int]:
+    """Processor time of a command and its children, the least of several; and its resident memory in MiB."""
+    times, memory = [], 0
+    for _ in range(REPEATS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        times.append(usage.ru_utime + usage.ru_stime)
+        memory = max(memory, usage.ru_maxrss // 1024)
+    return min(times), memory
+
+
+def filled(folder: Path) -> Store:
+    """A store whose trials are all complete."""
+    store, spec = Store(folder), parse(SPEC)
+    store.write_plan(spec)
+    for trial in plan(spec):
+        accuracy = tuple(10.0 * label + trial.seed for label in range(10))
+        store.write_record(
+            Record(key=trial.key, trial=trial, status="complete", counts=COUNTS, accuracy={"last_ema": accuracy})
+        )
+        store.mark_tracked(trial.key, {})
+    return store
+
+
+def main() -> None:
+    print(f"{'command':46} {'s':>6} {'limit':>6} {'ratio':>6} {'MiB':>5}")
+    with tempfile.TemporaryDirectory() as folder:
+        store = filled(Path(folder))
+        nothing, _ = seconds([sys.executable, "-c", "pass"])
+        took, memory = seconds([sys.executable, "-c", "import tailboard"])
+        lines = [("import tailboard, beyond Python's own start", max(0.0, took - nothing), 0.05, memory)]
+        for command, limit in LIMITS.items():
+            took, memory = seconds([TAILBOARD, *command.replace("STORE", str(store)).split()])
+            lines.append((command, took, limit, memory))
+    for command, took, limit, memory in lines:
+        print(f"{command:46} {took:6.3f} {limit:6.2f} {took / limit:6.2f} {memory:5}")
+
+
+if __name__ == "__main__":
+    main()

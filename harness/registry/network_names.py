@@ -1,0 +1,36 @@
+"""The names of the networks, for commands that build none: nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+
+from ...methods.names import nearest
+from ..errors import NetworkError
+
+NETWORKS = {
+    "small": "five convolutions, for a quick run on one core",
+    **{f"resnet{6 * n + 2}": "CIFAR ResNet with option-A shortcuts, as in LDAM-DRW" for n in (3, 5, 7, 9)},
+    **{f"resnet{n}": "torchvision's, with a CIFAR stem" for n in (18, 34, 50)},
+}
+
+
+def check_name(name: str) -> tuple[int, int] | None:
+    """Check that there is a network of a name.
+
+    Returns:
+        Of a WideResNet how many blocks each of its three stages has, and its width; None of any other network.
+
+    Raises:
+        NetworkError: where there is none, with the nearest right word.
+    """
+    wide = re.fullmatch(r"wrn-([0-9]{1,4})-([0-9]{1,4})", name)
+    if wide:
+        depth, width = int(wide[1]), int(wide[2])
+        if depth < 10 or (depth - 4) % 6 or width < 1:
+            raise NetworkError(
+                f"wrn-{depth}-{width}: the depth must be 6n + 4 (10, 16, 22, 28, 40 ...), the width at least 1"
+            )
+        return (depth - 4) // 6, width
+    if name not in NETWORKS:
+        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
+    return None

@@ -1,0 +1,117 @@
+"""The paths of a store's files, by what they hold: no other file spells them.
+
+plans/NAME.json            what was asked for, by the name of its spec
+searches/NAME.json         what is searched of each row of a plan that is tuned
+records/KEY.json           a finished trial; written last, so that it vouches for the files below
+rungs/KEY-EPOCHS.json      what a tuning trial had come to after so many epochs: its record, were it stopped there
+arrays/KEY.npz             its test logits (float16), test labels and history
+weights/KEY.safetensors    the final weights, where another trial needs them (.pt in stores of earlier versions)
+checkpoints/KEY.pt         a trial in progress
+index.npz                  what a report needs of every record (see ``index.py``); made anew where it is missing
+identity                   a random name, which tells this store from every other
+tracked/KEY                that MLflow has the whole of it, and in which run
+tracking/NAME              a spec of which MLflow may still show runs as running
+broken/KEY                 why a trial could not be finished, the last time that it was tried
+silent/KEY                 where a trial stands that has said nothing for too long
+driver.json                which process fills the store now
+drivers/NUMBER.json        the same of a store that is no local folder; the last counts (see ``lease.py``)
+progress.json              what that process tells other shells of its run
+studies.db                 what Optuna knows of every search
+mlflow.db                  what MLflow knows, where the spec names no server
+damaged/KEY.json           a record that could not be read, or of a failure: moved out of the way of the next run
+report/                    the tables of the last run
+
+A bundle holds some of these, and beside them its manifest, ``studies/NAME.json`` (every configuration that was tried),
+``plugins/SHA256.py`` and the table that it claims.
+"""
+
+from __future__ import annotations
+
+Folder = tuple[str, str]  # its name, and how its files end
+
+INDEX, IDENTITY, DRIVER, PROGRESS = "index.npz", "identity", "driver.json", "progress.json"
+STUDIES, MLFLOW = "studies.db", "mlflow.db"
+MANIFEST, TABLE = "manifest.json", "report/leaderboard.csv"
+PLANS, RECORDS, RUNGS = ("plans", ".json"), ("records", ".json"), ("rungs", ".json")
+SEARCHES, CONFIGURATIONS = ("searches", ".json"), ("studies", ".json")
+ARRAYS, WEIGHTS, CHECKPOINTS = ("arrays", ".npz"), ("weights", ".safetensors"), ("checkpoints", ".pt")
+BROKEN, TRACKED, TRACKING, PLUGINS = ("broken", ""), ("tracked", ""), ("tracking", ""), ("plugins", ".py")
+
+
+def is_in(name: str, *folders: Folder) -> bool:
+    """Whether a file lies in one of the folders."""
+    return any(name.startswith(f"{folder}/") for folder, _ in folders)
+
+
+def plan(name: str) -> str:
+    return f"plans/{name}.json"
+
+
+def searches(name: str) -> str:
+    return f"searches/{name}.json"
+
+
+def studies(name: str) -> str:
+    return f"studies/{name}.json"
+
+
+def record(key: str) -> str:
+    return f"records/{key}.json"
+
+
+def rung(key: str, epochs: int) -> str:
+    return rung_named(f"{key}-{epochs:04d}")
+
+
+def rung_named(name: str) -> str:
+    """Of a rung whose key and epochs are written KEY-EPOCHS."""
+    return f"rungs/{name}.json"
+
+
+def arrays(key: str) -> str:
+    return f"arrays/{key}.npz"
+
+
+def weights(key: str) -> str:
+    return f"weights/{key}.safetensors"
+
+
+def torch_weights(key: str) -> str:
+    """Where earlier versions wrote the weights."""
+    return f"weights/{key}.pt"
+
+
+def checkpoint(key: str) -> str:
+    return f"checkpoints/{key}.pt"
+
+
+def lease(number: int) -> str:
+    return f"drivers/{number}.json"
+
+
+def damaged(name: str) -> str:
+    return f"damaged/{name}.json"
+
+
+def broken(key: str) -> str:
+    return f"broken/{key}"
+
+
+def silent(key: str) -> str:
+    return f"silent/{key}"
+
+
+def tracked(key: str) -> str:
+    return f"tracked/{key}"
+
+
+def tracking(name: str) -> str:
+    return f"tracking/{name}"
+
+
+def plugin(digest: str) -> str:
+    return f"plugins/{digest}.py"
+
+
+def report(name: str) -> str:
+    return f"report/{name}"

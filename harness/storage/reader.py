@@ -1,0 +1,109 @@
+"""StoreReader: plans, records and arrays, read of a store or of a bundle."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..errors import StoreError
+from ..spec.schema import Spec
+from . import paths
+from .files import Stamp
+from .places import ReadablePlace
+from .record import Record, TrialResult
+from .serialization import unpack_arrays
+
+KEY, RUNG = re.compile(r"[0-9a-f]{20}"), re.compile(r"[0-9a-f]{20}-[0-9]{4,}")
+M = TypeVar("M", Record, TrialResult)
+
+
+class StoreReader(ReadablePlace):
+    """What a store and a bundle have in common: each says how its files are read, and this what is in them."""
+
+    def exists(self) -> bool:
+        """Whether a plan was ever run into it."""
+        return bool(self.names(*paths.PLANS))
+
+    def plans(self) -> list[Spec]:
+        """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
+        if not self.exists():
+            raise StoreError(f"there is no store at {self}: no plan was run into it")
+        specs: dict[str, Spec] = {}
+        names = self.names(*paths.PLANS)
+        for name in sorted(names):
+            try:
+                spec = Spec.model_validate_json(self.read(paths.plan(name)))
+            except ValidationError as error:
+                raise StoreError(f"{self}/{paths.plan(name)} is damaged: {error.errors()[0]['msg']}") from error
+            if spec.name == name or spec.name not in names:  # else a copy, as programs that synchronise folders leave
+                specs.setdefault(spec.name, spec)
+        return list(specs.values())
+
+    def keys(self, folder: paths.Folder) -> set[str]:
+        """The trials that have a file in a folder. No other name is one's, such as ``KEY (copy)``."""
+        return set(filter(KEY.fullmatch, self.names(*folder)))
+
+    def rungs(self) -> list[str]:
+        """The names of all rungs, ``KEY-EPOCHS``, sorted."""
+        return sorted(filter(RUNG.fullmatch, self.names(*paths.RUNGS)))
+
+    def finished(self) -> set[str]:
+        return self.keys(paths.RECORDS)
+
+    def stamps(self) -> dict[str, Stamp | None]:
+        """The finished trials, each with what changes when its record does; None where only the record itself may be
+        asked."""
+        return dict.fromkeys(self.finished())
+
+    def record(self, key: str) -> Record:
+        """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""
+        return self._whole(paths.record(key), key)
+
+    def _whole(self, name: str, key: str) -> Record:
+        record = self._parsed(name, key, Record)
+        if record.trial.key != key:
+            raise StoreError(f"{self}/{name} is damaged: it holds another trial, {record.trial.key}")
+        return record
+
+    def result(self, key: str) -> TrialResult:
+        """What the leaderboard needs of a record; raises as :meth:`record` does."""
+        return self._parsed(paths.record(key), key, TrialResult)
+
+    def _parsed(self, name: str, key: str, model: type[M]) -> M:
+        try:
+            record = model.model_validate_json(self.read(name))
+        except (IsADirectoryError, PermissionError) as error:
+            raise StoreError(f"{self}/{name} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            raise StoreError(f"{self}/{name} is damaged: {error.errors()[0]['msg']}") from error
+        if record.key != key:
+            raise StoreError(f"{self}/{name} is damaged: it says that it is {record.key}")
+        return record
+
+    def rung(self, key: str, epochs: int) -> Record:
+        """What a tuning trial had come to after so many epochs; raises as :meth:`record` does."""
+        return self._whole(paths.rung(key, epochs), key)
+
+    def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
+        """What was written and is named so; FileNotFoundError where there is nothing, StoreError where it is damaged,
+        a pickle, or claims to be larger than it is."""
+        data = self.read(paths.arrays(key))
+        try:
+            return unpack_arrays(data, prefix)
+        except Exception as error:
+            raise StoreError(f"{self}/{paths.arrays(key)} is damaged: {error}") from error
+
+    def broken(self) -> dict[str, str]:
+        """The last reason for each trial that could not be finished."""
+        found = {}
+        for key in self.keys(paths.BROKEN):
+            with suppress(FileNotFoundError):  # it was finished just now
+                try:
+                    found[key] = self.read(paths.broken(key)).decode(errors="replace")
+                except (StoreError, IsADirectoryError):
+                    found[key] = "not finished; the reason cannot be read"
+        return found
