@@ -30,6 +30,7 @@ class RayHead:
         self.environment = {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_TMPDIR": str(self.folder), "RAY_ADDRESS": f"127.0.0.1:{port}",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # both sides keep to loopback, or they would miss each other
         }  # fmt: skip
         command = [
             Path(sys.executable).with_name("ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
