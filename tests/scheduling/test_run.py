@@ -282,8 +282,9 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
     ours, theirs = os.openpty()
+    tailboard = Path(sys.executable).with_name("tailboard")  # as installed: a forked one has no terminal of its own
     process = subprocess.Popen(
-        [sys.executable, "-c", AT_A_TERMINAL, *job.program, "run", "t.yaml", "--store", "store", "--slots", "2"],
+        [sys.executable, "-c", AT_A_TERMINAL, tailboard, "run", "t.yaml", "--store", "store", "--slots", "2"],
         cwd=job.folder, env=os.environ | job.environment, start_new_session=True,
         stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
