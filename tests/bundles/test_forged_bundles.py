@@ -302,7 +302,7 @@ ATTACKS = {
     environment: [r"manifest\.json: environments: claimed"],
     fingerprint: [r"{record}: data\.fingerprint: claimed 0{{64}}, found \w{{64}}"],
     epochs: [r"{record}: epochs: claimed 7, found 1 in its plan"],
-    plan_twice: [r"plans: names\[1\]: claimed u, found t"],
+    plan_twice: [r"plans: names: claimed \['t', 'u'\], found \['t'\]"],
     plugin: [r"plugins/\w{{64}}\.py: text: claimed that of its plan, found another"],
     plugin_in_plan: [r"plans/t\.json: plugins\.\w{{64}}: claimed \w{{64}}, found \w{{64}}"],
     pickled: [r"{array}: predictions: .*holds no numbers \(pickled objects are not read\)"],
