@@ -518,8 +518,8 @@ def test_a_rung_that_is_better_than_its_predictions_is_found(tuned_bundle, tmp_p
 
 def test_a_rung_of_another_trial_is_found(tuned_bundle, tmp_path):
     def moved(f: Forger) -> None:
-        one, two = sorted(name for name in f.files if name.startswith("rungs/"))[:2]
-        f.files[one] = f.files[two]
+        rungs = sorted(name for name in f.files if name.startswith("rungs/"))
+        f.files[rungs[0]] = f.files[next(name for name in rungs if name[6:26] != rungs[0][6:26])]
 
     found = tuned_attack(moved)(tuned_bundle, tmp_path / "x.zip")
     assert any(re.search(r"rungs/\S+: key: claimed", each) for each in found), found

@@ -34,12 +34,12 @@ def test_the_defaults_are_kept_so_that_the_same_command_resumes(photos, monkeypa
     said = []
     monkeypatch.setattr(image_run.torch.cuda, "is_available", lambda: False)
     spec, store = resolve(ImageRequest(photos), None, said.append)
-    assert (spec.networks, len(spec.methods), len(spec.seeds)) == (("small",), 9, 5)
+    assert (spec.networks, len(spec.methods), len(spec.seeds)) == (("small",), 10, 5)
     assert str(store).endswith("runs/my-photos")
     assert (spec.trainings[0].epochs, spec.trainings[0].batch_size, spec.data[0].profile) == (100, 16, "natural")
     store.write_plan(spec.model_copy(update={"seeds": (7,)}))
     assert resolve(ImageRequest(photos), None, said.append)[0].seeds == (7,)
-    assert len(said) == 1 and said[0].startswith("folder:my photos: 40 + 10 images of 2 classes; 9 methods x 5 seeds")
+    assert len(said) == 1 and said[0].startswith("folder:my photos: 40 + 10 images of 2 classes; 10 methods x 5 seeds")
     assert resolve(ImageRequest(photos, seeds=2), None, said.append)[0].name != spec.name
 
 

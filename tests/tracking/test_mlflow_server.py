@@ -313,7 +313,8 @@ class Told:
             assert run.info.status == "FINISHED"
             assert (run.data.tags["status"], run.data.tags["mlflow.parentRunId"]) == (
                 "complete", self.others[0].info.run_id)  # fmt: skip
-            assert self.histories[key, "train/loss"] == self.histories[key, "train/lr"] == list(range(EPOCHS))
+            for name in ("train/loss", "train/lr"):  # in whichever order: what an outage kept back is told later
+                assert sorted(self.histories[key, name]) == list(range(EPOCHS))
             assert self.histories[key, "test/all"] == [EPOCHS]
             means = sum(record["accuracy"]["last_ema"]) / len(record["counts"])
             assert run.data.metrics["test/all"] == pytest.approx(means)
@@ -384,7 +385,7 @@ def test_a_server_that_stays_away_is_told_by_the_next_report(launcher, service, 
     done = job.tailboard("run", "t.yaml", "--store", "store", "--address", nodes.address)
     assert done.returncode == 0, done.stderr
     assert len(job.records()) == 3
-    (line,) = [line for line in done.stderr.splitlines() if not re.match(r"\[\d|0 of 3", line)]
+    (line,) = [line for line in done.stderr.splitlines() if "MLflow" in line]
     assert line.startswith("MLflow could not be written to (")
     assert line.endswith("; the next run or report fills in what is missing")
 
