@@ -24,12 +24,14 @@ from ..storage.sqlite import address, make_whole, path_of, require_harmless
 from ..storage.store import Store
 from .uri import own_database, path_of_file, tracking_uri
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-# A server that is away must not hold up the driver: give up soon, fill in later.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for data
+SETTINGS = {  # of MLflow, where the environment does not say otherwise
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # A server that is away must not hold up the driver: give up soon, fill in later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for data
+}
 
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
 ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
@@ -49,6 +51,7 @@ class MlflowRuns:
     """The MLflow runs of one store and spec. Every method may raise what mlflow raises when its server is away."""
 
     def __init__(self, spec: Spec, store: Store) -> None:
+        os.environ.update(SETTINGS | os.environ)  # before MLflow is imported
         uri = tracking_uri(spec, store)
         if uri == own_database(store) and (path := path_of(uri)) and path.exists():
             require_harmless(path, f"{store}/{path.name}")
