@@ -5,18 +5,18 @@
 A line each: seconds (the least of several, user and system), the limit, their ratio, and memory. The report and status
 are those of a store with two methods, five seeds and made-up records.
 
-Measured on 2 cores that other programs used too; of a plan's, importing torch takes 1.4 s:
+Measured on 2 quiet cores; of a plan's, importing torch takes 1.4 s:
 
     command                                             s  limit  ratio   MiB
-    import tailboard, beyond Python's own start     0.013   0.05   0.26    51
-    --help                                          0.099   0.15   0.66    51
-    list specs                                      0.453   0.50   0.91    53
-    list datasets                                   0.462   0.50   0.92    53
-    list networks                                   0.428   0.50   0.86    53
-    data profile cifar100 --imbalance-factor 100    0.487   0.50   0.97    54
-    plan quickstart                                 2.892   1.50   1.93   688
-    report STORE                                    1.107   1.50   0.74   158
-    status STORE                                    0.507   1.50   0.34    57
+    import tailboard, beyond Python's own start     0.003   0.05   0.06    52
+    --help                                          0.072   0.15   0.48    52
+    list specs                                      0.429   0.50   0.86    53
+    list datasets                                   0.432   0.50   0.86    53
+    list networks                                   0.419   0.50   0.84    53
+    data profile cifar100 --imbalance-factor 100    0.398   0.50   0.80    55
+    plan quickstart                                 2.420   1.50   1.61   689
+    report STORE                                    0.963   1.50   0.64   161
+    status STORE                                    0.436   1.50   0.29    58
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def agenda(tmp_path, clock) -> JobQueue:
+def queue(tmp_path, clock) -> JobQueue:
     return JobQueue(Store(tmp_path), clock)
 
 
@@ -62,47 +62,47 @@ def jobs(*aheads: float) -> list[Job]:
     return [Job(trial, 2, work_ahead=ahead) for trial, ahead in zip(TRIALS, aheads, strict=False)]
 
 
-def taken(agenda: JobQueue) -> list[int]:
+def taken(queue: JobQueue) -> list[int]:
     """The seeds in the order in which they are handed out."""
-    return [job.trial.seed for job in iter(agenda.pop, None)]
+    return [job.trial.seed for job in iter(queue.pop, None)]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
 def test_the_most_work_goes_first_and_equals_in_the_order_in_which_they_were_asked_for(aheads):
-    agenda = JobQueue(Store("memory://order"))
-    agenda.add(flow(*jobs(*aheads)))
-    assert taken(agenda) == sorted(range(len(aheads)), key=lambda seed: (-aheads[seed], seed))
+    queue = JobQueue(Store("memory://order"))
+    queue.add(flow(*jobs(*aheads)))
+    assert taken(queue) == sorted(range(len(aheads)), key=lambda seed: (-aheads[seed], seed))
 
 
-def test_a_job_that_more_waits_for_goes_up_and_is_handed_out_once(agenda):
+def test_a_job_that_more_waits_for_goes_up_and_is_handed_out_once(queue):
     one, two = jobs(1, 2)
-    agenda.add(flow(one))
-    agenda.add(flow(two))
-    agenda.add(flow(Job(one.trial, 2, keep_weights=True, work_ahead=3)))
-    first = agenda.pop()
+    queue.add(flow(one))
+    queue.add(flow(two))
+    queue.add(flow(Job(one.trial, 2, keep_weights=True, work_ahead=3)))
+    first = queue.pop()
     assert (first.trial.seed, first.keep_weights) == (0, True), "its weights are wanted by one of the two"
-    assert taken(agenda) == [1]
+    assert taken(queue) == [1]
 
 
-def test_a_job_pauses_and_is_the_same_job_after(agenda, clock):
-    agenda.add(flow(*jobs(5, 1)))
-    first = agenda.pop()
-    agenda.retry_later(first, 10)
-    assert taken(agenda) == [1]
+def test_a_job_pauses_and_is_the_same_job_after(queue, clock):
+    queue.add(flow(*jobs(5, 1)))
+    first = queue.pop()
+    queue.retry_later(first, 10)
+    assert taken(queue) == [1]
     clock.now = 9.9
-    assert agenda.pop() is None and agenda.has_paused, "there is something to come"
+    assert queue.pop() is None and queue.has_paused, "there is something to come"
     clock.now = 10
-    assert agenda.pop() == first
+    assert queue.pop() == first
 
 
-def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(agenda):
+def test_a_trial_is_in_one_place_at_a_time_and_keeps_its_turn(queue):
     early, late = Job(TRIALS[0], 1, work_ahead=9), Job(TRIALS[0], 2, work_ahead=8)
-    agenda.add(flow(early, late, *jobs(0, 1)[1:]))
-    assert agenda.pop() == early
-    assert agenda.pop().trial.seed == 1
-    agenda.retry_later(early, 0)
-    assert agenda.pop() == early
-    assert agenda.pop() is None
+    queue.add(flow(early, late, *jobs(0, 1)[1:]))
+    assert queue.pop() == early
+    assert queue.pop().trial.seed == 1
+    queue.retry_later(early, 0)
+    assert queue.pop() == early
+    assert queue.pop() is None
 
 
 def test_larger_tails_networks_and_dearer_methods_are_more_work():
@@ -268,29 +268,29 @@ def test_the_record_of_a_trial_that_was_stopped_from_outside_can_be_read(tmp_pat
 def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
     """A crowd of flows, some of which ask for the same trials, with random faults: each job is done once."""
     rng, store = random.Random(seed), Store(tmp_path)  # noqa: S311
-    agenda, done = JobQueue(store, clock), []
+    queue, done = JobQueue(store, clock), []
 
     def chain(*links: list[Job]) -> Flow:
         yield from links
 
     for _ in range(12):
         picked = rng.sample(TRIALS, 4)
-        agenda.add(chain(*([Job(trial, 2, work_ahead=rng.random())] for trial in picked)))
+        queue.add(chain(*([Job(trial, 2, work_ahead=rng.random())] for trial in picked)))
     running: list[Job] = []
-    while len(agenda) or running:
+    while len(queue) or running:
         clock.now += 1
-        while len(running) < 3 and (job := agenda.pop()):
+        while len(running) < 3 and (job := queue.pop()):
             running.append(job)
         assert len({job.trial.key for job in running}) == len(running)
         if running:
             job = running.pop(rng.randrange(len(running)))
             if rng.random() < 0.3:
-                agenda.retry_later(job, rng.choice([0, 1, 5]))
+                queue.retry_later(job, rng.choice([0, 1, 5]))
                 continue
             done.append(job.id)
             record = timeout_record(job.trial, "stands for any record")
             store.write_record(record)
-            agenda.complete(job, record)
+            queue.complete(job, record)
     assert len(done) == len(set(done)) == len(store.finished())
 
 

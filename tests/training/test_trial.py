@@ -131,7 +131,7 @@ def test_a_method_that_loads_the_test_set_fails(tmp_path):
 def test_what_the_infrastructure_breaks_is_raised_and_leaves_no_record(tmp_path):
     trial, setting = one(tmp_path)
     (tmp_path / "arrays").write_text("in the way of a folder")
-    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+    with pytest.raises(OSError, match="Not a directory"):
         run_trial(Job.of(trial), setting)
     assert not Store(tmp_path).finished()
 
