@@ -17,7 +17,8 @@ from .lock import refuse_if_locked
 
 @dataclass(frozen=True)
 class Images:
-    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,)."""
+    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,). Of a table
+    ``x`` holds its rows, float64 of shape (N, columns)."""
 
     x: np.ndarray
     y: np.ndarray

@@ -105,11 +105,11 @@ class Recipe:
             changed.setdefault(slot, {})[name] = value
         parts = self.parts()
         for slot, fresh in changed.items():
-            parts[slot] = _replace(parts[slot], fresh)
+            parts[slot] = with_values(parts[slot], fresh)
         return Recipe(**parts)
 
 
-def _replace(part: Part, fresh: Mapping[str, Any]) -> Part:
+def with_values(part: Part, fresh: Mapping[str, Any]) -> Part:
     known = part.hyperparameters()
     for name, value in fresh.items():
         _check_type(type(part).__name__, name, known[name].default, value)

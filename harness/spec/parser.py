@@ -21,7 +21,9 @@ from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images
-from .presets import NETWORK_OF, PRESETS
+from .learners import learner_kind
+from .presets import MODELS, NETWORK_OF, PRESETS, PRESETS_OF
+from .routines import Kind, NetworkEntry, Routine, kind_of
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
 from .yaml_format import load
@@ -76,12 +78,13 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     _check_size(raw)
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
+    networks = _networks(raw)
     spec = {
         "name": raw["name"],
         "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        "networks": _networks(raw),
-        "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
+        "networks": networks,
+        "trainings": _trainings(raw.get("training", {}), networks, resources),
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
         "tracking": _tracking(raw.get("tracking", {}), folder),
@@ -218,14 +221,33 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
     return method.model_copy(update={"plugin": digest})
 
 
-def _training(raw: dict[str, Any], resources: Resources) -> Training:
-    raw = dict(raw)
-    preset = raw.pop("preset", "t5")
-    if not isinstance(preset, str) or preset not in PRESETS:
-        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), PRESETS))
+def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
+    """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
+    estimators beside it."""
+    kinds = list(dict.fromkeys(map(kind_of, networks)))
+    routines = []
+    for kind, words in product(kinds, list(_axes(_listed(raw), "training"))):
+        if kind == "estimator" and len(kinds) > 1:
+            words = {"preset": words["preset"]} if "preset" in words else {}  # noqa: PLW2901
+        routine = _training(words, kind, resources)
+        if kind != "estimator" or routine not in routines:
+            routines.append(routine)
+    return routines
+
+
+def _training(raw: dict[str, Any], kind: Kind, resources: Resources) -> Routine:
+    raw, presets = dict(raw), PRESETS_OF[kind]
+    preset = raw.pop("preset", next(iter(presets)))
+    if not isinstance(preset, str) or preset not in presets:
+        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), presets))
     # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
-    precision = {"precision": "bfloat16" if resources.gpu else "float32"}
-    return _valid(Training, precision | PRESETS[preset] | raw, "training")
+    precision = {"precision": "bfloat16" if resources.gpu else "float32"} if kind != "estimator" else {}
+    if kind == "estimator" and raw.keys() - {"kind"}:
+        raise SpecError(
+            f"training.{min(raw)}: an estimator is fitted once and has no such word; its own stand under network, as "
+            "in network: {name: xgboost, values: {max_depth: 6}}"
+        )
+    return _valid(MODELS[kind], precision | presets[preset] | raw, "training")
 
 
 def _check_routine(changes: Mapping[str, Any], where: str) -> None:
@@ -249,13 +271,24 @@ def _tune(raw: Any) -> Tune:
 def _networks(raw: Mapping[str, Any]) -> list[Any]:
     """The networks that are named, or the one of the only preset."""
     if raw.get("network") is not None:
-        for name in _listed(raw["network"]):
-            if not isinstance(name, str):
-                raise SpecError(f"network: a name is expected, not {name!r}")
-        return _listed(raw["network"])
+        return [network for item in _listed(raw["network"]) for network in _network(item)]
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
     return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
+
+
+def _network(raw: Any) -> Iterator[str | NetworkEntry]:
+    """The networks of one entry: a name, or a mapping with values, whose lists are axes. A network on images is its
+    name."""
+    words = {"name": raw} if isinstance(raw, str) else raw
+    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
+        raise SpecError(f"network: a name is expected, or a mapping with a name and values, not {raw!r}")
+    kind = learner_kind(words["name"])
+    for item in _axes([words], "network"):
+        entry = _valid(NetworkEntry, item | {"kind": kind}, "network")
+        if kind == "images" and entry.values:
+            raise SpecError(f"network.values: {entry.name} takes none")
+        yield entry.name if kind == "images" else entry
 
 
 def _seeds(raw: Any) -> list[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .routines import EstimatorTraining, Routine, TableTraining, Training
+
 T5: dict[str, Any] = {  # appendix B of arXiv 2312.02517; what it leaves open is marked
     "epochs": 300,
     "batch_size": 128,  # appendix A.1 calls 128 the default
@@ -30,5 +32,26 @@ LDAM2019: dict[str, Any] = T5 | {  # kaidic/LDAM-DRW cifar_train.py: for compari
     "cutmix": 0.0,
 }
 
+TABLES: dict[str, Any] = {  # ours: for a network on the rows of a table
+    "kind": "table",
+    "epochs": 40,
+    "batch_size": 128,
+    "lr": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "warmup_epochs": 1.0,
+    "ema": 0.0,
+    "label_smoothing": 0.0,
+}
+ESTIMATORS: dict[str, Any] = {"kind": "estimator"}  # fitted once: nothing to say
+
 PRESETS: dict[str, dict[str, Any]] = {"t5": T5, "ldam2019": LDAM2019}
+TABLE_PRESETS: dict[str, dict[str, Any]] = {"tables": TABLES}
+PRESETS_OF: dict[str, dict[str, dict[str, Any]]] = {
+    "images": PRESETS,
+    "table": TABLE_PRESETS,
+    "estimator": {"tables": ESTIMATORS},
+}
+MODELS: dict[str, type[Routine]] = {"images": Training, "table": TableTraining, "estimator": EstimatorTraining}
 NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}

@@ -18,12 +18,13 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
+from ...datasets.tables.columns import TABLES
 from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
 from .contents import Contents
+from .routines import AnyTraining, NetworkEntry, Training as Training, Value, kind_of, name_of, values_of
 
-Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
 PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
@@ -33,16 +34,18 @@ class Data(CanonicalModel, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF.
 
     ``contents`` are given for a user's own images, whose name is then no word of the key: the same files are the same
-    data whatever their folder is called. With the profile ``natural`` they keep their own distribution.
+    data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own distribution.
+    With a ``total`` the profile says how it is shared among the classes, so that every factor has as many images.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"contents"})
+    later: ClassVar[frozenset[str]] = frozenset({"contents", "total"})
 
     name: str
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
     contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
+    total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -60,12 +63,15 @@ class Data(CanonicalModel, frozen=True):
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
         if self.profile == "natural":
-            if self.contents is None:
+            if self.contents is None and self.name not in TABLES:
                 raise ValueError(
                     f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1"
                 )
-            if self.head is not None or self.imbalance_factor != self.contents.factor:
+            own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
+            if self.head or self.total or self.imbalance_factor != own:
                 raise ValueError("profile: natural cuts nothing, so it takes no imbalance_factor, train_ratio or head")
+        if self.head and self.total:
+            raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self
 
     @property
@@ -94,26 +100,6 @@ class MethodEntry(Method, frozen=True):
     @cached_property
     def method(self) -> Method:
         return Method(name=self.name, values=self.values, plugin=self.plugin)
-
-
-class Training(CanonicalModel, frozen=True):
-    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    schedule: Literal["cosine", "step", "constant"]
-    warmup_epochs: float = Field(ge=0)
-    ema: float = Field(ge=0, lt=1)
-    label_smoothing: float = Field(ge=0, lt=1)
-    crop_padding: int = Field(ge=0)
-    flip: bool
-    augment: Literal["none", "trivial_augment_wide"]
-    cutmix: float = Field(ge=0, le=1)
-    cutmix_alpha: float = Field(gt=0)
-    precision: Literal["float32", "bfloat16"]
 
 
 class Resources(CanonicalModel, frozen=True):
@@ -163,22 +149,24 @@ class Trial(CanonicalModel, frozen=True):
 
     In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
     ``base`` is the routine of the trials that it starts from, where its own differs from it. An ``independent`` trial
-    has the seed's images, and another initialisation and order than every other trial of the seed.
+    has the seed's images, and another initialisation and order than every other trial of the seed. ``network_values``
+    are what differs from the defaults of its network, or of the estimator of that name.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values"})
 
     data: Data
     method: Method
     network: str
-    training: Training
+    training: AnyTraining
     seed: int = Field(ge=0, le=LARGEST_SEED)
     stage: Literal["report", "tune"] = "report"
     val_per_class: int = 0
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
-    base: Training | None = None
+    base: AnyTraining | None = None
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
+    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
@@ -294,8 +282,8 @@ class Spec(CanonicalModel, frozen=True):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
-    networks: tuple[str, ...] = Field(min_length=1)
-    trainings: tuple[Training, ...] = Field(min_length=1)
+    networks: tuple[str | NetworkEntry, ...] = Field(min_length=1)
+    trainings: tuple[AnyTraining, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(min_length=1)
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
@@ -311,7 +299,10 @@ class Spec(CanonicalModel, frozen=True):
         if len(set(self.seeds)) < len(self.seeds):
             twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
             raise ValueError(f"seeds: {twice} stands twice; name each seed once")
-        trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
+        routines = Counter(training.learner for training in self.trainings)
+        if alone := [network for network in self.networks if not routines[kind_of(network)]]:
+            raise ValueError(f"training: no routine is for {name_of(alone[0])}")
+        trials = axes(self)
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
         return self
@@ -323,7 +314,7 @@ class Spec(CanonicalModel, frozen=True):
         changes |= {"tune.training": self.tune.training} if self.tune and self.tune.training else {}
         for (field, words), training in product(changes.items(), self.trainings):
             try:
-                Training.model_validate(training.model_dump() | words)
+                training.changed(words)
             except ValidationError as error:
                 first = error.errors()[0]
                 raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -333,27 +324,33 @@ class Spec(CanonicalModel, frozen=True):
 class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "network_values"})
 
     data: Data
     network: str
-    training: Training
+    training: AnyTraining
     entrant: MethodEntry
     threads: int
     protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
+    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
-        """Its trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
-        found = values or {}
-        own = {name: value for name, value in found.items() if not name.startswith("training.")}
-        method = self.entrant.method
-        routine = self.entrant.training | {name[9:]: value for name, value in found.items() if name not in own}
+        """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as
+        ``network.max_depth``) and words."""
+        routine, network, own = {}, {}, {}
+        for name, value in (values or {}).items():
+            slot, _, bare = name.partition(".")
+            {"training": routine, "network": network}.get(slot, own)[bare if slot in ("training", "network") else name] = (
+                value
+            )
+        method, routine = self.entrant.method, self.entrant.training | routine
         base = words.pop("base", self.training)
-        training = Training.model_validate(base.model_dump() | routine) if routine else base
+        training = base.changed(routine) if routine else base
         return Trial(
             data=self.data,
             method=method.model_copy(update={"values": method.values | own}) if own else method,
             network=self.network,
+            network_values=((self.network_values or {}) | network) or None,
             training=training,
             seed=seed,
             threads=self.threads,
@@ -363,11 +360,27 @@ class Experiment(CanonicalModel, frozen=True):
         )
 
 
+def axes(spec: Spec) -> int:
+    """How many trials its axes stand for."""
+    routines = Counter(training.learner for training in spec.trainings)
+    networks = sum(routines[kind_of(network)] for network in spec.networks)
+    return networks * prod(map(len, (spec.data, spec.methods, spec.seeds)))
+
+
+def learners(spec: Spec) -> list[tuple[str | NetworkEntry, AnyTraining]]:
+    """Each network with each routine that is for its kind."""
+    return [(n, t) for n, t in product(spec.networks, spec.trainings) if t.learner == kind_of(n)]
+
+
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
-    axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
-    return [Experiment(data=d, network=n, training=t, entrant=m, **shared) for n, t, d, m in axes]
+    return [
+        Experiment(
+            data=d, network=name_of(n), network_values=values_of(n), training=t, entrant=m, **shared
+        )
+        for (n, t), d, m in product(learners(spec), spec.data, spec.methods)
+    ]
 
 
 def plan(spec: Spec) -> list[Trial]:
