@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-
 TABLES = ("adult", "covertype", "covertype-ramp")  # of the catalog; ``sets.py`` holds them
 
 

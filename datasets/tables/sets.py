@@ -26,7 +26,9 @@ def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Pat
         raise DataError(f"the data set {dataset.name!r} could not be read: {error}") from None
     if pool is None:
         command = f"tailboard data prepare {dataset.name}" if dataset.prepare else "put the files there yourself"
-        raise missing(dataset.name, searched, dataset.layout, dataset.terms, command + (f" --root {root}" if root else ""))
+        raise missing(
+            dataset.name, searched, dataset.layout, dataset.terms, command + (f" --root {root}" if root else "")
+        )
     held = np.bincount(pool.train.y, minlength=len(dataset.classes)).tolist()
     if held != list(dataset.available):
         raise DataError(

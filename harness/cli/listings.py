@@ -12,7 +12,9 @@ from ...datasets.catalog import Dataset
 from ..metrics.shots import class_groups
 from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
+from ..spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
 from ..spec.parser import read, shipped
+from ..spec.routines import name_of
 from ..spec.schema import Shots
 from ..text import table
 
@@ -66,7 +68,13 @@ def dataset_facts() -> list[dict[str, Any]]:
 
 def network_facts() -> list[dict[str, str]]:
     wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
-    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
+    tables = {
+        **TABLE_NETWORKS,
+        **ESTIMATORS,
+        **dict.fromkeys(sorted(installed_estimators()), "of an installed package"),
+    }
+    rows = [{"name": name, "description": f"{words} (tables)"} for name, words in tables.items()]
+    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide, *rows]
 
 
 def spec_facts() -> list[dict[str, Any]]:
@@ -75,7 +83,7 @@ def spec_facts() -> list[dict[str, Any]]:
         spec = read(name)
         data = ", ".join(f"{d.name} ({setting_label(d)})" for d in spec.data)
         facts.append({"name": name, "data": data, "methods": len(spec.methods), "seeds": len(spec.seeds),
-                      "network": ", ".join(spec.networks)})  # fmt: skip
+                      "network": ", ".join(map(name_of, spec.networks))})  # fmt: skip
     return facts
 
 

@@ -7,17 +7,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ...datasets.lock import locked
 from ...methods.part import MethodError
-from ..errors import SpecError
-from ..registry.datasets import long_tail
+from ..errors import NetworkError, SpecError
+from ..registry.datasets import dataset_of, long_tail
+from ..registry.estimators import learner_of, table_learners
 from ..registry.methods import recipe_of
 from ..registry.network_names import check_name
 from ..spec.schema import Spec, Trial
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
-from ..testing.dry_run import dry_run
+from ..testing.dry_run import dry_run, table_dry_run
+from ..training.learner import check_honoured
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
@@ -124,12 +127,31 @@ def _check_protocol(spec: Spec, store: Store) -> None:
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
     trials = list(trials)
-    for trial in {t.method.model_dump_json(): t for t in trials}.values():
+    _check_learners(trials)
+    for trial in {(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values():
         _check_method(trial, plugins)
-    for name in {t.network for t in trials}:
-        check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
+
+
+def _learner_words(trial: Trial) -> tuple[Any, ...]:
+    """What of a learner decides which methods it can honour: all of an estimator, of a network only its kind."""
+    kind = trial.training.learner
+    return (kind, trial.network, str(trial.network_values)) if kind == "estimator" else (kind,)
+
+
+def _check_learners(trials: Iterable[Trial]) -> None:
+    """NetworkError where there is no network or estimator of a name, or it is not for the kind of its data."""
+    for trial in {(t.data.name, t.network, str(t.network_values)): t for t in trials}.values():
+        images, table = trial.training.learner == "images", bool(dataset_of(trial.data).columns)
+        if learner_of(trial) is None:
+            check_name(trial.network)
+        if images == table:
+            kinds, rest = ("images", "a table") if table else ("the rows of a table", "images")
+            raise NetworkError(
+                f"network: {trial.network} is for {kinds}, and {trial.data.name} is {rest}"
+                + (f"; for tables: {', '.join(table_learners())}" if table else "")
+            )
 
 
 def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
@@ -141,9 +163,14 @@ def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
         made = recipe_of(trial, plugins)
     try:
         with locked():
-            dry_run(made)
+            if trial.training.learner == "images":
+                check_honoured(made, "images")
+                dry_run(made)
+            else:
+                table_dry_run(made, trial)
     except MethodError as error:
-        raise MethodError(f"{trial.method.name}: {error}") from error
+        where = "" if trial.training.learner == "images" else f" on {trial.network}"
+        raise MethodError(f"{trial.method.name}{where}: {error}") from error
     except Exception:  # noqa: S110  (see above)
         pass
 

@@ -11,7 +11,7 @@ import torch
 
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
-from ..spec.labels import method_label, setting_label
+from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import table
 from ..training.cost import relative_cost
@@ -36,7 +36,9 @@ def plan_table(plan: Plan) -> str:
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
-    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
+    kinds = Counter(
+        (t.data.name, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
+    )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
         dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
@@ -60,7 +62,7 @@ def warnings(plan: Plan) -> list[str]:
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
     counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
-    steps = max(1, sum(counts) // training.batch_size)
+    steps = max(1, sum(counts) // (training.batch_size or sum(counts)))  # an estimator has no batches
     starts = [getattr(part, "start", 0.0) for part in made.parts().values()]
     begins = max((ceil(start * training.epochs) for start in starts if 0 < start < 1), default=0)
     found = [part.foreseen(counts, training.label_smoothing) for part in made.parts().values()]
@@ -113,7 +115,7 @@ def _axes(trials: Sequence[Trial]) -> str:
     axes = {
         "data": len({t.data.canonical for t in trials}),
         "methods": len({method_label(t) for t in trials}),
-        "networks": len({t.network for t in trials}),
+        "networks": len({network_label(t) for t in trials}),
         "trainings": len({t.training.canonical for t in trials}),
         "seeds": len({t.seed for t in trials}),
     }
@@ -128,13 +130,14 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
     hours = f"{estimate_table(estimates, needed)}{_tuning_hours(plan, estimates)}"
-    return f"\n\n{hours}\n{memory_words(spec, estimates)}\n\n{precision_words(ratios)}"
+    precision = f"\n\n{precision_words(ratios)}" if ratios else ""
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}{precision}"
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     """What ``resources`` may ask for, by the trial that needs most."""
     most = max(estimates, key=lambda e: e.memory)
-    needs = f"{method_label(most.trial)} on {most.trial.network} needs {most.memory / GIB:.1f} GiB"
+    needs = f"{method_label(most.trial)} on {network_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
     if not spec.resources.gpu:
         return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
     fit = MemoryFit(most.memory, total(torch.device("cuda")))
@@ -167,7 +170,7 @@ def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
         {
             "data": e.trial.data.name,
             "method": method_label(e.trial),
-            "network": e.trial.network,
+            "network": network_label(e.trial),
             "precision": e.trial.training.precision,
             "ms a step": f"{1000 * e.step:.1f}",
             "minutes a trial": f"{e.whole / 60:.1f}",

@@ -118,7 +118,7 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
         "methods": methods,
-        "network": first.network,
+        "network": {"name": first.network, "values": first.network_values} if first.network_values else first.network,
         "training": first.training.model_dump(),
         "seeds": list(spec.seeds),
         "resources": spec.resources.model_dump(),

@@ -120,7 +120,7 @@ class LogisticRegression(Estimator):
 class RandomForest(Estimator):
     n_estimators: int = hyper(100, "scikit-learn's default", Range(50, 500, log=True))
     min_samples_leaf: int = hyper(1, "scikit-learn's default", Range(1, 20, log=True))
-    max_features: float = hyper(0.3, "ours: scikit-learn's is the square root of their number", Range(0.05, 1.0))
+    max_features: str = hyper("sqrt", "scikit-learn's default", Range(choices=("sqrt", "log2")))
     criterion: str = hyper("gini", "scikit-learn's default", Range(choices=("gini", "entropy")))
     module, factory = "sklearn.ensemble", "RandomForestClassifier"
 

@@ -6,6 +6,7 @@ import re
 
 from ...methods.names import nearest
 from ..errors import NetworkError
+from ..spec.learners import ESTIMATORS, TABLE_NETWORKS
 
 NETWORKS = {
     "small": "five convolutions, for a quick run on one core",
@@ -32,5 +33,7 @@ def check_name(name: str) -> tuple[int, int] | None:
             )
         return (depth - 4) // 6, width
     if name not in NETWORKS:
-        raise NetworkError(f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10"]))
+        raise NetworkError(
+            f"unknown network {name!r}" + nearest(name, [*NETWORKS, "wrn-28-10", *ESTIMATORS, *TABLE_NETWORKS])
+        )
     return None

@@ -121,6 +121,15 @@ def _torchvision(name: str) -> Callable[[int], tuple[nn.Module, int]]:
     return build
 
 
+def rows_network(features: int, classes: int, width: int, depth: int, dropout: float) -> Network:
+    """A network for rows (B, features): hidden layers with BatchNorm and ReLU, initialised from torch's generator."""
+    layers: list[nn.Module] = []
+    for inputs in [features, *[width] * (depth - 1)]:
+        layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+        layers += [nn.Dropout(dropout)] if dropout else []
+    return Network(nn.Sequential(*layers), width, classes)
+
+
 def _small(channels: int) -> tuple[nn.Module, int]:
     """Five convolutions, 16 to 64 channels, three of them strided: trains in seconds on one core."""
     layers: list[nn.Module] = []

@@ -16,8 +16,9 @@ from ...datasets.builtin import catalog
 from ...leaderboard.html.model import Evidence
 from ..errors import StoreError
 from ..metrics.shots import class_groups
-from ..spec.presets import PRESETS
-from ..spec.schema import PROTOCOL, Shots, Training, Trial
+from ..spec.presets import PRESETS_OF
+from ..spec.routines import AnyTraining
+from ..spec.schema import PROTOCOL, Shots, Trial
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
 from ..storage.record import Record
@@ -133,15 +134,15 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         "name": "again",
         "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
         "methods": [method | ({"training": own} if own else {})],
-        "network": trial.network,
+        "network": {"name": trial.network, "values": trial.network_values} if trial.network_values else trial.network,
         "training": _routine(base, "bfloat16" if gpu else "float32"),
         "resources": {"cpu": trial.threads, **gpu},
     }
 
 
-def _routine(training: Training, precision: str) -> dict[str, Any]:
+def _routine(training: AnyTraining, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
-    defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
+    defaults = {name: {"precision": precision} | preset for name, preset in PRESETS_OF[training.learner].items()}
     words = [
         {"preset": name} | {field: value for field, value in training.model_dump().items() if value != preset[field]}
         for name, preset in defaults.items()

@@ -226,7 +226,9 @@ def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Reso
     estimators beside it."""
     kinds = list(dict.fromkeys(map(kind_of, networks)))
     routines = []
-    for kind, words in product(kinds, list(_axes(_listed(raw), "training"))):
+    entries = list(_axes(_listed(raw), "training"))
+    pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]
+    for kind, words in pairs:
         if kind == "estimator" and len(kinds) > 1:
             words = {"preset": words["preset"]} if "preset" in words else {}  # noqa: PLW2901
         routine = _training(words, kind, resources)

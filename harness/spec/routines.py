@@ -22,7 +22,7 @@ class Routine(CanonicalModel, frozen=True):
 
     def changed(self, words: Mapping[str, Any]) -> Self:
         """The same routine with other words. ValidationError for one that it does not have."""
-        return type(self).model_validate(self.model_dump() | words)
+        return type(self).model_validate({**self.model_dump(), **words})
 
 
 class Training(Routine, frozen=True):

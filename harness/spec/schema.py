@@ -13,7 +13,6 @@ from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -23,7 +22,9 @@ from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
 from .contents import Contents
-from .routines import AnyTraining, NetworkEntry, Training as Training, Value, kind_of, name_of, values_of
+from .resources import Resources, Tracking
+from .routines import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
+from .routines import Training as Training  # noqa: PLC0414  (handed on)
 
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
@@ -100,34 +101,6 @@ class MethodEntry(Method, frozen=True):
     @cached_property
     def method(self) -> Method:
         return Method(name=self.name, values=self.values, plugin=self.plugin)
-
-
-class Resources(CanonicalModel, frozen=True):
-    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
-
-    cpu: float = Field(default=1, gt=0)
-    gpu: float = Field(default=0, ge=0)
-    memory: float = Field(default=0, ge=0)  # GiB of main memory that its machine must have for it; 0 does not ask
-    retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
-    checkpoint_seconds: float = Field(default=60, ge=0)
-    time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
-
-
-class Tracking(CanonicalModel, frozen=True):
-    """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
-
-    uri: str | None = None
-    experiment: str = "tailboard"
-
-    @field_validator("uri")
-    @classmethod
-    def _no_password(cls, uri: str | None) -> str | None:
-        """The plan is stored and published; a password must not be in it."""
-        where = urlsplit(uri or "")
-        told = where.password or (where.username and where.scheme.startswith("http"))  # a token may stand for the user
-        if told or {"password", "passwd", "token", "secret"} & {name.lower() for name, _ in parse_qsl(where.query)}:
-            raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
-        return uri
 
 
 class Shots(CanonicalModel, frozen=True):
@@ -337,20 +310,20 @@ class Experiment(CanonicalModel, frozen=True):
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as
         ``network.max_depth``) and words."""
-        routine, network, own = {}, {}, {}
+        given = {"training": {}, "network": {}, "": {}}
         for name, value in (values or {}).items():
             slot, _, bare = name.partition(".")
-            {"training": routine, "network": network}.get(slot, own)[bare if slot in ("training", "network") else name] = (
-                value
-            )
-        method, routine = self.entrant.method, self.entrant.training | routine
+            slot, word = (slot, bare) if slot in ("training", "network") else ("", name)
+            given[slot][word] = value
+        own, network = given[""], (self.network_values or {}) | given["network"]
+        method, routine = self.entrant.method, self.entrant.training | given["training"]
         base = words.pop("base", self.training)
         training = base.changed(routine) if routine else base
         return Trial(
             data=self.data,
             method=method.model_copy(update={"values": method.values | own}) if own else method,
             network=self.network,
-            network_values=((self.network_values or {}) | network) or None,
+            network_values=network or None,
             training=training,
             seed=seed,
             threads=self.threads,
@@ -376,9 +349,7 @@ def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
     return [
-        Experiment(
-            data=d, network=name_of(n), network_values=values_of(n), training=t, entrant=m, **shared
-        )
+        Experiment(data=d, network=name_of(n), network_values=values_of(n), training=t, entrant=m, **shared)
         for (n, t), d, m in product(learners(spec), spec.data, spec.methods)
     ]
 

@@ -9,13 +9,17 @@ import torch
 from torch import nn
 
 from ...datasets.split import Images
+from ...datasets.tables.columns import Column
 from ...methods.part import Scene
 from ...methods.recipe import Recipe
 from ..registry.networks import network
 from ..spec.presets import T5
-from ..spec.schema import Training
+from ..spec.routines import Training
+from ..spec.schema import Trial
+from ..training.learner import Learner
 from ..training.loop import DeviceData, TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
+from ..training.table_learners import table_learner
 
 
 def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
@@ -23,6 +27,15 @@ def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16,
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
+
+
+def table_dry_run(recipe: Recipe, trial: Trial, counts: tuple[int, ...] = (24, 12, 6, 3)) -> Learner:
+    """A learner at its start, of the kind that the trial names, on random rows of two numbers and a category."""
+    columns = (Column("a"), Column("b"), Column("c", "category"))
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    x = np.column_stack([rng.normal(size=(len(y), 2)) + y[:, None], rng.integers(0, 3, len(y))])
+    return table_learner(trial, Images(x, y.astype(np.int64)), counts, recipe, torch.device("cpu"), columns)
 
 
 def dry_run(

@@ -29,7 +29,7 @@ from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
-from ..spec.schema import Training
+from ..spec.routines import NetworkTraining
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate
@@ -67,6 +67,10 @@ class DeviceData:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
         return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
 
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """What the data set has, as ``x`` is: images need nothing."""
+        return x
+
     def images(self, label: int, most: int) -> torch.Tensor:
         """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
@@ -80,7 +84,7 @@ class TrainingLoop:
     """One training in progress: ``epochs()`` trains, ``state()`` and ``restore()`` are what a checkpoint holds."""
 
     recipe: Recipe
-    training: Training
+    training: NetworkTraining
     model: Network
     material: DeviceData
     scene: Scene
@@ -237,7 +241,7 @@ class TrainingLoop:
         self.model.eval()
         material = self.material
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
-            parts = []
+            parts, x = [], material.prepared(x)
             for chunk in x.split(EVALUATION_BATCH):
                 with self._autocast():
                     logits = self.model(material.normalised(material.pixels(chunk.to(material.x.device))))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum
 
 from ...methods.recipe import Recipe
-from ..spec.schema import Training
+from ..spec.routines import AnyTraining
 from .schedule import half_lives
 
 ENOUGH = 5.0  # half-lives of the averaged weights after a switch: a thirtieth of them is then older
@@ -14,7 +14,7 @@ HALF_LIVES = "half_lives"
 
 
 def summary(
-    history: Sequence[Mapping[str, float]], recipe: Recipe, training: Training, steps_per_epoch: int
+    history: Sequence[Mapping[str, float]], recipe: Recipe, training: AnyTraining, steps_per_epoch: int
 ) -> dict[str, float]:
     """The mean of each note over the epochs that have it; and ``half_lives``, those of the averaged weights since the
     last part that was at rest began to act, where weights are averaged and there was one."""

@@ -10,10 +10,10 @@ from math import fsum
 import torch
 from torch import nn
 
-from ..spec.schema import Training
+from ..spec.routines import NetworkTraining
 
 
-def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
+def learning_rate(step: int, steps_per_epoch: int, training: NetworkTraining) -> float:
     """The rate of optimiser step ``step`` (from 0): linear warm-up to ``lr``, then the schedule, per step.
 
     ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training

@@ -29,6 +29,7 @@ from ..errors import StoreError
 from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..registry.networks import network
+from ..spec.routines import Training
 from ..spec.schema import Trial, prerequisite
 from ..storage import paths
 from ..storage.record import Record
@@ -36,11 +37,13 @@ from ..storage.store import Store
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
+from .learner import Learner, check_honoured
 from .loop import DeviceData, Diverged, TrainingLoop
 from .notes import remarks, summary
-from .random_streams import RandomStreams, derive_seed, initialisation
+from .random_streams import RandomStreams, initialisation
 from .scoring_process import ScoringProcess, scoring_process
 from .stop_decision import StopDecision
+from .table_learners import seed_of, table_learner
 
 
 class Drained(Exception):
@@ -119,7 +122,7 @@ def run_trial(
         with locked():
             method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
-            run = assemble(trial, data.images, data.counts, method, context)
+            run = learner_of(trial, data.images, data.counts, method, context)
             attempt.train(run, report, should_stop)
         logits = _logits(run, scoring)
         if job.is_final and job.keep_weights:
@@ -142,7 +145,7 @@ def run_trial(
     return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
-def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
+def _logits(run: Learner, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
     try:
         x = torch.from_numpy(scoring.images())
@@ -152,7 +155,7 @@ def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]
         return scored_logits(run, x)
 
 
-def scored_logits(run: TrainingLoop, x: torch.Tensor) -> dict[str, np.ndarray]:
+def scored_logits(run: Learner, x: torch.Tensor) -> dict[str, np.ndarray]:
     """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
 
     Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
@@ -164,13 +167,14 @@ def scored_logits(run: TrainingLoop, x: torch.Tensor) -> dict[str, np.ndarray]:
         if logits.shape != (len(x), run.scene.classes):
             raise MethodError(f"logits of shape {tuple(logits.shape)} where {(len(x), run.scene.classes)} are expected")
         if not torch.isfinite(logits).all():
-            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
+            last = run.history[-1]
+            raise Diverged(run.done * run.steps_per_epoch, [last["loss"], math.nan], last.get("lr", 0.0))
         below = logits - logits.amax(dim=1, keepdim=True)
         arrays[name] = below.clamp(min=LEAST).numpy().astype(np.float16)
     return arrays
 
 
-def history_columns(run: TrainingLoop) -> dict[str, np.ndarray]:
+def history_columns(run: Learner) -> dict[str, np.ndarray]:
     """The lines of the history as one array a column; NaN where a line has no such column."""
     columns = dict.fromkeys(name for line in run.history for name in line)
     return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
@@ -220,7 +224,7 @@ class Attempt:
 
     def train(
         self,
-        run: TrainingLoop,
+        run: Learner,
         report: Callable[[dict[str, float]], None],
         should_stop: Callable[[], StopDecision],
     ) -> None:
@@ -251,13 +255,13 @@ class Attempt:
             if drained:
                 raise Drained
 
-    def _save(self, run: TrainingLoop, rests: bool) -> None:
+    def _save(self, run: Learner, rests: bool) -> None:
         """Write a checkpoint. What goes on from where a trial rests is counted as the same attempt."""
         past = self.past() | ({"attempts": self._earlier["attempts"]} if rests else {})
         self.store.write_tensors(self._file, {"run": run.state(), "past": past})
         self.give_way()
 
-    def _restore(self, run: TrainingLoop, saved: Any) -> None:
+    def _restore(self, run: Learner, saved: Any) -> None:
         """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
         try:
             run.restore(saved)
@@ -276,12 +280,21 @@ def _sound(saved: Any) -> bool:
     return known and isinstance(run, dict) and isinstance(run.get("done"), int)
 
 
+def learner_of(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext) -> Learner:
+    """The learner of a trial at its start, on training images or rows of which each class has so many."""
+    if dataset_of(trial.data).columns:
+        return table_learner(trial, train, counts, method, context.device)
+    check_honoured(method, "images")
+    return assemble(trial, train, counts, method, context)
+
+
 def assemble(
     trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
 ) -> TrainingLoop:
     """A run at its start, on training images of which each class has so many."""
     about, device = dataset_of(trial.data), context.device
-    streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
+    assert isinstance(trial.training, Training)  # noqa: S101  (for the type checker)
+    streams = RandomStreams(seed_of(trial))
     with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
     material = DeviceData(
