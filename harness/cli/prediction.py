@@ -68,18 +68,13 @@ def predict(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV; the terminal if not given.")] = None,
 ) -> int:
     """Print the class of each image and the probability of each class, as CSV; 2 where an image cannot be read."""
-    import io
-
     from ..prediction.model import load_model
-    from ..prediction.table import write_predictions
-    from ..storage.files import Files
+    from ..prediction.table import save_predictions, write_predictions
 
     loaded = load_model(model)
     if output is None:
         _, unreadable = write_predictions(loaded, images, sys.stdout, prior, print_status)
     else:
-        text = io.StringIO()
-        predicted, unreadable = write_predictions(loaded, images, text, prior, print_status)
-        Files(output.parent).write(output.name, text.getvalue().encode())
+        predicted, unreadable = save_predictions(loaded, images, output, prior, print_status)
         print_status(f"{output}: {predicted} images")
     return 2 if unreadable else 0

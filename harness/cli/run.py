@@ -107,17 +107,12 @@ def _recommend(report: Report, store: Store) -> None:
     if not name:
         print_output("No method is complete, so none is recommended.\n")
         return
-    words = [
-        "tailboard",
-        "train",
-        str(store),
-        "--method",
-        name,
-        "-o",
-        f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.model",
-    ]
+    place, here = Path(store.url), Path.cwd()
+    shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
+    goal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    command = shlex.join(["tailboard", "train", shown, "--method", name, "-o", f"{goal}.model"])
     print_output(
-        "\n".join([*sentences, "A model of it, trained on all but the test images:", shlex.join(words)]) + "\n"
+        "\n".join([*sentences, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
     )
 
 

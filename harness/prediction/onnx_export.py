@@ -26,8 +26,7 @@ class _Scored(nn.Module):
         about = model.description
         self.network, self.finish = model.network, model.finish
         self.temperature = about.calibration.temperature
-        self.register_buffer("mean", torch.tensor(about.mean).reshape(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(about.std).reshape(-1, 1, 1))
+        self.mean, self.std = (torch.tensor(each).reshape(-1, 1, 1) for each in (about.mean, about.std))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.finish(self.network((images.float() / 255 - self.mean) / self.std))
@@ -50,7 +49,7 @@ def write_onnx(model: Model, path: Path) -> None:
         torch.onnx.export(
             _Scored(model).eval(),
             (example,),
-            buffer,
+            buffer,  # pyright: ignore[reportArgumentType]
             input_names=[INPUT],
             output_names=[*OUTPUTS],
             dynamic_axes={name: {0: "N"} for name in (INPUT, *OUTPUTS)},

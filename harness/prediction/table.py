@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ from ...datasets.catalog import DataError
 from ...datasets.user_images.pictures import SUFFIXES
 from ...leaderboard.formats.text import spreadsheet_cell
 from ..errors import ModelError
+from ..storage.files import Files
 from ..training.loop import EVALUATION_BATCH
 from .model import Model
 
@@ -82,6 +84,20 @@ def write_predictions(
     if not predicted and not unreadable:
         raise ModelError(f"there are no images in {', '.join(map(str, places))} ({', '.join(SUFFIXES)})")
     return predicted, unreadable
+
+
+def save_predictions(
+    model: Model,
+    places: Sequence[Path],
+    path: Path,
+    prior: str | Mapping[str, float] | None,
+    say: Callable[[str], None],
+) -> tuple[int, int]:
+    """The same into a file, whole or not at all; OSError where it cannot be written."""
+    text = io.StringIO()
+    counted = write_predictions(model, places, text, prior, say)
+    Files(path.parent).write(path.name, text.getvalue().encode())
+    return counted
 
 
 def _cell(text: str) -> str:
