@@ -18,6 +18,7 @@ from ..errors import StoreError
 from ..metrics.shots import class_groups
 from ..spec.presets import PRESETS
 from ..spec.schema import PROTOCOL, Shots, Training, Trial
+from ..spec.weights_file import BY_HASH
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
 from ..storage.record import Record, Weights
@@ -135,7 +136,7 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         "name": "again",
         "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
         "methods": [method | ({"training": own} if own else {})],
-        "network": trial.network,
+        "network": {"name": trial.network, "weights": f"{BY_HASH}{trial.weights}"} if trial.weights else trial.network,
         "training": _routine(base, "bfloat16" if gpu else "float32"),
         "resources": {"cpu": trial.threads, **gpu},
     }

@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ...datasets.lock import TestSetLocked, locked
+from ...methods.optimizers.sharpness import SAM
 from ...methods.part import ClassWeights, Mixed
 from ...methods.plugin import load_plugin, read_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe, registry
-from ...methods.sharpness import SAM
 from ..spec.parser import parse
 from ..spec.schema import plan
 from ..training.loop import TrainingLoop

@@ -24,10 +24,10 @@ from torch import nn
 from ...datasets.augment.basic import cutmix, random_crop, random_flip
 from ...datasets.augment.ssl_views import ssl_view
 from ...datasets.augment.trivial_augment import trivial_augment_wide
-from ...methods.balance import shuffled
 from ...methods.losses import cross_entropy
 from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
+from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.schema import Training
 from .objective import Objective
