@@ -18,6 +18,7 @@ from ..leaderboard.formats.notebook import notebook
 from ..leaderboard.results import CELL, summarise
 from .bundles.sources import opened
 from .errors import ReportError, SpecError
+from .metrics.rescoring import parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting import html_pages
 from .reporting.gather import gather
@@ -145,6 +146,7 @@ def report(
     tercile: bool = False,
     defaults: bool = False,
     budget: int | None = None,
+    weights: str = "ema",
 ) -> Leaderboard:
     """The leaderboard of stores and bundles; nothing is trained.
 
@@ -155,6 +157,7 @@ def report(
         tercile: Rank the classes into thirds instead of counting.
         defaults: Tuned methods also at the spec's own values.
         budget: As if each search had ended after so many trials.
+        weights: ``ema`` (the moving average of each trial's weights at its end) or ``last`` (those weights themselves).
 
     Raises:
         StoreError: where there is no store. BundleError where a bundle does not hold. ReportError where rows cannot
@@ -163,8 +166,10 @@ def report(
     if not stores:
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
+    rescore = parse_metric("balanced_accuracy", "balanced", 0.0, weights) if weights != "ema" else None
     with opened(names) as places:
-        return Leaderboard(gather(places, by, defaults=defaults, budget=budget, comparable=True), names, by)
+        found = gather(places, by, defaults=defaults, budget=budget, rescore=rescore, comparable=True)
+        return Leaderboard(found, names, by)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("datasets", "methods", "leaderboard", "harness")
 ROOMS = (  # of harness; each may import those before it
     "spec", "storage", "registry", "metrics", "training", "testing", "tuning", "planning", "scheduling", "tracking",
-    "monitoring", "reporting", "bundles", "driver", "api", "cli",
+    "monitoring", "reporting", "bundles", "prediction", "driver", "api", "cli",
 )  # fmt: skip
 FILES = ("driver", "api")  # of the rooms, those that are a file
 APART = {  # of the rooms before it, those that are none of its business
@@ -22,6 +22,7 @@ APART = {  # of the rooms before it, those that are none of its business
     "monitoring": {"scheduling"},
     "reporting": {"scheduling", "tracking", "monitoring"},
     "bundles": {"scheduling", "tracking", "monitoring"},
+    "prediction": {"scheduling", "tracking", "monitoring", "reporting", "bundles"},
 }
 LOOSE = ("errors", "text")  # files of harness itself, which any room may import
 ONLY = {
@@ -32,8 +33,8 @@ ONLY = {
 }
 # What may be kept away from a quick command by an import inside a function: these, and whatever imports one of them.
 HEAVY = {
-    "matplotlib", "mlflow", "numpy", "optuna", "pandas", "plotly", "psutil", "pydantic", "ray", "rich", "scipy",
-    "safetensors", "sklearn", "tabulate", "torch", "torchvision",
+    "matplotlib", "mlflow", "numpy", "onnx", "optuna", "pandas", "plotly", "psutil", "pydantic", "ray", "rich", "scipy",
+    "safetensors", "sklearn", "tabulate", "timm", "torch", "torchvision",
 }  # fmt: skip
 VAGUE = {"utils.py", "base.py", "common.py", "misc.py", "helpers.py"}
 LONGEST, LONGEST_TESTS, LONGEST_BODY, MOST_MODULES = 400, 600, 60, 14
