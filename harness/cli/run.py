@@ -65,8 +65,7 @@ def run(
     Where the spec has a block tune, every method is tuned first, on validation images.
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
-    from ..api import train
-    from ..planning.prepare import RunRequest
+    from ..driver import RunRequest, train
     from ..reporting import gather
     from ..spec.parser import read
     from ..storage.store import Store
@@ -130,9 +129,8 @@ def tune(
     plugin: Plugins = None,
 ) -> int:
     """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
-    from ..api import train
+    from ..driver import RunRequest, train
     from ..planning import tuned_spec
-    from ..planning.prepare import RunRequest
     from ..spec.parser import read
     from ..storage.store import Store
 
