@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from warm_process import WarmProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
