@@ -56,13 +56,13 @@ class Objective:
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        found = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
-        for _, y, losses in found:
+        weighted = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
+        for _, y, losses in weighted:
             if losses.shape != y.shape:  # it would be broadcast, and train something else
                 raise MethodError(
                     f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
                 )
-        return found
+        return weighted
 
     def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
         above = below = self.epsilon.new_zeros(())

@@ -74,10 +74,10 @@ def _lines(
     """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
     for place, cell in zip(block, cells.to_dict("records"), strict=True):
         name = tuple(str(cell[word]) for word in LINE)
-        line = found.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
+        line = lines.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
         line["cells"][cell["group"]] = {
             "mean": number(cell["mean"]),
             "stderr": number(cell["stderr"]),
@@ -86,8 +86,8 @@ def _lines(
             "verified": bool(cell["verified"]),
         }
     for name, trials in trials_of(rows).items():
-        found[name]["behind"] = behind(trials, evidence, profiles, facts)
-    return list(found.values())
+        lines[name]["behind"] = behind(trials, evidence, profiles, facts)
+    return list(lines.values())
 
 
 def _statistics(cells: pd.DataFrame) -> dict[str, Any]:
