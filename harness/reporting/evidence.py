@@ -146,7 +146,8 @@ def _routine(training: Training, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
     defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
     words = [
-        {"preset": name} | {field: value for field, value in training.model_dump().items() if value != preset[field]}
+        {"preset": name}
+        | {field: value for field, value in training.model_dump().items() if value != preset.get(field)}
         for name, preset in defaults.items()
     ]
     return min(words, key=len)
