@@ -115,19 +115,19 @@ class Bundle(StoreReader):
             raise NoBundle(f"{self.url} is no bundle: {error}") from error
         if MANIFEST not in self._archive.NameToInfo:
             raise NoBundle(f"{self.url} is no bundle: it has no {MANIFEST}")
-        found: dict[str, zipfile.ZipInfo] = {}
+        entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
             name = entry.orig_filename
             if why := _entry_error(entry):
                 self._refuse(f"{name!r} {why}")
-            if name in found:
+            if name in entries:
                 self._refuse(f"{name!r} is in it twice")
-            found[name] = entry
-        if sum(entry.file_size for entry in found.values()) > self.size:
+            entries[name] = entry
+        if sum(entry.file_size for entry in entries.values()) > self.size:
             self._refuse("its files claim to be larger than it is")
         if why := layout_error(self._file, self.size, self._archive):
             self._refuse(why)
-        return found
+        return entries
 
     def _refuse(self, why: str) -> NoReturn:
         raise BundleError(f"{self.url} is refused: {why}")
@@ -185,11 +185,11 @@ class Bundle(StoreReader):
         name = paths.arrays(key)
         data = self.read(name)
         try:
-            found = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
+            unpacked = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
         except Exception as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
-        self._left -= sum(array.nbytes for array in found.values())
-        return found
+        self._left -= sum(array.nbytes for array in unpacked.values())
+        return unpacked
 
     def _parsed(self, name: str, key: str, model: type[M]) -> M:
         record = super()._parsed(name, key, model)

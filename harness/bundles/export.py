@@ -80,13 +80,13 @@ def export(store: Store, goal: Path) -> list[Mismatch]:
             os.fsync(file.fileno())
         bundle = Bundle(part)
         try:
-            found = verify(bundle)
+            mismatches = verify(bundle)
         finally:
             bundle.close()
-        if not found:
+        if not mismatches:
             part.replace(goal)
             sync_folder(goal.parent)
-        return found
+        return mismatches
 
 
 @contextmanager

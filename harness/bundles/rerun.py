@@ -83,13 +83,13 @@ def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list
     for method in (record.trial.method for record in chosen):
         if method.plugin:
             methods.setdefault(method.plugin, set()).add(method.name)
-    found = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
-    if found and not trusted:
+    plugins = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    if plugins and not trusted:
         raise Untrusted(
-            f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
+            f"--rerun would run code that the bundle brings, as you: {'; '.join(plugins)}. Read it (unzip -p {bundle} "
             f"'plugins/*'), then say --trust-plugins, with the same --seed"
         )
-    return found
+    return plugins
 
 
 def rerun(
@@ -192,27 +192,29 @@ class _Judge:
         self._bundle, self._store, self._comparisons = bundle, store, comparisons
         self._rows, self._by = gather.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
 
-    def repetition(self, claimed: Record, again: Record | None) -> Repetition:
-        what = claimed.key, label(claimed.trial)
-        if again is None and claimed.reason.startswith(TIMEOUT_REASON):
-            return Repetition(*what, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
-        if again is None:
-            return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")
-        apart = elsewhere(claimed, again)
-        if again.status != claimed.status or again.status != "complete":
-            return Repetition(*what, *_ends(claimed, again, apart))
-        fixed = tuple(_fixed(claimed, again))
+    def repetition(self, claimed: Record, repeated: Record | None) -> Repetition:
+        identity = claimed.key, label(claimed.trial)
+        if repeated is None and claimed.reason.startswith(TIMEOUT_REASON):
+            return Repetition(*identity, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
+        if repeated is None:
+            return Repetition(*identity, "not judged", "the trial whose network it starts from did not end well here")
+        apart = elsewhere(claimed, repeated)
+        if repeated.status != claimed.status or repeated.status != "complete":
+            return Repetition(*identity, *_ends(claimed, repeated, apart))
+        fixed = tuple(_fixed(claimed, repeated))
         if not apart:
-            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, again))
-            return Repetition(*what, "differs" if found else "same", "the same kind of machine: the same bits", found)
-        before, now = (shot_means(record, self._by)["all"] for record in (claimed, again))
+            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, repeated))
+            return Repetition(
+                *identity, "differs" if found else "same", "the same kind of machine: the same bits", found
+            )
+        before, now = (shot_means(record, self._by)["all"] for record in (claimed, repeated))
         limit, where = self._limit(claimed), f"another machine ({'; '.join(apart)})"
         if not limit < max(before, 100 - before):  # NaN too
             rule = f"{where}: All {before:.2f} and now {now:.2f}, but {FEW_SEEDS}"
-            return Repetition(*what, "differs" if fixed else "not judged", rule, fixed)
+            return Repetition(*identity, "differs" if fixed else "not judged", rule, fixed)
         rule = f"{where}: All {before:.2f} and now {now:.2f}, which may differ by {limit:.2f} as the other seeds spread"
         beyond = (f"All: claimed {before:.2f}, now {now:.2f}",) if abs(before - now) > limit else ()
-        return Repetition(*what, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
+        return Repetition(*identity, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
 
     def _bits(self, key: str) -> Iterator[str]:
         before, now = self._bundle.arrays(key), self._store.arrays(key)
@@ -238,20 +240,20 @@ class _Judge:
         return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)
 
 
-def _ends(claimed: Record, again: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
+def _ends(claimed: Record, repeated: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
     """Of a trial that did not end well there or here: a failure that now succeeds differs, and the reverse. What time
     and memory are enough for is the machine's, and where rounding differs, so may be what a loss that is near to
     diverging comes to."""
-    ends = tuple(f"status: {when} {_end(one)}" for when, one in (("claimed", claimed), ("now", again)))
-    if claimed.status == again.status and (claimed.status == "diverged" or _kind(claimed) == _kind(again)):
-        return "same", f"the same end: {_end(again)}", ()
-    if again.status == "failed" and again.reason.startswith(ABSENT):
+    ends = tuple(f"status: {when} {_end(record)}" for when, record in (("claimed", claimed), ("now", repeated)))
+    if claimed.status == repeated.status and (claimed.status == "diverged" or _kind(claimed) == _kind(repeated)):
+        return "same", f"the same end: {_end(repeated)}", ()
+    if repeated.status == "failed" and repeated.reason.startswith(ABSENT):
         return "not judged", "what its method needs is not installed here", ends
-    if claimed.status == again.status:
+    if claimed.status == repeated.status:
         return "not judged", "both failed, but not alike", ends
-    if any(one.reason.startswith(OVERDUE) or is_out_of_memory(one.reason) for one in (claimed, again)):
+    if any(record.reason.startswith(OVERDUE) or is_out_of_memory(record.reason) for record in (claimed, repeated)):
         return "not judged", "what time and memory are enough for is the machine's", ends
-    if apart and claimed.status == "diverged" and again.status == "complete":
+    if apart and claimed.status == "diverged" and repeated.status == "complete":
         return "not judged", f"another machine ({'; '.join(apart)}): other rounding may not diverge", ends
     return "differs", "the same end", ends
 

@@ -51,11 +51,11 @@ def score_groups(
         case "macro_f1" | "auroc":
             each = (_f1 if name == "macro_f1" else _auroc)(logits, labels, weights)
             return {group: mean_of(each, at) for group, at in members.items()}
-    found = {}
+    scores = {}
     for group, at in members.items():
         some = np.isin(labels, at)
-        found[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
-    return found
+        scores[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
+    return scores
 
 
 def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:

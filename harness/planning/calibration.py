@@ -21,6 +21,7 @@ from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
+from ..training.device_images import most_bytes
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
 
@@ -73,6 +74,7 @@ def kind(trial: Trial) -> str:
 
 def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
+    asked, trial = trial, trial.model_copy(update={"weights": None})  # any weights take the same time
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
@@ -87,11 +89,12 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
-    run.logits(torch.from_numpy(images.x))  # scoring takes larger batches than a small training does
+    run.logits(torch.from_numpy(np.asarray(images.x)))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
-    unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
+    whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
+    unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(context.device) else 0
     whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
-    return Estimate(trial, step, whole, peak.bytes() + max(0, unseen))
+    return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 
 def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:

@@ -55,14 +55,18 @@ def _check_answers(address: str, connection: socket.socket) -> None:
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
     """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
     # What a worker died of is told in one line by the observer; ray's own tracebacks are kept out of it.
-    found: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
-    if found["address"] != "local":
-        return found
-    found["include_dashboard"] = False
+    settings: dict[str, Any] = {
+        "address": address or "local",
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+    }
+    if settings["address"] != "local":
+        return settings
+    settings["include_dashboard"] = False
     if slots:  # else as many as Ray finds, which knows of a container's limits
-        found["num_cpus"] = math.ceil(slots * resources.cpu)
-    found["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
-    return found
+        settings["num_cpus"] = math.ceil(slots * resources.cpu)
+    settings["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
+    return settings
 
 
 def bundle(resources: Resources, gpu: float) -> dict[str, float]:
@@ -107,11 +111,11 @@ def _fit(have: Mapping[str, float], resources: Resources) -> int:
 def _shortage(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
     most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")}
     asks = {"cpu": resources.cpu, "gpu": resources.gpu}
-    there = {"cpu": most["CPU"], "gpu": most["GPU"]}
+    available = {"cpu": most["CPU"], "gpu": most["GPU"]}
     if resources.memory:
-        asks["memory"], there["memory"] = resources.memory, most["memory"] / GIB
+        asks["memory"], available["memory"] = resources.memory, most["memory"] / GIB
     where = " on a node at most" if len(nodes) > 1 else ""
-    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}{where}"
+    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(available)}{where}"
 
 
 def _listed(amounts: Mapping[str, float]) -> str:

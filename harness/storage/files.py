@@ -183,7 +183,7 @@ class Files(WritablePlace):
 
 
 def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
-    found: dict[str, Stamp | None] = {}
+    stamps: dict[str, Stamp | None] = {}
     with os.scandir(place) as entries:
         for entry in entries:
             name = entry.name
@@ -192,8 +192,8 @@ def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
                     about = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # it was moved just now
                     continue
-                found[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
-    return found
+                stamps[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
+    return stamps
 
 
 def _stamp(about: Mapping[str, Any]) -> Stamp | None:

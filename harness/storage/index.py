@@ -187,21 +187,21 @@ class TrialResults:
     def append(self, results: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
         reasons, fingerprints, tails = map(_numbered, (self.reasons, self.fingerprints, self.tails))
-        more: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
+        added: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
         for result in results:
             status, data = STATUSES.index(result.status), result.data
             accuracies = result.accuracy["last_ema"] if status in WITH_ACCURACIES else ()
             fingerprint = data.fingerprint if data else ""
-            more["status"].append(status)
-            more["verified"].append(int(data.verified) if data else 2)
-            more["seconds"].append(result.train_seconds)
-            more["classes"].append(len(accuracies))
-            more["reason"].append(reasons.setdefault(result.reason, len(reasons)))
-            more["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
-            more["counts"].append(tails.setdefault(result.counts, len(tails)))
-            more["accuracy"] += accuracies
+            added["status"].append(status)
+            added["verified"].append(int(data.verified) if data else 2)
+            added["seconds"].append(result.train_seconds)
+            added["classes"].append(len(accuracies))
+            added["reason"].append(reasons.setdefault(result.reason, len(reasons)))
+            added["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
+            added["counts"].append(tails.setdefault(result.counts, len(tails)))
+            added["accuracy"] += accuracies
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), np.array(more[name], kind)])
+            name: np.concatenate([getattr(self, name), np.array(added[name], kind)])
             for name, kind in (COLUMNS | {"accuracy": float}).items()
         }
         return TrialResults(

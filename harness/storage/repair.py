@@ -18,11 +18,11 @@ def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) ->
     wanted = set(keys)
     rungs = [name for name in store.rungs() if name.partition("-")[0] in wanted]
     with ThreadPoolExecutor(8) as pool:
-        found = [
+        messages = [
             *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
             *pool.map(partial(_set_rung_aside, store), rungs),
         ]
-    return [message for message in found if message]
+    return [message for message in messages if message]
 
 
 def _set_rung_aside(store: Store, name: str) -> str:

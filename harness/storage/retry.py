@@ -81,12 +81,12 @@ def is_transient(error: BaseException) -> bool:
 
 def status(error: BaseException) -> int | None:
     """The HTTP status that an error of an object store tells of; None where it tells of none."""
-    for told in (error, error.__cause__):
-        response = getattr(told, "response", None)
+    for cause in (error, error.__cause__):
+        response = getattr(cause, "response", None)
         if isinstance(response, dict):
             return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         for name in ("status", "code"):  # aiohttp's, gcsfs'
-            if isinstance(found := getattr(told, name, None), int) and 100 <= found < 600:
+            if isinstance(found := getattr(cause, name, None), int) and 100 <= found < 600:
                 return found
     return None
 

@@ -31,7 +31,7 @@ def pack_arrays(arrays: dict[str, np.ndarray], compressed: bool = True) -> bytes
 def unpack_arrays(data: bytes, prefix: str = "", most: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
     """The arrays of numbers in an .npz whose names begin so, ``most`` bytes in all. What a header claims is compared
     with what is there before any memory is asked for."""
-    found = {}
+    arrays = {}
     if data.count(_ENTRY) > MOST_ARRAYS:  # zipfile would make an object of each
         raise ValueError(f"it holds more than {MOST_ARRAYS} arrays")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -42,8 +42,8 @@ def unpack_arrays(data: bytes, prefix: str = "", most: int = LARGEST_UNPACKED) -
             with archive.open(entry) as file:
                 _check(file, entry)
             with archive.open(entry) as file:
-                found[entry.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
-    return found
+                arrays[entry.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
+    return arrays
 
 
 def _check(file: IO[bytes], entry: zipfile.ZipInfo) -> None:

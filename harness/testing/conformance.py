@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ...datasets.lock import TestSetLocked, locked
+from ...methods.optimizers.sharpness import SAM
 from ...methods.part import ClassWeights, Mixed
 from ...methods.plugin import load_plugin, read_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe, registry
-from ...methods.sharpness import SAM
 from ..spec.parser import parse
 from ..spec.schema import plan
 from ..training.loop import TrainingLoop
@@ -119,7 +119,7 @@ def keeps_shapes_and_devices(entry: Entry) -> str:
 
 def _check_shapes(run: TrainingLoop, recipe: Recipe, device: torch.device) -> None:
     classes, labels = run.scene.classes, run.labels
-    x = run.material.pixels(run.material.x)
+    x = run.material.pixels(run.material.all())
     logits, y = run.model(run.material.normalised(x)), run.material.y
     losses, indices = run.loss(logits, y, run.epsilon[y]), run.sampler(labels, 0)
     expected: dict[str, tuple[torch.Tensor, tuple[int, ...], torch.device]] = {
@@ -151,8 +151,8 @@ def _values(weights: Any) -> torch.Tensor:
 
 def scores_each_image_by_itself(entry: Entry) -> str:
     run = trained(dry_run(entry.recipe))
-    together = run.logits(run.material.x)
-    alone = torch.cat([run.logits(run.material.x[i : i + 1]) for i in range(4)])
+    together = run.logits(run.material.all())
+    alone = torch.cat([run.logits(run.material.all()[i : i + 1]) for i in range(4)])
     away = float((together[:4] - alone).abs().max())
     require(away <= 1e-4 * float(together.abs().max()), f"logits change by {away:.3g} with the images beside them")
     return "the same logits alone and among others"
@@ -227,7 +227,7 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
         run.scene.pretrained = lambda _, independent=False: stand_in
         try:
             run = trained(TrainingLoop(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
-            run.logits(run.material.x)
+            run.logits(run.material.all())
         except TestSetLocked as error:
             raise AssertionError(str(error)) from error
     return "trained and scored behind the lock"

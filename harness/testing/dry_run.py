@@ -14,6 +14,7 @@ from ...methods.recipe import Recipe
 from ..registry.networks import network
 from ..spec.presets import T5
 from ..spec.schema import Training
+from ..training.device_images import on_device
 from ..training.loop import DeviceData, TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
 
@@ -43,7 +44,7 @@ def dry_run(
     routine = T5 | {"epochs": 3, "batch_size": 15, "label_smoothing": 0.0, "precision": "float32"} | training
     images, streams = random_images(counts, shape), RandomStreams(seed)
     material = DeviceData(
-        x=torch.from_numpy(images.x).to(device),
+        x=on_device(images.x, device),
         y=torch.from_numpy(images.y).to(device),
         mean=torch.full((shape[0],), 0.5, dtype=torch.get_default_dtype(), device=device),
         std=torch.full((shape[0],), 0.25, dtype=torch.get_default_dtype(), device=device),

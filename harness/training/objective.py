@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ...methods.batchnorm import resting_statistics
+from ...methods.optimizers.batchnorm import resting_statistics
 from ...methods.part import ClassWeights, MethodError, Mixed
 
 Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)
@@ -56,13 +56,13 @@ class Objective:
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        found = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
-        for _, y, losses in found:
+        weighted = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
+        for _, y, losses in weighted:
             if losses.shape != y.shape:  # it would be broadcast, and train something else
                 raise MethodError(
                     f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
                 )
-        return found
+        return weighted
 
     def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
         above = below = self.epsilon.new_zeros(())

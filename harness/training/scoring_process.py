@@ -18,6 +18,7 @@ import numpy as np
 
 from ...datasets.array_cache import stamp
 from ...datasets.lock import guard, refuse_if_locked
+from ...datasets.rows import Rows
 from ...datasets.split import Images
 from ..spec.schema import Data, Trial
 from ..storage.record import Record
@@ -84,15 +85,14 @@ class ScoringProcess:
         refuse_if_locked("a split was asked for")
         about, arrays = self._ask({"ask": "split", "trial": trial.model_dump(mode="json"), **_where(root, verify)})
         guard(about["guarded"])
-        images = Images(_mapped(about)[arrays["indices"]], arrays["labels"])
+        images = Images(Rows(_mapped(about), arrays["indices"]), arrays["labels"])
         return TrainingData(images, tuple(about["counts"]), tuple(about["test_counts"]), about["data"])
 
-    def images(self) -> np.ndarray:
+    def images(self) -> Rows:
         """The images (N, channels, H, W) that the trial is scored on. TestSetLocked while a method is at work."""
         refuse_if_locked("the images to be scored were asked for")
         about, arrays = self._ask({"ask": "images"})
-        mapped = _mapped(about)
-        return mapped[arrays["indices"]] if arrays else np.array(mapped)
+        return Rows(_mapped(about), arrays.get("indices"))
 
     def finish(self, store: str, record: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Record:
         """Have the record written whose fields these are, with the accuracies of the logits ``last_ema`` and ``last``

@@ -21,6 +21,7 @@ from torch import nn
 
 from ...datasets.catalog import DataError
 from ...datasets.lock import guard, locked
+from ...datasets.rows import Rows
 from ...datasets.split import Images
 from ...methods.need import Need
 from ...methods.part import MethodError, Scene
@@ -29,10 +30,13 @@ from ..errors import StoreError
 from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..registry.networks import network
+from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Trial, prerequisite
+from ..spec.weights_file import located
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
+from .device_images import most_bytes, on_device
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
@@ -145,14 +149,16 @@ def run_trial(
 def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
     try:
-        x = torch.from_numpy(scoring.images())
+        x = scoring.images()
+        if x.nbytes <= most_bytes(torch.device("cpu")):
+            x = torch.from_numpy(x[:])
     except (ValueError, IndexError) as error:  # no fault of the method's
         raise OSError(f"the images to be scored cannot be read: {error}") from error
     with locked():
         return scored_logits(run, x)
 
 
-def scored_logits(run: TrainingLoop, x: torch.Tensor) -> dict[str, np.ndarray]:
+def scored_logits(run: TrainingLoop, x: torch.Tensor | Rows) -> dict[str, np.ndarray]:
     """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
 
     Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
@@ -284,8 +290,10 @@ def assemble(
     streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
     with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
+    if trial.weights:
+        load_weights(model, trial.network, located(trial.weights, context.root))
     material = DeviceData(
-        x=torch.from_numpy(train.x).to(device),
+        x=on_device(train.x, device),
         y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),

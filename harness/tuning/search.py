@@ -133,15 +133,15 @@ def searches(spec: Spec) -> dict[str, Search]:
     if spec.tune.metric not in METRICS:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
-    found = [
+    planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
         if space
     ]
-    for search in found:
+    for search in planned:
         _check_validation(search)
         _check_groups(search)
-    return {search.experiment.canonical: search for search in found}
+    return {search.experiment.canonical: search for search in planned}
 
 
 def _check_validation(search: Search) -> None:

@@ -13,7 +13,7 @@ from ..results import COLUMN, arranged, summarise
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
 from ..tables.differences import USUAL_SEEDS, rule
-from ..tables.report_tables import MEASURED, UNVERIFIED
+from ..tables.report_tables import UNVERIFIED, View, measured
 from .evidence import LINE, behind, trials_of
 from .model import Evidence, PageContent
 from .published import number, quoted, records
@@ -41,9 +41,10 @@ def content(subject: PageContent) -> dict[str, Any]:
     cells = summarise(rows)
     profiles, facts = Interner(), Interner()
     lines = _lines(rows, cells, subject.evidence, profiles, facts)
+    about = [*measured(View(metric=subject.scored))[1:], *([] if cells["verified"].all() else [UNVERIFIED])]
     return {
         "title": plain(subject.title),
-        "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
+        "notes": [*about, *map(plain, subject.notes)],
         "compared": rule(),
         "ranked": TIERS,
         "spread": subject.uncertainty,
@@ -80,11 +81,11 @@ def _lines(
     """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
     tier_of = tiers(rows)
     for place, cell in zip(block, cells.to_dict("records"), strict=True):
         name = tuple(str(cell[word]) for word in LINE)
-        line = found.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
+        line = lines.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
         line["cells"][cell["group"]] = {
             "mean": number(cell["mean"]),
             "stderr": number(cell["stderr"]),
@@ -94,8 +95,8 @@ def _lines(
             "tier": tier_of[tuple(str(cell[word]) for word in COLUMN)].get(str(cell["method"])),
         }
     for name, trials in trials_of(rows).items():
-        found[name]["behind"] = behind(trials, evidence, profiles, facts)
-    return list(found.values())
+        lines[name]["behind"] = behind(trials, evidence, profiles, facts)
+    return list(lines.values())
 
 
 def _statistics(cells: pd.DataFrame) -> dict[str, Any]:
