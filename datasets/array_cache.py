@@ -74,14 +74,14 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
     goal = cache() / "arrays" / _key(dataset, root)
-    found = _read(goal, dataset, root)
-    if found is not None and (found.pool.verified or not verify):
-        return found
+    cached = _read(goal, dataset, root)
+    if cached is not None and (cached.pool.verified or not verify):
+        return cached
     with _only_one(goal):
-        found = _read(goal, dataset, root)
-        if found is None or (verify and not found.pool.verified):
-            found = _decode(goal, dataset, root, verify)
-        return found
+        cached = _read(goal, dataset, root)
+        if cached is None or (verify and not cached.pool.verified):
+            cached = _decode(goal, dataset, root, verify)
+        return cached
 
 
 def _key(dataset: Dataset, root: Path | None) -> str:

@@ -52,7 +52,18 @@ class ScoringServer:
         self._split: Split | None = None
 
     def answer(self, request: Mapping[str, Any], arrays: bytes) -> tuple[dict[str, Any], bytes]:
-        """What is said to a request, and the arrays that go with it."""
+        """What is said to a request.
+
+        Args:
+            request: What is asked, and its words.
+            arrays: The arrays that come with it, packed.
+
+        Returns:
+            The answer, and the arrays that go with it, packed.
+
+        Raises:
+            ValueError: where there is no such request.
+        """
         match request["ask"]:
             case "prepare":
                 return self._prepare(request)
