@@ -36,17 +36,17 @@ def moved(tmp_path, cache_of_its_own, tailboard, monkeypatch):
     return tmp_path / "disk"
 
 
-def test_a_folder_is_found_by_its_contents_below_the_root(moved, tailboard):
-    code, out, err = tailboard("verify", "b.zip", "--rerun", 1, "--seed", 0, "--root", moved)
-    assert code == 0 and re.search(r"same: ERM, folder:photos, .*the same kind of machine: the same bits", out)
-    assert "is not on this machine" not in err
-
-
-@pytest.mark.parametrize("changed", [False, True])
-def test_without_them_what_is_lacking_is_said(moved, tailboard, changed):
-    if changed:
-        picture(999).save(moved / "there/cat/0.png")
-    code, out, err = tailboard("verify", "b.zip", "--rerun", 1, "--seed", 0, *(["--root", moved] if changed else []))
+def test_a_folder_is_found_by_its_contents_below_the_root_or_what_is_lacking_is_said(moved, tailboard):
+    again = ["verify", "b.zip", "--rerun", 1, "--seed", 0]
+    code, out, err = tailboard(*again)
     assert "every number holds" in out and "folder:photos is not on this machine" in err
     assert code == 1 and re.search(r"error: the images of folder:photos \(contents \w{12}\) are not at hand: ", err)
     assert "Name the folder that they are in with --root" in err
+    code, out, err = tailboard(*again, "--root", moved)
+    assert code == 0 and re.search(r"same: ERM, folder:photos, .*the same kind of machine: the same bits", out)
+    assert "is not on this machine" not in err
+    picture(999).save(moved / "there/cat/0.png")
+    datasets._cached.cache_clear()
+    scoring_process().close()
+    code, _, err = tailboard(*again, "--root", moved)
+    assert code == 1 and f"; nothing in {moved} has these contents. Name the folder" in err
