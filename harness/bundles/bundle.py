@@ -95,6 +95,7 @@ class Bundle(StoreReader):
         return self.url
 
     def close(self) -> None:
+        """Close the file; the bundle is read no more."""
         self._file.close()
 
     @property
@@ -105,6 +106,7 @@ class Bundle(StoreReader):
 
     @property
     def summary(self) -> str:
+        """How much is in it and its SHA-256, in words."""
         return f"{len(self._entries)} files, {len(self.finished())} records, SHA-256 {self.digest}"
 
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
@@ -133,9 +135,11 @@ class Bundle(StoreReader):
         raise BundleError(f"{self.url} is refused: {why}")
 
     def files_inside(self) -> Iterator[str]:
+        """The paths of all its files, sorted."""
         yield from sorted(self._entries)
 
     def manifest(self) -> Manifest:
+        """Its manifest. BundleError where that is damaged."""
         try:
             return Manifest.model_validate_json(self.read(MANIFEST))
         except ValidationError as error:
@@ -158,6 +162,12 @@ class Bundle(StoreReader):
     # As a store
 
     def read(self, name: str) -> bytes:
+        """As in :class:`ReadablePlace`.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            BundleError: where the file is damaged, or larger than its kind may be.
+        """
         if name not in self._entries:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", f"{self.url}/{name}")
         entry, most = self._entries[name], LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
@@ -181,7 +191,11 @@ class Bundle(StoreReader):
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix)}
 
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """As of a store; all that is read of a bundle must stay within what so large a bundle may hold."""
+        """As of a store; all that is read of a bundle must stay within what so large a bundle may hold.
+
+        Raises:
+            StoreError: where the arrays are damaged, or too large.
+        """
         name = paths.arrays(key)
         data = self.read(name)
         try:

@@ -62,8 +62,17 @@ class Repetition:
 
 
 def sample_trials(bundle: Bundle, count: int, seed: int) -> list[Record]:
-    """So many of the bundle's reported trials, at random; all where there are no more. Those that are said to have
-    failed are among them: whoever calls the worst seeds failed has better ones left."""
+    """Reported trials of a bundle, drawn at random. Those that are said to have failed are among them: whoever calls
+    the worst seeds failed has better ones left.
+
+    Args:
+        bundle: What is drawn from.
+        count: How many are drawn; all where there are no more.
+        seed: Of the draw.
+
+    Returns:
+        Their records.
+    """
     reported = [key for key in sorted(bundle.finished()) if bundle.record(key).trial.stage == "report"]
     chosen = random.Random(seed).sample(reported, min(count, len(reported)))  # noqa: S311  (no secret)
     return [bundle.record(key) for key in chosen]
@@ -77,8 +86,19 @@ def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
 
 
 def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list[str]:
-    """What to say of the code that is about to run. Untrusted where the trials have plugins and nobody vouches for
-    them."""
+    """What is to be said of the code that is about to run.
+
+    Args:
+        bundle: What is run again.
+        chosen: The trials.
+        trusted: Whether the user lets plugins of the bundle run.
+
+    Returns:
+        A line for each plugin.
+
+    Raises:
+        Untrusted: where the trials have plugins and nobody vouches for them.
+    """
     methods: dict[str, set[str]] = {}
     for method in (record.trial.method for record in chosen):
         if method.plugin:
@@ -95,10 +115,21 @@ def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list
 def rerun(
     bundle: Bundle, chosen: Sequence[Record], root: Path | None, verify: bool, say: Callable[[str], None]
 ) -> Iterator[Repetition]:
-    """Train the trials again, each after those that it starts from, in a store of their own that is gone afterwards.
+    """Train trials again, each after those that it starts from, in a store of their own that is gone afterwards. Of
+    those it starts from, what the bundle claims is compared too.
 
-    Of those it starts from, what the bundle claims is compared too. A trial of another protocol is not trained: the
-    same words give other numbers here. DataError where the data are not here.
+    Args:
+        bundle: What is checked.
+        chosen: The trials. One of another protocol is not trained: the same words give other numbers here.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+        say: Is told in lines what is trained.
+
+    Returns:
+        What came of each trial.
+
+    Raises:
+        DataError: where the data are not here.
     """
     yield from map(_of_another_protocol, (one for one in chosen if one.trial.protocol != PROTOCOL))
     chosen = [record for record in chosen if record.trial.protocol == PROTOCOL]

@@ -20,7 +20,16 @@ from .record_checks import Mismatch
 
 
 def searched(bundle: Bundle, spec: Spec, result: SearchResult) -> Iterator[Mismatch]:
-    """What of a search does not follow from what is in the bundle."""
+    """What of a search does not follow from what is in the bundle.
+
+    Args:
+        bundle: What is checked.
+        spec: The plan.
+        result: One of its searches, with what is claimed to have come of it.
+
+    Returns:
+        A mismatch for each claim that does not hold.
+    """
     file, name = archive.studies_path(spec), result.search.name
     with archive.open_studies(spec, {result.search.experiment.canonical: result.search}, bundle) as opened:
         study = read_study(opened, name)

@@ -18,7 +18,16 @@ LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts
 
 
 def layout_error(file: BinaryIO, size: int, archive: ZipFile) -> str:
-    """Where a file of so many bytes is laid out otherwise than an export writes it; nothing where it is not."""
+    """Where a bundle's file is laid out otherwise than an export writes it.
+
+    Args:
+        file: The file.
+        size: Its bytes.
+        archive: What :mod:`zipfile` reads of it.
+
+    Returns:
+        What is wrong, in words; nothing where nothing is.
+    """
     at, entries = 0, archive.infolist()
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset != at:

@@ -112,6 +112,7 @@ def _outcome(store: Store, key: str) -> tuple[str, str]:
 
 
 def status_table(facts: dict[str, Any]) -> str:
+    """:func:`status_facts` in words."""
     states = ("complete", "failed", "diverged", "damaged", "started", "missing")
     lines = [
         {"method": name} | {state: found.get(state, 0) for state in states} for name, found in facts["methods"].items()

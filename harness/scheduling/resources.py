@@ -53,7 +53,17 @@ def _check_answers(address: str, connection: socket.socket) -> None:
 
 
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
-    """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
+    """What ``ray.init`` is given.
+
+    Args:
+        resources: What each trial takes.
+        slots: Trials at a time; None fills the machine.
+        address: A running cluster to join; None starts one on this machine.
+        folder: Where its files go.
+
+    Returns:
+        The arguments by name.
+    """
     # What a worker died of is told in one line by the observer; ray's own tracebacks are kept out of it.
     settings: dict[str, Any] = {
         "address": address or "local",
@@ -76,11 +86,19 @@ def bundle(resources: Resources, gpu: float) -> dict[str, float]:
 
 
 def places(nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False) -> int:
-    """How many trials run at a time, at most ``slots``. ClusterError where not even one fits.
+    """How many trials run at a time.
 
-    A trial lives on one of the ``nodes``: four of 2 CPUs hold none that asks for 4.
+    Args:
+        nodes: What each node has. A trial lives on one of them: four of 2 CPUs hold none that asks for 4.
+        resources: What each trial takes.
+        slots: At most so many.
+        joined: Whether the cluster may grow: then ``slots`` is taken at its word, and an autoscaler sees so many wait.
 
-    A cluster that was ``joined`` may grow: there ``slots`` is taken at its word, and an autoscaler sees so many wait.
+    Returns:
+        The number.
+
+    Raises:
+        ClusterError: where not even one fits.
     """
     if joined and slots:
         return slots

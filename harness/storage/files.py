@@ -100,6 +100,7 @@ class Files(WritablePlace):
             raise
 
     def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
         place = self._place(name)
         return os.path.lexists(place) if self.local else self._with_retries(self._is_there, place)
 
@@ -111,6 +112,7 @@ class Files(WritablePlace):
         return True
 
     def remove(self, name: str) -> None:
+        """Remove the file; nothing where there is none."""
         with suppress(FileNotFoundError):
             self._with_retries(os.unlink if self.local else self.files.rm_file, self._place(name))
 

@@ -74,7 +74,13 @@ def _read_record(store: StoreReader, key: str) -> TrialResult | str:
 
 
 def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
-    """Keep what was made of the records with these stamps. A store that cannot be written stays as it is."""
+    """Keep what was made of the records. A store that cannot be written stays as it is.
+
+    Args:
+        store: Whose index.
+        results: What was made of the records.
+        stamps: Of the records as they were read, by key.
+    """
     stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
     if not stamped.keys:
         return
@@ -214,6 +220,7 @@ class TrialResults:
 
 
 def no_results() -> TrialResults:
+    """The results of no trial."""
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
     return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
 

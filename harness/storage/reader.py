@@ -52,6 +52,7 @@ class StoreReader(ReadablePlace):
         return sorted(filter(RUNG.fullmatch, self.names(*paths.RUNGS)))
 
     def finished(self) -> set[str]:
+        """The keys of the trials that have a record."""
         return self.keys(paths.RECORDS)
 
     def stamps(self) -> dict[str, Stamp | None]:

@@ -42,9 +42,18 @@ class UnreachableError(OSError):
 
 
 def with_retries(where: str, action: Callable[..., T], *args: Any) -> T:
-    """What the action returns, tried again for PATIENCE_SECONDS while its errors may pass.
+    """What an action returns, tried again for RETRY_SECONDS while its errors may pass.
 
-    Raises OSError whatever the file system's library raises: AwayError where patience ended or no other class fits.
+    Args:
+        where: What it is about, for errors.
+        action: Called with ``args``.
+
+    Returns:
+        What the action returns.
+
+    Raises:
+        OSError: whatever the file system's library raises; UnreachableError, which is one, where patience ended or no
+            other class fits.
     """
     try:
         return action(*args)  # the common case, by the short way: a report reads a million times

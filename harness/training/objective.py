@@ -41,6 +41,7 @@ class Objective:
         return self.each(emphasis)[0]
 
     def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
+        """The losses under several class-wise emphases, each a scalar, from one pass of the network."""
         with self.autocast():
             features = self.model.features(self.batch.x)  # type: ignore[operator]
             logits = self.model.head(features)  # type: ignore[operator]

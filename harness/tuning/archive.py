@@ -43,7 +43,13 @@ _ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
 def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePlace) -> None:
-    """Keep what is searched of each row of a spec that is tuned, by the row's canonical text."""
+    """Keep what is searched of each row of a spec; nothing where it is not tuned.
+
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: Where they are kept.
+    """
     if spec.tune is None:
         return
     rows = {
@@ -101,11 +107,25 @@ _STUDIES = TypeAdapter(dict[str, _StoredStudy])
 
 
 def studies_path(spec: Spec) -> str:
+    """The file with what came of a spec's searches, in a bundle."""
     return paths.studies(spec.name)
 
 
 def dump_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
-    """What Optuna knows of a plan's searches by the canonical text of their rows; ``reason`` rewords failures."""
+    """What Optuna knows of a plan's searches, for a bundle.
+
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: Where the studies are.
+        reason: Rewords why a configuration failed.
+
+    Returns:
+        JSON, by the canonical text of the rows.
+
+    Raises:
+        StoreError: where the studies are damaged.
+    """
     with open_studies(spec, searches, store) as opened:
         studies = {row: study for row, search in searches.items() if (study := read_study(opened, search.name))}
         rows = {row: _stored(searches[row], study, store, reason) for row, study in studies.items()}
@@ -127,7 +147,16 @@ def _stored(search: Search, study: Any, store: StoreReader, reason: Callable[[st
 def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader) -> Iterator[Any]:
     """Optuna's storage of a plan's searches, to be read: the store's database, or what the text of a bundle says.
 
-    StoreError where that is damaged.
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: A store or a bundle.
+
+    Returns:
+        A context with the storage.
+
+    Raises:
+        StoreError: where that is damaged.
     """
     if isinstance(store, Store) and store.has(STUDIES):
         with open_storage(store, write=False) as opened:

@@ -71,7 +71,16 @@ class Study:
         return [dict(trial.intermediate_values) for trial in self._trials()]
 
     def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
-        """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
+        """Add the next configuration, as another storage has it.
+
+        Args:
+            space: What is searched.
+            told: The configuration.
+            at: Its values after numbers of epochs.
+
+        Raises:
+            ValueError: where it does not fit the space, or itself.
+        """
         about = {"user_attrs": {name: getattr(told, name) for name in STATE_OF_OPTUNA}, "intermediate_values": dict(at)}
         self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
 
@@ -85,9 +94,17 @@ class Study:
         self._study.set_user_attr("exhausted", found)
 
     def generation(self, space: Space, start: int, size: int, sampler: str, seed: int) -> list[Configuration]:
-        """The configurations numbered from ``start``, proposed now where they are not there yet.
+        """A generation of configurations, proposed now where they are not there yet.
 
-        Fewer than ``size`` where the space holds no more that are new.
+        Args:
+            space: What is searched.
+            start: The number of the first.
+            size: How many.
+            sampler: Optuna's, by our name.
+            seed: Of the sampler.
+
+        Returns:
+            They; fewer where the space holds no more that are new.
         """
         there = self._trials()
         if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
@@ -182,9 +199,17 @@ def _unreadable(name: str, error: Exception) -> StoreError:
 
 
 def propose(space: Space, earlier: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
-    """``size`` configurations that were not there before, the defaults first; a function of its arguments.
+    """Configurations that were not there before, the defaults first; a function of its arguments.
 
-    Fewer where the space holds no more.
+    Args:
+        space: What is searched.
+        earlier: Those that were there before.
+        size: How many.
+        sampler: Optuna's, by our name.
+        seed: Of the sampler.
+
+    Returns:
+        They; fewer where the space holds no more.
     """
     study = optuna.create_study(direction="maximize", sampler=_configuration_of(sampler, seed, len(earlier)))
     study.add_trials(earlier)

@@ -162,9 +162,16 @@ def _check_groups(search: Search) -> None:
 
 
 def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
-    """Successive halving: after so many epochs, how many of ``size`` configurations go on; none after the last.
+    """Successive halving. Four configurations cost what two cost without it: a quarter of the epochs each, another for
+    two, the rest for one.
 
-    Four cost what two cost without it: a quarter of the epochs each, another for two, the rest for one.
+    Args:
+        size: How many configurations begin.
+        epochs: Of a whole training.
+        prune: Whether any is stopped early.
+
+    Returns:
+        After so many epochs, so many go on; none after the last.
     """
     halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]

@@ -39,7 +39,16 @@ def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:
 def space(experiment: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Space:
     """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
 
-    SpecError where the value to start from is outside the range, or a range is missing.
+    Args:
+        experiment: The row.
+        tune: The spec's block.
+        plugins: The texts of plugin files, by their hashes.
+
+    Returns:
+        The dimensions, by the names of the values.
+
+    Raises:
+        SpecError: where the value to start from is outside the range, or a range is missing.
     """
     start = experiment.trial(0)
     recipe = recipe_of(start, plugins)

@@ -33,9 +33,20 @@ def run_search(
     proposed: Callable[[Search, list[Trial]], None],
     ended: Callable[[Record], None],
 ) -> Flow:
-    """The flow of a whole search. Trials of the keys of ``judges`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
-    ``ended`` the record of each other trial that was stopped early."""
+    """The flow of a whole search.
+
+    Args:
+        search: The search.
+        study: Its study in Optuna's storage.
+        store: Where the records are.
+        judges: The keys of trials that are trained to their end, since others start from them; each beside the search
+            that judges it too, if one does.
+        proposed: Gets the trials of each generation.
+        ended: Gets the record of each other trial that was stopped early.
+
+    Returns:
+        The flow, which yields the jobs that are to be done before it goes on.
+    """
     from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
 
     generators = search.prerequisites()
@@ -101,8 +112,17 @@ def _halve(
 
 
 def outcomes(search: Search, configurations: Sequence[Configuration], store: StoreReader) -> list[Ended | None]:
-    """What came of each configuration by the records and rungs of its trials, None where one that decides is missing;
-    of one that is said to be running, nothing yet."""
+    """What came of configurations by the records and rungs of their trials.
+
+    Args:
+        search: The search.
+        configurations: What Optuna says of them.
+        store: Where the records are.
+
+    Returns:
+        For each the configuration as it ended, with its values after numbers of epochs; None where a record that
+        decides is missing. Of one that is said to be running, nothing yet.
+    """
     fresh = [Configuration(c.number, c.values) for c in configurations]
     unusable = (store.has(paths.record(t.key)) and store.result(t.key).status for t in search.prerequisites())
     ended: dict[int, Ended] = {}
@@ -130,7 +150,17 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: StoreR
 
 
 def evaluate(search: Search, configuration: Configuration, until: int, store: StoreReader) -> Configuration:
-    """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
+    """What a configuration has come to.
+
+    Args:
+        search: The search.
+        configuration: Which.
+        until: After so many epochs.
+        store: Where the records are.
+
+    Returns:
+        It, with the mean over its seeds, or failed with the reason.
+    """
     records = [_record_at(trial, until, store) for trial in search.trials(configuration)]
     about = {
         "epochs": sum(record.epochs for record in records),
