@@ -21,6 +21,7 @@ from tailboard.harness.prediction.onnx_export import write_onnx
 from tailboard.harness.registry.datasets import split_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training.scoring_process import scoring_process
 
 METHODS = ["ERM", "LDAM-DRW", "M2m", "Resampling + Logit adjustment"]
 
@@ -42,6 +43,7 @@ def made(tmp_path_factory):
     top = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(top / "cache"))
+        scoring_process().close()  # one that was started before knows of another folder
         photos(top / "photos", {"cat": 24, "dog": 9, "newt": 5})
         raw = {
             "name": "photos",
@@ -52,6 +54,7 @@ def made(tmp_path_factory):
             "seeds": [0, 1],
         }
         yield top, trained(top / "store", parse(raw, top))
+    scoring_process().close()
 
 
 @pytest.fixture(autouse=True)
