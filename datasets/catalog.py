@@ -28,6 +28,7 @@ class Dataset:
     By ``tested`` (the test images of each class) and ``official`` (the checksums of a verified pool, as in its
     ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
     ``contents`` is the SHA-256 of a user's own data, which lie anywhere; empty for what is looked for by its name.
+    ``groups`` is that of which of them belong together; empty where none do.
 
     A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
     """
@@ -47,6 +48,7 @@ class Dataset:
     tested: tuple[int, ...] = ()
     official: Mapping[str, str] = field(default_factory=dict)
     contents: str = ""
+    groups: str = ""
     columns: tuple[Column, ...] = ()
 
 

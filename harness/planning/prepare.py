@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from ...datasets.lock import locked
-from ...methods.part import MethodError
-from ..errors import NetworkError, SpecError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.estimators import learner_of, table_learners
-from ..registry.methods import recipe_of
-from ..registry.network_names import check_name
+from ..errors import SpecError
+from ..registry.datasets import dataset_of
+from ..registry.networks import network
+from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
+from ..spec.weights_file import located
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
-from ..testing.dry_run import dry_run, table_dry_run
-from ..training.learner import check_honoured
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
-from .plan import Plan
 from .reported import trials_of
-from .same_methods import distinct_methods
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time. ``remarks`` are for the user."""
-
-    spec: Spec
-    report: bool = True
-    defaults: bool = False
-    again: bool = False
-    remarks: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
-        distinct, remarks = distinct_methods(spec)
-        return cls(distinct, remarks=remarks, **options)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """What the spec stands for."""
-        return Plan(self.spec)
+from .request import RunRequest, check_names
 
 
 @dataclass(frozen=True)
@@ -124,60 +94,22 @@ def _check_protocol(spec: Spec, store: Store) -> None:
         )
 
 
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
-    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
-    trials = list(trials)
-    _check_learners(trials)
-    for trial in {(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values():
-        _check_method(trial, plugins)
-    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
-        long_tail(trial.data, trial.val_per_class)
-
-
-def _learner_words(trial: Trial) -> tuple[Any, ...]:
-    """What of a learner decides which methods it can honour: all of an estimator, of a network only its kind."""
-    kind = trial.training.learner
-    return (kind, trial.network, str(trial.network_values)) if kind == "estimator" else (kind,)
-
-
-def _check_learners(trials: Iterable[Trial]) -> None:
-    """NetworkError where there is no network or estimator of a name, or it is not for the kind of its data."""
-    for trial in {(t.data.name, t.network, str(t.network_values)): t for t in trials}.values():
-        images, table = trial.training.learner == "images", bool(dataset_of(trial.data).columns)
-        if learner_of(trial) is None:
-            check_name(trial.network)
-        if images == table:
-            kinds, rest = ("images", "a table") if table else ("the rows of a table", "images")
-            raise NetworkError(
-                f"network: {trial.network} is for {kinds}, and {trial.data.name} is {rest}"
-                + (f"; for tables: {', '.join(table_learners())}" if table else "")
-            )
-
-
-def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
-    """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
-
-    What else a method does wrong is its trial's to record, with the traceback.
-    """
-    with locked():
-        made = recipe_of(trial, plugins)
-    try:
-        with locked():
-            if trial.training.learner == "images":
-                check_honoured(made, "images")
-                dry_run(made)
-            else:
-                table_dry_run(made, trial)
-    except MethodError as error:
-        where = "" if trial.training.learner == "images" else f" on {trial.network}"
-        raise MethodError(f"{trial.method.name}{where}: {error}") from error
-    except Exception:  # noqa: S110  (see above)
-        pass
-
-
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
-    the process that scores: this one has run methods' code."""
+    """Check the files that trials need. They are looked at in the process that scores: this one has run methods' code.
+
+    Args:
+        trials: What is still to be trained.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        DataError: at the first data set whose files are missing, damaged or not the official ones.
+        NetworkError: where weights that a network starts from do not fit it.
+    """
+    trials = list(trials)
+    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
+    for name, channels, weights in sorted(started):
+        load_weights(network(name, channels, 2), name, located(weights, root))
     asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for

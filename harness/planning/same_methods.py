@@ -7,8 +7,8 @@ from typing import Any
 
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label
-from ..spec.routines import AnyTraining, name_of
 from ..spec.schema import Experiment, MethodEntry, Spec
+from ..spec.training import AnyTraining, name_of
 
 
 def distinct_methods(spec: Spec) -> tuple[Spec, list[str]]:

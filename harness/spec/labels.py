@@ -14,12 +14,6 @@ def method_label(trial: Trial) -> str:
     return f"{trial.method.name} ({values})" if values else trial.method.name
 
 
-def network_label(trial: Trial) -> str:
-    """The network's or estimator's name, with the values that were changed: ``xgboost (max_depth=6)``."""
-    values = ", ".join(f"{name}={value}" for name, value in sorted((trial.network_values or {}).items()))
-    return f"{trial.network} ({values})" if values else trial.network
-
-
 def setting_label(data: Data) -> str:
     """The long tail in words: ``IF 100``, ``step, IF 10, head 300``; of a user's images their size too, ``64x64``."""
     words = [] if data.profile == "exp" else [data.profile]
@@ -32,7 +26,16 @@ def setting_label(data: Data) -> str:
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
+def network_label(trial: Trial) -> str:
+    """The network's or estimator's name, with the values that were changed, as in ``xgboost (max_depth=6)``, and the
+    start of the SHA-256 of the weights that it starts from."""
+    values = ", ".join(f"{name}={value}" for name, value in sorted((trial.network_values or {}).items()))
+    name = f"{trial.network} ({values})" if values else trial.network
+    return f"{name} from {trial.weights[:8]}" if trial.weights else name
+
+
 def label(trial: Trial) -> str:
+    """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
     return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
@@ -57,6 +60,7 @@ class Labels:
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
+        """The network and the training of a trial in words, as far as they differ among the labelled trials."""
         return ", ".join([network_label(trial), *self._protocols[_routine(trial)]])
 
     def method(self, trial: Trial) -> str:

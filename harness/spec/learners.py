@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-from .routines import Kind
+from .training import Kind
 
 ESTIMATORS = {
     "xgboost": "gradient boosted trees (Chen and Guestrin 2016)",

@@ -20,12 +20,12 @@ from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
-from . import user_images
+from . import user_images, weights_file
 from .learners import learner_kind
-from .presets import MODELS, NETWORK_OF, PRESETS, PRESETS_OF
-from .routines import Kind, NetworkEntry, Routine, kind_of
+from .presets import MODELS, NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
+from .training import Kind, NetworkEntry, Routine, kind_of
 from .yaml_format import load
 
 MOST_SEEDS = 10_000
@@ -65,7 +65,18 @@ def shipped() -> dict[str, Path]:
 
 
 def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
-    """A spec from its mapping; plugin files are looked up relative to ``folder``."""
+    """A spec from its mapping.
+
+    Args:
+        raw: What a file would hold.
+        folder: What the paths of plugin files are relative to.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
+    """
     fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
     for key in raw:
         if key not in fields:
@@ -78,13 +89,13 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     _check_size(raw)
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
-    networks = _networks(raw)
+    networks = _networks(raw, folder)
     spec = {
         "name": raw["name"],
         "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        "networks": networks,
-        "trainings": _trainings(raw.get("training", {}), networks, resources),
+        **networks,
+        "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
         "tracking": _tracking(raw.get("tracking", {}), folder),
@@ -103,14 +114,35 @@ def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
-    """The boundaries of few and many, None where nothing is said of them. SpecError as in :func:`parse`."""
+    """The boundaries of few and many.
+
+    Args:
+        few: Few are classes with fewer training images.
+        many: Many are classes with more.
+        tercile: Rank the classes into thirds instead of counting.
+
+    Returns:
+        They; None where nothing is said of them.
+
+    Raises:
+        SpecError: where they contradict each other.
+    """
     given = {"few": few, "many": many, "by": "tercile" if tercile else None}
     given = {name: value for name, value in given.items() if value is not None}
     return _valid(Shots, given, "shots") if given else None
 
 
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
-    """The spec with the methods ``names`` of a plugin file added, and the file's text."""
+    """The spec with methods of a plugin file added.
+
+    Args:
+        spec: What it is added to.
+        text: The file's.
+        names: The methods.
+
+    Returns:
+        Another spec, which holds the text.
+    """
     digest = hashlib.sha256(text.encode()).hexdigest()
     methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
     return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
@@ -270,13 +302,41 @@ def _tune(raw: Any) -> Tune:
     return tune
 
 
-def _networks(raw: Mapping[str, Any]) -> list[Any]:
-    """The networks that are named, or the one of the only preset."""
-    if raw.get("network") is not None:
-        return [network for item in _listed(raw["network"]) for network in _network(item)]
+def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The networks that are named, or the one of the only preset; and the weights that each starts from, if any does.
+
+    The weights' file is looked up relative to ``folder``. Lists of values of an estimator are axes.
+    """
+    if raw.get("network") is None:
+        return {"networks": [_network_of_preset(raw)]}
+    names, weights = [], []
+    for entry in _named(raw["network"], "network"):
+        known = ["name", "weights", "values"]
+        if wrong := [key for key in entry if key not in known]:
+            raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), known))
+        name, file = entry.get("name"), entry.get("weights")
+        if not isinstance(name, str) or not isinstance(file, str | None):
+            raise SpecError(f"network: a name, or {{name: ..., weights: FILE}} is expected, not {entry!r}")
+        entries = list(_learner(entry)) if learner_kind(name) != "images" else [full_name(name)]
+        if "values" in entry and learner_kind(name) == "images":
+            raise SpecError(f"network.values: {name} takes none")
+        names += entries
+        weights += [weights_file.resolved(file, folder) if file else None] * len(entries)
+    return {"networks": names} | ({"weights": weights} if any(weights) else {})
+
+
+def _learner(entry: dict[str, Any]) -> Iterator[NetworkEntry]:
+    """The learners of tables that an entry names."""
+    if entry.get("weights"):
+        raise SpecError(f"network.weights: {entry['name']} starts from none")
+    for words in _axes([entry], "network"):
+        yield _valid(NetworkEntry, words | {"kind": learner_kind(words["name"])}, "network")
+
+
+def _network_of_preset(raw: Mapping[str, Any]) -> str:
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
-    return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
+    return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
 
 
 def _network(raw: Any) -> Iterator[str | NetworkEntry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .routines import EstimatorTraining, Routine, TableTraining, Training
+from .training import EstimatorTraining, Routine, TableTraining, Training
 
 T5: dict[str, Any] = {  # appendix B of arXiv 2312.02517; what it leaves open is marked
     "epochs": 300,
@@ -55,3 +55,14 @@ PRESETS_OF: dict[str, dict[str, dict[str, Any]]] = {
 }
 MODELS: dict[str, type[Routine]] = {"images": Training, "table": TableTraining, "estimator": EstimatorTraining}
 NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}
+SMALL_STEM = ("resnet18", "resnet34", "resnet50")  # that without their library's name have a stem for small images
+TORCHVISION = (  # the networks of torchvision that are known, as ``torchvision:NAME``
+    *(*SMALL_STEM, "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+)
+
+
+def full_name(network: str) -> str:
+    """The one name of a network: ``resnet152`` is only torchvision's, and ``resnext50-32x4d`` a way to spell it."""
+    spelled = network.replace("-", "_")
+    return f"torchvision:{spelled}" if spelled in TORCHVISION and spelled not in SMALL_STEM else network

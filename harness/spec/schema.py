@@ -23,11 +23,12 @@ from ...methods.range import Range
 from .canonical import CanonicalModel
 from .contents import Contents
 from .resources import Resources, Tracking
-from .routines import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
-from .routines import Training as Training  # noqa: PLC0414  (handed on)
+from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
+from .training import Training as Training  # noqa: PLC0414  (handed on)
 
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
+Weights = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # the SHA-256 of a file that a network starts from
 PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
@@ -100,6 +101,7 @@ class MethodEntry(Method, frozen=True):
 
     @cached_property
     def method(self) -> Method:
+        """The entry's method, as a trial holds it."""
         return Method(name=self.name, values=self.values, plugin=self.plugin)
 
 
@@ -126,7 +128,7 @@ class Trial(CanonicalModel, frozen=True):
     are what differs from the defaults of its network, or of the estimator of that name.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values", "weights"})
 
     data: Data
     method: Method
@@ -140,9 +142,11 @@ class Trial(CanonicalModel, frozen=True):
     base: AnyTraining | None = None
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
     network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
+        """The hash of the trial's canonical text: trials of one key have the same numbers."""
         return _hashed(self.canonical)
 
     @property
@@ -248,9 +252,10 @@ class Spec(CanonicalModel, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes.
 
     ``protocol`` is the one under which its trials are trained; a stored plan that does not say is of the first.
+    ``weights`` are those that each of ``networks`` starts from, where any does.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights"})
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
@@ -264,6 +269,7 @@ class Spec(CanonicalModel, frozen=True):
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
     protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
+    weights: tuple[Weights | None, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
@@ -272,6 +278,8 @@ class Spec(CanonicalModel, frozen=True):
         if len(set(self.seeds)) < len(self.seeds):
             twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
             raise ValueError(f"seeds: {twice} stands twice; name each seed once")
+        if self.weights and len(self.weights) != len(self.networks):
+            raise ValueError("weights: one for each network, or null, is expected")
         routines = Counter(training.learner for training in self.trainings)
         if alone := [network for network in self.networks if not routines[kind_of(network)]]:
             raise ValueError(f"training: no routine is for {name_of(alone[0])}")
@@ -297,7 +305,7 @@ class Spec(CanonicalModel, frozen=True):
 class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol", "network_values"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "network_values", "weights"})
 
     data: Data
     network: str
@@ -306,6 +314,7 @@ class Experiment(CanonicalModel, frozen=True):
     threads: int
     protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
     network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as
@@ -324,6 +333,7 @@ class Experiment(CanonicalModel, frozen=True):
             method=method.model_copy(update={"values": method.values | own}) if own else method,
             network=self.network,
             network_values=network or None,
+            weights=self.weights,
             training=training,
             seed=seed,
             threads=self.threads,
@@ -340,17 +350,14 @@ def axes(spec: Spec) -> int:
     return networks * prod(map(len, (spec.data, spec.methods, spec.seeds)))
 
 
-def learners(spec: Spec) -> list[tuple[str | NetworkEntry, AnyTraining]]:
-    """Each network with each routine that is for its kind."""
-    return [(n, t) for n, t in product(spec.networks, spec.trainings) if t.learner == kind_of(n)]
-
-
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
+    networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
+    pairs = [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
     return [
-        Experiment(data=d, network=name_of(n), network_values=values_of(n), training=t, entrant=m, **shared)
-        for (n, t), d, m in product(learners(spec), spec.data, spec.methods)
+        Experiment(data=d, network=name_of(n), network_values=values_of(n), weights=w, training=t, entrant=m, **shared)
+        for (n, w, t), d, m in product(pairs, spec.data, spec.methods)
     ]
 
 

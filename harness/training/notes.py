@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from math import fsum
 
+import numpy as np
+
 from ...methods.recipe import Recipe
-from ..spec.routines import AnyTraining
+from ..spec.training import AnyTraining
 from .schedule import half_lives
 
 ENOUGH = 5.0  # half-lives of the averaged weights after a switch: a thirtieth of them is then older
@@ -16,8 +19,18 @@ HALF_LIVES = "half_lives"
 def summary(
     history: Sequence[Mapping[str, float]], recipe: Recipe, training: AnyTraining, steps_per_epoch: int
 ) -> dict[str, float]:
-    """The mean of each note over the epochs that have it; and ``half_lives``, those of the averaged weights since the
-    last part that was at rest began to act, where weights are averaged and there was one."""
+    """What a method noted of its training.
+
+    Args:
+        history: What each epoch came to.
+        recipe: The method.
+        training: How it was trained.
+        steps_per_epoch: Optimiser steps.
+
+    Returns:
+        The mean of each note over the epochs that have it; and ``half_lives``, those of the averaged weights since the
+        last part that was at rest began to act, where weights are averaged and there was one.
+    """
     names = dict.fromkeys(name for line in history for name in line if "." in name)
     values = {name: [line[name] for line in history if name in line] for name in names}
     notes = {name: fsum(each) / len(each) for name, each in values.items()}
@@ -40,3 +53,9 @@ def behind(half_lives: float) -> tuple[str, ...]:
     """What is to be said of weights that were averaged over so many half-lives since a switch."""
     few = f"the averaged weights span {half_lives:.1f} half-lives after the switch, fewer than {ENOUGH:g}"
     return (few,) if half_lives < ENOUGH else ()
+
+
+def history_columns(history: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """The lines of a history as one array a column; NaN where a line has no such column."""
+    columns = dict.fromkeys(name for line in history for name in line)
+    return {f"history_{name}": np.array([line.get(name, math.nan) for line in history]) for name in columns}

@@ -13,11 +13,11 @@ from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.datasets.tables.encoder import Encoder
 from tailboard.harness.errors import NetworkError
-from tailboard.harness.planning.prepare import check_names
+from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.harness.training.random_streams import RandomStreams
-from tailboard.harness.training.table_learners import table_learner
 from tailboard.harness.training.trial import scored_logits
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe, recipe

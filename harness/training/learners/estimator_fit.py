@@ -20,14 +20,15 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...datasets.tables.encoder import Encoder
-from ...methods.part import ClassWeights, MethodError, Part, Scene
-from ...methods.recipe import Recipe
-from ..spec.routines import EstimatorTraining
-from .learner import check_honoured
-from .random_streams import RandomStreams, derive_seed
+from ....datasets.rows import Rows
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....datasets.tables.encoder import Encoder
+from ....methods.part import ClassWeights, MethodError, Part, Scene
+from ....methods.recipe import Recipe
+from ...spec.training import EstimatorTraining
+from ..random_streams import RandomStreams, derive_seed
+from .contract import check_honoured
 
 SMALLEST = 1e-12  # a probability below is taken for it: its logarithm is a score
 
@@ -63,7 +64,8 @@ class EstimatorFit:
         check_honoured(recipe, "estimator")
         self.recipe, self.scene, self.training = recipe, scene, EstimatorTraining(kind="estimator")
         self.done, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
-        self._rows, self._seed, self.encoder = rows, seed, Encoder(columns)
+        self._x, self._y, self._seed, self.encoder = np.asarray(rows.x), rows.y, seed, Encoder(columns)
+        self._scored: tuple[torch.Tensor | Rows, torch.Tensor] | None = None
         self._parts = {slot: part.build(scene) for slot, part in recipe.parts().items()}
         self.estimator = self._parts.get("estimator") or part.build(scene)
         if getattr(recipe.finish, "of_probabilities", False) and not hasattr(self.estimator, "predict_proba"):
@@ -82,7 +84,7 @@ class EstimatorFit:
         with threadpool_limits(self.scene.threads):
             x, y, weights = self._learned()
             self._fit(x, y, weights)
-            loss = _loss(self._scores(self.encoder.transform(self._rows.x)), self._rows.y)
+            loss = _loss(self._scores(self.encoder.transform(self._x)), self._y)
         self.seconds, self.done = time.perf_counter() - start, 1
         notes = {f"{slot}.{name}": float(n) for slot, made in self._parts.items()
                  for name, n in getattr(made, "notes", dict)().items()}  # fmt: skip
@@ -91,8 +93,8 @@ class EstimatorFit:
 
     def _learned(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """The rows (M, F), labels (M,) and weights (M,) to learn from; None where all weigh the same."""
-        x, y = self.encoder.fit(self._rows.x).transform(self._rows.x), self._rows.y
-        weights = self.encoder.weights(self._rows.x)
+        x, y = self.encoder.fit(self._x).transform(self._x), self._y
+        weights = self.encoder.weights(self._x)
         if sampler := self._parts.get("sampler"):
             drawn = sampler(torch.from_numpy(y), 0).numpy()
             x, y, weights = x[drawn], y[drawn], weights[drawn] if weights is not None else None
@@ -128,11 +130,13 @@ class EstimatorFit:
         margins = np.asarray(self.estimator.decision_function(x), np.float64)
         return np.stack([np.zeros_like(margins), margins], axis=1) if margins.ndim == 1 else margins
 
-    def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
+    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
         """The scores (N, C) in float32 of rows (N, columns), adjusted where the method does."""
-        with threadpool_limits(self.scene.threads):
-            scores = torch.from_numpy(self._scores(self.encoder.transform(x.numpy()))).float()
-        return self._parts["finish"](scores) if "finish" in self._parts else scores
+        if self._scored is None or self._scored[0] is not x:  # a trial asks for both averages, and has one
+            with threadpool_limits(self.scene.threads):
+                scores = torch.from_numpy(self._scores(self.encoder.transform(np.asarray(x)))).float()
+            self._scored = x, self._parts["finish"](scores) if "finish" in self._parts else scores
+        return self._scored[1]
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
         """Nothing starts from an estimator."""

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import torch
 
-from ...methods.part import MethodError, Scene
-from ...methods.recipe import Recipe
-from ..spec.routines import Kind
+from ....datasets.rows import Rows
+from ....methods.part import MethodError, Scene
+from ....methods.recipe import Recipe
+from ...spec.training import Kind
 
 
 class Learner(Protocol):
@@ -31,7 +32,7 @@ class Learner(Protocol):
         epoch, so that what acts between epochs (signals, pruning, checkpoints) acts between its trials."""
         ...
 
-    def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
+    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
         """The scores (N, C), on the CPU, of images or rows as the data set has them; ``averaged``: of the moving
         average, where there is one."""
         ...

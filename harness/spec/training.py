@@ -26,7 +26,10 @@ class Routine(CanonicalModel, frozen=True):
 
 
 class Training(Routine, frozen=True):
-    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
+    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
+    ``resized_crop`` the least share of the area, in the place of ``crop_padding``."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"resized_crop"})
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -43,6 +46,7 @@ class Training(Routine, frozen=True):
     cutmix: float = Field(ge=0, le=1)
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
+    resized_crop: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda value: value is None)
 
 
 class TableTraining(Routine, frozen=True):
@@ -65,6 +69,7 @@ class TableTraining(Routine, frozen=True):
     augment: ClassVar[str] = "none"
     cutmix: ClassVar[float] = 0.0
     cutmix_alpha: ClassVar[float] = 1.0
+    resized_crop: ClassVar[float | None] = None
 
     @property
     def learner(self) -> Kind:
@@ -87,6 +92,7 @@ class EstimatorTraining(Routine, frozen=True):
     flip: ClassVar[bool] = False
     augment: ClassVar[str] = "none"
     cutmix: ClassVar[float] = 0.0
+    resized_crop: ClassVar[float | None] = None
     precision: ClassVar[str] = "float64"
 
     @property

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...datasets.tables.encoder import Encoder
-from ...methods.part import MethodError, Scene
-from ...methods.recipe import Recipe
-from ..registry.datasets import dataset_of
-from ..registry.estimators import MLP, learner_of
-from ..registry.networks import rows_network
-from ..spec.routines import TableTraining
-from ..spec.schema import Trial
+from ....datasets.rows import Rows
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....datasets.tables.encoder import Encoder
+from ....methods.part import MethodError, Scene
+from ....methods.recipe import Recipe
+from ...registry.datasets import dataset_of
+from ...registry.estimators import MLP, learner_of
+from ...registry.networks import rows_network
+from ...spec.schema import Trial
+from ...spec.training import TableTraining
+from ..loop import DeviceData, TrainingLoop
+from ..random_streams import RandomStreams, derive_seed, initialisation
+from .contract import Learner, check_honoured
 from .estimator_fit import EstimatorFit, estimator_scene
-from .learner import Learner, check_honoured
-from .loop import DeviceData, TrainingLoop
-from .random_streams import RandomStreams, derive_seed, initialisation
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class DeviceRows(DeviceData):
 
     encoder: Encoder
 
-    def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.encoder.transform(x.numpy())).float()
+    def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor:
+        return torch.from_numpy(self.encoder.transform(np.asarray(x))).float()
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.mean.dtype)
@@ -72,10 +73,10 @@ def _network(
 ) -> TrainingLoop:
     check_honoured(method, "table")
     assert isinstance(trial.training, TableTraining)  # noqa: S101  (for the type checker)
-    streams, encoder = RandomStreams(seed_of(trial)), Encoder(columns).fit(rows.x)
-    if encoder.weights(rows.x) is not None:
+    streams, encoder = RandomStreams(seed_of(trial)), Encoder(columns).fit(np.asarray(rows.x))
+    if encoder.weights(np.asarray(rows.x)) is not None:
         raise MethodError("a network takes no weights of rows yet: leave the column of weights out")
-    x, y = encoder.transform(rows.x), rows.y
+    x, y = encoder.transform(np.asarray(rows.x)), rows.y
     if method.rows:
         made = method.rows.build(estimator_scene(counts, seed_of(trial), trial.threads))
         x, y = made(x, y)
