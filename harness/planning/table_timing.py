@@ -20,7 +20,13 @@ CATEGORIES = 10  # of a column of random rows
 
 
 def random_rows(columns: tuple[Column, ...], counts: tuple[int, ...], number: int) -> Images:
-    """So many random rows, classes as frequent as ``counts`` and each present, whose numbers tell a little of them."""
+    """So many random rows, classes as frequent as ``counts`` and each present, whose numbers tell a little of them.
+
+    Args:
+        columns: What the numbers of a row stand for.
+        counts: Training rows of each class, in proportion.
+        number: The rows to make, 8 of each class at least.
+    """
     rng = np.random.default_rng(0)
     y = rng.choice(len(counts), number, p=np.array(counts) / sum(counts))
     y[: 8 * len(counts)] = np.arange(8 * len(counts)) % len(counts)  # a sampler needs neighbours
@@ -36,14 +42,32 @@ def random_rows(columns: tuple[Column, ...], counts: tuple[int, ...], number: in
 def learner_on(
     trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe, number: int
 ) -> Learner:
-    """The trial's learner at its start, on so many random rows."""
+    """The trial's learner at its start, on random rows.
+
+    Args:
+        trial: The trial.
+        columns: Those of its data set.
+        counts: Its training rows of each class.
+        method: Its recipe.
+        number: The rows to make.
+
+    Raises:
+        MethodError: where the method cannot be honoured.
+    """
     rows = random_rows(columns, counts, max(number, 8 * len(counts)))
     found = tuple(np.bincount(rows.y, minlength=len(counts)).tolist())
     return table_learner(trial, rows, found, method, torch.device("cpu"), columns)
 
 
 def fit_seconds(trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe) -> float:
-    """Seconds of the whole fit: as measured, or from two smaller ones, by the power of the rows that they show."""
+    """Seconds of the whole fit: as measured, or from two smaller ones, by the power of the rows that they show.
+
+    Args:
+        trial: The trial, of an estimator.
+        columns: Those of its data set.
+        counts: Its training rows of each class.
+        method: Its recipe.
+    """
     rows = sum(counts)
     if rows <= WHOLE:
         return _seconds(learner_on(trial, columns, counts, method, rows))

@@ -47,6 +47,7 @@ class Estimator(Part):
         return own | ({self.threads: scene.threads} if self.threads else {}) | dict(self.fixed)
 
     def build(self, scene: Scene) -> Any:
+        """The estimator, not fitted. MethodError where its library is not installed."""
         try:
             kind = getattr(import_module(self.module), self.factory)
         except ModuleNotFoundError as error:
@@ -60,6 +61,8 @@ class Estimator(Part):
 
 @dataclass(frozen=True)
 class XGBoost(Estimator):
+    """Gradient boosted trees (Chen and Guestrin 2016, arXiv 1603.02754)."""
+
     n_estimators: int = hyper(100, "XGBoost's default", Range(50, 500, log=True))
     max_depth: int = hyper(6, "XGBoost's default", Range(2, 12))
     learning_rate: float = hyper(0.3, "XGBoost's default", Range(0.01, 0.5, log=True))
@@ -73,6 +76,8 @@ class XGBoost(Estimator):
 
 @dataclass(frozen=True)
 class LightGBM(Estimator):
+    """Gradient boosted trees, grown leaf by leaf (Ke et al. 2017)."""
+
     n_estimators: int = hyper(100, "LightGBM's default", Range(50, 500, log=True))
     num_leaves: int = hyper(31, "LightGBM's default", Range(7, 255, log=True))
     learning_rate: float = hyper(0.1, "LightGBM's default", Range(0.01, 0.5, log=True))
@@ -85,6 +90,8 @@ class LightGBM(Estimator):
 
 @dataclass(frozen=True)
 class CatBoost(Estimator):
+    """Ordered boosting of oblivious trees (Prokhorenkova et al. 2018, arXiv 1706.09516)."""
+
     iterations: int = hyper(300, "ours: CatBoost's default is 1000", Range(100, 1000, log=True))
     depth: int = hyper(6, "CatBoost's default", Range(2, 10))
     learning_rate: float = hyper(0.1, "ours: CatBoost derives it from the rows", Range(0.01, 0.5, log=True))
@@ -95,6 +102,8 @@ class CatBoost(Estimator):
 
 @dataclass(frozen=True)
 class SVM(Estimator):
+    """A support vector machine with a kernel (Cortes and Vapnik 1995); its scores are margins."""
+
     C: float = hyper(1.0, "scikit-learn's default", Range(0.01, 100.0, log=True))
     kernel: str = hyper("rbf", "scikit-learn's default", Range(choices=("linear", "rbf")))
     gamma: str = hyper("scale", "scikit-learn's default", Range(choices=("scale", "auto")))
@@ -103,21 +112,27 @@ class SVM(Estimator):
     most_rows = 50_000  # its time grows with the square of the rows
 
     def cost(self, rows: int, columns: int) -> float:
+        """As of :class:`Estimator`."""
         return 3.0 * rows**2 * columns
 
 
 @dataclass(frozen=True)
 class LogisticRegression(Estimator):
+    """Multinomial logistic regression with an L2 penalty."""
+
     C: float = hyper(1.0, "scikit-learn's default", Range(1e-3, 100.0, log=True))
     max_iter: int = hyper(1000, "ours: scikit-learn's 100 does not always converge")
     module, factory, threads, seed = "sklearn.linear_model", "LogisticRegression", "", "random_state"
 
     def cost(self, rows: int, columns: int) -> float:
+        """As of :class:`Estimator`."""
         return 400.0 * rows * columns
 
 
 @dataclass(frozen=True)
 class RandomForest(Estimator):
+    """Trees on bootstrap samples (Breiman 2001)."""
+
     n_estimators: int = hyper(100, "scikit-learn's default", Range(50, 500, log=True))
     min_samples_leaf: int = hyper(1, "scikit-learn's default", Range(1, 20, log=True))
     max_features: str = hyper("sqrt", "scikit-learn's default", Range(choices=("sqrt", "log2")))
@@ -125,11 +140,14 @@ class RandomForest(Estimator):
     module, factory = "sklearn.ensemble", "RandomForestClassifier"
 
     def cost(self, rows: int, columns: int) -> float:
+        """As of :class:`Estimator`."""
         return 20.0 * self.n_estimators * rows * columns
 
 
 @dataclass(frozen=True)
 class HistGradientBoosting(Estimator):
+    """scikit-learn's boosted trees on histograms."""
+
     max_iter: int = hyper(100, "scikit-learn's default", Range(50, 500, log=True))
     max_leaf_nodes: int = hyper(31, "scikit-learn's default", Range(7, 255, log=True))
     learning_rate: float = hyper(0.1, "scikit-learn's default", Range(0.01, 0.5, log=True))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -22,10 +22,10 @@ from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images, weights_file
 from .learners import learner_kind
-from .presets import MODELS, NETWORK_OF, PRESETS, PRESETS_OF, full_name
+from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
-from .training import Kind, NetworkEntry, Routine, kind_of
+from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .yaml_format import load
 
 MOST_SEEDS = 10_000
@@ -256,7 +256,7 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
 def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
     """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
     estimators beside it."""
-    kinds = list(dict.fromkeys(map(kind_of, networks)))
+    kinds: Sequence[Kind] = tuple(dict.fromkeys(map(kind_of, networks)))
     routines = []
     entries = list(_axes(_listed(raw), "training"))
     pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]

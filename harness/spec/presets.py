@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .training import EstimatorTraining, Routine, TableTraining, Training
-
 T5: dict[str, Any] = {  # appendix B of arXiv 2312.02517; what it leaves open is marked
     "epochs": 300,
     "batch_size": 128,  # appendix A.1 calls 128 the default
@@ -53,7 +51,6 @@ PRESETS_OF: dict[str, dict[str, dict[str, Any]]] = {
     "table": TABLE_PRESETS,
     "estimator": {"tables": ESTIMATORS},
 }
-MODELS: dict[str, type[Routine]] = {"images": Training, "table": TableTraining, "estimator": EstimatorTraining}
 NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}
 SMALL_STEM = ("resnet18", "resnet34", "resnet50")  # that without their library's name have a stem for small images
 TORCHVISION = (  # the networks of torchvision that are known, as ``torchvision:NAME``

@@ -18,6 +18,7 @@ class Routine(CanonicalModel, frozen=True):
 
     @property
     def learner(self) -> Kind:
+        """The kind of learner that it is for."""
         return "images"
 
     def changed(self, words: Mapping[str, Any]) -> Self:
@@ -73,6 +74,7 @@ class TableTraining(Routine, frozen=True):
 
     @property
     def learner(self) -> Kind:
+        """The kind of learner that it is for."""
         return "table"
 
 
@@ -97,6 +99,7 @@ class EstimatorTraining(Routine, frozen=True):
 
     @property
     def learner(self) -> Kind:
+        """The kind of learner that it is for."""
         return "estimator"
 
     def changed(self, words: Mapping[str, Any]) -> Self:
@@ -129,6 +132,7 @@ class NetworkEntry(CanonicalModel, frozen=True):
 
 
 def name_of(network: str | NetworkEntry) -> str:
+    """The name of a network of a spec."""
     return network if isinstance(network, str) else network.name
 
 
@@ -138,4 +142,8 @@ def kind_of(network: str | NetworkEntry) -> Kind:
 
 
 def values_of(network: str | NetworkEntry) -> dict[str, Value] | None:
+    """Its values, None where all are defaults."""
     return None if isinstance(network, str) else network.values or None
+
+
+MODELS: dict[Kind, type[Routine]] = {"images": Training, "table": TableTraining, "estimator": EstimatorTraining}

@@ -21,7 +21,13 @@ MOST_CANDIDATES = 1000  # files that are looked at below a data folder
 
 
 def network_words(name: str, values: Mapping[str, Any] | None, weights: str | None) -> str | dict[str, Any]:
-    """A network as a spec names it: a name, with its values and its weights where it has any."""
+    """A network as a spec names it: a name, with its values and its weights where it has any.
+
+    Args:
+        name: Its name.
+        values: What differs from its defaults.
+        weights: The SHA-256 of the file that it starts from.
+    """
     words = {"values": values} if values else {}
     words |= {"weights": f"{BY_HASH}{weights}"} if weights else {}
     return {"name": name} | words if words else name

@@ -40,7 +40,16 @@ def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16,
 
 
 def table_dry_run(recipe: Recipe, trial: Trial, counts: tuple[int, ...] = (24, 12, 6, 3)) -> Learner:
-    """A learner at its start, of the kind that the trial names, on random rows of two numbers and a category."""
+    """A learner at its start, of the kind that the trial names, on random rows of two numbers and a category.
+
+    Args:
+        recipe: The method.
+        trial: Says which learner, with which values.
+        counts: The rows of each class.
+
+    Raises:
+        MethodError: where the method cannot be honoured on that learner.
+    """
     columns = (Column("a"), Column("b"), Column("c", "category"))
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))

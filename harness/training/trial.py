@@ -302,7 +302,11 @@ def _sound(saved: Any) -> bool:
 
 
 def learner_of(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext) -> Learner:
-    """The learner of a trial at its start, on training images or rows of which each class has so many."""
+    """The learner of a trial at its start, on training images or rows.
+
+    Args:
+        trial, train, counts, method, context: As of :func:`assemble`.
+    """
     if dataset_of(trial.data).columns:
         return table_learner(trial, train, counts, method, context.device)
     check_honoured(method, "images")

@@ -41,7 +41,13 @@ class NoNetwork(nn.Module):
 
 
 def estimator_scene(counts: tuple[int, ...], seed: int, threads: int) -> Scene:
-    """What a method's parts may know beside an estimator: no network, no images, one epoch."""
+    """What a method's parts may know beside an estimator: no network, no images, one epoch.
+
+    Args:
+        counts: Training rows of each class.
+        seed: What the trial's streams begin with.
+        threads: That a library may use.
+    """
 
     def no_start(name: str, independent: bool = False) -> nn.Module:
         raise MethodError(f"it starts from the network of {name}, and an estimator has none")

@@ -31,12 +31,15 @@ class DeviceRows(DeviceData):
     encoder: Encoder
 
     def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor:
+        """Rows (N, columns) encoded, (N, F)."""
         return torch.from_numpy(self.encoder.transform(np.asarray(x))).float()
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """Encoded rows as they are."""
         return x.to(self.mean.dtype)
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encoded rows as they are: the encoder has scaled them."""
         return pixels
 
 
@@ -48,8 +51,19 @@ def table_learner(
     device: torch.device,
     columns: tuple[Column, ...] = (),
 ) -> Learner:
-    """The learner at its start, on training rows of which each class has so many; ``columns`` are those of the trial's
-    data set if not given. MethodError where the method cannot be honoured."""
+    """The learner at its start.
+
+    Args:
+        trial: Says which learner, with which values.
+        rows: Its training rows.
+        counts: Those of each class.
+        method: Its recipe.
+        device: Where a network is trained.
+        columns: Those of the rows; of the trial's data set if not given.
+
+    Raises:
+        MethodError: where the method cannot be honoured.
+    """
     columns, seed, part = columns or dataset_of(trial.data).columns, seed_of(trial), learner_of(trial)
     if isinstance(part, MLP):
         return _network(trial, part, rows, columns, counts, method, device)
