@@ -30,7 +30,7 @@ from filelock import FileLock
 from .catalog import Dataset
 from .contract import check
 from .files import cache, checksum, places
-from .lock import loading
+from .lock import loading, note_labels
 from .split import Images, Pool
 
 DECODE_SECONDS = 3600.0  # how long another process may take to decode
@@ -64,6 +64,7 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
 
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
+    note_labels()
     goal = cache() / "arrays" / _key(dataset, root)
     found = _read(goal, dataset, root)
     if found is not None and (found.pool.verified or not verify):

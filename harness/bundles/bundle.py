@@ -32,6 +32,7 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
+from ...datasets.lock import note_labels
 from ..errors import BundleError, NoBundle, StoreError
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec
@@ -182,6 +183,7 @@ class Bundle(StoreReader):
 
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
         """As of a store; all that is read of a bundle must stay within what so large a bundle may hold."""
+        note_labels()
         name = paths.arrays(key)
         data = self.read(name)
         try:
