@@ -10,7 +10,8 @@ BALANCED = " on the balanced test set"
 
 @dataclass(frozen=True)
 class Metric:
-    """``text`` opens the caption, before ": mean ± ..."; ``top`` is the largest value that there may be."""
+    """``text`` opens the caption, before ": mean ± ..."; ``top`` is the largest value that there may be; ``weights``
+    says which of a network were scored."""
 
     name: str
     text: str
@@ -19,6 +20,7 @@ class Metric:
     digits: int = 1  # after the point, where it is shown
     unit: str = "percentage points"  # of a difference
     kind: str = "percentage"
+    weights: str = "networks: their moving average, EMA"
 
     @property
     def unbalanced(self) -> Metric:

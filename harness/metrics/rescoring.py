@@ -18,9 +18,9 @@ from ...methods.text_file import read_text
 from ..errors import ReportError, StoreError
 from ..spec.schema import Shots, Trial
 from ..storage.reader import StoreReader
-from ..storage.record import TrialResult
+from ..storage.record import TrialResult, Weights
 from .scores import BINS, class_number, per_class_accuracy, score_groups
-from .shots import class_members
+from .shots import class_members, shot_means
 
 TEXTS = {
     "balanced_accuracy": ACCURACY.text,
@@ -34,27 +34,32 @@ TEXTS = {
 }
 LARGEST_TAU = 100  # of the log of a share that is 10 at most: far beyond any logit
 LESS_IS_BETTER = ("ece", "nll")
+WEIGHTS: dict[str, Weights] = {"ema": "last_ema", "last": "last"}
+NOT_AVERAGED = "as they were at the end, not averaged"
 BLIND = ("balanced_accuracy", "worst_class", "recall")  # what each class's own images decide, at any prior
 
 
 @dataclass(frozen=True)
 class MetricRequest:
     """A metric by its name, of the class ``of`` where it is ``recall``; the prior, a share for each class or one of two
-    words; and tau, by which the log of each class's training share is taken off its logit (Menon et al. 2021)."""
+    words; tau, by which the log of each class's training share is taken off its logit (Menon et al. 2021); and whether
+    it is of the moving average of the last weights or of those themselves."""
 
     name: str = "balanced_accuracy"
     of: str = ""
     prior: str | tuple[float, ...] = "balanced"
     tau: float = 0.0
+    weights: Weights = "last_ema"
 
     @property
     def metric(self) -> Metric:
         """Where neither prior nor tau changes anything, balanced accuracy is the table's own metric."""
-        own = self.name == ACCURACY.name and not self.tau
+        own = self.name == ACCURACY.name and not self.tau and self.weights == "last_ema"
         return ACCURACY if own else Metric(
             ", ".join([":".join(filter(None, [self.name, self.of])), *self._words]),
             " ".join([TEXTS[self.name].format(of=self.of), *(f"({word})" for word in self._words)]),
             larger_is_better=self.name not in LESS_IS_BETTER,
+            **({} if self.weights == "last_ema" else {"weights": NOT_AVERAGED}),
             **({"top": np.inf, "digits": 3, "unit": "nats", "kind": "number of nats"} if self.name == "nll" else {}),
         )  # fmt: skip
 
@@ -62,15 +67,33 @@ class MetricRequest:
     def _words(self) -> list[str]:
         shares = self.prior if isinstance(self.prior, str) else "shares " + " ".join(f"{p:.4g}" for p in self.prior)
         prior = [] if self.name in BLIND or shares == "balanced" else [f"test prior: {shares}"]
-        return prior + ([f"post-hoc logit adjustment, tau = {self.tau:g}"] if self.tau else [])
+        adjusted = [f"post-hoc logit adjustment, tau = {self.tau:g}"] if self.tau else []
+        return prior + adjusted + ([] if self.weights == "last_ema" else [f"weights: {self.weights}"])
 
     @property
     def groups(self) -> tuple[str, ...]:
+        """The shot groups that the metric is shown for; the recall of one class has none but ``all``."""
         return ("all",) if self.name == "recall" else GROUPS
 
     def measured(self, store: StoreReader, trial: Trial, outcome: TrialResult, by: Shots) -> dict[str, float]:
-        """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
-        logits, labels = predictions(store, outcome, self.tau)
+        """The metric of a trial.
+
+        Args:
+            store: Where its arrays are.
+            trial: What was trained.
+            outcome: What came of it.
+            by: How the classes are grouped.
+
+        Returns:
+            The metric of each group that has classes.
+
+        Raises:
+            StoreError: where the arrays are damaged or not there.
+            ReportError: where the prior does not fit the classes.
+        """
+        if self.name == ACCURACY.name and not self.tau and self.weights in outcome.accuracy:
+            return shot_means(outcome, by, self.weights)
+        logits, labels = predictions(store, outcome, self.tau, self.weights)
         if self.name == "recall":
             return {"all": per_class_accuracy(logits, labels)[class_number(self.of, trial.data)]}
         members = {group: at for group, at in class_members(outcome.counts, by).items() if at}
@@ -83,8 +106,23 @@ class MetricRequest:
         return np.array(shares, dtype=float) / sum(shares)
 
 
-def parse_metric(name: str, prior: str, tau: float) -> MetricRequest:
-    """What the command line asks for. ReportError where a word, a file or a number is wrong."""
+def parse_metric(name: str, prior: str, tau: float, weights: str = "ema") -> MetricRequest:
+    """What the command line asks for.
+
+    Args:
+        name: A metric of TEXTS, such as ``macro_f1``; ``recall:CLASS`` names its class.
+        prior: ``balanced``, ``train``, or a file with a share for each class.
+        tau: The strength of post-hoc logit adjustment; 0 leaves the logits as they are.
+        weights: Those that are scored, one of WEIGHTS.
+
+    Returns:
+        The request.
+
+    Raises:
+        ReportError: where a word, a file or a number is wrong.
+    """
+    if weights not in WEIGHTS:
+        raise ReportError(f"--weights: {weights!r} is not one of {', '.join(WEIGHTS)}" + nearest(weights, WEIGHTS))
     name, _, of = name.partition(":")
     if name not in TEXTS:
         raise ReportError(f"--metric: there is no {name!r}" + nearest(name, TEXTS))
@@ -94,7 +132,8 @@ def parse_metric(name: str, prior: str, tau: float) -> MetricRequest:
         )
     if not abs(tau) <= LARGEST_TAU:
         raise ReportError(f"--tau: {tau} is not between -{LARGEST_TAU} and {LARGEST_TAU}; 1 is the usual adjustment")
-    return MetricRequest(name, of, prior if prior in ("balanced", "train") else _read(prior), tau)
+    shares = prior if prior in ("balanced", "train") else _read(prior)
+    return MetricRequest(name, of, shares, tau, WEIGHTS[weights])
 
 
 def _read(file: str) -> tuple[float, ...]:
@@ -107,9 +146,23 @@ def _read(file: str) -> tuple[float, ...]:
     return shares
 
 
-def predictions(store: StoreReader, outcome: TrialResult, tau: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
-    complete and its arrays are damaged or not there."""
+def predictions(
+    store: StoreReader, outcome: TrialResult, tau: float = 0.0, weights: Weights = "last_ema"
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a trial's network said of the test images.
+
+    Args:
+        store: Where the arrays are.
+        outcome: The trial.
+        tau: The strength of post-hoc logit adjustment.
+        weights: Whose logits.
+
+    Returns:
+        The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,).
+
+    Raises:
+        StoreError: where the record is complete and its arrays are damaged or not there.
+    """
     name = f"{store}/arrays/{outcome.key}.npz"
     try:
         arrays = store.arrays(outcome.key, "la")  # last, last_ema, labels: not the history
@@ -117,7 +170,7 @@ def predictions(store: StoreReader, outcome: TrialResult, tau: float = 0.0) -> t
         raise StoreError(
             f"{name} is missing: without its logits only the accuracies of the record are known"
         ) from error
-    logits, labels = arrays.get("last_ema"), arrays.get("labels")
+    logits, labels = arrays.get(weights), arrays.get("labels")
     classes = len(outcome.counts)
     if logits is None or labels is None or logits.shape != (len(labels), classes) or set(labels) != set(range(classes)):
         raise StoreError(f"{name} is damaged: it does not hold a row of {classes} logits for each label")

@@ -9,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import SpecError
-from ..registry.datasets import long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.network_names import check_name
+from ..registry.networks import check_shape, network
+from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
+from ..spec.weights_file import located
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..training.scoring_process import ScoringProcess
@@ -126,11 +129,26 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
         check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
+    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
+        check_shape(name, shape)
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
-    the process that scores: this one has run methods' code."""
+    """Check the files that trials need. They are looked at in the process that scores: this one has run methods' code.
+
+    Args:
+        trials: What is still to be trained.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        DataError: at the first data set whose files are missing, damaged or not the official ones.
+        NetworkError: where weights that a network starts from do not fit it.
+    """
+    trials = list(trials)
+    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
+    for name, channels, weights in sorted(started):
+        load_weights(network(name, channels, 2), name, located(weights, root))
     asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for

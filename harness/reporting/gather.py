@@ -12,7 +12,7 @@ from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
-from ..planning.reported import protocol_label
+from ..planning.reported import protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -86,7 +86,9 @@ def gather(
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
+        rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
+        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
 
@@ -128,7 +130,8 @@ def routine(trial: Trial, by: Shots) -> Routine:
     """How a trial was trained, in the words of the published rows."""
     training = trial.training
     words = [
-        "crop and flip" if training.crop_padding and training.flip else "",
+        "resized crop" if training.resized_crop else "",
+        "crop and flip" if training.crop_padding and training.flip and not training.resized_crop else "",
         "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
         "CutMix" if training.cutmix else "",
     ]
@@ -145,7 +148,7 @@ def _predictions(
     """The predictions of each trial, from the store that its row is of."""
     from .bootstrap import TestSetBootstrap  # imports torch
 
-    predictions = TestSetBootstrap(labels, by, rescore.tau if rescore else 0.0)
+    predictions = TestSetBootstrap(labels, by, *((rescore.tau, rescore.weights) if rescore else ()))
     for number, each in enumerate(reported):
         trials = (trial for row in each.rows for trial in row.each())
         predictions.add(each.store, (trial for trial in trials if sources.get(trial.trial.key, 0) == number))

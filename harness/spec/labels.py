@@ -24,7 +24,13 @@ def setting_label(data: Data) -> str:
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
+def network_label(trial: Trial) -> str:
+    """The network's name, with the start of the SHA-256 of the weights that it starts from."""
+    return f"{trial.network} from {trial.weights[:8]}" if trial.weights else trial.network
+
+
 def label(trial: Trial) -> str:
+    """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
     return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
@@ -39,16 +45,19 @@ class Labels:
             routines.setdefault(_routine(trial), trial)
             versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
         fields = {routine: _fields(trial) for routine, trial in routines.items()}
-        differ = [n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f[n]) for f in fields.values()}) > 1]
+        differ = [
+            n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f.get(n)) for f in fields.values()}) > 1
+        ]
         tell = dict.fromkeys(["epochs", *differ])
         self._protocols = {
-            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found[n]}" for n in tell)
+            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found.get(n)}" for n in tell)
             for routine, found in fields.items()
         }
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
-        return f"{trial.network}, {self._protocols[_routine(trial)]}"
+        """The network and the training of a trial in words, as far as they differ among the labelled trials."""
+        return f"{network_label(trial)}, {self._protocols[_routine(trial)]}"
 
     def method(self, trial: Trial) -> str:
         """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared."""

@@ -20,8 +20,8 @@ from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
-from . import user_images
-from .presets import NETWORK_OF, PRESETS
+from . import user_images, weights_file
+from .presets import NETWORK_OF, PRESETS, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
 from .yaml_format import load
@@ -63,7 +63,18 @@ def shipped() -> dict[str, Path]:
 
 
 def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
-    """A spec from its mapping; plugin files are looked up relative to ``folder``."""
+    """A spec from its mapping.
+
+    Args:
+        raw: What a file would hold.
+        folder: What the paths of plugin files are relative to.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
+    """
     fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
     for key in raw:
         if key not in fields:
@@ -80,7 +91,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "name": raw["name"],
         "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        "networks": _networks(raw),
+        **_networks(raw, folder),
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
@@ -100,14 +111,35 @@ def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
-    """The boundaries of few and many, None where nothing is said of them. SpecError as in :func:`parse`."""
+    """The boundaries of few and many.
+
+    Args:
+        few: Few are classes with fewer training images.
+        many: Many are classes with more.
+        tercile: Rank the classes into thirds instead of counting.
+
+    Returns:
+        They; None where nothing is said of them.
+
+    Raises:
+        SpecError: where they contradict each other.
+    """
     given = {"few": few, "many": many, "by": "tercile" if tercile else None}
     given = {name: value for name, value in given.items() if value is not None}
     return _valid(Shots, given, "shots") if given else None
 
 
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
-    """The spec with the methods ``names`` of a plugin file added, and the file's text."""
+    """The spec with methods of a plugin file added.
+
+    Args:
+        spec: What it is added to.
+        text: The file's.
+        names: The methods.
+
+    Returns:
+        Another spec, which holds the text.
+    """
     digest = hashlib.sha256(text.encode()).hexdigest()
     methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
     return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
@@ -246,16 +278,29 @@ def _tune(raw: Any) -> Tune:
     return tune
 
 
-def _networks(raw: Mapping[str, Any]) -> list[Any]:
-    """The networks that are named, or the one of the only preset."""
-    if raw.get("network") is not None:
-        for name in _listed(raw["network"]):
-            if not isinstance(name, str):
-                raise SpecError(f"network: a name is expected, not {name!r}")
-        return _listed(raw["network"])
+def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The networks that are named, or the one of the only preset; and the weights that each starts from, if any does.
+
+    The weights' file is looked up relative to ``folder``.
+    """
+    if raw.get("network") is None:
+        return {"networks": [_network_of_preset(raw)]}
+    names, weights = [], []
+    for entry in _named(raw["network"], "network"):
+        if wrong := [key for key in entry if key not in ("name", "weights")]:
+            raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), ["name", "weights"]))
+        name, file = entry.get("name"), entry.get("weights")
+        if not isinstance(name, str) or not isinstance(file, str | None):
+            raise SpecError(f"network: a name, or {{name: ..., weights: FILE}} is expected, not {entry!r}")
+        names.append(full_name(name))
+        weights.append(weights_file.resolved(file, folder) if file else None)
+    return {"networks": names} | ({"weights": weights} if any(weights) else {})
+
+
+def _network_of_preset(raw: Mapping[str, Any]) -> str:
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
-    return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
+    return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
 
 
 def _seeds(raw: Any) -> list[int]:
