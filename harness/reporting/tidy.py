@@ -34,8 +34,8 @@ def tidy(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
 
-    The columns are ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py``: times in seconds, values in percent or what
-    the metric is in.
+    The columns are ``COLUMNS``, ``ROW`` and ``NOTES`` of ``leaderboard/results.py``: times in seconds, values in
+    percent or what the metric is in.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
@@ -84,10 +84,15 @@ class _Trials:
             "reason": pd.array(self._reasons(), dtype="str"),
             "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
             "device_seconds": np.append(self._results.seconds, nan)[self._place],
+            "notes": self._notes(),
         }
 
     def _status(self) -> np.ndarray:
         return np.append(self._results.status, MISSING)[self._place]
+
+    def _notes(self) -> Any:
+        words = list(dict.fromkeys([*self._results.notes, ""]))
+        return _coded(np.append(self._results.noted, words.index(""))[self._place], words)
 
     def _reasons(self) -> np.ndarray:
         broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)

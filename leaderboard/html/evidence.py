@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..formats.text import plain, plain_lines
+from ..results import NOTES, mean_notes
 from .model import Evidence
 from .published import number
 from .shared import Interner
@@ -34,13 +35,14 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner,
         profiles: Where the classes of trials are kept, each once.
         facts: Where their machines are.
     """
+    notes = mean_notes(trial[0].get(NOTES, "") for trial in trials)
     some = [evidence.get(trial[0]["key"], Evidence()) for trial in trials]
     return {
         "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, some, strict=True)],
         "curve": _curve(some),
         "values": _values(some),
         "rerun": next((list(one.rerun) for one in some if one.rerun[0]), []),
-    }
+    } | ({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
 
 
 def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Interner) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Intern
         "status": first["status"],
         "reason": plain(first["reason"]),
         "verified": bool(first["verified"]),
-        "seconds": number(first["device_seconds"]),
+        "seconds": number(first["device_seconds"] + one.start_seconds),
         "values": {row["group"]: number(row["value"]) for row in rows},
     }
     if one.right:
@@ -62,7 +64,8 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Intern
     if one.facts:
         told = {name: plain(word) for name, word in one.facts.items()}
         trial["facts"] = facts.index(tuple(told.items()), told)
-    return trial | {name: text for name, text in (("log", plain_lines(one.log)), ("course", plain(one.course))) if text}
+    texts = {"log": plain_lines(one.log), "course": plain(one.course), "starts": plain(one.starts)}
+    return trial | {name: text for name, text in texts.items() if text}
 
 
 def _values(some: Sequence[Evidence]) -> dict[str, str]:
