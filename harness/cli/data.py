@@ -9,7 +9,7 @@ import typer
 
 from .options import Few, Json, Many, Root, Tercile, print_result
 
-app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, profile.")
+app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, clear, profile.")
 
 
 @app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
@@ -22,13 +22,10 @@ def data_inspect(
     as_json: Json = False,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
-    from ...datasets.catalog import DataError
     from ...datasets.user_images.inspect import inspected
-    from ...datasets.user_images.source import HINT, is_user_images, source_of
+    from ...datasets.user_images.source import source_of
     from . import listings
 
-    if not is_user_images(name):
-        raise DataError(f"{name} is no place of images. {HINT}")
     words = {"name": name, "label": label, "image": image, "group": group, "size": size}
     facts = inspected(source_of(words, Path()))
     print_result(facts, listings.images_table(facts), as_json)
@@ -46,13 +43,9 @@ def data_list(as_json: Json = False) -> None:
 @app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
 def data_prepare(name: str, root: Root = None) -> None:
     """Fetch a data set over the network; nothing else does."""
-    from ...datasets.catalog import DataError
-    from ..registry.datasets import dataset
+    from ..registry.datasets import prepare
 
-    known = dataset(name)
-    if known.prepare is None:
-        raise DataError(f"{name} needs no preparation: {known.description}")
-    print(known.prepare(root))
+    print(prepare(name, root))
 
 
 @app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
@@ -60,11 +53,22 @@ def data_verify(name: str, root: Root = None) -> int:
     """Check a data set's files against the official checksums; exit code 3 where they differ."""
     from ..registry.datasets import pool
 
-    found = pool(name, root, False)
-    for file, checksum in found.hashes.items():
+    images = pool(name, root, False)
+    for file, checksum in images.hashes.items():
         print(f"{checksum}  {file}")
-    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
-    return 0 if found.verified else 3
+    print("verified: the official bytes" if images.verified else "not verified: these are not the official bytes")
+    return 0 if images.verified else 3
+
+
+@app.command("clear", epilog="Examples: tailboard data clear | tailboard data clear folder:photos")
+def data_clear(name: Annotated[str, typer.Argument(help="A data set; all of them if not given.")] = "") -> None:
+    """Remove the decoded images that are kept on this machine, which are made again where they are needed."""
+    from ...datasets.decoded_files import clear
+
+    removed = clear(name)
+    for folder, size in removed.items():
+        print(f"{size / 2**20:10,.1f} MiB  {folder}")
+    print(f"{sum(removed.values()) / 2**20:10,.1f} MiB  removed" if removed else "nothing is kept")
 
 
 @app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -35,14 +36,11 @@ def status(
 
 def _watch(store: Any, every: float, as_json: bool) -> None:
     """The picture of ``run`` on a terminal; elsewhere, and as JSON, a line whenever something has changed."""
-    from contextlib import suppress
-
     from rich.console import Console
 
-    from ..monitoring import display
-    from ..monitoring import watch as watched
+    from ..monitoring import display, watch
 
-    console, looks = Console(), watched.watch(store, every)
+    console, looks = Console(), watch.watch(store, every)
     with suppress(KeyboardInterrupt):
         if as_json or not console.is_terminal:
             for line in display.changes(looks, as_json):
@@ -52,11 +50,13 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 
 def print_unreachable(reason: str) -> None:
+    """Print why MLflow could not be reached, where there is a ``reason``."""
     if reason:
         print_status(reason)
 
 
 def outcome(board: Any) -> int:
+    """The exit code of a report (0 where every cell is complete, else 2), after a line for each damaged record."""
     for message in board.damaged:
         print_status(f"error: {message}")
     return 0 if board.complete else 2

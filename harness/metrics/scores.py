@@ -39,6 +39,18 @@ def class_number(word: str, data: Data) -> int:
 def score_groups(
     name: str, logits: np.ndarray, labels: np.ndarray, members: Mapping[str, tuple[int, ...]], shares: np.ndarray
 ) -> dict[str, float]:
+    """A metric of each shot group.
+
+    Args:
+        name: A metric of ``TEXTS`` in ``rescoring.py``, without its argument.
+        logits: (N, C), of the test images.
+        labels: (N,).
+        members: The classes of each group.
+        shares: (C,), how frequent each class is taken to be.
+
+    Returns:
+        The metric by group, in the metric's own unit.
+    """
     weights = (shares / np.bincount(labels, minlength=len(shares)))[labels]
     match name:
         case "balanced_accuracy" | "accuracy" | "worst_class":
@@ -51,11 +63,11 @@ def score_groups(
         case "macro_f1" | "auroc":
             each = (_f1 if name == "macro_f1" else _auroc)(logits, labels, weights)
             return {group: mean_of(each, at) for group, at in members.items()}
-    found = {}
+    scores = {}
     for group, at in members.items():
         some = np.isin(labels, at)
-        found[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
-    return found
+        scores[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
+    return scores
 
 
 def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
@@ -88,7 +100,19 @@ def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
 
 
 def measured(metric: str, outcome: TrialResult, by: Shots) -> float:
-    """The metric in percent. KeyError where a group has no classes (see ``search.check``)."""
+    """The metric of tuning.
+
+    Args:
+        metric: One of METRICS.
+        outcome: A trial that is complete.
+        by: How the classes are grouped.
+
+    Returns:
+        It, in percent.
+
+    Raises:
+        KeyError: where a group has no classes (see ``search.check``).
+    """
     name = metric.removeprefix("val/")
     if name == "worst_class":
         return min(outcome.accuracy["last_ema"])

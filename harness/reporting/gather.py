@@ -13,7 +13,7 @@ from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
-from ..planning.reported import protocol_label
+from ..planning.reported import protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -89,6 +89,7 @@ def gather(
         metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
+        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
 
@@ -130,7 +131,8 @@ def routine(trial: Trial, by: Shots) -> Routine:
     """How a trial was trained, in the words of the published rows."""
     training = trial.training
     words = [
-        "crop and flip" if training.crop_padding and training.flip else "",
+        "resized crop" if training.resized_crop else "",
+        "crop and flip" if training.crop_padding and training.flip and not training.resized_crop else "",
         "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
         "CutMix" if training.cutmix else "",
     ]
