@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ...methods.names import nearest
 from ..errors import ReportError
@@ -70,6 +69,12 @@ def score_groups(
     return scores
 
 
+def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import log_softmax
+
+    return log_softmax(logits, axis=1)
+
+
 def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
     from sklearn.metrics import f1_score
 
@@ -81,19 +86,19 @@ def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[fl
 def _auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
     from sklearn.metrics import roc_auc_score
 
-    scores = log_softmax(logits, axis=1)  # ordered as the probabilities, of which many would round to 1
+    scores = _log_probabilities(logits)  # ordered as the probabilities, of which many would round to 1
     return tuple(
         100 * float(roc_auc_score(labels == c, scores[:, c], sample_weight=weights)) for c in range(scores.shape[1])
     )
 
 
 def _nll(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    return float(np.average(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels], weights=weights))
+    return float(np.average(-_log_probabilities(logits)[np.arange(len(labels)), labels], weights=weights))
 
 
 def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """The mean over bins of |accuracy - confidence|, each bin (low, high] as heavy as its images."""
-    confidence = np.exp(log_softmax(logits, axis=1).max(axis=1))
+    confidence = np.exp(_log_probabilities(logits).max(axis=1))
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, weights * ((logits.argmax(axis=1) == labels) - confidence), minlength=BINS)
     return float(100 * np.abs(gaps).sum() / weights.sum())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from ..errors import SpecError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.network_names import check_name
-from ..registry.networks import check_shape, network
+from ..registry.datasets import dataset_of
+from ..registry.networks import network
 from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
 from ..spec.weights_file import located
@@ -21,33 +19,8 @@ from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
-from .method_check import check_methods
-from .plan import Plan
 from .reported import trials_of
-from .same_methods import distinct_methods
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time. ``remarks`` are for the user."""
-
-    spec: Spec
-    report: bool = True
-    defaults: bool = False
-    again: bool = False
-    remarks: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
-        distinct, remarks = distinct_methods(spec)
-        return cls(distinct, remarks=remarks, **options)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """What the spec stands for."""
-        return Plan(self.spec)
+from .request import RunRequest, check_names
 
 
 @dataclass(frozen=True)
@@ -119,18 +92,6 @@ def _check_protocol(spec: Spec, store: Store) -> None:
             f"protocol {spec.protocol}, with other numbers. What is there can be reported and verified as before: give "
             "this run a --store of its own, or the spec another name"
         )
-
-
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
-    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
-    trials = list(trials)
-    check_methods(list({t.method.model_dump_json(): t for t in trials}.values()), plugins)
-    for name in {t.network for t in trials}:
-        check_name(name)
-    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
-        long_tail(trial.data, trial.val_per_class)
-    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
-        check_shape(name, shape)
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tailboard.datasets import lock
-from tailboard.harness.planning.prepare import check_names
+from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
