@@ -36,11 +36,11 @@ def report(
     uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
     metric: Annotated[
         str,
-        typer.Option(help="From the stored logits: accuracy, macro_f1, worst_class, recall:CLASS, auroc, ece or nll."),
+        typer.Option(help="Such as accuracy, macro_f1, f1:CLASS, auroc; tailboard list metrics names them all."),
     ] = "balanced_accuracy",
     prior: Annotated[
-        str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
-    ] = "balanced",
+        str, typer.Option(help="The classes of the test set: test, balanced, train, cat=0.9,dog=0.1, or a file.")
+    ] = "test",
     tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
     noise: Annotated[
         str | None, typer.Option(help="images: also what other test images would have given (a bootstrap).")
@@ -153,7 +153,7 @@ def _printed(form: str, **asked: Any) -> LatexOptions | None:
 
 def _rescore(metric: str, prior: str, tau: float) -> Any:
     """None where the table is to show what the records hold."""
-    if (metric, prior, tau) == ("balanced_accuracy", "balanced", 0.0):
+    if (metric, prior, tau) == ("balanced_accuracy", "test", 0.0):
         return None
     from ..metrics import rescoring  # imports torch
 

@@ -9,7 +9,7 @@ from math import fsum
 from ...datasets.longtail import shots, terciles
 from ...leaderboard.metric import GROUPS
 from ..spec.schema import Shots
-from ..storage.record import TrialResult
+from ..storage.record import TrialResult, Weights
 
 
 @lru_cache(maxsize=1024)
@@ -31,7 +31,8 @@ def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
     return fsum([values[c] for c in at]) / len(at)
 
 
-def shot_means(record: TrialResult, by: Shots) -> dict[str, float]:
-    """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy."""
-    accuracy = record.accuracy["last_ema"]
+def shot_means(record: TrialResult, by: Shots, weights: Weights = "last_ema") -> dict[str, float]:
+    """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy. KeyError where
+    the record holds none of these weights."""
+    accuracy = record.accuracy[weights]
     return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}

@@ -11,6 +11,7 @@ from ..spec.schema import Trial
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
 Status = Literal["complete", "failed", "diverged", "pruned"]
+Weights = Literal["last_ema", "last"]  # of which accuracies are: the moving average at the end, and the last themselves
 
 
 class Provenance(CanonicalModel, frozen=True):
@@ -34,7 +35,7 @@ class TrialResult(CanonicalModel, frozen=True):
     status: Status
     reason: str = ""  # what the method broke or, of a complete trial, what did not act; in one line
     counts: tuple[Annotated[int, Field(ge=1)], ...] = ()  # training images of each class
-    accuracy: dict[Literal["last_ema", "last"], tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
+    accuracy: dict[Weights, tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
     data: Provenance | None = None
 
@@ -62,4 +63,6 @@ class Record(TrialResult, frozen=True):
     started: str = ""
     finished: str = ""
     notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
+    confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema
+    scores: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # what a search may look for
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record
