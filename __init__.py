@@ -7,6 +7,7 @@
     board.table                    # mean and standard error, a row a method
     board.save("table.tex", versus="ERM")
     tb.report("runs/quickstart", "theirs.zip")
+    tb.load_model("m2m.model").predict(["photo.jpg"]).labels
 
 The four folders are the architecture: ``datasets`` (what is learned from), ``methods`` (how it is learned),
 ``leaderboard`` (what came out) and ``harness`` (from a spec to rows; the only one that imports the others).
@@ -20,17 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .harness.api import Leaderboard, plan, report, run, tune
+    from .harness.prediction.model import Model, load_model
     from .harness.spec.schema import Spec, Trial
     from .harness.storage.store import Store
     from .methods.recipe import Part, Range, Recipe, hyper, register
 
 __version__ = "0.1.0"
 __all__ = [
-    "Leaderboard", "Part", "Range", "Recipe", "Spec", "Store", "Trial", "UserError", "hyper", "plan", "register",
-    "report", "run", "tune",
+    "Leaderboard", "Model", "Part", "Range", "Recipe", "Spec", "Store", "Trial", "UserError", "hyper", "load_model",
+    "plan", "register", "report", "run", "tune",
 ]  # fmt: skip
 _HOMES = {
     ".harness.api": ("Leaderboard", "plan", "report", "run", "tune"),
+    ".harness.prediction.model": ("Model", "load_model"),
     ".harness.spec.schema": ("Spec", "Trial"),
     ".harness.storage.store": ("Store",),
     ".methods.recipe": ("Part", "Range", "Recipe", "hyper", "register"),

@@ -6,29 +6,26 @@ mend is raised as a ``UserError``, whose message is what the command line prints
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from .. import UserError
-from ..datasets.files import roots
-from .errors import ClusterError, ReportError, SpecError
-from .scheduling.home_folder import usable_home
+from ..leaderboard.formats.notebook import notebook
+from ..leaderboard.results import CELL, summarise
+from .bundles.sources import opened
+from .errors import ReportError, SpecError
+from .metrics.rescoring import parse_metric
+from .planning.tuned_spec import TunedSpec, require_tune
+from .reporting import html_pages
+from .reporting.gather import gather
+from .reporting.report import Report
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
-from .storage import paths
 from .storage.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from .planning.tuned_spec import TunedSpec
-    from .reporting.report import Report
-    from .reporting.reported_store import SearchedPlan
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
@@ -64,14 +61,11 @@ def plan(spec: SpecLike) -> list[Trial]:
     Raises:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
-    from .planning.prepare import check_names
-    from .planning.same_methods import distinct_methods
-    from .spec.schema import plan as planned
+    from .planning.prepare import RunRequest, check_names
 
-    found, _ = distinct_methods(load_spec(spec))
-    trials = planned(found)
-    check_names(trials, found.plugins)
-    return trials
+    request = RunRequest.of(load_spec(spec))
+    check_names(request.plan.trials, request.spec.plugins)
+    return list(request.plan.trials)
 
 
 def run(
@@ -108,12 +102,11 @@ def run(
         KeyboardInterrupt: after Ctrl-C or SIGTERM; running trials have saved themselves by then.
         UserError: where the spec, the data, the store or the cluster is not as asked.
     """
-    from .planning.prepare import RunRequest
-    from .reporting.gather import gather
+    from . import driver
 
-    request = RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = driver.RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
-    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
         raise KeyboardInterrupt
     return Leaderboard(gather([place], only=trained.plan, defaults=defaults), (str(place),))
@@ -135,16 +128,15 @@ def tune(
         The spec with what its searches found: ``table`` says it in words, and ``harness.planning.tuned_spec.write``
         writes it as plain specs.
     """
-    from .planning import tuned_spec
-    from .planning.prepare import RunRequest
+    from . import driver
 
-    request = RunRequest.of(load_spec(spec, plugins), report=False)
-    tuned_spec.require_tune(request.spec)
+    request = driver.RunRequest.of(load_spec(spec, plugins), report=False)
+    require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
-    trained = train(request, place, slots=slots, address=address, root=root, verify=verify)
+    trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
         raise KeyboardInterrupt
-    return tuned_spec.TunedSpec(request.spec, trained.plan.results)
+    return TunedSpec(request.spec, trained.plan.results)
 
 
 def report(
@@ -154,6 +146,7 @@ def report(
     tercile: bool = False,
     defaults: bool = False,
     budget: int | None = None,
+    weights: str = "ema",
 ) -> Leaderboard:
     """The leaderboard of stores and bundles; nothing is trained.
 
@@ -164,19 +157,19 @@ def report(
         tercile: Rank the classes into thirds instead of counting.
         defaults: Tuned methods also at the spec's own values.
         budget: As if each search had ended after so many trials.
+        weights: ``ema`` (the moving average of each trial's weights at its end) or ``last`` (those weights themselves).
 
     Raises:
         StoreError: where there is no store. BundleError where a bundle does not hold. ReportError where rows cannot
             stand in one table.
     """
-    from .bundles.sources import opened
-    from .reporting.gather import gather
-
     if not stores:
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
+    rescore = parse_metric("balanced_accuracy", "balanced", 0.0, weights) if weights != "ema" else None
     with opened(names) as places:
-        return Leaderboard(gather(places, by, defaults=defaults, budget=budget, comparable=True), names, by)
+        found = gather(places, by, defaults=defaults, budget=budget, rescore=rescore, comparable=True)
+        return Leaderboard(found, names, by)
 
 
 @dataclass(frozen=True)
@@ -197,10 +190,6 @@ class Leaderboard:
     def table(self) -> pd.DataFrame:
         """The wide table: a row a protocol, data set, setting and method, and for each group the columns ``mean`` and
         ``stderr`` in percent (NaN where no trial is complete, or a single seed leaves the error unknown)."""
-        import pandas as pd
-
-        from ..leaderboard.results import CELL, summarise
-
         summary = summarise(self.rows, self.report.metric).set_index(CELL)[["mean", "stderr"]]
         groups = list(dict.fromkeys(self.rows["group"].astype(str)))
         columns = [(group, what) for group in groups for what in ("mean", "stderr")]
@@ -223,9 +212,6 @@ class Leaderboard:
         Raises:
             ReportError: for another ending, or a method that is not there. OSError where it cannot be written.
         """
-        from .bundles.sources import opened
-        from .reporting import html_pages
-
         goal, form = Path(path), Path(path).suffix.lower()
         if form == ".html":
             with opened(self.stores) as places:
@@ -244,80 +230,4 @@ class Leaderboard:
         return self.report.rendered("md")
 
     def _repr_html_(self) -> str:
-        from ..leaderboard.formats.notebook import notebook
-
         return notebook(self.rows, self.report.notes, self.report.tables, self.report.metric)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a call of :func:`train`: whether a signal stopped it, and the plan with what its searches found."""
-
-    interrupted: bool
-    plan: SearchedPlan
-
-
-def train(
-    request: Any,
-    store: Store,
-    *,
-    slots: int | None = None,
-    address: str | None = None,
-    root: str | Path | None = None,
-    verify: bool = True,
-    say: Callable[[str], None] | None = None,
-) -> Trained:
-    """Train what is missing in a store.
-
-    Args:
-        request: What of a spec is to be done.
-        store: Where it is kept.
-        slots, address, root, verify: As in :func:`run`.
-        say: What is told to the user in lines; to stderr if not given.
-
-    Returns:
-        What came of it; where a signal stopped it before the end, the same call goes on.
-
-    Raises:
-        What :func:`run` raises, but for KeyboardInterrupt after a first signal.
-    """
-    from rich.console import Console
-
-    from .monitoring.reporter import ProgressReporter
-    from .planning.prepare import prepare, write_plan
-    from .reporting.reported_store import SearchedPlan
-    from .scheduling.processes import ended_by_sigterm
-    from .scheduling.run import execute
-    from .storage.lease import only_driver
-    from .tracking.background import Tracker
-    from .tuning.results import RunStorage
-
-    if threading.current_thread() is not threading.main_thread():
-        raise UserError("training is started from the main thread, since a signal must be able to drain it")
-    if slots is not None and slots < 1:
-        raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
-    store.require_shared()
-    console = Console(stderr=True)
-    say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-    for remark in request.remarks:
-        say(remark)
-    checking = console.status("checking the spec and its data ...") if console.is_terminal else nullcontext()
-    if data := os.environ.get("TAILBOARD_DATA"):  # workers run in other folders
-        os.environ["TAILBOARD_DATA"] = str(roots(Path(data))[0].resolve())
-    with ended_by_sigterm(), usable_home(), only_driver(store), RunStorage(store) as storage:
-        with checking:
-            prepared = prepare(request, store, storage, Path(root).expanduser().resolve() if root else None, verify)
-        for message in prepared.damaged:
-            say(f"{message}; moved to damaged/, and its trial runs again where it is still needed")
-        tracker = Tracker(request.spec, store, prepared.trials)
-        with ProgressReporter(console, prepared, tracker) as show:
-            interrupted = execute(prepared, show, slots, address)
-        if not store.has(paths.plan(request.spec.name)):
-            write_plan(request, store)
-            again = "the plan is written again, and the same command trains what is gone"
-            say(f"{store} was deleted while it was filled: {again}")
-        away = tracker.close()
-        results = storage.results(request.plan.searches)
-    if away:
-        say(away)
-    return Trained(interrupted, SearchedPlan(request.spec, results))

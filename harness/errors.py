@@ -29,6 +29,10 @@ class TrackingError(UserError):
     """MLflow answers, and will not take what it is given until the user changes something."""
 
 
+class ModelError(UserError, ValueError):
+    """A trained model, or what it is asked to predict, that cannot be used; the message names the file."""
+
+
 class ReportError(UserError, ValueError):
     """A report that cannot be made as asked."""
 

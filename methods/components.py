@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
-from .balance import DeferredResampling, DeferredReweighting
-from .mixup import Mixup
+from .losses.logit_adjustment import AdjustedLoss, LogitAdjustment, TauNormalisation
+from .losses.smoothing import Smoothing
+from .optimizers.sharpness import SAM, ImbSAM
 from .recipe import Recipe, register
-from .retrain import Retrain
-from .sharpness import SAM, ImbSAM
-from .smoothing import Smoothing
+from .sampling.balance import DeferredResampling, DeferredReweighting
+from .sampling.mixup import Mixup
+from .stages.retrain import Retrain
 from .table5 import joint_ssl
 
 register(

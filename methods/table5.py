@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .balance import DeferredResampling, DeferredReweighting, Resampling, Reweighting
-from .joint_ssl import JointSSL
 from .losses import LDAM, CosineHead, Focal
-from .m2m import M2m
+from .optimizers.sharpness import SAMA
 from .recipe import Recipe, register
-from .sharpness import SAMA
+from .sampling.balance import DeferredResampling, DeferredReweighting, Resampling, Reweighting
+from .sampling.m2m import M2m
+from .stages.joint_ssl import JointSSL
 
 register("ERM", Recipe(), description="empirical risk minimisation: the training routine alone", source="Table 5")
 

@@ -60,10 +60,16 @@ def pixels(data: bytes, where: str, shape: tuple[int, int, int]) -> np.ndarray:
     is cut out. DataError where it cannot be used.
     """
     with _opened(data, where) as image:
-        try:
-            return _brought_to(ImageOps.exif_transpose(image), shape)
-        except _UNREADABLE as error:
-            raise _refused(where, _why(error)) from None
+        return of_image(image, where, shape)
+
+
+def of_image(image: Image.Image, where: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """The same of an image that is open."""
+    _check(image, where)
+    try:
+        return _brought_to(ImageOps.exif_transpose(image), shape)
+    except _UNREADABLE as error:
+        raise _refused(where, _why(error)) from None
 
 
 def of_array(x: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -92,11 +98,15 @@ def _opened(data: bytes, where: str) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except _UNREADABLE as error:
         raise _refused(where, _why(error)) from None
+    _check(image, where)
+    return image
+
+
+def _check(image: Image.Image, where: str) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise _refused(where, TOO_LARGE)
     if image.mode not in MODES:
         raise _refused(where, f"its mode is {image.mode}, of more than 8 bits a channel: convert it to 8 bits first")
-    return image
 
 
 def _why(error: Exception) -> str:

@@ -59,6 +59,8 @@ def source_of(words: Mapping[str, Any], folder: Path) -> Source:
         DataError: where a word is not what it should be, or nothing is at the path.
     """
     kind, _, place = str(words["name"]).partition(":")
+    if not is_user_images(words["name"]):
+        raise DataError(f"{words['name']} is no place of images. {HINT}")
     if not place:
         raise DataError(f"data: {kind}: is followed by a path, as in {kind}:{'photos' if kind == 'folder' else 'f'}")
     path = (folder / Path(place).expanduser()).resolve()

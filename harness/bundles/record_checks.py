@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...leaderboard.confusion import Confusion
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
@@ -17,6 +18,7 @@ from ..storage import paths
 from ..storage.record import Record
 
 LOGITS = ("last_ema", "last")
+SHOWN = 40  # characters of a packed matrix, or of numbers, in a message
 LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
 
 
@@ -67,9 +69,16 @@ def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError("history_epoch does not count the epochs")
 
 
-def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Mismatch]:
-    """Where the record's own accuracies, or its numbers of images, are not those of the predictions."""
+def accuracies(
+    record: Record, found: Mapping[str, tuple[float, ...]], arrays: Mapping[str, np.ndarray]
+) -> Iterator[Mismatch]:
+    """Where the record's own accuracies, confusion matrix or numbers of images are not those of the predictions, which
+    come to the accuracies ``found``."""
+    labels = arrays["labels"]
+    matrix = Confusion.of(arrays[LOGITS[0]].argmax(axis=1), labels, len(record.counts))
     place = paths.record(record.key)
+    if record.confusion and record.confusion != (is_ := matrix.packed()):
+        yield Mismatch(place, "confusion", _shortened(record.confusion), _shortened(is_))
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
         if len(claimed) != len(found[name]):
@@ -83,11 +92,16 @@ def accuracies(record: Record, found: Mapping[str, tuple[float, ...]], labels: n
         yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def words(record: Record) -> Iterator[Mismatch]:
     """What follows from the trial's own words: its images, its epochs, its values. No plugin's code is run. DataError
     where its data set is unknown. What else a record says, such as its times, is a claim."""
     place = paths.record(record.key)
     yield from _images(record)
+    yield from _matrix(record)
     yield from _course(record)
     yield from _data(record)
     claimed, (expected, all_of_them) = _plain(record.values), _values(record)
@@ -109,6 +123,21 @@ def _images(record: Record) -> Iterator[Mismatch]:
         said = getattr(record, field)
         if is_ and said != is_:
             yield Mismatch(paths.record(record.key), field, str(list(said)), str(list(is_)))
+
+
+def _matrix(record: Record) -> Iterator[Mismatch]:
+    """The confusion matrix, against the accuracies that stand beside it."""
+    if not record.confusion:
+        return
+    place = paths.record(record.key)
+    try:
+        matrix = Confusion.unpacked(record.confusion, record.test_counts)
+    except ValueError as error:
+        yield Mismatch(place, "confusion", _shortened(record.confusion), str(error))
+        return
+    said, is_ = record.accuracy.get(LOGITS[0], ()), tuple((100 * (matrix.right / matrix.tested)).tolist())
+    if said != is_:
+        yield Mismatch(place, "confusion", f"accuracies of {_shortened(str(list(is_)))}", _shortened(str(list(said))))
 
 
 def _course(record: Record) -> Iterator[Mismatch]:

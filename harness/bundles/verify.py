@@ -163,7 +163,7 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             read = bundle.arrays(record.key)
             found = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
-            yield from accuracies(record, found, labels)
+            yield from accuracies(record, found, read)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))

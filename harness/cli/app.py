@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from ... import UserError
-from . import bundle, data, inspect, report, run, status
+from . import bundle, data, inspect, prediction, report, run, status
 from .options import INTERRUPTED, print_status
 
 STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
@@ -28,6 +28,7 @@ app.add_typer(run.app)
 app.add_typer(inspect.app)
 app.add_typer(status.app)
 app.add_typer(report.app)
+app.add_typer(prediction.app)
 app.add_typer(data.app, name="data")
 app.add_typer(bundle.app)
 

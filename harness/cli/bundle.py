@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,9 +88,6 @@ def _again(
     place: Any, count: int, seed: int | None, trust: bool, root: Path | None, verify: bool, facts: dict[str, Any]
 ) -> int:
     """Train some again. What was drawn and came of it is added to the facts; the exit code."""
-    import secrets
-    from dataclasses import asdict
-
     from ..bundles import rerun
     from ..scheduling.processes import ended_by_sigterm
     from ..spec.labels import label

@@ -22,13 +22,10 @@ def data_inspect(
     as_json: Json = False,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
-    from ...datasets.catalog import DataError
     from ...datasets.user_images.inspect import inspected
-    from ...datasets.user_images.source import HINT, is_user_images, source_of
+    from ...datasets.user_images.source import source_of
     from . import listings
 
-    if not is_user_images(name):
-        raise DataError(f"{name} is no place of images. {HINT}")
     words = {"name": name, "label": label, "image": image, "group": group, "size": size}
     facts = inspected(source_of(words, Path()))
     print_result(facts, listings.images_table(facts), as_json)
@@ -46,13 +43,9 @@ def data_list(as_json: Json = False) -> None:
 @app.command("prepare", epilog="Example: tailboard data prepare cifar10 --root /data")
 def data_prepare(name: str, root: Root = None) -> None:
     """Fetch a data set over the network; nothing else does."""
-    from ...datasets.catalog import DataError
-    from ..registry.datasets import dataset
+    from ..registry.datasets import prepare
 
-    known = dataset(name)
-    if known.prepare is None:
-        raise DataError(f"{name} needs no preparation: {known.description}")
-    print(known.prepare(root))
+    print(prepare(name, root))
 
 
 @app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..text import table
 from .options import Json, Plugins, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
@@ -22,20 +23,19 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
-    from ..planning import prepare, same_methods, summary
-    from ..planning.plan import Plan
+    from ..planning import prepare, summary
     from ..spec.parser import read
 
-    wanted, remarks = same_methods.distinct_methods(read(spec, plugin or ()))
-    resolved = Plan(wanted)
-    prepare.check_names(resolved.trials, wanted.plugins)
-    text = "\n".join([summary.plan_table(resolved), *remarks])
-    text += summary.tuning_table(resolved) if wanted.tune else ""
+    request = prepare.RunRequest.of(read(spec, plugin or ()))
+    resolved = request.plan
+    prepare.check_names(resolved.trials, resolved.spec.plugins)
+    text = "\n".join([summary.plan_table(resolved), *request.remarks])
+    text += summary.tuning_table(resolved) if resolved.spec.tune else ""
     facts = summary.trial_facts(resolved.dependencies)
     if calibrate:
         print_status("measuring a few steps of each kind of trial ...")
         text += summary.calibrated(resolved, facts)
-    if wanted.tune:
+    if resolved.spec.tune:
         facts += summary.tuning_facts(resolved)
     print_result(facts, text, as_json)
 
@@ -46,14 +46,13 @@ def test(
     as_json: Json = False,
 ) -> int:
     """Check that a method holds what every method must; exit code 3 where it does not."""
-    from .. import text as describe
     from ..testing import conformance
 
     verdicts = {}
     for name, entry in conformance.entries(method).items():
         verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
         if not as_json:
-            print_output(f"{name}\n{describe.table(verdicts[name])}\n\n")
+            print_output(f"{name}\n{table(verdicts[name])}\n\n")
     if as_json:
         print(json.dumps(verdicts, indent=1))
     failed = any(verdict["outcome"] == "fail" for found in verdicts.values() for verdict in found)
@@ -62,7 +61,7 @@ def test(
 
 @app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|specs")],
+    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|metrics|specs")],
     as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:

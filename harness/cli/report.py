@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
 
 app = typer.Typer()
+AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
 
 
 @app.command(
@@ -42,6 +43,9 @@ def report(
         str, typer.Option(help="The classes of the test set: test, balanced, train, cat=0.9,dog=0.1, or a file.")
     ] = "test",
     tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
+    weights: Annotated[
+        str, typer.Option(help="Of each trial's end: ema, their moving average, or last, the weights themselves.")
+    ] = "ema",
     noise: Annotated[
         str | None, typer.Option(help="images: also what other test images would have given (a bootstrap).")
     ] = None,
@@ -87,8 +91,8 @@ def report(
         form, bold=bold, caption=caption, label=label, groups=columns, methods=rows, decimals=decimals,
         tabular_only=tabular_only or None,
     )  # fmt: skip
-    rescore, by = _rescore(metric, prior, tau), parse_shots(few, many, tercile)
-    if rescore and (html or site):
+    rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
+    if (html or site) and (metric, prior, tau) != AS_RECORDED:
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
     with sources.opened(stores) as places:
         leaderboard = partial(
@@ -151,10 +155,10 @@ def _printed(form: str, **asked: Any) -> LatexOptions | None:
         raise ReportError(f"--{error}") from None
 
 
-def _rescore(metric: str, prior: str, tau: float) -> Any:
+def _rescore(metric: str, prior: str, tau: float, weights: str) -> Any:
     """None where the table is to show what the records hold."""
-    if (metric, prior, tau) == ("balanced_accuracy", "test", 0.0):
+    if (metric, prior, tau) == AS_RECORDED and weights == "ema":
         return None
-    from ..metrics import rescoring  # imports torch
+    from ..metrics import rescoring  # imports scipy
 
-    return rescoring.parse_metric(metric, prior, tau)
+    return rescoring.parse_metric(metric, prior, tau, weights)

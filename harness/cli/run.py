@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +28,7 @@ from .status import outcome
 
 if TYPE_CHECKING:
     from ..reporting.report import Report
+    from ..storage.store import Store
 
 app = typer.Typer()
 
@@ -62,8 +65,7 @@ def run(
     Where the spec has a block tune, every method is tuned first, on validation images.
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
-    from ..api import train
-    from ..planning.prepare import RunRequest
+    from ..driver import RunRequest, train
     from ..reporting import gather
     from ..spec.parser import read
     from ..storage.store import Store
@@ -90,18 +92,27 @@ def run(
         print_status(f"the report's files could not be written ({error}); the same command writes them")
     print_output(f"{report.rendered('md')}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report)
+        _recommend(report, place)
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
-def _recommend(report: Report) -> None:
-    """Say which method the table speaks for."""
+def _recommend(report: Report, store: Store) -> None:
+    """Say which method the table speaks for, and how a model is made of it."""
     from ...leaderboard.recommendation import recommended
 
-    _, sentences = recommended(report.rows)
-    print_output("\n".join(sentences or ["No method is complete, so none is recommended."]) + "\n")
+    name, sentences = recommended(report.rows)
+    if not name:
+        print_output("No method is complete, so none is recommended.\n")
+        return
+    place, here = Path(store.url), Path.cwd()
+    shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
+    goal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    command = shlex.join(["tailboard", "train", shown, "--method", name, "-o", f"{goal}.model"])
+    print_output(
+        "\n".join([*sentences, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
+    )
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")
@@ -118,9 +129,8 @@ def tune(
     plugin: Plugins = None,
 ) -> int:
     """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
-    from ..api import train
+    from ..driver import RunRequest, train
     from ..planning import tuned_spec
-    from ..planning.prepare import RunRequest
     from ..spec.parser import read
     from ..storage.store import Store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -35,14 +36,11 @@ def status(
 
 def _watch(store: Any, every: float, as_json: bool) -> None:
     """The picture of ``run`` on a terminal; elsewhere, and as JSON, a line whenever something has changed."""
-    from contextlib import suppress
-
     from rich.console import Console
 
-    from ..monitoring import display
-    from ..monitoring import watch as watched
+    from ..monitoring import display, watch
 
-    console, looks = Console(), watched.watch(store, every)
+    console, looks = Console(), watch.watch(store, every)
     with suppress(KeyboardInterrupt):
         if as_json or not console.is_terminal:
             for line in display.changes(looks, as_json):

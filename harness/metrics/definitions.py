@@ -54,6 +54,13 @@ class Definition:
     unit: str = ACCURACY.unit
     kind: str = ACCURACY.kind
 
+    @property
+    def scope(self) -> str:
+        """Of which data it is, in words."""
+        if self.two or self.ordered:
+            return "two classes" if self.two else "ordered classes"
+        return {"class": "a class", "all": "all classes"}.get(self.of, "each group of classes")
+
     def lacks(self, of: str, classes: int, ranks: Sequence[int]) -> str:
         """Why a data set of so many classes does not have it; empty where it does."""
         if self.two and classes != 2:

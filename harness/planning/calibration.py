@@ -73,6 +73,7 @@ def kind(trial: Trial) -> str:
 
 def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
+    asked, trial = trial, trial.model_copy(update={"weights": None})  # any weights take the same time
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
@@ -91,7 +92,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     step = statistics.mean(medians)
     unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
     whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
-    return Estimate(trial, step, whole, peak.bytes() + max(0, unseen))
+    return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 
 def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:

@@ -87,7 +87,9 @@ def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, A
     """The spec's words."""
     assert data.contents is not None  # noqa: S101  (for the type checker)
     shape, images = data.contents.shape, sum(data.contents.available)
-    network = request.network or ("small" if not gpu else "resnet32" if max(shape[1:]) <= 64 else "resnet18")
+    network = request.network or (
+        "small" if not gpu else "resnet32" if max(shape[1:]) <= 64 else "torchvision:resnet18"
+    )
     batch = max((size for size in BATCHES if size * BATCHES_AN_EPOCH <= images), default=BATCHES[0])
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS / max(1, images // batch))))
     if request.methods is None:  # the nine of the paper, with a narrower expander beside a small network

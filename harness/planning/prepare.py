@@ -11,10 +11,13 @@ from pathlib import Path
 from ...datasets.lock import locked
 from ...methods.part import MethodError
 from ..errors import SpecError
-from ..registry.datasets import long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..registry.network_names import check_name
+from ..registry.networks import check_shape, network
+from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
+from ..spec.weights_file import located
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..testing.dry_run import dry_run
@@ -130,6 +133,8 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
         check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
+    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
+        check_shape(name, shape)
 
 
 def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
@@ -150,7 +155,12 @@ def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
     """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
-    the process that scores: this one has run methods' code."""
+    the process that scores: this one has run methods' code. Likewise of the weights that networks start from, where
+    NetworkError says which do not fit."""
+    trials = list(trials)
+    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
+    for name, channels, weights in sorted(started):
+        load_weights(network(name, channels, 2), name, located(weights, root))
     asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for

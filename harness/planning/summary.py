@@ -11,7 +11,7 @@ import torch
 
 from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
-from ..spec.labels import method_label, setting_label
+from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import table
 from ..training.cost import relative_cost
@@ -36,7 +36,9 @@ def plan_table(plan: Plan) -> str:
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
-    kinds = Counter((t.data.name, setting_label(t.data), method_label(t), t.network, t.training.epochs) for t in trials)
+    kinds = Counter(
+        (t.data.name, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
+    )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
         dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
@@ -113,7 +115,7 @@ def _axes(trials: Sequence[Trial]) -> str:
     axes = {
         "data": len({t.data.canonical for t in trials}),
         "methods": len({method_label(t) for t in trials}),
-        "networks": len({t.network for t in trials}),
+        "networks": len({network_label(t) for t in trials}),
         "trainings": len({t.training.canonical for t in trials}),
         "seeds": len({t.seed for t in trials}),
     }

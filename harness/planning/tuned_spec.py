@@ -14,6 +14,7 @@ import yaml
 from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Experiment, Spec, experiments
+from ..spec.weights_file import BY_HASH
 from ..spec.yaml_format import Dumper
 from ..text import table
 from ..tuning.results import SearchResult
@@ -45,7 +46,8 @@ class TunedSpec:
         """The rows of each setting: values were found for each, so each has a spec of its own."""
         groups: dict[str, list[Experiment]] = {}
         for experiment in experiments(self.spec):
-            setting = f"{experiment.data.canonical} {experiment.network} {experiment.training.canonical}"
+            network = f"{experiment.network} {experiment.weights}"
+            setting = f"{experiment.data.canonical} {network} {experiment.training.canonical}"
             groups.setdefault(setting, []).append(experiment)
         return list(groups.values())
 
@@ -118,7 +120,7 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
         "methods": methods,
-        "network": first.network,
+        "network": {"name": first.network, "weights": f"{BY_HASH}{first.weights}"} if first.weights else first.network,
         "training": first.training.model_dump(),
         "seeds": list(spec.seeds),
         "resources": spec.resources.model_dump(),

@@ -77,6 +77,25 @@ def pool(name: str, root: Path | None, verify: bool) -> Pool:
     return loaded
 
 
+def prepare(name: str, root: Path | None) -> Path:
+    """Fetch a data set over the network.
+
+    Args:
+        name: Its name.
+        root: The folder that holds the data; the usual one if None.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        DataError: where there is no such data set, it needs no preparation, or it cannot be fetched.
+    """
+    known = dataset(name)
+    if known.prepare is None:
+        raise DataError(f"{name} needs no preparation: {known.description}")
+    return known.prepare(root)
+
+
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
     """The trial's own subset of its pool, for a process that runs no method: all labels are in it."""
     loaded = _cached(trial.data.name, trial.data.contents, root, verify)

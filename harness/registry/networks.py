@@ -1,5 +1,6 @@
 """Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet56`` (the CIFAR ones),
-``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``.
+``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``; for large images
+``torchvision:NAME`` and ``timm:NAME``, as those libraries have them.
 
 Each is features and a head. ``width`` is the number of features that the head gets.
 """
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..errors import NetworkError
 from .network_names import check_name
 
 
@@ -33,7 +35,23 @@ class Network(nn.Module):
 def network(name: str, channels: int, classes: int) -> Network:
     """Build a network, initialised from torch's global generator. NetworkError for an unknown name."""
     wide = check_name(name)
+    library, _, inner = name.partition(":")
+    if library in _LIBRARIES:
+        return Network(*_LIBRARIES[library](inner, channels), classes)
     return Network(*(_wide_resnet(channels, *wide) if wide else _BUILDERS[name](channels)), classes)
+
+
+def check_shape(name: str, shape: tuple[int, int, int]) -> None:
+    """NetworkError where a network does not take images of a shape (channels, height, width). Nothing is computed."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network(name, shape[0], 2).eval()(torch.empty(1, *shape))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        if isinstance(error, NetworkError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        size = f"{shape[2]}x{shape[1]} pixels in {shape[0]} channels"
+        raise NetworkError(f"{name} does not take images of {size} ({reason}): see data.size") from None
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -105,20 +123,33 @@ def _cifar_resnet(blocks: int) -> Callable[[int], tuple[nn.Module, int]]:
     return build
 
 
-def _torchvision(name: str) -> Callable[[int], tuple[nn.Module, int]]:
+def _with_small_stem(name: str) -> Callable[[int], tuple[nn.Module, int]]:
     def build(channels: int) -> tuple[nn.Module, int]:
-        import torchvision
-
-        net: Any = getattr(torchvision.models, name)(weights=None)
-        net.conv1, net.maxpool = (
-            _conv(channels, 64),
-            nn.Identity(),
-        )  # the CIFAR stem: 3x3, stride 1, no pooling
-        width = net.fc.in_features
-        net.fc = nn.Identity()
+        net, width = _torchvision(name, 3)
+        # the CIFAR stem: 3x3, stride 1, no pooling
+        net.conv1, net.maxpool = _conv(channels, 64), nn.Identity()
         return net, width
 
     return build
+
+
+def _torchvision(name: str, channels: int) -> tuple[Any, int]:
+    import torchvision
+
+    net: Any = getattr(torchvision.models, name)(weights=None)
+    if channels != 3:
+        net.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    width = net.fc.in_features
+    net.fc = nn.Identity()
+    return net, width
+
+
+def _timm(name: str, channels: int) -> tuple[Any, int]:
+    import timm
+
+    net: Any = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
+    return net, getattr(net, "head_hidden_size", net.num_features)  # before the classifier there may be a layer more
 
 
 def _small(channels: int) -> tuple[nn.Module, int]:
@@ -137,5 +168,6 @@ def _small(channels: int) -> tuple[nn.Module, int]:
 _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     "small": _small,
     **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9)},
-    **{f"resnet{n}": _torchvision(f"resnet{n}") for n in (18, 34, 50)},
+    **{f"resnet{n}": _with_small_stem(f"resnet{n}") for n in (18, 34, 50)},
 }
+_LIBRARIES: dict[str, Callable[[str, int], tuple[nn.Module, int]]] = {"torchvision": _torchvision, "timm": _timm}

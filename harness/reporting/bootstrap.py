@@ -17,6 +17,7 @@ from ..planning.reported import ReportedTrial, protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots
 from ..storage.reader import StoreReader
+from ..storage.record import Weights
 
 Hits = dict[str, dict[int, np.ndarray]]  # by method and seed: whether each test image was recognised
 CAPTION = (
@@ -34,8 +35,8 @@ AGAINST = (
 class TestSetBootstrap:
     """The predictions of a report's rows, gathered store by store."""
 
-    def __init__(self, labels: Labels, by: Shots, tau: float = 0.0) -> None:
-        self._words, self._by, self._tau = labels, by, tau
+    def __init__(self, labels: Labels, by: Shots, tau: float = 0.0, weights: Weights = "last_ema") -> None:
+        self._words, self._by, self._tau, self._weights = labels, by, tau, weights
         self._hits: dict[tuple[str, str, str], Hits] = {}
         self._truth: dict[str, np.ndarray] = {}
         self._counts: dict[tuple[str, str, str], tuple[int, ...]] = {}
@@ -48,7 +49,7 @@ class TestSetBootstrap:
                 outcome = store.result(reported.trial.key)
                 if reported.why or outcome.status != "complete":
                     continue
-                logits, truth = predictions(store, outcome, self._tau)
+                logits, truth = predictions(store, outcome, self._tau, self._weights)
             except (StoreError, FileNotFoundError):
                 continue
             data = reported.row.data

@@ -18,9 +18,10 @@ from ..errors import StoreError
 from ..metrics.shots import class_groups
 from ..spec.presets import PRESETS
 from ..spec.schema import PROTOCOL, Shots, Training, Trial
+from ..spec.weights_file import BY_HASH
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
-from ..storage.record import Record
+from ..storage.record import Record, Weights
 
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 
@@ -30,12 +31,13 @@ def evidence(
     keys: Iterable[str],
     by: Shots | None = None,
     sources: Mapping[str, int] | None = None,
+    weights: Weights = "last_ema",
 ) -> dict[str, Evidence]:
     """What the stores' records tell of the trials with these keys, by key.
 
     A trial without a record, or with a damaged one, is left out: the rows have said so already. ``by`` is how the
     report counts its groups, as :func:`gather.gather` is given it; ``sources`` says of which store a trial is, where it
-    is not the first.
+    is not the first; ``weights`` are those whose hits are counted.
     """
     evidences: dict[str, Evidence] = {}
     keys, numbers = list(keys), sources or {}
@@ -43,23 +45,24 @@ def evidence(
         shots, finished = by or store.plans()[0].shots, store.finished()
         here = [key for key in keys if key in finished and numbers.get(key, 0) == number]
         with ThreadPoolExecutor(READERS) as readers:
-            read = zip(here, readers.map(_evidence, repeat(store), here, repeat(shots)), strict=True)
+            read = zip(here, readers.map(_evidence, repeat(store), here, repeat(shots), repeat(weights)), strict=True)
             evidences |= {key: evidence for key, evidence in read if evidence}
     return evidences
 
 
-def _evidence(store: StoreReader, key: str, by: Shots) -> Evidence | None:
+def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights) -> Evidence | None:
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
         return None
     data = record.trial.data
     known = data.contents or catalog().get(data.name)
-    tested = record.status == "complete" and len(record.test_counts) == len(record.counts)
+    accuracy = record.accuracy.get(weights, ()) if record.status == "complete" else ()
+    tested = len(accuracy) == len(record.test_counts) == len(record.counts)
     return Evidence(
         counts=record.counts,
         tests=record.test_counts,
-        right=tuple(map(_right, record.accuracy["last_ema"], record.test_counts)) if tested else (),
+        right=tuple(map(_right, accuracy, record.test_counts)) if tested else (),
         classes=known.classes if known and len(known.classes) == len(record.counts) else (),
         groups=class_groups(record.counts, by) if record.counts else (),
         facts=_facts(record.environment),
@@ -133,7 +136,7 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         "name": "again",
         "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
         "methods": [method | ({"training": own} if own else {})],
-        "network": trial.network,
+        "network": {"name": trial.network, "weights": f"{BY_HASH}{trial.weights}"} if trial.weights else trial.network,
         "training": _routine(base, "bfloat16" if gpu else "float32"),
         "resources": {"cpu": trial.threads, **gpu},
     }

@@ -88,6 +88,7 @@ def gather(
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
+        rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         sources=sources,
     )
@@ -156,7 +157,7 @@ def _predictions(
     """The predictions of each trial, from the store that its row is of."""
     from .bootstrap import TestSetBootstrap  # imports torch
 
-    predictions = TestSetBootstrap(labels, by, rescore.tau if rescore else 0.0)
+    predictions = TestSetBootstrap(labels, by, *((rescore.tau, rescore.weights) if rescore else ()))
     for number, each in enumerate(reported):
         trials = (trial for row in each.rows for trial in row.each())
         predictions.add(each.store, (trial for trial in trials if sources.get(trial.trial.key, 0) == number))

@@ -41,7 +41,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
     return PageContent(
         title=", ".join(dict.fromkeys(spec.name for spec in specs)),
         rows=report.rows,
-        evidence=evidence(stores, dict.fromkeys(report.rows["key"]), options.by, report.sources),
+        evidence=evidence(stores, dict.fromkeys(report.rows["key"]), options.by, report.sources, report.weights),
         notes=report.notes,
         versus=options.versus,
         published=report.quoted(options.quote),
@@ -50,6 +50,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
         uncertainty=known(options.uncertainty),
+        scored=report.metric,
     )
 
 

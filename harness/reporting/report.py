@@ -19,6 +19,7 @@ from ...leaderboard.tables.report_tables import UNCERTAINTY, View
 from ...leaderboard.tables.standings import standings, why_not
 from ...methods.names import nearest
 from ..errors import ReportError
+from ..storage.record import Weights
 from . import tuning_tables
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Report:
     searches: Sequence[tuning_tables.TunedRow] = ()
     routines: Mapping[str, Routine] = field(default_factory=dict)  # how the rows of each protocol were trained
     metric: Metric = ACCURACY
+    weights: Weights = "last_ema"  # of which the rows are
     more: Sequence[Table] = ()  # tables that were asked for
     predictions: TestSetBootstrap | None = None
     sources: Mapping[str, int] = field(

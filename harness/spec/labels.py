@@ -24,6 +24,11 @@ def setting_label(data: Data) -> str:
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
+def network_label(trial: Trial) -> str:
+    """The network's name, with the start of the SHA-256 of the weights that it starts from."""
+    return f"{trial.network} from {trial.weights[:8]}" if trial.weights else trial.network
+
+
 def label(trial: Trial) -> str:
     draws = ", independent draws" if trial.independent else ""
     return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
@@ -48,7 +53,7 @@ class Labels:
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
-        return f"{trial.network}, {self._protocols[_routine(trial)]}"
+        return f"{network_label(trial)}, {self._protocols[_routine(trial)]}"
 
     def method(self, trial: Trial) -> str:
         """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared."""

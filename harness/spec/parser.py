@@ -20,8 +20,8 @@ from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
-from . import user_images
-from .presets import NETWORK_OF, PRESETS
+from . import user_images, weights_file
+from .presets import NETWORK_OF, PRESETS, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
 from .yaml_format import load
@@ -80,7 +80,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
         "name": raw["name"],
         "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        "networks": _networks(raw),
+        **_networks(raw, folder),
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
@@ -246,16 +246,29 @@ def _tune(raw: Any) -> Tune:
     return tune
 
 
-def _networks(raw: Mapping[str, Any]) -> list[Any]:
-    """The networks that are named, or the one of the only preset."""
-    if raw.get("network") is not None:
-        for name in _listed(raw["network"]):
-            if not isinstance(name, str):
-                raise SpecError(f"network: a name is expected, not {name!r}")
-        return _listed(raw["network"])
+def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The networks that are named, or the one of the only preset; and the weights that each starts from, if any does.
+
+    The weights' file is looked up relative to ``folder``.
+    """
+    if raw.get("network") is None:
+        return {"networks": [_network_of_preset(raw)]}
+    names, weights = [], []
+    for entry in _named(raw["network"], "network"):
+        if wrong := [key for key in entry if key not in ("name", "weights")]:
+            raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), ["name", "weights"]))
+        name, file = entry.get("name"), entry.get("weights")
+        if not isinstance(name, str) or not isinstance(file, str | None):
+            raise SpecError(f"network: a name, or {{name: ..., weights: FILE}} is expected, not {entry!r}")
+        names.append(full_name(name))
+        weights.append(weights_file.resolved(file, folder) if file else None)
+    return {"networks": names} | ({"weights": weights} if any(weights) else {})
+
+
+def _network_of_preset(raw: Mapping[str, Any]) -> str:
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
-    return [NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"]
+    return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
 
 
 def _seeds(raw: Any) -> list[int]:

@@ -32,3 +32,14 @@ LDAM2019: dict[str, Any] = T5 | {  # kaidic/LDAM-DRW cifar_train.py: for compari
 
 PRESETS: dict[str, dict[str, Any]] = {"t5": T5, "ldam2019": LDAM2019}
 NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}
+SMALL_STEM = ("resnet18", "resnet34", "resnet50")  # that without their library's name have a stem for small images
+TORCHVISION = (  # the networks of torchvision that are known, as ``torchvision:NAME``
+    *(*SMALL_STEM, "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+)
+
+
+def full_name(network: str) -> str:
+    """The one name of a network: ``resnet152`` is only torchvision's, and ``resnext50-32x4d`` a way to spell it."""
+    spelled = network.replace("-", "_")
+    return f"torchvision:{spelled}" if spelled in TORCHVISION and spelled not in SMALL_STEM else network

@@ -26,6 +26,7 @@ from .contents import Contents
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
+Weights = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # the SHA-256 of a file that a network starts from
 PROTOCOL = 2  # part of every key: raised when a change of ours changes the numbers of a trial
 
 
@@ -166,7 +167,7 @@ class Trial(CanonicalModel, frozen=True):
     has the seed's images, and another initialisation and order than every other trial of the seed.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "weights"})
 
     data: Data
     method: Method
@@ -179,6 +180,7 @@ class Trial(CanonicalModel, frozen=True):
     protocol: int = PROTOCOL
     base: Training | None = None
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
@@ -287,9 +289,10 @@ class Spec(CanonicalModel, frozen=True):
     """What to compare. Lists inside ``data``, ``methods``, ``network`` and ``training`` have become axes.
 
     ``protocol`` is the one under which its trials are trained; a stored plan that does not say is of the first.
+    ``weights`` are those that each of ``networks`` starts from, where any does.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights"})
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
@@ -303,6 +306,7 @@ class Spec(CanonicalModel, frozen=True):
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
     protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
+    weights: tuple[Weights | None, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
@@ -311,6 +315,8 @@ class Spec(CanonicalModel, frozen=True):
         if len(set(self.seeds)) < len(self.seeds):
             twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
             raise ValueError(f"seeds: {twice} stands twice; name each seed once")
+        if self.weights and len(self.weights) != len(self.networks):
+            raise ValueError("weights: one for each network, or null, is expected")
         trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
@@ -333,7 +339,7 @@ class Spec(CanonicalModel, frozen=True):
 class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights"})
 
     data: Data
     network: str
@@ -341,6 +347,7 @@ class Experiment(CanonicalModel, frozen=True):
     entrant: MethodEntry
     threads: int
     protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
+    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
@@ -354,6 +361,7 @@ class Experiment(CanonicalModel, frozen=True):
             data=self.data,
             method=method.model_copy(update={"values": method.values | own}) if own else method,
             network=self.network,
+            weights=self.weights,
             training=training,
             seed=seed,
             threads=self.threads,
@@ -366,8 +374,9 @@ class Experiment(CanonicalModel, frozen=True):
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
-    axes = product(spec.networks, spec.trainings, spec.data, spec.methods)
-    return [Experiment(data=d, network=n, training=t, entrant=m, **shared) for n, t, d, m in axes]
+    networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
+    axes = product(networks, spec.trainings, spec.data, spec.methods)
+    return [Experiment(data=d, network=n, weights=w, training=t, entrant=m, **shared) for (n, w), t, d, m in axes]
 
 
 def plan(spec: Spec) -> list[Trial]:

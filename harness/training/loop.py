@@ -24,10 +24,10 @@ from torch import nn
 from ...datasets.augment.basic import cutmix, random_crop, random_flip
 from ...datasets.augment.ssl_views import ssl_view
 from ...datasets.augment.trivial_augment import trivial_augment_wide
-from ...methods.balance import shuffled
 from ...methods.losses import cross_entropy
 from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
+from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.schema import Training
 from .objective import Objective
@@ -73,6 +73,37 @@ class DeviceData:
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Inside, networks compute in a routine's precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@torch.no_grad()
+def evaluated(
+    model: nn.Module,
+    material: DeviceData,
+    finish: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    precision: str,
+) -> torch.Tensor:
+    """Logits (N, C) of a trained network, on the CPU in float32.
+
+    Args:
+        model: The network, on the material's device.
+        material: How pixels are normalised.
+        finish: The recipe's last change of logits.
+        x: uint8 images (N, channels, H, W).
+        precision: The routine's.
+    """
+    model.eval()
+    parts = []
+    for chunk in x.split(EVALUATION_BATCH):
+        with autocast(material.mean.device, precision):
+            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device))))
+        parts.append(finish(logits.float()).cpu())
+    return torch.cat(parts)
 
 
 @dataclass
@@ -229,20 +260,12 @@ class TrainingLoop:
         return one, two
 
     def _autocast(self) -> AbstractContextManager:
-        return torch.autocast(self.scene.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
+        return autocast(self.scene.device, self.training.precision)
 
-    @torch.no_grad()
     def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
         """Logits (N, C), on the CPU in float32, of uint8 images (N, channels, H, W)."""
-        self.model.eval()
-        material = self.material
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
-            parts = []
-            for chunk in x.split(EVALUATION_BATCH):
-                with self._autocast():
-                    logits = self.model(material.normalised(material.pixels(chunk.to(material.x.device))))
-                parts.append(self.finish(logits.float()).cpu())
-        return torch.cat(parts)
+            return evaluated(self.model, self.material, self.finish, x, self.training.precision)
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
         """The network that is scored, as a state dict of its own."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ...methods.batchnorm import resting_statistics
+from ...methods.optimizers.batchnorm import resting_statistics
 from ...methods.part import ClassWeights, MethodError, Mixed
 
 Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)

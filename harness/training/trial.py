@@ -29,7 +29,9 @@ from ..errors import StoreError
 from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..registry.networks import network
+from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Trial, prerequisite
+from ..spec.weights_file import located
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
@@ -284,6 +286,8 @@ def assemble(
     streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
     with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts))
+    if trial.weights:
+        load_weights(model, trial.network, located(trial.weights, context.root))
     material = DeviceData(
         x=torch.from_numpy(train.x).to(device),
         y=torch.from_numpy(train.y).to(device),

@@ -23,6 +23,7 @@ from ..storage.reader import StoreReader
 from ..storage.store import Store
 from .configuration import Configuration, State
 from .dimension import SPACE, Dimension
+from .optuna_study import InMemory, create_study, open_storage, read_study
 from .search import Search
 from .successive_halving import outcomes
 
@@ -105,8 +106,6 @@ def studies_path(spec: Spec) -> str:
 
 def dump_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
     """What Optuna knows of a plan's searches by the canonical text of their rows; ``reason`` rewords failures."""
-    from .optuna_study import read_study
-
     with open_studies(spec, found, store) as opened:
         there = {row: study for row, search in found.items() if (study := read_study(opened, search.name))}
         rows = {row: _stored(found[row], study, store, reason) for row, study in there.items()}
@@ -130,8 +129,6 @@ def open_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader) ->
 
     StoreError where that is damaged.
     """
-    from .optuna_study import open_storage
-
     if isinstance(store, Store) and store.has(STUDIES):
         with open_storage(store, write=False) as opened:
             yield opened
@@ -146,8 +143,6 @@ def open_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader) ->
 
 
 def _in_memory(rows: Mapping[str, _StoredStudy], found: Mapping[str, Search]) -> Any:
-    from .optuna_study import InMemory, create_study
-
     opened = InMemory()
     for row, told in rows.items():
         study = create_study(opened, found[row].name)

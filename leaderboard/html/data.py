@@ -12,7 +12,7 @@ from ..metric import GROUPS
 from ..results import arranged, summarise
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..tables.differences import USUAL_SEEDS, rule
-from ..tables.report_tables import MEASURED, UNVERIFIED
+from ..tables.report_tables import UNVERIFIED, View, measured
 from .evidence import LINE, behind, trials_of
 from .model import Evidence, PageContent
 from .published import number, quoted, records
@@ -35,9 +35,10 @@ def content(subject: PageContent) -> dict[str, Any]:
     cells = summarise(rows)
     profiles, facts = Interner(), Interner()
     lines = _lines(rows, cells, subject.evidence, profiles, facts)
+    about = [*measured(View(metric=subject.scored))[1:], *([] if cells["verified"].all() else [UNVERIFIED])]
     return {
         "title": plain(subject.title),
-        "notes": [*MEASURED[1:], *([] if cells["verified"].all() else [UNVERIFIED]), *map(plain, subject.notes)],
+        "notes": [*about, *map(plain, subject.notes)],
         "compared": rule(),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..metric import ACCURACY, Metric
 from ..published.comparison import Routine
 
 
@@ -56,6 +57,7 @@ class PageContent:
         budget: What each number of tuning trials found (see `budget.curves`), and in which metric.
         shots: The boundaries of few and many; None where the groups are no such classes.
         uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
+        scored: The metric of the rows.
     """
 
     title: str
@@ -69,3 +71,4 @@ class PageContent:
     shots: tuple[int, int] | None = None
     uncertainty: str = "se"
     routines: Mapping[str, Routine] = field(default_factory=dict)
+    scored: Metric = ACCURACY

@@ -21,8 +21,7 @@ UNCERTAINTY = {  # the word of --uncertainty: the column of the summary, and wha
 }
 MEASURED = (
     "{text}: mean ± {error}; n = {n} seeds unless shown.",
-    "The test set is scored once for each trial, from its last weights (networks: their moving average, EMA); "
-    "nothing is selected on it.",
+    "The test set is scored once for each trial, from its last weights ({weights}); nothing is selected on it.",
     "What follows ± speaks of new seeds on this test set, not of new test images. "
     "A failed, diverged or missing trial is never averaged in.",
 )
@@ -60,7 +59,7 @@ def tables(
     summary = summarise(rows, view.metric)
     for protocol, cells in summary.groupby("protocol", sort=False):
         above = headers(cells)
-        first, *others = _measured(view)
+        first, *others = measured(view)
         caption = [first, *filter(None, [EMPHASIS[bold]]), *others, *notes]
         emphasis = leading.get(str(protocol), Leaders()).printed(bold)
         found.append(_means(str(protocol), cells, above, caption, view, emphasis))
@@ -74,9 +73,10 @@ def tables(
     return found
 
 
-def _measured(view: View) -> list[str]:
-    first = MEASURED[0].format(text=view.metric.text, error=UNCERTAINTY[view.uncertainty][1], n=USUAL_SEEDS)
-    return [first, *MEASURED[1:]]
+def measured(view: View) -> list[str]:
+    """The sentences of the caption that say what the numbers are."""
+    words = {"text": view.metric.text, "weights": view.metric.weights, "error": UNCERTAINTY[view.uncertainty][1]}
+    return [sentence.format(n=USUAL_SEEDS, **words) for sentence in MEASURED]
 
 
 def _means(

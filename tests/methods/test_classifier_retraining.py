@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from tailboard.harness.training.loop import TrainingLoop
-from tailboard.methods.balance import DeferredResampling
 from tailboard.methods.losses import CosineHead
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe
-from tailboard.methods.retrain import Retrain
+from tailboard.methods.sampling.balance import DeferredResampling
+from tailboard.methods.stages.retrain import Retrain
 
 
 def crt(start: float = 0.4) -> Recipe:

@@ -17,11 +17,11 @@ from torch import nn
 
 from tailboard.harness.training.objective import Objective
 from tailboard.harness.training.schedule import ExponentialMovingAverage
-from tailboard.methods.adjust import AdjustedLoss, LogitAdjustment, TauNormalisation
-from tailboard.methods.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 from tailboard.methods.losses import LDAM, Cosine, CosineHead, Focal, cross_entropy
+from tailboard.methods.losses.logit_adjustment import AdjustedLoss, LogitAdjustment, TauNormalisation
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
 from tailboard.methods.registry import recipe
+from tailboard.methods.sampling.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 
 CIFAR10 = (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)  # imbalance factor 100
 SCALE = 30.0

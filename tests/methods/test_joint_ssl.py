@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailboard.harness.training.objective import Objective
-from tailboard.methods.joint_ssl import JointSSL, covariance, invariance, variance
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
+from tailboard.methods.stages.joint_ssl import JointSSL, covariance, invariance, variance
 
 SMALL = {"width": 8}
 

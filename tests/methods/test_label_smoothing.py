@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailboard.methods.losses import cross_entropy
+from tailboard.methods.losses.smoothing import Kind, Smoothing, class_epsilons
+from tailboard.methods.optimizers.sharpness import SAMA
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.registry import recipe
-from tailboard.methods.sharpness import SAMA
-from tailboard.methods.smoothing import Kind, Smoothing, class_epsilons
 
 KINDS = get_args(Kind)
 CIFAR10 = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]

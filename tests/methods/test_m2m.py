@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from tailboard.harness.training.random_streams import RandomStreams
-from tailboard.methods.balance import DeferredResampling, Resampling
-from tailboard.methods.joint_ssl import JointSSL
-from tailboard.methods.m2m import M2m
 from tailboard.methods.need import Need
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
+from tailboard.methods.sampling.balance import DeferredResampling, Resampling
+from tailboard.methods.sampling.m2m import M2m
+from tailboard.methods.stages.joint_ssl import JointSSL
 
 COUNTS = (400, 60, 9)
 SHAPE = (3, 6, 6)

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from tailboard.harness.training.random_streams import RandomStreams
-from tailboard.methods.mixup import Mixup
 from tailboard.methods.part import MethodError, Scene
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
+from tailboard.methods.sampling.mixup import Mixup
 
 
 def mixer(alpha: float):

@@ -8,10 +8,10 @@ import torch
 
 from tailboard.harness.testing.conformance import difference, trained
 from tailboard.harness.testing.dry_run import dry_run
-from tailboard.methods.adjust import LogitAdjustment, TauNormalisation
+from tailboard.methods.losses.logit_adjustment import LogitAdjustment, TauNormalisation
+from tailboard.methods.losses.smoothing import Smoothing
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe, registry
-from tailboard.methods.smoothing import Smoothing
 
 
 def neutral(name):

@@ -11,8 +11,8 @@ from torch import nn
 from tailboard.harness.training.loop import descend
 from tailboard.harness.training.objective import Objective
 from tailboard.methods.losses import cross_entropy
+from tailboard.methods.optimizers.sharpness import SAM, SAMA, ImbSAM
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
-from tailboard.methods.sharpness import SAM, SAMA, ImbSAM
 
 COUNTS = (400, 90, 30, 7)
 CLASSES, BATCH, RHO = len(COUNTS), 16, 0.3

@@ -19,12 +19,14 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+import tailboard
 from tailboard.harness.cli.app import main
 from tailboard.harness.metrics.prior import Prior
 from tailboard.harness.metrics.rescoring import MetricRequest, parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.html_pages import page_content
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Shots, plan
 from tailboard.harness.storage.record import Provenance, Record
@@ -52,12 +54,13 @@ def store(tmp_path_factory):
     made.write_plan(spec)
     for i, trial in enumerate(plan(spec)):
         logits = logits_of(i, 1.5 + (trial.method.name == "ERM"))
-        accuracy = per_class_accuracy(logits, LABELS)
-        made.write_arrays(trial.key, {"last_ema": logits, "last": logits, "labels": LABELS})
+        last = logits_of(100 + i, 1.0 + (trial.method.name == "ERM"))
+        made.write_arrays(trial.key, {"last_ema": logits, "last": last, "labels": LABELS})
         data = Provenance(verified=True, hashes={}, fingerprint="0" * 64)
         made.write_record(
             Record(key=trial.key, trial=trial, status="complete", counts=COUNTS, data=data,
-                   accuracy={"last_ema": accuracy, "last": accuracy})
+                   test_counts=(30,) * CLASSES,
+                   accuracy={"last_ema": per_class_accuracy(logits, LABELS), "last": per_class_accuracy(last, LABELS)})
         )  # fmt: skip
     return made
 
@@ -204,9 +207,37 @@ def test_the_report_says_what_was_measured(store, report):
     assert [(entry["group"], entry["metric"]) for entry in json.loads(out)] == [("all", "recall:truck")] * 2
 
 
+NOT_AVERAGED = "from its last weights (as they were at the end, not averaged)"
+
+
+def test_the_last_weights_stand_in_place_of_their_average(store, report, tmp_path):
+    """The numbers of the records, in every form, under a caption that says so."""
+    last = [store.record(key).accuracy["last"] for key in store.finished() if store.record(key).trial.seed == 0]
+    rows = tailboard.report(str(store.root), few=100, many=1000, weights="last").rows
+    shown = rows[(rows["group"] == "all") & (rows["seed"] == 0)]["value"]
+    assert sorted(shown) == pytest.approx(sorted(np.mean(accuracy) for accuracy in last), rel=1e-12)
+    page = tmp_path / "page.html"
+    boundaries = "--few", 100, "--many", 1000
+    _, out, _ = report(store, "--weights", "last", "--html", page, "--published", *boundaries)
+    assert NOT_AVERAGED in out and "(weights: last)" in out and NOT_AVERAGED in page.read_text()
+    assert NOT_AVERAGED in report(store, "--weights", "last", "--format", "latex", *boundaries)[1]
+    _, out, _ = report(store, "--weights", "last", "--format", "csv", *boundaries)
+    assert {line["metric"] for line in csv.DictReader(io.StringIO(out))} == {"balanced_accuracy, weights: last"}
+    content = page_content(
+        gather([store], BY, rescore=parse_metric("balanced_accuracy", "balanced", 0, "last")), [store]
+    )
+    right = {key: evidence.right for key, evidence in content.evidence.items()}
+    assert right == {key: tuple(round(0.3 * a) for a in store.record(key).accuracy["last"]) for key in store.finished()}
+    z = {key: store.arrays(key)["last"].astype(float) for key in store.finished()}
+    rows = gather([store], BY, rescore=parse_metric("macro_f1", "balanced", 0, "last")).rows
+    found = rows[rows["group"] == "all"].set_index("key")["value"].to_dict()
+    assert found == pytest.approx({key: DEFINITIONS["macro_f1"](z[key], weights((1,) * CLASSES)) for key in z})
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--weights", "lats"], "--weights: 'lats' is not one of ema, last; did you mean 'last'?"),
         (["--metric", "macrof1"], "--metric: there is no 'macrof1'; did you mean 'macro_f1'?"),
         (["--metric", "recall"], "cifar10 has no recall, which is of one class: name it, as in recall:3"),
         (["--metric", "recall:trcuk"], "cifar10 has no class 'trcuk' (or its number, 0 to 9); did you mean 'truck'?"),

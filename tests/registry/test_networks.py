@@ -13,7 +13,8 @@ from tailboard.harness.registry.networks import network
 @pytest.mark.parametrize(
     ("name", "millions"),
     [("resnet20", 0.27), ("resnet32", 0.46), ("resnet44", 0.66), ("resnet56", 0.85), ("wrn-28-10", 36.5),
-     ("wrn-16-4", 2.75), ("resnet18", 11.17), ("resnet34", 21.28), ("resnet50", 23.5)],
+     ("wrn-16-4", 2.75), ("resnet18", 11.17), ("resnet34", 21.28), ("resnet50", 23.5),
+     ("torchvision:resnext50_32x4d", 23.0), ("torchvision:resnet152", 58.2)],
 )  # fmt: skip
 def test_as_many_parameters_as_the_literature_says(name, millions):
     parameters = sum(p.numel() for p in network(name, 3, 10).parameters())
@@ -44,7 +45,8 @@ def test_the_wide_resnet_sees_at_full_resolution_until_its_second_stage():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("resnet33", "resnet34|resnet32"), ("wrn-28", "wrn-28-10"), ("wrn-27-10", "6n"), ("wrn-28-0", "at least 1"),
-     ("smal", "small")],
+     ("smal", "small"), ("torchvision:resnet51", "torchvision:resnet50"), ("timm:resnet51", "did you mean .resnet5"),
+     ("timm:resnet50.a1_in1k", "weights: FILE")],
 )  # fmt: skip
 def test_a_name_that_is_not_there_meets_the_nearest_one(name, hint):
     for refuse in (check_name, lambda n: network(n, 3, 10)):

@@ -114,7 +114,7 @@ def test_a_byte_order_mark_is_no_character(tmp_path):
     (tmp_path / "prior.txt").write_bytes(b"\xef\xbb\xbf1 2 3")
     assert Plan(read(tmp_path / "t.yaml", [tmp_path / "mine.py"])).dependencies.trials
     assert read(tmp_path / "t.yaml").plugins.popitem()[1] == PLUGIN
-    assert rescoring.parse_metric("accuracy", str(tmp_path / "prior.txt"), 0.0).prior == (1, 2, 3)
+    assert rescoring.parse_metric("accuracy", str(tmp_path / "prior.txt"), 0.0).prior.shares == (1, 2, 3)
 
 
 # fmt: off

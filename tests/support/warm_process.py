@@ -22,8 +22,7 @@ from typing import IO
 
 LIBRARIES = (
     "torch._dynamo", "torchvision", "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
-    "tailboard.harness.cli.app", "tailboard.harness.api", "tailboard.harness.planning.prepare",
-    "tailboard.harness.reporting.gather", "tailboard.harness.tracking.background",
+    "tailboard.harness.cli.app", "tailboard.harness.driver", "tailboard.harness.api",
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(LIBRARIES))

@@ -14,10 +14,10 @@ from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.training.loop import Diverged
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.schedule import ExponentialMovingAverage, learning_rate
-from tailboard.methods.balance import Resampling
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
+from tailboard.methods.sampling.balance import Resampling
 
 FIVE = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW"]
 

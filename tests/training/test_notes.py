@@ -12,10 +12,10 @@ from tailboard.harness.testing.conformance import trained
 from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.training.notes import remarks, summary
 from tailboard.harness.training.schedule import half_lives
-from tailboard.methods.balance import DeferredResampling
-from tailboard.methods.m2m import M2m
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
+from tailboard.methods.sampling.balance import DeferredResampling
+from tailboard.methods.sampling.m2m import M2m
 
 TRAINING = Training(**(T5 | {"precision": "float32", "epochs": 10}))
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .need import Need
-from .part import Mixed, Part, Scene, hyper
-from .range import Range
+from ..need import Need
+from ..part import Mixed, Part, Scene, hyper
+from ..range import Range
 
 _NOISE_AXIS = {"fixed": 0, "official": 1}
 _NOISE = 0.5

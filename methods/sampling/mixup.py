@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .part import Mixed, Part, Scene, hyper
-from .range import Range
+from ..part import Mixed, Part, Scene, hyper
+from ..range import Range
 
 
 @dataclass(frozen=True)

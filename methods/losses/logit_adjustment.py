@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .losses import LossFunction, cross_entropy
-from .part import MethodError, Part, Scene, hyper
-from .range import Range
+from ..part import MethodError, Part, Scene, hyper
+from ..range import Range
+from .cross_entropy_loss import LossFunction, cross_entropy
 
 
 def log_shares(scene: Scene) -> torch.Tensor:

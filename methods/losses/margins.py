@@ -1,56 +1,16 @@
-"""Losses and heads: the loss of each sample, so that weights, mixing and emphasis stay outside.
-
-Every loss takes logits (B, C), hard labels y (B,) and an epsilon (B,) of label smoothing, and returns (B,). A mixed
-batch (CutMix) calls it once for each of its two targets: focal and margin losses of a soft target would be other
-functions (methods such as LDAM shift the logit of one class).
-"""
+"""Margins that grow as classes become rare, and the head of cosines on which they are defined."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .part import MethodError, Part, Scene, hyper
-from .range import Range
-
-LossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-def cross_entropy(logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-    """Label-smoothed cross-entropy, -sum_j q_j log p_j with q = (1 - epsilon) 1[y] + epsilon / C (eq. 7 and 8)."""
-    log_p = F.log_softmax(logits, dim=1)
-    hard = -log_p.gather(1, y[:, None]).squeeze(1)
-    return (1 - epsilon) * hard - epsilon * log_p.mean(dim=1)
-
-
-@dataclass(frozen=True)
-class Focal(Part):
-    """Focal loss (1 - p_y)^gamma CE, softmax form (Lin et al. 2017, arXiv 1708.02002; LDAM-DRW's losses.py).
-
-    p_y is the probability of the hard label, whatever the weights and the smoothing.
-    """
-
-    gamma: float = hyper(1.0, "LDAM-DRW code, losses.py", Range(0.0, 3.0))
-    neutral = {"gamma": 0.0}
-    smoothing = 0.0  # the routine's label smoothing is off for this loss unless a smoothing part is named
-
-    def __post_init__(self) -> None:
-        self.require(self.gamma >= 0, "gamma must be at least 0")
-
-    def build(self, scene: Scene) -> LossFunction:
-        def loss(logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-            plain = cross_entropy(logits, y, epsilon)
-            if self.gamma == 0:
-                return plain
-            p = F.softmax(logits, dim=1).gather(1, y[:, None]).squeeze(1)
-            # p = 1 in floating point would put the gradient of 0 ** gamma, infinite for gamma < 1, into the weights
-            return (1 - p).clamp_min(torch.finfo(p.dtype).tiny) ** self.gamma * plain
-
-        return loss
+from ..part import MethodError, Part, Scene, hyper
+from ..range import Range
+from .cross_entropy_loss import LossFunction, cross_entropy
 
 
 class Cosine(nn.Module):

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import torch
 
-from .part import Part, Scene, hyper
-from .range import Range
+from ..part import Part, Scene, hyper
+from ..range import Range
 
 Kind = Literal["uniform", "inverse", "one_minus", "eq6_literal", "mislas"]
 

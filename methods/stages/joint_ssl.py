@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .part import MethodError, Part, Scene, hyper
-from .range import Range
+from ..part import MethodError, Part, Scene, hyper
+from ..range import Range
 
 
 def invariance(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:

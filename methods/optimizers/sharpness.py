@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from .balance import Scheme, class_weights
+from ..part import ClassWeights, Part, Scene, hyper
+from ..range import Range
+from ..sampling.balance import Scheme, class_weights
 from .batchnorm import resting_statistics
-from .part import ClassWeights, Part, Scene, hyper
-from .range import Range
 
 Kind = Literal["weighted_dir", "radius", "eq5_literal", "one_minus", "eq3_linear"]
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]  # what torch's _foreach functions take

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
-from .part import ClassWeights, Part, Scene, hyper
-from .range import Range
+from ..part import ClassWeights, Part, Scene, hyper
+from ..range import Range
 
 Scheme = Literal["inverse", "class_balanced", "square_root"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .part import MethodError, Part, Scene, hyper
-from .range import Range
+from ..part import MethodError, Part, Scene, hyper
+from ..range import Range
 
 
 @dataclass(frozen=True)

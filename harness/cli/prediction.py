@@ -1,0 +1,80 @@
+"""``tailboard train`` and ``predict``: a model of a store's method, and what it says of images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ModelError
+from .options import NoVerify, Root, print_output, print_status
+
+app = typer.Typer()
+
+
+@app.command(epilog='Example: tailboard train runs/photos --method "M2m" -o m2m.model --onnx m2m.onnx')
+def train(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="What a run was run into.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model file.")],
+    method: Annotated[str | None, typer.Option(help="A row of the store's table; its first seed is trained.")] = None,
+    key: Annotated[str | None, typer.Option(help="Instead: one trial by its key.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Write the model as ONNX too.")] = None,
+    root: Root = None,
+    no_verify: NoVerify = False,
+) -> int:
+    """Train a method of a store on its training and validation images, as its row says, and save the model.
+
+    The trial of the row's first seed is trained again, exactly; test images are only looked at to see that. A second
+    trial without some of the images tells how sure to be. Interrupted, the same command goes on.
+    """
+    import shutil
+
+    from ..prediction import choice, onnx_export
+    from ..prediction.fit import Fit
+    from ..scheduling.processes import ended_by_sigterm
+    from ..storage.store import Store
+
+    if (method is None) == (key is None):
+        raise ModelError("train: name a method with --method, or a trial with --key")
+    if onnx is not None:
+        onnx_export.require_onnx()
+    place = Store(store)
+    chosen = choice.by_key(place, key) if key else choice.by_method(place, str(method))
+    workplace = Store(output.with_name(f".{output.name}.training"))
+    with ended_by_sigterm():
+        model = Fit(place, chosen, workplace, root.resolve() if root else None, not no_verify, print_status).model()
+    model.save(output)
+    if onnx is not None:
+        onnx_export.write_onnx(model, onnx)
+    shutil.rmtree(workplace.root, ignore_errors=True)
+    about = model.description
+    print_output(
+        f"{output}: {about.trial.method.name} on {about.trial.data.name}, {sum(about.counts)} images of "
+        f"{len(model.classes)} classes; tailboard predict {output} IMAGES..."
+    )
+    return 0
+
+
+@app.command(epilog="Example: tailboard predict m2m.model photos/new holiday.jpg --prior balanced -o predictions.csv")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="FILE", help="What tailboard train wrote.")],
+    images: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, and folders that are walked.")],
+    prior: Annotated[
+        str | None,
+        typer.Option(help="How frequent the classes are where it is used: balanced, train, or CLASS=SHARE,..."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV; the terminal if not given.")] = None,
+) -> int:
+    """Print the class of each image and the probability of each class, as CSV; 2 where an image cannot be read."""
+    from ..prediction.model import load_model
+    from ..prediction.table import save_predictions, write_predictions
+
+    loaded = load_model(model)
+    if output is None:
+        _, unreadable = write_predictions(loaded, images, sys.stdout, prior, print_status)
+    else:
+        predicted, unreadable = save_predictions(loaded, images, output, prior, print_status)
+        print_status(f"{output}: {predicted} images")
+    return 2 if unreadable else 0

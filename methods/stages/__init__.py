@@ -1,0 +1,1 @@
+"""What is trained before the classifier, and after it."""
