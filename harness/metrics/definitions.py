@@ -54,6 +54,11 @@ class Definition:
     unit: str = ACCURACY.unit
     kind: str = ACCURACY.kind
 
+    def values(self, scored: Scored, members: Members, of: str = "") -> dict[str, float]:
+        """Of each group of classes (class numbers by the group's name), its value; ``of`` is what follows the colon."""
+        measured = self.measure(scored, members, of)
+        return {group: min(max(value, self.low), self.top) for group, value in measured.items()}  # rounding may exceed
+
     @property
     def scope(self) -> str:
         """Of which data it is, in words."""
@@ -105,7 +110,7 @@ def _worst(scored: Scored, members: Members, _: str) -> Mapping[str, float]:
 
 def _geometric(scored: Scored, members: Members, _: str) -> Mapping[str, float]:
     def mean(values: Sequence[float]) -> float:
-        return min(100.0, exp(fsum(map(log, values)) / len(values))) if min(values) > 0 else 0.0
+        return exp(fsum(map(log, values)) / len(values)) if min(values) > 0 else 0.0
 
     return {group: mean([scored.accuracy[c] for c in at]) for group, at in members.items()}
 
@@ -114,13 +119,13 @@ def _precision(scored: Scored) -> list[float]:
     """Of each class; 0 where no image is taken for it."""
     right = np.array(scored.accuracy) / 100 * scored.prior
     taken = np.bincount(scored.confusion.predicted, scored.confusion.shares(scored.prior), len(right))
-    return (100 * np.divide(right, taken, out=np.zeros(len(right)), where=taken > 0)).clip(max=100).tolist()
+    return (100 * np.divide(right, taken, out=np.zeros(len(right)), where=taken > 0)).tolist()
 
 
 def _f1(scored: Scored) -> list[float]:
     right = np.array(scored.accuracy) / 100 * scored.prior
     taken = np.bincount(scored.confusion.predicted, scored.confusion.shares(scored.prior), len(right))
-    return (200 * right / (taken + scored.prior)).clip(max=100).tolist()
+    return (200 * right / (taken + scored.prior)).tolist()
 
 
 def _quadratic_kappa(scored: Scored, members: Members, _: str) -> Mapping[str, float]:

@@ -98,7 +98,7 @@ class MetricRequest:
         members = {group: at for group, at in class_members(record.counts, by).items() if at and group in self.groups}
         if self.definition.of == "class":
             members = {"all": (class_number(self.of, record.trial.data) if self.of else scored.positive,)}
-        return {**self.definition.measure(scored, members, self.of)}
+        return self.definition.values(scored, members, self.of)
 
     def _scored(self, store: StoreReader, record: Record) -> Scored:
         accuracy, tested, source = record.accuracy.get(self.weights), record.test_counts, self.definition.source

@@ -72,7 +72,7 @@ def validation_scores(logits: np.ndarray, labels: np.ndarray, counts: Sequence[i
         about = DEFINITIONS[name]
         if about.source == "logits" and not about.lacks("", len(counts), class_ranks(class_names(data, len(counts)))):
             at = (scored.positive,) if about.of == "class" else range(len(counts))
-            found[name] = about.measure(scored, {"all": at}, "")["all"]
+            found[name] = about.values(scored, {"all": at})["all"]
     return found
 
 
@@ -96,4 +96,4 @@ def measured(metric: str, record: Record, by: Shots) -> float:
     )
     one = class_number(of, data) if of else scored.positive
     at = (one,) if about.of == "class" else class_members(record.counts, by)[group]
-    return about.measure(scored, {group: at} if at else {}, of)[group]
+    return about.values(scored, {group: at} if at else {}, of)[group]

@@ -169,7 +169,7 @@ def is_scored_by_every_metric(entry: Entry) -> str:
     scored = Scored(per_class_accuracy(logits, labels), prior, 1, (0, 1), logits=logits, labels=labels)
     for about in DEFINITIONS.values():
         of = "0.5" if about.of == "share" else ""
-        value = about.measure(scored, {"all": (1,) if about.of == "class" else (0, 1)}, of)["all"]
+        value = about.values(scored, {"all": (1,) if about.of == "class" else (0, 1)}, of)["all"]
         require(about.low <= value <= about.top, f"{about.name} is {value}, not from {about.low} to {about.top}")
     return f"{len(DEFINITIONS)} metrics, each within its bounds"
 

@@ -6,7 +6,6 @@ import zlib
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 from sklearn.metrics import (
     average_precision_score,
     cohen_kappa_score,
@@ -31,7 +30,7 @@ TWO = (190, 10)
 def predictions(tested, seed=0, skill=1.0):
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(tested)), tested)
-    logits = rng.normal(0, 1, (len(labels), len(tested))).round(1)  # rounded: some scores are equal
+    logits = (8 * rng.normal(0, 1, (len(labels), len(tested)))).round() / 8  # some scores are equal, without rounding
     logits[np.arange(len(labels)), labels] += skill
     return logits, labels
 
@@ -47,7 +46,7 @@ def scored(tested, prior=None, matrix=False, **how):
 def value(name, subject, of=""):
     about = DEFINITIONS[name]
     at = (subject.positive,) if about.of == "class" else tuple(range(len(subject.accuracy)))
-    return about.measure(subject, {"all": at}, of)["all"]
+    return about.values(subject, {"all": at}, of)["all"]
 
 
 @pytest.mark.parametrize("prior", [None, (1, 1), (3, 1)])
@@ -55,7 +54,7 @@ def test_of_two_classes_the_rarer_is_the_positive_one(prior):
     logits, labels = predictions(TWO)
     subject, one = scored(TWO, prior), labels == 1
     weights = (np.array(TWO if prior is None else prior) / TWO)[labels]
-    margin, taken = log_softmax(logits, axis=1)[:, 1], logits.argmax(axis=1)
+    margin, taken = logits[:, 1] - logits[:, 0], logits.argmax(axis=1)
     assert subject.positive == 1
     assert value("auroc", subject) == pytest.approx(100 * roc_auc_score(one, margin, sample_weight=weights))
     expected = average_precision_score(one, margin, sample_weight=weights)
