@@ -123,7 +123,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
-    without = summary["dataset"].map(lambda name: dict(metric.lacks).get(name, "0 classes"))
+    without = [dict(metric.lacks).get(str(name), "0 classes") for name in summary["dataset"]]
     summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", without, reason))
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 

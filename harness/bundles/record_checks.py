@@ -75,10 +75,10 @@ def accuracies(
     """Where the record's own accuracies, confusion matrix or numbers of images are not those of the predictions, which
     come to the accuracies ``found``."""
     labels = arrays["labels"]
-    matrix = Confusion.of(arrays[LOGITS[0]].argmax(axis=1), labels, len(record.counts))
+    counted = Confusion.of(arrays[LOGITS[0]].argmax(axis=1), labels, len(record.counts)).packed()
     place = paths.record(record.key)
-    if record.confusion and record.confusion != (is_ := matrix.packed()):
-        yield Mismatch(place, "confusion", _shortened(record.confusion), _shortened(is_))
+    if record.confusion and record.confusion != counted:
+        yield Mismatch(place, "confusion", _shortened(record.confusion), _shortened(counted))
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
         if len(claimed) != len(found[name]):
@@ -87,9 +87,9 @@ def accuracies(
         for label, (said, is_) in enumerate(zip(claimed, found[name], strict=True)):
             if said != is_:
                 yield Mismatch(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
-    counted = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
-    if counted != record.test_counts:
-        yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
+    tested = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
+    if tested != record.test_counts:
+        yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(tested)))
 
 
 def _shortened(text: str) -> str:
@@ -101,7 +101,6 @@ def words(record: Record) -> Iterator[Mismatch]:
     where its data set is unknown. What else a record says, such as its times, is a claim."""
     place = paths.record(record.key)
     yield from _images(record)
-    yield from _matrix(record)
     yield from _course(record)
     yield from _data(record)
     claimed, (expected, all_of_them) = _plain(record.values), _values(record)
@@ -125,17 +124,17 @@ def _images(record: Record) -> Iterator[Mismatch]:
             yield Mismatch(paths.record(record.key), field, str(list(said)), str(list(is_)))
 
 
-def _matrix(record: Record) -> Iterator[Mismatch]:
-    """The confusion matrix, against the accuracies that stand beside it."""
+def matrix(record: Record, place: str) -> Iterator[Mismatch]:
+    """Where the confusion matrix of a rung in the file ``place``, whose predictions are gone, is not of the accuracies
+    beside it."""
     if not record.confusion:
         return
-    place = paths.record(record.key)
     try:
-        matrix = Confusion.unpacked(record.confusion, record.test_counts)
+        counted = Confusion.unpacked(record.confusion, record.test_counts)
     except ValueError as error:
         yield Mismatch(place, "confusion", _shortened(record.confusion), str(error))
         return
-    said, is_ = record.accuracy.get(LOGITS[0], ()), tuple((100 * (matrix.right / matrix.tested)).tolist())
+    said, is_ = record.accuracy.get(LOGITS[0], ()), tuple((100 * (counted.right / counted.tested)).tolist())
     if said != is_:
         yield Mismatch(place, "confusion", f"accuracies of {_shortened(str(list(is_)))}", _shortened(str(list(said))))
 

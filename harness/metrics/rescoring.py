@@ -66,7 +66,7 @@ class MetricRequest:
             about.digits,
             about.unit,
             about.kind,
-            **({} if self.weights == "last_ema" else {"weights": NOT_AVERAGED}),
+            weights=ACCURACY.weights if self.weights == "last_ema" else NOT_AVERAGED,
             low=about.low,
             label=" ".join(filter(None, [about.label, self.of])),
         )
