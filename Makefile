@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick chaos fuzz lint wheel
+.PHONY: quickstart test quick chaos fuzz lint wheel docs
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -28,6 +28,10 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The documentation, in docs/_build; a broken link ends it.
+docs: .venv/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 # What a cluster's nodes install: the wheel, and beside it the versions that were tested with it.
 wheel: .venv/installed-dev

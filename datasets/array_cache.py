@@ -18,9 +18,9 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from filelock import FileLock
 
 from .catalog import Dataset
 from .contract import check
+from .decoded_files import DECODE_SECONDS, is_being_decoded, save
 from .files import cache, checksum, places
 from .lock import loading
-from .split import Images, Pool
+from .split import Images, Pool, Split, cut
 
-DECODE_SECONDS = 3600.0  # how long another process may take to decode
 VERSION = 2  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
@@ -48,6 +48,15 @@ class CachedPool:
     pool: Pool
     sources: tuple[str, ...]
     stamps: dict[str, Stamp]  # of each of ``ARRAYS``
+    _splits: dict[tuple, Split] = field(default_factory=dict, compare=False, repr=False)
+
+    def split(self, counts: Sequence[int], seed: int, val_per_class: int) -> Split:
+        """The split of a seed (see :func:`datasets.split.cut`), kept: the trials of a seed share its fingerprint, which
+        reads every image."""
+        asked = tuple(counts), seed, val_per_class
+        if asked not in self._splits:
+            self._splits[asked] = cut(self.pool, counts, seed, val_per_class)
+        return self._splits[asked]
 
     def file(self, array: str) -> Path:
         """Where one of ``ARRAYS`` lies."""
@@ -65,14 +74,14 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
     goal = cache() / "arrays" / _key(dataset, root)
-    found = _read(goal, dataset, root)
-    if found is not None and (found.pool.verified or not verify):
-        return found
+    cached = _read(goal, dataset, root)
+    if cached is not None and (cached.pool.verified or not verify):
+        return cached
     with _only_one(goal):
-        found = _read(goal, dataset, root)
-        if found is None or (verify and not found.pool.verified):
-            found = _decode(goal, dataset, root, verify)
-        return found
+        cached = _read(goal, dataset, root)
+        if cached is None or (verify and not cached.pool.verified):
+            cached = _decode(goal, dataset, root, verify)
+        return cached
 
 
 def _key(dataset: Dataset, root: Path | None) -> str:
@@ -98,6 +107,7 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
     with loading() as opened:
         pool = dataset.load(root, verify)
     check(dataset, pool)
+    opened = {path for path in opened if not is_being_decoded(path)}
     about = {
         "verified": pool.verified,
         "hashes": dict(pool.hashes),
@@ -128,7 +138,7 @@ def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
         kept = {}
         for name, array in zip(ARRAYS, arrays, strict=True):
             path = part / f"{name}.npy"
-            np.save(path, array, allow_pickle=False)
+            save(array, path)
             path.chmod(0o444)
             kept[name] = {"stamp": stamp(path), "sha256": checksum(path, "sha256")}
         (part / ABOUT).write_text(json.dumps(about | {"arrays": kept}), encoding="utf-8")

@@ -9,17 +9,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .lock import refuse_if_locked
+from .rows import Rows, chunks
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,)."""
+    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,).
 
-    x: np.ndarray
+    ``x`` may be rows that are read when they are asked for; ``take`` copies.
+    """
+
+    x: np.ndarray | Rows
     y: np.ndarray
 
     def __len__(self) -> int:
@@ -50,15 +56,35 @@ class Pool:
 class Split:
     """Training, validation and test images of one trial; ``counts`` are the training images of each class.
 
-    ``indices`` are those of the training and the validation images in the pool's training images, ascending.
+    ``indices`` are those of the training and the validation images in the pool's training images, ascending. The images
+    are copied where they are asked for, and not before.
     """
 
-    train: Images
-    val: Images | None
-    test: Images
+    pool: Pool
     counts: tuple[int, ...]
-    fingerprint: str
     indices: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def train(self) -> Images:
+        return self.pool.train.take(self.indices[0])
+
+    @property
+    def val(self) -> Images | None:
+        return self.pool.train.take(self.indices[1]) if len(self.indices[1]) else None
+
+    @property
+    def test(self) -> Images:
+        return self.pool.test
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One SHA-256 over the pixels and labels of all three parts, in order."""
+        digest = hashlib.sha256()
+        pool = self.pool.train
+        for indices in self.indices[: 2 if len(self.indices[1]) else 1]:
+            _update(digest, Rows(np.asarray(pool.x), indices), pool.y[indices])
+        _update(digest, self.pool.test.x, self.pool.test.y)
+        return digest.hexdigest()
 
 
 def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) -> Split:
@@ -81,17 +107,11 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
         held_out.append(order[:val_per_class])
         chosen.append(order[val_per_class : val_per_class + count])
     indices = np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held_out))
-    train = images.take(indices[0])
-    val = images.take(indices[1]) if val_per_class else None
-    return Split(train, val, pool.test, tuple(counts), _fingerprint(train, val, pool.test), indices)
+    return Split(pool, tuple(counts), indices)
 
 
-def _fingerprint(*parts: Images | None) -> str:
-    """One SHA-256 over the pixels and labels of all three parts, in order."""
-    digest = hashlib.sha256()
-    for images in parts:
-        if images is not None:
-            for array in (images.x, images.y.astype("<i8")):
-                digest.update(str(array.shape).encode())
-                digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _update(digest: Any, x: np.ndarray | Rows, y: np.ndarray) -> None:
+    for array in (x, y.astype("<i8")):
+        digest.update(str(array.shape).encode())
+        for chunk in chunks(array):
+            digest.update(np.ascontiguousarray(chunk).data)

@@ -59,7 +59,8 @@ def train(
         What came of it; where a signal stopped it before the end, the same call goes on.
 
     Raises:
-        What :func:`tailboard.run` raises, but for KeyboardInterrupt after a first signal.
+        ClusterError: where so many trials at a time are not possible. UserError: where it is not called from the main
+            thread; else what :func:`tailboard.run` raises, but for KeyboardInterrupt after a first signal.
     """
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")

@@ -1,9 +1,10 @@
-"""A recommendation in words, of which each is supported by the table."""
+"""A recommendation in words, of which each is supported by the table and by the accuracies of the classes."""
 
 from __future__ import annotations
 
-from math import isnan, nan
+from math import isnan
 
+import numpy as np
 import pandas as pd
 
 from .results import COLUMN, summarise
@@ -16,29 +17,89 @@ WORDS = {
     "not separable": "which does not separate from chance over these seeds",
     "": "of which fewer than five complete seeds allow no verdict",
 }
+STEPS = 200  # between a balanced deployment and one as in training
+CLASSES = ("method", "class", "images", "accuracy")
 
 
-def recommended(rows: pd.DataFrame) -> tuple[str, list[str]]:
+def recommended(rows: pd.DataFrame, classes: pd.DataFrame | None = None) -> tuple[str, list[str]]:
     """The method with the largest mean balanced accuracy, and sentences about it; nothing where none is complete.
 
     Args:
         rows: The tidy table of one setting, in percent.
+        classes: Of each method and class, as ``CLASSES``, the mean accuracy over seeds in percent, and the class's
+            training images.
     """
     summary = summarise(rows)
     whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
     if whole.empty:
         return "", []
     best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
-    name = str(best["method"])
+    name, methods = str(best["method"]), list(whole["method"])
     sentences = [f"{name} has the largest balanced accuracy: {best['mean']:.1f} percent."]
-    if BASELINE not in set(whole["method"]) or name == BASELINE:
-        return name, sentences
+    if BASELINE in methods and name != BASELINE:
+        sentences += _beside(rows, best)
+    sentences += _runner_up(rows, whole, best)
+    if classes is not None and not classes.empty:
+        table = classes.pivot(index="method", columns="class", values="accuracy").loc[methods]
+        images = classes.drop_duplicates("class").set_index("class")["images"].loc[table.columns]
+        sentences += [_worst_class(table, name), *_priors(table, images.to_numpy(float), name)]
+    return name, sentences
+
+
+def _beside(rows: pd.DataFrame, best: pd.Series) -> list[str]:
+    """What the method changes beside the baseline: in all classes, and in the rare and the frequent ones."""
     differences = paired(rows, BASELINE)
-    same = (differences["method"] == name) & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)
+    same = (differences["method"] == best["method"]) & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)
     beside = {str(row["group"]): row for row in differences[same].to_dict("records")}
     overall = beside["all"]
-    sentences.append(f"That is {overall['difference']:+.1f} points beside {BASELINE}, {WORDS[overall['verdict']]}.")
+    sentences = [f"That is {overall['difference']:+.1f} points beside {BASELINE}, {WORDS[overall['verdict']]}."]
     for group in ("few", "many"):
-        change = beside[group]["difference"] if group in beside else nan
-        sentences += [] if isnan(change) else [f"In {group.capitalize()} it changes {change:+.1f} points."]
-    return name, sentences
+        if group in beside and not isnan(change := beside[group]["difference"]):
+            sentences.append(f"In {group.capitalize()} it changes {change:+.1f} points.")
+    return sentences
+
+
+def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series) -> list[str]:
+    """The next method, where it is not the baseline, of which enough was said."""
+    others = whole[whole["method"] != best["method"]].sort_values("mean", ascending=False, kind="stable")
+    if others.empty or (others.iloc[0]["method"] == BASELINE and best["method"] != BASELINE):
+        return []
+    second = others.iloc[0]
+    differences = paired(rows, str(best["method"]))
+    same = (differences["method"] == second["method"]) & (differences["group"] == "all")
+    verdict = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]["verdict"]
+    return [f"Next is {second['method']}, {best['mean'] - second['mean']:.1f} points behind, {WORDS[verdict]}."]
+
+
+def _worst_class(table: pd.DataFrame, name: str) -> str:
+    def worst(method: str) -> str:
+        return f"{table.loc[method].idxmin()} ({table.loc[method].min():.1f} percent)"
+
+    beside = f"; {BASELINE}'s is {worst(BASELINE)}" if BASELINE in table.index and name != BASELINE else ""
+    return f"Its worst class is {worst(name)}{beside}."
+
+
+def _priors(table: pd.DataFrame, images: np.ndarray, name: str) -> list[str]:
+    """Where the classes are less even than a balanced deployment: whether the method stays the best. Their shares run
+    from even ones to those of training, as powers of these."""
+    factor = images.max() / images.min()
+    if factor == 1:
+        return []
+    powers = np.linspace(0, 1, STEPS + 1)
+    shares = images ** powers[:, None]
+    accuracy = (shares / shares.sum(axis=1, keepdims=True)) @ table.to_numpy().T
+    mine = accuracy[:, list(table.index).index(name)]
+    ahead = np.flatnonzero(accuracy.max(axis=1) > mine + 1e-9)
+    if not len(ahead):
+        return [
+            f"It stays the best where the classes are as frequent as in training (factor {factor:.3g}): "
+            f"{mine[-1]:.1f} percent of such images."
+        ]
+    first = ahead[0]
+    other = str(table.index[accuracy[first].argmax()])
+    last = str(table.index[accuracy[-1].argmax()])
+    at = f"{factor ** powers[first]:.2g}"
+    return [
+        f"For images whose classes differ by a factor of more than about {at}, the mean of {other} is larger; as in "
+        f"training ({factor:.3g}), {last} has {accuracy[-1].max():.1f} percent and {name} {mine[-1]:.1f}."
+    ]

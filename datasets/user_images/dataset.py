@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -14,14 +11,14 @@ import numpy as np
 
 from ..array_cache import open_cached
 from ..catalog import DataError, Dataset
-from ..files import cache
+from ..decoded_files import new_array
+from ..rows import Rows, chunks
 from ..split import Images, Pool
 from .locate import located, remember, remembered
 from .scan import Scan, scan
 from .source import Source
 
 ON_DISK_FROM = 2**28  # bytes of an array; a larger one is filled in a file, so that memory does not bound it
-AT_ONCE = 4096  # images whose sums are taken at a time
 LEAST_DEVIATION = 1e-3
 
 
@@ -101,31 +98,17 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
 
 def _pixels(scanned: Scan, part: Sequence[int]) -> np.ndarray:
     shape = (len(part), *scanned.shape)
-    if prod(shape) < ON_DISK_FROM:
-        goal = np.empty(shape, np.uint8)
-    else:
-        with suppress(OSError):
-            cache().mkdir(parents=True, exist_ok=True)
-        folder = cache() if cache().is_dir() else Path(tempfile.gettempdir())
-        if (free := shutil.disk_usage(folder).free) < 2 * prod(shape):  # it is copied once
-            raise DataError(
-                f"{scanned.source.name}: {len(part):,} images of {scanned.shape[2]}x{scanned.shape[1]} pixels take "
-                f"{2 * prod(shape) / 2**30:.1f} GiB while they are decoded, and {folder} has {free / 2**30:.1f}: "
-                "ask for a smaller size, or set XDG_CACHE_HOME to a larger disk"
-            )
-        with tempfile.TemporaryFile(dir=folder) as file:  # what is mapped stays, for as long as it is
-            goal = np.memmap(file, np.uint8, "w+", shape=shape)
+    goal = np.empty(shape, np.uint8) if prod(shape) < ON_DISK_FROM else new_array(shape)
     scanned.listing.fill(goal, part, [scanned.facts[index].digest for index in part])
     return goal
 
 
-def _moments(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _moments(x: np.ndarray | Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and the deviation of each channel of uint8 images (N, channels, H, W), as shares of 255 and to four
     digits. The sums are of whole numbers, so that their order changes nothing. DataError where all are one colour."""
     total, squares = np.zeros(x.shape[1], np.uint64), np.zeros(x.shape[1], np.uint64)
     values = np.arange(256, dtype=np.uint64)
-    for start in range(0, len(x), AT_ONCE):
-        chunk = x[start : start + AT_ONCE]
+    for chunk in chunks(x):
         for channel in range(x.shape[1]):
             histogram = np.bincount(chunk[:, channel].reshape(-1), minlength=256).astype(np.uint64)
             total[channel] += (histogram * values).sum()

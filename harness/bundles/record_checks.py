@@ -70,10 +70,18 @@ def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def accuracies(
-    record: Record, found: Mapping[str, tuple[float, ...]], arrays: Mapping[str, np.ndarray]
+    record: Record, recomputed: Mapping[str, tuple[float, ...]], arrays: Mapping[str, np.ndarray]
 ) -> Iterator[Mismatch]:
-    """Where the record's own accuracies, confusion matrix or numbers of images are not those of the predictions, which
-    come to the accuracies ``found``."""
+    """Where a record's own accuracies, confusion matrix or numbers of images are not those of the predictions.
+
+    Args:
+        record: What is claimed.
+        recomputed: The accuracy of each class in percent, by the weights that were scored.
+        arrays: The logits and labels that lie beside it.
+
+    Returns:
+        A mismatch for each number that differs.
+    """
     labels = arrays["labels"]
     counted = Confusion.of(arrays[LOGITS[0]].argmax(axis=1), labels, len(record.counts)).packed()
     place = paths.record(record.key)
@@ -81,10 +89,10 @@ def accuracies(
         yield Mismatch(place, "confusion", _shortened(record.confusion), _shortened(counted))
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
-        if len(claimed) != len(found[name]):
-            yield Mismatch(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(found[name])))
+        if len(claimed) != len(recomputed[name]):
+            yield Mismatch(place, f"accuracy.{name}", f"{len(claimed)} classes", str(len(recomputed[name])))
             continue
-        for label, (said, is_) in enumerate(zip(claimed, found[name], strict=True)):
+        for label, (said, is_) in enumerate(zip(claimed, recomputed[name], strict=True)):
             if said != is_:
                 yield Mismatch(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
     tested = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())

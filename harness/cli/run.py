@@ -100,9 +100,9 @@ def run(
 
 def _recommend(report: Report, store: Store) -> None:
     """Say which method the table speaks for, and how a model is made of it."""
-    from ...leaderboard.recommendation import recommended
+    from ..reporting.recommendation import recommendation
 
-    name, sentences = recommended(report.rows)
+    name, sentences = recommendation(report, store)
     if not name:
         print_output("No method is complete, so none is recommended.\n")
         return

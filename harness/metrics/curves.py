@@ -25,21 +25,35 @@ def hits(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple
 
 
 def roc_area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> float:
-    """The area under the ROC curve, by the trapezoidal rule; arguments as of :func:`hits`."""
+    """The area under the ROC curve, by the trapezoidal rule.
+
+    Args:
+        scores: (N,), larger where an image is rather taken for the class.
+        positive: (N,), whether an image is of the class.
+        weights: (N,), of each image.
+    """
     right, wrong = hits(scores, positive, weights)
     heights = np.append(0, right[:-1]) + right
     return float((np.diff(wrong, prepend=0) * heights).sum() / (2 * right[-1] * wrong[-1]))
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> float:
-    """The mean precision over the steps of recall, not interpolated; arguments as of :func:`hits`."""
+    """The mean precision over the steps of recall, not interpolated.
+
+    Args:
+        scores: (N,), as of :func:`roc_area`, with ``positive`` and ``weights``.
+    """
     right, wrong = hits(scores, positive, weights)
     return float((np.diff(right, prepend=0) * right / (right + wrong)).sum() / right[-1])
 
 
 def recall_at(precision: float, scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> float:
-    """The largest recall at a threshold whose precision is at least so large; 0 where none is. Other arguments as of
-    :func:`hits`."""
+    """The largest recall at a threshold whose precision is at least so large; 0 where none is.
+
+    Args:
+        precision: From 0 to 1.
+        scores: (N,), as of :func:`roc_area`, with ``positive`` and ``weights``.
+    """
     right, wrong = hits(scores, positive, weights)
     enough = right / (right + wrong) >= precision - ROUNDING
     return float((right * enough).max() / right[-1])

@@ -55,7 +55,13 @@ class Definition:
     kind: str = ACCURACY.kind
 
     def values(self, scored: Scored, members: Members, of: str = "") -> dict[str, float]:
-        """Of each group of classes (class numbers by the group's name), its value; ``of`` is what follows the colon."""
+        """Its value of each group.
+
+        Args:
+            scored: How a trial classified its images.
+            members: The numbers of the classes of each group.
+            of: What follows the colon.
+        """
         measured = self.measure(scored, members, of)
         return {group: min(max(value, self.low), self.top) for group, value in measured.items()}  # rounding may exceed
 
@@ -67,7 +73,13 @@ class Definition:
         return {"class": "a class", "all": "all classes"}.get(self.of, "each group of classes")
 
     def lacks(self, of: str, classes: int, ranks: Sequence[int]) -> str:
-        """Why a data set of so many classes does not have it; empty where it does."""
+        """Why a data set does not have it; empty where it does.
+
+        Args:
+            of: What follows the colon.
+            classes: How many it has.
+            ranks: The place of each in their order; empty where they have none.
+        """
         if self.two and classes != 2:
             return f"of two classes, not {classes}"
         if self.of == "class" and not of and classes != 2:

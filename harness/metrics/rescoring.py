@@ -49,6 +49,7 @@ class MetricRequest:
 
     @property
     def definition(self) -> Definition:
+        """Its declaration."""
         return DEFINITIONS[self.name]
 
     @property
@@ -80,6 +81,7 @@ class MetricRequest:
 
     @property
     def groups(self) -> tuple[str, ...]:
+        """The shot groups that the metric is shown for; that of one class has none but ``all``."""
         return GROUPS if self.definition.of == "classes" else ("all",)
 
     def lacks(self, data: Data) -> str:
@@ -93,7 +95,20 @@ class MetricRequest:
         return self.definition.lacks(self.of, len(known.classes), class_ranks(known.classes))
 
     def measured(self, store: StoreReader, record: Record, by: Shots) -> dict[str, float]:
-        """The metric of each group that has classes. StoreError where it needs arrays that are damaged or not there."""
+        """The metric of a trial.
+
+        Args:
+            store: Where its arrays are.
+            record: What came of it.
+            by: How the classes are grouped.
+
+        Returns:
+            The metric of each group that has classes.
+
+        Raises:
+            StoreError: where it needs arrays that are damaged or not there.
+            ReportError: where the prior does not fit the classes.
+        """
         scored = self._scored(store, record)
         members = {group: at for group, at in class_members(record.counts, by).items() if at and group in self.groups}
         if self.definition.of == "class":
@@ -122,7 +137,20 @@ class MetricRequest:
 
 
 def parse_metric(name: str, prior: str, tau: float, weights: str = "ema") -> MetricRequest:
-    """What the command line asks for. ReportError where a word, a file or a number is wrong."""
+    """What the command line asks for.
+
+    Args:
+        name: A metric, such as ``macro_f1``; ``recall:CLASS`` names its class.
+        prior: As :func:`prior.parse_prior` reads it.
+        tau: The strength of post-hoc logit adjustment; 0 leaves the logits as they are.
+        weights: Those that are scored, one of WEIGHTS.
+
+    Returns:
+        The request.
+
+    Raises:
+        ReportError: where a word, a file or a number is wrong.
+    """
     if weights not in WEIGHTS:
         raise ReportError(f"--weights: {weights!r} is not one of {', '.join(WEIGHTS)}" + nearest(weights, WEIGHTS))
     name, of = parse_name(name)
@@ -157,8 +185,20 @@ def _number(text: str) -> float:
 def predictions(
     store: StoreReader, outcome: TrialResult, tau: float = 0.0, weights: Weights = "last_ema"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
-    complete and its arrays are damaged or not there."""
+    """What was stored of a trial's images.
+
+    Args:
+        store: Where the arrays are.
+        outcome: What came of the trial.
+        tau: How many times log p_c is taken off the logits.
+        weights: Those whose logits are asked for.
+
+    Returns:
+        The logits (N, C), as float64, and the labels (N,).
+
+    Raises:
+        StoreError: where the arrays are damaged or not there.
+    """
     name = f"{store}/arrays/{outcome.key}.npz"
     try:
         arrays = store.arrays(outcome.key, "la")  # last, last_ema, labels: not the history

@@ -35,7 +35,17 @@ def check_name(metric: str) -> None:
 
 
 def check(metric: str, data: Data, counts: tuple[int, ...], by: Shots) -> None:
-    """SpecError where no trial on this data, with so many training images of each class, reports the metric."""
+    """Refuse a metric that no trial on this data reports.
+
+    Args:
+        metric: As in ``tune.metric``.
+        data: What is learned from.
+        counts: The training images of each class.
+        by: How the classes are grouped.
+
+    Raises:
+        SpecError: with the reason.
+    """
     group, of, names = group_of(metric), metric.partition(":")[2], class_names(data, len(counts))
     where = f"{data.name}, {setting_label(data)}"
     if group != "all" and group not in class_groups(counts, by):
@@ -60,8 +70,17 @@ def _definition(metric: str) -> Definition:
 
 
 def validation_scores(logits: np.ndarray, labels: np.ndarray, counts: Sequence[int], data: Data) -> dict[str, float]:
-    """By its name each metric that a search may look for and that needs the logits (N, C), with the labels (N,) and the
-    training images of each class; those that the data set does not have are left out."""
+    """Each metric that a search may look for and that needs the logits.
+
+    Args:
+        logits: (N, C), of the validation images.
+        labels: (N,).
+        counts: The training images of each class.
+        data: What is learned from.
+
+    Returns:
+        The metrics by name, but for those that the data set does not have.
+    """
     if logits.size > MOST_SCORES:
         return {}
     tested = np.bincount(labels, minlength=len(counts))
@@ -77,8 +96,20 @@ def validation_scores(logits: np.ndarray, labels: np.ndarray, counts: Sequence[i
 
 
 def measured(metric: str, record: Record, by: Shots) -> float:
-    """The metric in percent, of a tuning trial. KeyError where a group has no classes (see :func:`check`); StoreError
-    where a record of an earlier version lacks what it needs."""
+    """The metric of tuning.
+
+    Args:
+        metric: As in ``tune.metric``.
+        record: Of a trial that is complete or was stopped.
+        by: How the classes are grouped.
+
+    Returns:
+        It, in percent.
+
+    Raises:
+        KeyError: where a group has no classes (see :func:`check`).
+        StoreError: where a record of an earlier version lacks what it needs.
+    """
     about, group = _definition(metric), group_of(metric)
     lacking = f"records/{record.key}.json, of an earlier version, lacks what {metric} needs: tune in a store of its own"
     if about.source == "logits":

@@ -154,9 +154,17 @@ def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
-    the process that scores: this one has run methods' code. Likewise of the weights that networks start from, where
-    NetworkError says which do not fit."""
+    """Check the files that trials need. They are looked at in the process that scores: this one has run methods' code.
+
+    Args:
+        trials: What is still to be trained.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        DataError: at the first data set whose files are missing, damaged or not the official ones.
+        NetworkError: where weights that a network starts from do not fit it.
+    """
     trials = list(trials)
     started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
     for name, channels, weights in sorted(started):

@@ -140,7 +140,8 @@ def routine(trial: Trial, by: Shots) -> Routine:
     """How a trial was trained, in the words of the published rows."""
     training = trial.training
     words = [
-        "crop and flip" if training.crop_padding and training.flip else "",
+        "resized crop" if training.resized_crop else "",
+        "crop and flip" if training.crop_padding and training.flip and not training.resized_crop else "",
         "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
         "CutMix" if training.cutmix else "",
     ]

@@ -56,6 +56,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
+        """Whether every planned trial is complete, and no record damaged."""
         return not self.damaged and bool((self.rows["status"] == "complete").all())
 
     def rendered(
@@ -66,10 +67,20 @@ class Report:
         uncertainty: str = "se",
         printed: latex.LatexOptions | None = None,
     ) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where a word is unknown.
+        """The leaderboard as text.
 
-        ``printed`` says how the LaTeX looks. With ``quote`` every published row is there, and beside the measured ones
-        those of the same method and data.
+        Args:
+            form: ``md``, ``latex``, ``csv`` or ``json``.
+            versus: A method with which every other is compared, seed by seed.
+            quote: Show every published row, and beside the measured ones those of the same method and data.
+            uncertainty: What follows ±: ``se``, ``std`` or ``ci95``.
+            printed: How the LaTeX looks.
+
+        Returns:
+            The text.
+
+        Raises:
+            ReportError: where a word is unknown.
         """
         known(uncertainty)
         if form not in ENDINGS:

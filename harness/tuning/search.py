@@ -129,16 +129,16 @@ def searches(spec: Spec) -> dict[str, Search]:
     if spec.tune is None:
         return {}
     validation.check_name(spec.tune.metric)
-    found = [
+    planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
         if space
     ]
-    for search in found:
+    for search in planned:
         _check_validation(search)
         counts = long_tail(search.experiment.data, search.val_per_class)
         validation.check(spec.tune.metric, search.experiment.data, counts, spec.shots)
-    return {search.experiment.canonical: search for search in found}
+    return {search.experiment.canonical: search for search in planned}
 
 
 def _check_validation(search: Search) -> None:
@@ -151,9 +151,16 @@ def _check_validation(search: Search) -> None:
 
 
 def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
-    """Successive halving: after so many epochs, how many of ``size`` configurations go on; none after the last.
+    """Successive halving. Four configurations cost what two cost without it: a quarter of the epochs each, another for
+    two, the rest for one.
 
-    Four cost what two cost without it: a quarter of the epochs each, another for two, the rest for one.
+    Args:
+        size: How many configurations begin.
+        epochs: Of a whole training.
+        prune: Whether any is stopped early.
+
+    Returns:
+        After so many epochs, so many go on; none after the last.
     """
     halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]

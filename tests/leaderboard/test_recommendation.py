@@ -29,6 +29,41 @@ def test_the_best_is_named_with_its_difference_and_what_it_costs():
         "In Few it changes +9.9 points.",
         "In Many it changes -0.1 points.",
     ]
+    _, sentences = recommended(
+        rows({"ERM": [50.0] * 5, "M2m": [60.0, 61.5, 59, 62, 61], "LDAM": [60.0, 60, 61, 60, 60]})
+    )
+    expected = "Next is LDAM, 0.5 points behind, which does not separate from chance over these seeds."
+    assert sentences[4] == expected
+    _, sentences = recommended(rows({"ERM": [60.0, 61, 62, 61, 60], "M2m": [51.0, 50, 52, 51, 51]}))
+    assert sentences[1] == "Next is M2m, 9.8 points behind, which separates after Holm's correction."
+
+
+def classes(accuracies: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    """Of classes with 1000, 100 and 10 training images."""
+    return pd.DataFrame(
+        [
+            {"method": method, "class": name, "images": images, "accuracy": accuracy}
+            for method, each in accuracies.items()
+            for name, images, accuracy in zip("abc", (1000, 100, 10), each, strict=True)
+        ]
+    )
+
+
+def test_the_worst_class_and_the_prior_at_which_the_choice_changes_are_told():
+    both = rows({"ERM": [50.0] * 5, "M2m": [60.0] * 5})
+    _, sentences = recommended(both, classes({"ERM": (95, 60, 10), "M2m": (85, 60, 50)}))
+    assert sentences[-2:] == [
+        "Its worst class is c (50.0 percent); ERM's is c (10.0 percent).",
+        # 10 points of a against 40 of c: shares of 4 to 1
+        "For images whose classes differ by a factor of more than about 4.1, the mean of ERM is larger; as in training "
+        "(100), ERM has 91.1 percent and M2m 82.4.",
+    ]
+    _, sentences = recommended(both, classes({"ERM": (95, 60, 10), "M2m": (95, 60, 50)}))
+    assert sentences[-1] == (
+        "It stays the best where the classes are as frequent as in training (factor 100): 91.4 percent of such images."
+    )
+    even = classes({"ERM": (95, 60, 10), "M2m": (95, 60, 50)}).assign(images=7)
+    assert recommended(both, even)[1][-1].startswith("Its worst class")
 
 
 def test_what_does_not_separate_is_said_not_to():

@@ -34,6 +34,7 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
+from tailboard.leaderboard.confusion import Confusion
 
 RAW = {
     "name": "t",
@@ -47,7 +48,6 @@ RAW = {
 PLANTED = """
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.recipe import Part, Recipe, register
-from tailboard.leaderboard.confusion import Confusion
 class Doubled(Part):
     def build(self, scene):
         return lambda logits, y, epsilon: 2 * cross_entropy(logits, y, epsilon)
