@@ -74,7 +74,7 @@ def network_facts() -> list[dict[str, str]]:
 
 
 def metric_facts() -> list[dict[str, str]]:
-    """What ``list metrics --json`` prints: each metric, what it is of, from what it is made, and its word in searches."""
+    """What ``list metrics --json`` prints: each metric, of what it is, what it is made from, its word in searches."""
     from ..metrics.definitions import DEFINITIONS
 
     after = {"class": ":CLASS", "share": ":SHARE"}

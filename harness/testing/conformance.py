@@ -173,7 +173,7 @@ def is_scored_by_every_metric(entry: Entry) -> str:
     """Its logits of two classes give every metric a value within that metric's bounds."""
     counts = (24, 6)  # two classes have every metric
     run = trained(dry_run(entry.recipe, counts=counts, epochs=1))
-    logits, labels = run.logits(run.material.x).double().cpu().numpy(), run.material.y.cpu().numpy()
+    logits, labels = run.logits(run.material.all()).double().cpu().numpy(), run.material.y.cpu().numpy()
     prior = np.array(counts) / sum(counts)
     scored = Scored(per_class_accuracy(logits, labels), prior, 1, (0, 1), logits=logits, labels=labels)
     for about in DEFINITIONS.values():
