@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ...leaderboard.confusion import Confusion
 from ..errors import StoreError
@@ -53,6 +52,8 @@ class Scored:
     @cached_property
     def log_probabilities(self) -> np.ndarray:
         """(N, C): ordered as the probabilities, of which many would round to 1."""
+        from scipy.special import log_softmax
+
         return log_softmax(self.predictions[0], axis=1)
 
     @cached_property

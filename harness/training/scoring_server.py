@@ -86,7 +86,10 @@ class ScoringServer:
         """The training images: where they are, which of them, and their labels."""
         trial = Trial.model_validate(request["trial"])
         cached = _cached(trial.data, request["root"], request["verify"])
-        split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        try:
+            split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        except ValueError as error:  # groups are known to the images only
+            raise DataError(f"{trial.data.name}: {error}") from error
         if trial.stage == "tune" and not trial.val_per_class:
             raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
         self._trial, self._cached, self._split = trial, cached, split
