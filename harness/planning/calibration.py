@@ -21,6 +21,7 @@ from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
+from ..training.schedule import steps_per_epoch
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
 
@@ -91,7 +92,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     run.logits(torch.from_numpy(images.x))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
     unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
-    whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 

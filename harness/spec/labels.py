@@ -69,4 +69,5 @@ def _routine(trial: Trial) -> tuple[str | int, ...]:
 
 
 def _fields(trial: Trial) -> dict[str, Any]:
-    return trial.training.model_dump() | {name: getattr(trial, name) for name in _OWN}
+    routine = {name: getattr(trial.training, name) for name in Training.model_fields}
+    return routine | {name: getattr(trial, name) for name in _OWN}

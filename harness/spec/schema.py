@@ -98,7 +98,14 @@ class MethodEntry(Method, frozen=True):
 
 
 class Training(CanonicalModel, frozen=True):
-    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability."""
+    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability.
+
+    The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
+    law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
+    and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"init", "warmup", "last_batch"})
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -115,6 +122,9 @@ class Training(CanonicalModel, frozen=True):
     cutmix: float = Field(ge=0, le=1)
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
+    init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Resources(CanonicalModel, frozen=True):
