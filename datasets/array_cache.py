@@ -18,9 +18,9 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ from filelock import FileLock
 
 from .catalog import Dataset
 from .contract import check
+from .decoded_files import DECODE_SECONDS, is_being_decoded, save
 from .files import cache, checksum, places
 from .lock import loading
-from .split import Images, Pool
+from .split import Images, Pool, Split, cut
 
-DECODE_SECONDS = 3600.0  # how long another process may take to decode
-VERSION = 2  # raised when what is kept, or how, changes
+VERSION = 3  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
 Stamp = list[int] | None  # size and time of a file or folder; None where there is none
@@ -48,6 +48,15 @@ class CachedPool:
     pool: Pool
     sources: tuple[str, ...]
     stamps: dict[str, Stamp]  # of each of ``ARRAYS``
+    _splits: dict[tuple, Split] = field(default_factory=dict, compare=False, repr=False)
+
+    def split(self, counts: Sequence[int], seed: int, val_per_class: int) -> Split:
+        """The split of a seed (see :func:`datasets.split.cut`), kept: the trials of a seed share its fingerprint, which
+        reads every image."""
+        asked = tuple(counts), seed, val_per_class
+        if asked not in self._splits:
+            self._splits[asked] = cut(self.pool, counts, seed, val_per_class)
+        return self._splits[asked]
 
     def file(self, array: str) -> Path:
         """Where one of ``ARRAYS`` lies."""
@@ -65,21 +74,23 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
     goal = cache() / "arrays" / _key(dataset, root)
-    found = _read(goal, dataset, root)
-    if found is not None and (found.pool.verified or not verify):
-        return found
+    cached = _read(goal, dataset, root)
+    if cached is not None and (cached.pool.verified or not verify):
+        return cached
     with _only_one(goal):
-        found = _read(goal, dataset, root)
-        if found is None or (verify and not found.pool.verified):
-            found = _decode(goal, dataset, root, verify)
-        return found
+        cached = _read(goal, dataset, root)
+        if cached is None or (verify and not cached.pool.verified):
+            cached = _decode(goal, dataset, root, verify)
+        return cached
 
 
 def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
     words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, stamp(code) if code else None]
-    words += [dataset.contents] if dataset.contents else [str(place) for place in places(dataset.name, root)]
+    words += (
+        [dataset.contents, dataset.groups] if dataset.contents else [str(place) for place in places(dataset.name, root)]
+    )
     return f"{dataset.name.replace(':', '-')}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
 
 
@@ -98,11 +109,13 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
     with loading() as opened:
         pool = dataset.load(root, verify)
     check(dataset, pool)
+    opened = {path for path in opened if not is_being_decoded(path)}
     about = {
         "verified": pool.verified,
         "hashes": dict(pool.hashes),
         "sources": {path: stamp(path) for path in sorted({*opened, *map(os.path.dirname, opened)})},
         "searched": _searched(dataset, root),
+        "groups": None if pool.groups is None else pool.groups.tolist(),
     }
     changing = any(at is None or at[1] >= begun for path, at in about["sources"].items() if path in opened)
     if opened and not changing:  # a file that is still being written has its last time beside its first bytes
@@ -128,7 +141,7 @@ def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
         kept = {}
         for name, array in zip(ARRAYS, arrays, strict=True):
             path = part / f"{name}.npy"
-            np.save(path, array, allow_pickle=False)
+            save(array, path)
             path.chmod(0o444)
             kept[name] = {"stamp": stamp(path), "sha256": checksum(path, "sha256")}
         (part / ABOUT).write_text(json.dumps(about | {"arrays": kept}), encoding="utf-8")
@@ -162,7 +175,9 @@ def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
     train_x, train_y, test_x, test_y = (
         np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
     )
-    pool = Pool(Images(train_x, train_y), Images(test_x, test_y), bool(about["verified"]), dict(about["hashes"]))
+    groups = None if about["groups"] is None else np.array(about["groups"], np.int64)
+    train, test = Images(train_x, train_y), Images(test_x, test_y)
+    pool = Pool(train, test, bool(about["verified"]), dict(about["hashes"]), groups)
     sources = tuple(path for path in about["sources"] if not Path(path).is_dir())
     return CachedPool(folder, pool, sources, {name: stamp(folder / f"{name}.npy") for name in ARRAYS})
 

@@ -9,17 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from .group_split import set_aside
 from .lock import refuse_if_locked
+from .rows import Rows, chunks
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,)."""
+    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,).
 
-    x: np.ndarray
+    ``x`` may be rows that are read when they are asked for; ``take`` copies.
+    """
+
+    x: np.ndarray | Rows
     y: np.ndarray
 
     def __len__(self) -> int:
@@ -33,7 +40,8 @@ class Images:
 class Pool:
     """All that a data set has: the whole training pool, the official test set, and what vouches for the bytes.
 
-    ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones.
+    ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones;
+    ``groups`` are numbers from 0 of what stays on one side of a split (N,), None where each image may be on its own.
     TestSetLocked where one is made while a method trains.
     """
 
@@ -41,6 +49,7 @@ class Pool:
     test: Images
     verified: bool
     hashes: Mapping[str, str] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         refuse_if_locked("a data set was loaded")
@@ -50,15 +59,35 @@ class Pool:
 class Split:
     """Training, validation and test images of one trial; ``counts`` are the training images of each class.
 
-    ``indices`` are those of the training and the validation images in the pool's training images, ascending.
+    ``indices`` are those of the training and the validation images in the pool's training images, ascending. The images
+    are copied where they are asked for, and not before.
     """
 
-    train: Images
-    val: Images | None
-    test: Images
+    pool: Pool
     counts: tuple[int, ...]
-    fingerprint: str
     indices: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def train(self) -> Images:
+        return self.pool.train.take(self.indices[0])
+
+    @property
+    def val(self) -> Images | None:
+        return self.pool.train.take(self.indices[1]) if len(self.indices[1]) else None
+
+    @property
+    def test(self) -> Images:
+        return self.pool.test
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One SHA-256 over the pixels and labels of all three parts, in order."""
+        digest = hashlib.sha256()
+        pool = self.pool.train
+        for indices in self.indices[: 2 if len(self.indices[1]) else 1]:
+            _update(digest, Rows(np.asarray(pool.x), indices), pool.y[indices])
+        _update(digest, self.pool.test.x, self.pool.test.y)
+        return digest.hexdigest()
 
 
 def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) -> Split:
@@ -66,10 +95,15 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
 
     ``val_per_class`` images of each class are set aside first. One seed gives one subset whatever the method.
     A longer tail of the same seed is a subset of a shorter one, so imbalance factors stay comparable.
+    Where the images are of groups, whole ones are set aside: up to ``val_per_class`` images of each class are validated
+    on, the rest of these groups is not used, and a class may have fewer training images than ``counts`` says.
 
     Raises ValueError where a class has fewer images than are asked for.
     """
     images, chosen, held_out = pool.train, [], []
+    apart = None
+    if pool.groups is not None and val_per_class:
+        apart = set_aside(images.y, pool.groups, seed, val_per_class)
     for label, count in enumerate(counts):
         members = np.flatnonzero(images.y == label)
         if count + val_per_class > len(members):
@@ -78,20 +112,16 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
                 f"{val_per_class} for validation were asked for"
             )
         order = np.random.default_rng([seed, label]).permutation(members)
-        held_out.append(order[:val_per_class])
-        chosen.append(order[val_per_class : val_per_class + count])
+        order = order if apart is None else np.concatenate([order[apart[order]][:val_per_class], order[~apart[order]]])
+        held = val_per_class if apart is None else min(val_per_class, np.count_nonzero(apart[members]))
+        held_out.append(order[:held])
+        chosen.append(order[held : held + count])
     indices = np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held_out))
-    train = images.take(indices[0])
-    val = images.take(indices[1]) if val_per_class else None
-    return Split(train, val, pool.test, tuple(counts), _fingerprint(train, val, pool.test), indices)
+    return Split(pool, tuple(map(len, chosen)), indices)
 
 
-def _fingerprint(*parts: Images | None) -> str:
-    """One SHA-256 over the pixels and labels of all three parts, in order."""
-    digest = hashlib.sha256()
-    for images in parts:
-        if images is not None:
-            for array in (images.x, images.y.astype("<i8")):
-                digest.update(str(array.shape).encode())
-                digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _update(digest: Any, x: np.ndarray | Rows, y: np.ndarray) -> None:
+    for array in (x, y.astype("<i8")):
+        digest.update(str(array.shape).encode())
+        for chunk in chunks(array):
+            digest.update(np.ascontiguousarray(chunk).data)

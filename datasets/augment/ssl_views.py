@@ -8,19 +8,16 @@ The generator is on the CPU, wherever the batch is (see ``datasets.augment``).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as nnf
 
 from .basic import random_flip
+from .resized_crop import draw_boxes, resize_boxes
 from .trivial_augment import greyscale
 
-_SCALE, _RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
+_LEAST = 0.2  # share of the area
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.4, 0.4, 0.2, 0.1
 _JITTER, _GREYSCALE, _SOLARIZE = 0.8, 0.2, 0.1  # probabilities
-_TRIES = 10
 
 
 def ssl_view(x: Tensor, generator: Generator) -> Tensor:
@@ -40,54 +37,13 @@ def ssl_view(x: Tensor, generator: Generator) -> Tensor:
     if not x.is_floating_point():
         raise TypeError(f"a view is made of pixels in [0, 1]: x must be floating point, got {x.dtype}")
     batch, _, height, width = x.shape
-    x = resize_boxes(x, draw_boxes(batch, height, width, generator))
+    x = resize_boxes(x, draw_boxes(batch, height, width, _LEAST, generator))
     uniform = torch.rand((7, batch, 1, 1, 1), generator=generator).to(x, non_blocking=True)
     chance, jitter = uniform[:3], uniform[3:].mul(2).sub(1)
     x = torch.where(chance[0] < _JITTER, jitter_colours(x, jitter), x)
     x = torch.where(chance[1] < _GREYSCALE, greyscale(x).expand_as(x), x)
     x = torch.where((chance[2] < _SOLARIZE) & (x >= 0.5), 1 - x, x)
     return random_flip(x, generator)
-
-
-def draw_boxes(batch: int, height: int, width: int, generator: Generator) -> Tensor:
-    """A box for each sample: (4, batch) int64 of top, left, height, width in pixels, on the CPU.
-
-    Area and aspect ratio are drawn as in torchvision's RandomResizedCrop: anew, up to 10 times, until the box fits;
-    a sample that never had one that fits keeps its whole image.
-    """
-    area, ratio, *place = torch.rand((4, _TRIES, batch), generator=generator, dtype=torch.float64)
-    area = height * width * (_SCALE[0] + area * (_SCALE[1] - _SCALE[0]))
-    ratio = torch.exp(math.log(_RATIO[0]) + ratio * math.log(_RATIO[1] / _RATIO[0]))
-    sides = torch.stack([(area / ratio).sqrt().round(), (area * ratio).sqrt().round()])
-    whole = torch.tensor([height, width]).view(2, 1, 1)
-    fits = ((sides > 0) & (sides <= whole)).all(0)
-    sides = torch.where(fits, sides, whole)
-    corner = (torch.stack(place) * (whole - sides + 1)).floor()
-    first = fits.byte().argmax(0)
-    return torch.cat([corner, sides])[:, first, torch.arange(batch)].long()
-
-
-def resize_boxes(x: Tensor, boxes: Tensor) -> Tensor:
-    """Cut a box out of each image of ``x`` (B, C, H, W) and resize it, bilinearly, to H x W.
-
-    ``boxes`` is (4, B) as from :func:`draw_boxes`; each must lie within its image.
-    """
-    top, left, height, width = boxes.to(x, non_blocking=True)
-    rows = _sources(top, height, x.shape[-2])
-    columns = _sources(left, width, x.shape[-1])
-    grid = torch.stack(torch.broadcast_tensors(columns.unsqueeze(1), rows.unsqueeze(2)), dim=-1)
-    return nnf.grid_sample(x, grid, padding_mode="border", align_corners=False)
-
-
-def _sources(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where each of ``size`` output pixels reads, (B, size), in grid_sample's units of -1 to 1 across the image.
-
-    Held within the centres of the box's own pixels, so that nothing outside the box is blended in.
-    """
-    start, length = start.unsqueeze(1), length.unsqueeze(1)
-    steps = torch.arange(size, device=start.device) + 0.5
-    pixel = (steps * (length / size)).clamp(min=0.5).minimum(length - 0.5) + start
-    return pixel * (2 / size) - 1
 
 
 def jitter_colours(x: Tensor, amounts: Tensor) -> Tensor:

@@ -134,4 +134,4 @@ def _stack(rows: list[tuple[int, str, np.ndarray]], where: str) -> Images:
 
 
 def _digest(images: Images) -> str:
-    return f"sha256:{hashlib.sha256(images.x.data).hexdigest()}"
+    return f"sha256:{hashlib.sha256(np.asarray(images.x).data).hexdigest()}"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -14,14 +11,14 @@ import numpy as np
 
 from ..array_cache import open_cached
 from ..catalog import DataError, Dataset
-from ..files import cache
+from ..decoded_files import new_array
+from ..rows import Rows, chunks
 from ..split import Images, Pool
 from .locate import located, remember, remembered
 from .scan import Scan, scan
 from .source import Source
 
 ON_DISK_FROM = 2**28  # bytes of an array; a larger one is filled in a file, so that memory does not bound it
-AT_ONCE = 4096  # images whose sums are taken at a time
 LEAST_DEVIATION = 1e-3
 
 
@@ -31,7 +28,8 @@ class Facts:
 
     ``sha256`` is the hash of the contents (see ``Scan.contents``), ``available`` and ``tested`` the training and test
     images of each class, ``shape`` channels, height and width, ``mean`` and ``std`` those of the training images, for
-    each channel, of pixels in [0, 1].
+    each channel, of pixels in [0, 1]. ``groups`` is the hash of which training images belong together (see
+    ``Scan.groups``), None where none do.
     """
 
     sha256: str
@@ -41,6 +39,7 @@ class Facts:
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    groups: str | None = None
 
 
 def resolve(source: Source) -> tuple[Facts, Scan]:
@@ -58,8 +57,9 @@ def resolve(source: Source) -> tuple[Facts, Scan]:
         scanned.shape,
         (),
         (),
+        scanned.groups_hash,
     )
-    kept = remembered(facts.sha256, facts.shape)
+    kept = remembered(facts.sha256, facts.groups, facts.shape)
     if kept:
         moments = kept.moments
     else:
@@ -76,9 +76,9 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
     """
 
     def load(root: Path | None, verify: bool) -> Pool:
-        here = scanned or located(name, facts.sha256, facts.shape, root)
+        here = scanned or located(name, facts.sha256, facts.groups, facts.shape, root)
         train, test = (Images(_pixels(here, part), here.labels(part)) for part in (here.train, here.test))
-        return Pool(train, test, True, official)
+        return Pool(train, test, True, official, here.groups)
 
     official = {"contents": f"sha256:{facts.sha256}"}
     return Dataset(
@@ -96,36 +96,23 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
         tested=facts.tested,
         official=official,
         contents=facts.sha256,
+        groups=facts.groups or "",
     )
 
 
 def _pixels(scanned: Scan, part: Sequence[int]) -> np.ndarray:
     shape = (len(part), *scanned.shape)
-    if prod(shape) < ON_DISK_FROM:
-        goal = np.empty(shape, np.uint8)
-    else:
-        with suppress(OSError):
-            cache().mkdir(parents=True, exist_ok=True)
-        folder = cache() if cache().is_dir() else Path(tempfile.gettempdir())
-        if (free := shutil.disk_usage(folder).free) < 2 * prod(shape):  # it is copied once
-            raise DataError(
-                f"{scanned.source.name}: {len(part):,} images of {scanned.shape[2]}x{scanned.shape[1]} pixels take "
-                f"{2 * prod(shape) / 2**30:.1f} GiB while they are decoded, and {folder} has {free / 2**30:.1f}: "
-                "ask for a smaller size, or set XDG_CACHE_HOME to a larger disk"
-            )
-        with tempfile.TemporaryFile(dir=folder) as file:  # what is mapped stays, for as long as it is
-            goal = np.memmap(file, np.uint8, "w+", shape=shape)
+    goal = np.empty(shape, np.uint8) if prod(shape) < ON_DISK_FROM else new_array(shape)
     scanned.listing.fill(goal, part, [scanned.facts[index].digest for index in part])
     return goal
 
 
-def _moments(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _moments(x: np.ndarray | Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and the deviation of each channel of uint8 images (N, channels, H, W), as shares of 255 and to four
     digits. The sums are of whole numbers, so that their order changes nothing. DataError where all are one colour."""
     total, squares = np.zeros(x.shape[1], np.uint64), np.zeros(x.shape[1], np.uint64)
     values = np.arange(256, dtype=np.uint64)
-    for start in range(0, len(x), AT_ONCE):
-        chunk = x[start : start + AT_ONCE]
+    for chunk in chunks(x):
         for channel in range(x.shape[1]):
             histogram = np.bincount(chunk[:, channel].reshape(-1), minlength=256).astype(np.uint64)
             total[channel] += (histogram * values).sum()

@@ -15,7 +15,7 @@ from ..catalog import DataError
 from . import pictures
 from .pictures import Facts
 
-AT_ONCE = 4096  # images that are held at a time while they are decoded
+AT_ONCE = 2**26  # bytes of images that are held at a time while they are decoded
 THREADS_FROM = 96 * 96  # pixels; of smaller images, threads wait for each other longer than they work
 SHOWN = 3  # files that an error names
 
@@ -95,8 +95,9 @@ class Files:
         many = goal.shape[2] * goal.shape[3] >= THREADS_FROM
         with ThreadPoolExecutor(max_workers=None if many else 1) as threads:
             wrong: list[DataError] = []
-            for start in range(0, len(order), AT_ONCE):
-                chunk = slice(start, start + AT_ONCE)
+            each = max(1, AT_ONCE // goal[:1].nbytes)
+            for start in range(0, len(order), each):
+                chunk = slice(start, start + each)
                 for row, image in enumerate(threads.map(pixels, order[chunk], digests[chunk]), start):
                     if isinstance(image, DataError):
                         wrong.append(image)

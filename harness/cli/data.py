@@ -9,7 +9,7 @@ import typer
 
 from .options import Few, Json, Many, Root, Tercile, print_result
 
-app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, profile.")
+app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, clear, profile.")
 
 
 @app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
@@ -53,11 +53,22 @@ def data_verify(name: str, root: Root = None) -> int:
     """Check a data set's files against the official checksums; exit code 3 where they differ."""
     from ..registry.datasets import pool
 
-    found = pool(name, root, False)
-    for file, checksum in found.hashes.items():
+    images = pool(name, root, False)
+    for file, checksum in images.hashes.items():
         print(f"{checksum}  {file}")
-    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
-    return 0 if found.verified else 3
+    print("verified: the official bytes" if images.verified else "not verified: these are not the official bytes")
+    return 0 if images.verified else 3
+
+
+@app.command("clear", epilog="Examples: tailboard data clear | tailboard data clear folder:photos")
+def data_clear(name: Annotated[str, typer.Argument(help="A data set; all of them if not given.")] = "") -> None:
+    """Remove the decoded images that are kept on this machine, which are made again where they are needed."""
+    from ...datasets.decoded_files import clear
+
+    removed = clear(name)
+    for folder, size in removed.items():
+        print(f"{size / 2**20:10,.1f} MiB  {folder}")
+    print(f"{sum(removed.values()) / 2**20:10,.1f} MiB  removed" if removed else "nothing is kept")
 
 
 @app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")

@@ -21,6 +21,7 @@ from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
+from ..training.device_images import most_bytes
 from ..training.schedule import steps_per_epoch
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
@@ -44,7 +45,11 @@ class Estimate:
 
 
 def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
-    """One estimate for each distinct trial but for its seed, in the plan's order."""
+    """One estimate for each distinct trial but for its seed, in the plan's order.
+
+    Raises:
+        ClusterError: where the spec asks for a GPU and this machine has none.
+    """
     if spec.resources.gpu and not torch.cuda.is_available():
         raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
     context = TrialContext(store="", gpu=spec.resources.gpu > 0)
@@ -89,9 +94,10 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
-    run.logits(torch.from_numpy(images.x))  # scoring takes larger batches than a small training does
+    run.logits(torch.from_numpy(np.asarray(images.x)))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
-    unseen = (sum(counts) - len(images.y)) * prod(about.shape)  # a trial has all its images on the device
+    whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
+    unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(context.device) else 0
     whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
@@ -116,6 +122,7 @@ class MemoryProbe:
                 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (man 5 proc)
 
     def bytes(self) -> int:
+        """The most memory since the probe was made, in bytes."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_reserved(self._device) + self._context()
         for line in _status():
@@ -146,6 +153,7 @@ class MemoryFit:
 
     @property
     def trials(self) -> int:
+        """How many trials fit on the device at a time; 0 where not even one does."""
         return min(MOST, floor(self.total / (self.peak * MARGIN)))
 
     @property

@@ -29,6 +29,7 @@ class Network(nn.Module):
         self.head: nn.Module = nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (B, classes) of images (B, channels, H, W)."""
         return self.head(self.features(x))
 
 
@@ -36,11 +37,14 @@ def network(name: str, channels: int, classes: int, init: str | None = None) -> 
     """Build a network, initialised from torch's global generator.
 
     Args:
-        name: As users write it.
+        name: Its name.
         channels: Of the images.
-        classes: Logits of the head.
+        classes: How many logits it has.
         init: ``fan_in`` draws every convolution and linear layer by Kaiming's normal law of the layer's inputs (He et
             al. 2015, arXiv 1502.01852), as LDAM-DRW's resnet_cifar.py does; None leaves each to the network's own law.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         NetworkError: for an unknown name.

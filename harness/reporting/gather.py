@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,7 +13,7 @@ from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
-from ..planning.reported import protocol_label
+from ..planning.reported import protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -23,7 +24,7 @@ from . import tuning_tables
 from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
-from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store
+from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_from
 from .tidy import tidy
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def gather(
     rows, sources, joined = join_tables(tables)
     _refuse_twins(rows)
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
-    spent = _spent(rows, tuned, untuned=not all(spec.tune for spec in specs))
+    spent = _spent(rows, tuned, started_from(reported), untuned=not all(spec.tune for spec in specs))
     metric, unbalanced = rescore.metric if rescore else ACCURACY, list(dict.fromkeys(_unbalanced(specs)))
     return Report(
         rows,
@@ -88,6 +89,7 @@ def gather(
         metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
+        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
 
@@ -129,7 +131,8 @@ def routine(trial: Trial, by: Shots) -> Routine:
     """How a trial was trained, in the words of the published rows."""
     training = trial.training
     words = [
-        "crop and flip" if training.crop_padding and training.flip else "",
+        "resized crop" if training.resized_crop else "",
+        "crop and flip" if training.crop_padding and training.flip and not training.resized_crop else "",
         "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
         "CutMix" if training.cutmix else "",
     ]
@@ -162,13 +165,19 @@ def _groups(by: Shots) -> str:
     )
 
 
-def _spent(rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], untuned: bool) -> list[str]:
-    """What the trials took, for the caption. A trial that two rows show counts once."""
+def _spent(
+    rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], started: Mapping[str, float], untuned: bool
+) -> list[str]:
+    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``started``,
+    the seconds by key of those that rows start from."""
     trials = rows[~rows["pending"]].drop_duplicates("key")
     pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
-    hours = trials["device_seconds"].sum() / 3600
+    beside = [seconds for key, seconds in started.items() if key not in set(trials["key"])]
+    hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours."
+    if beside:
+        spent = f"{spent[:-1]}, with {fsum(beside) / 3600:.2g} for {len(beside)} networks that rows start from."
     if not tuned:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
     return [spent, *tuning_tables.caption(tuned, untuned)]

@@ -32,10 +32,18 @@ COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed")
 def tidy(
     reported: ReportedStore, by: Shots, labels: Labels, rescore: MetricRequest | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
+    """The rows of a store's trials.
 
-    The columns are ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py``: times in seconds, values in percent or what
-    the metric is in.
+    Args:
+        reported: The store, with its trials by row.
+        by: How the classes are grouped.
+        labels: How trials are called.
+        rescore: A metric from the stored logits, in place of what the records hold.
+
+    Returns:
+        The table, with the columns ``COLUMNS``, ``ROW`` and ``NOTES`` of ``leaderboard/results.py`` (times in seconds,
+        values in percent or what the metric is in); and a message for each record that is damaged, whose trial counts
+        as missing.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
@@ -84,10 +92,15 @@ class _Trials:
             "reason": pd.array(self._reasons(), dtype="str"),
             "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
             "device_seconds": np.append(self._results.seconds, nan)[self._place],
+            "notes": self._notes(),
         }
 
     def _status(self) -> np.ndarray:
         return np.append(self._results.status, MISSING)[self._place]
+
+    def _notes(self) -> Any:
+        words = list(dict.fromkeys([*self._results.notes, ""]))
+        return _coded(np.append(self._results.noted, words.index(""))[self._place], words)
 
     def _reasons(self) -> np.ndarray:
         broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)

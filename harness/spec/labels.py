@@ -30,6 +30,7 @@ def network_label(trial: Trial) -> str:
 
 
 def label(trial: Trial) -> str:
+    """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
     return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
@@ -44,15 +45,18 @@ class Labels:
             routines.setdefault(_routine(trial), trial)
             versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
         fields = {routine: _fields(trial) for routine, trial in routines.items()}
-        differ = [n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f[n]) for f in fields.values()}) > 1]
+        differ = [
+            n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f.get(n)) for f in fields.values()}) > 1
+        ]
         tell = dict.fromkeys(["epochs", *differ])
         self._protocols = {
-            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found[n]}" for n in tell)
+            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found.get(n)}" for n in tell)
             for routine, found in fields.items()
         }
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
+        """The network and the training of a trial in words, as far as they differ among the labelled trials."""
         return f"{network_label(trial)}, {self._protocols[_routine(trial)]}"
 
     def method(self, trial: Trial) -> str:

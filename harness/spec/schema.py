@@ -22,6 +22,7 @@ from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
 from .contents import Contents
+from .training import Training
 
 Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
@@ -94,37 +95,8 @@ class MethodEntry(Method, frozen=True):
 
     @cached_property
     def method(self) -> Method:
+        """The entry's method, as a trial holds it."""
         return Method(name=self.name, values=self.values, plugin=self.plugin)
-
-
-class Training(CanonicalModel, frozen=True):
-    """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability.
-
-    The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
-    law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
-    and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
-    """
-
-    later: ClassVar[frozenset[str]] = frozenset({"init", "warmup", "last_batch"})
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    schedule: Literal["cosine", "step", "constant"]
-    warmup_epochs: float = Field(ge=0)
-    ema: float = Field(ge=0, lt=1)
-    label_smoothing: float = Field(ge=0, lt=1)
-    crop_padding: int = Field(ge=0)
-    flip: bool
-    augment: Literal["none", "trivial_augment_wide"]
-    cutmix: float = Field(ge=0, le=1)
-    cutmix_alpha: float = Field(gt=0)
-    precision: Literal["float32", "bfloat16"]
-    init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Resources(CanonicalModel, frozen=True):
@@ -194,6 +166,7 @@ class Trial(CanonicalModel, frozen=True):
 
     @cached_property
     def key(self) -> str:
+        """The hash of the trial's canonical text: trials of one key have the same numbers."""
         return _hashed(self.canonical)
 
     @property

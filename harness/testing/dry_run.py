@@ -14,12 +14,22 @@ from ...methods.recipe import Recipe
 from ..registry.networks import network
 from ..spec.presets import T5
 from ..spec.schema import Training
+from ..training.device_images import on_device
 from ..training.loop import DeviceData, TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
 
 
 def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
-    """``counts[c]`` random images of each class, in random order."""
+    """Random images in random order.
+
+    Args:
+        counts: How many of each class.
+        shape: Channels, height and width.
+        seed: Of the draws.
+
+    Returns:
+        Images and labels.
+    """
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
@@ -35,15 +45,29 @@ def dry_run(
     device: torch.device | None = None,
     **training: Any,
 ) -> TrainingLoop:
-    """A run at its start, in torch's default precision: ``t5``, three epochs, batches of 15, no label smoothing.
+    """A run at its start, on random images: ``t5``, three epochs, batches of 15, no label smoothing. A network that the
+    recipe starts from is stood in for by an untrained one.
 
-    A network that the recipe starts from is stood in for by an untrained one.
+    Args:
+        recipe: The method.
+        counts: The training images of each class.
+        shape: Channels, height and width of the images.
+        name: The network.
+        seed: Of images and training.
+        device: Where it is trained; the CPU if None.
+        training: Fields of ``Training`` that are otherwise.
+
+    Returns:
+        The loop.
+
+    Raises:
+        MethodError: where the parts clash.
     """
     device = device or torch.device("cpu")
     routine = T5 | {"epochs": 3, "batch_size": 15, "label_smoothing": 0.0, "precision": "float32"} | training
     images, streams = random_images(counts, shape), RandomStreams(seed)
     material = DeviceData(
-        x=torch.from_numpy(images.x).to(device),
+        x=on_device(images.x, device),
         y=torch.from_numpy(images.y).to(device),
         mean=torch.full((shape[0],), 0.5, dtype=torch.get_default_dtype(), device=device),
         std=torch.full((shape[0],), 0.25, dtype=torch.get_default_dtype(), device=device),

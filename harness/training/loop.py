@@ -3,7 +3,8 @@
     draw batch -> augment -> generate (M2m, in unnormalised pixels) -> normalise -> CutMix -> objective -> step
     -> moving average -> schedule
 
-All data is on the device as uint8; augmentation runs on whole batches there.
+Images come as uint8, from the device or from the mapped file (see ``device_images.py``); augmentation runs on whole
+batches on the device.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ import torch
 from torch import nn
 
 from ...datasets.augment.basic import cutmix, random_crop, random_flip
+from ...datasets.augment.resized_crop import random_resized_crop
 from ...datasets.augment.ssl_views import ssl_view
 from ...datasets.augment.trivial_augment import trivial_augment_wide
+from ...datasets.rows import Rows
 from ...methods.losses import cross_entropy
 from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.schema import Training
+from .device_images import MappedImages, split
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
@@ -46,7 +50,16 @@ class Diverged(Exception):
 
 
 def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-    """ERM's step: one forward, one backward."""
+    """ERM's step: one forward, one backward.
+
+    Args:
+        objective: Returns the loss, a scalar.
+        y: (B,), the labels of the batch.
+        optimizer: Takes the step.
+
+    Returns:
+        The loss.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss = objective()
     loss.backward()
@@ -56,9 +69,10 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
 
 @dataclass(frozen=True)
 class DeviceData:
-    """Images to learn from, on the device: uint8 ``x`` (N, channels, H, W), int64 ``y`` (N,), and how to normalise."""
+    """Images to learn from: uint8 ``x`` (N, channels, H, W), of which batches are taken on the device of int64 ``y``
+    (N,), and how to normalise."""
 
-    x: torch.Tensor
+    x: torch.Tensor | MappedImages
     y: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
@@ -67,11 +81,16 @@ class DeviceData:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
         return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
 
+    def all(self) -> torch.Tensor:
+        """All images on the device, where there are few."""
+        return self.x[torch.arange(len(self.x), device=self.y.device)]
+
     def images(self, label: int, most: int) -> torch.Tensor:
         """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation."""
         return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
 
 
@@ -85,7 +104,7 @@ def evaluated(
     model: nn.Module,
     material: DeviceData,
     finish: Callable[[torch.Tensor], torch.Tensor],
-    x: torch.Tensor,
+    x: torch.Tensor | Rows,
     precision: str,
 ) -> torch.Tensor:
     """Logits (N, C) of a trained network, on the CPU in float32.
@@ -99,7 +118,7 @@ def evaluated(
     """
     model.eval()
     parts = []
-    for chunk in x.split(EVALUATION_BATCH):
+    for chunk in split(x, EVALUATION_BATCH):
         with autocast(material.mean.device, precision):
             logits = model(material.normalised(material.pixels(chunk.to(material.mean.device))))
         parts.append(finish(logits.float()).cpu())
@@ -206,7 +225,10 @@ class TrainingLoop:
         order = self.sampler(self.labels, epoch)[:taken]
         if len(order) < taken:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
-        return order.to(self.material.y.device).split(self.batch_size), self.weights(epoch)
+        batches = order.to(self.material.y.device).split(self.batch_size)
+        if isinstance(self.material.x, MappedImages):
+            self.material.x.announce(batches, order.cpu())
+        return batches, self.weights(epoch)
 
     def _set_rate(self, step: int) -> float:
         lr = learning_rate(step, self.steps_per_epoch, self.training)
@@ -248,7 +270,9 @@ class TrainingLoop:
         return batch, self._views(raw) if self.extra else ()
 
     def _augment(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training.crop_padding:
+        if self.training.resized_crop:
+            x = random_resized_crop(x, self.training.resized_crop, self.streams("resized_crop"))
+        elif self.training.crop_padding:
             x = random_crop(x, self.training.crop_padding, self.streams("crop"))
         if self.training.flip:
             x = random_flip(x, self.streams("flip"))
@@ -264,7 +288,7 @@ class TrainingLoop:
     def _autocast(self) -> AbstractContextManager:
         return autocast(self.scene.device, self.training.precision)
 
-    def logits(self, x: torch.Tensor, averaged: bool = True) -> torch.Tensor:
+    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
         """Logits (N, C), on the CPU in float32, of uint8 images (N, channels, H, W)."""
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
             return evaluated(self.model, self.material, self.finish, x, self.training.precision)
@@ -286,6 +310,7 @@ class TrainingLoop:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``, as :meth:`state` returned it."""
         self.trained.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.restore(state["average"])

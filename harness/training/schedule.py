@@ -14,17 +14,31 @@ from ..spec.schema import Training
 
 
 def steps_per_epoch(images: int, training: Training) -> int:
-    """The steps of an epoch: its whole batches, and the last, partial one where the routine keeps it."""
+    """The steps of an epoch.
+
+    Args:
+        images: Training images.
+        training: The routine.
+
+    Returns:
+        How many whole batches there are, and one more for the last, partial one where the routine keeps it.
+    """
     size = min(training.batch_size, images)
     return -(-images // size) if training.last_batch else images // size
 
 
 def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
-    """The rate of optimiser step ``step`` (from 0): linear warm-up to ``lr`` (per step, or per epoch where the routine
-    says so), then the schedule, per step.
+    """The rate of an optimiser step: linear warm-up to ``lr`` (per step, or per epoch where the routine says so), then
+    the schedule, per step. ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from
+    80 percent of training and 0.0001 from 90.
 
-    ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training
-    and 0.0001 from 90.
+    Args:
+        step: Its number, from 0.
+        steps_per_epoch: Optimiser steps.
+        training: The routine.
+
+    Returns:
+        The rate.
     """
     total = training.epochs * steps_per_epoch
     warm = min(round(training.warmup_epochs * steps_per_epoch), total)
@@ -51,7 +65,16 @@ def average_decay(step: int, ema: float) -> float:
 
 
 def half_lives(first: int, last: int, ema: float) -> float:
-    """How often the share of weights older than step ``first`` was halved by the end of step ``last`` - 1."""
+    """How often the share of weights older than a step was halved.
+
+    Args:
+        first: The step.
+        last: Halved by the end of the step before this one.
+        ema: The decay of the average per step.
+
+    Returns:
+        The number of half-lives.
+    """
     return -fsum(math.log2(average_decay(step, ema)) for step in range(first, last))
 
 
@@ -86,7 +109,9 @@ class ExponentialMovingAverage:
                 torch._foreach_copy_(self._tensors(), own)
 
     def state(self) -> list[torch.Tensor]:
+        """The averaged tensors, for a checkpoint."""
         return self._mean
 
     def restore(self, state: list[torch.Tensor]) -> None:
+        """Go on from ``state``, as :meth:`state` returned it."""
         torch._foreach_copy_(self._mean, state)

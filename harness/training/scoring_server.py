@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 
 from ...datasets.array_cache import CachedPool, open_cached
 from ...datasets.catalog import DataError
-from ...datasets.split import Images, Split, cut
+from ...datasets.split import Split
 from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset, long_tail
@@ -53,7 +52,18 @@ class ScoringServer:
         self._split: Split | None = None
 
     def answer(self, request: Mapping[str, Any], arrays: bytes) -> tuple[dict[str, Any], bytes]:
-        """What is said to a request, and the arrays that go with it."""
+        """What is said to a request.
+
+        Args:
+            request: What is asked, and its words.
+            arrays: The arrays that come with it, packed.
+
+        Returns:
+            The answer, and the arrays that go with it, packed.
+
+        Raises:
+            ValueError: where there is no such request.
+        """
         match request["ask"]:
             case "prepare":
                 return self._prepare(request)
@@ -74,15 +84,17 @@ class ScoringServer:
         """The training images: where they are, which of them, and their labels."""
         trial = Trial.model_validate(request["trial"])
         cached = _cached(trial.data, request["root"], request["verify"])
-        split = cut(cached.pool, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
-        if trial.stage == "tune" and split.val is None:
+        try:
+            split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        except ValueError as error:  # groups are known to the images only
+            raise DataError(f"{trial.data.name}: {error}") from error
+        if trial.stage == "tune" and not trial.val_per_class:
             raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
-        self._trial, self._cached = trial, cached
-        self._split = replace(split, train=split.train.take(np.arange(0)))  # the worker has them
+        self._trial, self._cached, self._split = trial, cached, split
         about = {
             **_file(cached, "train_images"),
             "counts": split.counts,
-            "test_counts": np.bincount(self._scored.y, minlength=len(split.counts)).tolist(),
+            "test_counts": np.bincount(self._labels, minlength=len(split.counts)).tolist(),
             "data": {
                 "verified": cached.pool.verified,
                 "hashes": dict(cached.pool.hashes),
@@ -90,7 +102,9 @@ class ScoringServer:
             },
             "guarded": cached.guarded,
         }
-        return about, pack_arrays({"indices": split.indices[0], "labels": split.train.y}, compressed=False)
+        return about, pack_arrays(
+            {"indices": split.indices[0], "labels": cached.pool.train.y[split.indices[0]]}, compressed=False
+        )
 
     def _images(self) -> tuple[dict[str, Any], bytes]:
         """The images to be scored: where they are and, where not all of them are, which."""
@@ -105,7 +119,7 @@ class ScoringServer:
         trial, _, _ = self._held()
         store, arrays, about = Store(request["store"]), unpack_arrays(data) if data else {}, dict(request["record"])
         if LOGITS[0] in arrays:
-            labels = self._scored.y
+            labels = self._labels
             about["accuracy"] = {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
             logits = {name: arrays.pop(name) for name in LOGITS}
             arrays = logits | {"labels": labels.astype(np.int16)} | arrays  # the order of the file's members: its hash
@@ -124,10 +138,10 @@ class ScoringServer:
         return self._trial, self._cached, self._split
 
     @property
-    def _scored(self) -> Images:
-        """What the trial is scored on: test images where it is reported, and never while it is tuned."""
+    def _labels(self) -> np.ndarray:
+        """Of what the trial is scored on: of test images where it is reported, and never while it is tuned."""
         trial, cached, split = self._held()
-        return cached.pool.test if trial.stage == "report" or split.val is None else split.val
+        return cached.pool.test.y if trial.stage == "report" else cached.pool.train.y[split.indices[1]]
 
 
 def _file(cached: CachedPool, array: str) -> dict[str, Any]:

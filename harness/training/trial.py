@@ -21,6 +21,7 @@ from torch import nn
 
 from ...datasets.catalog import DataError
 from ...datasets.lock import guard, locked
+from ...datasets.rows import Rows
 from ...datasets.split import Images
 from ...methods.need import Need
 from ...methods.part import MethodError, Scene
@@ -35,6 +36,7 @@ from ..spec.weights_file import located
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
+from .device_images import most_bytes, on_device
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
@@ -79,6 +81,7 @@ class TrialContext:
 
     @property
     def device(self) -> torch.device:
+        """The device that the trial is trained on."""
         return torch.device("cuda" if self.gpu else "cpu")
 
 
@@ -147,18 +150,29 @@ def run_trial(
 def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
     try:
-        x = torch.from_numpy(scoring.images())
+        x = scoring.images()
+        if x.nbytes <= most_bytes(torch.device("cpu")):
+            x = torch.from_numpy(x[:])
     except (ValueError, IndexError) as error:  # no fault of the method's
         raise OSError(f"the images to be scored cannot be read: {error}") from error
     with locked():
         return scored_logits(run, x)
 
 
-def scored_logits(run: TrainingLoop, x: torch.Tensor) -> dict[str, np.ndarray]:
-    """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
+def scored_logits(run: TrainingLoop, x: torch.Tensor | Rows) -> dict[str, np.ndarray]:
+    """The logits of the last weights. Accuracies come from the logits as they are stored, so that a reader of the file
+    finds the same; each row's largest is 0, where float16 is finest.
 
-    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
-    is 0, where float16 is finest.
+    Args:
+        run: The trained loop.
+        x: (N, channels, H, W).
+
+    Returns:
+        Logits (N, C), by the names that they are stored under.
+
+    Raises:
+        MethodError: where the method makes logits of another shape.
+        Diverged: where they are not finite.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, averaged in (("last_ema", True), ("last", False)):
@@ -226,8 +240,19 @@ class Attempt:
         report: Callable[[dict[str, float]], None],
         should_stop: Callable[[], StopDecision],
     ) -> None:
-        """Train until the job's epoch, with a checkpoint every so many seconds, one where a trial rests before its end,
-        and one when it is asked to stop (Drained)."""
+        """Train until the job's epoch, with a checkpoint every so many seconds, and one where a trial rests before its
+        end.
+
+        Args:
+            run: The loop.
+            report: Is told what each epoch came to.
+            should_stop: Is asked after each epoch.
+
+        Raises:
+            TimeLimit: where the training took longer than it may.
+            TrialMoved: where another worker has the trial.
+            Drained: where it is asked to stop, after a checkpoint.
+        """
         target, saved = self.job.target_epoch, self._saved.get("run")
         if saved and saved["done"] <= target:  # a later one cannot go back to where it should rest
             self._restore(run, saved)
@@ -281,7 +306,22 @@ def _sound(saved: Any) -> bool:
 def assemble(
     trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
 ) -> TrainingLoop:
-    """A run at its start, on training images of which each class has so many."""
+    """A run at its start.
+
+    Args:
+        trial: What is trained.
+        train: Its training images and labels.
+        counts: The training images of each class.
+        method: Its recipe.
+        context: Where and on what it is trained.
+
+    Returns:
+        The loop.
+
+    Raises:
+        MethodError: where the parts clash.
+        StoreError: where the weights that it starts from are not in the store.
+    """
     about, device = dataset_of(trial.data), context.device
     streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
     with initialisation(streams.seed, "network"):
@@ -289,7 +329,7 @@ def assemble(
     if trial.weights:
         load_weights(model, trial.network, located(trial.weights, context.root))
     material = DeviceData(
-        x=torch.from_numpy(train.x).to(device),
+        x=on_device(train.x, device),
         y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),
@@ -314,8 +354,21 @@ def _now() -> str:
 
 
 def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Store) -> nn.Module:
-    """The averaged network of the trial that this one starts from, frozen. StoreError where its weights are not in the
-    store."""
+    """The averaged network of the trial that another starts from, frozen.
+
+    Args:
+        trial: The one that starts.
+        need: What it starts from.
+        scene: What its parts are built for.
+        channels: Of the images.
+        store: Where the weights are.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        StoreError: where its weights are not in the store.
+    """
     start = prerequisite(trial, need)
     key = start.key
     try:

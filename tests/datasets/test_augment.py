@@ -12,7 +12,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
-from tailboard.datasets.augment.ssl_views import draw_boxes, jitter_colours, resize_boxes, ssl_view
+from tailboard.datasets.augment.resized_crop import draw_boxes, random_resized_crop, resize_boxes
+from tailboard.datasets.augment.ssl_views import jitter_colours, ssl_view
 from tailboard.datasets.augment.trivial_augment import (
     OPERATIONS,
     apply_operations,
@@ -26,6 +27,7 @@ ORACLE = v2.TrivialAugmentWide()
 AUGMENTATIONS = {
     "random_crop": lambda x, generator: random_crop(x, 4, generator),
     "random_flip": random_flip,
+    "random_resized_crop": lambda x, generator: random_resized_crop(x, 0.5, generator),
     "trivial_augment_wide": trivial_augment_wide,
     "cutmix": lambda x, generator: cutmix(x, generator, probability=1.0).x,
     "ssl_view": lambda x, generator: ssl_view(x / 255, generator),
@@ -257,14 +259,14 @@ def test_a_view_stays_in_range(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_boxes_are_cut_and_resized_as_by_torchvision(shape):
     x = pictures(shape, count=64) / 255
-    boxes = draw_boxes(len(x), *shape[1:], seeded())
+    boxes = draw_boxes(len(x), *shape[1:], 0.2, seeded())
     expected = [tvf.resized_crop(i, *box.tolist(), size=list(shape[1:])) for i, box in zip(x, boxes.T, strict=True)]
     torch.testing.assert_close(resize_boxes(x, boxes), torch.stack(expected), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])
 def test_boxes_have_torchvisions_distribution(size):
-    ours = draw_boxes(4000, *size, seeded())
+    ours = draw_boxes(4000, *size, 0.2, seeded())
     crop, image = v2.RandomResizedCrop(size, scale=(0.2, 1.0)), torch.zeros(1, *size)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -300,3 +302,12 @@ def test_each_step_of_a_view_has_its_probability():
     coloured = ssl_view((pictures((3, 8, 8), count=8) / 255)[:1].expand(4000, -1, -1, -1), seeded())
     grey = (coloured.amax(1) - coloured.amin(1)).amax((1, 2)) < 1e-5
     assert stats.binomtest(int(grey.sum()), 4000, 0.2).pvalue > LEVEL
+
+
+def test_resized_crops_hold_to_their_least_area():
+    share = draw_boxes(4000, 100, 80, 0.65, seeded())[2:].prod(0) / 8000
+    assert 0.64 < share.min() < 0.66 and share.max() > 0.95
+    x = pictures((3, 32, 32))
+    assert random_resized_crop(x, 1.0, seeded()).equal(x)  # no box fits but the whole image
+    levels = resize_boxes(x.float(), draw_boxes(len(x), 32, 32, 0.3, seeded(4)))
+    assert (random_resized_crop(x, 0.3, seeded(4)) - levels).abs().max() <= 0.5

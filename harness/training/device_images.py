@@ -1,0 +1,82 @@
+"""Where a trial's images are while it trains: on the device where they are few enough, else in the mapped file on disk,
+which all trials of the machine share, from where each batch is read while the one before is trained on.
+
+Which of the two is no matter of the numbers: both give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from ...datasets.rows import Rows
+
+MOST_IN_MEMORY = 2**30  # bytes of images that a trial on a CPU copies for itself
+SHARE_OF_GPU = 1 / 8  # of the memory of a GPU that one trial's images may take; trials share one
+AHEAD = 2  # batches that are read before they are asked for
+
+
+def most_bytes(device: torch.device) -> int:
+    """The bytes of images up to which all of them are copied to a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory * SHARE_OF_GPU)
+    return MOST_IN_MEMORY
+
+
+def on_device(x: np.ndarray | Rows, device: torch.device) -> torch.Tensor | MappedImages:
+    """Images (N, channels, H, W), of which a tensor of positions on the device takes a batch there."""
+    if isinstance(x, Rows) and x.nbytes > most_bytes(device):
+        return MappedImages(x, device)
+    return torch.from_numpy(np.asarray(x)).to(device)
+
+
+def split(x: torch.Tensor | Rows, size: int) -> Iterator[torch.Tensor]:
+    """The images in their order, ``size`` at a time."""
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        yield part if isinstance(part, torch.Tensor) else torch.from_numpy(part)
+
+
+class MappedImages:
+    """Images in a mapped file, of which batches are copied to the device."""
+
+    def __init__(self, rows: Rows, device: torch.device) -> None:
+        self.device = device
+        self._rows = rows
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="images")
+        self._waiting: deque[tuple[torch.Tensor, torch.Tensor]] = deque()
+        self._read: deque[tuple[torch.Tensor, Future[torch.Tensor]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: torch.Tensor) -> torch.Tensor:
+        """A batch by its positions (B,): the next that was announced, or any other."""
+        if self._read and self._read[0][0] is chosen:
+            batch = self._read.popleft()[1].result()
+            self._read_ahead()
+        else:
+            batch = self._batch(chosen.cpu())
+        return batch.to(self.device, non_blocking=True)
+
+    def announce(self, batches: Sequence[torch.Tensor], order: torch.Tensor) -> None:
+        """Read ahead what is going to be asked for: ``batches`` on the device, of which ``order`` holds all on the
+        CPU."""
+        for _, read in self._read:
+            read.cancel()
+        self._read.clear()
+        self._waiting = deque(zip(batches, order.split([len(batch) for batch in batches]), strict=True))
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        while self._waiting and len(self._read) < AHEAD:
+            chosen, positions = self._waiting.popleft()
+            self._read.append((chosen, self._thread.submit(self._batch, positions)))
+
+    def _batch(self, positions: torch.Tensor) -> torch.Tensor:
+        batch = torch.from_numpy(self._rows[positions.numpy()])
+        return batch.pin_memory() if self.device.type == "cuda" else batch
