@@ -73,5 +73,4 @@ def _routine(trial: Trial) -> tuple[str | int, ...]:
 
 
 def _fields(trial: Trial) -> dict[str, Any]:
-    routine = {name: getattr(trial.training, name) for name in Training.model_fields}
-    return routine | {name: getattr(trial, name) for name in _OWN}
+    return trial.training.model_dump() | {name: getattr(trial, name) for name in _OWN}
