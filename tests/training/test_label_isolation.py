@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from small_spec import SMALL
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
@@ -15,14 +16,7 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
 
-RAW = {
-    "name": "wall",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL | {"name": "wall", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}}
 # Labels come class by class. In no training set here do fifty images of class 2 stand before fifty of class 3; they do
 # among the labels of test, of validation, and of the whole pool. What is looked for is itself nowhere in memory.
 SCANNED = """
