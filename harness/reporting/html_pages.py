@@ -14,6 +14,7 @@ from ..errors import ReportError
 from ..spec.schema import Shots
 from ..storage.reader import StoreReader
 from . import tuning_tables
+from .cards import data_cards, method_cards
 from .evidence import evidence
 from .report import Report, known
 
@@ -63,6 +64,8 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
         uncertainty=known(options.uncertainty),
         scored=report.metric,
+        methods=method_cards(report.trials),
+        data=data_cards(report.rows["dataset"].unique()),
     )
 
 

@@ -23,6 +23,7 @@ from ..storage.record import Weights
 from . import tuning_tables
 
 if TYPE_CHECKING:
+    from ..spec.schema import Trial
     from .bootstrap import TestSetBootstrap
 
 
@@ -50,6 +51,7 @@ class Report:
     weights: Weights = "last_ema"  # of which the rows are
     more: Sequence[Table] = ()  # tables that were asked for
     predictions: TestSetBootstrap | None = None
+    trials: Mapping[str, Trial] = field(default_factory=dict)  # one of each method, by its label
     sources: Mapping[str, int] = field(
         default_factory=dict
     )  # by the key of a row, of which store it is; else the first

@@ -14,6 +14,7 @@ from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
 from ..tables.differences import USUAL_SEEDS, rule
 from ..tables.report_tables import UNVERIFIED, View, measured
+from .cards import cards
 from .evidence import LINE, behind, trials_of
 from .model import Evidence, PageContent
 from .published import number, quoted, records
@@ -47,6 +48,7 @@ def content(subject: PageContent) -> dict[str, Any]:
         "notes": [*about, *map(plain, subject.notes)],
         "compared": rule(),
         "ranked": TIERS,
+        "cards": cards(subject),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,

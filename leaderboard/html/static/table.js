@@ -50,7 +50,7 @@ function headOf(columns) {
   const top = element("tr", {}, ...tiers, element("th", { scope: "col", rowspan: 2, class: "method", "aria-sort": state }, methods));
   const low = element("tr");
   for (const block of shownBlocks()) {
-    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, headerOf(block))));
+    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, element("button", { type: "button", class: "name", "data-block": BLOCK_OF.get(block), title: "What this data set is" }, headerOf(block)))));
   }
   columns.forEach((column, place) => {
     const [button, order] = sorter(columnName(column), titled(column.group));
@@ -68,7 +68,7 @@ function bodyOf(rows, columns) {
     const row = document.createElement("tr");
     if (opening.has(method)) row.className = "opens";
     if (tiers) row.append(tierCell(tierOf(method)));
-    row.append(element("th", { scope: "row" }, markerOf(method), element("span", {}, DATA.methods[method])));
+    row.append(element("th", { scope: "row" }, markerOf(method), element("span", { class: "name" }, DATA.methods[method])));
     columns.forEach(({ block, group }, place) => {
       const cell = document.createElement("td");
       cell.textContent = shownText(block, method, group);
@@ -124,7 +124,7 @@ const placeOf = (cell) => [cell.parentElement.sectionRowIndex, cellsOfRow(cell.p
 
 function openAt([row, column]) {
   const method = JSON.parse(by("body").dataset.methods)[row];
-  if (column === 0) return;
+  if (column === 0) return loaded(() => showMethodCard(method));
   const { block, group } = columnsOf()[column - 1];
   loaded(() => showBehind(block, method, group));
 }
@@ -135,7 +135,8 @@ function listenTable(changed) {
     moveTo(...focused);
   });
   by("head").addEventListener("click", (event) => {
-    const name = event.target.closest("button")?.dataset.sort;
+    const { sort: name, block } = event.target.closest("button")?.dataset ?? {};
+    if (block) loaded(() => showDataCard(DATA.blocks[block]));
     if (!name) return;
     sortBy(name);
     changed();
