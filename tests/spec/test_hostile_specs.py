@@ -96,7 +96,7 @@ def test_no_file_that_is_named_is_waited_for_or_fills_the_memory(tmp_path, file)
 
 def test_a_byte_order_mark_is_no_character(tmp_path):
     (tmp_path / "prior.txt").write_bytes(b"\xef\xbb\xbf1 2 3")
-    assert rescoring.parse_metric("accuracy", str(tmp_path / "prior.txt"), 0.0).prior == (1, 2, 3)
+    assert rescoring.parse_metric("accuracy", str(tmp_path / "prior.txt"), 0.0).prior.shares == (1, 2, 3)
 
 
 # fmt: off

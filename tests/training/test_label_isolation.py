@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from small_spec import SMALL
 from tailboard.datasets import lock
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse, with_plugin
@@ -18,14 +19,7 @@ from tailboard.harness.training.scoring_process import ScoringProcess, ScoringPr
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import MethodError
 
-RAW = {
-    "name": "wall",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL | {"name": "wall", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}}
 # Labels come class by class. In no training set here do fifty images of class 2 stand before fifty of class 3; they do
 # among the labels of test, of validation, and of the whole pool. What is looked for is itself nowhere in memory.
 SCANNED = """
