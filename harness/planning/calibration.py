@@ -25,6 +25,7 @@ from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
 from ..training.device_images import most_bytes
 from ..training.loop import TrainingLoop
+from ..training.schedule import steps_per_epoch
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
 from .table_timing import fit_seconds, learner_on
@@ -107,7 +108,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     step = statistics.mean(medians)
     whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
     unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(context.device) else 0
-    whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 

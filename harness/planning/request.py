@@ -6,17 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...datasets.lock import locked
-from ...methods.part import MethodError
 from ..errors import NetworkError
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.estimators import learner_of, table_learners
-from ..registry.methods import recipe_of
 from ..registry.network_names import check_name
 from ..registry.networks import check_shape
 from ..spec.schema import Spec, Trial
-from ..testing.dry_run import dry_run, table_dry_run
-from ..training.learners.contract import check_honoured
+from .method_check import check_methods
 from .plan import Plan
 from .same_methods import distinct_methods
 
@@ -48,8 +44,7 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
     trials = list(trials)
     _check_learners(trials)
-    for trial in {(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values():
-        _check_method(trial, plugins)
+    check_methods(list({(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values()), plugins)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
     for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
@@ -74,24 +69,3 @@ def _check_learners(trials: Iterable[Trial]) -> None:
                 f"network: {trial.network} is for {kinds}, and {trial.data.name} is {rest}"
                 + (f"; for tables: {', '.join(table_learners())}" if table else "")
             )
-
-
-def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
-    """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
-
-    What else a method does wrong is its trial's to record, with the traceback.
-    """
-    with locked():
-        made = recipe_of(trial, plugins)
-    try:
-        with locked():
-            if trial.training.learner == "images":
-                check_honoured(made, "images")
-                dry_run(made)
-            else:
-                table_dry_run(made, trial)
-    except MethodError as error:
-        where = "" if trial.training.learner == "images" else f" on {trial.network}"
-        raise MethodError(f"{trial.method.name}{where}: {error}") from error
-    except Exception:  # noqa: S110  (see above)
-        pass

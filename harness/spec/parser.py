@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -256,7 +256,7 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
 def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
     """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
     estimators beside it."""
-    kinds: Sequence[Kind] = tuple(dict.fromkeys(map(kind_of, networks)))
+    kinds = {kind_of(network): None for network in networks}
     routines = []
     entries = list(_axes(_listed(raw), "training"))
     pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]

@@ -28,9 +28,14 @@ class Routine(CanonicalModel, frozen=True):
 
 class Training(Routine, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
-    ``resized_crop`` the least share of the area, in the place of ``crop_padding``."""
+    ``resized_crop`` the least share of the area, in the place of ``crop_padding``.
 
-    later: ClassVar[frozenset[str]] = frozenset({"resized_crop"})
+    The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
+    law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
+    and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"resized_crop", "init", "warmup", "last_batch"})
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -48,6 +53,9 @@ class Training(Routine, frozen=True):
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
     resized_crop: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda value: value is None)
+    init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class TableTraining(Routine, frozen=True):
@@ -71,6 +79,9 @@ class TableTraining(Routine, frozen=True):
     cutmix: ClassVar[float] = 0.0
     cutmix_alpha: ClassVar[float] = 1.0
     resized_crop: ClassVar[float | None] = None
+    init: ClassVar[None] = None
+    warmup: ClassVar[None] = None
+    last_batch: ClassVar[None] = None
 
     @property
     def learner(self) -> Kind:
@@ -95,6 +106,9 @@ class EstimatorTraining(Routine, frozen=True):
     augment: ClassVar[str] = "none"
     cutmix: ClassVar[float] = 0.0
     resized_crop: ClassVar[float | None] = None
+    init: ClassVar[None] = None
+    warmup: ClassVar[None] = None
+    last_batch: ClassVar[None] = None
     precision: ClassVar[str] = "float64"
 
     @property

@@ -336,7 +336,7 @@ def assemble(
     assert isinstance(trial.training, Training)  # noqa: S101  (for the type checker)
     streams = RandomStreams(seed_of(trial))
     with initialisation(streams.seed, "network"):
-        model = network(trial.network, about.shape[0], len(counts))
+        model = network(trial.network, about.shape[0], len(counts), trial.training.init)
     if trial.weights:
         load_weights(model, trial.network, located(trial.weights, context.root))
     material = DeviceData(
