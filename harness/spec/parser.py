@@ -256,7 +256,7 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
 def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
     """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
     estimators beside it."""
-    kinds = {kind_of(network): None for network in networks}
+    kinds: dict[Kind, None] = {kind_of(network): None for network in networks}
     routines = []
     entries = list(_axes(_listed(raw), "training"))
     pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]
