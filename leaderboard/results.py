@@ -48,7 +48,7 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     measured = (rows["status"] == "complete") & (rows["classes"] > 0)
     faults = {
         "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
-        f"a value must be a {metric.kind}": measured & ~value.between(0, metric.top),
+        f"a value must be a {metric.kind}": measured & ~value.between(metric.low, metric.top),
         "a complete trial must have a key": (rows["status"] == "complete") & (rows["key"] == ""),
         "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
     }
@@ -128,7 +128,8 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
-    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", "0 classes", reason))
+    without = [dict(metric.lacks).get(str(name), "0 classes") for name in summary["dataset"]]
+    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", without, reason))
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 
 

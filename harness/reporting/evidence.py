@@ -155,7 +155,7 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         method["values"] = trial.method.values
     if trial.method.plugin:
         method["plugin"] = f"plugin-{trial.method.plugin[:8]}.py"
-    own = {name: value for name, value in trial.training.model_dump().items() if value != getattr(base, name)}
+    own = {name: value for name, value in _words(trial.training).items() if value != getattr(base, name)}
     gpu = {"gpu": 1} if device == "cuda" else {}
     return {
         "name": "again",
@@ -167,12 +167,15 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
     }
 
 
+def _words(training: Training) -> dict[str, Any]:
+    return {field: getattr(training, field) for field in Training.model_fields}
+
+
 def _routine(training: Training, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
     defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
     words = [
-        {"preset": name}
-        | {field: value for field, value in training.model_dump().items() if value != preset.get(field)}
+        {"preset": name} | {field: value for field, value in _words(training).items() if value != preset.get(field)}
         for name, preset in defaults.items()
     ]
     return min(words, key=len)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ...leaderboard.join import join_tables
-from ...leaderboard.metric import ACCURACY
+from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
@@ -79,7 +80,8 @@ def gather(
     _refuse_twins(rows)
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
     spent = _spent(rows, tuned, started_from(reported), untuned=not all(spec.tune for spec in specs))
-    metric, unbalanced = rescore.metric if rescore else ACCURACY, list(dict.fromkeys(_unbalanced(specs)))
+    unbalanced = list(dict.fromkeys(_unbalanced(specs)))
+    metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
         [message for messages in damaged for message in messages],
@@ -92,6 +94,15 @@ def gather(
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
+
+
+def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
+    """The metric, with the data sets that do not have it. ReportError where none does."""
+    every = {data.name: rescore.lacks(data) for spec in specs for data in spec.data}
+    if all(every.values()):
+        name, why = next(iter(every.items()))
+        raise ReportError(f"--metric: {name} has no {rescore.name}, which is {why}")
+    return replace(rescore.metric, lacks=tuple((name, why) for name, why in every.items() if why))
 
 
 def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:

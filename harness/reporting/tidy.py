@@ -52,6 +52,8 @@ def tidy(
     long = {name: column.repeat(len(groups)) for name, column in columns.items()}
     group = _coded(np.tile(np.arange(len(groups)), len(trials.keys)), groups)
     classes = trials.classes(by, groups)
+    if rescore:
+        classes[trials.without(rescore)] = 0
     return pd.DataFrame({**long, "group": group, "classes": classes.ravel(), "value": values.ravel()}), trials.damaged
 
 
@@ -128,15 +130,18 @@ class _Trials:
     def rescored(self, rescore: MetricRequest, by: Shots) -> np.ndarray:
         """(trials, groups): what another metric says. A trial whose logits cannot be read is missing from then on."""
         values = np.full((len(self.keys), len(rescore.groups)), nan)
-        for i in np.flatnonzero(self._status() == COMPLETE):
+        for i in np.flatnonzero((self._status() == COMPLETE) & ~self.without(rescore)):
             try:
-                result = self._store.result(self.keys[i])
-                measured = rescore.measured(self._store, self._rows[self._row[i]].first.trial, result, by)
+                measured = rescore.measured(self._store, self._store.record(self.keys[i]), by)
                 values[i] = [measured.get(group, nan) for group in rescore.groups]
             except (StoreError, FileNotFoundError) as error:
                 self.damaged.append(str(error))
                 self._place[i] = -1
         return values
+
+    def without(self, rescore: MetricRequest) -> np.ndarray:
+        """(trials,): whether the metric is none of the trial's data set."""
+        return np.array([bool(rescore.lacks(row.first.trial.data)) for row in self._rows], bool)[self._row]
 
     def classes(self, by: Shots, groups: Sequence[str]) -> np.ndarray:
         """(trials, groups): the classes of each; of a trial that did not get so far, those of its data set."""

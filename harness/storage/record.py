@@ -63,4 +63,6 @@ class Record(TrialResult, frozen=True):
     environment: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
+    confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema
+    scores: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # what a search may look for
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from small_spec import SMALL
 from tailboard.harness.scheduling import timeouts
 from tailboard.harness.scheduling.completion import FIRST_PAUSE, LONGEST_PAUSE, RetryPolicy, reason
 from tailboard.harness.scheduling.queue import JobQueue
@@ -26,14 +27,7 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 30,
-}
+RAW = SMALL | {"seeds": 30}
 TRIALS = plan(parse(RAW))
 
 

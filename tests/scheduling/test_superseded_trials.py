@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from small_spec import SMALL
 from tailboard.harness.scheduling import cluster_monitor
 from tailboard.harness.scheduling.cluster_monitor import ClusterMonitor
 from tailboard.harness.scheduling.stop_signal import StopSignal
@@ -25,14 +26,7 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import TrialContext, TrialMoved, run_trial
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 3, "batch_size": 64},
-    "seeds": 1,
-}
+RAW = SMALL | {"training": {"epochs": 3, "batch_size": 64}}
 TRIAL = plan(parse(RAW))[0]
 
 
