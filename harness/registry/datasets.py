@@ -123,7 +123,8 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
         DataError, TestSetLocked: As in :func:`pool`.
     """
     loaded = _cached(trial.data.name, trial.data.contents, root, verify)
-    return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
+    counts = long_tail(trial.data, trial.val_per_class)
+    return cut(loaded, counts, trial.seed, trial.val_per_class, trial.val == "natural"), loaded
 
 
 @lru_cache(maxsize=2)
@@ -133,4 +134,4 @@ def _cached(name: str, contents: Contents | None, root: Path | None, verify: boo
 
 def cut_of(trial: Trial) -> str:
     """What decides a trial's images: trials of the same words must have the same fingerprint."""
-    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for validation"
+    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for {trial.val or ''} validation"
