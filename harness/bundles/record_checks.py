@@ -36,8 +36,18 @@ class Mismatch(NamedTuple):
 
 
 def recompute_accuracies(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
-    """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
-    predictions of such a trial."""
+    """The accuracy of each class, from the stored predictions.
+
+    Args:
+        record: The trial's.
+        arrays: What is stored beside it, by name.
+
+    Returns:
+        In percent, by the names of the logits.
+
+    Raises:
+        ValueError: where the arrays cannot be the predictions of such a trial.
+    """
     classes = len(record.counts)
     if missing := [name for name in (*LOGITS, "labels", "history_epoch", "history_loss") if name not in arrays]:
         raise ValueError(f"no array {missing[0]!r}")

@@ -35,7 +35,18 @@ def dataset_of(data: Data) -> Dataset:
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
-    """The training images of each class, without touching the images. DataError where the tail cannot be cut."""
+    """The training images of each class, without touching the images.
+
+    Args:
+        data: The data set and its tail.
+        val_per_class: How many images of each class are kept for validation.
+
+    Returns:
+        (C,).
+
+    Raises:
+        DataError: where the tail cannot be cut.
+    """
     known = dataset_of(data)
     available = [n - val_per_class for n in known.available]
     if min(available) < 1:
