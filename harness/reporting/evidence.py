@@ -81,6 +81,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
         course=_course(record),
         starts="; ".join(f"{words} ({seconds:.1f} s)" for words, seconds in starts.items()),
         start_seconds=fsum(starts.values()),
+        confusion=record.confusion if accuracy and weights == "last_ema" else "",
         curve=_curve(store, record),
     )
 

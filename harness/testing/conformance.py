@@ -54,7 +54,15 @@ def entries(method: str) -> dict[str, Entry]:
 
 
 def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
-    """Every check of one method, in order; a check that raises has failed with that error."""
+    """Every check of one method, in order.
+
+    Args:
+        entry: The method.
+        with_cost: Whether its steps are timed too.
+
+    Returns:
+        A verdict for each check; one that raises has failed with that error.
+    """
     torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
     for check in (*CHECKS, declared_cost) if with_cost else CHECKS:
         name = check.__name__.replace("_", " ")

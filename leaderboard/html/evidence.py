@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..formats.text import plain, plain_lines
 from ..results import NOTES, mean_notes
+from .mistakes import mistakes
 from .model import Evidence
 from .published import number
 from .shared import Interner
@@ -41,6 +42,7 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner,
         "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, evidences, strict=True)],
         "curve": _curve(evidences),
         "values": _values(evidences),
+        "mistakes": mistakes(evidences),
         "rerun": next((list(one.rerun) for one in evidences if one.rerun[0]), []),
     } | ({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
 

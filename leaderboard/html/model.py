@@ -27,6 +27,7 @@ class Evidence:
         course: When it ran and how often it was tried.
         starts: The networks that it started from; empty where there are none.
         start_seconds: What their training took.
+        confusion: Which classes were taken for which, as `confusion.Confusion` packs it; empty where no record tells.
         curve: The epochs (from 1) and the mean training loss of each.
     """
 
@@ -42,6 +43,7 @@ class Evidence:
     course: str = ""
     starts: str = ""
     start_seconds: float = 0.0
+    confusion: str = ""
     curve: tuple[tuple[int, float], ...] = ()
 
 

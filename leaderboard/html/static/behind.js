@@ -9,6 +9,7 @@ function showBehind(block, method, group) {
     element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${measured(group)}`),
     ...summaryOf(cell, method, block, group),
     ...seedsOf(line, group),
+    ...confusionOf(line, group),
     ...valuesOf(line),
     ...actedOf(line),
     element("h3", {}, "Each trial"),
