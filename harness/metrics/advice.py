@@ -26,7 +26,16 @@ def advice(classes: Sequence[Mapping[str, Any]], grouped: bool) -> dict[str, Any
 
 
 def sensible(names: Sequence[str], trained: Sequence[int], tested: Sequence[int]) -> dict[str, str]:
-    """The metrics that fit classes with these names, training and test images, each with why; the table's own first."""
+    """The metrics that fit some classes.
+
+    Args:
+        names: Of the classes.
+        trained: The training images of each.
+        tested: The test images of each.
+
+    Returns:
+        The metrics, each with why; the table's own first.
+    """
     metrics = {"balanced_accuracy": "each class counts alike; what the table shows unless you ask"}
     if len(names) == 2:
         rare = names[positive_class(trained)]
