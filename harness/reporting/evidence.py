@@ -76,6 +76,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights) -> Evid
         rerun=rerun(record.trial, str(record.environment.get("device", ""))),
         log=record.log,
         course=_course(record),
+        finished=record.finished,
         curve=_curve(store, record),
     )
 

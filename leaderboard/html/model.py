@@ -25,6 +25,7 @@ class Evidence:
         rerun: The command that trains it again, as the texts before and after the seed.
         log: The traceback of a failure.
         course: When it ran and how often it was tried.
+        finished: When it ended, such as 2026-11-29T12:00:00+00:00.
         curve: The epochs (from 1) and the mean training loss of each.
     """
 
@@ -38,6 +39,7 @@ class Evidence:
     rerun: tuple[str, str] = ("", "")
     log: str = ""
     course: str = ""
+    finished: str = ""
     curve: tuple[tuple[int, float], ...] = ()
 
 

@@ -337,7 +337,8 @@ class TestInABrowser:
           const edge = document.getElementById(`chart-${name}`).getBoundingClientRect();
           return [...document.querySelectorAll(`#chart-${name} .infolayer [class$=title]`)].every((title) => {
             const box = title.getBoundingClientRect();
-            return box.left >= edge.left && box.right <= edge.right && box.top >= edge.top && box.bottom <= edge.bottom + 0.5;
+            const [wide, tall] = [box.left >= edge.left && box.right <= edge.right, box.bottom <= edge.bottom + 0.5];
+            return wide && tall && box.top >= edge.top;
           });
         }"""
         for name in ("seeds", "cost"):
