@@ -65,7 +65,7 @@ def plan(spec: SpecLike) -> list[Trial]:
     Raises:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
-    from .planning.prepare import RunRequest, check_names
+    from .planning.request import RunRequest, check_names
 
     request = RunRequest.of(load_spec(spec))
     check_names(request.plan.trials, request.spec.plugins)

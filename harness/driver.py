@@ -15,7 +15,8 @@ from .. import UserError
 from ..datasets.files import roots
 from .errors import ClusterError
 from .monitoring.reporter import ProgressReporter
-from .planning.prepare import RunRequest, prepare, write_plan
+from .planning.prepare import prepare, write_plan
+from .planning.request import RunRequest
 from .reporting.reported_store import SearchedPlan
 from .scheduling.home_folder import usable_home
 from .scheduling.processes import ended_by_sigterm

@@ -76,9 +76,10 @@ def located(name: str, contents: str, groups: str | None, shape: tuple[int, int,
                 if scanned.groups_hash == groups:
                     return replace(scanned, shape=shape)
                 why = f"{source.path} holds them, in other groups: a csv with the column for groups is needed"
+    looked = "".join(f"; nothing in {place} has these contents" for place in roots(root)[:-1])
     raise DataError(
-        f"the images of {name} (contents {contents[:12]}) are not at hand: {why}. Name the folder that they are in "
-        "with --root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
+        f"the images of {name} (contents {contents[:12]}) are not at hand: {why}{looked}. Name the folder that they "
+        "are in with --root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
     )
 
 

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..planning.prepare import PreparedRun, RunRequest
+from ..planning.prepare import PreparedRun
+from ..planning.request import RunRequest
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisite
 from ..storage.store import Store

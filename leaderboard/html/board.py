@@ -13,7 +13,7 @@ from .model import DataCard, MethodCard, PageContent
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a method stands in the column by which its page is ranked; the mean (percent) and the tier may be missing."""
+    """Where a method stands in the column by which its page is ranked; mean (percent) and tier may be missing."""
 
     method: str
     mean: float | None
@@ -109,11 +109,12 @@ def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
     for (name, setting), trials in rows.groupby(["dataset", "setting"], sort=False):
         keys = (key for key in trials["key"].unique() if key in subject.evidence)
         told = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
-        order = sorted(range(len(told.counts)), key=lambda place: -told.counts[place]) if told else []
+        counts = told.counts if told else ()
+        order = sorted(range(len(counts)), key=lambda place: -counts[place])
         found.append(
             DataFacts(
                 plain(str(name)), plain(str(setting)), subject.data.get(str(name)),
-                counts=tuple(told.counts[place] for place in order) if told else (),
+                counts=tuple(counts[place] for place in order),
                 groups=tuple(told.groups[place] for place in order) if told else (),
                 tested=sum(told.tests) if told else 0,
             )

@@ -26,6 +26,9 @@ class Evidence:
         log: The traceback of a failure.
         course: When it ran and how often it was tried.
         finished: When it ended, such as 2026-11-29T12:00:00+00:00.
+        starts: The networks that it started from; empty where there are none.
+        start_seconds: What their training took.
+        confusion: Which classes were taken for which, as `confusion.Confusion` packs it; empty where no record tells.
         curve: The epochs (from 1) and the mean training loss of each.
     """
 
@@ -40,6 +43,9 @@ class Evidence:
     log: str = ""
     course: str = ""
     finished: str = ""
+    starts: str = ""
+    start_seconds: float = 0.0
+    confusion: str = ""
     curve: tuple[tuple[int, float], ...] = ()
 
 

@@ -87,7 +87,12 @@ def test_the_nine_rows_are_the_same_through_folders_a_csv_and_arrays(jpegs, tmp_
     monkeypatch.setattr(vision, "CIFAR10", known)
     expected = logits("cifar10", jpegs, Store(tmp_path / "known"))
     assert len(expected) == 10  # M2m's judge too
-    for name in ("folder:cifar10", "csv:labels.csv", "npz:arrays.npz"):
+    keys = [
+        plan(parse({"name": "x", "data": name, "methods": "ERM", "seeds": 1}, jpegs))[0].key
+        for name in ("folder:cifar10", "csv:labels.csv")
+    ]
+    assert keys[0] == keys[1]  # the same files are the same trials
+    for name in ("csv:labels.csv", "npz:arrays.npz"):
         got = logits(name, jpegs, Store(tmp_path / name.replace(":", "-")))
         assert got.keys() == expected.keys()
         assert [method for method in expected if not np.array_equal(got[method], expected[method])] == []

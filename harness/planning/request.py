@@ -1,0 +1,50 @@
+"""What of a spec is to be done, and whether its names and values can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..registry.datasets import dataset_of, long_tail
+from ..registry.network_names import check_name
+from ..registry.networks import check_shape
+from ..spec.schema import Spec, Trial
+from .method_check import check_methods
+from .plan import Plan
+from .same_methods import distinct_methods
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
+    ``again`` what failed the last time. ``remarks`` are for the user."""
+
+    spec: Spec
+    report: bool = True
+    defaults: bool = False
+    again: bool = False
+    remarks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, spec: Spec, **options: bool) -> RunRequest:
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
+        distinct, remarks = distinct_methods(spec)
+        return cls(distinct, remarks=remarks, **options)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the spec stands for."""
+        return Plan(self.spec)
+
+
+def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
+    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
+    trials = list(trials)
+    check_methods(list({t.method.model_dump_json(): t for t in trials}.values()), plugins)
+    for name in {t.network for t in trials}:
+        check_name(name)
+    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
+        long_tail(trial.data, trial.val_per_class)
+    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
+        check_shape(name, shape)
