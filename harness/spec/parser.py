@@ -35,9 +35,18 @@ SPECS = Path(__file__).parent / "specs"
 
 
 def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
-    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
+    """The spec in a file.
 
-    SpecError says what is wrong and where; MethodError what is wrong in a plugin.
+    Args:
+        source: The file, or the name of a shipped spec.
+        plugins: Python files whose methods are compared too.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: with what is wrong and where.
+        MethodError: for what is wrong in a plugin.
     """
     path = _find(str(source))
     try:
@@ -109,7 +118,18 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
 
 
 def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
-    """One data set and its long tail, from its words; a path is relative to ``folder``. Errors as in :func:`parse`."""
+    """One data set and its long tail.
+
+    Args:
+        raw: Its words.
+        folder: What a path is relative to.
+
+    Returns:
+        The data set.
+
+    Raises:
+        SpecError, DataError: as in :func:`parse`.
+    """
     return _valid(Data, user_images.resolved(raw, folder), "data")
 
 
