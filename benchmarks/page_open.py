@@ -6,7 +6,7 @@ navigation to the painted table and to the drawn charts; and from a click to the
 Measured in Chromium 156 on 2 cores of an AMD EPYC with nothing else at work, no GPU; a page of 23 MiB, medians of 7:
 table 0.66 s (0.61 to 0.71), all charts 2.29 s (2.15 to 2.44), sorted 0.35 s, compared with another method 0.63 s. A
 chart is drawn when it comes into sight, none is at the opening of so long a page; here all are asked for at once.
-That was before the page had tiers and charts beside the table. Side by side on a machine at load 10 to 20, the page before
+That was before the page had tiers and charts beside the table. Side by side at load 10 to 20, the page before
 and with them: the thread is busy for 1.64 and 1.73 s until all charts are drawn (medians of 3), the table is painted
 after 0.9 to 1.2 and 1.0 to 1.4 s, sorted in 0.9 to 1.8 and 0.6 to 1.2 s; a comparison, which now shows the values too,
 takes 1.6 to 1.8 and 2.6 to 4.2 s.
