@@ -91,7 +91,7 @@ def test(
 
     verdicts = {}
     for name, entry in conformance.entries(method).items():
-        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
+        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry, file=method)]
         if not as_json:
             print_output(f"{name}\n{table(verdicts[name])}\n\n")
     if as_json:
