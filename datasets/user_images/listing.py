@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image
 
 from ..catalog import DataError
 from . import pictures
@@ -47,6 +48,11 @@ class Listing(Protocol):
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """Write the pixels of the images ``order`` into ``goal``, uint8 (N, channels, height, width). DataError where
         some cannot be decoded, or have not the ``digests`` that their facts told."""
+        ...
+
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """Of each of the images ``order`` a small copy in colour, at most ``side`` pixels wide and high, or why it
+        cannot be decoded."""
         ...
 
 
@@ -105,6 +111,22 @@ class Files:
                         goal[row] = image
         refuse(wrong, len(order))
 
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+
+        def small(index: int) -> Image.Image | DataError:
+            name = self.items[index].name
+            try:
+                return pictures.thumbnail(_bytes(self.paths[index]), name, side)
+            except OSError as error:
+                return DataError(f"{name} cannot be read: {error.strerror or error}")
+            except DataError as error:
+                return error
+
+        with ThreadPoolExecutor() as threads:
+            for start in range(0, len(order), AT_ONCE):
+                yield from threads.map(small, order[start : start + AT_ONCE])
+
 
 @dataclass(frozen=True)
 class Array:
@@ -124,6 +146,10 @@ class Array:
         """As in :class:`Listing`; the array is in memory, where nothing changes it."""
         for row, index in enumerate(order):
             goal[row] = pictures.of_array(self.x[index], goal.shape[1:])
+
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+        return (pictures.thumbnail_of_array(self.x[index], side) for index in order)
 
 
 def refuse(wrong: Sequence[DataError], of: int) -> None:

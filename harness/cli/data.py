@@ -20,14 +20,20 @@ def data_inspect(
     group: Annotated[str | None, typer.Option(help="Of a csv: the column with the group.")] = None,
     size: Annotated[int | None, typer.Option(help="The side that images are brought to.")] = None,
     as_json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="Also write one page, with images of each class.")] = None,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
     from ...datasets.user_images.inspect import inspected
     from ...datasets.user_images.source import source_of
+    from ..metrics.advice import advice
+    from ..reporting import images_page
     from . import listings
 
-    words = {"name": name, "label": label, "image": image, "group": group, "size": size}
-    facts = inspected(source_of(words, Path()))
+    source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path())
+    facts = inspected(source)
+    facts |= advice(facts["classes"], bool(facts["groups"])) if facts["ready"] else {}
+    if html:
+        images_page.write(facts, source, html)
     print_result(facts, listings.images_table(facts), as_json)
     return 0 if facts["ready"] else 1
 

@@ -34,18 +34,19 @@ SPECS = Path(__file__).parent / "specs"
 
 
 def read(source: str | Path, plugins: Iterable[Path] = (), changes: SpecChanges | None = None) -> Spec:
-    """The spec in a file, or the shipped one of that name.
+    """The spec in a file.
 
     Args:
-        source: The file, or the name.
-        plugins: Files whose methods are compared too.
+        source: The file, or the name of a shipped spec.
+        plugins: Python files whose methods are compared too.
         changes: What is changed of what the file says.
 
     Returns:
         The spec.
 
     Raises:
-        SpecError: with what is wrong, and where. MethodError for what is wrong in a plugin.
+        SpecError: with what is wrong and where.
+        MethodError: for what is wrong in a plugin.
     """
     path = find(str(source))
     try:
@@ -116,7 +117,18 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
 
 
 def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
-    """One data set and its long tail, from its words; a path is relative to ``folder``. Errors as in :func:`parse`."""
+    """One data set and its long tail.
+
+    Args:
+        raw: Its words.
+        folder: What a path is relative to.
+
+    Returns:
+        The data set.
+
+    Raises:
+        SpecError, DataError: as in :func:`parse`.
+    """
     return _valid(Data, user_images.resolved(raw, folder), "data")
 
 
