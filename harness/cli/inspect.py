@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from ..errors import SpecError
+from ..spec.changes import SpecChanges
+from ..spec.yaml_format import load
 from ..text import table
 from .options import Json, Name, Plugins, Set, SpecArgument, print_output, print_result, print_status
 
@@ -32,7 +34,6 @@ def plan(
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from ..planning import summary
     from ..planning.request import RunRequest, check_names
-    from ..spec.changes import SpecChanges
     from ..spec.parser import read
 
     request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name)))
@@ -60,7 +61,6 @@ def init(
     from ..spec.parser import parse
     from ..spec.schema import plan as planned
     from ..spec.template import commented_spec
-    from ..spec.yaml_format import load
 
     if file.exists():
         raise SpecError(f"{file} is there already; name another file")

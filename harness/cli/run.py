@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SpecError
+from ..spec.changes import SpecChanges
 from .options import (
     INTERRUPTED,
     Address,
@@ -71,7 +72,6 @@ def run(
     """
     from ..driver import RunRequest, train
     from ..reporting import gather
-    from ..spec.changes import SpecChanges
     from ..spec.parser import read
     from ..storage.store import Store
 
