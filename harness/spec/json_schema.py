@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...datasets.user_images.source import WORDS
-from .presets import PRESETS
+from .presets import PRESETS_OF
 from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 
 MADE = ("contents",)  # fields that no file holds: they are found by reading the images
@@ -22,11 +22,12 @@ def json_schema() -> dict[str, Any]:
     data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in WORDS}
     routine = _axes(Training, definitions)
     training = {**routine, "properties": dict(routine["properties"])}
-    training["properties"]["preset"] = _one_or_many({"enum": sorted(PRESETS)})
+    presets = sorted({preset for presets in PRESETS_OF.values() for preset in presets})
+    training["properties"] |= {"preset": _one_or_many({"enum": presets}), "kind": {"enum": list(PRESETS_OF)}}
     method = _axes(MethodEntry, definitions)
     method["properties"] |= {"values": {"type": "object"}, "training": routine}
-    weighted = {"name": {"type": "string"}, "weights": {"type": "string"}}
-    network = {"type": "object", "properties": weighted, "required": ["name"], "additionalProperties": False}
+    words = {"name": {"type": "string"}, "weights": {"type": "string"}, "values": {"type": "object"}}
+    network = {"type": "object", "properties": words, "required": ["name"], "additionalProperties": False}
     name = {"type": "string"}
     seeds = {"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer", "minimum": 0}}
     properties = {

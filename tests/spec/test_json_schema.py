@@ -28,6 +28,7 @@ def test_shipped_specs_hold(name):
         {"methods": [{"name": "Focal Loss", "values": {"loss.gamma": [1, 2]}, "training": {"lr": 0.2}}, "SAM"]},
         {"network": ["small", {"name": "resnet32", "weights": "x.safetensors"}]},
         {"training": [{"preset": ["t5", "ldam2019"], "lr": [0.1, 0.2]}, {"epochs": 3}]},
+        {"network": {"name": "xgboost", "values": {"max_depth": [4, 6]}}, "training": {"preset": "tables"}},
         {"seeds": [1, 5], "resources": {"gpu": 0.5}, "tracking": {"uri": "http://h"}, "shots": {"few": 10}},
         {
             "tune": {
