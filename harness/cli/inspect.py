@@ -60,7 +60,7 @@ def init(
     from ..planning.request import check_names
     from ..spec.parser import parse
     from ..spec.schema import plan as planned
-    from ..spec.template import commented_spec
+    from .template import commented_spec
 
     if file.exists():
         raise SpecError(f"{file} is there already; name another file")
@@ -76,7 +76,7 @@ def init(
 @app.command(epilog="Example: tailboard schema > tailboard.schema.json")
 def schema() -> None:
     """Print the JSON schema of a spec's file, by which editors complete and check it."""
-    from ..spec.json_schema import json_schema
+    from .json_schema import json_schema
 
     print(json.dumps(json_schema(), indent=1))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...datasets.user_images.source import WORDS
-from .presets import PRESETS_OF
-from .schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from ..spec.presets import PRESETS_OF
+from ..spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 
 MADE = ("contents",)  # fields that no file holds: they are found by reading the images
 

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
-from tailboard.harness.spec.json_schema import json_schema
+from tailboard.harness.cli.json_schema import json_schema
+from tailboard.harness.cli.template import commented_spec
 from tailboard.harness.spec.parser import shipped
-from tailboard.harness.spec.template import commented_spec
 from tailboard.harness.spec.yaml_format import load
 
 RAW = {"name": "t", "data": "cifar10", "methods": "ERM"}
