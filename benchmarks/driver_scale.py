@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.ray_tune import run_jobs
 from tailboard.harness.scheduling.run import fill_queue

@@ -27,7 +27,7 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue

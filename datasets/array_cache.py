@@ -34,7 +34,7 @@ from .files import cache, checksum, places
 from .lock import loading
 from .split import Images, Pool, Split, cut
 
-VERSION = 2  # raised when what is kept, or how, changes
+VERSION = 3  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
 Stamp = list[int] | None  # size and time of a file or folder; None where there is none
@@ -74,21 +74,23 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
     goal = cache() / "arrays" / _key(dataset, root)
-    found = _read(goal, dataset, root)
-    if found is not None and (found.pool.verified or not verify):
-        return found
+    cached = _read(goal, dataset, root)
+    if cached is not None and (cached.pool.verified or not verify):
+        return cached
     with _only_one(goal):
-        found = _read(goal, dataset, root)
-        if found is None or (verify and not found.pool.verified):
-            found = _decode(goal, dataset, root, verify)
-        return found
+        cached = _read(goal, dataset, root)
+        if cached is None or (verify and not cached.pool.verified):
+            cached = _decode(goal, dataset, root, verify)
+        return cached
 
 
 def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
     words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, stamp(code) if code else None]
-    words += [dataset.contents] if dataset.contents else [str(place) for place in places(dataset.name, root)]
+    words += (
+        [dataset.contents, dataset.groups] if dataset.contents else [str(place) for place in places(dataset.name, root)]
+    )
     return f"{dataset.name.replace(':', '-')}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
 
 
@@ -113,6 +115,7 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
         "hashes": dict(pool.hashes),
         "sources": {path: stamp(path) for path in sorted({*opened, *map(os.path.dirname, opened)})},
         "searched": _searched(dataset, root),
+        "groups": None if pool.groups is None else pool.groups.tolist(),
     }
     changing = any(at is None or at[1] >= begun for path, at in about["sources"].items() if path in opened)
     if opened and not changing:  # a file that is still being written has its last time beside its first bytes
@@ -172,7 +175,9 @@ def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
     train_x, train_y, test_x, test_y = (
         np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS
     )
-    pool = Pool(Images(train_x, train_y), Images(test_x, test_y), bool(about["verified"]), dict(about["hashes"]))
+    groups = None if about["groups"] is None else np.array(about["groups"], np.int64)
+    train, test = Images(train_x, train_y), Images(test_x, test_y)
+    pool = Pool(train, test, bool(about["verified"]), dict(about["hashes"]), groups)
     sources = tuple(path for path in about["sources"] if not Path(path).is_dir())
     return CachedPool(folder, pool, sources, {name: stamp(folder / f"{name}.npy") for name in ARRAYS})
 

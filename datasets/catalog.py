@@ -27,6 +27,7 @@ class Dataset:
     By ``tested`` (the test images of each class) and ``official`` (the checksums of a verified pool, as in its
     ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
     ``contents`` is the SHA-256 of a user's own images, which lie anywhere; empty for what is looked for by its name.
+    ``groups`` is that of which of them belong together; empty where none do.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Dataset:
     tested: tuple[int, ...] = ()
     official: Mapping[str, str] = field(default_factory=dict)
     contents: str = ""
+    groups: str = ""
 
 
 registered: dict[str, Dataset] = {}

@@ -73,15 +73,16 @@ def bounded(file: Any, most: int, path: Path | str) -> bytes:
     return data
 
 
-def vouch(folder: Path, found: Mapping[str, str], official: Mapping[str, str], verify: bool) -> bool:
+def vouch(folder: Path, checksums: Mapping[str, str], official: Mapping[str, str], verify: bool) -> bool:
     """Whether every checksum found is the official one; both map a file's name to its checksum.
 
     Raises DataError where one differs and ``verify`` is set.
     """
-    wrong = [name for name, expected in official.items() if found[name] != expected]
+    wrong = [name for name, expected in official.items() if checksums[name] != expected]
     if wrong and verify:
         raise DataError(
-            f"{folder / wrong[0]} is not the official file: found {found[wrong[0]]}, expected {official[wrong[0]]}. "
+            f"{folder / wrong[0]} is not the official file: found {checksums[wrong[0]]}, expected "
+            f"{official[wrong[0]]}. "
             "It may be damaged or cut short: delete it and fetch it again. "
             "Or use --no-verify to go on; the table will show it as unverified."
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .group_split import set_aside
 from .lock import refuse_if_locked
 from .rows import Rows, chunks
 
@@ -39,7 +40,8 @@ class Images:
 class Pool:
     """All that a data set has: the whole training pool, the official test set, and what vouches for the bytes.
 
-    ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones.
+    ``hashes`` maps a file's name to the checksum found; ``verified`` says whether all of them are the official ones;
+    ``groups`` are numbers from 0 of what stays on one side of a split (N,), None where each image may be on its own.
     TestSetLocked where one is made while a method trains.
     """
 
@@ -47,6 +49,7 @@ class Pool:
     test: Images
     verified: bool
     hashes: Mapping[str, str] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         refuse_if_locked("a data set was loaded")
@@ -92,10 +95,15 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
 
     ``val_per_class`` images of each class are set aside first. One seed gives one subset whatever the method.
     A longer tail of the same seed is a subset of a shorter one, so imbalance factors stay comparable.
+    Where the images are of groups, whole ones are set aside: up to ``val_per_class`` images of each class are validated
+    on, the rest of these groups is not used, and a class may have fewer training images than ``counts`` says.
 
     Raises ValueError where a class has fewer images than are asked for.
     """
     images, chosen, held_out = pool.train, [], []
+    apart = None
+    if pool.groups is not None and val_per_class:
+        apart = set_aside(images.y, pool.groups, seed, val_per_class)
     for label, count in enumerate(counts):
         members = np.flatnonzero(images.y == label)
         if count + val_per_class > len(members):
@@ -104,10 +112,12 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
                 f"{val_per_class} for validation were asked for"
             )
         order = np.random.default_rng([seed, label]).permutation(members)
-        held_out.append(order[:val_per_class])
-        chosen.append(order[val_per_class : val_per_class + count])
+        order = order if apart is None else np.concatenate([order[apart[order]][:val_per_class], order[~apart[order]]])
+        held = val_per_class if apart is None else min(val_per_class, np.count_nonzero(apart[members]))
+        held_out.append(order[:held])
+        chosen.append(order[held : held + count])
     indices = np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held_out))
-    return Split(pool, tuple(counts), indices)
+    return Split(pool, tuple(map(len, chosen)), indices)
 
 
 def _update(digest: Any, x: np.ndarray | Rows, y: np.ndarray) -> None:

@@ -38,8 +38,12 @@ def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = ()) -
         spec: A YAML file, the name of a shipped spec, the mapping that a file would hold, or a ``Spec``.
         plugins: One or several Python files whose methods are compared too; with a path or a name only.
 
+    Returns:
+        The spec.
+
     Raises:
-        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
+        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin. UserError for
+            plugins of a mapping or a ``Spec``.
     """
     files = [plugins] if isinstance(plugins, (str, Path)) else list(plugins)
     if isinstance(spec, (str, Path)):
@@ -61,7 +65,7 @@ def plan(spec: SpecLike) -> list[Trial]:
     Raises:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
-    from .planning.prepare import RunRequest, check_names
+    from .planning.request import RunRequest, check_names
 
     request = RunRequest.of(load_spec(spec))
     check_names(request.plan.trials, request.spec.plugins)
@@ -122,11 +126,18 @@ def tune(
     verify: bool = True,
     plugins: Iterable[str | Path] = (),
 ) -> TunedSpec:
-    """Only tune the methods of a spec; the arguments and errors are those of :func:`run`.
+    """Only tune the methods of a spec. Progress goes to stderr.
+
+    Args:
+        spec, store, slots, address, root, verify, plugins: As in :func:`run`.
 
     Returns:
-        The spec with what its searches found: ``table`` says it in words, and ``harness.planning.tuned_spec.write``
+        The spec with what its searches found: ``table`` says it in words, and ``harness.planning.tuned_spec.save``
         writes it as plain specs.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; running trials have saved themselves by then.
+        UserError: where the spec has no block ``tune``; else as in :func:`run`.
     """
     from . import driver
 

@@ -15,7 +15,8 @@ from .. import UserError
 from ..datasets.files import roots
 from .errors import ClusterError
 from .monitoring.reporter import ProgressReporter
-from .planning.prepare import RunRequest, prepare, write_plan
+from .planning.prepare import prepare, write_plan
+from .planning.request import RunRequest
 from .reporting.reported_store import SearchedPlan
 from .scheduling.home_folder import usable_home
 from .scheduling.processes import ended_by_sigterm
@@ -59,7 +60,8 @@ def train(
         What came of it; where a signal stopped it before the end, the same call goes on.
 
     Raises:
-        What :func:`tailboard.run` raises, but for KeyboardInterrupt after a first signal.
+        ClusterError: where so many trials at a time are not possible. UserError: where it is not called from the main
+            thread; else what :func:`tailboard.run` raises, but for KeyboardInterrupt after a first signal.
     """
     if threading.current_thread() is not threading.main_thread():
         raise UserError("training is started from the main thread, since a signal must be able to drain it")

@@ -24,6 +24,7 @@ def lines(text: str) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
+    """``rows`` as a plain table with their names above; ``(none)`` where there are none."""
     from tabulate import tabulate  # not for --help
 
     # What a method or a record says may hold a terminal's control characters.

@@ -34,12 +34,12 @@ def load_plugin(text: str) -> dict[str, Entry]:
     module = ModuleType(f"tailboard_plugin_{hashlib.sha256(text.encode()).hexdigest()[:12]}")
     sys.modules[module.__name__] = module  # dataclasses look their module up by name
     try:
-        with registrations() as found:
+        with registrations() as entries:
             exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == module.__name__]
         where = f"line {lines[-1]}: " if lines else ""
         raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {error}") from error
-    if not found:
+    if not entries:
         raise MethodError('the plugin registers no method; end it with register("My method", Recipe(...))')
-    return found
+    return entries

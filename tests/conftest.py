@@ -91,6 +91,15 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cache folder that nothing is in, also for the process that scores."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    scoring_process().close()
+    yield
+    scoring_process().close()
+
+
+@pytest.fixture
 def tailboard(own_folder: None, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
     """``tailboard("plan", "t.yaml")``: the command, in this process, as (exit code, stdout, stderr)."""
 

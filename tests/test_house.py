@@ -157,6 +157,49 @@ def import_faults(place: str, tree: ast.Module) -> Iterator[str]:
             yield f"imports {name} in a function"
 
 
+def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """What a function's body holds, without the functions and classes inside of it."""
+    for node in ast.iter_child_nodes(function):
+        if not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            yield node
+            yield from own_nodes(node)
+
+
+def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """The functions and classes of a file, and the methods of these, whose names begin with no underscore."""
+    for node in tree.body:
+        for owned in (node, *(node.body if isinstance(node, ast.ClassDef) else ())):
+            if isinstance(owned, (ast.FunctionDef, ast.ClassDef)) and not {node.name[0], owned.name[0]} & {"_"}:  # type: ignore[attr-defined]
+                yield owned
+
+
+@cache
+def contracts() -> set[str]:
+    """The methods of Protocols of harness: who keeps one need not say again what it does."""
+    trees = [ast.parse(path.read_text()) for path in SOURCES if path.is_relative_to(ROOT / "harness")]
+    classes = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
+    protocols = [node for node in classes if any("Protocol" in ast.unparse(base) for base in node.bases)]
+    return {node.name for protocol in protocols for node in protocol.body if isinstance(node, ast.FunctionDef)}
+
+
+def unsaid(node: ast.FunctionDef | ast.ClassDef, is_command: bool = False) -> Iterator[str]:
+    """What its docstring leaves out: a command's is the help that a user sees."""
+    said = ast.get_docstring(node)
+    if said is None:
+        is_setter = any(ast.unparse(by).endswith(".setter") for by in node.decorator_list)
+        if not is_setter and node.name not in contracts():
+            yield f"{node.name} does not say what it is"
+        return
+    if isinstance(node, ast.ClassDef) or is_command:
+        return
+    parameters = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    if len([name for name in parameters if name not in ("self", "cls")]) >= 3 and "Args:" not in said:
+        yield f"{node.name} does not say what it is given"
+    raised = [n.exc.func if isinstance(n.exc, ast.Call) else n.exc for n in own_nodes(node) if isinstance(n, ast.Raise)]
+    errors = {ast.unparse(error).split(".")[-1] for error in raised if error is not None}
+    yield from (f"{node.name} does not name {e}" for e in sorted(errors) if e[0].isupper() and e not in said)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_file_keeps_the_rules(path):
     place = str(path.relative_to(ROOT))
@@ -195,6 +238,34 @@ def test_file_keeps_the_rules(path):
 )
 def test_an_offending_source_is_found(place, text, fault):
     assert fault in faults(place, text)
+
+
+def test_public_functions_and_classes_state_what_they_do_are_given_and_raise():
+    """All have a docstring; one with three parameters or more has Args; the errors that a body raises are named."""
+    paths = [path for path in SOURCES if path.is_relative_to(ROOT / "harness")]
+    said = {
+        str(path.relative_to(ROOT)): words
+        for path in paths
+        if (
+            words := [
+                w for node in public(ast.parse(path.read_text())) for w in unsaid(node, path.parent.name == "cli")
+            ]
+        )
+    }
+    assert said == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("def f(): ...", "f does not say what it is"),
+        ("class C:\n    'A class.'\n    def m(self): ...", "m does not say what it is"),
+        ("def f(a, b, c):\n    'Adds.'", "f does not say what it is given"),
+        ("def f():\n    'Fails.'\n    raise errors.SpecError('x')", "f does not name SpecError"),
+    ],
+)
+def test_what_a_docstring_leaves_out_is_found(text, fault):
+    assert fault in [words for node in public(ast.parse(text)) for words in unsaid(node)]
 
 
 def test_options_and_docstring_of_a_command_do_not_count():

@@ -81,15 +81,17 @@ def read(folder: Path, verify: bool, batches: Batches) -> Pool | None:
     return Pool(train, test, found == {**batches.train, **batches.test}, found)
 
 
-def _read_files(folder: Path, official: Mapping[str, str], labels: str, verify: bool, found: dict[str, str]) -> Images:
+def _read_files(
+    folder: Path, official: Mapping[str, str], labels: str, verify: bool, checksums: dict[str, str]
+) -> Images:
     parts = []
     for name, expected in official.items():
         path = folder / name
         if not path.is_file():
             raise DataError(f"{folder} lacks {name}: the copy is not complete, fetch it again.")
         data = read_bytes(path, LARGEST)
-        found[name] = checksum_bytes(data, "md5")
-        vouch(folder, {name: found[name]}, {name: expected}, verify)  # before a byte of it is unpickled
+        checksums[name] = checksum_bytes(data, "md5")
+        vouch(folder, {name: checksums[name]}, {name: expected}, verify)  # before a byte of it is unpickled
         parts.append(_parse(data, labels, path))
     return Images(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
 

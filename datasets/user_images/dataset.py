@@ -28,7 +28,8 @@ class Facts:
 
     ``sha256`` is the hash of the contents (see ``Scan.contents``), ``available`` and ``tested`` the training and test
     images of each class, ``shape`` channels, height and width, ``mean`` and ``std`` those of the training images, for
-    each channel, of pixels in [0, 1].
+    each channel, of pixels in [0, 1]. ``groups`` is the hash of which training images belong together (see
+    ``Scan.groups``), None where none do.
     """
 
     sha256: str
@@ -38,6 +39,7 @@ class Facts:
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    groups: str | None = None
 
 
 def resolve(source: Source) -> tuple[Facts, Scan]:
@@ -55,8 +57,9 @@ def resolve(source: Source) -> tuple[Facts, Scan]:
         scanned.shape,
         (),
         (),
+        scanned.groups_hash,
     )
-    kept = remembered(facts.sha256, facts.shape)
+    kept = remembered(facts.sha256, facts.groups, facts.shape)
     if kept:
         moments = kept.moments
     else:
@@ -73,9 +76,9 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
     """
 
     def load(root: Path | None, verify: bool) -> Pool:
-        here = scanned or located(name, facts.sha256, facts.shape, root)
+        here = scanned or located(name, facts.sha256, facts.groups, facts.shape, root)
         train, test = (Images(_pixels(here, part), here.labels(part)) for part in (here.train, here.test))
-        return Pool(train, test, True, official)
+        return Pool(train, test, True, official, here.groups)
 
     official = {"contents": f"sha256:{facts.sha256}"}
     return Dataset(
@@ -93,6 +96,7 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
         tested=facts.tested,
         official=official,
         contents=facts.sha256,
+        groups=facts.groups or "",
     )
 
 

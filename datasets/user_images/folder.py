@@ -32,16 +32,16 @@ def listing(source: Source) -> Files:
         classes = [("", label, label) for label in folders]
     if not classes:
         raise DataError(f"{top} holds no folders: a folder for each class is expected, or train/CLASS and test/CLASS")
-    others = 0
+    ignored = 0
     for part, place, label in classes:
         images, left = _images(top, place)
         if not images:
             raise DataError(f"class {label!r} has no images in {place}: put some there, or remove the folder")
-        others += left
+        ignored += left
         items += [Item(name, label, part) for name in images]
         paths += [top / name for name in images]
-    if others:
-        notes.append(f"{others} files that are no images ({', '.join(SUFFIXES)}) were left alone")
+    if ignored:
+        notes.append(f"{ignored} files that are no images ({', '.join(SUFFIXES)}) were left alone")
     return Files(items, paths, notes)
 
 
@@ -56,7 +56,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _images(top: Path, place: str) -> tuple[list[str], int]:
     """The images at any depth, as paths relative to ``top``, in order; and how many other files lie there."""
-    images, others = [], 0
+    images, ignored = [], 0
     for folder, entry in _files(top / place):
         if entry.name.startswith("."):  # macOS leaves ._NAME.png beside NAME.png
             continue
@@ -66,8 +66,8 @@ def _images(top: Path, place: str) -> tuple[list[str], int]:
                 raise DataError(f"{path.relative_to(top)} is a link that leads out of {top}: put the file itself there")
             images.append(str(path.relative_to(top)))
         else:
-            others += 1
-    return sorted(images), others
+            ignored += 1
+    return sorted(images), ignored
 
 
 def _files(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

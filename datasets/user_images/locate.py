@@ -30,16 +30,16 @@ def remember(scanned: Scan, moments: Moments) -> None:
     """Keep in the cache folder where the contents of a scan are; not where that cannot be written."""
     source = asdict(scanned.source) | {"path": str(scanned.source.path)}
     text = json.dumps({"source": source, "mean": moments[0], "std": moments[1]})
-    place = _place(scanned.contents, scanned.shape)
+    place = _place(scanned.contents, scanned.groups_hash, scanned.shape)
     with suppress(OSError):
         if not place.is_file() or place.read_text(encoding="utf-8") != text:
             write_whole(place, text)
 
 
-def remembered(contents: str, shape: tuple[int, int, int]) -> Remembered | None:
-    """What was kept of the contents at that shape."""
+def remembered(contents: str, groups: str | None, shape: tuple[int, int, int]) -> Remembered | None:
+    """What was kept of the contents, in those groups and at that shape."""
     try:
-        kept = json.loads(_place(contents, shape).read_text(encoding="utf-8"))
+        kept = json.loads(_place(contents, groups, shape).read_text(encoding="utf-8"))
         source = Source(**kept["source"] | {"path": Path(kept["source"]["path"])})
         moments = tuple(map(float, kept["mean"])), tuple(map(float, kept["std"]))
         sound = source.kind in KINDS and len(moments[0]) == len(moments[1]) == shape[0]
@@ -48,22 +48,23 @@ def remembered(contents: str, shape: tuple[int, int, int]) -> Remembered | None:
         return None
 
 
-def _place(contents: str, shape: tuple[int, int, int]) -> Path:
-    return cache() / "user-images" / "contents" / f"{contents}-{'x'.join(map(str, shape))}.json"
+def _place(contents: str, groups: str | None, shape: tuple[int, int, int]) -> Path:
+    words = [contents, *([groups[:20]] if groups else []), "x".join(map(str, shape))]
+    return cache() / "user-images" / "contents" / f"{'-'.join(words)}.json"
 
 
-def located(name: str, contents: str, shape: tuple[int, int, int], root: Path | None) -> Scan:
-    """The scan, at ``shape``, of the images with these contents.
+def located(name: str, contents: str, groups: str | None, shape: tuple[int, int, int], root: Path | None) -> Scan:
+    """The scan, at ``shape``, of the images with these contents, in these groups.
 
     They are looked for where they were last seen, then below ``root`` and the folder ``TAILBOARD_DATA``. DataError
     where they are nowhere: they may have changed, or be on another machine.
     """
-    kept = remembered(contents, shape)
+    kept = remembered(contents, groups, shape)
     why = "they were never seen on this machine"
     if kept:
         try:
             scanned = scan(kept.source)
-            if scanned.contents == contents:
+            if (scanned.contents, scanned.groups_hash) == (contents, groups):
                 return replace(scanned, shape=shape)
             why = f"{kept.source.path} holds other images now: they changed after the plan was made"
         except DataError as error:
@@ -72,10 +73,13 @@ def located(name: str, contents: str, shape: tuple[int, int, int], root: Path | 
         with suppress(DataError):
             scanned = scan(source)
             if scanned.contents == contents:
-                return replace(scanned, shape=shape)
+                if scanned.groups_hash == groups:
+                    return replace(scanned, shape=shape)
+                why = f"{source.path} holds them, in other groups: a csv with the column for groups is needed"
+    looked = "".join(f"; nothing in {place} has these contents" for place in roots(root)[:-1])
     raise DataError(
-        f"the images of {name} (contents {contents[:12]}) are not at hand: {why}. Name the folder that they are in "
-        "with --root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
+        f"the images of {name} (contents {contents[:12]}) are not at hand: {why}{looked}. Name the folder that they "
+        "are in with --root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
     )
 
 

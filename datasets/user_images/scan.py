@@ -64,6 +64,19 @@ class Scan:
                 digest.update(f"{number[self.listing.items[index].label]} {self.facts[index].digest}\n".encode())
         return digest.hexdigest()
 
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """The group of each training image (N,), numbered as they first appear, one that has none alone; None where
+        all are."""
+        names = [self.listing.items[index].group or index for index in self.train]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return np.array([numbers[name] for name in names], np.int64) if len(numbers) < len(names) else None
+
+    @property
+    def groups_hash(self) -> str | None:
+        """The SHA-256 of the groups: what they are called is not in it."""
+        return None if self.groups is None else hashlib.sha256(self.groups.astype("<i8").tobytes()).hexdigest()
+
     def labels(self, part: Sequence[int]) -> np.ndarray:
         """The class numbers (N,) of some images."""
         number = {name: label for label, name in enumerate(self.classes)}

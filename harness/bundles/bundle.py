@@ -95,6 +95,7 @@ class Bundle(StoreReader):
         return self.url
 
     def close(self) -> None:
+        """Close the file; the bundle is read no more."""
         self._file.close()
 
     @property
@@ -105,6 +106,7 @@ class Bundle(StoreReader):
 
     @property
     def summary(self) -> str:
+        """How much is in it and its SHA-256, in words."""
         return f"{len(self._entries)} files, {len(self.finished())} records, SHA-256 {self.digest}"
 
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
@@ -115,27 +117,29 @@ class Bundle(StoreReader):
             raise NoBundle(f"{self.url} is no bundle: {error}") from error
         if MANIFEST not in self._archive.NameToInfo:
             raise NoBundle(f"{self.url} is no bundle: it has no {MANIFEST}")
-        found: dict[str, zipfile.ZipInfo] = {}
+        entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
             name = entry.orig_filename
             if why := _entry_error(entry):
                 self._refuse(f"{name!r} {why}")
-            if name in found:
+            if name in entries:
                 self._refuse(f"{name!r} is in it twice")
-            found[name] = entry
-        if sum(entry.file_size for entry in found.values()) > self.size:
+            entries[name] = entry
+        if sum(entry.file_size for entry in entries.values()) > self.size:
             self._refuse("its files claim to be larger than it is")
         if why := layout_error(self._file, self.size, self._archive):
             self._refuse(why)
-        return found
+        return entries
 
     def _refuse(self, why: str) -> NoReturn:
         raise BundleError(f"{self.url} is refused: {why}")
 
     def files_inside(self) -> Iterator[str]:
+        """The paths of all its files, sorted."""
         yield from sorted(self._entries)
 
     def manifest(self) -> Manifest:
+        """Its manifest. BundleError where that is damaged."""
         try:
             return Manifest.model_validate_json(self.read(MANIFEST))
         except ValidationError as error:
@@ -158,6 +162,12 @@ class Bundle(StoreReader):
     # As a store
 
     def read(self, name: str) -> bytes:
+        """As in :class:`ReadablePlace`.
+
+        Raises:
+            FileNotFoundError: where there is no such file.
+            BundleError: where the file is damaged, or larger than its kind may be.
+        """
         if name not in self._entries:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", f"{self.url}/{name}")
         entry, most = self._entries[name], LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
@@ -181,15 +191,19 @@ class Bundle(StoreReader):
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix)}
 
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """As of a store; all that is read of a bundle must stay within what so large a bundle may hold."""
+        """As of a store; all that is read of a bundle must stay within what so large a bundle may hold.
+
+        Raises:
+            StoreError: where the arrays are damaged, or too large.
+        """
         name = paths.arrays(key)
         data = self.read(name)
         try:
-            found = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
+            unpacked = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
         except Exception as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
-        self._left -= sum(array.nbytes for array in found.values())
-        return found
+        self._left -= sum(array.nbytes for array in unpacked.values())
+        return unpacked
 
     def _parsed(self, name: str, key: str, model: type[M]) -> M:
         record = super()._parsed(name, key, model)

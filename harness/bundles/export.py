@@ -41,6 +41,8 @@ class RedactedStore(Store):
     users and machines."""
 
     def read(self, name: str) -> bytes:
+        """As in :class:`ReadablePlace`, with the paths of this machine taken out of plans and records. StoreError where
+        one is damaged."""
         data, is_plan = super().read(name), paths.is_in(name, paths.PLANS)
         if not is_plan and not paths.is_in(name, paths.RECORDS, paths.RUNGS):
             return data
@@ -50,6 +52,7 @@ class RedactedStore(Store):
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
 
     def stamps(self) -> dict[str, Stamp | None]:
+        """No record has one, so that each is read."""
         return StoreReader.stamps(self)  # an index of its records holds what is nobody's business
 
 
@@ -80,13 +83,13 @@ def export(store: Store, goal: Path) -> list[Mismatch]:
             os.fsync(file.fileno())
         bundle = Bundle(part)
         try:
-            found = verify(bundle)
+            mismatches = verify(bundle)
         finally:
             bundle.close()
-        if not found:
+        if not mismatches:
             part.replace(goal)
             sync_folder(goal.parent)
-        return found
+        return mismatches
 
 
 @contextmanager

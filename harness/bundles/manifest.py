@@ -32,14 +32,17 @@ class EnvironmentCounts:
         self._found: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
+        """Count the environment of a record."""
         self._found[json.dumps(record.environment, sort_keys=True)] += 1
 
     @property
     def environments(self) -> tuple[dict[str, Any], ...]:
+        """Each environment with the number of its ``records``, in a fixed order."""
         return tuple(json.loads(text) | {"records": count} for text, count in sorted(self._found.items()))
 
     @property
     def code(self) -> dict[str, int]:
+        """The number of records by the commit that made them, ``unknown`` where none is recorded."""
         counts: Counter[str] = Counter()
         for about in self.environments:
             counts[str(about.get("commit") or "unknown")] += about["records"]

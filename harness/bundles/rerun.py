@@ -62,8 +62,17 @@ class Repetition:
 
 
 def sample_trials(bundle: Bundle, count: int, seed: int) -> list[Record]:
-    """So many of the bundle's reported trials, at random; all where there are no more. Those that are said to have
-    failed are among them: whoever calls the worst seeds failed has better ones left."""
+    """Reported trials of a bundle, drawn at random. Those that are said to have failed are among them: whoever calls
+    the worst seeds failed has better ones left.
+
+    Args:
+        bundle: What is drawn from.
+        count: How many are drawn; all where there are no more.
+        seed: Of the draw.
+
+    Returns:
+        Their records.
+    """
     reported = [key for key in sorted(bundle.finished()) if bundle.record(key).trial.stage == "report"]
     chosen = random.Random(seed).sample(reported, min(count, len(reported)))  # noqa: S311  (no secret)
     return [bundle.record(key) for key in chosen]
@@ -77,28 +86,50 @@ def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
 
 
 def check_trust(bundle: Bundle, chosen: Sequence[Record], trusted: bool) -> list[str]:
-    """What to say of the code that is about to run. Untrusted where the trials have plugins and nobody vouches for
-    them."""
+    """What is to be said of the code that is about to run.
+
+    Args:
+        bundle: What is run again.
+        chosen: The trials.
+        trusted: Whether the user lets plugins of the bundle run.
+
+    Returns:
+        A line for each plugin.
+
+    Raises:
+        Untrusted: where the trials have plugins and nobody vouches for them.
+    """
     methods: dict[str, set[str]] = {}
     for method in (record.trial.method for record in chosen):
         if method.plugin:
             methods.setdefault(method.plugin, set()).add(method.name)
-    found = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
-    if found and not trusted:
+    plugins = [f"{paths.plugin(digest)} ({', '.join(sorted(names))})" for digest, names in sorted(methods.items())]
+    if plugins and not trusted:
         raise Untrusted(
-            f"--rerun would run code that the bundle brings, as you: {'; '.join(found)}. Read it (unzip -p {bundle} "
+            f"--rerun would run code that the bundle brings, as you: {'; '.join(plugins)}. Read it (unzip -p {bundle} "
             f"'plugins/*'), then say --trust-plugins, with the same --seed"
         )
-    return found
+    return plugins
 
 
 def rerun(
     bundle: Bundle, chosen: Sequence[Record], root: Path | None, verify: bool, say: Callable[[str], None]
 ) -> Iterator[Repetition]:
-    """Train the trials again, each after those that it starts from, in a store of their own that is gone afterwards.
+    """Train trials again, each after those that it starts from, in a store of their own that is gone afterwards. Of
+    those it starts from, what the bundle claims is compared too.
 
-    Of those it starts from, what the bundle claims is compared too. A trial of another protocol is not trained: the
-    same words give other numbers here. DataError where the data are not here.
+    Args:
+        bundle: What is checked.
+        chosen: The trials. One of another protocol is not trained: the same words give other numbers here.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+        say: Is told in lines what is trained.
+
+    Returns:
+        What came of each trial.
+
+    Raises:
+        DataError: where the data are not here.
     """
     yield from map(_of_another_protocol, (one for one in chosen if one.trial.protocol != PROTOCOL))
     chosen = [record for record in chosen if record.trial.protocol == PROTOCOL]
@@ -192,27 +223,29 @@ class _Judge:
         self._bundle, self._store, self._comparisons = bundle, store, comparisons
         self._rows, self._by = gather.gather([bundle], defaults=True).rows, bundle.plans()[0].shots
 
-    def repetition(self, claimed: Record, again: Record | None) -> Repetition:
-        what = claimed.key, label(claimed.trial)
-        if again is None and claimed.reason.startswith(TIMEOUT_REASON):
-            return Repetition(*what, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
-        if again is None:
-            return Repetition(*what, "not judged", "the trial whose network it starts from did not end well here")
-        apart = elsewhere(claimed, again)
-        if again.status != claimed.status or again.status != "complete":
-            return Repetition(*what, *_ends(claimed, again, apart))
-        fixed = tuple(_fixed(claimed, again))
+    def repetition(self, claimed: Record, repeated: Record | None) -> Repetition:
+        identity = claimed.key, label(claimed.trial)
+        if repeated is None and claimed.reason.startswith(TIMEOUT_REASON):
+            return Repetition(*identity, "not judged", f"it would hang here too, if that is true: {claimed.reason}")
+        if repeated is None:
+            return Repetition(*identity, "not judged", "the trial whose network it starts from did not end well here")
+        apart = elsewhere(claimed, repeated)
+        if repeated.status != claimed.status or repeated.status != "complete":
+            return Repetition(*identity, *_ends(claimed, repeated, apart))
+        fixed = tuple(_fixed(claimed, repeated))
         if not apart:
-            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, again))
-            return Repetition(*what, "differs" if found else "same", "the same kind of machine: the same bits", found)
-        before, now = (shot_means(record, self._by)["all"] for record in (claimed, again))
+            found = fixed + tuple(self._bits(claimed.key)) + tuple(self._moved(claimed, repeated))
+            return Repetition(
+                *identity, "differs" if found else "same", "the same kind of machine: the same bits", found
+            )
+        before, now = (shot_means(record, self._by)["all"] for record in (claimed, repeated))
         limit, where = self._limit(claimed), f"another machine ({'; '.join(apart)})"
         if not limit < max(before, 100 - before):  # NaN too
             rule = f"{where}: All {before:.2f} and now {now:.2f}, but {FEW_SEEDS}"
-            return Repetition(*what, "differs" if fixed else "not judged", rule, fixed)
+            return Repetition(*identity, "differs" if fixed else "not judged", rule, fixed)
         rule = f"{where}: All {before:.2f} and now {now:.2f}, which may differ by {limit:.2f} as the other seeds spread"
         beyond = (f"All: claimed {before:.2f}, now {now:.2f}",) if abs(before - now) > limit else ()
-        return Repetition(*what, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
+        return Repetition(*identity, "differs" if fixed or beyond else "same", rule, (*fixed, *beyond))
 
     def _bits(self, key: str) -> Iterator[str]:
         before, now = self._bundle.arrays(key), self._store.arrays(key)
@@ -238,20 +271,20 @@ class _Judge:
         return tolerance(rows.loc[cell, "value"].dropna().tolist(), least, self._comparisons)
 
 
-def _ends(claimed: Record, again: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
+def _ends(claimed: Record, repeated: Record, apart: Sequence[str]) -> tuple[Verdict, str, tuple[str, ...]]:
     """Of a trial that did not end well there or here: a failure that now succeeds differs, and the reverse. What time
     and memory are enough for is the machine's, and where rounding differs, so may be what a loss that is near to
     diverging comes to."""
-    ends = tuple(f"status: {when} {_end(one)}" for when, one in (("claimed", claimed), ("now", again)))
-    if claimed.status == again.status and (claimed.status == "diverged" or _kind(claimed) == _kind(again)):
-        return "same", f"the same end: {_end(again)}", ()
-    if again.status == "failed" and again.reason.startswith(ABSENT):
+    ends = tuple(f"status: {when} {_end(record)}" for when, record in (("claimed", claimed), ("now", repeated)))
+    if claimed.status == repeated.status and (claimed.status == "diverged" or _kind(claimed) == _kind(repeated)):
+        return "same", f"the same end: {_end(repeated)}", ()
+    if repeated.status == "failed" and repeated.reason.startswith(ABSENT):
         return "not judged", "what its method needs is not installed here", ends
-    if claimed.status == again.status:
+    if claimed.status == repeated.status:
         return "not judged", "both failed, but not alike", ends
-    if any(one.reason.startswith(OVERDUE) or is_out_of_memory(one.reason) for one in (claimed, again)):
+    if any(record.reason.startswith(OVERDUE) or is_out_of_memory(record.reason) for record in (claimed, repeated)):
         return "not judged", "what time and memory are enough for is the machine's", ends
-    if apart and claimed.status == "diverged" and again.status == "complete":
+    if apart and claimed.status == "diverged" and repeated.status == "complete":
         return "not judged", f"another machine ({'; '.join(apart)}): other rounding may not diverge", ends
     return "differs", "the same end", ends
 

@@ -19,18 +19,27 @@ from .bundle import Bundle
 from .record_checks import Mismatch
 
 
-def searched(bundle: Bundle, spec: Spec, one: SearchResult) -> Iterator[Mismatch]:
-    """What of a search does not follow from what is in the bundle."""
-    file, name = archive.studies_path(spec), one.search.name
-    with archive.open_studies(spec, {one.search.experiment.canonical: one.search}, bundle) as opened:
+def searched(bundle: Bundle, spec: Spec, result: SearchResult) -> Iterator[Mismatch]:
+    """What of a search does not follow from what is in the bundle.
+
+    Args:
+        bundle: What is checked.
+        spec: The plan.
+        result: One of its searches, with what is claimed to have come of it.
+
+    Returns:
+        A mismatch for each claim that does not hold.
+    """
+    file, name = archive.studies_path(spec), result.search.name
+    with archive.open_studies(spec, {result.search.experiment.canonical: result.search}, bundle) as opened:
         study = read_study(opened, name)
         judged = study.intermediate_values() if study else []
-    ends = outcomes(one.search, one.configurations, bundle)
-    for c, at, end in zip(one.configurations, judged, ends, strict=False):
+    ends = outcomes(result.search, result.configurations, bundle)
+    for c, at, end in zip(result.configurations, judged, ends, strict=False):
         for field, said, is_ in _compared((c, at), end):
             yield Mismatch(file, ", ".join([name, f"configuration {c.number}", *field]), said, is_)
-    there, more = len(one.configurations), at_least(one.search.space)
-    if one.exhausted and there < min(one.search.tune.trials, more):
+    there, more = len(result.configurations), at_least(result.search.space)
+    if result.exhausted and there < min(result.search.tune.trials, more):
         yield Mismatch(file, f"{name}, exhausted", "True", f"{there} of {more} configurations or more")
 
 

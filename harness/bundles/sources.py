@@ -31,4 +31,5 @@ def opened(places: Sequence[str]) -> Iterator[list[StoreReader]]:
 
 
 def is_bundle(place: str) -> bool:
+    """Whether ``place`` (a path or URL) names a file, which then is a bundle, and not a store."""
     return "://" not in place and (place.endswith(".zip") or Path(place).expanduser().is_file())

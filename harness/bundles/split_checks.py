@@ -40,10 +40,10 @@ class SplitConsistency:
         trial, file, array = record.trial, paths.record(record.key), paths.arrays(record.key)
         print_ = record.data.fingerprint if record.data else ""
         digest = "" if labels is None else hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
-        if other := self._another(cut_of(trial), record, print_):
-            yield Mismatch(file, "data.fingerprint", print_, f"{other[1]} in {other[0]}")
-        if other := self._another(f"labels of {scored_on(trial)}", record, digest):
-            yield Mismatch(array, "labels", "those of the scored images", f"others than in {other[0]}")
+        if key := self._another(cut_of(trial), record, print_):
+            yield Mismatch(file, "data.fingerprint", print_, f"{key[1]} in {key[0]}")
+        if key := self._another(f"labels of {scored_on(trial)}", record, digest):
+            yield Mismatch(array, "labels", "those of the scored images", f"others than in {key[0]}")
         split = self._split(record) if self._local and record.data and record.data.verified else None
         if split is None:
             return
@@ -53,12 +53,12 @@ class SplitConsistency:
         if labels is not None and (scored is None or not np.array_equal(scored.y, labels)):
             yield Mismatch(array, "labels", "those of the scored images", f"others than {trial.data.name} has")
 
-    def _another(self, where: str, record: Record, what: str) -> tuple[str, str] | None:
+    def _another(self, where: str, record: Record, digest: str) -> tuple[str, str] | None:
         """The first record that said something else there."""
-        if not what:
+        if not digest:
             return None
-        first = self._first.setdefault(where, (paths.record(record.key), what))
-        return None if first[1] == what else first
+        first = self._first.setdefault(where, (paths.record(record.key), digest))
+        return None if first[1] == digest else first
 
     def _split(self, record: Record) -> Split | None:
         where, name = cut_of(record.trial), record.trial.data.name
@@ -82,20 +82,20 @@ class SeedDuplicates:
         if _left_out(record.trial) <= FEW:
             return
         mine = f"of seed {record.trial.seed}"
-        for other, seed in self._others(record, record.data.fingerprint if record.data else ""):
+        for key, seed in self._others(record, record.data.fingerprint if record.data else ""):
             yield Mismatch(
                 paths.record(record.key),
                 "data.fingerprint",
                 f"images {mine}",
-                f"seed {seed}'s in records/{other}.json",
+                f"seed {seed}'s in records/{key}.json",
             )
         for name in LOGITS if arrays and record.trial.stage == "report" else ():
-            for other, seed in self._others(record, _bits(arrays[name])):
+            for key, seed in self._others(record, _bits(arrays[name])):
                 yield Mismatch(
                     paths.arrays(record.key),
                     name,
                     f"predictions {mine}",
-                    f"the bits of seed {seed} in arrays/{other}.npz",
+                    f"the bits of seed {seed} in arrays/{key}.npz",
                 )
 
     def _others(self, record: Record, what: str) -> Iterator[tuple[str, int]]:

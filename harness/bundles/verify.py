@@ -51,8 +51,8 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     yield from _files(bundle, manifest.files)
     try:
         specs = bundle.plans()
-        found = [search_results(spec, bundle, importance=False) for spec in specs]
-        trials = {t.key: t for spec, some in zip(specs, found, strict=True) for t in trials_of(spec, some)}
+        results = [search_results(spec, bundle, importance=False) for spec in specs]
+        trials = {t.key: t for spec, rows in zip(specs, results, strict=True) for t in trials_of(spec, rows)}
         plans = {spec.name: keys(spec, bundle) for spec in specs}
     except WRONG as error:
         yield Mismatch("plans", "plan", "one that can be read", reason(error))
@@ -75,9 +75,9 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     for name in sorted(bundle.names(*paths.RUNGS)):
         yield from _rung(bundle, name, trials)
     yield from _strays(bundle, specs, [key for _, key in records])
-    for spec, some in zip(specs, found, strict=True):
-        for one in some.values():
-            yield from searched(bundle, spec, one)
+    for spec, rows in zip(specs, results, strict=True):
+        for result in rows.values():
+            yield from searched(bundle, spec, result)
     yield from table(bundle)
 
 
@@ -95,16 +95,16 @@ def _files(bundle: Bundle, claimed: Mapping[str, str]) -> Iterator[Mismatch]:
             yield Mismatch(name, "SHA-256", claimed.get(name, "no such file"), digest)
 
 
-def _compared(file: str, field: str, claimed: Any, found: Any) -> Iterator[Mismatch]:
+def _compared(file: str, field: str, claimed: Any, recomputed: Any) -> Iterator[Mismatch]:
     """Field by field, as far down as both have the same fields."""
-    if isinstance(claimed, Mapping) and isinstance(found, Mapping):
-        for name in sorted({*claimed, *found}):
-            yield from _compared(file, f"{field}.{name}", claimed.get(name, "nothing"), found.get(name, "nothing"))
-    elif isinstance(claimed, (list, tuple)) and isinstance(found, (list, tuple)) and len(claimed) == len(found):
-        for number, (one, other) in enumerate(zip(claimed, found, strict=True)):
+    if isinstance(claimed, Mapping) and isinstance(recomputed, Mapping):
+        for name in sorted({*claimed, *recomputed}):
+            yield from _compared(file, f"{field}.{name}", claimed.get(name, "nothing"), recomputed.get(name, "nothing"))
+    elif isinstance(claimed, list | tuple) and isinstance(recomputed, list | tuple) and len(claimed) == len(recomputed):
+        for number, (one, other) in enumerate(zip(claimed, recomputed, strict=True)):
             yield from _compared(file, f"{field}[{number}]", one, other)
-    elif claimed != found:
-        yield Mismatch(file, field, str(claimed), str(found))
+    elif claimed != recomputed:
+        yield Mismatch(file, field, str(claimed), str(recomputed))
 
 
 def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Mismatch]:
@@ -191,18 +191,18 @@ def table(bundle: Bundle) -> Iterator[Mismatch]:
     """Each cell that is not what its trials come to."""
     try:
         claimed = _cells(bundle.read(TABLE).decode())
-        found = _cells(gather.gather([bundle]).rendered("csv"))
+        recomputed = _cells(gather.gather([bundle]).rendered("csv"))
     except WRONG as error:
         yield Mismatch(TABLE, "table", "one that can be made", reason(error))
         return
-    for cell in dict.fromkeys([*claimed, *found]):
-        if cell not in claimed or cell not in found:
+    for cell in dict.fromkeys([*claimed, *recomputed]):
+        if cell not in claimed or cell not in recomputed:
             yield Mismatch(
-                TABLE, ", ".join(cell), *("a row" if cell in some else "no row" for some in (claimed, found))
+                TABLE, ", ".join(cell), *("a row" if cell in cells else "no row" for cells in (claimed, recomputed))
             )
             continue
-        for name in dict.fromkeys([*claimed[cell], *found[cell]]):
-            said, is_ = claimed[cell].get(name, "no column"), found[cell].get(name, "no column")
+        for name in dict.fromkeys([*claimed[cell], *recomputed[cell]]):
+            said, is_ = claimed[cell].get(name, "no column"), recomputed[cell].get(name, "no column")
             if not _same(said, is_):
                 yield Mismatch(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
 
@@ -215,11 +215,11 @@ def _cells(text: str) -> dict[tuple[str, ...], dict[str, str]]:
     return cells
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
+def _same(left: str, right: str) -> bool:
+    if left == right:
         return True
     try:
-        return math.isclose(float(one), float(other), rel_tol=0, abs_tol=ROUNDING)
+        return math.isclose(float(left), float(right), rel_tol=0, abs_tol=ROUNDING)
     except ValueError:
         return False
 

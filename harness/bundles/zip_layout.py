@@ -18,7 +18,16 @@ LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts
 
 
 def layout_error(file: BinaryIO, size: int, archive: ZipFile) -> str:
-    """Where a file of so many bytes is laid out otherwise than an export writes it; nothing where it is not."""
+    """Where a bundle's file is laid out otherwise than an export writes it.
+
+    Args:
+        file: The file.
+        size: Its bytes.
+        archive: What :mod:`zipfile` reads of it.
+
+    Returns:
+        What is wrong, in words; nothing where nothing is.
+    """
     at, entries = 0, archive.infolist()
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset != at:
@@ -67,9 +76,9 @@ def _listed(entries: Sequence[ZipInfo]) -> int:
 
 def _end(entries: Sequence[ZipInfo], start: int) -> bytes:
     """The end record of a table of contents that begins at ``start``; where zip64 is needed, its own before it."""
-    count, size, more = len(entries), _listed(entries), b""
+    count, size, zip64 = len(entries), _listed(entries), b""
     if count > MANY or max(size, start) > LARGE:
-        more = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
-        more += struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+        zip64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+        zip64 += struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
     count, size, start = min(count, 0xFFFF), min(size, 0xFFFFFFFF), min(start, 0xFFFFFFFF)
-    return more + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)
+    return zip64 + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)

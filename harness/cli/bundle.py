@@ -59,20 +59,20 @@ def verify(
 
     place = Bundle(bundle)
     images = SplitConsistency(root.resolve() if root else None)
-    found = checks.verify(place, images)
-    facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in found]}
+    mismatches = checks.verify(place, images)
+    facts: dict[str, Any] = {"sha256": place.digest, "differences": [each._asdict() for each in mismatches]}
     for name in sorted(images.absent):
         print_status(f"{name} is not on this machine: its labels were only compared with each other")
     verdict = (
-        f"{len(found)} difference{'s' * (len(found) > 1)}"
-        if found
+        f"{len(mismatches)} difference{'s' * (len(mismatches) > 1)}"
+        if mismatches
         else "every number holds (times and losses are claims of whoever ran it)"
     )
-    code = 3 if found else 0 if gather.gather([place]).complete else 2
+    code = 3 if mismatches else 0 if gather.gather([place]).complete else 2
     if not as_json:  # before anything that may go wrong in training again
-        print_output("\n".join([*map(str, found), f"{bundle}: {verdict}: {place.summary}"]))
+        print_output("\n".join([*map(str, mismatches), f"{bundle}: {verdict}: {place.summary}"]))
     try:
-        if rerun and not found:
+        if rerun and not mismatches:
             code = max(code, _again(place, rerun, seed, trust, root, not no_verify, facts))
         elif rerun:
             print_status("nothing is trained again: what is in the bundle does not hold by itself")
@@ -100,12 +100,12 @@ def _again(
     for plugin in rerun.check_trust(place, chosen, trust):
         print_status(f"running the bundle's own code: {plugin}")
     with ended_by_sigterm():
-        found = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, print_status))
-    facts["repetitions"] = [asdict(each) for each in found]
-    verdicts = {each.verdict for each in found}
-    return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not found else 0
+        repetitions = list(rerun.rerun(place, chosen, root.resolve() if root else None, verify, print_status))
+    facts["repetitions"] = [asdict(each) for each in repetitions]
+    verdicts = {each.verdict for each in repetitions}
+    return 3 if "differs" in verdicts else 2 if "not judged" in verdicts or not repetitions else 0
 
 
-def _words(found: dict[str, Any]) -> str:
-    lines = [f"{found['verdict']}: {found['label']} [{found['key']}]: {found['rule']}"]
-    return "\n".join([*lines, *(f"  {each}" for each in found["differences"])])
+def _words(repetition: dict[str, Any]) -> str:
+    lines = [f"{repetition['verdict']}: {repetition['label']} [{repetition['key']}]: {repetition['rule']}"]
+    return "\n".join([*lines, *(f"  {each}" for each in repetition["differences"])])

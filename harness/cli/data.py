@@ -53,11 +53,11 @@ def data_verify(name: str, root: Root = None) -> int:
     """Check a data set's files against the official checksums; exit code 3 where they differ."""
     from ..registry.datasets import pool
 
-    found = pool(name, root, False)
-    for file, checksum in found.hashes.items():
+    images = pool(name, root, False)
+    for file, checksum in images.hashes.items():
         print(f"{checksum}  {file}")
-    print("verified: the official bytes" if found.verified else "not verified: these are not the official bytes")
-    return 0 if found.verified else 3
+    print("verified: the official bytes" if images.verified else "not verified: these are not the official bytes")
+    return 0 if images.verified else 3
 
 
 @app.command("clear", epilog="Examples: tailboard data clear | tailboard data clear folder:photos")

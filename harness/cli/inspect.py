@@ -23,12 +23,13 @@ def plan(
     plugin: Plugins = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
-    from ..planning import prepare, summary
+    from ..planning import summary
+    from ..planning.request import RunRequest, check_names
     from ..spec.parser import read
 
-    request = prepare.RunRequest.of(read(spec, plugin or ()))
+    request = RunRequest.of(read(spec, plugin or ()))
     resolved = request.plan
-    prepare.check_names(resolved.trials, resolved.spec.plugins)
+    check_names(resolved.trials, resolved.spec.plugins)
     text = "\n".join([summary.plan_table(resolved), *request.remarks])
     text += summary.tuning_table(resolved) if resolved.spec.tune else ""
     facts = summary.trial_facts(resolved.dependencies)

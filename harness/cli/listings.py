@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
+    """The registered methods, and those of ``plugins``, with parts and values. MethodError where a plugin fails."""
     from ...methods.plugin import load_plugin, read_plugin
     from ...methods.registry import registry
 
@@ -47,6 +48,7 @@ def _method(entry: Entry) -> dict[str, Any]:
 
 
 def method_table(facts: list[dict[str, Any]]) -> str:
+    """:func:`method_facts` in words, a paragraph a method."""
     blocks = []
     for method in facts:
         parts = ", ".join(f"{slot}: {part}" for slot, part in method["parts"].items()) or "none"
@@ -57,6 +59,7 @@ def method_table(facts: list[dict[str, Any]]) -> str:
 
 
 def dataset_facts() -> list[dict[str, Any]]:
+    """The data sets of the catalog: classes, images, shape and terms."""
     return [
         {"name": d.name, "classes": len(d.classes), "train": sum(d.available), "head": d.head,
          "shape": "x".join(map(str, d.shape)), "terms": d.terms, "description": d.description}
@@ -65,11 +68,13 @@ def dataset_facts() -> list[dict[str, Any]]:
 
 
 def network_facts() -> list[dict[str, str]]:
+    """The networks by name, each with a description."""
     wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
     return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
 
 
 def spec_facts() -> list[dict[str, Any]]:
+    """The shipped specs: data, number of methods and seeds, networks."""
     facts = []
     for name in shipped():
         spec = read(name)
@@ -80,6 +85,7 @@ def spec_facts() -> list[dict[str, Any]]:
 
 
 def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:
+    """Each class of ``dataset`` with its training images (``counts``) and its shots, counted as ``by`` says."""
     groups = class_groups(tuple(counts), by or Shots())
     return [
         {"class": label, "name": name, "images": n, "shots": group}
@@ -88,6 +94,7 @@ def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> 
 
 
 def profile_table(facts: list[dict[str, Any]]) -> str:
+    """:func:`profile_facts` as a table, with the sums below it."""
     groups = Counter(line["shots"] for line in facts)
     shots = ", ".join(f"{group} {groups.get(group, 0)}" for group in ("many", "med", "few"))
     return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"

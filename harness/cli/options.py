@@ -31,6 +31,7 @@ RetryFailed = Annotated[
 
 
 def print_status(text: str) -> None:
+    """Print ``text`` to stderr, at once: it is for the user, and no data."""
     print(lines(text), file=sys.stderr, flush=True)
 
 
@@ -40,4 +41,5 @@ def print_output(text: str) -> None:
 
 
 def print_result(facts: Any, text: str, as_json: bool) -> None:
+    """Print ``facts`` as JSON where ``as_json``, else ``text``."""
     print_output(json.dumps(facts, indent=1) if as_json else text)

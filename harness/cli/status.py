@@ -50,11 +50,13 @@ def _watch(store: Any, every: float, as_json: bool) -> None:
 
 
 def print_unreachable(reason: str) -> None:
+    """Print why MLflow could not be reached, where there is a ``reason``."""
     if reason:
         print_status(reason)
 
 
 def outcome(board: Any) -> int:
+    """The exit code of a report (0 where every cell is complete, else 2), after a line for each damaged record."""
     for message in board.damaged:
         print_status(f"error: {message}")
     return 0 if board.complete else 2

@@ -72,10 +72,25 @@ class MetricRequest:
 
     @property
     def groups(self) -> tuple[str, ...]:
+        """The shot groups that the metric is shown for; the recall of one class has none but ``all``."""
         return ("all",) if self.name == "recall" else GROUPS
 
     def measured(self, store: StoreReader, trial: Trial, outcome: TrialResult, by: Shots) -> dict[str, float]:
-        """The metric of each group that has classes. StoreError where the arrays are damaged or not there."""
+        """The metric of a trial.
+
+        Args:
+            store: Where its arrays are.
+            trial: What was trained.
+            outcome: What came of it.
+            by: How the classes are grouped.
+
+        Returns:
+            The metric of each group that has classes.
+
+        Raises:
+            StoreError: where the arrays are damaged or not there.
+            ReportError: where the prior does not fit the classes.
+        """
         if self.name == ACCURACY.name and not self.tau and self.weights in outcome.accuracy:
             return shot_means(outcome, by, self.weights)
         logits, labels = predictions(store, outcome, self.tau, self.weights)
@@ -92,7 +107,20 @@ class MetricRequest:
 
 
 def parse_metric(name: str, prior: str, tau: float, weights: str = "ema") -> MetricRequest:
-    """What the command line asks for. ReportError where a word, a file or a number is wrong."""
+    """What the command line asks for.
+
+    Args:
+        name: A metric of TEXTS, such as ``macro_f1``; ``recall:CLASS`` names its class.
+        prior: ``balanced``, ``train``, or a file with a share for each class.
+        tau: The strength of post-hoc logit adjustment; 0 leaves the logits as they are.
+        weights: Those that are scored, one of WEIGHTS.
+
+    Returns:
+        The request.
+
+    Raises:
+        ReportError: where a word, a file or a number is wrong.
+    """
     if weights not in WEIGHTS:
         raise ReportError(f"--weights: {weights!r} is not one of {', '.join(WEIGHTS)}" + nearest(weights, WEIGHTS))
     name, _, of = name.partition(":")
@@ -121,8 +149,20 @@ def _read(file: str) -> tuple[float, ...]:
 def predictions(
     store: StoreReader, outcome: TrialResult, tau: float = 0.0, weights: Weights = "last_ema"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,). StoreError where a record is
-    complete and its arrays are damaged or not there."""
+    """What a trial's network said of the test images.
+
+    Args:
+        store: Where the arrays are.
+        outcome: The trial.
+        tau: The strength of post-hoc logit adjustment.
+        weights: Whose logits.
+
+    Returns:
+        The stored logits (N, C), as float64 and less tau log p_c, and the labels (N,).
+
+    Raises:
+        StoreError: where the record is complete and its arrays are damaged or not there.
+    """
     name = f"{store}/arrays/{outcome.key}.npz"
     try:
         arrays = store.arrays(outcome.key, "la")  # last, last_ema, labels: not the history

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ...methods.names import nearest
 from ..errors import ReportError
@@ -39,6 +38,18 @@ def class_number(word: str, data: Data) -> int:
 def score_groups(
     name: str, logits: np.ndarray, labels: np.ndarray, members: Mapping[str, tuple[int, ...]], shares: np.ndarray
 ) -> dict[str, float]:
+    """A metric of each shot group.
+
+    Args:
+        name: A metric of ``TEXTS`` in ``rescoring.py``, without its argument.
+        logits: (N, C), of the test images.
+        labels: (N,).
+        members: The classes of each group.
+        shares: (C,), how frequent each class is taken to be.
+
+    Returns:
+        The metric by group, in the metric's own unit.
+    """
     weights = (shares / np.bincount(labels, minlength=len(shares)))[labels]
     match name:
         case "balanced_accuracy" | "accuracy" | "worst_class":
@@ -51,11 +62,17 @@ def score_groups(
         case "macro_f1" | "auroc":
             each = (_f1 if name == "macro_f1" else _auroc)(logits, labels, weights)
             return {group: mean_of(each, at) for group, at in members.items()}
-    found = {}
+    scores = {}
     for group, at in members.items():
         some = np.isin(labels, at)
-        found[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
-    return found
+        scores[group] = (_ece if name == "ece" else _nll)(logits[some], labels[some], weights[some])
+    return scores
+
+
+def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import log_softmax
+
+    return log_softmax(logits, axis=1)
 
 
 def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
@@ -69,26 +86,38 @@ def _f1(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[fl
 def _auroc(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
     from sklearn.metrics import roc_auc_score
 
-    scores = log_softmax(logits, axis=1)  # ordered as the probabilities, of which many would round to 1
+    scores = _log_probabilities(logits)  # ordered as the probabilities, of which many would round to 1
     return tuple(
         100 * float(roc_auc_score(labels == c, scores[:, c], sample_weight=weights)) for c in range(scores.shape[1])
     )
 
 
 def _nll(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    return float(np.average(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels], weights=weights))
+    return float(np.average(-_log_probabilities(logits)[np.arange(len(labels)), labels], weights=weights))
 
 
 def _ece(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """The mean over bins of |accuracy - confidence|, each bin (low, high] as heavy as its images."""
-    confidence = np.exp(log_softmax(logits, axis=1).max(axis=1))
+    confidence = np.exp(_log_probabilities(logits).max(axis=1))
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, weights * ((logits.argmax(axis=1) == labels) - confidence), minlength=BINS)
     return float(100 * np.abs(gaps).sum() / weights.sum())
 
 
 def measured(metric: str, outcome: TrialResult, by: Shots) -> float:
-    """The metric in percent. KeyError where a group has no classes (see ``search.check``)."""
+    """The metric of tuning.
+
+    Args:
+        metric: One of METRICS.
+        outcome: A trial that is complete.
+        by: How the classes are grouped.
+
+    Returns:
+        It, in percent.
+
+    Raises:
+        KeyError: where a group has no classes (see ``search.check``).
+    """
     name = metric.removeprefix("val/")
     if name == "worst_class":
         return min(outcome.accuracy["last_ema"])

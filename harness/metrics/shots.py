@@ -32,7 +32,18 @@ def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
 
 
 def shot_means(record: TrialResult, by: Shots, weights: Weights = "last_ema") -> dict[str, float]:
-    """Mean per-class accuracy of each group that has classes, in percent; ``all`` is balanced accuracy. KeyError where
-    the record holds none of these weights."""
+    """Mean per-class accuracy of each shot group.
+
+    Args:
+        record: A trial that is complete.
+        by: How the classes are grouped.
+        weights: Whose accuracies.
+
+    Returns:
+        In percent, by group, for groups that have classes; ``all`` is balanced accuracy.
+
+    Raises:
+        KeyError: where the record holds none of these weights.
+    """
     accuracy = record.accuracy[weights]
     return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}

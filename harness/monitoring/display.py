@@ -17,6 +17,7 @@ from ..text import duration, printable
 
 
 def counts(facts: Mapping[str, Any]) -> str:
+    """How many trials are done, running and failed, of how many, in words."""
     return f"{facts['done']} done, {facts['running']} running, {facts['failed']} failed of {facts['planned']} trials"
 
 

@@ -42,15 +42,27 @@ class EtaEstimator:
         self._heard: dict[str, float] = {}
 
     def heard(self, key: str, work: Work, epochs: int) -> None:
-        """A trial has trained so many epochs since it was heard last; 0 where it trains no more, and was scored. When
-        its first epoch began is not known: a process may start slowly."""
+        """A trial has trained some epochs since it was heard last. When its first epoch began is not known: a process
+        may start slowly.
+
+        Args:
+            key: The trial's.
+            work: What it is.
+            epochs: How many; 0 where it trains no more, and was scored.
+        """
         if key in self._heard:
             self.observe(work, epochs, monotonic() - self._heard.pop(key))
         if epochs:
             self._heard[key] = monotonic()
 
     def observe(self, work: Work, epochs: float, seconds: float) -> None:
-        """A worker took so many seconds for so many epochs."""
+        """A worker has trained.
+
+        Args:
+            work: What it trained.
+            epochs: How many of it.
+            seconds: What they took.
+        """
         for name in (work.method, ALL):
             self._seconds[name] += seconds
             self._flops[name] += epochs * work.flops

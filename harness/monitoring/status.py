@@ -27,36 +27,36 @@ LISTED = 20  # of the trials that run: a cluster may run hundreds
 def status_facts(store: Store) -> dict[str, Any]:
     """How far a store's plans are, the trials that did not end well, and where MLflow is."""
     plans = store.plans()
-    found = {spec.name: search_results(spec, store, importance=False) for spec in plans}
-    reported = [one for spec in plans for one in reported_trials(spec, found[spec.name])]
-    shown = {(one.trial.key, one.row.row_key, one.pending): one for one in reported}.values()
+    results = {spec.name: search_results(spec, store, importance=False) for spec in plans}
+    reported = [entry for spec in plans for entry in reported_trials(spec, results[spec.name])]
+    shown = {(entry.trial.key, entry.row.row_key, entry.pending): entry for entry in reported}.values()
     finished, broken = store.finished(), store.broken()
     started = store.keys(paths.CHECKPOINTS)
     methods: dict[str, Counter[str]] = {}
-    troubles, again = [], 0
-    for one in shown:
-        trial = one.trial
-        state, reason = "failed" if one.failed else "missing", one.why or broken.get(trial.key, "")
-        if trial.key in finished and not one.why:
+    troubles, retryable = [], 0
+    for entry in shown:
+        trial = entry.trial
+        state, reason = "failed" if entry.failed else "missing", entry.why or broken.get(trial.key, "")
+        if trial.key in finished and not entry.why:
             state, reason = _outcome(store, trial.key)
-            again += state in ("failed", "diverged")
+            retryable += state in ("failed", "diverged")
         elif trial.key in started:
             state = "started"
         methods.setdefault(method_label(trial), Counter())[state] += 1
         if reason:
             troubles.append(_trouble(trial, state, reason))
-    beside = _beside(store, {one.trial.key for one in shown}, plans, found, broken)
+    beside = _beside(store, {entry.trial.key for entry in shown}, plans, results, broken)
     troubles += beside
-    again += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
+    retryable += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
     return {
         "store": str(store),
         "planned": len(shown),
         "states": dict(sum(methods.values(), Counter())),
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
-        "again": again,
+        "again": retryable,
         "studies": address(f"{store.root}/{STUDIES}") if store.local else f"{store}/{STUDIES}",
-        "tuning": [line for one in found.values() for line in map(_search, one.values())],
+        "tuning": [line for searched in results.values() for line in map(_search, searched.values())],
         "mlflow": {
             "uri": masked(tracking_uri(plans[0], store)),
             "tracked": len(store.tracked() & finished),
@@ -75,12 +75,12 @@ def _beside(
     store: Store,
     shown: set[str],
     plans: Sequence[Spec],
-    found: Mapping[str, Mapping[str, SearchResult]],
+    results: Mapping[str, Mapping[str, SearchResult]],
     broken: dict[str, str],
 ) -> list[dict[str, Any]]:
     """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
     broke are the search's to tell), and trials that others start from."""
-    tuning = {t.key: t for spec in plans for t in trials_of(spec, found[spec.name]) if t.stage == "tune"}
+    tuning = {t.key: t for spec in plans for t in trials_of(spec, results[spec.name]) if t.stage == "tune"}
     troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
     for key in sorted(store.finished() - shown - tuning.keys()):
         state, reason = _outcome(store, key)
@@ -95,12 +95,12 @@ def _run(store: Store) -> dict[str, Any]:
     return {"driven": driven, "note": note, "progress": told.model_dump(mode="json") if told else None}
 
 
-def _search(one: SearchResult) -> dict[str, Any]:
-    states = Counter(c.state for c in one.configurations)
-    best = f"{one.winner.value:.1f}" if one.winner and one.winner.value is not None else ""
-    return {"search": one.search.name, "trials": one.search.tune.trials} | {
+def _search(result: SearchResult) -> dict[str, Any]:
+    states = Counter(c.state for c in result.configurations)
+    best = f"{result.winner.value:.1f}" if result.winner and result.winner.value is not None else ""
+    return {"search": result.search.name, "trials": result.search.tune.trials} | {
         state: states.get(state, 0) for state in ("complete", "pruned", "failed", "running")
-    } | {one.search.tune.metric: best}  # fmt: skip
+    } | {result.search.tune.metric: best}  # fmt: skip
 
 
 def _outcome(store: Store, key: str) -> tuple[str, str]:
@@ -112,6 +112,7 @@ def _outcome(store: Store, key: str) -> tuple[str, str]:
 
 
 def status_table(facts: dict[str, Any]) -> str:
+    """:func:`status_facts` in words."""
     states = ("complete", "failed", "diverged", "damaged", "started", "missing")
     lines = [
         {"method": name} | {state: found.get(state, 0) for state in states} for name, found in facts["methods"].items()
@@ -133,12 +134,13 @@ def status_table(facts: dict[str, Any]) -> str:
 
 
 def _run_words(run: dict[str, Any]) -> str:
-    told = run["progress"]
-    if told is None:
+    progress = run["progress"]
+    if progress is None:
         return run["note"]
-    elapsed = max(0.0, told["at"] - told["began"])
-    words = [f"running: process {told['pid']} on {told['host']}, {clock({'elapsed': elapsed, 'left': told['left']})}"]
-    words += [f"  {one['trial']}: {one['epoch']} of {one['epochs']} epochs" for one in told["running"][:LISTED]]
-    more = len(told["running"]) - LISTED
+    elapsed = max(0.0, progress["at"] - progress["began"])
+    times = clock({"elapsed": elapsed, "left": progress["left"]})
+    words = [f"running: process {progress['pid']} on {progress['host']}, {times}"]
+    words += [f"  {one['trial']}: {one['epoch']} of {one['epochs']} epochs" for one in progress["running"][:LISTED]]
+    more = len(progress["running"]) - LISTED
     words += [f"  and {more} more"] if more > 0 else []
-    return "\n".join(words + places(told))
+    return "\n".join(words + places(progress))

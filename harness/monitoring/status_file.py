@@ -67,6 +67,7 @@ class StatusFileWriter:
         self._thread.start()
 
     def end(self) -> None:
+        """Write no more; waits for a write that is under way."""
         self._ended.set()
         self._thread.join(END_SECONDS)
 

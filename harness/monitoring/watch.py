@@ -21,13 +21,13 @@ READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 
 def progress(store: Store) -> tuple[Progress | None, bool, str]:
     """What the store's driver tells, whether there is one, and a word where one of both is missing."""
-    told, driven = read(store), is_driven(store)
-    if driven and told and driver_progress(told, store):
-        return told, True, ""
+    reported, driven = read(store), is_driven(store)
+    if driven and reported and driver_progress(reported, store):
+        return reported, True, ""
     if driven:
         return None, True, "a run has begun, and tells nothing yet"
-    if told:
-        ago = duration(max(0.0, time.time() - told.at))
+    if reported:
+        ago = duration(max(0.0, time.time() - reported.at))
         return None, False, f"the run was killed (its last word is {ago} old); the same command goes on"
     return None, False, "no run is at it"
 
@@ -45,39 +45,41 @@ class StoreMonitor:
 
         Records that were not read within ``seconds`` count as complete, and their means come with a later look.
         """
-        told, driven, note = progress(self._store)
+        reported, driven, note = progress(self._store)
         finished = set(self._store.finished())
-        self._arrange(told, finished)
+        self._arrange(reported, finished)
         self._progress.look(finished)
         self._progress.read(self._store.result, seconds)
-        self._progress.running = {trial.key: trial for trial in told.running} if told else {}
-        self._progress.abandoned = set(told.broken) if told else self._store.keys(paths.BROKEN) - finished
+        self._progress.running = {trial.key: trial for trial in reported.running} if reported else {}
+        self._progress.abandoned = set(reported.broken) if reported else self._store.keys(paths.BROKEN) - finished
         facts = self._progress.facts()
-        if told:
-            facts["planned"] = max(facts["planned"], told.planned)
+        if reported:
+            facts["planned"] = max(facts["planned"], reported.planned)
         return {
             "at": time.time(),
             "store": str(self._store),
             "driven": driven,
             "note": note,
-            "elapsed": max(0.0, time.time() - told.began) if told else None,
-            "left": told.left if told else None,
-            "dashboard": told.dashboard if told else "",
+            "elapsed": max(0.0, time.time() - reported.began) if reported else None,
+            "left": reported.left if reported else None,
+            "dashboard": reported.dashboard if reported else "",
             "mlflow": masked(tracking_uri(self._specs[0], self._store)),
             **facts,
-            "trials": [trial.model_dump(mode="json", exclude={"rows"}) for trial in told.running] if told else [],
+            "trials": [trial.model_dump(mode="json", exclude={"rows"}) for trial in reported.running]
+            if reported
+            else [],
         }
 
-    def _arrange(self, told: Progress | None, finished: set[str]) -> None:
+    def _arrange(self, reported: Progress | None, finished: set[str]) -> None:
         """The rows: those of the plan that is run, or of all. Anew for another run; what searches have come to again
         where there are other records."""
-        shown = (told.spec, told.report, told.defaults, told.began) if told else ()
+        shown = (reported.spec, reported.report, reported.defaults, reported.began) if reported else ()
         if shown != self._shown:
             plans = self._store.plans()
-            self._specs = [spec for spec in plans if not told or spec.name == told.spec] or plans
+            self._specs = [spec for spec in plans if not reported or spec.name == reported.spec] or plans
             self._progress = RunProgress(self._specs[0].shots)
             for spec in self._specs:
-                self._progress.add(spec, self._results(spec), *(shown[1:3] if told else ()))
+                self._progress.add(spec, self._results(spec), *(shown[1:3] if reported else ()))
         elif finished != self._seen:
             for spec in self._specs:
                 self._progress.update(self._results(spec))

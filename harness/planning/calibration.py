@@ -44,7 +44,11 @@ class Estimate:
 
 
 def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
-    """One estimate for each distinct trial but for its seed, in the plan's order."""
+    """One estimate for each distinct trial but for its seed, in the plan's order.
+
+    Raises:
+        ClusterError: where the spec asks for a GPU and this machine has none.
+    """
     if spec.resources.gpu and not torch.cuda.is_available():
         raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
     context = TrialContext(store="", gpu=spec.resources.gpu > 0)
@@ -117,6 +121,7 @@ class MemoryProbe:
                 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (man 5 proc)
 
     def bytes(self) -> int:
+        """The most memory since the probe was made, in bytes."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_reserved(self._device) + self._context()
         for line in _status():
@@ -147,6 +152,7 @@ class MemoryFit:
 
     @property
     def trials(self) -> int:
+        """How many trials fit on the device at a time; 0 where not even one does."""
         return min(MOST, floor(self.total / (self.peak * MARGIN)))
 
     @property

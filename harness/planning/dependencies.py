@@ -42,17 +42,17 @@ class Dependencies:
 
 def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Dependencies:
     """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""
-    found: dict[str, Trial] = {}
+    resolved: dict[str, Trial] = {}
     of: dict[str, tuple[str, ...]] = {}
 
     def add(trial: Trial) -> None:
-        if trial.key not in found:
+        if trial.key not in resolved:
             inner = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
             for other in inner:
                 add(other)
-            found[trial.key] = trial
+            resolved[trial.key] = trial
             of.update({trial.key: tuple(other.key for other in inner)} if inner else {})
 
     for trial in trials:
         add(trial)
-    return Dependencies(tuple(found.values()), of)
+    return Dependencies(tuple(resolved.values()), of)

@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from ...datasets.lock import locked
-from ...methods.part import MethodError
 from ..errors import SpecError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
-from ..registry.network_names import check_name
-from ..registry.networks import check_shape, network
+from ..registry.datasets import dataset_of
+from ..registry.networks import network
 from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
 from ..spec.weights_file import located
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
-from ..testing.dry_run import dry_run
 from ..training.scoring_process import ScoringProcess
 from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
-from .plan import Plan
 from .reported import trials_of
-from .same_methods import distinct_methods
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What of a spec is to be done: its searches, its report, its rows at their own values beside the tuned ones; and
-    ``again`` what failed the last time. ``remarks`` are for the user."""
-
-    spec: Spec
-    report: bool = True
-    defaults: bool = False
-    again: bool = False
-    remarks: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
-        distinct, remarks = distinct_methods(spec)
-        return cls(distinct, remarks=remarks, **options)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """What the spec stands for."""
-        return Plan(self.spec)
+from .request import RunRequest, check_names
 
 
 @dataclass(frozen=True)
@@ -124,39 +94,18 @@ def _check_protocol(spec: Spec, store: Store) -> None:
         )
 
 
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
-    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
-    trials = list(trials)
-    for trial in {t.method.model_dump_json(): t for t in trials}.values():
-        _check_method(trial, plugins)
-    for name in {t.network for t in trials}:
-        check_name(name)
-    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
-        long_tail(trial.data, trial.val_per_class)
-    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
-        check_shape(name, shape)
-
-
-def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
-    """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
-
-    What else a method does wrong is its trial's to record, with the traceback.
-    """
-    with locked():
-        made = recipe_of(trial, plugins)
-    try:
-        with locked():
-            dry_run(made)
-    except MethodError as error:
-        raise MethodError(f"{trial.method.name}: {error}") from error
-    except Exception:  # noqa: S110  (see above)
-        pass
-
-
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """DataError at the first data set whose files are missing, damaged or not the official ones. They are looked at in
-    the process that scores: this one has run methods' code. Likewise of the weights that networks start from, where
-    NetworkError says which do not fit."""
+    """Check the files that trials need. They are looked at in the process that scores: this one has run methods' code.
+
+    Args:
+        trials: What is still to be trained.
+        root: The folder that holds the data.
+        verify: Refuse data whose checksums are not the official ones.
+
+    Raises:
+        DataError: at the first data set whose files are missing, damaged or not the official ones.
+        NetworkError: where weights that a network starts from do not fit it.
+    """
     trials = list(trials)
     started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
     for name, channels, weights in sorted(started):

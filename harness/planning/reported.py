@@ -39,6 +39,7 @@ class ReportedTrial:
 
     @property
     def pending(self) -> bool:
+        """Whether the row has no values to be reported at yet."""
         return bool(self.why)
 
 
@@ -130,9 +131,11 @@ def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
 
 
 def protocol_label(reported: ReportedTrial, labels: Labels) -> str:
+    """The protocol of a row in words: network, training, and how it was tuned."""
     return ", ".join(filter(None, [labels.protocol(reported.row), reported.protocol]))
 
 
 def row_label(reported: ReportedTrial, labels: Labels) -> str:
+    """The method of a row in words, with ``defaults`` where that is the variant."""
     method = labels.method(reported.row)
     return f"{method}, defaults" if reported.variant == "defaults" else method

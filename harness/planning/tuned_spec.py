@@ -31,10 +31,12 @@ class TunedSpec:
 
     @property
     def unfinished(self) -> bool:
+        """Whether a search is still to be gone on with."""
         return not all(result.finished for result in self.results.values())
 
     @property
     def failed(self) -> bool:
+        """Whether a search has no winner."""
         return any(result.winner is None for result in self.results.values())
 
     @property

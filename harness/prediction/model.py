@@ -34,6 +34,7 @@ class Predictions:
 
     @property
     def labels(self) -> list[str]:
+        """The most probable class of each image, by name."""
         return [self.classes[index] for index in self.probabilities.argmax(axis=1)]
 
 

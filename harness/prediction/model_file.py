@@ -33,7 +33,16 @@ TYPES = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", tor
 
 
 def write(path: Path, description: Description, state: Mapping[str, torch.Tensor]) -> None:
-    """Write a model, whole or not at all. OSError where that cannot be done."""
+    """Write a model, whole or not at all.
+
+    Args:
+        path: The file.
+        description: What the model is.
+        state: Its tensors, by the names of the network's own.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
     metadata = {WORD: description.model_dump_json()}
     data = save({name: tensor.contiguous() for name, tensor in state.items()}, metadata)
     Files(path.parent).write(path.name, data)
@@ -62,7 +71,11 @@ def read(path: Path) -> tuple[Description, Network]:
 
 
 def finish_of(description: Description, model: Network) -> Any:
-    """What the method makes of the logits once the network is trained; most leave them as they are."""
+    """What the method makes of the logits once the network is trained; most leave them as they are.
+
+    Raises:
+        ModelError: where the method did something, and does nothing in this version.
+    """
     if "finish" not in description.parts:
         return lambda logits: logits
     part = recipe_of(description.trial, {}).finish
@@ -72,7 +85,11 @@ def finish_of(description: Description, model: Network) -> Any:
 
 
 def network_of(description: Description) -> Network:
-    """An untrained network with the tensors of a description's, its method's head among them."""
+    """An untrained network with the tensors of a description's, its method's head among them.
+
+    Raises:
+        ModelError: where the method had a head of its own, and has none in this version.
+    """
     model = network(description.trial.network, description.shape[0], len(description.classes))
     if "head" in description.parts:
         part = recipe_of(description.trial, {}).head

@@ -93,7 +93,18 @@ def save_predictions(
     prior: str | Mapping[str, float] | None,
     say: Callable[[str], None],
 ) -> tuple[int, int]:
-    """The same into a file, whole or not at all; OSError where it cannot be written."""
+    """The same into a file, whole or not at all.
+
+    Args:
+        model, places, prior, say: As in :func:`write_predictions`.
+        path: The file.
+
+    Returns:
+        How many images were predicted, and how many could not be read.
+
+    Raises:
+        OSError: where it cannot be written. ModelError as in :func:`write_predictions`.
+    """
     text = io.StringIO()
     counted = write_predictions(model, places, text, prior, say)
     Files(path.parent).write(path.name, text.getvalue().encode())

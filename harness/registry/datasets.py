@@ -69,7 +69,20 @@ def _check_tail(data: Data, available: Sequence[int], asked: Sequence[int]) -> N
 
 
 def pool(name: str, root: Path | None, verify: bool) -> Pool:
-    """All images of a data set, read from its own files; TestSetLocked while a method is at work."""
+    """All images of a data set, read from its own files.
+
+    Args:
+        name: Its name.
+        root: The folder that holds the data.
+        verify: Refuse files whose checksums are not the official ones.
+
+    Returns:
+        Its images and labels, training and test.
+
+    Raises:
+        DataError: where the files are missing, damaged, or not the official ones.
+        TestSetLocked: while a method is at work.
+    """
     known = dataset(name)
     with loading():
         loaded = known.load(root, verify)
@@ -97,7 +110,18 @@ def prepare(name: str, root: Path | None) -> Path:
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:
-    """The trial's own subset of its pool, for a process that runs no method: all labels are in it."""
+    """The trial's own subset of its pool, for a process that runs no method: all labels are in it.
+
+    Args:
+        trial: What is trained.
+        root, verify: As in :func:`pool`.
+
+    Returns:
+        The split, and the pool that it is cut from.
+
+    Raises:
+        DataError, TestSetLocked: As in :func:`pool`.
+    """
     loaded = _cached(trial.data.name, trial.data.contents, root, verify)
     return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
 

@@ -29,11 +29,24 @@ class Network(nn.Module):
         self.head: nn.Module = nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (B, classes) of images (B, channels, H, W)."""
         return self.head(self.features(x))
 
 
 def network(name: str, channels: int, classes: int) -> Network:
-    """Build a network, initialised from torch's global generator. NetworkError for an unknown name."""
+    """Build a network, initialised from torch's global generator.
+
+    Args:
+        name: Its name.
+        channels: Of the images.
+        classes: How many logits it has.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        NetworkError: for an unknown name.
+    """
     wide = check_name(name)
     library, _, inner = name.partition(":")
     if library in _LIBRARIES:

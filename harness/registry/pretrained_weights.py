@@ -23,7 +23,12 @@ DEEPEST = 3
 
 
 def load_weights(model: Network, name: str, path: Path) -> None:
-    """Load the features of a network, whose name is told in errors, from a file. Nothing in the file is run.
+    """Load the features of a network from a file. Nothing in the file is run.
+
+    Args:
+        model: The network, which is changed.
+        name: Its name, for errors.
+        path: The file.
 
     Raises:
         NetworkError: where it holds no tensors, or not those of this network, with the first that does not fit.

@@ -33,11 +33,17 @@ def evidence(
     sources: Mapping[str, int] | None = None,
     weights: Weights = "last_ema",
 ) -> dict[str, Evidence]:
-    """What the stores' records tell of the trials with these keys, by key.
+    """What the stores' records tell of trials.
 
-    A trial without a record, or with a damaged one, is left out: the rows have said so already. ``by`` is how the
-    report counts its groups, as :func:`gather.gather` is given it; ``sources`` says of which store a trial is, where it
-    is not the first; ``weights`` are those whose hits are counted.
+    Args:
+        stores: Where they are.
+        keys: Of the trials. One without a record, or with a damaged one, is left out: the rows have said so already.
+        by: How the report counts its groups, as :func:`gather.gather` is given it.
+        sources: Of which store a trial is, where it is not the first.
+        weights: Those whose hits are counted.
+
+    Returns:
+        The evidence, by key.
     """
     evidences: dict[str, Evidence] = {}
     keys, numbers = list(keys), sources or {}

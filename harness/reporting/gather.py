@@ -12,7 +12,7 @@ from ...leaderboard.metric import ACCURACY
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
-from ..planning.reported import protocol_label
+from ..planning.reported import protocol_label, row_label
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -88,6 +88,7 @@ def gather(
         metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
+        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
 

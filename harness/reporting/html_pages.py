@@ -14,6 +14,7 @@ from ..errors import ReportError
 from ..spec.schema import Shots
 from ..storage.reader import StoreReader
 from . import tuning_tables
+from .cards import data_cards, method_cards
 from .evidence import evidence
 from .report import Report, known
 
@@ -33,7 +34,19 @@ class PageOptions:
 
 
 def page_content(report: Report, stores: Sequence[StoreReader], options: PageOptions = PageOptions()) -> PageContent:
-    """All that the page of a report shows. ReportError where the reference is no method of it."""
+    """All that the page of a report shows.
+
+    Args:
+        report: The leaderboard.
+        stores: What it was made of.
+        options: What is compared, and how.
+
+    Returns:
+        The content, to be written by :func:`write_page`.
+
+    Raises:
+        ReportError: where the reference is no method of the report.
+    """
     report.require(options.versus)
     specs = [spec for store in stores for spec in store.plans()]
     rules = {options.by or spec.shots for spec in specs}
@@ -51,10 +64,13 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
         uncertainty=known(options.uncertainty),
         scored=report.metric,
+        methods=method_cards(report.trials),
+        data=data_cards(report.rows["dataset"].unique()),
     )
 
 
 def write_page(shown: PageContent, path: Path) -> None:
+    """Write a page to the file ``path``. ReportError where that is a folder."""
     _file(path, "--html")
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
 
@@ -62,9 +78,19 @@ def write_page(shown: PageContent, path: Path) -> None:
 def write_site(
     folder: Path, reports: Sequence[tuple[StoreReader, Report]], options: PageOptions = PageOptions()
 ) -> Path:
-    """A page for each report and an index of them; what else is in the folder stays. The index's path.
+    """A page for each report and an index of them. A report without the method that is compared with gets its page all
+    the same: the index says what each compares.
 
-    A report without the method that is compared with gets its page all the same: the index says what each compares.
+    Args:
+        folder: Where they go; what else is in the folder stays.
+        reports: Each store with its report.
+        options: What is compared, and how.
+
+    Returns:
+        The index's path.
+
+    Raises:
+        ReportError: where its ``index.html`` is a folder.
     """
     index = _file(folder / "index.html", "--site")
     if options.versus and not any(options.among(report).versus for _, report in reports):

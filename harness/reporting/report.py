@@ -23,6 +23,7 @@ from ..storage.record import Weights
 from . import tuning_tables
 
 if TYPE_CHECKING:
+    from ..spec.schema import Trial
     from .bootstrap import TestSetBootstrap
 
 
@@ -50,12 +51,14 @@ class Report:
     weights: Weights = "last_ema"  # of which the rows are
     more: Sequence[Table] = ()  # tables that were asked for
     predictions: TestSetBootstrap | None = None
+    trials: Mapping[str, Trial] = field(default_factory=dict)  # one of each method, by its label
     sources: Mapping[str, int] = field(
         default_factory=dict
     )  # by the key of a row, of which store it is; else the first
 
     @property
     def complete(self) -> bool:
+        """Whether every planned trial is complete, and no record damaged."""
         return not self.damaged and bool((self.rows["status"] == "complete").all())
 
     def rendered(
@@ -66,10 +69,20 @@ class Report:
         uncertainty: str = "se",
         printed: latex.LatexOptions | None = None,
     ) -> str:
-        """The leaderboard as ``md``, ``latex``, ``csv`` or ``json``. ReportError where a word is unknown.
+        """The leaderboard as text.
 
-        ``printed`` says how the LaTeX looks. With ``quote`` every published row is there, and beside the measured ones
-        those of the same method and data.
+        Args:
+            form: ``md``, ``latex``, ``csv`` or ``json``.
+            versus: A method with which every other is compared, seed by seed.
+            quote: Show every published row, and beside the measured ones those of the same method and data.
+            uncertainty: What follows ±: ``se``, ``std`` or ``ci95``.
+            printed: How the LaTeX looks.
+
+        Returns:
+            The text.
+
+        Raises:
+            ReportError: where a word is unknown.
         """
         known(uncertainty)
         if form not in ENDINGS:

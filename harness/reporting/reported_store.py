@@ -39,7 +39,19 @@ class ReportedStore:
 
 
 def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
-    """The plans of a store, or ``only`` one, with the results of their searches; ReportError as :func:`within`."""
+    """The plans of a store, with the results of their searches.
+
+    Args:
+        store: Where they are.
+        only: The one plan that is asked for, where it has been read already.
+        budget: As if each search had ended after so many trials.
+
+    Returns:
+        The plans.
+
+    Raises:
+        ReportError: as :func:`within`.
+    """
     if only:
         return [only]
     plans = []

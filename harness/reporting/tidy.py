@@ -32,10 +32,17 @@ COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed")
 def tidy(
     reported: ReportedStore, by: Shots, labels: Labels, rescore: MetricRequest | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of the trials, and a message for each record that is damaged; such a trial counts as missing.
+    """The rows of a store's trials.
 
-    The columns are ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py``: times in seconds, values in percent or what
-    the metric is in.
+    Args:
+        reported: The store, with its trials by row.
+        by: How the classes are grouped.
+        labels: How trials are called.
+        rescore: A metric from the stored logits, in place of what the records hold.
+
+    Returns:
+        The table, with the columns ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py`` (times in seconds, values in
+        percent or what the metric is in); and a message for each record that is damaged, whose trial counts as missing.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS

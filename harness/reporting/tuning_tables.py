@@ -31,6 +31,7 @@ class TunedRow:
 
     @property
     def names(self) -> dict[str, str]:
+        """What identifies the row, by the columns of ``leaderboard.statistics.budget.LINE``."""
         return {name: getattr(self, name) for name in budget.LINE}
 
     @property
@@ -40,10 +41,12 @@ class TunedRow:
 
     @property
     def epochs(self) -> int:
+        """The epochs that its search has trained."""
         return sum(c.epochs for c in self.tuned.configurations)
 
     @property
     def seconds(self) -> float:
+        """The seconds that the training of its search took."""
         return sum(c.seconds for c in self.tuned.configurations)
 
 

@@ -49,6 +49,7 @@ class ClusterMonitor:
         return self._lost
 
     def watch(self, doors: Sequence[Endpoint]) -> None:
+        """Begin to try the endpoints ``doors`` again and again, in a thread of its own."""
         threading.Thread(target=self._work, args=(doors,), name="vigil", daemon=True).start()
 
     def _work(self, doors: Sequence[Endpoint]) -> None:

@@ -43,8 +43,16 @@ class RetryPolicy:
         return self._shares.get(_kind(job), self.resources.gpu)
 
     def backoff(self, job: Job, reason: str, share: float) -> float | None:
-        """The seconds to wait before the job is tried again, ``share`` being what it had; None where it has failed too
-        often."""
+        """How long to wait before a job is tried again.
+
+        Args:
+            job: What has failed.
+            reason: What of.
+            share: The part of a GPU that it had.
+
+        Returns:
+            Seconds; None where it has failed too often.
+        """
         if is_out_of_memory(reason) and 0 < share < 1:
             self._shares[_kind(job)] = max(self.gpu_fraction(job), min(1.0, 2 * share))
             return 0.0
@@ -74,7 +82,13 @@ class CompletionHandler:
                 self._complete(job, record)
 
     def on_timeout(self, job: Job, why: str, seconds: float) -> None:
-        """Stopped from outside, since it said nothing for so many seconds: the method's fault."""
+        """A job was stopped from outside, since it said nothing for too long: the method's fault.
+
+        Args:
+            job: What was stopped.
+            why: In words.
+            seconds: How long it had run.
+        """
         with self._kept():
             store = self.queue.store
             record = timeout_record(job.trial, why, seconds, store.silent(job.trial.key))
@@ -82,7 +96,13 @@ class CompletionHandler:
             self._complete(job, record)
 
     def on_failure(self, job: Job, why: str, share: float) -> None:
-        """The infrastructure's fault; ``share`` is the part of a GPU that it had."""
+        """The infrastructure has broken a job: it is tried again, or given up.
+
+        Args:
+            job: What has failed.
+            why: In words.
+            share: The part of a GPU that it had.
+        """
         with self._kept():
             pause = self.retries.backoff(job, why, share)
             if pause is None:

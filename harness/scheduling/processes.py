@@ -80,7 +80,11 @@ os.register_at_fork(after_in_child=_forked)
 @contextmanager
 def sigterm_kept() -> Iterator[None]:
     """Ray sets a handler of its own when it starts, which exits with code 1: what it does meanwhile is an interrupt
-    too, and it is taken away again."""
+    too, and it is taken away again.
+
+    Raises:
+        KeyboardInterrupt: where Ray has exited by a signal.
+    """
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -111,7 +111,11 @@ class JobQueue:
                 self.add(waiting.flow)
 
     def fail(self, job: Job) -> None:
-        """A job cannot be done in this run: the flows that wait for it get :class:`JobFailed`, and end."""
+        """A job cannot be done in this run: the flows that wait for it get :class:`JobFailed`, and end.
+
+        Raises:
+            AssertionError: where a flow goes on without it.
+        """
         self.running.discard(job.id)
         for waiting in self._waiting.pop(job.id, []):
             self._open.discard(waiting)

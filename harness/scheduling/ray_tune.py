@@ -164,7 +164,19 @@ def run_jobs(
 ) -> Result:
     """Train all that is on the queue. Returns when it is empty, a signal drained the run, or its cluster is lost.
 
-    ``slots`` trials run at a time; None fills the machine or the cluster. ClusterError where Ray cannot be had.
+    Args:
+        queue: What is trained.
+        context: What a worker must know beside its job.
+        resources: What each trial takes.
+        observer: Is told what becomes of the trials.
+        slots: Trials at a time; None fills the machine or the cluster.
+        address: A running cluster to join; None starts Ray on this machine.
+
+    Returns:
+        Whether a signal stopped it, and what was not finished and why.
+
+    Raises:
+        ClusterError: where Ray cannot be had.
     """
     result, stopping = Result(), threading.Event()
     remove_stale()

@@ -53,16 +53,30 @@ def _check_answers(address: str, connection: socket.socket) -> None:
 
 
 def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
-    """What ``ray.init`` is given, to join a cluster or to start one on this machine with its files in ``folder``."""
+    """What ``ray.init`` is given.
+
+    Args:
+        resources: What each trial takes.
+        slots: Trials at a time; None fills the machine.
+        address: A running cluster to join; None starts one on this machine.
+        folder: Where its files go.
+
+    Returns:
+        The arguments by name.
+    """
     # What a worker died of is told in one line by the observer; ray's own tracebacks are kept out of it.
-    found: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.CRITICAL}
-    if found["address"] != "local":
-        return found
-    found["include_dashboard"] = False
+    settings: dict[str, Any] = {
+        "address": address or "local",
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+    }
+    if settings["address"] != "local":
+        return settings
+    settings["include_dashboard"] = False
     if slots:  # else as many as Ray finds, which knows of a container's limits
-        found["num_cpus"] = math.ceil(slots * resources.cpu)
-    found["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
-    return found
+        settings["num_cpus"] = math.ceil(slots * resources.cpu)
+    settings["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
+    return settings
 
 
 def bundle(resources: Resources, gpu: float) -> dict[str, float]:
@@ -72,11 +86,19 @@ def bundle(resources: Resources, gpu: float) -> dict[str, float]:
 
 
 def places(nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False) -> int:
-    """How many trials run at a time, at most ``slots``. ClusterError where not even one fits.
+    """How many trials run at a time.
 
-    A trial lives on one of the ``nodes``: four of 2 CPUs hold none that asks for 4.
+    Args:
+        nodes: What each node has. A trial lives on one of them: four of 2 CPUs hold none that asks for 4.
+        resources: What each trial takes.
+        slots: At most so many.
+        joined: Whether the cluster may grow: then ``slots`` is taken at its word, and an autoscaler sees so many wait.
 
-    A cluster that was ``joined`` may grow: there ``slots`` is taken at its word, and an autoscaler sees so many wait.
+    Returns:
+        The number.
+
+    Raises:
+        ClusterError: where not even one fits.
     """
     if joined and slots:
         return slots
@@ -107,11 +129,11 @@ def _fit(have: Mapping[str, float], resources: Resources) -> int:
 def _shortage(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
     most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU", "memory")}
     asks = {"cpu": resources.cpu, "gpu": resources.gpu}
-    there = {"cpu": most["CPU"], "gpu": most["GPU"]}
+    available = {"cpu": most["CPU"], "gpu": most["GPU"]}
     if resources.memory:
-        asks["memory"], there["memory"] = resources.memory, most["memory"] / GIB
+        asks["memory"], available["memory"] = resources.memory, most["memory"] / GIB
     where = " on a node at most" if len(nodes) > 1 else ""
-    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(there)}{where}"
+    return f"a trial asks for {_listed(asks)}, but Ray has {_listed(available)}{where}"
 
 
 def _listed(amounts: Mapping[str, float]) -> str:

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..planning.prepare import PreparedRun, RunRequest
+from ..planning.prepare import PreparedRun
+from ..planning.request import RunRequest
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisite
 from ..storage.store import Store
@@ -23,7 +24,14 @@ from .queue import JobQueue
 
 
 def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: RunObserver) -> None:
-    """Put all flows of a spec on the queue. ``storage`` is Optuna's, None where nothing is searched."""
+    """Put all flows of a spec on the queue.
+
+    Args:
+        queue: The queue.
+        request: What is to be done.
+        storage: Optuna's; None where nothing is searched.
+        observer: Is told what becomes of searches and trials.
+    """
     searches = request.plan.searches
     judges: dict[str, Search | None] = {t.key: None for search in searches.values() for t in search.prerequisites()}
     judges |= {t.key: search for search in searches.values() for t in search.default_trials() if t.key in judges}
@@ -36,7 +44,14 @@ def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: Run
 
 
 def add_reports(queue: JobQueue, trials: Iterable[Trial], request: RunRequest, observer: RunObserver) -> None:
-    """Put the reporting trials that have no record on the queue."""
+    """Put the reporting trials that have no record on the queue.
+
+    Args:
+        queue: The queue.
+        trials: Those that are reported.
+        request: What is to be done.
+        observer: Is told of a trial that is given up.
+    """
     kept, plugins = request.plan.all_dependencies.prerequisite_keys, request.spec.plugins
     for trial in trials:
         if trial.key not in queue.finished:
@@ -50,7 +65,18 @@ def reporting_flow(
     store: Store,
     abandon: Callable[[Trial, str], None],
 ) -> Flow:
-    """One trial, after those whose networks it starts from; ``abandon`` gets it where one of them did not end well."""
+    """One trial, after those whose networks it starts from.
+
+    Args:
+        trial: What is trained.
+        keep_weights: Whether others start from its network.
+        plugins: The texts of plugin files, by their hashes.
+        store: Where the records are.
+        abandon: Gets the trial and the reason where one that it starts from did not end well.
+
+    Returns:
+        The flow, which yields the jobs that are to be done before it goes on.
+    """
     first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
     work = estimate_flops(trial, plugins)
     try:
@@ -72,7 +98,19 @@ def tuning_flow(
     judges: Mapping[str, Search | None],
     observer: RunObserver,
 ) -> Flow:
-    """A row's search, then its trials at the values found."""
+    """A row's search, then its trials at the values found.
+
+    Args:
+        search: The search.
+        queue: Gets the trials that report its winner.
+        request: What is to be done.
+        storage: Optuna's.
+        judges: As in :func:`run_search`.
+        observer: Is told of configurations, of trials that end, and of the winner.
+
+    Returns:
+        The flow, which yields the jobs that are to be done before it goes on.
+    """
     study = create_study(storage, search.name)
     yield from run_search(search, study, queue.store, judges, observer.on_configurations, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])
@@ -82,10 +120,19 @@ def tuning_flow(
 
 
 def execute(prepared: PreparedRun, observer: RunObserver, slots: int | None, address: str | None) -> bool:
-    """Train what is not finished; ``observer`` is told what becomes of it.
+    """Train what is not finished.
+
+    Args:
+        prepared: What, and where.
+        observer: Is told what becomes of it.
+        slots: Trials at a time; None fills the machine or the cluster.
+        address: A running cluster to join; None starts Ray on this machine.
 
     Returns:
         Whether a signal stopped it before the end.
+
+    Raises:
+        ClusterError: where Ray cannot be had.
     """
     if address:
         os.environ["RAY_ADDRESS"] = address  # read where ray is imported, in the next line

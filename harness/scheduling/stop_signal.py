@@ -17,9 +17,11 @@ class StopSignal:
         self._holders: dict[str, str] = {}
 
     def stop(self) -> None:
+        """Ask every trial to save itself and end."""
         self._stopping = True
 
     def assign(self, trial: str, holder: str) -> None:
+        """Say which actor (``holder``) a trial is given to; another that still trains it is asked to end."""
         self._holders[trial] = holder
 
     def should_stop(self, trial: str, holder: str) -> StopDecision:

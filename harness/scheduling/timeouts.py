@@ -40,6 +40,7 @@ class SilenceMonitor:
         return bool(self._heard)
 
     def heard(self, name: str) -> None:
+        """Note that the trial ``name`` has reported now."""
         self._heard[name] = self.clock()
 
     def exhausted(self) -> Iterator[str]:
@@ -67,6 +68,7 @@ class StackDumpWatchdog:
         self._heard, self._over = threading.Event(), False
 
     def heard(self) -> None:
+        """Note that the training has reported now."""
         self._heard.set()
 
     def __enter__(self) -> StackDumpWatchdog:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class CanonicalModel(BaseModel, frozen=True):
+    """A frozen model with one canonical text, which keys are hashed from; unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     later: ClassVar[frozenset[str]] = frozenset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,8 @@ from .canonical import CanonicalModel
 class Contents(CanonicalModel, frozen=True):
     """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"groups"})
+
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     classes: tuple[str, ...] = Field(min_length=2)
     available: tuple[Annotated[int, Field(ge=1)], ...]
@@ -19,6 +21,7 @@ class Contents(CanonicalModel, frozen=True):
     shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    groups: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _whole(self) -> Contents:

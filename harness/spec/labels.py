@@ -30,6 +30,7 @@ def network_label(trial: Trial) -> str:
 
 
 def label(trial: Trial) -> str:
+    """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
     return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
@@ -55,6 +56,7 @@ class Labels:
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
+        """The network and the training of a trial in words, as far as they differ among the labelled trials."""
         return f"{network_label(trial)}, {self._protocols[_routine(trial)]}"
 
     def method(self, trial: Trial) -> str:

@@ -63,7 +63,18 @@ def shipped() -> dict[str, Path]:
 
 
 def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
-    """A spec from its mapping; plugin files are looked up relative to ``folder``."""
+    """A spec from its mapping.
+
+    Args:
+        raw: What a file would hold.
+        folder: What the paths of plugin files are relative to.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
+    """
     fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
     for key in raw:
         if key not in fields:
@@ -100,14 +111,35 @@ def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
-    """The boundaries of few and many, None where nothing is said of them. SpecError as in :func:`parse`."""
+    """The boundaries of few and many.
+
+    Args:
+        few: Few are classes with fewer training images.
+        many: Many are classes with more.
+        tercile: Rank the classes into thirds instead of counting.
+
+    Returns:
+        They; None where nothing is said of them.
+
+    Raises:
+        SpecError: where they contradict each other.
+    """
     given = {"few": few, "many": many, "by": "tercile" if tercile else None}
     given = {name: value for name, value in given.items() if value is not None}
     return _valid(Shots, given, "shots") if given else None
 
 
 def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
-    """The spec with the methods ``names`` of a plugin file added, and the file's text."""
+    """The spec with methods of a plugin file added.
+
+    Args:
+        spec: What it is added to.
+        text: The file's.
+        names: The methods.
+
+    Returns:
+        Another spec, which holds the text.
+    """
     digest = hashlib.sha256(text.encode()).hexdigest()
     methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
     return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})

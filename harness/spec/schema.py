@@ -95,6 +95,7 @@ class MethodEntry(Method, frozen=True):
 
     @cached_property
     def method(self) -> Method:
+        """The entry's method, as a trial holds it."""
         return Method(name=self.name, values=self.values, plugin=self.plugin)
 
 
@@ -165,6 +166,7 @@ class Trial(CanonicalModel, frozen=True):
 
     @cached_property
     def key(self) -> str:
+        """The hash of the trial's canonical text: trials of one key have the same numbers."""
         return _hashed(self.canonical)
 
     @property

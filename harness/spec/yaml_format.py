@@ -60,7 +60,11 @@ class Loader(yaml.SafeLoader):
         return values, characters
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """PyYAML's constructors raise whatever Python does of a word that is no number, date or truth."""
+        """A node's value: PyYAML's constructors raise whatever Python does of a word that is no number, date or truth.
+
+        Raises:
+            ConstructorError: in place of all that, with the word.
+        """
         try:
             return super().construct_object(node, deep)
         except (yaml.YAMLError, RecursionError, MemoryError):
@@ -70,6 +74,7 @@ class Loader(yaml.SafeLoader):
             raise ConstructorError(None, None, f"{word!r} is no {kind} ({error})", node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping. ConstructorError where a key stands twice."""
         seen: set[Any] = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
@@ -79,17 +84,20 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number. ValueError where it has more than 64 bits."""
         value = super().construct_yaml_int(node)
         if value.bit_length() > 64:
             raise ValueError("it has more than 64 bits")
         return value
 
     def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        """A text. ValueError where it holds half of a character."""
         value = super().construct_yaml_str(node)
         value.encode()  # half of a character, as "\\ud800" writes it, can be stored nowhere
         return value
 
     def refuse_date(self, node: yaml.ScalarNode) -> None:
+        """ValueError for what YAML takes for a date."""
         raise ValueError("a spec has no dates; in quotes it is a word")
 
 

@@ -100,6 +100,7 @@ class Files(WritablePlace):
             raise
 
     def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
         place = self._place(name)
         return os.path.lexists(place) if self.local else self._with_retries(self._is_there, place)
 
@@ -111,6 +112,7 @@ class Files(WritablePlace):
         return True
 
     def remove(self, name: str) -> None:
+        """Remove the file; nothing where there is none."""
         with suppress(FileNotFoundError):
             self._with_retries(os.unlink if self.local else self.files.rm_file, self._place(name))
 
@@ -183,7 +185,7 @@ class Files(WritablePlace):
 
 
 def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
-    found: dict[str, Stamp | None] = {}
+    stamps: dict[str, Stamp | None] = {}
     with os.scandir(place) as entries:
         for entry in entries:
             name = entry.name
@@ -192,8 +194,8 @@ def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
                     about = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # it was moved just now
                     continue
-                found[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
-    return found
+                stamps[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
+    return stamps
 
 
 def _stamp(about: Mapping[str, Any]) -> Stamp | None:

@@ -74,7 +74,13 @@ def _read_record(store: StoreReader, key: str) -> TrialResult | str:
 
 
 def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
-    """Keep what was made of the records with these stamps. A store that cannot be written stays as it is."""
+    """Keep what was made of the records. A store that cannot be written stays as it is.
+
+    Args:
+        store: Whose index.
+        results: What was made of the records.
+        stamps: Of the records as they were read, by key.
+    """
     stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
     if not stamped.keys:
         return
@@ -187,21 +193,21 @@ class TrialResults:
     def append(self, results: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
         reasons, fingerprints, tails = map(_numbered, (self.reasons, self.fingerprints, self.tails))
-        more: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
+        added: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
         for result in results:
             status, data = STATUSES.index(result.status), result.data
             accuracies = result.accuracy["last_ema"] if status in WITH_ACCURACIES else ()
             fingerprint = data.fingerprint if data else ""
-            more["status"].append(status)
-            more["verified"].append(int(data.verified) if data else 2)
-            more["seconds"].append(result.train_seconds)
-            more["classes"].append(len(accuracies))
-            more["reason"].append(reasons.setdefault(result.reason, len(reasons)))
-            more["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
-            more["counts"].append(tails.setdefault(result.counts, len(tails)))
-            more["accuracy"] += accuracies
+            added["status"].append(status)
+            added["verified"].append(int(data.verified) if data else 2)
+            added["seconds"].append(result.train_seconds)
+            added["classes"].append(len(accuracies))
+            added["reason"].append(reasons.setdefault(result.reason, len(reasons)))
+            added["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
+            added["counts"].append(tails.setdefault(result.counts, len(tails)))
+            added["accuracy"] += accuracies
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), np.array(more[name], kind)])
+            name: np.concatenate([getattr(self, name), np.array(added[name], kind)])
             for name, kind in (COLUMNS | {"accuracy": float}).items()
         }
         return TrialResults(
@@ -214,6 +220,7 @@ class TrialResults:
 
 
 def no_results() -> TrialResults:
+    """The results of no trial."""
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
     return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
 

@@ -44,22 +44,27 @@ def is_in(name: str, *folders: Folder) -> bool:
 
 
 def plan(name: str) -> str:
+    """The file of the plan ``name``."""
     return f"plans/{name}.json"
 
 
 def searches(name: str) -> str:
+    """The file with what the plan ``name`` searches."""
     return f"searches/{name}.json"
 
 
 def studies(name: str) -> str:
+    """The file with what came of the searches of the plan ``name``, in a bundle."""
     return f"studies/{name}.json"
 
 
 def record(key: str) -> str:
+    """The file of a finished trial's record."""
     return f"records/{key}.json"
 
 
 def rung(key: str, epochs: int) -> str:
+    """The file of a trial's record after ``epochs`` epochs of a search."""
     return rung_named(f"{key}-{epochs:04d}")
 
 
@@ -69,10 +74,12 @@ def rung_named(name: str) -> str:
 
 
 def arrays(key: str) -> str:
+    """The file of a trial's arrays."""
     return f"arrays/{key}.npz"
 
 
 def weights(key: str) -> str:
+    """The file of a trial's weights."""
     return f"weights/{key}.safetensors"
 
 
@@ -82,36 +89,45 @@ def torch_weights(key: str) -> str:
 
 
 def checkpoint(key: str) -> str:
+    """The file of a trial's checkpoint."""
     return f"checkpoints/{key}.pt"
 
 
 def lease(number: int) -> str:
+    """The file of the driver with this number."""
     return f"drivers/{number}.json"
 
 
 def damaged(name: str) -> str:
+    """The file that a damaged record is moved to."""
     return f"damaged/{name}.json"
 
 
 def broken(key: str) -> str:
+    """The file that says why a trial was not finished."""
     return f"broken/{key}"
 
 
 def silent(key: str) -> str:
+    """The file with the stack of a trial that stopped reporting."""
     return f"silent/{key}"
 
 
 def tracked(key: str) -> str:
+    """The file that says under which MLflow run a trial is."""
     return f"tracked/{key}"
 
 
 def tracking(name: str) -> str:
+    """The file that is there while MLflow lacks something of the plan ``name``."""
     return f"tracking/{name}"
 
 
 def plugin(digest: str) -> str:
+    """The file of a plugin's source, by its SHA-256."""
     return f"plugins/{digest}.py"
 
 
 def report(name: str) -> str:
+    """A file of the report that a run writes."""
     return f"report/{name}"

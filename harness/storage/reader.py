@@ -52,6 +52,7 @@ class StoreReader(ReadablePlace):
         return sorted(filter(RUNG.fullmatch, self.names(*paths.RUNGS)))
 
     def finished(self) -> set[str]:
+        """The keys of the trials that have a record."""
         return self.keys(paths.RECORDS)
 
     def stamps(self) -> dict[str, Stamp | None]:
@@ -99,11 +100,11 @@ class StoreReader(ReadablePlace):
 
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""
-        found = {}
+        reasons = {}
         for key in self.keys(paths.BROKEN):
             with suppress(FileNotFoundError):  # it was finished just now
                 try:
-                    found[key] = self.read(paths.broken(key)).decode(errors="replace")
+                    reasons[key] = self.read(paths.broken(key)).decode(errors="replace")
                 except (StoreError, IsADirectoryError):
-                    found[key] = "not finished; the reason cannot be read"
-        return found
+                    reasons[key] = "not finished; the reason cannot be read"
+        return reasons

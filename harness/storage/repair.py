@@ -13,16 +13,24 @@ from .store import Store
 
 
 def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) -> list[str]:
-    """Move the records that cannot be read, or whose status is in ``again``, to ``damaged/``, so that their trials run
-    again. What was wrong with each."""
+    """Move records to ``damaged/``, so that their trials run again.
+
+    Args:
+        store: Whose.
+        keys: Of the trials that are looked at.
+        again: The statuses of records that are moved though they can be read.
+
+    Returns:
+        What was wrong with each that was moved.
+    """
     wanted = set(keys)
     rungs = [name for name in store.rungs() if name.partition("-")[0] in wanted]
     with ThreadPoolExecutor(8) as pool:
-        found = [
+        messages = [
             *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
             *pool.map(partial(_set_rung_aside, store), rungs),
         ]
-    return [message for message in found if message]
+    return [message for message in messages if message]
 
 
 def _set_rung_aside(store: Store, name: str) -> str:

@@ -42,9 +42,18 @@ class UnreachableError(OSError):
 
 
 def with_retries(where: str, action: Callable[..., T], *args: Any) -> T:
-    """What the action returns, tried again for PATIENCE_SECONDS while its errors may pass.
+    """What an action returns, tried again for RETRY_SECONDS while its errors may pass.
 
-    Raises OSError whatever the file system's library raises: AwayError where patience ended or no other class fits.
+    Args:
+        where: What it is about, for errors.
+        action: Called with ``args``.
+
+    Returns:
+        What the action returns.
+
+    Raises:
+        OSError: whatever the file system's library raises; UnreachableError, which is one, where patience ended or no
+            other class fits.
     """
     try:
         return action(*args)  # the common case, by the short way: a report reads a million times
@@ -81,12 +90,12 @@ def is_transient(error: BaseException) -> bool:
 
 def status(error: BaseException) -> int | None:
     """The HTTP status that an error of an object store tells of; None where it tells of none."""
-    for told in (error, error.__cause__):
-        response = getattr(told, "response", None)
+    for cause in (error, error.__cause__):
+        response = getattr(cause, "response", None)
         if isinstance(response, dict):
             return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         for name in ("status", "code"):  # aiohttp's, gcsfs'
-            if isinstance(found := getattr(told, name, None), int) and 100 <= found < 600:
+            if isinstance(found := getattr(cause, name, None), int) and 100 <= found < 600:
                 return found
     return None
 

@@ -23,15 +23,28 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 
 def pack_arrays(arrays: dict[str, np.ndarray], compressed: bool = True) -> bytes:
+    """The arrays as the bytes of an ``.npz`` file."""
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def unpack_arrays(data: bytes, prefix: str = "", most: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
-    """The arrays of numbers in an .npz whose names begin so, ``most`` bytes in all. What a header claims is compared
-    with what is there before any memory is asked for."""
-    found = {}
+    """The arrays of numbers in an ``.npz``. What a header claims is compared with what is there before any memory is
+    asked for.
+
+    Args:
+        data: The file's bytes.
+        prefix: How the names of the arrays begin.
+        most: Bytes of all arrays together.
+
+    Returns:
+        The arrays, by name.
+
+    Raises:
+        ValueError: where it is damaged, or holds more than it may.
+    """
+    arrays = {}
     if data.count(_ENTRY) > MOST_ARRAYS:  # zipfile would make an object of each
         raise ValueError(f"it holds more than {MOST_ARRAYS} arrays")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -42,8 +55,8 @@ def unpack_arrays(data: bytes, prefix: str = "", most: int = LARGEST_UNPACKED) -
             with archive.open(entry) as file:
                 _check(file, entry)
             with archive.open(entry) as file:
-                found[entry.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
-    return found
+                arrays[entry.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
+    return arrays
 
 
 def _check(file: IO[bytes], entry: zipfile.ZipInfo) -> None:
@@ -72,6 +85,7 @@ def unpack_weights(data: bytes, device: Any = "cpu") -> dict[str, torch.Tensor]:
 
 
 def pack_tensors(state: Any) -> bytes:
+    """A state of tensors, numbers and texts as the bytes of a file of torch."""
     import torch
 
     buffer = io.BytesIO()
@@ -80,8 +94,18 @@ def pack_tensors(state: Any) -> bytes:
 
 
 def unpack_tensors(data: bytes, device: Any = "cpu") -> Any:
-    """What :func:`pack_tensors` was given, of tensors and plain values. torch never compresses: what would unpack to
-    more than its own size was not written by it."""
+    """What :func:`pack_tensors` was given, of tensors and plain values.
+
+    Args:
+        data: The file's bytes.
+        device: Where the tensors go.
+
+    Returns:
+        The state.
+
+    Raises:
+        ValueError: where it would unpack to more than its own size: torch never compresses, so torch did not write it.
+    """
     import torch
 
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -79,9 +79,16 @@ def require_harmless(path: Path, name: str) -> None:
 
 @contextmanager
 def local_copy(store: Store, name: str, write: bool) -> Iterator[Path]:
-    """The copy's path; nothing is there yet where the store has no such file.
+    """A database of the store as a file on this machine. What a process that is killed had not written back is lost:
+    nothing may be in it that its owner cannot find again.
 
-    What a process that is killed had not written back is lost: nothing may be in it that its owner cannot find again.
+    Args:
+        store: Where it is kept.
+        name: Its path there.
+        write: Whether it is written back.
+
+    Returns:
+        A context with the copy's path; nothing is there yet where the store has no such file.
     """
     with temporary_folder() as folder:
         copy = folder / name

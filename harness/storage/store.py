@@ -31,6 +31,7 @@ class Store(Files, StoreReader):
     # Plans
 
     def write_plan(self, spec: Spec) -> None:
+        """Write what was asked for, under its name."""
         self.write(paths.plan(spec.name), spec.model_dump_json(indent=1).encode())
 
     # Records
@@ -53,6 +54,7 @@ class Store(Files, StoreReader):
         self.remove(paths.checkpoint(record.key))
 
     def write_rung(self, record: Record) -> None:
+        """Write a trial's record after some epochs of a search."""
         self.write(paths.rung(record.key, record.epochs), record.model_dump_json().encode())
 
     def stop(self, key: str, epochs: int) -> Record:
@@ -64,11 +66,13 @@ class Store(Files, StoreReader):
     # Arrays and tensors
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:
+        """Write a trial's arrays; returns the bytes that were written."""
         data = pack_arrays(arrays)
         self.write(paths.arrays(key), data)
         return data
 
     def write_tensors(self, name: str, state: Any) -> None:
+        """Write a state of tensors to the file ``name``."""
         self.write(name, pack_tensors(state))
 
     def tensors(self, name: str, device: Any = "cpu") -> Any:
@@ -76,6 +80,7 @@ class Store(Files, StoreReader):
         return self._unpacked(name, unpack_tensors, device)
 
     def write_weights(self, key: str, state: dict[str, Any]) -> None:
+        """Write a trial's weights."""
         self.write(paths.weights(key), pack_weights(state))
 
     def weights(self, key: str, device: Any = "cpu") -> dict[str, Any]:
@@ -87,9 +92,11 @@ class Store(Files, StoreReader):
         return self._unpacked(paths.weights(key), unpack_weights, device)
 
     def has_weights(self, key: str) -> bool:
+        """Whether there are weights of a trial, in the present format or the former one."""
         return self.has(paths.weights(key)) or self.has(paths.torch_weights(key))
 
     def remove_weights(self, key: str) -> None:
+        """Remove a trial's weights; nothing where there are none."""
         self.remove(paths.weights(key))
         self.remove(paths.torch_weights(key))
 
@@ -107,11 +114,13 @@ class Store(Files, StoreReader):
     # What the infrastructure broke
 
     def write_broken(self, key: str, reason: str) -> None:
+        """Write why a trial was not finished."""
         self.write(paths.broken(key), reason.encode())
 
     # What says nothing
 
     def write_silent(self, key: str, stack: str) -> None:
+        """Write the stack of a trial that stopped reporting."""
         self.write(paths.silent(key), stack.encode())
 
     def silent(self, key: str) -> str:
@@ -124,7 +133,11 @@ class Store(Files, StoreReader):
     # What MLflow has
 
     def identity(self) -> str:
-        """A random name, made at the first call, that tells this store from every other."""
+        """A random name, made at the first call, that tells this store from every other.
+
+        Raises:
+            StoreError: where its file is damaged.
+        """
         if not self.has(paths.IDENTITY):
             self.write(paths.IDENTITY, uuid.uuid4().hex.encode())
         found = self.read(paths.IDENTITY).decode(errors="replace")
@@ -133,9 +146,11 @@ class Store(Files, StoreReader):
         return found
 
     def mark_tracked(self, key: str, where: dict[str, str]) -> None:
+        """Write that MLflow has a trial, and under which run."""
         self.write(paths.tracked(key), json.dumps(where).encode())
 
     def tracked(self) -> set[str]:
+        """The keys of the trials that MLflow has."""
         return self.keys(paths.TRACKED)
 
     def run_of(self, key: str) -> str | None:
@@ -146,10 +161,13 @@ class Store(Files, StoreReader):
             return None
 
     def begin_tracking(self, name: str) -> None:
+        """Note that MLflow lacks something of the plan ``name``."""
         self.write(paths.tracking(name), b"")
 
     def end_tracking(self, name: str) -> None:
+        """Note that MLflow has all of the plan ``name``."""
         self.remove(paths.tracking(name))
 
     def tracking(self) -> set[str]:
+        """The plans of which MLflow lacks something."""
         return self.names(*paths.TRACKING)

@@ -64,11 +64,13 @@ def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
 
 
 def require(holds: bool, otherwise: str) -> None:
+    """AssertionError, which says ``otherwise``, where it does not hold."""
     if not holds:
         raise AssertionError(otherwise)
 
 
 def trained(run: TrainingLoop) -> TrainingLoop:
+    """The loop, after all its epochs."""
     for _ in run.epochs():
         pass
     return run
@@ -82,6 +84,7 @@ def difference(one: TrainingLoop, other: TrainingLoop) -> float:
 
 
 def builds_from_counts_alone(entry: Entry) -> str:
+    """Its parts are built for several long tails."""
     tails = [(24, 12, 6, 3), (7, 7), (500, 40, 1)]
     for counts in tails:
         dry_run(entry.recipe, counts=counts)
@@ -89,12 +92,14 @@ def builds_from_counts_alone(entry: Entry) -> str:
 
 
 def is_deterministic(entry: Entry) -> str:
+    """Two trainings of one seed are the same bits."""
     one, other = (trained(dry_run(entry.recipe)) for _ in range(2))
     require(difference(one, other) == 0, f"two runs of one seed differ by {difference(one, other):.3g}")
     return "two runs of one seed agree bit for bit"
 
 
 def resumes(entry: Entry) -> str:
+    """A training that was stopped and resumed ends as one that was not."""
     whole, first, second = (dry_run(entry.recipe, epochs=6) for _ in range(3))
     trained(whole)
     for line in first.epochs():
@@ -106,11 +111,13 @@ def resumes(entry: Entry) -> str:
 
 
 def survives_a_batch_without_some_class(entry: Entry) -> str:
+    """It trains on batches in which classes are missing."""
     run = trained(dry_run(entry.recipe, counts=(30, 1, 1), batch_size=4))
     return f"batches of 4 from 30, 1 and 1 images; last loss {run.history[-1]['loss']:.3g}"
 
 
 def keeps_shapes_and_devices(entry: Entry) -> str:
+    """What its parts return has the shape, type and device that their slots ask for."""
     devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
     for device in devices:
         _check_shapes(dry_run(entry.recipe, device=device), entry.recipe, device)
@@ -150,6 +157,7 @@ def _values(weights: Any) -> torch.Tensor:
 
 
 def scores_each_image_by_itself(entry: Entry) -> str:
+    """The logits of an image do not depend on the images beside it."""
     run = trained(dry_run(entry.recipe))
     together = run.logits(run.material.all())
     alone = torch.cat([run.logits(run.material.all()[i : i + 1]) for i in range(4)])
@@ -159,6 +167,7 @@ def scores_each_image_by_itself(entry: Entry) -> str:
 
 
 def sums_with_sam(entry: Entry) -> str:
+    """It trains in a sum with SAM. Skipped where it takes the step itself."""
     if entry.recipe.step:
         raise Skipped(f"{type(entry.recipe.step).__name__} takes the step itself")
     trained(dry_run(entry.recipe | Recipe(step=SAM())))
@@ -166,11 +175,13 @@ def sums_with_sam(entry: Entry) -> str:
 
 
 def works_with_cutmix(entry: Entry) -> str:
+    """It trains where every batch is mixed."""
     trained(dry_run(entry.recipe, cutmix=1.0))
     return "trains with every batch mixed"
 
 
 def neutral_values_are_erm(entry: Entry) -> str:
+    """At its neutral values it is ERM bit for bit. Skipped where it declares none."""
     neutral = {slot: part for slot, part in entry.recipe.parts().items() if part.neutral is not None}
     if not neutral:
         raise Skipped("no part declares neutral values")
@@ -184,7 +195,11 @@ def neutral_values_are_erm(entry: Entry) -> str:
 
 def says_whether_it_acted(entry: Entry) -> str:
     """A part that is ERM for a while, or on a long tail without a rare class, and is not elsewhere, acts under a
-    condition: it must say so (``Part.condition``) and note how far it acted."""
+    condition: it must say so (``Part.condition``) and note how far it acted.
+
+    Raises:
+        Skipped: where no part acts under a condition.
+    """
     tails = (24, 12, 6, 3), (60, 40, 30, 24)
     bases = [trained(dry_run(Recipe(), counts=counts, epochs=6)) for counts in tails]
     declared = []
@@ -208,6 +223,7 @@ def says_whether_it_acted(entry: Entry) -> str:
 
 
 def ranges_contain_defaults(entry: Entry) -> str:
+    """Each default is inside its search range."""
     values, ranges = entry.recipe.values(), entry.recipe.search()
     for name, search in ranges.items():
         require(values[name] in search, f"{name}: the default {values[name]} is not in {search}")
@@ -215,7 +231,11 @@ def ranges_contain_defaults(entry: Entry) -> str:
 
 
 def never_asks_for_the_test_set(entry: Entry) -> str:
-    """On a real data set, with the wall and the lock that every trial has."""
+    """On a real data set, with the wall and the lock that every trial has.
+
+    Raises:
+        AssertionError: where the method asked for it.
+    """
     raw = {"name": "lock", "data": {"name": "fashion-mnist-mini", "head": 20, "imbalance_factor": 5}, "methods": "ERM",
            "network": "small", "training": {"epochs": 2, "batch_size": 16}}  # fmt: skip
     trial = plan(parse(raw))[0]
@@ -234,7 +254,11 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
 
 
 def declared_cost(entry: Entry) -> str:
-    """Seconds of a step over ERM's, averaged over training, against ``Entry.cost``."""
+    """Seconds of a step over ERM's, averaged over training, against ``Entry.cost``.
+
+    Raises:
+        Skipped: where the method declares none.
+    """
     if math.isnan(entry.cost):
         raise Skipped("a sum that is not registered declares no cost")
     make = partial(dry_run, shape=(3, 32, 32), name="resnet20", counts=(64, 32, 16, 16), batch_size=32, epochs=20)

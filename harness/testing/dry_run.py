@@ -20,7 +20,16 @@ from ..training.random_streams import RandomStreams, initialisation
 
 
 def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Images:
-    """``counts[c]`` random images of each class, in random order."""
+    """Random images in random order.
+
+    Args:
+        counts: How many of each class.
+        shape: Channels, height and width.
+        seed: Of the draws.
+
+    Returns:
+        Images and labels.
+    """
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
@@ -36,9 +45,23 @@ def dry_run(
     device: torch.device | None = None,
     **training: Any,
 ) -> TrainingLoop:
-    """A run at its start, in torch's default precision: ``t5``, three epochs, batches of 15, no label smoothing.
+    """A run at its start, on random images: ``t5``, three epochs, batches of 15, no label smoothing. A network that the
+    recipe starts from is stood in for by an untrained one.
 
-    A network that the recipe starts from is stood in for by an untrained one.
+    Args:
+        recipe: The method.
+        counts: The training images of each class.
+        shape: Channels, height and width of the images.
+        name: The network.
+        seed: Of images and training.
+        device: Where it is trained; the CPU if None.
+        training: Fields of ``Training`` that are otherwise.
+
+    Returns:
+        The loop.
+
+    Raises:
+        MethodError: where the parts clash.
     """
     device = device or torch.device("cpu")
     routine = T5 | {"epochs": 3, "batch_size": 15, "label_smoothing": 0.0, "precision": "float32"} | training

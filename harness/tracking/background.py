@@ -29,7 +29,16 @@ Item = tuple[Trial, dict[str, float] | Record]  # a trial, and an epoch's line o
 
 
 def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
-    """Fill in what MLflow misses of the finished trials. Returns why it could not, or nothing."""
+    """Fill in what MLflow misses of the finished trials.
+
+    Args:
+        spec: The plan.
+        store: Where the records are.
+        trials: Those of the plan.
+
+    Returns:
+        Why it could not; nothing where it could.
+    """
     missing = _missing(store, trials)
     if not missing and spec.name not in store.tracking():
         return ""
@@ -92,9 +101,11 @@ class Tracker:
         self._thread.start()
 
     def epoch(self, trial: Trial, line: dict[str, float]) -> None:
+        """Hand on what an epoch of a trial came to."""
         self._queue.put((trial, line))
 
     def finished(self, record: Record) -> None:
+        """Hand on the record of a trial that has ended."""
         self._queue.put((record.trial, record))
 
     def close(self) -> str:

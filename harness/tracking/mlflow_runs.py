@@ -78,14 +78,14 @@ class MlflowRuns:
 
     def _experiment(self, uri: str) -> str:
         name = self.spec.tracking.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found and found.lifecycle_stage != "active":
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment and experiment.lifecycle_stage != "active":
             raise TrackingError(
                 f"its experiment {name!r} was deleted there: restore it (mlflow experiments restore -x "
-                f"{found.experiment_id}), or name another in tracking.experiment"
+                f"{experiment.experiment_id}), or name another in tracking.experiment"
             )
-        if found:
-            return found.experiment_id
+        if experiment:
+            return experiment.experiment_id
         # Without a server, mlflow would put artifacts into the current folder, wherever that is.
         return self.client.create_experiment(name, self._artifacts(uri).as_uri() if path_of(uri) else None)
 
@@ -105,12 +105,12 @@ class MlflowRuns:
 
     def _one(self, text: str, name: str = "") -> Any | None:
         """The run that is sought. Where an answer was lost there may be a second, made by the same request."""
-        found = [run for run in self._search(f"{self._mine} and {text}") if name in ("", run.info.run_name)]
-        if len(found) > 1:
-            found.sort(key=lambda run: (not self._has_children(run), run.info.status == "RUNNING", run.info.start_time))
-        for other in found[1:]:
+        runs = [run for run in self._search(f"{self._mine} and {text}") if name in ("", run.info.run_name)]
+        if len(runs) > 1:
+            runs.sort(key=lambda run: (not self._has_children(run), run.info.status == "RUNNING", run.info.start_time))
+        for other in runs[1:]:
             self._remove(other)
-        return found[0] if found else None
+        return runs[0] if runs else None
 
     def _has_children(self, run: Any) -> bool:
         return bool(self.client.search_runs([self.experiment], f"tags.`{PARENT}` = '{run.info.run_id}'", max_results=1))
@@ -127,11 +127,11 @@ class MlflowRuns:
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
         if trial.key not in self._run_of:
-            there = self._one(f"tags.`{KEY}` = '{trial.key}'")
-            if there and there.info.status == "KILLED":
-                self.client.update_run(there.info.run_id, "RUNNING")
-            self._run_of[trial.key] = there.info.run_id if there else self._create(trial, at)
-            self._epochs[trial.key] = self._have(trial.key) if there else set()
+            run = self._one(f"tags.`{KEY}` = '{trial.key}'")
+            if run and run.info.status == "KILLED":
+                self.client.update_run(run.info.run_id, "RUNNING")
+            self._run_of[trial.key] = run.info.run_id if run else self._create(trial, at)
+            self._epochs[trial.key] = self._have(trial.key) if run else set()
         return self._run_of[trial.key]
 
     def _create(self, trial: Trial, at: float | None) -> str:

@@ -41,7 +41,7 @@ def _processor() -> str:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, commit and hardware; no host name, no user, no path."""
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
@@ -52,5 +52,5 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
     }
     if device.type == "cuda":
-        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
-    return found
+        facts |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+    return facts

@@ -29,7 +29,17 @@ def is_of_a_plugin(error: Exception) -> bool:
 
 
 def timeout_record(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:
-    """The record of a trial that was stopped from outside after so many seconds: its own process wrote none."""
+    """The record of a trial that was stopped from outside: its own process wrote none.
+
+    Args:
+        trial: What was stopped.
+        why: In words.
+        seconds: How long it had run.
+        log: The stack at which it hung.
+
+    Returns:
+        The record, which is not written yet.
+    """
     now = datetime.now(UTC)
     return Record(
         key=trial.key,

@@ -34,15 +34,26 @@ class Job:
 
     @classmethod
     def of(cls, trial: Trial, keep_weights: bool = False, work_ahead: float = 0.0) -> Job:
-        """The job that trains a trial to its end."""
+        """The job that trains a trial to its end.
+
+        Args:
+            trial: What is trained.
+            keep_weights: Whether others start from its network.
+            work_ahead: The work (FLOPs) that waits for it, itself included: what has most ahead of it comes first.
+
+        Returns:
+            The job.
+        """
         return cls(trial, trial.training.epochs, keep_weights, work_ahead)
 
     @property
     def id(self) -> str:
+        """What names the job: the trial's key, and the epoch it is trained to."""
         return f"{self.trial.key}-{self.target_epoch:04d}"
 
     @property
     def is_final(self) -> bool:
+        """Whether the trial is over with it."""
         return self.target_epoch == self.trial.training.epochs
 
     def merged(self, other: Job) -> Job:

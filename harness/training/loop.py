@@ -50,7 +50,16 @@ class Diverged(Exception):
 
 
 def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-    """ERM's step: one forward, one backward."""
+    """ERM's step: one forward, one backward.
+
+    Args:
+        objective: Returns the loss, a scalar.
+        y: (B,), the labels of the batch.
+        optimizer: Takes the step.
+
+    Returns:
+        The loss.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss = objective()
     loss.backward()
@@ -81,7 +90,8 @@ class DeviceData:
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
 
     def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
-        """Pixels less the mean, over the deviation; in their own memory where they need not be kept."""
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their own memory
+        where they need not be kept."""
         mean, std = self.mean[:, None, None], self.std[:, None, None]
         return (pixels - mean if keep else pixels.sub_(mean)).div_(std)
 
@@ -300,6 +310,7 @@ class TrainingLoop:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``, as :meth:`state` returned it."""
         self.trained.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.restore(state["average"])

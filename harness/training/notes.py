@@ -16,8 +16,18 @@ HALF_LIVES = "half_lives"
 def summary(
     history: Sequence[Mapping[str, float]], recipe: Recipe, training: Training, steps_per_epoch: int
 ) -> dict[str, float]:
-    """The mean of each note over the epochs that have it; and ``half_lives``, those of the averaged weights since the
-    last part that was at rest began to act, where weights are averaged and there was one."""
+    """What a method noted of its training.
+
+    Args:
+        history: What each epoch came to.
+        recipe: The method.
+        training: How it was trained.
+        steps_per_epoch: Optimiser steps.
+
+    Returns:
+        The mean of each note over the epochs that have it; and ``half_lives``, those of the averaged weights since the
+        last part that was at rest began to act, where weights are averaged and there was one.
+    """
     names = dict.fromkeys(name for line in history for name in line if "." in name)
     values = {name: [line[name] for line in history if name in line] for name in names}
     notes = {name: fsum(each) / len(each) for name, each in values.items()}

@@ -41,6 +41,7 @@ class Objective:
         return self.each(emphasis)[0]
 
     def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
+        """The losses under several class-wise emphases, each a scalar, from one pass of the network."""
         with self.autocast():
             features = self.model.features(self.batch.x)  # type: ignore[operator]
             logits = self.model.head(features)  # type: ignore[operator]
@@ -56,13 +57,13 @@ class Objective:
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        found = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
-        for _, y, losses in found:
+        weighted = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
+        for _, y, losses in weighted:
             if losses.shape != y.shape:  # it would be broadcast, and train something else
                 raise MethodError(
                     f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
                 )
-        return found
+        return weighted
 
     def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
         above = below = self.epsilon.new_zeros(())

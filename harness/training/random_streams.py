@@ -15,7 +15,16 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, epoch: int) -> int:
-    """A 63-bit seed that depends on all three."""
+    """The seed of a stream.
+
+    Args:
+        seed: The trial's.
+        purpose: What is drawn.
+        epoch: When.
+
+    Returns:
+        A 63-bit number that depends on all three.
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -29,6 +38,7 @@ class RandomStreams:
         self._made: dict[str, torch.Generator] = {}
 
     def restart(self, epoch: int) -> None:
+        """Seed every stream anew for ``epoch``."""
         self.epoch = epoch
         for purpose, generator in self._made.items():
             generator.manual_seed(derive_seed(self.seed, purpose, epoch))

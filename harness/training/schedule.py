@@ -14,10 +14,16 @@ from ..spec.schema import Training
 
 
 def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
-    """The rate of optimiser step ``step`` (from 0): linear warm-up to ``lr``, then the schedule, per step.
+    """The rate of an optimiser step: linear warm-up to ``lr``, then the schedule, per step. ``cosine`` would be 0 one
+    step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training and 0.0001 from 90.
 
-    ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training
-    and 0.0001 from 90.
+    Args:
+        step: Its number, from 0.
+        steps_per_epoch: Optimiser steps.
+        training: The routine.
+
+    Returns:
+        The rate.
     """
     total = training.epochs * steps_per_epoch
     warm = min(round(training.warmup_epochs * steps_per_epoch), total)
@@ -43,7 +49,16 @@ def average_decay(step: int, ema: float) -> float:
 
 
 def half_lives(first: int, last: int, ema: float) -> float:
-    """How often the share of weights older than step ``first`` was halved by the end of step ``last`` - 1."""
+    """How often the share of weights older than a step was halved.
+
+    Args:
+        first: The step.
+        last: Halved by the end of the step before this one.
+        ema: The decay of the average per step.
+
+    Returns:
+        The number of half-lives.
+    """
     return -fsum(math.log2(average_decay(step, ema)) for step in range(first, last))
 
 
@@ -78,7 +93,9 @@ class ExponentialMovingAverage:
                 torch._foreach_copy_(self._tensors(), own)
 
     def state(self) -> list[torch.Tensor]:
+        """The averaged tensors, for a checkpoint."""
         return self._mean
 
     def restore(self, state: list[torch.Tensor]) -> None:
+        """Go on from ``state``, as :meth:`state` returned it."""
         torch._foreach_copy_(self._mean, state)

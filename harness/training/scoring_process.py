@@ -64,9 +64,11 @@ class ScoringProcess:
 
     @property
     def alive(self) -> bool:
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def close(self) -> None:
+        """End the process; it is killed where it does not end by itself."""
         atexit.unregister(self.close)
         self._connection.close()
         try:
@@ -76,12 +78,32 @@ class ScoringProcess:
             self._process.wait()
 
     def prepare(self, data: Data, root: Path | None, verify: bool) -> None:
-        """Have a data set found, verified and decoded."""
+        """Have a data set found, verified and decoded.
+
+        Args:
+            data: The data set.
+            root: The folder that holds the data.
+            verify: Refuse files whose checksums are not the official ones.
+
+        Raises:
+            DataError: where that cannot be done.
+        """
         refuse_if_locked("a data set was asked for")
         self._ask({"ask": "prepare", "data": data.model_dump(mode="json"), **_where(root, verify)})
 
     def split(self, trial: Trial, root: Path | None, verify: bool) -> TrainingData:
-        """The training images of a trial, which is under way from now on. TestSetLocked while a method is at work."""
+        """The training images of a trial, which is under way from now on.
+
+        Args:
+            trial: What is trained.
+            root, verify: As in :meth:`prepare`.
+
+        Returns:
+            Images and labels of training, and the images that are to be scored, without labels.
+
+        Raises:
+            DataError: as in :meth:`prepare`. TestSetLocked while a method is at work.
+        """
         refuse_if_locked("a split was asked for")
         about, arrays = self._ask({"ask": "split", "trial": trial.model_dump(mode="json"), **_where(root, verify)})
         guard(about["guarded"])
@@ -95,8 +117,20 @@ class ScoringProcess:
         return Rows(_mapped(about), arrays.get("indices"))
 
     def finish(self, store: str, record: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Record:
-        """Have the record written whose fields these are, with the accuracies of the logits ``last_ema`` and ``last``
-        where they are among the arrays. The trial is over then. TestSetLocked while a method is at work."""
+        """Have the record of the trial written. The trial is over then.
+
+        Args:
+            store: Where.
+            record: Its fields but the accuracies, which are counted from the logits ``last_ema`` and ``last`` where
+                these are among the arrays.
+            arrays: What is stored beside it.
+
+        Returns:
+            The record.
+
+        Raises:
+            TestSetLocked: while a method is at work.
+        """
         refuse_if_locked("a trial was to be scored")
         data = pack_arrays(arrays, compressed=False) if arrays else b""
         about, _ = self._ask({"ask": "finish", "store": store, "record": dict(record)}, data)

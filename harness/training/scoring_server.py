@@ -52,7 +52,18 @@ class ScoringServer:
         self._split: Split | None = None
 
     def answer(self, request: Mapping[str, Any], arrays: bytes) -> tuple[dict[str, Any], bytes]:
-        """What is said to a request, and the arrays that go with it."""
+        """What is said to a request.
+
+        Args:
+            request: What is asked, and its words.
+            arrays: The arrays that come with it, packed.
+
+        Returns:
+            The answer, and the arrays that go with it, packed.
+
+        Raises:
+            ValueError: where there is no such request.
+        """
         match request["ask"]:
             case "prepare":
                 return self._prepare(request)
@@ -73,7 +84,10 @@ class ScoringServer:
         """The training images: where they are, which of them, and their labels."""
         trial = Trial.model_validate(request["trial"])
         cached = _cached(trial.data, request["root"], request["verify"])
-        split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        try:
+            split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+        except ValueError as error:  # groups are known to the images only
+            raise DataError(f"{trial.data.name}: {error}") from error
         if trial.stage == "tune" and not trial.val_per_class:
             raise DataError(f"{trial.data.name}: a tuning trial needs validation images (val_per_class)")
         self._trial, self._cached, self._split = trial, cached, split

@@ -81,6 +81,7 @@ class TrialContext:
 
     @property
     def device(self) -> torch.device:
+        """The device that the trial is trained on."""
         return torch.device("cuda" if self.gpu else "cpu")
 
 
@@ -159,10 +160,19 @@ def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]
 
 
 def scored_logits(run: TrainingLoop, x: torch.Tensor | Rows) -> dict[str, np.ndarray]:
-    """The logits of the last weights, from images (N, channels, H, W), by the names that they are stored under.
+    """The logits of the last weights. Accuracies come from the logits as they are stored, so that a reader of the file
+    finds the same; each row's largest is 0, where float16 is finest.
 
-    Accuracies come from the logits as they are stored, so that a reader of the file finds the same; each row's largest
-    is 0, where float16 is finest.
+    Args:
+        run: The trained loop.
+        x: (N, channels, H, W).
+
+    Returns:
+        Logits (N, C), by the names that they are stored under.
+
+    Raises:
+        MethodError: where the method makes logits of another shape.
+        Diverged: where they are not finite.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, averaged in (("last_ema", True), ("last", False)):
@@ -230,8 +240,19 @@ class Attempt:
         report: Callable[[dict[str, float]], None],
         should_stop: Callable[[], StopDecision],
     ) -> None:
-        """Train until the job's epoch, with a checkpoint every so many seconds, one where a trial rests before its end,
-        and one when it is asked to stop (Drained)."""
+        """Train until the job's epoch, with a checkpoint every so many seconds, and one where a trial rests before its
+        end.
+
+        Args:
+            run: The loop.
+            report: Is told what each epoch came to.
+            should_stop: Is asked after each epoch.
+
+        Raises:
+            TimeLimit: where the training took longer than it may.
+            TrialMoved: where another worker has the trial.
+            Drained: where it is asked to stop, after a checkpoint.
+        """
         target, saved = self.job.target_epoch, self._saved.get("run")
         if saved and saved["done"] <= target:  # a later one cannot go back to where it should rest
             self._restore(run, saved)
@@ -285,7 +306,22 @@ def _sound(saved: Any) -> bool:
 def assemble(
     trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
 ) -> TrainingLoop:
-    """A run at its start, on training images of which each class has so many."""
+    """A run at its start.
+
+    Args:
+        trial: What is trained.
+        train: Its training images and labels.
+        counts: The training images of each class.
+        method: Its recipe.
+        context: Where and on what it is trained.
+
+    Returns:
+        The loop.
+
+    Raises:
+        MethodError: where the parts clash.
+        StoreError: where the weights that it starts from are not in the store.
+    """
     about, device = dataset_of(trial.data), context.device
     streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
     with initialisation(streams.seed, "network"):
@@ -318,8 +354,21 @@ def _now() -> str:
 
 
 def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Store) -> nn.Module:
-    """The averaged network of the trial that this one starts from, frozen. StoreError where its weights are not in the
-    store."""
+    """The averaged network of the trial that another starts from, frozen.
+
+    Args:
+        trial: The one that starts.
+        need: What it starts from.
+        scene: What its parts are built for.
+        channels: Of the images.
+        store: Where the weights are.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        StoreError: where its weights are not in the store.
+    """
     start = prerequisite(trial, need)
     key = start.key
     try:

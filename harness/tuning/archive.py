@@ -42,15 +42,21 @@ class _SearchedRow(CanonicalModel, frozen=True):
 _ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
-def save_searches(spec: Spec, found: Mapping[str, Search], store: WritablePlace) -> None:
-    """Keep what is searched of each row of a spec that is tuned, by the row's canonical text."""
+def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePlace) -> None:
+    """Keep what is searched of each row of a spec; nothing where it is not tuned.
+
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: Where they are kept.
+    """
     if spec.tune is None:
         return
     rows = {
         row: _SearchedRow(
             space=SPACE.validate_json(SPACE.dump_json(dict(search.space))), starts_from=search.starts_from
         )
-        for row, search in found.items()
+        for row, search in searches.items()
     }
     store.write(_searches_path(spec), _ROWS.dump_json(rows, indent=1))
 
@@ -101,14 +107,28 @@ _STUDIES = TypeAdapter(dict[str, _StoredStudy])
 
 
 def studies_path(spec: Spec) -> str:
+    """The file with what came of a spec's searches, in a bundle."""
     return paths.studies(spec.name)
 
 
-def dump_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
-    """What Optuna knows of a plan's searches by the canonical text of their rows; ``reason`` rewords failures."""
-    with open_studies(spec, found, store) as opened:
-        there = {row: study for row, search in found.items() if (study := read_study(opened, search.name))}
-        rows = {row: _stored(found[row], study, store, reason) for row, study in there.items()}
+def dump_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
+    """What Optuna knows of a plan's searches, for a bundle.
+
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: Where the studies are.
+        reason: Rewords why a configuration failed.
+
+    Returns:
+        JSON, by the canonical text of the rows.
+
+    Raises:
+        StoreError: where the studies are damaged.
+    """
+    with open_studies(spec, searches, store) as opened:
+        studies = {row: study for row, search in searches.items() if (study := read_study(opened, search.name))}
+        rows = {row: _stored(searches[row], study, store, reason) for row, study in studies.items()}
         return _STUDIES.dump_json(rows, indent=1)
 
 
@@ -124,10 +144,19 @@ def _stored(search: Search, study: Any, store: StoreReader, reason: Callable[[st
 
 
 @contextmanager
-def open_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader) -> Iterator[Any]:
+def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader) -> Iterator[Any]:
     """Optuna's storage of a plan's searches, to be read: the store's database, or what the text of a bundle says.
 
-    StoreError where that is damaged.
+    Args:
+        spec: The plan.
+        searches: Its searches, by the canonical text of their rows.
+        store: A store or a bundle.
+
+    Returns:
+        A context with the storage.
+
+    Raises:
+        StoreError: where that is damaged.
     """
     if isinstance(store, Store) and store.has(STUDIES):
         with open_storage(store, write=False) as opened:
@@ -135,21 +164,21 @@ def open_studies(spec: Spec, found: Mapping[str, Search], store: StoreReader) ->
         return
     try:
         rows = _STUDIES.validate_json(store.read(studies_path(spec)))
-        opened = _in_memory({row: study for row, study in rows.items() if row in found}, found)
+        opened = _in_memory({row: study for row, study in rows.items() if row in searches}, searches)
     except ValueError as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise StoreError(f"{store}/{studies_path(spec)} is damaged: {why}") from error
     yield opened
 
 
-def _in_memory(rows: Mapping[str, _StoredStudy], found: Mapping[str, Search]) -> Any:
+def _in_memory(rows: Mapping[str, _StoredStudy], searches: Mapping[str, Search]) -> Any:
     opened = InMemory()
-    for row, told in rows.items():
-        study = create_study(opened, found[row].name)
-        for number, one in enumerate(told.configurations):
-            if one.number != number:
-                raise ValueError(f"configuration {one.number} stands where {number} is expected")
-            fields = one.model_dump(exclude={"at"})
-            study.add(found[row].space, Configuration(**fields), one.at)
-        study.exhausted = told.exhausted
+    for row, stored in rows.items():
+        study = create_study(opened, searches[row].name)
+        for number, configuration in enumerate(stored.configurations):
+            if configuration.number != number:
+                raise ValueError(f"configuration {configuration.number} stands where {number} is expected")
+            fields = configuration.model_dump(exclude={"at"})
+            study.add(searches[row].space, Configuration(**fields), configuration.at)
+        study.exhausted = stored.exhausted
     return opened

@@ -26,10 +26,10 @@ class Configuration:
     keys: tuple[str, ...] = ()
 
 
-def best(found: Sequence[Configuration]) -> Configuration | None:
+def best(configurations: Sequence[Configuration]) -> Configuration | None:
     """The finished configuration with the highest value, the earliest of equals; None where none finished.
 
     One that was stopped early never competes: its value is of fewer epochs.
     """
-    finished = [c for c in found if c.state == "complete" and c.value is not None]
+    finished = [c for c in configurations if c.state == "complete" and c.value is not None]
     return max(finished, key=lambda c: (c.value, -c.number)) if finished else None

@@ -71,7 +71,16 @@ class Study:
         return [dict(trial.intermediate_values) for trial in self._trials()]
 
     def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
-        """The next configuration, as another storage has it. ValueError where it does not fit the space, or itself."""
+        """Add the next configuration, as another storage has it.
+
+        Args:
+            space: What is searched.
+            told: The configuration.
+            at: Its values after numbers of epochs.
+
+        Raises:
+            ValueError: where it does not fit the space, or itself.
+        """
         about = {"user_attrs": {name: getattr(told, name) for name in STATE_OF_OPTUNA}, "intermediate_values": dict(at)}
         self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
 
@@ -85,9 +94,17 @@ class Study:
         self._study.set_user_attr("exhausted", found)
 
     def generation(self, space: Space, start: int, size: int, sampler: str, seed: int) -> list[Configuration]:
-        """The configurations numbered from ``start``, proposed now where they are not there yet.
+        """A generation of configurations, proposed now where they are not there yet.
 
-        Fewer than ``size`` where the space holds no more that are new.
+        Args:
+            space: What is searched.
+            start: The number of the first.
+            size: How many.
+            sampler: Optuna's, by our name.
+            seed: Of the sampler.
+
+        Returns:
+            They; fewer where the space holds no more that are new.
         """
         there = self._trials()
         if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
@@ -98,18 +115,18 @@ class Study:
                 self.exhausted = True
         return self.configurations()[start : start + size]
 
-    def tell(self, told: Configuration, at: Mapping[int, float]) -> None:
+    def tell(self, configuration: Configuration, at: Mapping[int, float]) -> None:
         """What came of a configuration; ``at`` is its value after each number of epochs at which it was judged."""
-        trial = self._trials()[told.number]
+        trial = self._trials()[configuration.number]
         if trial.state != TrialState.RUNNING:
             return
         live = optuna.trial.Trial(self._study, trial._trial_id)
         for name in STATE_OF_OPTUNA:
-            live.set_user_attr(name, getattr(told, name))
+            live.set_user_attr(name, getattr(configuration, name))
         for epoch in sorted(at.keys() - trial.intermediate_values.keys()):  # a driver killed here left some
             live.report(at[epoch], epoch)
-        value = told.value if told.state == "complete" else None
-        self._study.tell(told.number, value, OPTUNAS[told.state], skip_if_finished=True)
+        value = configuration.value if configuration.state == "complete" else None
+        self._study.tell(configuration.number, value, OPTUNAS[configuration.state], skip_if_finished=True)
 
     def importance(self, most: int) -> dict[str, float]:
         """The share of each hyperparameter in what moved the metric, by PED-ANOVA over the first ``most`` trials; empty
@@ -181,43 +198,51 @@ def _unreadable(name: str, error: Exception) -> StoreError:
     return StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again")
 
 
-def propose(space: Space, told: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
-    """``size`` configurations that were not there before, the defaults first; a function of its arguments.
+def propose(space: Space, earlier: Sequence[FrozenTrial], size: int, sampler: str, seed: int) -> list[dict[str, Value]]:
+    """Configurations that were not there before, the defaults first; a function of its arguments.
 
-    Fewer where the space holds no more.
+    Args:
+        space: What is searched.
+        earlier: Those that were there before.
+        size: How many.
+        sampler: Optuna's, by our name.
+        seed: Of the sampler.
+
+    Returns:
+        They; fewer where the space holds no more.
     """
-    study = optuna.create_study(direction="maximize", sampler=_configuration_of(sampler, seed, len(told)))
-    study.add_trials(told)
+    study = optuna.create_study(direction="maximize", sampler=_configuration_of(sampler, seed, len(earlier)))
+    study.add_trials(earlier)
     distributions = {name: _distribution(dimension) for name, dimension in space.items()}
-    seen, found = [trial.params for trial in told], []
-    if not told:
-        found.append({name: dimension.default for name, dimension in space.items()})
-        study.add_trial(_trial(space, found[0], TrialState.RUNNING))
+    seen, proposals = [trial.params for trial in earlier], []
+    if not earlier:
+        proposals.append({name: dimension.default for name, dimension in space.items()})
+        study.add_trial(_trial(space, proposals[0], TrialState.RUNNING))
     # A quasi-random sequence starts anew in each generation: what was taken before is passed over first.
-    patience = 40 + len(told)  # whatever the size: a smaller generation is the beginning of a larger one
+    patience = 40 + len(earlier)  # whatever the size: a smaller generation is the beginning of a larger one
     for attempt in range(patience + 10 * max(4, size)):
-        if len(found) == size:
+        if len(proposals) == size:
             break
         if attempt == patience:  # a model may be sure of what it has proposed already
-            study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(told)))
+            study.sampler = optuna.samplers.RandomSampler(seed=_fresh(seed, len(earlier)))
         asked = study.ask(distributions)
         values = {name: _readable(asked.params[name], dimension) for name, dimension in space.items()}
-        if values in seen or values in found:
+        if values in seen or values in proposals:
             study.tell(asked, state=TrialState.FAIL)
         else:
-            found.append(values)
-    left = _left(distributions, seen + found, _fresh(seed, len(told))) if len(found) < size else []
-    return [*found, *left][:size]
+            proposals.append(values)
+    left = _left(distributions, seen + proposals, _fresh(seed, len(earlier))) if len(proposals) < size else []
+    return [*proposals, *left][:size]
 
 
 def _left(distributions: Mapping[str, BaseDistribution], seen: Sequence[Any], seed: int) -> list[dict[str, Value]]:
     """What a space of few configurations holds beside those that were seen, in an order drawn by ``seed``."""
     values = []
-    for found in distributions.values():
-        if isinstance(found, FloatDistribution):
+    for distribution in distributions.values():
+        if isinstance(distribution, FloatDistribution):
             return []
-        whole = isinstance(found, IntDistribution)
-        values.append(range(found.low, found.high + 1) if whole else found.choices)  # type: ignore[union-attr]
+        whole = isinstance(distribution, IntDistribution)
+        values.append(range(distribution.low, distribution.high + 1) if whole else distribution.choices)  # type: ignore[union-attr]
     if math.prod(map(len, values)) > 10_000:
         return []
     every = [dict(zip(distributions, each, strict=True)) for each in itertools.product(*values)]
@@ -251,12 +276,12 @@ def _configuration_of(sampler: str, seed: int, told: int) -> optuna.samplers.Bas
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
-    found = dimension.range
-    if found.choices:
-        return CategoricalDistribution(found.choices)
+    bounds = dimension.range
+    if bounds.choices:
+        return CategoricalDistribution(bounds.choices)
     if isinstance(dimension.default, int):
-        return IntDistribution(int(found.low), int(found.high), log=found.log)
-    return FloatDistribution(found.low, found.high, log=found.log)
+        return IntDistribution(int(bounds.low), int(bounds.high), log=bounds.log)
+    return FloatDistribution(bounds.low, bounds.high, log=bounds.log)
 
 
 def _trial(space: Space, values: Mapping[str, Any], state: TrialState, **told: Any) -> FrozenTrial:

@@ -33,14 +33,17 @@ class SearchResult:
 
     @cached_property
     def winner(self) -> Configuration | None:
+        """The best configuration; None where none has finished."""
         return best(self.configurations)
 
     @property
     def ended(self) -> int:
+        """How many configurations have ended."""
         return sum(c.state != "running" for c in self.configurations)
 
     @property
     def finished(self) -> bool:
+        """Whether the budget is spent, or the space exhausted."""
         return self.ended >= (len(self.configurations) if self.exhausted else self.search.tune.trials)
 
     @property
@@ -57,8 +60,19 @@ class SearchResult:
 
 
 def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> dict[str, SearchResult]:
-    """Each search of a spec, as it was when the spec was run, by the canonical text of its row; none where nothing is
-    tuned. Without ``importance`` that is left empty, since it takes a while."""
+    """Each search of a spec, as it was when the spec was run.
+
+    Args:
+        spec: The plan.
+        store: A store or a bundle.
+        importance: Whether the importance of each hyperparameter is worked out, which takes a while.
+
+    Returns:
+        The results by the canonical text of their rows; none where nothing is tuned.
+
+    Raises:
+        StoreError: where what is stored of them is missing or damaged.
+    """
     if spec.tune is None:
         return {}
     from . import archive  # imports optuna

@@ -133,15 +133,15 @@ def searches(spec: Spec) -> dict[str, Search]:
     if spec.tune.metric not in METRICS:
         known = nearest(spec.tune.metric, METRICS)
         raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
-    found = [
+    planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
         if space
     ]
-    for search in found:
+    for search in planned:
         _check_validation(search)
         _check_groups(search)
-    return {search.experiment.canonical: search for search in found}
+    return {search.experiment.canonical: search for search in planned}
 
 
 def _check_validation(search: Search) -> None:
@@ -162,9 +162,16 @@ def _check_groups(search: Search) -> None:
 
 
 def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:
-    """Successive halving: after so many epochs, how many of ``size`` configurations go on; none after the last.
+    """Successive halving. Four configurations cost what two cost without it: a quarter of the epochs each, another for
+    two, the rest for one.
 
-    Four cost what two cost without it: a quarter of the epochs each, another for two, the rest for one.
+    Args:
+        size: How many configurations begin.
+        epochs: Of a whole training.
+        prune: Whether any is stopped early.
+
+    Returns:
+        After so many epochs, so many go on; none after the last.
     """
     halvings = [(epochs // 4, max(1, size // 2)), (epochs // 2, max(1, size // 4))] if prune else []
     return [(until, keep) for until, keep in halvings if until] + [(epochs, 0)]

@@ -28,25 +28,34 @@ def spaces(spec: Spec) -> list[tuple[Experiment, Space]]:
     """Each row with its space, which may be empty. SpecError where a parameter is searched in no row at all."""
     if spec.tune is None:
         return [(experiment, {}) for experiment in experiments(spec)]
-    found = [(experiment, space(experiment, spec.tune, spec.plugins)) for experiment in experiments(spec)]
-    reached = {name for _, searched in found for name in searched}
+    searched_spaces = [(experiment, space(experiment, spec.tune, spec.plugins)) for experiment in experiments(spec)]
+    reached = {name for _, searched in searched_spaces for name in searched}
     for parameter in spec.tune.parameters:
         if not any(_means(parameter.name, name) for name in reached):
             raise SpecError(_unknown(parameter, spec))
-    return found
+    return searched_spaces
 
 
 def space(experiment: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Space:
     """What is searched of one row: what ``tune`` names, its parts declare, and its own ``values`` leave open.
 
-    SpecError where the value to start from is outside the range, or a range is missing.
+    Args:
+        experiment: The row.
+        tune: The spec's block.
+        plugins: The texts of plugin files, by their hashes.
+
+    Returns:
+        The dimensions, by the names of the values.
+
+    Raises:
+        SpecError: where the value to start from is outside the range, or a range is missing.
     """
     start = experiment.trial(0)
     recipe = recipe_of(start, plugins)
     defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
     open_ = {name: value for name, value in defaults.items() if name not in _fixed(experiment, tune)}
     declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
-    found = {}
+    dimensions = {}
     # What names a range of its own comes last, after the same word without one and after "all".
     for parameter in sorted(
         tune.parameters, key=lambda parameter: (parameter.name != "all", parameter.range is not None)
@@ -55,9 +64,9 @@ def space(experiment: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Spa
             searched = parameter.range or declared.get(name)
             if searched is None and parameter.name == "all":
                 continue
-            found[name] = Dimension(_checked(searched, name, open_[name], experiment), open_[name])
-            _check_values(found[name], name, experiment, plugins)
-    return found
+            dimensions[name] = Dimension(_checked(searched, name, open_[name], experiment), open_[name])
+            _check_values(dimensions[name], name, experiment, plugins)
+    return dimensions
 
 
 def _check_values(dimension: Dimension, name: str, experiment: Experiment, plugins: Mapping[str, str]) -> None:

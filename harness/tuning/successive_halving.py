@@ -33,9 +33,20 @@ def run_search(
     proposed: Callable[[Search, list[Trial]], None],
     ended: Callable[[Record], None],
 ) -> Flow:
-    """The flow of a whole search. Trials of the keys of ``judges`` are trained to their end for others that start from
-    them, each beside the search that judges it too, if one does; ``proposed`` gets the trials of each generation,
-    ``ended`` the record of each other trial that was stopped early."""
+    """The flow of a whole search.
+
+    Args:
+        search: The search.
+        study: Its study in Optuna's storage.
+        store: Where the records are.
+        judges: The keys of trials that are trained to their end, since others start from them; each beside the search
+            that judges it too, if one does.
+        proposed: Gets the trials of each generation.
+        ended: Gets the record of each other trial that was stopped early.
+
+    Returns:
+        The flow, which yields the jobs that are to be done before it goes on.
+    """
     from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
 
     generators = search.prerequisites()
@@ -48,11 +59,11 @@ def run_search(
     size = search.tune.generation
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
-        found = study.generation(search.space, start, most, search.tune.sampler, search.seed)
-        proposed(search, [trial for configuration in found for trial in search.trials(configuration)])
-        if ready and any(c.state == "running" for c in found):
-            yield from _generation(search, study, found, store, judges, ended, work_ahead(search, start))
-        for configuration in found if not ready else ():
+        generation = study.generation(search.space, start, most, search.tune.sampler, search.seed)
+        proposed(search, [trial for configuration in generation for trial in search.trials(configuration)])
+        if ready and any(c.state == "running" for c in generation):
+            yield from _generation(search, study, generation, store, judges, ended, work_ahead(search, start))
+        for configuration in generation if not ready else ():
             study.tell(replace(configuration, state="failed", reason=NO_START), {})
 
 
@@ -66,16 +77,16 @@ def _scoring_epochs(trial: Trial, judge: Search | None) -> list[int]:
 def _generation(
     search: Search,
     study: Study,
-    found: Sequence[Configuration],
+    configurations: Sequence[Configuration],
     store: Store,
     judges: Mapping[str, Search | None],
     ended: Callable[[Record], None],
     ahead: float,
 ) -> Flow:
     """Train one generation, rung by rung, and tell Optuna in the order of the numbers."""
-    values: dict[int, dict[int, float]] = {c.number: {} for c in found}
-    alive, outcomes = list(found), {}
-    for until, keep in rungs(len(found), search.routine.epochs, search.tune.prune):
+    values: dict[int, dict[int, float]] = {c.number: {} for c in configurations}
+    alive, outcomes = list(configurations), {}
+    for until, keep in rungs(len(configurations), search.routine.epochs, search.tune.prune):
         yield [
             Job(trial, until, keep_weights=trial.key in judges and until == trial.training.epochs, work_ahead=ahead)
             for c in alive
@@ -100,10 +111,19 @@ def _halve(
     return sorted(going, key=lambda c: c.number), [c for c in reached if c not in going]
 
 
-def outcomes(search: Search, found: Sequence[Configuration], store: StoreReader) -> list[Ended | None]:
-    """What came of each configuration by the records and rungs of its trials, None where one that decides is missing;
-    of one that is said to be running, nothing yet."""
-    fresh = [Configuration(c.number, c.values) for c in found]
+def outcomes(search: Search, configurations: Sequence[Configuration], store: StoreReader) -> list[Ended | None]:
+    """What came of configurations by the records and rungs of their trials.
+
+    Args:
+        search: The search.
+        configurations: What Optuna says of them.
+        store: Where the records are.
+
+    Returns:
+        For each the configuration as it ended, with its values after numbers of epochs; None where a record that
+        decides is missing. Of one that is said to be running, nothing yet.
+    """
+    fresh = [Configuration(c.number, c.values) for c in configurations]
     unusable = (store.has(paths.record(t.key)) and store.result(t.key).status for t in search.prerequisites())
     ended: dict[int, Ended] = {}
     if any(status in ("failed", "diverged") for status in unusable):  # what they start from: none was trained
@@ -111,8 +131,8 @@ def outcomes(search: Search, found: Sequence[Configuration], store: StoreReader)
     else:
         for start in range(0, len(fresh), search.tune.generation):
             ended |= _replayed(search, fresh[start : start + search.tune.generation], store)
-    ended |= {c.number: (fresh[c.number], {}) for c in found if c.state == "running"}
-    return [ended.get(c.number) for c in found]
+    ended |= {c.number: (fresh[c.number], {}) for c in configurations if c.state == "running"}
+    return [ended.get(c.number) for c in configurations]
 
 
 def _replayed(search: Search, generation: Sequence[Configuration], store: StoreReader) -> dict[int, Ended]:
@@ -129,9 +149,19 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: StoreR
     return ended
 
 
-def evaluate(search: Search, found: Configuration, until: int, store: StoreReader) -> Configuration:
-    """What a configuration has come to after so many epochs: the mean over its seeds, or failed with the reason."""
-    records = [_record_at(trial, until, store) for trial in search.trials(found)]
+def evaluate(search: Search, configuration: Configuration, until: int, store: StoreReader) -> Configuration:
+    """What a configuration has come to.
+
+    Args:
+        search: The search.
+        configuration: Which.
+        until: After so many epochs.
+        store: Where the records are.
+
+    Returns:
+        It, with the mean over its seeds, or failed with the reason.
+    """
+    records = [_record_at(trial, until, store) for trial in search.trials(configuration)]
     about = {
         "epochs": sum(record.epochs for record in records),
         "seconds": sum(record.train_seconds for record in records),
@@ -139,10 +169,10 @@ def evaluate(search: Search, found: Configuration, until: int, store: StoreReade
     }
     bad = [record for record in records if record.status in ("failed", "diverged")]
     if bad:
-        return replace(found, state="failed", reason=f"{bad[0].status}: {bad[0].reason}", **about)
+        return replace(configuration, state="failed", reason=f"{bad[0].status}: {bad[0].reason}", **about)
     value = sum(measured(search.tune.metric, record, search.spec.shots) for record in records) / len(records)
     state = "complete" if until == search.routine.epochs else "pruned"
-    return replace(found, state=state, value=value, **about)
+    return replace(configuration, state=state, value=value, **about)
 
 
 def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:

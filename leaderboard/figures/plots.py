@@ -55,14 +55,14 @@ def budgets(curves: pd.DataFrame, metric: str, form: str) -> bytes:
         return _saved(figure, form)
 
 
-def critical_differences(found: Sequence[Ranks], form: str) -> bytes:
+def critical_differences(diagrams: Sequence[Ranks], form: str) -> bytes:
     """Demsar's diagram: the methods along their average rank, 1 on the left; a bar joins those that lie less than the
     critical difference apart. A panel for each protocol and group; as the same bytes as :func:`budgets` does."""
-    most = max(len(one.ranks) for one in found)
+    most = max(len(ranks.ranks) for ranks in diagrams)
     with _as_shipped():
-        figure = Figure(figsize=(SIZE[0], (1.6 + 0.22 * most) * len(found)), dpi=120, layout="constrained")
-        for axes, one in zip(figure.subplots(len(found), 1, squeeze=False).flat, found, strict=True):
-            _diagram(axes, one)
+        figure = Figure(figsize=(SIZE[0], (1.6 + 0.22 * most) * len(diagrams)), dpi=120, layout="constrained")
+        for axes, ranks in zip(figure.subplots(len(diagrams), 1, squeeze=False).flat, diagrams, strict=True):
+            _diagram(axes, ranks)
         return _saved(figure, form)
 
 
@@ -93,11 +93,11 @@ def cliques(ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:
     return runs
 
 
-def _diagram(axes: Axes, one: Ranks) -> None:
+def _diagram(axes: Axes, standing: Ranks) -> None:
     """The better half's names stand on the left, best on top; the others' on the right, worst on top."""
-    names, ranks = list(one.ranks), list(one.ranks.values())
+    names, ranks = list(standing.ranks), list(standing.ranks.values())
     k, half = len(names), (len(names) + 1) // 2
-    runs = cliques(ranks, one.critical)
+    runs = cliques(ranks, standing.critical)
     inert: dict[str, Any] = {"parse_math": False}
     line: dict[str, Any] = {"color": "black", "linewidth": 0.9}
     axes.set_axis_off()
@@ -107,9 +107,9 @@ def _diagram(axes: Axes, one: Ranks) -> None:
     for tick in range(1, k + 1):
         axes.plot([tick, tick], [0, 0.18], **line)
         axes.text(tick, 0.3, str(tick), ha="center", va="bottom", fontsize=8)
-    axes.plot([1, 1 + min(one.critical, k - 1)], [1.5, 1.5], color="black", linewidth=2)
-    axes.text(1, 1.65, f"CD = {one.critical:.2f} ({one.datasets} data sets)", fontsize=8, va="bottom")
-    title = f"{one.protocol}, {one.group.title()}: average rank, 1 is best"
+    axes.plot([1, 1 + min(standing.critical, k - 1)], [1.5, 1.5], color="black", linewidth=2)
+    axes.text(1, 1.65, f"CD = {standing.critical:.2f} ({standing.datasets} data sets)", fontsize=8, va="bottom")
+    title = f"{standing.protocol}, {standing.group.title()}: average rank, 1 is best"
     axes.set_title(textwrap.fill(plain(title), 80), fontsize=9, **inert)
     below = -0.35 * len(runs)
     for i, (name, rank) in enumerate(zip(names, ranks, strict=True)):

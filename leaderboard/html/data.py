@@ -9,16 +9,23 @@ from scipy.special import stdtrit
 from ..formats import latex, markdown
 from ..formats.text import plain
 from ..metric import GROUPS
-from ..results import arranged, summarise
+from ..results import COLUMN, arranged, summarise
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
+from ..statistics.tiers import tiers
 from ..tables.differences import USUAL_SEEDS, rule
 from ..tables.report_tables import UNVERIFIED, View, measured
+from .cards import cards
 from .evidence import LINE, behind, trials_of
 from .model import Evidence, PageContent
 from .published import number, quoted, records
 from .shared import Interner
 
 BLOCK = ["protocol", "dataset", "setting"]
+TIERS = (
+    "Tier 1 are the best method of the column and all that are not separable from it (paired t-test, p at least "
+    f"{ALPHA} after Holm's correction over the methods of the column); the best of the rest opens the next tier. "
+    f"– is a method of which no word is due: fewer than {FEWEST_SEEDS} seeds, or one failed or missing."
+)
 
 
 def content(subject: PageContent) -> dict[str, Any]:
@@ -40,6 +47,8 @@ def content(subject: PageContent) -> dict[str, Any]:
         "title": plain(subject.title),
         "notes": [*about, *map(plain, subject.notes)],
         "compared": rule(),
+        "ranked": TIERS,
+        "cards": cards(subject),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
@@ -74,20 +83,22 @@ def _lines(
     """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
+    tier_of = tiers(rows)
     for place, cell in zip(block, cells.to_dict("records"), strict=True):
         name = tuple(str(cell[word]) for word in LINE)
-        line = found.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
+        line = lines.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})
         line["cells"][cell["group"]] = {
             "mean": number(cell["mean"]),
             "stderr": number(cell["stderr"]),
             **{word: cell[word] for word in ("n", "planned", "failed", "status")},
             "reason": plain(cell["reason"]),
             "verified": bool(cell["verified"]),
+            "tier": tier_of[tuple(str(cell[word]) for word in COLUMN)].get(str(cell["method"])),
         }
     for name, trials in trials_of(rows).items():
-        found[name]["behind"] = behind(trials, evidence, profiles, facts)
-    return list(found.values())
+        lines[name]["behind"] = behind(trials, evidence, profiles, facts)
+    return list(lines.values())
 
 
 def _statistics(cells: pd.DataFrame) -> dict[str, Any]:

@@ -34,16 +34,16 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner,
         profiles: Where the classes of trials are kept, each once.
         facts: Where their machines are.
     """
-    some = [evidence.get(trial[0]["key"], Evidence()) for trial in trials]
+    evidences = [evidence.get(trial[0]["key"], Evidence()) for trial in trials]
     return {
-        "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, some, strict=True)],
-        "curve": _curve(some),
-        "values": _values(some),
-        "rerun": next((list(one.rerun) for one in some if one.rerun[0]), []),
+        "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, evidences, strict=True)],
+        "curve": _curve(evidences),
+        "values": _values(evidences),
+        "rerun": next((list(one.rerun) for one in evidences if one.rerun[0]), []),
     }
 
 
-def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Interner) -> dict[str, Any]:
+def _trial(rows: Sequence[Row], evidence: Evidence, profiles: Interner, facts: Interner) -> dict[str, Any]:
     first = rows[0]
     trial = {
         "seed": int(first["seed"]),
@@ -54,15 +54,17 @@ def _trial(rows: Sequence[Row], one: Evidence, profiles: Interner, facts: Intern
         "seconds": number(first["device_seconds"]),
         "values": {row["group"]: number(row["value"]) for row in rows},
     }
-    if one.right:
-        about = (one.counts, one.tests, one.classes, one.groups)
+    if evidence.right:
+        about = (evidence.counts, evidence.tests, evidence.classes, evidence.groups)
         words = ("counts", "tests", "classes", "groups")
         profile = {word: list(each) for word, each in zip(words, about, strict=True)}
-        trial |= {"right": list(one.right), "profile": profiles.index(about, profile)}
-    if one.facts:
-        told = {name: plain(word) for name, word in one.facts.items()}
+        trial |= {"right": list(evidence.right), "profile": profiles.index(about, profile)}
+    if evidence.facts:
+        told = {name: plain(word) for name, word in evidence.facts.items()}
         trial["facts"] = facts.index(tuple(told.items()), told)
-    return trial | {name: text for name, text in (("log", plain_lines(one.log)), ("course", plain(one.course))) if text}
+    return trial | {
+        name: text for name, text in (("log", plain_lines(evidence.log)), ("course", plain(evidence.course))) if text
+    }
 
 
 def _values(some: Sequence[Evidence]) -> dict[str, str]:

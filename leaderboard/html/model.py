@@ -42,6 +42,26 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class MethodCard:
+    """What a method is: a sentence, its source, the year of that, its part in each slot, and what a step of it costs as
+    a multiple of ERM's, where its author states it."""
+
+    description: str
+    source: str = ""
+    year: int | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What a data set is, with its source, and the terms of its use."""
+
+    description: str
+    terms: str
+
+
+@dataclass(frozen=True)
 class PageContent:
     """What one page shows.
 
@@ -52,6 +72,8 @@ class PageContent:
         notes: Plain sentences, such as what was spent.
         versus: The method that is compared with when the page opens.
         published: Quoted rows (see `published`).
+        methods: A card for each method, by its label; methods may be left out.
+        data: A card for each data set, by its name; data sets may be left out.
         routines: How the rows of each protocol were trained, by which the measured are set beside the quoted; none:
             they are quoted only.
         budget: What each number of tuning trials found (see `budget.curves`), and in which metric.
@@ -72,3 +94,5 @@ class PageContent:
     uncertainty: str = "se"
     routines: Mapping[str, Routine] = field(default_factory=dict)
     scored: Metric = ACCURACY
+    methods: Mapping[str, MethodCard] = field(default_factory=dict)
+    data: Mapping[str, DataCard] = field(default_factory=dict)

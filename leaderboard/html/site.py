@@ -51,9 +51,9 @@ def index(entries: Sequence[Entry]) -> str:
     )
 
 
-def _row(one: Entry) -> str:
-    files = " ".join(f'<a href="{one.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items())
-    texts = [one.data, str(one.methods), f"{one.finished} of {one.trials}", one.compared]
+def _row(entry: Entry) -> str:
+    files = " ".join(f'<a href="{entry.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items())
+    texts = [entry.data, str(entry.methods), f"{entry.finished} of {entry.trials}", entry.compared]
     cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
-    name = f'<th scope="row"><a href="{one.folder}/index.html">{escape(one.title)}</a></th>'
+    name = f'<th scope="row"><a href="{entry.folder}/index.html">{escape(entry.title)}</a></th>'
     return f"<tr>{name}{cells}<td>{files}</td></tr>"

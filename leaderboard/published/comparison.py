@@ -90,11 +90,11 @@ def _obstacles(row, ours: Routine | None) -> Iterator[str]:
         yield "training (ours is not known)"
         return
     for fact in ("network", "epochs", "augmentation"):
-        there, here = getattr(row, fact), getattr(ours, fact)
-        if pd.isna(there):
+        quoted, measured = getattr(row, fact), getattr(ours, fact)
+        if pd.isna(quoted):
             yield f"{fact} (not stated there)"
-        elif _canonical(there) != _canonical(here):
-            yield f"{fact} ({there if isinstance(there, str) else f'{there:g}'} there, {here} here)"
+        elif _canonical(quoted) != _canonical(measured):
+            yield f"{fact} ({quoted if isinstance(quoted, str) else f'{quoted:g}'} there, {measured} here)"
     if row.setting != row.setting_there:
         yield f"imbalance ({row.setting_there} there)"
     if row.group != "all" and not ours.usual_groups:

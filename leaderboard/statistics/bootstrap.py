@@ -36,11 +36,11 @@ def resampled(
     wanted = sorted({c for at in groups.values() for c in at})
     sums = {group: np.zeros((draws, len(scores))) for group, at in groups.items() if at}
     for c in wanted:  # in one order, whatever the groups: so that each group sees the same draws
-        some = scores[:, labels == c].T
-        if not (n := len(some)):
+        of_class = scores[:, labels == c].T
+        if not (n := len(of_class)):
             raise ValueError(f"class {c} has no test image")
         means = np.concatenate(
-            [rng.multinomial(n, np.full(n, 1 / n), size=size) @ some for size in _blocks(draws, LARGEST // n)]
+            [rng.multinomial(n, np.full(n, 1 / n), size=size) @ of_class for size in _blocks(draws, LARGEST // n)]
         )
         for group in sums:
             if c in groups[group]:

@@ -53,7 +53,7 @@ def tables(
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    view, found = view or View(), []
+    view, tables_ = view or View(), []
     compared = None if versus is None else paired(rows, versus, view.metric)
     leading = leaders(rows, view.metric) if bold != "none" else {}
     summary = summarise(rows, view.metric)
@@ -62,15 +62,15 @@ def tables(
         first, *others = measured(view)
         caption = [first, *filter(None, [EMPHASIS[bold]]), *others, *notes]
         emphasis = leading.get(str(protocol), Leaders()).printed(bold)
-        found.append(_means(str(protocol), cells, above, caption, view, emphasis))
+        tables_.append(_means(str(protocol), cells, above, caption, view, emphasis))
         if compared is not None:
             ours = compared[compared["protocol"] == protocol]
-            found += differences(f"{protocol}: difference from {versus}", ours, above, view.metric)
-    found += more
+            tables_ += differences(f"{protocol}: difference from {versus}", ours, above, view.metric)
+    tables_ += more
     if published is not None:
-        found += [*beside(summary, published, view.routines)] if view.routines else []
-        found += quoted(published)
-    return found
+        tables_ += [*beside(summary, published, view.routines)] if view.routines else []
+        tables_ += quoted(published)
+    return tables_
 
 
 def measured(view: View) -> list[str]:

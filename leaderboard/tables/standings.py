@@ -28,21 +28,24 @@ def standings(rows: pd.DataFrame, versus: str | None = None, metric: Metric = AC
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    found = ranked(summarise(rows, metric), metric)
+    rankings = ranked(summarise(rows, metric), metric)
     compared = None if versus is None else paired(rows, versus, metric)
     tables = []
-    for protocol in dict.fromkeys(one.protocol for one in found):
-        some = sorted((one for one in found if one.protocol == protocol), key=lambda one: GROUPS.index(one.group))
-        if enough := [one for one in some if one.ranks]:
+    for protocol in dict.fromkeys(ranking.protocol for ranking in rankings):
+        of_protocol = sorted(
+            (ranking for ranking in rankings if ranking.protocol == protocol),
+            key=lambda ranking: GROUPS.index(ranking.group),
+        )
+        if enough := [ranking for ranking in of_protocol if ranking.ranks]:
             tables.append(_ranks(protocol, enough))
         elif compared is not None:
-            tables.append(_counts(protocol, some, compared[compared["protocol"] == protocol], str(versus)))
+            tables.append(_counts(protocol, of_protocol, compared[compared["protocol"] == protocol], str(versus)))
     return tables
 
 
-def why_not(some: Sequence[Ranks]) -> str:
+def why_not(rankings: Sequence[Ranks]) -> str:
     """Why nothing is ranked, in one sentence; nothing where something is."""
-    most = max(some, key=lambda one: (bool(one.ranks), one.datasets, one.methods))
+    most = max(rankings, key=lambda one: (bool(one.ranks), one.datasets, one.methods))
     if most.ranks:
         return ""
     if most.methods < 3:
@@ -55,28 +58,28 @@ def why_not(some: Sequence[Ranks]) -> str:
     )
 
 
-def _ranks(protocol: str, some: Sequence[Ranks]) -> Table:
-    methods = sorted({name for one in some for name in one.ranks}, key=lambda name: some[-1].ranks.get(name, 1e9))
+def _ranks(protocol: str, rankings: Sequence[Ranks]) -> Table:
+    names = {name for ranking in rankings for name in ranking.ranks}
+    methods = sorted(names, key=lambda name: rankings[-1].ranks.get(name, 1e9))
     facts = [
-        f"{one.group.title()}: {one.datasets} data sets, CD {one.critical:.2f}, Friedman's p {one.p:.2g}."
-        for one in some
+        f"{r.group.title()}: {r.datasets} data sets, CD {r.critical:.2f}, Friedman's p {r.p:.2g}." for r in rankings
     ]
     left_out = [
-        f"{one.group.title()}: left out, since not every cell is complete: {', '.join(one.left_out)}."
-        for one in some
-        if one.left_out
+        f"{ranking.group.title()}: left out, since not every cell is complete: {', '.join(ranking.left_out)}."
+        for ranking in rankings
+        if ranking.left_out
     ]
     return Table(
         f"{protocol}: average ranks",
-        spans=(("", tuple(one.group.title() for one in some)),),
-        body=tuple((m, *(f"{one.ranks[m]:.2f}" if m in one.ranks else "–" for one in some)) for m in methods),
+        spans=(("", tuple(ranking.group.title() for ranking in rankings)),),
+        body=tuple((m, *(f"{r.ranks[m]:.2f}" if m in r.ranks else "–" for r in rankings)) for m in methods),
         footnotes=(),
         caption=(*RANKED, *facts, *left_out),
     )
 
 
-def _counts(protocol: str, some: Sequence[Ranks], compared: pd.DataFrame, versus: str) -> Table:
-    groups = [one.group for one in some]
+def _counts(protocol: str, rankings: Sequence[Ranks], compared: pd.DataFrame, versus: str) -> Table:
+    groups = [ranking.group for ranking in rankings]
     counts = compared.groupby(["method", "group"], sort=False)["verdict"].value_counts().to_dict()
     words = ("better", "not separable", "worse", "")
     body = [
@@ -88,5 +91,5 @@ def _counts(protocol: str, some: Sequence[Ranks], compared: pd.DataFrame, versus
         spans=(("", tuple(group.title() for group in groups)),),
         body=tuple(body),
         footnotes=(),
-        caption=(COUNTED, why_not(some)),
+        caption=(COUNTED, why_not(rankings)),
     )

@@ -31,7 +31,7 @@ def tabs(browser, tmp_path_factory):
 def opened(tabs):
     """``opened("#few=3")``: the page of SUBJECT at a link, as if just opened there."""
 
-    def at(words="#"):
+    def at(words="#sort="):  # in the spec's order, as the report prints it
         tab = tabs.shared
         tab.emulate_media(media="screen", color_scheme="light")
         tab.set_viewport_size(WIDE)
@@ -47,11 +47,11 @@ def opened(tabs):
 
 @pytest.fixture
 def elsewhere(tabs, tmp_path):
-    """``elsewhere(subject)``: the page of another subject, in a tab of its own."""
+    """``elsewhere(subject, words="#sort=")``: the page of another subject at a link, in a tab of its own."""
 
-    def at(subject, script=CATCH):
+    def at(subject, script=CATCH, words=""):
         (tmp_path / "p.html").write_text(page.html(subject, NO_CHARTS), encoding="utf-8")
-        return tabs.open(tmp_path / "p.html", script)
+        return tabs.open(tmp_path / "p.html", script, words)
 
     yield at
     told, tabs.troubles = tabs.troubles, []

@@ -11,7 +11,7 @@ import pytest
 from tailboard.harness.monitoring import eta
 from tailboard.harness.monitoring.eta import EtaEstimator, Work
 from tailboard.harness.monitoring.progress import RunProgress
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse

@@ -15,7 +15,8 @@ from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.monitoring.reporter import ProgressReporter
 from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
 from tailboard.harness.planning.plan import Plan
-from tailboard.harness.planning.prepare import RunRequest, prepare
+from tailboard.harness.planning.prepare import prepare
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver

@@ -9,7 +9,7 @@ import pytest
 
 import tailboard
 from tailboard.harness.cli import app
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.planning.same_methods import distinct_methods
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan

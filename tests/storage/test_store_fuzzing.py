@@ -19,7 +19,7 @@ import pytest
 from tailboard.harness.cli import app
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue

@@ -19,7 +19,7 @@ from tailboard.harness.bundles.export import export
 from tailboard.harness.bundles.verify import verify
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.prepare import RunRequest
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.reporting import gather
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue

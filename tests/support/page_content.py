@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tailboard.leaderboard.html.model import Evidence, PageContent
+from tailboard.leaderboard.html.model import DataCard, Evidence, MethodCard, PageContent
 from tailboard.leaderboard.published.comparison import Routine
 from tailboard.leaderboard.published.rows import published
 from tailboard.leaderboard.results import COLUMNS
@@ -65,5 +65,7 @@ BUDGET = pd.DataFrame({
 })  # fmt: skip
 ROUTINES = {SETTINGS[0][2]: Routine("small", 20, "none")}
 SUBJECT = PageContent(
-    "a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100), routines=ROUTINES
-)
+    "a <i>title</i>", ROWS, EVIDENCE, ["A note."], None, published(), BUDGET, "val/all", (20, 100), routines=ROUTINES,
+    methods={"ERM": MethodCard("the routine alone", "Some 2019, arXiv 1901.05555; a file", 2019, {}, 1.0),
+             NASTY: MethodCard(WORSE, WORSE)}, data={"cifar10": DataCard("photographs (A 2009)", "none formal")},
+)  # fmt: skip

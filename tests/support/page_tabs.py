@@ -30,7 +30,7 @@ class Tabs:
     def __init__(self, browser):
         self.browser, self.troubles, self.shared = browser, [], None
 
-    def open(self, path, script=CATCH):
+    def open(self, path, script=CATCH, words=""):
         tab = self.browser.new_context(offline=True, viewport=WIDE).new_page()
         tab.set_default_timeout(20_000)
         tab.add_init_script(script)
@@ -38,7 +38,7 @@ class Tabs:
         tab.on("pageerror", lambda error: self.troubles.append(str(error)))
         tab.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
         tab.on("request", lambda request: self.ask(request.url, path))
-        tab.goto(path.as_uri())
+        tab.goto(path.as_uri() + words)
         return tab
 
     def ask(self, url, path):
@@ -63,7 +63,9 @@ def drawn(tab, *names):
 
 
 def grid(tab, rows="#body tr"):
-    return tab.eval_on_selector_all(rows, "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+    """The texts of a table but for the column of tiers."""
+    texts = "[...row.cells].filter(cell => !cell.matches('.tier')).map(cell => cell.textContent)"
+    return tab.eval_on_selector_all(rows, f"rows => rows.map(row => {texts})")
 
 
 def copied(tab, form):

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.planning.reported import reported_trials
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tailboard.harness.errors import SpecError, StoreError
-from tailboard.harness.planning.prepare import check_names
+from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store

@@ -19,8 +19,8 @@ import pytest
 
 from search_lab import RAW, Lab, bumpy, spec_of
 from tailboard.harness.monitoring.status import status_facts
-from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.planning.reported import reported_trials
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.completion import CompletionHandler, Result, RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue

@@ -15,8 +15,8 @@ from tailboard.datasets.catalog import DataError
 from tailboard.harness.cli import app
 from tailboard.harness.errors import SpecError
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.prepare import RunRequest
 from tailboard.harness.planning.reported import reported_trials
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read

@@ -1,24 +1,35 @@
-// The charts, of the first methods in the table's order: filter or sort the table to see others.
-const MOST_LINES = 12;
+// The charts, of the methods in the table's order: filter or sort the table to see others. Each returns its traces, axes, the
+// sentence where there is nothing to draw, and the table that its CSV holds.
+const MOST_LINES = 20;
 const MOST_DOTS = 40;
 
-const linesOf = (most) => rowsOf().map((method) => lineOf(chartedBlock(), method)).filter(Boolean).slice(0, most);
+const chartedLines = () => rowsOf().map((method) => lineOf(chartedBlock(), method)).filter(Boolean);
+const linesOf = (most) => chartedLines().slice(0, most);
 const complete = (line) => trialsOf(line).filter((trial) => trial.status === "complete");
 const nameOfLine = (line) => DATA.methods[line.method];
 
+/** The lines that are drawn: the first rows, and every coloured method; the grey ones first, so that none lies above. */
+function drawnLines() {
+  const lines = chartedLines().filter((line, place) => place < MOST_LINES || coloured.has(line.method));
+  return [...lines.filter((line) => !coloured.has(line.method)), ...lines.filter((line) => coloured.has(line.method))];
+}
+
 /** Mean accuracy of each class over the seeds, against the training images of the class. */
 function classChart() {
-  const traces = linesOf(MOST_LINES).flatMap((line) => {
+  const table = [["method", "class", "training images", "accuracy (%)"]];
+  const traces = drawnLines().flatMap((line) => {
     const trials = complete(line).filter((trial) => trial.right);
     if (!trials.length) return [];
     const { counts, classes } = DATA.profiles[trials[0].profile];
     const order = counts.map((_, place) => place).sort((a, b) => counts[a] - counts[b]);
     const mean = (place) => trials.reduce((sum, trial) => sum + accuracyOf(trial, place), 0) / trials.length;
-    const said = (place) => `${nameOfLine(line)}: ${mean(place).toFixed(1)} %, ${classes[place] ?? `class ${place}`}, ${counts[place]} training images`;
+    const named = (place) => classes[place] ?? `class ${place}`;
+    const said = (place) => `${nameOfLine(line)}: ${mean(place).toFixed(1)} %, ${named(place)}, ${counts[place]} training images`;
+    table.push(...order.map((place) => [nameOfLine(line), named(place), counts[place], mean(place)]));
     return [traceOf(line, order.map((place) => counts[place]), order.map(mean), order.map(said))];
   });
   return {
-    traces, x: logarithmic("training images of the class", traces.flatMap((trace) => trace.x)),
+    traces, table, x: logarithmic("training images of the class", traces.flatMap((trace) => trace.x)),
     y: { title: { text: "accuracy of the class (%)" }, range: [-3, 103] },
     missing: "No record of these trials says how each class was classified.",
   };
@@ -28,7 +39,7 @@ function classChart() {
 function seedChart() {
   const lines = linesOf(MOST_DOTS).toReversed();
   const rows = lines.map((line, row) => [line, row, complete(line).map((trial) => [trial, valueOf(trial, view.group)]).filter(([, value]) => value !== null)]);
-  const dots = rows.flatMap(([line, row, values]) => values.map(([trial, value]) => ({ row, value, said: `${nameOfLine(line)}, seed ${trial.seed}: ${value.toFixed(2)} %` })));
+  const dots = rows.flatMap(([line, row, values]) => values.map(([trial, value]) => ({ row, value, line, seed: trial.seed, said: `${nameOfLine(line)}, seed ${trial.seed}: ${value.toFixed(2)} %` })));
   const bars = rows.filter(([, , values]) => values.length).map(([line, row, values]) => {
     const { mean } = meanAndError(values.map(([, value]) => value));
     return { row, value: mean, said: `${nameOfLine(line)}, mean of ${values.length}: ${mean.toFixed(2)} %` };
@@ -41,8 +52,9 @@ function seedChart() {
   return {
     traces: dots.length ? [
       points(bars, { symbol: "line-ns-open", size: 22, color: colour, line: { width: 3, color: colour } }),
-      points(dots, { symbol: "circle-open", size: 9, color: COLOURS[0], line: { width: 2 } }),
+      points(dots, { symbol: "circle-open", size: 9, color: dots.map((dot) => lookOf(dot.line.method).marker.color), line: { width: 2 } }),
     ] : [],
+    table: [["method", "seed", `${measured(view.group)} (%)`], ...dots.map(({ line, seed, value }) => [nameOfLine(line), seed, value])],
     x: { title: across(`${measured(view.group)} (%)`) },
     y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), narrow() ? 14 : 24)), range: [-0.7, lines.length - 0.3] },
     height: 130 + 34 * lines.length,
@@ -52,44 +64,69 @@ function seedChart() {
 
 /** The training loss of each epoch, as the mean over the seeds. */
 function learningChart() {
-  const traces = linesOf(MOST_LINES).filter((line) => behindOf(line).curve).map((line) => {
+  const lines = drawnLines().filter((line) => behindOf(line).curve);
+  const traces = lines.map((line) => {
     const { epoch, loss } = behindOf(line).curve;
     const said = epoch.map((number, place) => `${nameOfLine(line)}, epoch ${number}: ${loss[place]}`);
     return traceOf(line, epoch, loss, said, epoch.length > 30 ? "lines" : "lines+markers");
   });
+  const rows = lines.flatMap((line) => behindOf(line).curve.epoch.map((epoch, place) => [nameOfLine(line), epoch, behindOf(line).curve.loss[place]]));
   return {
-    traces, x: counting("epoch", traces), y: { title: { text: "training loss" } },
+    traces, table: [["method", "epoch", "training loss"], ...rows], x: counting("epoch", traces), y: { title: { text: "training loss" } },
     missing: "The store holds no curve of these trials.",
   };
 }
 
-/** Mean accuracy against the device seconds that one training took. */
+/** Mean accuracy against the device seconds that one training took, and the front of what no method beats in both. */
 function costChart() {
-  const traces = linesOf(MOST_DOTS).flatMap((line) => {
+  const points = chartedLines().flatMap((line) => {
     const [cell, seconds] = [cellOf(line, view.group), complete(line).map((trial) => trial.seconds).filter((each) => each > 0)];
     if (!seconds.length || !cell || cell.mean === null) return [];
     const { mean } = meanAndError(seconds);
-    const trace = traceOf(line, [mean], [cell.mean], [`${nameOfLine(line)}: ${cellText(cell)} % in ${mean.toPrecision(3)} device seconds`], "markers");
-    return [{ ...trace, error_y: { type: "data", array: [cell.stderr ?? 0], color: trace.marker.color, thickness: 1 } }];
+    return [{ line, x: mean, y: cell.mean, stderr: cell.stderr, said: `${nameOfLine(line)}: ${cellText(cell)} % in ${mean.toPrecision(3)} device seconds` }];
   });
+  const front = paretoFront(points);
+  const colour = styleOf("--text");
+  const grey = points.filter(({ line }) => !coloured.has(line.method));
+  const traces = points.length ? [
+    { type: "scatter", mode: "lines", x: front.map((one) => one.x), y: front.map((one) => one.y), name: "Pareto front", hoverinfo: "skip", line: { shape: "hv", dash: "dot", width: 1.5, color: colour } },
+    ...(grey.length ? [{ ...traceOf(grey[0].line, grey.map((one) => one.x), grey.map((one) => one.y), grey.map((one) => one.said), "markers"), showlegend: false }] : []),
+    ...points.filter(({ line }) => coloured.has(line.method)).map(({ line, x, y, stderr, said }) => {
+      const trace = traceOf(line, [x], [y], [said], "markers");
+      return { ...trace, error_y: { type: "data", array: [stderr ?? 0], color: trace.marker.color, thickness: 1 } };
+    }),
+  ] : [];
+  const value = `${measured(view.group)} (%)`;
   return {
-    traces, x: logarithmic("device seconds of one training", traces.flatMap((trace) => trace.x)),
-    y: { title: upwards(`${measured(view.group)} (%)`) },
+    traces, x: logarithmic("device seconds of one training", points.map((one) => one.x)), y: { title: upwards(value) },
+    table: [["method", "device seconds of one training", value, "standard error", "on the Pareto front"],
+      ...points.map((one) => [nameOfLine(one.line), one.x, one.y, one.stderr, front.includes(one)])],
     missing: "No seed of these methods is finished.",
   };
+}
+
+/** The points that no other beats in both, from the cheapest to the dearest. */
+function paretoFront(points) {
+  const front = [];
+  for (const point of points.toSorted((a, b) => a.x - b.x || b.y - a.y)) {
+    if (!front.length || point.y > front.at(-1).y) front.push(point);
+  }
+  return front;
 }
 
 /** The expected best of K tuning trials, for every K. */
 function budgetChart() {
   const block = chartedBlock();
-  const traces = linesOf(MOST_LINES).flatMap((line) => {
+  const table = [["method", "tuning trials", `expected best ${DATA.metric} (%)`, "best of the first (%)"]];
+  const traces = drawnLines().flatMap((line) => {
     const here = (row) => ["dataset", "setting", "protocol"].every((word) => row[word] === block[word]) && row.method === nameOfLine(line);
     const points = DATA.budget.filter((row) => here(row) && row.expected_best !== null);
     const said = (row) => `${nameOfLine(line)}, ${row.trials} trials: ${row.expected_best.toFixed(2)} % expected of any, ${row.best_so_far?.toFixed(2) ?? NONE} % found by the first`;
+    table.push(...points.map((row) => [nameOfLine(line), row.trials, row.expected_best, row.best_so_far]));
     return points.length ? [traceOf(line, points.map((row) => row.trials), points.map((row) => row.expected_best), points.map(said))] : [];
   });
   return {
-    traces, x: counting("tuning trials", traces),
+    traces, table, x: counting("tuning trials", traces),
     y: { title: { text: `expected best<br>${inert(DATA.metric)} (%)` } },
     missing: "Nothing was tuned in this table.",
   };
@@ -101,7 +138,8 @@ const counting = (title, traces) => ({
 });
 
 const traceOf = (line, x, y, said, mode = "lines+markers") => ({
-  type: "scatter", mode, x, y, name: wrapped(nameOfLine(line)), hovertext: said.map((text) => wrapped(text, 60)), hoverinfo: "text", ...lookOf(line.method),
+  type: "scatter", mode, x, y, name: wrapped(nameOfLine(line), 22), hovertext: said.map((text) => wrapped(text, 60)), hoverinfo: "text",
+  showlegend: coloured.has(line.method), ...lookOf(line.method),
 });
 
-const CHARTS = { classes: classChart, seeds: seedChart, learning: learningChart, cost: costChart, budget: budgetChart };
+const CHARTS = { cost: costChart, classes: classChart, seeds: seedChart, learning: learningChart, budget: budgetChart };

@@ -24,6 +24,7 @@ const nameOf = (block) => [block.dataset, block.setting].filter(Boolean).join(",
 const headerOf = (block) =>
   [block.dataset + (block.verified ? "" : " (unverified)"), block.setting].filter(Boolean).join(", ");
 const titled = (group) => group[0].toUpperCase() + group.slice(1);
+const narrowScreen = matchMedia("(max-width: 40rem)");
 const by = (id) => document.getElementById(id);
 
 /** An element with attributes and children; strings become text. */

@@ -14,7 +14,8 @@ function seen(entries) {
 function showCharts() {
   by("chart-budget").closest("figure").hidden = DATA.budget.length === 0;
   const all = rowsOf().length;
-  by("charted-methods").textContent = all > MOST_LINES ? `Charts show the first methods of the table as it is filtered and sorted: ${MOST_LINES} where they are lines, ${MOST_DOTS} where they are points.` : "";
+  const most = `The first ${MOST_LINES} methods of the table as it is filtered and sorted are drawn as lines, ${MOST_DOTS} seed by seed. `;
+  by("charted-methods").textContent = `${all > MOST_LINES ? most : ""}The markers are those in the table: a click on one leaves the others grey.`;
   for (const name of Object.keys(CHARTS)) stale.add(name);
   if (paper.matches) drawAll();
   else drawSoon();
@@ -39,8 +40,8 @@ function draw(name) {
   place.hidden = traces.length === 0;
   if (place.hidden) return;
   loadLibrary();
-  const entries = traces.filter((trace) => trace.showlegend !== false).length;
-  const layout = layoutOf(x, y, entries, place.clientWidth);
+  const names = traces.filter((trace) => trace.showlegend !== false).map((trace) => trace.name);
+  const layout = layoutOf(x, y, names, place.clientWidth);
   Plotly.react(place, traces, height ? { ...layout, height } : layout, CONFIG);
 }
 
@@ -55,6 +56,7 @@ function listenCharts() {
     figure.dataset.chart = name;
     sight.observe(figure);
   }
+  listenDownloads();
   paper.addEventListener("change", showCharts);
   window.addEventListener("beforeprint", drawAll);
 }

@@ -1,66 +1,76 @@
-// How lines look. A method keeps its look whatever is sorted or left out; seven markers and four dashes have no common
-// factor, so that 28 methods differ without any colour. The colours are Okabe and Ito's.
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", null]; // null: the colour of text
-const MARKERS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"];
-const DASHES = ["solid", "dash", "dashdot", "dot"];
+// How methods look in the charts: up to twenty differ by colour, by marker and, every fifth alike, by dash; the rest are grey.
+// Each colour has a contrast of at least 3 to 1 on the light ground and on the dark one.
+const COLOURS = [
+  "#026dbb", "#d26600", "#0d8101", "#c4216f", "#a461e9", "#0a9d9e", "#a98304", "#be2b01", "#d34cae", "#577dfe",
+  "#769802", "#01778b", "#935d05", "#03a26b", "#a136b2", "#e8445e", "#0395c9", "#737000", "#037c6a", "#6b50d8",
+];
+const MARKERS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "pentagon", "star", "hourglass"];
+const DASHES = ["solid", "dash", "dashdot", "dot", "longdash"];
+const SHAPES = { // of the markers, in the table: over 20 by 20
+  circle: "M10 2a8 8 0 1 0 .01 0z", square: "M3 3h14v14h-14z", "triangle-up": "M10 2l9 15h-18z", diamond: "M10 1l8 9l-8 9l-8-9z",
+  "triangle-down": "M10 18l9-15h-18z", cross: "M7 1h6v6h6v6h-6v6h-6v-6h-6v-6h6z", x: "M5 1l5 5l5-5l4 4l-5 5l5 5l-4 4l-5-5l-5 5l-4-4l5-5l-5-5z",
+  pentagon: "M10 1l9 7l-4 11h-10l-4-11z", star: "M10 1l3 6l6 1l-5 5l2 7l-6-4l-6 4l2-7l-5-5l6-1z", hourglass: "M2 2h16l-16 16h16z",
+};
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const paper = matchMedia("print");
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const slots = new Map(); // of the methods that are coloured, and of those that were: the place of the look
+let coloured = new Set();
+
+const chosenMethods = () => view.chosen.split("\n").map((name) => DATA.methods.indexOf(name)).filter((method) => method >= 0);
+
+/** The chosen methods are coloured; where none is, the first twenty rows. A method keeps its look while it is one of them. */
+function placeLooks(rows) {
+  const chosen = chosenMethods();
+  const all = DATA.methods.length <= COLOURS.length ? DATA.methods.map((_, method) => method) : rows;
+  coloured = new Set((chosen.length ? chosen : all).slice(0, COLOURS.length));
+  for (const method of coloured) if (!slots.has(method)) slots.set(method, freeSlot(method));
+}
+
+function freeSlot(method) {
+  if (DATA.methods.length <= COLOURS.length) return method;
+  const taken = new Set([...coloured].map((each) => slots.get(each)));
+  const held = new Set(slots.values()); // by a method that may be coloured again: the first rows keep theirs longest
+  if (held.size < COLOURS.length) return COLOURS.findIndex((_, place) => !held.has(place));
+  const free = COLOURS.findLastIndex((_, place) => !taken.has(place));
+  for (const [each, place] of slots) if (place === free) slots.delete(each);
+  return free;
+}
+
+/** Colour, marker and line of a method, as Plotly names them. */
 function lookOf(method) {
-  const colour = COLOURS[method % COLOURS.length] ?? styleOf("--text");
-  return { marker: { color: colour, symbol: MARKERS[method % MARKERS.length], size: 8 }, line: { color: colour, dash: DASHES[method % DASHES.length], width: 2 } };
-}
-
-/** Plotly reads tags, entities and formulas in its texts; a name is none of them. */
-const inert = (text) => text.replace(/[&<>$]/g, (c) => `&#${c.charCodeAt(0)};`);
-
-const narrow = () => innerWidth < 640;
-
-/** A name over several lines, so that a legend does not push its chart aside. */
-const wrapped = (text, width = 28) => inLines(broken(text, width).slice(0, 3));
-
-/** The title of an axis, over as many lines as it needs. */
-const across = (text) => ({ text: inLines(broken(text, narrow() ? 20 : 40)) });
-const upwards = (text) => ({ text: inLines(broken(text, 30)) });
-
-const inLines = (lines) => lines.map(inert).join("<br>");
-
-function broken(text, width) {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    if ((lines.at(-1) + word).length > width && lines.at(-1)) lines.push("");
-    lines[lines.length - 1] += (lines.at(-1) ? " " : "") + word.slice(0, 60);
+  if (!coloured.has(method)) {
+    const color = styleOf("--faint");
+    return { marker: { color, symbol: "circle", size: 6 }, line: { color, dash: "solid", width: 1 } };
   }
-  return lines;
-}
-
-function layoutOf(x, y, entries, room) {
-  const [text, grid] = [styleOf("--text"), styleOf("--rule")];
-  const axis = { gridcolor: grid, zeroline: false, linecolor: text, tickcolor: text, automargin: true };
-  const below = room < 640; // a legend beside the chart would leave it no width
+  const place = slots.get(method);
+  const symbol = MARKERS[place % MARKERS.length] + (place < MARKERS.length ? "" : "-open");
   return {
-    xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y },
-    font: { family: "system-ui, sans-serif", size: 13, color: text },
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 12, t: 12, b: 48 },
-    height: 360 + (below ? 24 * entries : 0),
-    showlegend: entries > 0,
-    legend: below ? { orientation: "h", x: 0, y: -0.25, yanchor: "top", entrywidth: 1, entrywidthmode: "fraction" } : { x: 1.02, y: 1 },
-    hoverlabel: { align: "left", font: { family: "system-ui, sans-serif" } },
-    hovermode: "closest",
+    marker: { color: COLOURS[place], symbol, size: 9, line: { width: place < MARKERS.length ? 0 : 2 } },
+    line: { color: COLOURS[place], dash: DASHES[place % DASHES.length], width: 2 },
   };
 }
 
-/** An axis of a logarithmic scale, with whole numbers at its ticks. */
-function logarithmic(title, values) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const steps = high / low > 200 ? [1] : high / low > 4 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
-  const tickvals = [];
-  for (let power = -3; power < 9; power += 1) for (const step of steps) tickvals.push(Number(`${step}e${power}`));
-  const pad = Math.max(0.05 * Math.log10(high / low), 0.05);
-  return { title: across(title), type: "log", tickvals, ticktext: tickvals.map(String), range: [Math.log10(low) - pad, Math.log10(high) + pad] };
+/** The marker of a method in the table. A click chooses it for the charts, or no longer; by keyboard the method's card does. */
+function markerOf(method) {
+  const { marker } = coloured.has(method) ? lookOf(method) : { marker: { color: "var(--faint)", symbol: "circle" } };
+  const open = marker.symbol.endsWith("-open");
+  const paint = open ? { fill: "none", stroke: marker.color, "stroke-width": 3 } : { fill: marker.color };
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  picture.setAttribute("viewBox", "-1 -1 22 22");
+  for (const [name, value] of Object.entries({ d: SHAPES[marker.symbol.replace("-open", "")], ...paint })) path.setAttribute(name, value);
+  picture.append(path);
+  const chosen = chosenMethods().includes(method);
+  return element("span", { class: chosen ? "look chosen" : "look", "aria-hidden": true, title: "Colour only the chosen methods in the charts" }, picture);
 }
 
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };
+/** Choose a method for the charts, or no longer; the last of too many replaces the first. */
+function choose(method) {
+  const chosen = chosenMethods();
+  const others = chosen.filter((each) => each !== method);
+  const now = others.length < chosen.length ? others : [...others, method].slice(-COLOURS.length);
+  view.chosen = now.map((each) => DATA.methods[each]).join("\n");
+}

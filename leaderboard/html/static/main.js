@@ -29,12 +29,18 @@ function follow() {
   });
 }
 
+/** Where the screen is narrow the table comes first, and the filters unfold where they are asked for. */
+function foldFilters() {
+  by("filters").open = !narrowScreen.matches;
+}
+
 /** Now, or once the whole file is there: what stands behind the cells and the charting library come last in it. */
 function loaded(act) {
   if (document.readyState !== "loading") act();
   else document.addEventListener("DOMContentLoaded", act, { once: true });
 }
 
+foldFilters();
 readLink();
 listen(show);
 listenTable(show);
@@ -42,6 +48,7 @@ listenBehind();
 listenCopy();
 show();
 loaded(listenCharts);
+narrowScreen.addEventListener("change", () => (foldFilters(), showTable()));
 window.addEventListener("resize", () => soon(150)); // a legend goes below its chart where that is narrow
 dark.addEventListener("change", () => soon(0));
 document.documentElement.dataset.ready = "yes";

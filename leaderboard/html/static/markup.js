@@ -7,12 +7,17 @@ const inLatex = (text) =>
 
 /** The tables that are shown, as texts: the measured one, what is published of it, then each that is quoted. */
 function shownTables() {
-  const columns = columnsOf();
-  const rows = rowsOf().map((method) => [DATA.methods[method], ...columns.map(({ block, group }) => shownText(block, method, group))]);
+  const columns = reportColumns();
+  const written = (text, methods) => methods.map((method) => [DATA.methods[method], ...columns.map(({ block, group }) => text(block, method, group) || NONE)]);
   const spans = shownBlocks().map((block) => [headerOf(block), block.groups.length]);
-  const measured = { title: view.protocol, spans, head: ["Method", ...columns.map((column) => titled(column.group))], rows, notes: [captionOf(), ...notesOf()] };
+  const head = ["Method", ...columns.map((column) => titled(column.group))];
+  const measured = [{ title: view.protocol, spans, head, rows: written(shownText, rowsOf()), notes: [captionOf(), ...notesOf()] }];
+  if (reference() >= 0) {
+    const rows = written(comparedText, rowsOf().filter((method) => method !== reference()));
+    measured.push({ title: `${view.protocol}: difference from ${view.versus}`, spans, head, rows, notes: differenceNotes() });
+  }
   const quoted = view.published === "on" ? [...besideTables(), ...quotedTables()].map((table) => ({ ...table, spans: [["", table.head.length - 1]] })) : [];
-  return [measured, ...quoted];
+  return [...measured, ...quoted];
 }
 
 function markdownOf({ title, spans, head, rows, notes }) {

@@ -1,8 +1,13 @@
 // The table: its order, its cells, and the way through it by keyboard.
-let focused = [0, 0]; // row and column of the cell that the tab key reaches
+let focused = [0, 1]; // row and column of the cell that the tab key reaches
 
-const columnsOf = () => shownBlocks().flatMap((block) => block.groups.map((group) => ({ block, group })));
-const columnName = ({ block, group }) => `${nameOf(block)}: ${group}`;
+/** The columns as they stand: All, the main number, comes first where the screen is narrow. */
+function columnsOf() {
+  const first = (group) => narrowScreen.matches && group === "all";
+  return shownBlocks().flatMap((block) => block.groups.toSorted((a, b) => first(b) - first(a)).map((group) => ({ block, group })));
+}
+
+const cellsOfRow = (row) => [...row.cells].filter((cell) => cell.matches(":not(.tier)")); // the method's name, then the values
 
 /** The methods in the order of the view. What has no number comes last, whichever way. */
 function rowsOf() {
@@ -11,13 +16,13 @@ function rowsOf() {
   const kept = DATA.methods.map((_, method) => method).filter(
     (method) => DATA.methods[method].toLowerCase().includes(words) && blocks.some((block) => lineOf(block, method)),
   );
-  const falling = view.sort.startsWith("-");
-  const wanted = falling ? view.sort.slice(1) : view.sort;
+  const falling = sorting().startsWith("-");
+  const wanted = sorting().replace(/^-/, "");
   if (wanted === "method") {
     kept.sort((a, b) => (falling ? -1 : 1) * DATA.methods[a].localeCompare(DATA.methods[b], "en"));
     return kept;
   }
-  const column = columnsOf().find((one) => columnName(one) === wanted);
+  const column = reportColumns().find((one) => columnName(one) === wanted);
   if (!column) return kept;
   const number = new Map(kept.map((method) => [method, shownNumber(column.block, method, column.group)]));
   const [there, absent] = [kept.filter((m) => number.get(m) !== null), kept.filter((m) => number.get(m) === null)];
@@ -29,11 +34,11 @@ function rowsOf() {
 function sortBy(name) {
   const first = name === "method" ? name : `-${name}`;
   const second = name === "method" ? `-${name}` : name;
-  view.sort = view.sort === first ? second : view.sort === second ? "" : first;
+  view.sort = sorting() === first ? second : sorting() === second ? "" : first;
 }
 
 function sorter(name, text) {
-  const state = view.sort === name ? "ascending" : view.sort === `-${name}` ? "descending" : "none";
+  const state = sorting() === name ? "ascending" : sorting() === `-${name}` ? "descending" : "none";
   const arrow = { ascending: "▲", descending: "▼", none: "" }[state];
   const button = element("button", { type: "button", "data-sort": name }, text, element("span", { class: "arrow", "aria-hidden": "true" }, arrow));
   return [button, state];
@@ -41,10 +46,11 @@ function sorter(name, text) {
 
 function headOf(columns) {
   const [methods, state] = sorter("method", "Method");
-  const top = element("tr", {}, element("th", { scope: "col", rowspan: 2, "aria-sort": state }, methods));
+  const tiers = hasTiers() ? [element("th", { scope: "col", rowspan: 2, class: "tier" }, "Tier")] : [];
+  const top = element("tr", {}, ...tiers, element("th", { scope: "col", rowspan: 2, class: "method", "aria-sort": state }, methods));
   const low = element("tr");
   for (const block of shownBlocks()) {
-    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, headerOf(block))));
+    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, element("button", { type: "button", class: "name", "data-block": BLOCK_OF.get(block), title: "What this data set is" }, headerOf(block)))));
   }
   columns.forEach((column, place) => {
     const [button, order] = sorter(columnName(column), titled(column.group));
@@ -57,13 +63,19 @@ function headOf(columns) {
 function bodyOf(rows, columns) {
   const body = document.createDocumentFragment();
   const starts = columns.map((column, place) => place === 0 || columns[place - 1].block !== column.block);
+  const [best, opening, tiers] = [columns.map(bestOf), tierStarts(rows), hasTiers()];
   for (const method of rows) {
     const row = document.createElement("tr");
-    row.append(element("th", { scope: "row" }, DATA.methods[method]));
+    if (opening.has(method)) row.className = "opens";
+    if (tiers) row.append(tierCell(tierOf(method)));
+    row.append(element("th", { scope: "row" }, markerOf(method), element("span", { class: "name" }, DATA.methods[method])));
     columns.forEach(({ block, group }, place) => {
       const cell = document.createElement("td");
       cell.textContent = shownText(block, method, group);
       if (starts[place]) cell.className = "first";
+      showValue(cell, shownNumber(block, method, group), best[place]);
+      const compared = comparedText(block, method, group);
+      if (compared) cell.append(" ", element("span", { class: "difference" }, compared));
       row.append(cell);
     });
     body.append(row);
@@ -71,9 +83,13 @@ function bodyOf(rows, columns) {
   return body;
 }
 
+const tierCell = (tier) =>
+  element("td", { class: "tier" }, ...(tier === null ? [NONE] : [element("span", { class: "word" }, "Tier "), String(tier)]));
+
 function showTable() {
   const [rows, columns] = [rowsOf(), columnsOf()];
   markReasons(rows);
+  placeLooks(rows);
   by("head").replaceChildren(...headOf(columns));
   by("body").replaceChildren(bodyOf(rows, columns));
   by("body").dataset.methods = JSON.stringify(rows);
@@ -81,33 +97,35 @@ function showTable() {
   by("notes").replaceChildren(...notesOf().map((note) => element("li", {}, note)));
   by("count").textContent = `${rows.length} of ${DATA.methods.length} methods`;
   by("nothing").hidden = rows.length > 0;
-  focused = [0, 0];
-  const first = by("body").querySelector("td");
-  if (first) first.tabIndex = 0;
+  focused = [0, 1];
+  const [first] = by("body").rows;
+  if (first) cellsOfRow(first)[1].tabIndex = 0;
 }
 
 /** How wide the methods' names are, once that is known: beside them the names of the data sets stay in sight. */
 function fitHeader() {
-  const names = by("head").querySelector("th");
-  if (names) by("head").style.setProperty("--names", `${names.offsetWidth}px`);
+  const names = by("head").querySelector(".method");
+  if (names) by("head").style.setProperty("--names", `${names.offsetWidth + (by("head").querySelector(".tier")?.offsetWidth ?? 0)}px`);
 }
 
 function moveTo(row, column) {
   const rows = by("body").rows;
-  const [down, right] = [Math.min(Math.max(row, 0), rows.length - 1), Math.min(Math.max(column, 0), columnsOf().length - 1)];
-  const now = rows[focused[0]]?.cells[focused[1] + 1];
+  const [down, right] = [Math.min(Math.max(row, 0), rows.length - 1), Math.min(Math.max(column, 0), columnsOf().length)];
+  const now = rows[focused[0]] && cellsOfRow(rows[focused[0]])[focused[1]];
   if (now) now.removeAttribute("tabindex");
   focused = [down, right];
-  const next = rows[down].cells[right + 1];
+  const next = cellsOfRow(rows[down])[right];
   next.tabIndex = 0;
   next.focus();
 }
 
-const placeOf = (cell) => [cell.parentElement.sectionRowIndex, cell.cellIndex - 1];
+const methodOf = (cell) => JSON.parse(by("body").dataset.methods)[cell.parentElement.sectionRowIndex];
+const placeOf = (cell) => [cell.parentElement.sectionRowIndex, cellsOfRow(cell.parentElement).indexOf(cell)];
 
 function openAt([row, column]) {
   const method = JSON.parse(by("body").dataset.methods)[row];
-  const { block, group } = columnsOf()[column];
+  if (column === 0) return loaded(() => showMethodCard(method));
+  const { block, group } = columnsOf()[column - 1];
   loaded(() => showBehind(block, method, group));
 }
 
@@ -117,20 +135,26 @@ function listenTable(changed) {
     moveTo(...focused);
   });
   by("head").addEventListener("click", (event) => {
-    const name = event.target.closest("button")?.dataset.sort;
+    const { sort: name, block } = event.target.closest("button")?.dataset ?? {};
+    if (block) loaded(() => showDataCard(DATA.blocks[block]));
     if (!name) return;
     sortBy(name);
     changed();
     [...by("head").querySelectorAll("button")].find((button) => button.dataset.sort === name)?.focus();
   });
   by("body").addEventListener("click", (event) => {
-    const cell = event.target.closest("td");
+    const cell = event.target.closest("th, td:not(.tier)");
     if (!cell) return;
+    if (event.target.closest(".look")) {
+      choose(methodOf(cell));
+      changed();
+      return;
+    }
     moveTo(...placeOf(cell));
     openAt(focused);
   });
   by("body").addEventListener("keydown", (event) => {
-    if (!event.target.closest("td")) return;
+    if (!event.target.matches("th, td")) return;
     const [row, column] = focused;
     const steps = {
       ArrowDown: [row + 1, column], ArrowUp: [row - 1, column], ArrowRight: [row, column + 1], ArrowLeft: [row, column - 1],

@@ -40,13 +40,22 @@ function differenceText(found, cell) {
 
 /** What stands in the table where a method meets a column. */
 function shownText(block, method, group) {
+  const cell = shownCell(block, method, group);
+  return cell ? cellText(cell) + (marks.get(toldOf(cell)) ?? "") : NONE;
+}
+
+/** What stands beside it: the difference from the reference, where there is one. */
+function comparedText(block, method, group) {
+  const cell = reference() < 0 ? undefined : shownCell(block, method, group);
+  if (!cell) return "";
+  if (method === reference()) return "reference";
+  const found = differencesOf(block, group).get(method);
+  return found?.n ? differenceText(found, cell) : "";
+}
+
+function shownCell(block, method, group) {
   const line = lineOf(block, method);
-  if (!line?.cells[group]) return NONE;
-  const cell = cellOf(line, group);
-  const mark = marks.get(toldOf(cell)) ?? "";
-  if (reference() < 0) return cellText(cell) + mark;
-  if (method === reference()) return (cell.n ? "reference" : `reference, ${cellText(cell)}`) + mark;
-  return differenceText(differencesOf(block, group).get(method), cell) + mark;
+  return line?.cells[group] && cellOf(line, group);
 }
 
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
@@ -65,10 +74,7 @@ function markReasons(rows) {
 
 /** The number that a column sorts by; null where there is none. */
 function shownNumber(block, method, group) {
-  const line = lineOf(block, method);
-  if (!line?.cells[group]) return null;
-  if (reference() < 0) return cellOf(line, group).mean;
-  return method === reference() ? 0 : differencesOf(block, group).get(method).difference;
+  return shownCell(block, method, group)?.mean ?? null;
 }
 
 /** What a value of the view is, such as "accuracy of the worst class, Few (fewer than 60 training images)". */
@@ -93,15 +99,19 @@ function captionOf() {
   const metric = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
   const [few, many] = thresholds() ?? [];
   const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training images.`;
-  const what = reference() < 0 ? "" : `, as the difference from ${view.versus} in percentage points, seed by seed`;
-  return `${metric}, on the test set, in percent${what}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown.${groups}`;
+  const what = reference() < 0 ? "" : ` Below each, its difference from ${view.versus} in percentage points, seed by seed.`;
+  return `${metric}, on the test set, in percent: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
 }
 
 /** The further sentences; how the report counts its groups is left out where the view counts otherwise. */
 function notesOf() {
   const told = DATA.notes.filter((note) => thresholds() === null || !note.startsWith("Few, Med and Many"));
   const reasons = [...marks].map(([reason, mark]) => `${mark} ${reason}`);
+  return [...reasons, ...tierNotes(), ...told, ...(reference() < 0 ? [] : differenceNotes())];
+}
+
+function differenceNotes() {
   const [differences, ...words] = DATA.compared;
   const spread = view.spread === "se" ? differences : differences.replace(", ± one standard error of their mean", ""); // the caption says what is shown
-  return [...reasons, ...told, ...(reference() < 0 ? [] : [spread, ...words])];
+  return [spread, ...words];
 }

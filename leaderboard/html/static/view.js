@@ -8,16 +8,21 @@ const DEFAULTS = {
   metric: "mean",
   few: "",
   many: "",
-  sort: "", // a column's name, with - before it where the largest comes first
+  sort: "rank", // All of the first data set, the largest first; or a column's name, with - before it where the largest comes first
+  bars: "on",
+  chosen: "", // the methods that alone are coloured in the charts, a line each
   published: "on",
   charted: "", // the block of the charts; the first that is shown where it is not
   group: "all",
 };
 const view = { ...DEFAULTS };
-const CONTROLS = ["protocol", "data", "method", "spread", "versus", "metric", "few", "many", "published", "charted", "group"];
+const CHECKS = ["published", "bars"];
+const CONTROLS = ["protocol", "data", "method", "spread", "versus", "metric", "few", "many", ...CHECKS, "charted", "group"];
 
 const shownBlocks = () => blocksOf(view.protocol).filter((block) => !view.data || nameOf(block) === view.data);
 const chartedBlock = () => shownBlocks().find((block) => nameOf(block) === view.charted) ?? shownBlocks()[0];
+const allColumns = () => blocksOf(view.protocol).flatMap((block) => block.groups.map((group) => columnName({ block, group })));
+const columnName = ({ block, group }) => `${nameOf(block)}: ${group}`;
 const reference = () => (view.versus ? DATA.methods.indexOf(view.versus) : -1);
 const reported = () => view.few === "" && view.many === "" && view.metric === "mean"; // as the report itself counts
 const boundaries = (few, many) => [Number(few || (DATA.shots ?? [20, 100])[0]), Number(many || (DATA.shots ?? [20, 100])[1])];
@@ -64,6 +69,8 @@ function readLink() {
     versus: (word) => word === "" || DATA.methods.includes(word),
     metric: (word) => word === "mean" || (word === "worst" && HAS_CLASSES),
     published: (word) => ["on", "off"].includes(word),
+    bars: (word) => ["on", "off"].includes(word),
+    sort: (word) => ["", "rank", "method", "-method"].includes(word) || allColumns().includes(word.replace(/^-/, "")),
     group: (word) => GROUPS.includes(word),
   };
   for (const [name, fit] of Object.entries(fits)) if (!fit(view[name])) view[name] = DEFAULTS[name];
@@ -84,13 +91,15 @@ function showControls() {
   choices("charted", shownBlocks().map((block) => [nameOf(block), headerOf(block)]));
   const typing = by("fault").textContent ? ["few", "many"] : []; // what does not hold yet may be mended
   for (const name of CONTROLS.filter((each) => !typing.includes(each))) {
-    if (name === "published") by(name).checked = view.published === "on";
+    if (CHECKS.includes(name)) by(name).checked = view[name] === "on";
     else if (by(name).value !== view[name]) by(name).value = view[name];
   }
   by("charted").value = nameOf(chartedBlock());
   by("few").placeholder = DATA.shots?.[0] ?? "";
   by("many").placeholder = DATA.shots?.[1] ?? "";
   by("protocol").closest("label").hidden = PROTOCOLS.length === 1;
+  by("data").closest("label").hidden = blocksOf(view.protocol).length === 1;
+  by("charted").closest("label").hidden = shownBlocks().length === 1;
   by("published").closest("label").hidden = DATA.published.length === 0;
   for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES;
 }
@@ -106,7 +115,7 @@ function listen(changed) {
   for (const name of CONTROLS) {
     by(name).addEventListener("input", () => {
       if (name === "few" || name === "many") takeThresholds();
-      else view[name] = name === "published" ? (by(name).checked ? "on" : "off") : by(name).value;
+      else view[name] = CHECKS.includes(name) ? (by(name).checked ? "on" : "off") : by(name).value;
       if (name === "protocol") view.data = "";
       changed();
     });

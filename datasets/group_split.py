@@ -1,0 +1,47 @@
+"""Groups, such as the images of one patient, stay whole: which of them are set aside for validation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def set_aside(y: np.ndarray, groups: np.ndarray, seed: int, val_per_class: int) -> np.ndarray:
+    """Draw whole groups until each class has enough images in them, the smallest class first.
+
+    A group is passed over where a class would keep fewer than half of its images; where no group of a class is left
+    then, one that leaves some image of each class to train on is taken.
+
+    Args:
+        y: The class of each image (N,).
+        groups: The group of each image (N,), from 0.
+        seed: One seed draws the same groups whatever the method.
+        val_per_class: The images of each class that are wanted.
+
+    Returns:
+        Whether each image is of a group that is set aside (N,).
+
+    Raises:
+        ValueError: where all images of a class would have to be.
+    """
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(groups.max() + 2))
+    sizes = np.bincount(y)
+    kept, aside = sizes.copy(), np.zeros(groups.max() + 1, bool)
+    for label in np.argsort(sizes, kind="stable"):
+        drawn = np.random.default_rng([seed, int(label)]).permutation(np.unique(groups[y == label]))
+        for wanted, least in ((val_per_class, sizes / 2), (1, np.ones(len(sizes)))):
+            for group in drawn:
+                if sizes[label] - kept[label] >= wanted:
+                    break
+                counted = np.bincount(y[order[bounds[group] : bounds[group + 1]]], minlength=len(sizes))
+                if not aside[group] and (kept - counted >= least)[counted > 0].all():
+                    aside[group] = True
+                    kept -= counted
+            if kept[label] < sizes[label]:
+                break
+        else:
+            raise ValueError(
+                f"class {label} has images of too few groups: none can be set aside for validation that leaves some of "
+                "each class to train on"
+            )
+    return aside[groups]

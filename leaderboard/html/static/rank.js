@@ -1,0 +1,60 @@
+// How the methods stand in one column: the tier of each, which Python has computed, the best mean, and a bar for each value.
+
+/** The column by which the table is ranked: the one that it is sorted by, else All of the first data set. */
+function rankedColumn() {
+  const wanted = sorting().replace(/^-/, "");
+  return reportColumns().find((column) => columnName(column) === wanted) ?? firstColumn();
+}
+
+const reportColumns = () => shownBlocks().flatMap((block) => block.groups.map((group) => ({ block, group })));
+
+/** All of the first data set; its last group where it has no All. */
+function firstColumn() {
+  const [block] = shownBlocks();
+  return block && { block, group: block.groups.at(-1) };
+}
+
+/** What the table is sorted by, as a column's name, with - before it where the largest comes first. */
+const sorting = () => (view.sort === "rank" ? `-${columnName(firstColumn())}` : view.sort);
+
+const tierOf = (method) => lineOf(rankedColumn().block, method)?.cells[rankedColumn().group]?.tier ?? null;
+
+/** Tiers are of the report's own numbers, and of columns in which a word is due of any two methods. */
+const hasTiers = () => reported() && DATA.methods.some((_, method) => tierOf(method) !== null);
+
+function tierNotes() {
+  const { block, group } = rankedColumn();
+  const where = `${titled(group)}${shownBlocks().length > 1 ? `, ${headerOf(block)}` : ""}`;
+  if (hasTiers()) return [`Tiers of ${where}. ${DATA.ranked}`];
+  if (!reported()) return ["Tiers are shown for the report's own metric and boundaries only."];
+  return [`No tiers of ${where}: a word is due of no two methods.`];
+}
+
+/** The methods with which a new tier begins, in rows that are sorted from the best down. */
+function tierStarts(rows) {
+  const starts = new Set();
+  if (!hasTiers() || sorting() !== `-${columnName(rankedColumn())}`) return starts;
+  let last = 0;
+  for (const method of rows) {
+    if (tierOf(method) <= last) continue;
+    last = tierOf(method);
+    starts.add(method);
+  }
+  return starts;
+}
+
+/** The largest mean of a column, whatever rows are shown. */
+function bestOf({ block, group }) {
+  const means = [...LINES[BLOCK_OF.get(block)].values()].map((line) => line.cells[group] && cellOf(line, group).mean);
+  return means.reduce((best, mean) => (typeof mean === "number" && mean > best ? mean : best), -Infinity);
+}
+
+/** A cell's value with its mark as the best and its bar, from 0 to 100 percent over the width of the cell. */
+function showValue(place, mean, best) {
+  if (mean === null) return;
+  if (mean === best) place.classList.add("best");
+  if (view.bars === "on") {
+    place.classList.add("bar-of-value");
+    place.style.setProperty("--value", `${Math.min(Math.max(mean, 0), 100)}%`);
+  }
+}
