@@ -31,8 +31,8 @@ def random_resized_crop(x: Tensor, least: float, generator: Generator) -> Tensor
     if x.device.type == "cpu":  # torchvision resizes bytes there, one image at a time, in a third of the time
         from torchvision.transforms.v2.functional import resized_crop
 
-        size = list(x.shape[2:])
-        return torch.stack([resized_crop(image, *box, size) for image, box in zip(x, boxes.T.tolist(), strict=True)])
+        cut = zip(x, *boxes.tolist(), strict=True)
+        return torch.stack([resized_crop(image, t, left, h, w, list(x.shape[2:])) for image, t, left, h, w in cut])
     return resize_boxes(x.float(), boxes).round_().to(torch.uint8)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +79,36 @@ class Files:
 
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """As in :class:`Listing`."""
+        Encoded(self.items, lambda index: _bytes(self.paths[index])).fill(goal, order, digests)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A listing of encoded images, whose bytes ``data`` returns by their position."""
+
+    items: Sequence[Item]
+    data: Callable[[int], bytes]
+    notes: Sequence[str] = ()
+
+    def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
+        """As in :class:`Listing`; all are read anew, since nothing tells that they have not changed."""
+        return [self._facts(index) for index in range(len(self.items))]
+
+    def _facts(self, index: int) -> Facts | DataError:
+        try:
+            return pictures.facts(self.data(index), self.items[index].name)
+        except OSError as error:
+            return DataError(f"{self.items[index].name} cannot be read: {error.strerror or error}")
+        except DataError as error:
+            return error
+
+    def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
+        """As in :class:`Listing`."""
 
         def pixels(index: int, digest: str) -> np.ndarray | DataError:
             name = self.items[index].name
             try:
-                data = _bytes(self.paths[index])
+                data = self.data(index)
                 if hashlib.sha256(data).hexdigest() != digest:
                     return DataError(f"{name} was changed while it was read")
                 return pictures.pixels(data, name, goal.shape[1:])

@@ -42,7 +42,7 @@ def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.
 @app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
 def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
-    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE or npz:FILE.")] = None,
+    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
     methods: Annotated[
         str | None, typer.Option(help='With --data: "ERM, M2m"; the paper\'s nine if not given.')
@@ -80,7 +80,7 @@ def run(
 
         asked, place = resolve(ImageRequest(data, **own), store, print_status)
     else:
-        asked = read(str(spec), plugin or ())
+        asked = read(str(spec), plugin or (), root)
         place = Store(store or f"runs/{asked.name}")
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
@@ -134,7 +134,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest.of(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or (), root), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

@@ -32,15 +32,16 @@ MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 SPECS = Path(__file__).parent / "specs"
 
 
-def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
-    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
+def read(source: str | Path, plugins: Iterable[Path] = (), root: Path | None = None) -> Spec:
+    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own. Image
+    sets that it names are looked for below ``root`` too.
 
     SpecError says what is wrong and where; MethodError what is wrong in a plugin.
     """
     path = _find(str(source))
     try:
         raw = load(read_text(path))
-        spec = parse(raw, path.parent) if isinstance(raw, dict) else None
+        spec = parse(raw, path.parent, root) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -62,12 +63,13 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
 
 
-def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
+def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Spec:
     """A spec from its mapping.
 
     Args:
         raw: What a file would hold.
         folder: What the paths of plugin files are relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
@@ -89,7 +91,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     plugins: dict[str, str] = {}
     spec = {
         "name": raw["name"],
-        "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [parse_data(item, folder, root) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         **_networks(raw, folder),
         "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
@@ -105,9 +107,9 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     return _valid(Spec, spec, "")
 
 
-def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
+def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Data:
     """One data set and its long tail, from its words; a path is relative to ``folder``. Errors as in :func:`parse`."""
-    return _valid(Data, user_images.resolved(raw, folder), "data")
+    return _valid(Data, user_images.resolved(raw, folder, root), "data")
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:

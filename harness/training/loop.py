@@ -90,7 +90,7 @@ class DeviceData:
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
 
     def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
-        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their own memory
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their memory
         where they need not be kept."""
         mean, std = self.mean[:, None, None], self.std[:, None, None]
         return (pixels - mean if keep else pixels.sub_(mean)).div_(std)
