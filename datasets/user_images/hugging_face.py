@@ -64,7 +64,7 @@ def _library() -> Any:
         sys.modules.pop("datasets")
         raise DataError(f"hf: Python finds {where} in the place of Hugging Face's datasets: start it in another folder")
     for module in (library.config, import_module("huggingface_hub.constants")):  # where it was imported before
-        module.HF_HUB_OFFLINE = True
+        vars(module)["HF_HUB_OFFLINE"] = True
     return library
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..catalog import DataError
-from ..files import missing, places
+from ..fetching import destination, fetch, is_as_archived, unpack
+from ..files import checksum, missing, places
 from ..readers import eurosat, kaggle
 from .listing import Files
 from .source import Source
@@ -22,7 +23,8 @@ class ImageSet:
 
     ``splits`` are those that it can be read with, the usual one first, each in words; ``read(folder, split)`` lists its
     images, or returns None where its layout is not in the folder. ``images`` says how many there are, ``size`` of what
-    size, ``how`` how to get them.
+    size, ``how`` how to get them. ``prepare(root)`` fetches it, where terms and routes allow that; ``verify(folder)``
+    returns the checksums that were found of its archive, and whether the files are the official ones.
     """
 
     name: str
@@ -35,8 +37,28 @@ class ImageSet:
     how: str
     terms: str
     description: str
+    prepare: Callable[[Path | None], Path] | None = None
+    verify: Callable[[Path], tuple[dict[str, str], bool]] | None = None
 
 
+def _prepare_eurosat(root: Path | None) -> Path:
+    archive = fetch(EUROSAT_URL, EUROSAT_MD5, destination("eurosat", root) / "EuroSAT.zip")
+    unpack(archive)
+    return archive.parent
+
+
+def _verify_eurosat(folder: Path) -> tuple[dict[str, str], bool]:
+    archive = folder / "EuroSAT.zip"
+    if not archive.is_file():
+        return {}, False
+    found = checksum(archive, "md5")
+    return {archive.name: found}, found == f"md5:{EUROSAT_MD5}" and is_as_archived(archive)
+
+
+EUROSAT_URL = (
+    "https://huggingface.co/datasets/torchgeo/eurosat/resolve/c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip"
+)
+EUROSAT_MD5 = "c8fa014336c82ac7804f0398fcb19387"
 FANG = "the fifth of each class on which Fang et al. (arXiv 2301.04644) evaluate"
 CARVED = "another fifth of each class, as of images of your own"
 EUROSAT = ImageSet(
@@ -50,6 +72,8 @@ EUROSAT = ImageSet(
     how="tailboard data prepare eurosat",
     terms="MIT; cite Helber et al. 2019",
     description="satellite images of land use, 10 classes (Helber et al. 2019)",
+    prepare=_prepare_eurosat,
+    verify=_verify_eurosat,
 )
 APTOS2019 = ImageSet(
     name="aptos2019",
