@@ -28,6 +28,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
+from tailboard.leaderboard.confusion import Confusion
 
 TAILBOARD = Path(sys.executable).with_name("tailboard")
 PAINTED = (
@@ -109,7 +110,12 @@ def write(store: Store, methods: int) -> None:
 def record(trial: Trial, rng: np.random.Generator) -> Record:
     counts = long_tail(trial.data)
     images = 10_000 // len(counts)
-    accuracy = tuple((100 * rng.integers(0, images + 1, len(counts)) / images).tolist())
+    right = rng.integers(0, images + 1, len(counts))
+    accuracy = tuple((100 * (right / images)).tolist())
+    near = np.exp(-np.abs(np.subtract.outer(range(len(counts)), range(len(counts)))) / 4) * (1 - np.eye(len(counts)))
+    taken = rng.multinomial(images - right, near / near.sum(axis=1, keepdims=True)) + np.diag(right)
+    true, predicted = taken.nonzero()
+    confusion = Confusion(len(counts), true, predicted, taken[true, predicted])
     return Record(
         key=trial.key,
         trial=trial,
@@ -117,6 +123,7 @@ def record(trial: Trial, rng: np.random.Generator) -> Record:
         counts=counts,
         test_counts=(images,) * len(counts),
         accuracy={"last_ema": accuracy, "last": accuracy},
+        confusion=confusion.packed(),
         values=dict(trial.method.values),
         train_seconds=float(rng.uniform(900, 1100)),
         data=Provenance(verified=True, hashes={}, fingerprint="0" * 64),

@@ -31,7 +31,7 @@ from .catalog import Dataset
 from .contract import check
 from .decoded_files import DECODE_SECONDS, is_being_decoded, save
 from .files import cache, checksum, places
-from .lock import loading
+from .lock import loading, note_labels
 from .split import Images, Pool, Split, cut
 
 VERSION = 3  # raised when what is kept, or how, changes
@@ -73,6 +73,7 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
 
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
     """
+    note_labels()
     goal = cache() / "arrays" / _key(dataset, root)
     cached = _read(goal, dataset, root)
     if cached is not None and (cached.pool.verified or not verify):

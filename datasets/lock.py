@@ -17,6 +17,7 @@ from typing import Any
 _depth = 0  # of the process, not of the thread: a method may start threads
 _recording: list[set[str]] = []
 _guarded: set[str] = set()
+_labels_read = False
 _CODE = (".py", ".pyc", ".so")  # opened while loading too, by imports
 
 
@@ -41,6 +42,7 @@ def locked() -> Iterator[None]:
 def loading() -> Iterator[set[str]]:
     """Inside, a data set is loaded. The set holds the files that were opened, which are guarded from then on."""
     refuse_if_locked("a data set was loaded")
+    note_labels()
     _watch()
     opened: set[str] = set()
     _recording.append(opened)
@@ -49,6 +51,17 @@ def loading() -> Iterator[set[str]]:
     finally:
         _recording.remove(opened)
         guard(opened)
+
+
+def note_labels() -> None:
+    """Labels of a test set are read in this process, and may be in its memory from now on."""
+    global _labels_read  # noqa: PLW0603
+    _labels_read = True
+
+
+def has_read_labels() -> bool:
+    """Whether labels of a test set may be in this process's memory: it then runs no method."""
+    return _labels_read
 
 
 def guard(files: Iterable[str]) -> None:

@@ -124,7 +124,7 @@ def _listed(what: str) -> str:
     if what != "methods":
         names = list(facts[0])
         rows = [[_escaped(str(fact.get(name, ""))) for name in names] for fact in facts]
-        title = {"datasets": "Data sets", "networks": "Networks"}[what]
+        title = {"datasets": "Data sets"}.get(what, what.capitalize())
         return f"# {title}\n\nMade from `tailboard list {what}`.\n\n{_table(names, rows)}\n"
     blocks = [
         "# Methods\n\nMade from `tailboard list methods`; `A + B` is the sum of two. Costs are in ERM-steps a step.\n"

@@ -10,8 +10,9 @@ BALANCED = " on the balanced test set"
 
 @dataclass(frozen=True)
 class Metric:
-    """``text`` opens the caption, before ": mean ± ..."; ``top`` is the largest value that there may be; ``weights``
-    says which of a network were scored."""
+    """``text`` opens the caption, before ": mean ± ..."; ``low`` and ``top`` are the least and the largest value that
+    there may be; ``label`` names it in few words, for headings and axes; ``weights`` says which of a network were
+    scored; ``lacks`` names the data sets that do not have it, each with the reason."""
 
     name: str
     text: str
@@ -21,6 +22,9 @@ class Metric:
     unit: str = "percentage points"  # of a difference
     kind: str = "percentage"
     weights: str = "networks: their moving average, EMA"
+    low: float = 0.0
+    label: str = "accuracy averaged over classes"
+    lacks: tuple[tuple[str, str], ...] = ()
 
     @property
     def unbalanced(self) -> Metric:

@@ -1,5 +1,9 @@
 """The tidy table, with one row for each trial and shot group, and its summary, with one row for each cell."""
 
+import json
+from collections.abc import Iterable
+from math import fsum
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
@@ -16,6 +20,7 @@ ROW = (  # columns of a report's rows beside these, which no statistic needs
     "variant",  # of the row: tuned, defaults (its method is tuned, and stands here untuned), empty without a search
     "pending",  # whether the row has no values to train at
 )
+NOTES = "notes"  # a column beside these too: how far each part of the trial's method acted, as JSON, or nothing
 NOT_YET = "not run yet"  # the reason of a missing trial that says no more than its status
 STATUSES = ("complete", "failed", "diverged", "missing")
 COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed
@@ -29,7 +34,7 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     Raises:
         ValueError: naming the column, or the first offending row.
     """
-    if difference := set(COLUMNS) ^ (set(rows.columns) - set(ROW)):
+    if difference := set(COLUMNS) ^ (set(rows.columns) - {*ROW, NOTES}):
         raise ValueError(f"missing or unknown columns {sorted(difference)}; the table has {', '.join(COLUMNS)}")
     if rows.empty:
         raise ValueError("the table has no rows: a plan holds at least one trial")
@@ -43,7 +48,7 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     measured = (rows["status"] == "complete") & (rows["classes"] > 0)
     faults = {
         "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
-        f"a value must be a {metric.kind}": measured & ~value.between(0, metric.top),
+        f"a value must be a {metric.kind}": measured & ~value.between(metric.low, metric.top),
         "a complete trial must have a key": (rows["status"] == "complete") & (rows["key"] == ""),
         "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
     }
@@ -123,8 +128,22 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
     reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
-    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", "0 classes", reason))
+    without = [dict(metric.lacks).get(str(name), "0 classes") for name in summary["dataset"]]
+    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", without, reason))
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
+
+
+def mean_notes(texts: Iterable[str]) -> dict[str, float]:
+    """The mean of each note over the trials that have it.
+
+    Args:
+        texts: The column `notes` of these trials.
+    """
+    values: dict[str, list[float]] = {}
+    for notes in map(json.loads, filter(None, texts)):
+        for name, value in notes.items():
+            values.setdefault(name, []).append(value)
+    return {name: fsum(each) / len(each) for name, each in values.items()}
 
 
 def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .losses.logit_adjustment import AdjustedLoss, LogitAdjustment, TauNormalisation
-from .losses.smoothing import Smoothing
+from .losses.smoothing import NoSmoothing, Smoothing
 from .optimizers.sharpness import SAM, ImbSAM
 from .recipe import Recipe, register
 from .sampling.balance import DeferredResampling, DeferredReweighting
@@ -25,6 +25,13 @@ register(
     description="sharpness-aware minimisation of the tail classes' loss only",
     source="Zhou et al. 2023, arXiv 2308.07815",
     cost=2.67,
+)
+
+register(
+    "ERM (smoothing off)",
+    Recipe(smoothing=NoSmoothing()),
+    description="without label smoothing, as Focal Loss and LDAM-DRW are trained",
+    source="arXiv 2312.02517, appendix B, without its label smoothing",
 )
 
 register(

@@ -12,15 +12,9 @@ import pandas as pd
 import pytest
 
 import tailboard as tb
+from small_spec import SMALL
 
-SPEC = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": ["ERM", "Focal Loss"],
-    "network": "small",
-    "training": {"epochs": 1, "batch_size": 32},
-    "seeds": 2,
-}
+SPEC = SMALL | {"methods": ["ERM", "Focal Loss"], "training": {"epochs": 1, "batch_size": 32}, "seeds": 2}
 SCRIPT = """
 import json, sys
 import tailboard as tb

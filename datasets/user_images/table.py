@@ -21,7 +21,6 @@ USUAL = {
 }
 OPTIONAL = ("group", "split")
 SEPARATORS = ",;\t"
-MOST_LINES = 10_000_000
 
 
 def listing(source: Source) -> Files:

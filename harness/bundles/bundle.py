@@ -32,6 +32,7 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
+from ...datasets.lock import note_labels
 from ..errors import BundleError, NoBundle, StoreError
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec
@@ -196,6 +197,7 @@ class Bundle(StoreReader):
         Raises:
             StoreError: where the arrays are damaged, or too large.
         """
+        note_labels()
         name = paths.arrays(key)
         data = self.read(name)
         try:

@@ -26,8 +26,7 @@ from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
 from ..text import redact_paths
-from ..tuning import archive as retold
-from ..tuning.archive import load_searches
+from ..tuning.archive import dump_studies, load_searches
 from .bundle import Bundle
 from .manifest import EnvironmentCounts, Manifest, keys
 from .record_checks import Mismatch
@@ -130,8 +129,8 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
             yield (name := paths.searches(spec.name)), shared.read(name)
             if shared.has(STUDIES):
                 yield (
-                    retold.studies_path(spec),
-                    retold.dump_studies(spec, load_searches(spec, shared), shared, redact_paths),
+                    paths.studies(spec.name),
+                    dump_studies(spec, load_searches(spec, shared), shared, redact_paths),
                 )
     plugins = {digest: text for spec in specs for digest, text in spec.plugins.items()}
     for digest in sorted(plugins):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...leaderboard.confusion import Confusion
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
@@ -17,6 +18,7 @@ from ..storage import paths
 from ..storage.record import Record
 
 LOGITS = ("last_ema", "last")
+SHOWN = 40  # characters of a packed matrix, or of numbers, in a message
 LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
 
 
@@ -67,18 +69,24 @@ def _check_history(record: Record, arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError("history_epoch does not count the epochs")
 
 
-def accuracies(record: Record, recomputed: Mapping[str, tuple[float, ...]], labels: np.ndarray) -> Iterator[Mismatch]:
-    """Where a record's own accuracies, or its numbers of images, are not those of the predictions.
+def accuracies(
+    record: Record, recomputed: Mapping[str, tuple[float, ...]], arrays: Mapping[str, np.ndarray]
+) -> Iterator[Mismatch]:
+    """Where a record's own accuracies, confusion matrix or numbers of images are not those of the predictions.
 
     Args:
         record: What is claimed.
         recomputed: The accuracy of each class in percent, by the weights that were scored.
-        labels: (N,), of the images that were scored.
+        arrays: The logits and labels that lie beside it.
 
     Returns:
         A mismatch for each number that differs.
     """
+    labels = arrays["labels"]
+    counted = Confusion.of(arrays[LOGITS[0]].argmax(axis=1), labels, len(record.counts)).packed()
     place = paths.record(record.key)
+    if record.confusion and record.confusion != counted:
+        yield Mismatch(place, "confusion", _shortened(record.confusion), _shortened(counted))
     for name in LOGITS:
         claimed = record.accuracy.get(name, ())
         if len(claimed) != len(recomputed[name]):
@@ -87,9 +95,13 @@ def accuracies(record: Record, recomputed: Mapping[str, tuple[float, ...]], labe
         for label, (said, is_) in enumerate(zip(claimed, recomputed[name], strict=True)):
             if said != is_:
                 yield Mismatch(place, f"accuracy.{name}[{label}]", repr(said), repr(is_))
-    counted = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
-    if counted != record.test_counts:
-        yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(counted)))
+    tested = tuple(np.bincount(labels, minlength=len(record.counts)).tolist())
+    if tested != record.test_counts:
+        yield Mismatch(place, "test_counts", str(list(record.test_counts)), str(list(tested)))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def words(record: Record) -> Iterator[Mismatch]:
@@ -120,6 +132,21 @@ def _images(record: Record) -> Iterator[Mismatch]:
         said = getattr(record, field)
         if is_ and said != is_:
             yield Mismatch(paths.record(record.key), field, str(list(said)), str(list(is_)))
+
+
+def matrix(record: Record, place: str) -> Iterator[Mismatch]:
+    """Where the confusion matrix of a rung in the file ``place``, whose predictions are gone, is not of the accuracies
+    beside it."""
+    if not record.confusion:
+        return
+    try:
+        counted = Confusion.unpacked(record.confusion, record.test_counts)
+    except ValueError as error:
+        yield Mismatch(place, "confusion", _shortened(record.confusion), str(error))
+        return
+    said, is_ = record.accuracy.get(LOGITS[0], ()), tuple((100 * (counted.right / counted.tested)).tolist())
+    if said != is_:
+        yield Mismatch(place, "confusion", f"accuracies of {_shortened(str(list(is_)))}", _shortened(str(list(said))))
 
 
 def _course(record: Record) -> Iterator[Mismatch]:

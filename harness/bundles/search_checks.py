@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..spec.schema import Spec
+from ..storage import paths
 from ..text import redact_paths
 from ..tuning import archive
 from ..tuning.configuration import Configuration
@@ -30,7 +31,7 @@ def searched(bundle: Bundle, spec: Spec, result: SearchResult) -> Iterator[Misma
     Returns:
         A mismatch for each claim that does not hold.
     """
-    file, name = archive.studies_path(spec), result.search.name
+    file, name = paths.studies(spec.name), result.search.name
     with archive.open_studies(spec, {result.search.experiment.canonical: result.search}, bundle) as opened:
         study = read_study(opened, name)
         judged = study.intermediate_values() if study else []

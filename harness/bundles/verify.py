@@ -26,7 +26,7 @@ from ..storage.record import Record
 from ..tuning.results import search_results
 from .bundle import Bundle
 from .manifest import EnvironmentCounts, keys
-from .record_checks import Mismatch, accuracies, recompute_accuracies, words
+from .record_checks import Mismatch, accuracies, matrix, recompute_accuracies, words
 from .search_checks import searched
 from .split_checks import SeedDuplicates, SplitConsistency
 
@@ -145,6 +145,7 @@ def _rung(bundle: Bundle, name: str, trials: Mapping[str, Trial]) -> Iterator[Mi
     yield from differences
     if rung is None:
         return
+    yield from matrix(rung, file)
     if (rung.status, f"{key}-{rung.epochs:04d}") != ("pruned", name):
         yield Mismatch(file, "epochs", name.partition("-")[2], f"{rung.status} after {rung.epochs}")
     if key in bundle.recomputed and (last := bundle.record(key)).epochs == rung.epochs:
@@ -163,7 +164,7 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             read = bundle.arrays(record.key)
             found = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
-            yield from accuracies(record, found, labels)
+            yield from accuracies(record, found, read)
             bundle.recomputed[record.key] = found
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))

@@ -14,7 +14,7 @@ from zipfile import DEFAULT_VERSION, LargeZipFile, ZipFile, ZipInfo
 
 LARGE = (1 << 31) - 1  # bytes from which on zipfile writes the longer fields of zip64
 MANY = 0xFFFF  # files, likewise
-LINE, END = 46, 22  # bytes of a line of the table of contents but for its texts, and of the end record
+LINE = 46  # bytes of a line of the table of contents but for its texts
 
 
 def layout_error(file: BinaryIO, size: int, archive: ZipFile) -> str:

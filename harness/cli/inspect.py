@@ -62,7 +62,7 @@ def test(
 
 @app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|specs")],
+    what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|metrics|specs")],
     as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:

@@ -73,6 +73,18 @@ def network_facts() -> list[dict[str, str]]:
     return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
 
 
+def metric_facts() -> list[dict[str, str]]:
+    """What ``list metrics --json`` prints: each metric, of what it is, what it is made from, its word in searches."""
+    from ..metrics.definitions import DEFINITIONS
+
+    after = {"class": ":CLASS", "share": ":SHARE"}
+    return [
+        {"name": name + after.get(about.of, ""), "of": about.scope, "from": about.source,
+         "tuned": f"val/{name}" if about.tuned else "", "description": about.text.format(of="named")}
+        for name, about in DEFINITIONS.items()
+    ]  # fmt: skip
+
+
 def spec_facts() -> list[dict[str, Any]]:
     """The shipped specs: data, number of methods and seeds, networks."""
     facts = []
@@ -120,7 +132,7 @@ def images_table(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-LISTS = ("methods", "datasets", "networks", "specs")
+LISTS = ("methods", "datasets", "networks", "metrics", "specs")
 
 
 def listing(what: str, plugins: Iterable[Path] = ()) -> tuple[list[dict[str, Any]], str]:
@@ -128,5 +140,7 @@ def listing(what: str, plugins: Iterable[Path] = ()) -> tuple[list[dict[str, Any
     if what == "methods":
         facts = method_facts(plugins)
         return facts, method_table(facts)
-    facts = {"datasets": dataset_facts, "networks": network_facts, "specs": spec_facts}[what]()
+    facts = {
+        "datasets": dataset_facts, "networks": network_facts, "metrics": metric_facts, "specs": spec_facts,
+    }[what]()  # fmt: skip
     return facts, table(facts)

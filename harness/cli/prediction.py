@@ -40,9 +40,13 @@ def train(
         raise ModelError("train: name a method with --method, or a trial with --key")
     if onnx is not None:
         onnx_export.require_onnx()
+    for option, file in (("-o", output), ("--onnx", onnx)):  # before anything trains
+        if file is not None and file.is_dir():
+            raise ModelError(f"{option}: {file} is a folder: name the file")
     place = Store(store)
     chosen = choice.by_key(place, key) if key else choice.by_method(place, str(method))
     workplace = Store(output.with_name(f".{output.name}.training"))
+    Path(workplace.root).mkdir(parents=True, exist_ok=True)
     with ended_by_sigterm():
         model = Fit(place, chosen, workplace, root.resolve() if root else None, not no_verify, print_status).model()
     model.save(output)

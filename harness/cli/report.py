@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
 
 app = typer.Typer()
-AS_RECORDED = ("balanced_accuracy", "balanced", 0.0)  # the metric, the prior and tau of the accuracies in the records
+AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
 
 
 @app.command(
@@ -37,11 +37,11 @@ def report(
     uncertainty: Annotated[str, typer.Option(help="What follows ±: se, std or ci95.")] = "se",
     metric: Annotated[
         str,
-        typer.Option(help="From the stored logits: accuracy, macro_f1, worst_class, recall:CLASS, auroc, ece or nll."),
+        typer.Option(help="Such as accuracy, macro_f1, f1:CLASS, auroc; tailboard list metrics names them all."),
     ] = "balanced_accuracy",
     prior: Annotated[
-        str, typer.Option(help="The classes of the test set: balanced, train, or a file with a share for each.")
-    ] = "balanced",
+        str, typer.Option(help="The classes of the test set: test, balanced, train, cat=0.9,dog=0.1, or a file.")
+    ] = "test",
     tau: Annotated[float, typer.Option(help="Post-hoc logit adjustment of every row.")] = 0.0,
     weights: Annotated[
         str, typer.Option(help="Of each trial's end: ema, their moving average, or last, the weights themselves.")

@@ -109,7 +109,11 @@ def _recommend(report: Report, store: Store) -> None:
     place, here = Path(store.url), Path.cwd()
     shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
     goal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    command = shlex.join(["tailboard", "train", shown, "--method", name, "-o", f"{goal}.model"])
+    which = ["--method", name]
+    if len(store.plans()) > 1:  # of which another may have a row of that name
+        rows = report.rows[(report.rows["method"] == name) & (report.rows["status"] == "complete")]
+        which = ["--key", str(rows["key"].iloc[0])]
+    command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
     print_output(
         "\n".join([*sentences, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
     )

@@ -22,6 +22,7 @@ from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
 from ..training.device_images import most_bytes
+from ..training.schedule import steps_per_epoch
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
 
@@ -97,7 +98,7 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     step = statistics.mean(medians)
     whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
     unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(context.device) else 0
-    whole = step * trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...datasets.lock import locked
-from ...methods.part import MethodError
 from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
 from ..registry.network_names import check_name
 from ..registry.networks import check_shape
 from ..spec.schema import Spec, Trial
-from ..testing.dry_run import dry_run
+from .method_check import check_methods
 from .plan import Plan
 from .same_methods import distinct_methods
 
@@ -44,27 +41,10 @@ class RunRequest:
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
     trials = list(trials)
-    for trial in {t.method.model_dump_json(): t for t in trials}.values():
-        _check_method(trial, plugins)
+    check_methods(list({t.method.model_dump_json(): t for t in trials}.values()), plugins)
     for name in {t.network for t in trials}:
         check_name(name)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
     for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
         check_shape(name, shape)
-
-
-def _check_method(trial: Trial, plugins: Mapping[str, str]) -> None:
-    """MethodError where parts clash only when they are built: now, on random images, not after an hour of training.
-
-    What else a method does wrong is its trial's to record, with the traceback.
-    """
-    with locked():
-        made = recipe_of(trial, plugins)
-    try:
-        with locked():
-            dry_run(made)
-    except MethodError as error:
-        raise MethodError(f"{trial.method.name}: {error}") from error
-    except Exception:  # noqa: S110  (see above)
-        pass

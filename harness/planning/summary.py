@@ -16,7 +16,7 @@ from ..spec.schema import Spec, Trial
 from ..text import table
 from ..training.cost import relative_cost
 from ..training.notes import behind
-from ..training.schedule import half_lives
+from ..training.schedule import half_lives, steps_per_epoch
 from ..tuning.search import Search
 from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Dependencies, resolve_dependencies
@@ -62,7 +62,7 @@ def warnings(plan: Plan) -> list[str]:
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
     counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
-    steps = max(1, sum(counts) // training.batch_size)
+    steps = steps_per_epoch(sum(counts), training)
     starts = [getattr(part, "start", 0.0) for part in made.parts().values()]
     begins = max((ceil(start * training.epochs) for start in starts if 0 < start < 1), default=0)
     found = [part.foreseen(counts, training.label_smoothing) for part in made.parts().values()]

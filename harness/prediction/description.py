@@ -41,7 +41,7 @@ class Description(CanonicalModel, frozen=True):
     version: Literal[1] = VERSION
     trial: Trial
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=100_000)
-    counts: tuple[Annotated[int, Field(ge=1)], ...]
+    counts: tuple[Annotated[int, Field(ge=1, le=2**53)], ...]
     shape: tuple[Literal[1, 3], Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]]
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]

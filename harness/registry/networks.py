@@ -33,13 +33,15 @@ class Network(nn.Module):
         return self.head(self.features(x))
 
 
-def network(name: str, channels: int, classes: int) -> Network:
+def network(name: str, channels: int, classes: int, init: str | None = None) -> Network:
     """Build a network, initialised from torch's global generator.
 
     Args:
         name: Its name.
         channels: Of the images.
         classes: How many logits it has.
+        init: ``fan_in`` draws every convolution and linear layer by Kaiming's normal law of the layer's inputs (He et
+            al. 2015, arXiv 1502.01852), as LDAM-DRW's resnet_cifar.py does; None leaves each to the network's own law.
 
     Returns:
         The network, in training mode.
@@ -47,6 +49,14 @@ def network(name: str, channels: int, classes: int) -> Network:
     Raises:
         NetworkError: for an unknown name.
     """
+    built = _built(name, channels, classes)
+    for module in built.modules() if init == "fan_in" else ():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight)
+    return built
+
+
+def _built(name: str, channels: int, classes: int) -> Network:
     wide = check_name(name)
     library, _, inner = name.partition(":")
     if library in _LIBRARIES:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
-from math import inf, isfinite
+from math import fsum, inf, isfinite
 from shlex import quote
 from typing import Any
 
@@ -16,8 +16,9 @@ from ...datasets.builtin import catalog
 from ...leaderboard.html.model import Evidence
 from ..errors import StoreError
 from ..metrics.shots import class_groups
+from ..spec.labels import label
 from ..spec.presets import PRESETS
-from ..spec.schema import PROTOCOL, Shots, Training, Trial
+from ..spec.schema import PROTOCOL, Shots, Training, Trial, prerequisite
 from ..spec.weights_file import BY_HASH
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
@@ -51,18 +52,20 @@ def evidence(
         shots, finished = by or store.plans()[0].shots, store.finished()
         here = [key for key in keys if key in finished and numbers.get(key, 0) == number]
         with ThreadPoolExecutor(READERS) as readers:
-            read = zip(here, readers.map(_evidence, repeat(store), here, repeat(shots), repeat(weights)), strict=True)
+            about = (repeat(each) for each in (shots, weights, finished))
+            read = zip(here, readers.map(_evidence, repeat(store), here, *about), strict=True)
             evidences |= {key: evidence for key, evidence in read if evidence}
     return evidences
 
 
-def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights) -> Evidence | None:
+def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finished: set[str]) -> Evidence | None:
     try:
         record = store.record(key)
     except (StoreError, FileNotFoundError):
         return None
     data = record.trial.data
     known = data.contents or catalog().get(data.name)
+    starts = _starts(store, record, finished)
     accuracy = record.accuracy.get(weights, ()) if record.status == "complete" else ()
     tested = len(accuracy) == len(record.test_counts) == len(record.counts)
     return Evidence(
@@ -76,8 +79,26 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights) -> Evid
         rerun=rerun(record.trial, str(record.environment.get("device", ""))),
         log=record.log,
         course=_course(record),
+        starts="; ".join(f"{words} ({seconds:.1f} s)" for words, seconds in starts.items()),
+        start_seconds=fsum(starts.values()),
+        confusion=record.confusion if accuracy and weights == "last_ema" else "",
         curve=_curve(store, record),
     )
+
+
+def _starts(store: StoreReader, record: Record, finished: set[str]) -> dict[str, float]:
+    """The trials whose networks a trial started from, in words, as far as the store has them, with their seconds of
+    training. No plugin is run, so none is known of its methods."""
+    from ...methods.part import MethodError  # imports torch, as the next does
+    from ..registry.methods import recipe_of
+
+    if record.trial.method.plugin:
+        return {}
+    try:
+        starts = [prerequisite(record.trial, need) for need in recipe_of(record.trial, {}).needs()]
+        return {label(start): store.result(start.key).train_seconds for start in starts if start.key in finished}
+    except (MethodError, StoreError):  # a method of another version of ours; a record that is damaged
+        return {}
 
 
 def _right(accuracy: float, images: int) -> int:
@@ -97,7 +118,6 @@ def _course(record: Record) -> str:
     words = [f"{record.started} to {record.finished}" if record.started else record.finished]
     words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
     words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
-    words += [f"{name} {value:.3g}" for name, value in record.notes.items()]
     return ", ".join(filter(None, words))
 
 
@@ -136,7 +156,7 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         method["values"] = trial.method.values
     if trial.method.plugin:
         method["plugin"] = f"plugin-{trial.method.plugin[:8]}.py"
-    own = {name: value for name, value in trial.training.model_dump().items() if value != getattr(base, name)}
+    own = {name: value for name, value in _words(trial.training).items() if value != getattr(base, name)}
     gpu = {"gpu": 1} if device == "cuda" else {}
     return {
         "name": "again",
@@ -148,12 +168,15 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
     }
 
 
+def _words(training: Training) -> dict[str, Any]:
+    return {field: getattr(training, field) for field in Training.model_fields}
+
+
 def _routine(training: Training, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
     defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
     words = [
-        {"preset": name}
-        | {field: value for field, value in training.model_dump().items() if value != preset.get(field)}
+        {"preset": name} | {field: value for field, value in _words(training).items() if value != preset.get(field)}
         for name, preset in defaults.items()
     ]
     return min(words, key=len)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import fsum
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ...leaderboard.join import join_tables
-from ...leaderboard.metric import ACCURACY
+from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
@@ -23,7 +25,7 @@ from . import tuning_tables
 from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
-from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store
+from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_from
 from .tidy import tidy
 
 if TYPE_CHECKING:
@@ -77,8 +79,9 @@ def gather(
     rows, sources, joined = join_tables(tables)
     _refuse_twins(rows)
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
-    spent = _spent(rows, tuned, untuned=not all(spec.tune for spec in specs))
-    metric, unbalanced = rescore.metric if rescore else ACCURACY, list(dict.fromkeys(_unbalanced(specs)))
+    spent = _spent(rows, tuned, started_from(reported), untuned=not all(spec.tune for spec in specs))
+    unbalanced = list(dict.fromkeys(_unbalanced(specs)))
+    metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
         [message for messages in damaged for message in messages],
@@ -91,6 +94,15 @@ def gather(
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
     )
+
+
+def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
+    """The metric, with the data sets that do not have it. ReportError where none does."""
+    every = {data.name: rescore.lacks(data) for spec in specs for data in spec.data}
+    if all(every.values()):
+        name, why = next(iter(every.items()))
+        raise ReportError(f"--metric: {name} has no {rescore.name}, which is {why}")
+    return replace(rescore.metric, lacks=tuple((name, why) for name, why in every.items() if why))
 
 
 def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
@@ -164,13 +176,19 @@ def _groups(by: Shots) -> str:
     )
 
 
-def _spent(rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], untuned: bool) -> list[str]:
-    """What the trials took, for the caption. A trial that two rows show counts once."""
+def _spent(
+    rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], started: Mapping[str, float], untuned: bool
+) -> list[str]:
+    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``started``,
+    the seconds by key of those that rows start from."""
     trials = rows[~rows["pending"]].drop_duplicates("key")
     pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
-    hours = trials["device_seconds"].sum() / 3600
+    beside = [seconds for key, seconds in started.items() if key not in set(trials["key"])]
+    hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours."
+    if beside:
+        spent = f"{spent[:-1]}, with {fsum(beside) / 3600:.2g} for {len(beside)} networks that rows start from."
     if not tuned:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
     return [spent, *tuning_tables.caption(tuned, untuned)]

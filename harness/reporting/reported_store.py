@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ..errors import ReportError
+from ...methods.need import Need
+from ..errors import ReportError, StoreError
 from ..planning.reported import ReportRow, merge_rows, report_rows
-from ..spec.schema import Spec
+from ..spec.schema import Spec, prerequisite
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -127,3 +129,18 @@ def reported_store(
         )
         rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
     return ReportedStore(store, plans, merge_rows(rows))
+
+
+def started_from(stores: Iterable[ReportedStore]) -> dict[str, float]:
+    """The seconds of training, by key, of the independent networks that rows start from, where a store holds them.
+
+    They are no rows. That ERM's are all that there are is a test; which rows ask for one, only their methods know.
+    """
+    seconds: dict[str, float] = {}
+    for each in stores:
+        finished = each.store.finished()
+        judges = [(prerequisite(row.first.trial, Need("ERM", independent=True)), row.seeds) for row in each.rows]
+        for judge, seeds in {judge.row_key: (judge, seeds) for judge, seeds in judges}.values():
+            with suppress(StoreError):  # damaged: nothing can be counted
+                seconds |= {key: each.store.result(key).train_seconds for key in judge.keys(seeds) if key in finished}
+    return seconds

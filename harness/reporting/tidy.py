@@ -41,8 +41,9 @@ def tidy(
         rescore: A metric from the stored logits, in place of what the records hold.
 
     Returns:
-        The table, with the columns ``COLUMNS`` and ``ROW`` of ``leaderboard/results.py`` (times in seconds, values in
-        percent or what the metric is in); and a message for each record that is damaged, whose trial counts as missing.
+        The table, with the columns ``COLUMNS``, ``ROW`` and ``NOTES`` of ``leaderboard/results.py`` (times in seconds,
+        values in percent or what the metric is in); and a message for each record that is damaged, whose trial counts
+        as missing.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
@@ -51,6 +52,8 @@ def tidy(
     long = {name: column.repeat(len(groups)) for name, column in columns.items()}
     group = _coded(np.tile(np.arange(len(groups)), len(trials.keys)), groups)
     classes = trials.classes(by, groups)
+    if rescore:
+        classes[trials.without(rescore)] = 0
     return pd.DataFrame({**long, "group": group, "classes": classes.ravel(), "value": values.ravel()}), trials.damaged
 
 
@@ -91,10 +94,15 @@ class _Trials:
             "reason": pd.array(self._reasons(), dtype="str"),
             "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
             "device_seconds": np.append(self._results.seconds, nan)[self._place],
+            "notes": self._notes(),
         }
 
     def _status(self) -> np.ndarray:
         return np.append(self._results.status, MISSING)[self._place]
+
+    def _notes(self) -> Any:
+        words = list(dict.fromkeys([*self._results.notes, ""]))
+        return _coded(np.append(self._results.noted, words.index(""))[self._place], words)
 
     def _reasons(self) -> np.ndarray:
         broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)
@@ -122,15 +130,18 @@ class _Trials:
     def rescored(self, rescore: MetricRequest, by: Shots) -> np.ndarray:
         """(trials, groups): what another metric says. A trial whose logits cannot be read is missing from then on."""
         values = np.full((len(self.keys), len(rescore.groups)), nan)
-        for i in np.flatnonzero(self._status() == COMPLETE):
+        for i in np.flatnonzero((self._status() == COMPLETE) & ~self.without(rescore)):
             try:
-                result = self._store.result(self.keys[i])
-                measured = rescore.measured(self._store, self._rows[self._row[i]].first.trial, result, by)
+                measured = rescore.measured(self._store, self._store.record(self.keys[i]), by)
                 values[i] = [measured.get(group, nan) for group in rescore.groups]
             except (StoreError, FileNotFoundError) as error:
                 self.damaged.append(str(error))
                 self._place[i] = -1
         return values
+
+    def without(self, rescore: MetricRequest) -> np.ndarray:
+        """(trials,): whether the metric is none of the trial's data set."""
+        return np.array([bool(rescore.lacks(row.first.trial.data)) for row in self._rows], bool)[self._row]
 
     def classes(self, by: Shots, groups: Sequence[str]) -> np.ndarray:
         """(trials, groups): the classes of each; of a trial that did not get so far, those of its data set."""

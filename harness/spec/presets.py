@@ -22,6 +22,10 @@ T5: dict[str, Any] = {  # appendix B of arXiv 2312.02517; what it leaves open is
 }
 
 LDAM2019: dict[str, Any] = T5 | {  # kaidic/LDAM-DRW cifar_train.py: for comparison with numbers published since 2019
+    "precision": "float32",
+    "init": "fan_in",  # resnet_cifar.py: _weights_init
+    "warmup": "epoch",
+    "last_batch": "kept",
     "epochs": 200,
     "schedule": "step",
     "ema": 0.0,

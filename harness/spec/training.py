@@ -11,9 +11,14 @@ from .canonical import CanonicalModel
 
 class Training(CanonicalModel, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
-    ``resized_crop`` the least share of the area, in the place of ``crop_padding``."""
+    ``resized_crop`` the least share of the area, in the place of ``crop_padding``.
 
-    later: ClassVar[frozenset[str]] = frozenset({"resized_crop"})
+    The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
+    law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
+    and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"resized_crop", "init", "warmup", "last_batch"})
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -31,3 +36,6 @@ class Training(CanonicalModel, frozen=True):
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
     resized_crop: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda value: value is None)
+    init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)

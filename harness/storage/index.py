@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
+from math import isfinite
 from typing import Any, get_args
 
 import numpy as np
@@ -28,7 +29,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 WITH_ACCURACIES = [STATUSES.index("complete"), STATUSES.index("pruned")]
 COLUMNS = {
     "status": np.uint8, "verified": np.uint8, "seconds": np.float64, "classes": np.int32,
-    "reason": np.int32, "fingerprint": np.int32, "counts": np.int32,
+    "reason": np.int32, "fingerprint": np.int32, "counts": np.int32, "noted": np.int32,
 }  # fmt: skip
 NAME = paths.INDEX
 KEY = 10  # bytes: twenty hexadecimal digits
@@ -84,7 +85,7 @@ def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None
     stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
     if not stamped.keys:
         return
-    words = {"reasons": stamped.reasons, "fingerprints": stamped.fingerprints, "tails": stamped.tails}
+    words = {name: getattr(stamped, name) for name in ("reasons", "fingerprints", "tails", "notes")}
     arrays = {name: getattr(stamped, name) for name in (*COLUMNS, "accuracy")} | {
         "keys": np.frombuffer(bytes.fromhex("".join(stamped.keys)), np.uint8),
         "stamps": np.array([stamps[key] for key in stamped.keys], np.int64),
@@ -118,6 +119,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
         reasons=[str(word) for word in words["reasons"]],
         fingerprints=[str(word) for word in words["fingerprints"]],
         tails=[tuple(map(int, tail)) for tail in words["tails"]],
+        notes=[str(word) for word in words["notes"]],
         **columns,
     )
     wrong = [name for name, holds in _checks(results, len(arrays["stamps"])).items() if not holds]
@@ -133,13 +135,14 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
     ended = np.isin(results.status, WITH_ACCURACIES)
     lengths = np.array([len(tail) for tail in results.tails], int)
     codes = {"status": STATUSES, "verified": range(VERDICTS), "reason": results.reasons,
-             "fingerprint": results.fingerprints, "counts": results.tails}  # fmt: skip
+             "fingerprint": results.fingerprints, "counts": results.tails, "noted": results.notes}  # fmt: skip
     return {
         "types": all(columns[name].dtype == kind for name, kind in COLUMNS.items()) and accuracy.dtype == float,
         "lengths": all(column.shape == (len(keys),) for column in columns.values()),
         "keys": len(set(keys)) == len(keys) == stamps,
         "codes": all(((columns[name] >= 0) & (columns[name] < len(words))).all() for name, words in codes.items()),
         "tails": all(count > 0 for tail in results.tails for count in tail),
+        "notes": all(_numbers(text) for text in results.notes),
         "classes": np.array_equal(classes, np.where(ended, lengths[results.counts], 0)) and (classes[ended] > 0).all(),
         "accuracy": accuracy.shape == (classes.sum(),) and ((accuracy >= 0) & (accuracy <= 100)).all(),
         "seconds": (np.isfinite(results.seconds) & (results.seconds >= 0)).all(),
@@ -149,7 +152,8 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
 @dataclass(frozen=True)
 class TrialResults:
     """One place in each column for each record: ``status`` counts into STATUSES; ``verified`` is 0 or 1, and 2 where no
-    data were read; ``reason``, ``fingerprint`` and ``counts`` count into the lists of all words that there are.
+    data were read; ``reason``, ``fingerprint``, ``counts`` and ``noted`` count into the lists of all words that there
+    are. ``notes`` are JSON, and empty where a trial has none.
 
     ``accuracy`` holds those of the classes of each record (``last_ema``) one record after the other, ``classes`` says
     how many; a trial that did not end has none.
@@ -163,10 +167,12 @@ class TrialResults:
     reason: np.ndarray
     fingerprint: np.ndarray
     counts: np.ndarray
+    noted: np.ndarray
     accuracy: np.ndarray
     reasons: list[str]
     fingerprints: list[str]
     tails: list[tuple[int, ...]]  # training images of each class
+    notes: list[str]
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -188,11 +194,11 @@ class TrialResults:
         keys = [key for key, stays in zip(self.keys, mask, strict=True) if stays]
         accuracy = self.accuracy[np.repeat(mask, self.classes)]
         return TrialResults(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
-                            tails=self.tails, **columns)  # fmt: skip
+                            tails=self.tails, notes=self.notes, **columns)  # fmt: skip
 
     def append(self, results: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
-        reasons, fingerprints, tails = map(_numbered, (self.reasons, self.fingerprints, self.tails))
+        reasons, fingerprints, tails, notes = map(_numbered, (self.reasons, self.fingerprints, self.tails, self.notes))
         added: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
         for result in results:
             status, data = STATUSES.index(result.status), result.data
@@ -205,6 +211,8 @@ class TrialResults:
             added["reason"].append(reasons.setdefault(result.reason, len(reasons)))
             added["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
             added["counts"].append(tails.setdefault(result.counts, len(tails)))
+            noted = json.dumps(result.notes, sort_keys=True) if result.notes else ""
+            added["noted"].append(notes.setdefault(noted, len(notes)))
             added["accuracy"] += accuracies
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), np.array(added[name], kind)])
@@ -215,6 +223,7 @@ class TrialResults:
             reasons=list(reasons),
             fingerprints=list(fingerprints),
             tails=list(tails),
+            notes=list(notes),
             **columns,
         )
 
@@ -222,8 +231,14 @@ class TrialResults:
 def no_results() -> TrialResults:
     """The results of no trial."""
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
-    return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], **columns)
+    return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], **columns)
 
 
 def _numbered(words: Iterable[Any]) -> dict[Any, int]:
     return {word: number for number, word in enumerate(words)}
+
+
+def _numbers(text: str) -> bool:
+    """Whether a word of the index is what :meth:`TrialResults.append` makes of the notes of a trial."""
+    values = json.loads(text).values() if text else ()
+    return all(isinstance(value, float) and isfinite(value) for value in values)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from ...datasets.lock import note_labels
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
@@ -92,6 +93,7 @@ class StoreReader(ReadablePlace):
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
         """What was written and is named so; FileNotFoundError where there is nothing, StoreError where it is damaged,
         a pickle, or claims to be larger than it is."""
+        note_labels()
         data = self.read(paths.arrays(key))
         try:
             return unpack_arrays(data, prefix)

@@ -38,6 +38,7 @@ class TrialResult(CanonicalModel, frozen=True):
     accuracy: dict[Weights, tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
     data: Provenance | None = None
+    notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -62,5 +63,6 @@ class Record(TrialResult, frozen=True):
     environment: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
-    notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
+    confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema
+    scores: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # what a search may look for
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record

@@ -23,9 +23,11 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 
 def pack_arrays(arrays: dict[str, np.ndarray], compressed: bool = True) -> bytes:
-    """The arrays as the bytes of an ``.npz`` file."""
+    """The arrays as the bytes of an ``.npz`` file. ValueError where one holds objects, which would be pickled."""
+    if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise ValueError(f"{objects[0]} holds objects, not numbers")
     buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=False, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     return buffer.getvalue()
 
 

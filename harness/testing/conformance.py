@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from ...datasets.lock import TestSetLocked, locked
@@ -17,6 +18,8 @@ from ...methods.part import ClassWeights, Mixed
 from ...methods.plugin import load_plugin, read_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe, registry
+from ..metrics.definitions import DEFINITIONS
+from ..metrics.scores import Scored, per_class_accuracy
 from ..spec.parser import parse
 from ..spec.schema import plan
 from ..training.loop import TrainingLoop
@@ -166,6 +169,20 @@ def scores_each_image_by_itself(entry: Entry) -> str:
     return "the same logits alone and among others"
 
 
+def is_scored_by_every_metric(entry: Entry) -> str:
+    """Its logits of two classes give every metric a value within that metric's bounds."""
+    counts = (24, 6)  # two classes have every metric
+    run = trained(dry_run(entry.recipe, counts=counts, epochs=1))
+    logits, labels = run.logits(run.material.all()).double().cpu().numpy(), run.material.y.cpu().numpy()
+    prior = np.array(counts) / sum(counts)
+    scored = Scored(per_class_accuracy(logits, labels), prior, 1, (0, 1), logits=logits, labels=labels)
+    for about in DEFINITIONS.values():
+        of = "0.5" if about.of == "share" else ""
+        value = about.values(scored, {"all": (1,) if about.of == "class" else (0, 1)}, of)["all"]
+        require(about.low <= value <= about.top, f"{about.name} is {value}, not from {about.low} to {about.top}")
+    return f"{len(DEFINITIONS)} metrics, each within its bounds"
+
+
 def sums_with_sam(entry: Entry) -> str:
     """It trains in a sum with SAM. Skipped where it takes the step itself."""
     if entry.recipe.step:
@@ -281,6 +298,7 @@ CHECKS: tuple[Callable[[Entry], str], ...] = (
     survives_a_batch_without_some_class,
     keeps_shapes_and_devices,
     scores_each_image_by_itself,
+    is_scored_by_every_metric,
     sums_with_sam,
     works_with_cutmix,
     neutral_values_are_erm,

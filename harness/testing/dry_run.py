@@ -75,7 +75,7 @@ def dry_run(
 
     def untrained(purpose: str) -> nn.Module:
         with initialisation(seed, purpose):
-            return network(name, shape[0], len(counts))
+            return network(name, shape[0], len(counts), routine.get("init"))
 
     scene = Scene(
         counts=counts,

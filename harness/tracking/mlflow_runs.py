@@ -68,7 +68,7 @@ class MlflowRuns:
         self.experiment = self._experiment(uri)
         self._run_of: dict[str, str] = {}
         self._groups: dict[str, str] = {}  # by name
-        self._epochs: dict[str, set[int]] = {}
+        self._epochs: dict[str, dict[int, int]] = {}  # of each trial those that its run holds, with their times
         store.begin_tracking(spec.name)
         self.parent = self._parent()
 
@@ -131,7 +131,7 @@ class MlflowRuns:
             if run and run.info.status == "KILLED":
                 self.client.update_run(run.info.run_id, "RUNNING")
             self._run_of[trial.key] = run.info.run_id if run else self._create(trial, at)
-            self._epochs[trial.key] = self._have(trial.key) if run else set()
+            self._epochs[trial.key] = self._have(trial.key) if run else {}
         return self._run_of[trial.key]
 
     def _create(self, trial: Trial, at: float | None) -> str:
@@ -169,9 +169,11 @@ class MlflowRuns:
     def _new(self, tags: dict[str, str], name: str) -> str:
         return self.client.create_run(self.experiment, tags=tags, run_name=name[:250]).info.run_id
 
-    def _have(self, key: str) -> set[int]:
+    def _have(self, key: str) -> dict[int, int]:
         """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
-        return {metric.step for metric in self.client.get_metric_history(self._run_of[key], "train/lr")}
+        return {
+            metric.step: metric.timestamp for metric in self.client.get_metric_history(self._run_of[key], "train/lr")
+        }
 
     def epochs(self, trial: Trial, lines: list[dict[str, float]]) -> None:
         """Each epoch's loss and learning rate, as they come."""
@@ -179,14 +181,18 @@ class MlflowRuns:
         self._log(run, metrics=self._missing(trial.key, lines, now))
 
     def _missing(self, key: str, lines: Iterable[dict[str, float]], at: int) -> list[Any]:
-        """The metrics of those epochs that the run does not hold yet; from now on it does."""
-        metrics = []
+        """The metrics of those epochs that the run does not hold yet; from now on it does.
+
+        MLflow lists a history by its times, and then by its steps. An epoch that an outage kept back was over ``at``
+        the latest; where a later one was told before, it gets the time of that one, so that the order is the epochs'.
+        """
+        metrics, held = [], self._epochs[key]
         for line in lines:
             epoch = int(line["epoch"])
-            if epoch not in self._epochs[key]:
-                self._epochs[key].add(epoch)
+            if epoch not in held:
+                held[epoch] = min((time for e, time in held.items() if e > epoch), default=max([at, *held.values()]))
                 metrics += [
-                    self._entities.Metric(f"train/{name}", value, at, epoch)
+                    self._entities.Metric(f"train/{name}", value, held[epoch], epoch)
                     for name, value in line.items()
                     if name != "epoch" and not math.isnan(value)
                 ]

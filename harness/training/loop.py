@@ -36,7 +36,7 @@ from ..spec.schema import Training
 from .device_images import MappedImages, split
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
-from .schedule import ExponentialMovingAverage, learning_rate
+from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
 
 EVALUATION_BATCH = 512
 
@@ -166,7 +166,7 @@ class TrainingLoop:
             self.trained["extra"] = self.extra.to(scene.device)
         self.labels = self.material.y.cpu()
         self.batch_size = min(self.training.batch_size, len(self.labels))
-        self.steps_per_epoch = len(self.labels) // self.batch_size
+        self.steps_per_epoch = steps_per_epoch(len(self.labels), self.training)
         self.average = ExponentialMovingAverage(self.model, self.training.ema)
 
     @cached_property
@@ -215,15 +215,17 @@ class TrainingLoop:
         return _finite(losses.tolist(), epoch * self.steps_per_epoch, lr), lr
 
     def _begin(self, epoch: int) -> tuple[tuple[torch.Tensor, ...], ClassWeights]:
-        """The indices (B,) of each step of the epoch; the last, partial batch is dropped. And the class weights."""
+        """The indices (B,) of each step of the epoch, the last, partial batch only where the routine keeps it. And the
+        class weights."""
         self.model.train()
         self.streams.restart(epoch)
         self.scene.epoch = epoch
         drawn = getattr(self.sampler, "frequencies", lambda _: self.scene.counts)
         self.scene.frequencies = tuple(drawn(epoch))
         _seed_libraries(derive_seed(self.streams.seed, "libraries", epoch))
-        order = self.sampler(self.labels, epoch)[: self.steps_per_epoch * self.batch_size]
-        if len(order) < self.steps_per_epoch * self.batch_size:
+        taken = min(self.steps_per_epoch * self.batch_size, len(self.labels))
+        order = self.sampler(self.labels, epoch)[:taken]
+        if len(order) < taken:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
         batches = order.to(self.material.y.device).split(self.batch_size)
         if isinstance(self.material.x, MappedImages):

@@ -13,9 +13,24 @@ from torch import nn
 from ..spec.schema import Training
 
 
+def steps_per_epoch(images: int, training: Training) -> int:
+    """The steps of an epoch.
+
+    Args:
+        images: Training images.
+        training: The routine.
+
+    Returns:
+        How many whole batches there are, and one more for the last, partial one where the routine keeps it.
+    """
+    size = min(training.batch_size, images)
+    return -(-images // size) if training.last_batch else images // size
+
+
 def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
-    """The rate of an optimiser step: linear warm-up to ``lr``, then the schedule, per step. ``cosine`` would be 0 one
-    step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from 80 percent of training and 0.0001 from 90.
+    """The rate of an optimiser step: linear warm-up to ``lr`` (per step, or per epoch where the routine says so), then
+    the schedule, per step. ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from
+    80 percent of training and 0.0001 from 90.
 
     Args:
         step: Its number, from 0.
@@ -28,7 +43,8 @@ def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
     total = training.epochs * steps_per_epoch
     warm = min(round(training.warmup_epochs * steps_per_epoch), total)
     if step < warm:
-        return training.lr * (step + 1) / warm
+        risen = (step // steps_per_epoch + 1) / training.warmup_epochs if training.warmup else (step + 1) / warm
+        return training.lr * min(1.0, risen)
     if training.schedule == "cosine":
         return training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
     if training.schedule == "step":

@@ -24,8 +24,10 @@ import numpy as np
 from ...datasets.array_cache import CachedPool, open_cached
 from ...datasets.catalog import DataError
 from ...datasets.split import Split
+from ...leaderboard.confusion import Confusion
 from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
+from ..metrics.validation import validation_scores
 from ..registry.datasets import dataset, long_tail
 from ..spec.schema import Contents, Data, Trial
 from ..storage import paths
@@ -121,6 +123,10 @@ class ScoringServer:
         if LOGITS[0] in arrays:
             labels = self._labels
             about["accuracy"] = {name: per_class_accuracy(arrays[name], labels) for name in LOGITS}
+            averaged, counts = arrays[LOGITS[0]], about["counts"]
+            about["confusion"] = Confusion.of(averaged.argmax(axis=1), labels, len(counts)).packed()
+            if trial.stage == "tune":
+                about["scores"] = validation_scores(averaged, labels, counts, trial.data)
             logits = {name: arrays.pop(name) for name in LOGITS}
             arrays = logits | {"labels": labels.astype(np.int16)} | arrays  # the order of the file's members: its hash
         rung = about["status"] == "pruned"

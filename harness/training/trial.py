@@ -325,7 +325,7 @@ def assemble(
     about, device = dataset_of(trial.data), context.device
     streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
     with initialisation(streams.seed, "network"):
-        model = network(trial.network, about.shape[0], len(counts))
+        model = network(trial.network, about.shape[0], len(counts), trial.training.init)
     if trial.weights:
         load_weights(model, trial.network, located(trial.weights, context.root))
     material = DeviceData(

@@ -58,7 +58,7 @@ def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePla
         )
         for row, search in searches.items()
     }
-    store.write(_searches_path(spec), _ROWS.dump_json(rows, indent=1))
+    store.write(paths.searches(spec.name), _ROWS.dump_json(rows, indent=1))
 
 
 def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
@@ -66,22 +66,18 @@ def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
     if spec.tune is None:
         return {}
     try:
-        rows = _ROWS.validate_json(store.read(_searches_path(spec)))
+        rows = _ROWS.validate_json(store.read(paths.searches(spec.name)))
     except FileNotFoundError:
         raise StoreError(
-            f"{store}/{_searches_path(spec)} is missing; run the spec again, which trains nothing twice"
+            f"{store}/{paths.searches(spec.name)} is missing; run the spec again, which trains nothing twice"
         ) from None
     except ValidationError as error:
-        raise StoreError(f"{store}/{_searches_path(spec)} is damaged: {error.errors()[0]['msg']}") from error
+        raise StoreError(f"{store}/{paths.searches(spec.name)} is damaged: {error.errors()[0]['msg']}") from error
     return {
         cell.canonical: Search(cell, row.space, spec.tune, spec, row.starts_from)
         for cell in experiments(spec)
         if (row := rows.get(cell.canonical))
     }
-
-
-def _searches_path(spec: Spec) -> str:
-    return paths.searches(spec.name)
 
 
 class _StoredConfiguration(CanonicalModel, frozen=True):
@@ -104,11 +100,6 @@ class _StoredStudy(CanonicalModel, frozen=True):
 
 
 _STUDIES = TypeAdapter(dict[str, _StoredStudy])
-
-
-def studies_path(spec: Spec) -> str:
-    """The file with what came of a spec's searches, in a bundle."""
-    return paths.studies(spec.name)
 
 
 def dump_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader, reason: Callable[[str], str]) -> bytes:
@@ -163,11 +154,11 @@ def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader)
             yield opened
         return
     try:
-        rows = _STUDIES.validate_json(store.read(studies_path(spec)))
+        rows = _STUDIES.validate_json(store.read(paths.studies(spec.name)))
         opened = _in_memory({row: study for row, study in rows.items() if row in searches}, searches)
     except ValueError as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise StoreError(f"{store}/{studies_path(spec)} is damaged: {why}") from error
+        raise StoreError(f"{store}/{paths.studies(spec.name)} is damaged: {why}") from error
     yield opened
 
 

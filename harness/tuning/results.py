@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from ..spec.schema import Spec
+from ..storage import paths
 from ..storage.paths import STUDIES
 from ..storage.reader import StoreReader
 from ..storage.store import Store
@@ -78,7 +79,7 @@ def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> d
     from . import archive  # imports optuna
 
     searches = archive.load_searches(spec, store)
-    if not (store.has(STUDIES) or store.has(archive.studies_path(spec))):
+    if not (store.has(STUDIES) or store.has(paths.studies(spec.name))):
         return _unknown(searches)
     with archive.open_studies(spec, searches, store) as storage:
         return _read(searches, storage, importance)

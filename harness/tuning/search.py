@@ -9,11 +9,9 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...methods.names import nearest
 from ...methods.need import Need
 from ..errors import SpecError
-from ..metrics.scores import METRICS
-from ..metrics.shots import class_groups
+from ..metrics import validation
 from ..registry.datasets import dataset_of, long_tail
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Experiment, Spec, Training, Trial, Tune, Value, prerequisite
@@ -65,7 +63,7 @@ class Search:
     @cached_property
     def identity(self) -> str:
         """The same for searches that propose the same: how many trials they may take is not in it."""
-        groups = self.tune.metric in ("val/few", "val/med", "val/many")
+        groups = validation.group_of(self.tune.metric) != "all"
         words = [
             f"protocol {self.spec.protocol}",
             self.tune.model_copy(update={"trials": 1}).canonical,
@@ -130,9 +128,7 @@ def searches(spec: Spec) -> dict[str, Search]:
 
     if spec.tune is None:
         return {}
-    if spec.tune.metric not in METRICS:
-        known = nearest(spec.tune.metric, METRICS)
-        raise SpecError(f"tune.metric: no trial reports {spec.tune.metric!r}{known}; there are {', '.join(METRICS)}")
+    validation.check_name(spec.tune.metric)
     planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
@@ -140,7 +136,8 @@ def searches(spec: Spec) -> dict[str, Search]:
     ]
     for search in planned:
         _check_validation(search)
-        _check_groups(search)
+        counts = long_tail(search.experiment.data, search.val_per_class)
+        validation.check(spec.tune.metric, search.experiment.data, counts, spec.shots)
     return {search.experiment.canonical: search for search in planned}
 
 
@@ -151,14 +148,6 @@ def _check_validation(search: Search) -> None:
             f"tune.val_per_class: {search.val_per_class} leaves nothing to train on: {search.experiment.data.name} has "
             f"{smallest} images in its smallest class"
         )
-
-
-def _check_groups(search: Search) -> None:
-    group = search.tune.metric.removeprefix("val/")
-    counts = long_tail(search.experiment.data, search.val_per_class)
-    if group in ("few", "med", "many") and group not in class_groups(counts, search.spec.shots):
-        where = f"{search.experiment.data.name}, {setting_label(search.experiment.data)}"
-        raise SpecError(f"tune.metric: no trial reports {search.tune.metric!r}: {where} has no class in {group!r}")
 
 
 def rungs(size: int, epochs: int, prune: bool) -> list[tuple[int, int]]:

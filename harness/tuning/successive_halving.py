@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import StoreError
-from ..metrics.scores import measured
+from ..metrics.validation import measured
 from ..spec.schema import Trial
 from ..storage import paths
 from ..storage.reader import StoreReader

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..metric import ACCURACY, Metric
-from ..results import CELL, COLUMNS, arranged, summarise
+from ..results import CELL, COLUMNS, NOTES, arranged, mean_notes, summarise
 from ..tables.differences import beside
-from .text import plain_columns, spreadsheet_cell
+from .text import plain, plain_columns, spreadsheet_cell
 
 FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified", "std", "ci95", "metric"]
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -35,13 +35,25 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None
 
 def json(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
     """What `csv` says as a list of objects, one for each cell; NaN is null. The file at `SCHEMA` is its JSON Schema.
+    A cell whose trials noted how far parts of their method acted has the mean of each note over them.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     summary = plain_columns(_summary(rows, metric, versus)).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
+    for entry, notes in zip(entries, _notes(rows, summary), strict=True):
+        entry.update({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _notes(rows: pd.DataFrame, summary: pd.DataFrame) -> list[dict[str, float]]:
+    """The means of the notes of each cell's trials that are in its mean, seeds ascending."""
+    if NOTES not in rows:
+        return [{}] * len(summary)
+    noted = rows[rows["value"].notna() & (rows[NOTES] != "")].sort_values("seed")
+    cells = {cell: mean_notes(texts) for cell, texts in noted.groupby(CELL, sort=False, observed=True)[NOTES]}
+    return [cells.get(cell, {}) for cell in summary[CELL].itertuples(index=False, name=None)]
 
 
 def _summary(rows: pd.DataFrame, metric: Metric, versus: str | None) -> pd.DataFrame:

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ..formats.text import plain, plain_lines
+from ..results import NOTES, mean_notes
+from .mistakes import mistakes
 from .model import Evidence
 from .published import number
 from .shared import Interner
@@ -34,13 +36,15 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner,
         profiles: Where the classes of trials are kept, each once.
         facts: Where their machines are.
     """
+    notes = mean_notes(trial[0].get(NOTES, "") for trial in trials)
     evidences = [evidence.get(trial[0]["key"], Evidence()) for trial in trials]
     return {
         "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, evidences, strict=True)],
         "curve": _curve(evidences),
         "values": _values(evidences),
+        "mistakes": mistakes(evidences),
         "rerun": next((list(one.rerun) for one in evidences if one.rerun[0]), []),
-    }
+    } | ({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
 
 
 def _trial(rows: Sequence[Row], evidence: Evidence, profiles: Interner, facts: Interner) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def _trial(rows: Sequence[Row], evidence: Evidence, profiles: Interner, facts: I
         "status": first["status"],
         "reason": plain(first["reason"]),
         "verified": bool(first["verified"]),
-        "seconds": number(first["device_seconds"]),
+        "seconds": number(first["device_seconds"] + evidence.start_seconds),
         "values": {row["group"]: number(row["value"]) for row in rows},
     }
     if evidence.right:
@@ -62,9 +66,8 @@ def _trial(rows: Sequence[Row], evidence: Evidence, profiles: Interner, facts: I
     if evidence.facts:
         told = {name: plain(word) for name, word in evidence.facts.items()}
         trial["facts"] = facts.index(tuple(told.items()), told)
-    return trial | {
-        name: text for name, text in (("log", plain_lines(evidence.log)), ("course", plain(evidence.course))) if text
-    }
+    texts = {"log": plain_lines(evidence.log), "course": plain(evidence.course), "starts": plain(evidence.starts)}
+    return trial | {name: text for name, text in texts.items() if text}
 
 
 def _values(some: Sequence[Evidence]) -> dict[str, str]:

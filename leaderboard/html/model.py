@@ -25,6 +25,9 @@ class Evidence:
         rerun: The command that trains it again, as the texts before and after the seed.
         log: The traceback of a failure.
         course: When it ran and how often it was tried.
+        starts: The networks that it started from; empty where there are none.
+        start_seconds: What their training took.
+        confusion: Which classes were taken for which, as `confusion.Confusion` packs it; empty where no record tells.
         curve: The epochs (from 1) and the mean training loss of each.
     """
 
@@ -38,6 +41,9 @@ class Evidence:
     rerun: tuple[str, str] = ("", "")
     log: str = ""
     course: str = ""
+    starts: str = ""
+    start_seconds: float = 0.0
+    confusion: str = ""
     curve: tuple[tuple[int, float], ...] = ()
 
 

@@ -18,8 +18,8 @@ from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
 SCRIPTS = (
-    "data", "view", "cells", "paired", "texts", "rank", "table", "quoted", "behind", "cards", "markup", "copy", "look",
-    "axes", "charts", "drawn", "downloads", "main",
+    "data", "view", "cells", "paired", "texts", "rank", "table", "quoted", "behind", "confusion", "cards", "markup",
+    "copy", "look", "axes", "charts", "drawn", "downloads", "main",
 )  # fmt: skip
 
 

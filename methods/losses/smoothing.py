@@ -38,11 +38,26 @@ def class_epsilons(counts: Sequence[int], kind: str, epsilon: float, cap: float)
 
 
 @dataclass(frozen=True)
+class NoSmoothing(Part):
+    """No label smoothing, whatever the routine has: beside ERM, a row of this says what the smoothing is worth, and so
+    how much of a difference between ERM and a loss that asks for none (Focal Loss, LDAM) is that of the smoothing."""
+
+    neutral = {}
+
+    def build(self, scene: Scene) -> torch.Tensor:
+        return scene.tensor([0.0] * scene.classes)
+
+
+@dataclass(frozen=True)
 class Smoothing(Part):
     """Class-conditional label smoothing, q_y = (1 - epsilon_y) 1[y] + epsilon_y / C (arXiv 2312.02517, eq. 6 to 8).
 
     Each half of a CutMix target keeps its own epsilon. The part takes the place of the training routine's own
     smoothing, so epsilon = 0 is ERM trained without any, and ``uniform`` is ERM trained with the same epsilon.
+
+    Under class weights the whole smoothed loss of a sample weighs w_y. torch's cross_entropy with ``weight`` and
+    ``label_smoothing`` weighs each term by the weight of its own class instead, w_j for the smoothed share of class j:
+    without weights, or without smoothing, both are the same.
     """
 
     kind: str = hyper("inverse", "appendix A.7, the text")

@@ -36,6 +36,9 @@ class Reweighting(Part):
 
     ``start`` > 0 is deferred re-weighting, DRW (Cao et al. 2019, algorithm 1). ``divide_by`` is ``weights`` for
     torch's weighted mean (LDAM-DRW's code) and ``samples`` for the plain mean of weighted losses (M2m's code).
+
+    With label smoothing the whole smoothed loss of a sample weighs w_y, as the formulas of the literature have it;
+    torch's ``cross_entropy(weight=, label_smoothing=)`` weighs the smoothed share of class j by w_j instead.
     """
 
     scheme: str = hyper("class_balanced", "LDAM-DRW code", Range(choices=get_args(Scheme)))

@@ -17,6 +17,10 @@ class Mixup(Part):
     """Each image is a share s of itself and 1 - s of another of the batch, s ~ Beta(alpha, alpha), one s a batch.
 
     It takes CutMix's place. alpha = 0 blends nothing and leaves the batch to CutMix.
+
+    Under class weights (Mixup-DRW) the loss of a sample is s w_y CE_y + (1 - s) w_other CE_other, and the sum over the
+    batch is divided by the sum of those weights, as in LDAM-DRW's code. imbalanced-DL divides by the number of samples:
+    ``weights.divide_by=samples``.
     """
 
     alpha: float = hyper(1.0, "mixup code, train.py: alpha", Range(0.1, 2.0))

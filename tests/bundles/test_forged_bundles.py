@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forged_bundles import RAW, Forger, contents, number, number_sealed, rewritten, trained, tuned_attack
+from forged_bundles import RAW, Forger, confusion, contents, number, number_sealed, rewritten, trained, tuned_attack
 from tailboard.datasets.catalog import DataError
 from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
@@ -28,6 +28,14 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import pack_arrays
 
 MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 60  # of each of two kinds
+
+
+def matrix(f: Forger) -> None:
+    """Images are said to have been taken for other classes than they were."""
+    arrays = f.arrays()
+    arrays["last_ema"] = arrays["last_ema"][:, [*range(1, 10), 0]]
+    f.edit(f.record, lambda raw: raw.update(confusion=confusion(arrays)))
+    f.seal()
 
 
 def hidden_number(f: Forger) -> None:
@@ -77,7 +85,8 @@ def labels(f: Forger) -> None:
     f.put(pack_arrays(arrays))
     accuracy = {n: per_class_accuracy(arrays[n], arrays["labels"]) for n in ("last_ema", "last")}
     counted = np.bincount(arrays["labels"], minlength=10).tolist()
-    f.edit(f.record, lambda raw: raw.update(accuracy=accuracy, test_counts=counted))
+    told = {"accuracy": accuracy, "test_counts": counted, "confusion": confusion(arrays)}
+    f.edit(f.record, lambda raw: raw.update(told))
     f.seal()
 
 
@@ -264,6 +273,7 @@ def stray(f: Forger) -> None:
 ATTACKS = {
     number: [r"{record}: SHA-256: claimed \w{{64}}, found", r"{record}: accuracy\.last_ema\[3\]: claimed 77\.0, found"],
     number_sealed: [r"{record}: accuracy\.last_ema\[3\]: claimed 77\.0, found \d"],
+    matrix: [r"{record}: confusion: claimed \S+, found \S+"],
     hidden_number: [r"{record}: accuracy\.last\[9\]: claimed 1\.0, found"],
     prediction: [r"{array}: SHA-256: claimed", r"{record}: files\.{array}: claimed"],
     prediction_sealed: [r"{record}: files\.{array}: claimed \w{{64}}, found \w{{64}}"],
@@ -335,7 +345,7 @@ def test_no_leaderboard_is_made_of_what_does_not_hold(bundle, tmp_path, tailboar
     assert re.fullmatch(r"error: .*forged\.zip does not hold: records/.*, and \d+ more; tailboard verify .*\n", err)
 
 
-@pytest.mark.parametrize("attack", [number_sealed, hidden_number, table, hash_changed, altered, counts])
+@pytest.mark.parametrize("attack", [number_sealed, matrix, hidden_number, table, hash_changed, altered, counts])
 def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack):
     """Nothing that was left alone is accused: the lines name the file that was changed, or the table."""
     forger = Forger(bundle)
@@ -344,7 +354,7 @@ def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack
     found = verify(place)
     assert verify(place) == found, "what was recomputed does not stand for what is claimed"
     assert {each.file for each in found} <= {forger.record, forger.array, "report/leaderboard.csv", "manifest.json"}
-    if attack in (number_sealed, hidden_number, table, hash_changed):
+    if attack in (number_sealed, matrix, hidden_number, table, hash_changed):
         assert len(found) == 1
 
 

@@ -128,16 +128,3 @@ def test_a_plan_that_was_renamed_is_one(tmp_path):
     store = filled("store")
     Path("store/plans/t.json").rename("store/plans/renamed.json")
     assert [spec.name for spec in store.plans()] == ["t"]
-
-
-@pytest.mark.parametrize("name", ["exp::1", "file:x", "a::b::c", "s3:x"])
-def test_a_path_without_a_scheme_is_a_local_path(tmp_path, name):
-    filled(name)
-    assert Store(name).local and [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_what_no_other_process_sees_is_no_store_for_a_run(tmp_path, monkeypatch, capsys):
-    Path("t.yaml").write_text(json.dumps(RAW))
-    assert command(monkeypatch, "run", "t.yaml", "--store", "memory://x") == 1
-    assert "in the memory of this process" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["t.yaml"]

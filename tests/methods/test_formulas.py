@@ -23,19 +23,13 @@ from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
 from tailboard.methods.registry import recipe
 from tailboard.methods.sampling.balance import DeferredReweighting, Resampling, Reweighting, class_weights, shuffled
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 CIFAR10 = (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50)  # imbalance factor 100
 SCALE = 30.0
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=6).map(tuple)
 SEEDS = st.integers(0, 2**32 - 1)
 random_inputs = settings(max_examples=50)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def double_precision():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 def scene(counts, head=None, epochs=10):

@@ -14,18 +14,12 @@ from tailboard.methods.losses import cross_entropy
 from tailboard.methods.optimizers.sharpness import SAM, SAMA, ImbSAM
 from tailboard.methods.part import ClassWeights, MethodError, Mixed, Scene
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 COUNTS = (400, 90, 30, 7)
 CLASSES, BATCH, RHO = len(COUNTS), 16, 0.3
 KINDS = ["weighted_dir", "radius", "eq5_literal", "one_minus", "eq3_linear"]
 STEPS = {"SAM": SAM(RHO), "ImbSAM": ImbSAM(RHO)} | {kind: SAMA(RHO, kind) for kind in KINDS}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def double_precision():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
 
 
 class Net(nn.Module):

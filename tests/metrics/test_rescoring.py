@@ -9,12 +9,22 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 import tailboard
 from tailboard.harness.cli.app import main
+from tailboard.harness.metrics.prior import Prior
 from tailboard.harness.metrics.rescoring import MetricRequest, parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.html_pages import page_content
 from tailboard.harness.spec.parser import parse
@@ -95,6 +105,15 @@ DEFINITIONS = {
     "balanced_accuracy": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average="macro"),
     "accuracy": lambda z, w: 100 * accuracy_score(LABELS, z.argmax(1), sample_weight=w),
     "macro_f1": lambda z, w: 100 * f1_score(LABELS, z.argmax(1), average="macro", sample_weight=w),
+    "g_mean": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average=None).prod() ** (1 / CLASSES),
+    "precision:9": lambda z, w: (
+        100 * precision_score(LABELS, z.argmax(1), labels=[9], average="macro", sample_weight=w, zero_division=0)
+    ),
+    "f1:truck": lambda z, w: 100 * f1_score(LABELS, z.argmax(1), average=None, sample_weight=w)[9],
+    "average_precision:9": lambda z, w: 100 * average_precision_score(LABELS == 9, softmax(z)[:, 9], sample_weight=w),
+    "macro_average_precision": lambda z, w: (
+        100 * np.mean([average_precision_score(c == LABELS, softmax(z)[:, c], sample_weight=w) for c in range(CLASSES)])
+    ),
     "worst_class": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average=None).min(),
     "recall:9": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average=None)[9],
     "auroc": lambda z, w: (
@@ -138,7 +157,11 @@ def test_groups_are_of_their_classes(store, name):
 def test_neutral_values_leave_the_table_as_it_is(store, form):
     """To the byte: tau = 0, and balanced accuracy at whatever prior."""
     plain = gather([store], BY).rendered(form)
-    for neutral in (MetricRequest(), MetricRequest(prior="train"), MetricRequest(tau=0.0, prior=(1.0,) * CLASSES)):
+    for neutral in (
+        MetricRequest(),
+        MetricRequest(prior=Prior("train")),
+        MetricRequest(tau=0.0, prior=Prior(shares=(1.0,) * CLASSES)),
+    ):
         assert gather([store], BY, rescore=neutral).rendered(form) == plain
     assert gather([store], BY, rescore=MetricRequest(tau=0.1)).rendered(form) != plain
 
@@ -152,6 +175,11 @@ def test_a_prior_from_a_file(store, tmp_path):
     file = tmp_path / "prior.txt"
     file.write_text(" ".join(map(str, COUNTS)))
     assert values(store, "accuracy", file) == pytest.approx(values(store, "accuracy", "train"))
+    pairs = zip(dataset("cifar10").classes, COUNTS, strict=True)
+    named = ",".join(f"{name}={n}" for name, n in sorted(pairs))
+    assert values(store, "accuracy", named) == pytest.approx(values(store, "accuracy", "train"))
+    numbered = ",".join(f"{label}={n}" for label, n in enumerate(COUNTS))
+    assert values(store, "accuracy", numbered) == pytest.approx(values(store, "accuracy", "train"))
 
 
 @pytest.fixture
@@ -211,11 +239,25 @@ def test_the_last_weights_stand_in_place_of_their_average(store, report, tmp_pat
     [
         (["--weights", "lats"], "--weights: 'lats' is not one of ema, last; did you mean 'last'?"),
         (["--metric", "macrof1"], "--metric: there is no 'macrof1'; did you mean 'macro_f1'?"),
-        (["--metric", "recall"], "name one class, as in recall:3"),
+        (["--metric", "recall"], "cifar10 has no recall, which is of one class: name it, as in recall:3"),
         (["--metric", "recall:trcuk"], "cifar10 has no class 'trcuk' (or its number, 0 to 9); did you mean 'truck'?"),
         (["--metric", "recall:10"], "cifar10 has no class '10'"),
         (["--metric", "ece:3"], "ece has no class"),
-        (["--prior", "nowhere"], "--prior: balanced, train, or a file"),
+        (["--metric", "f1"], "cifar10 has no f1, which is of one class: name it, as in f1:3"),
+        (["--metric", "f1:"], "a class follows f1:"),
+        (["--metric", "quadratic_kappa"], "which is of ordered classes: names that begin with numbers order them"),
+        (
+            ["--metric", "recall_at_precision:0.9"],
+            "cifar10 has no recall_at_precision, which is of two classes, not 10",
+        ),
+        (["--metric", "recall_at_precision"], "is at a share from 0 to 1, as in recall_at_precision:0.9"),
+        (["--metric", "recall_at_precision:90"], "is at a share from 0 to 1"),
+        (["--metric", "accuracy", "--prior", "blanced"], "did you mean 'balanced'?"),
+        (["--metric", "accuracy", "--prior", "cat=1"], "no share of class 'airplane'"),
+        (["--metric", "accuracy", "--prior", "cat=1,cat=2"], "a class stands twice"),
+        (["--metric", "accuracy", "--prior", "cta=1"], "no class 'cta' here; did you mean 'cat'?"),
+        (["--metric", "accuracy", "--prior", "cat=0"], "must be above 0"),
+        (["--prior", "nowhere"], "--prior: test, balanced, train, shares as in cat=0.9,dog=0.1, or a file"),
         (["--tau", "inf"], "--tau: inf is not between -100 and 100"),
     ],
 )
@@ -242,6 +284,7 @@ def test_without_its_logits_a_trial_is_missing_and_named(store, tmp_path, report
     code, out, err = report(tmp_path / "copy", "--metric", "macro_f1")
     assert code == 2
     assert gone.name in err
+    assert "without its logits, and without --tau, a record gives balanced_accuracy, accuracy, worst_class" in err
     assert "(n=4)" in out
     assert report(tmp_path / "copy")[0] == 0
 

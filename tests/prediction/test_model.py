@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import tailboard as tb
-from forged_bundles import trained
+from forged_bundles import searched, trained
 from tailboard.harness.errors import ModelError
 from tailboard.harness.prediction.choice import by_key, by_method
 from tailboard.harness.prediction.fit import Fit
@@ -24,6 +24,7 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.scoring_process import scoring_process
+from tailboard.harness.tuning.results import search_results
 
 METHODS = ["ERM", "LDAM-DRW", "M2m", "Resampling + Logit adjustment"]
 
@@ -124,11 +125,34 @@ def test_a_method_is_the_trial_of_its_first_seed_that_is_complete(tmp_path):
         by_method(broken, "ERM")
 
 
-def test_what_is_killed_is_not_trained_again(made, file):
+def test_a_tuned_row_has_the_values_found_and_its_winning_trial_calibrates_it(tmp_path, cache_of_its_own):
+    raw = {
+        "name": "t",
+        "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 20},
+        "methods": "Focal Loss",
+        "network": "small",
+        "training": {"epochs": 1, "batch_size": 32},
+        "seeds": 1,
+        "tune": {"trials": 2, "parameters": ["gamma"], "generation": 2, "prune": False, "sampler": "random"},
+    }
+    spec, said = parse(raw), []
+    store = searched(tmp_path / "s", spec)
+    (result,) = search_results(spec, store, importance=False).values()
+    chosen = by_method(store, "Focal Loss")
+    assert chosen.trial == result.search.reporting_trial(result.winner, 0)
+    model = Fit(store, chosen, Store(tmp_path / "w"), None, True, said.append).model()
+    winner = result.search.trials(result.winner)[0]
+    assert model.provenance["calibration"]["key"] == winner.key and "training 1 of 1" in said[0]
+    own = Fit(store, by_key(store, winner.key), Store(tmp_path / "w"), None, True, said.append).model()
+    assert own.provenance["calibration"] == model.provenance["calibration"] and own.description.repeats
+
+
+def test_what_is_killed_is_not_trained_again_and_the_file_is_the_same_bytes(made, file, tmp_path):
     (top, store), said = made, []
     again = Fit(store, by_method(store, "erm"), Store(top / "work"), None, True, said.append).model()
     assert not [line for line in said if line.startswith("training")]
-    assert again.description == tb.load_model(file).description
+    again.save(tmp_path / "m.model")
+    assert (tmp_path / "m.model").read_bytes() == file.read_bytes()
 
 
 def test_paths_images_and_arrays_are_predicted_alike(made, file):
@@ -194,12 +218,13 @@ def test_a_wrong_prior_is_one_line(file, tailboard, prior, message):
     ("words", "message"),
     [
         (["--method", "M3m"], "has no row 'M3m'; did you mean 'M2m'"),
-        (["--key", "0" * 20], "has no trial '00000000000000000000'; tailboard report"),
+        (["--key", "0" * 20], "has no finished trial '00000000000000000000'; tailboard report"),
         ([], "train: name a method with --method, or a trial with --key"),
+        (["--method", "ERM", "-o", "."], "-o: . is a folder: name the file"),
     ],
 )
 def test_what_the_store_has_not_is_said(made, tmp_path, tailboard, words, message):
-    code, _, err = tailboard("train", made[1], *words, "-o", tmp_path / "m")
+    code, _, err = tailboard("train", made[1], "-o", tmp_path / "m", *words)
     assert code == 1 and message in err and len(err.splitlines()) == 1
 
 
@@ -217,7 +242,7 @@ def test_a_name_of_several_rows_is_not_guessed(tmp_path):
     store.write_plan(spec)
     with pytest.raises(ModelError, match=r"'focal loss' is 2 rows .*Focal Loss \(loss.gamma=1\), .*--key \w{20}; "):
         by_method(store, "focal loss")
-    with pytest.raises(ModelError, match=r"ERM has no finished trial in .* yet: the same run trains it"):
+    with pytest.raises(ModelError, match=r"ERM has no finished trial in .* yet \(the same run trains it\)"):
         by_method(store, "ERM")
 
 

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from small_spec import SMALL
 from tailboard.harness.scheduling import timeouts
 from tailboard.harness.scheduling.completion import FIRST_PAUSE, LONGEST_PAUSE, RetryPolicy, reason
 from tailboard.harness.scheduling.queue import JobQueue
@@ -26,14 +27,7 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 30,
-}
+RAW = SMALL | {"seeds": 30}
 TRIALS = plan(parse(RAW))
 
 
@@ -295,7 +289,7 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
 
 
 def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
-    monkeypatch.setattr(timeouts, "STACK_DUMP_SECONDS", 0.2)
+    monkeypatch.setattr(timeouts, "STACK_DUMP_SECONDS", 1.0)  # a busy machine may keep a thread waiting
     told: list[str] = []
 
     def stands_here():
@@ -308,7 +302,7 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
             witness.heard()
         assert told == [], "it was heard of all the time"
         stands_here()
-        time.sleep(0.7)
+        time.sleep(1.5)
     assert len(told) == 1 and "in stands_here\n" in told[0]
     threads = threading.active_count()
     with timeouts.StackDumpWatchdog(None, told.append):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from small_spec import SMALL
 from tailboard.harness.scheduling import cluster_monitor
 from tailboard.harness.scheduling.cluster_monitor import ClusterMonitor
 from tailboard.harness.scheduling.stop_signal import StopSignal
@@ -25,14 +26,7 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import TrialContext, TrialMoved, run_trial
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 3, "batch_size": 64},
-    "seeds": 1,
-}
+RAW = SMALL | {"training": {"epochs": 3, "batch_size": 64}}
 TRIAL = plan(parse(RAW))[0]
 
 
@@ -126,15 +120,15 @@ def test_a_flag_tells_who_has_lost_its_trial():
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
-    monkeypatch.setattr(cluster_monitor, "KNOCK_SECONDS", 0.02)
-    monkeypatch.setattr(cluster_monitor, "MISSED", 3)
+    monkeypatch.setattr(cluster_monitor, "KNOCK_SECONDS", 0.05)
+    monkeypatch.setattr(cluster_monitor, "MISSED", 12)  # as in a run: a busy machine may open a door late
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopping, told = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as other:
         with ClusterMonitor(stopping, told.append) as vigil:
             vigil.watch([there.getsockname()[:2]])
-            time.sleep(0.3)
+            time.sleep(1)
         assert not stopping.is_set() and not told
         with pytest.raises(ZeroDivisionError), ClusterMonitor(stopping, told.append):
             raise ZeroDivisionError

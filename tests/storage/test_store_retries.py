@@ -12,6 +12,7 @@ import pytest
 from botocore import exceptions as boto
 from s3fs.errors import translate_boto_error
 
+from small_spec import SMALL
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import retry
@@ -20,15 +21,7 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 1,
-    "resources": {"checkpoint_seconds": 0, "retries": 0},
-}
+RAW = SMALL | {"resources": {"checkpoint_seconds": 0, "retries": 0}}
 
 
 def answered(code: str, number: int) -> OSError:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from small_spec import SMALL
 from tailboard.harness.cli import app
 from tailboard.harness.errors import StoreError
 from tailboard.harness.spec.parser import parse
@@ -29,14 +30,7 @@ from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 
-RAW = {
-    "name": "t",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL
 SPEC = parse(RAW)
 (TRIAL,) = plan(SPEC)
 KEY = TRIAL.key

@@ -34,6 +34,7 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
+from tailboard.leaderboard.confusion import Confusion
 
 RAW = {
     "name": "t",
@@ -143,7 +144,8 @@ class Forger:
         self.record, self.array = f"records/{key}.json", f"arrays/{key}.npz"
         accuracy = {n: per_class_accuracy(arrays[n], arrays["labels"]) for n in ("last_ema", "last")}
         counted = np.bincount(arrays["labels"], minlength=10).tolist()
-        self.edit(self.record, lambda raw: raw.update(accuracy=accuracy, test_counts=counted))
+        told = {"accuracy": accuracy, "test_counts": counted, "confusion": confusion(arrays)}
+        self.edit(self.record, lambda raw: raw.update(told))
         self.edit(self.record, lambda raw: raw["data"].update(data))
         self.put(pack_arrays(arrays))
 
@@ -185,6 +187,10 @@ def tuned_attack(change: Callable[[Forger], None]) -> Callable[[Path, Path], lis
     return forged
 
 
+def confusion(arrays: Arrays) -> str:
+    return Confusion.of(arrays["last_ema"].argmax(1), arrays["labels"], 10).packed()
+
+
 def rewritten(path: Path, goal: Path, change: Callable[[Record, Arrays], tuple[Record, Arrays]], **shots: int) -> Path:
     """What an honest group with other images, other rounding or other shots would have sent."""
     store = Store(goal.with_suffix(""))
@@ -197,7 +203,9 @@ def rewritten(path: Path, goal: Path, change: Callable[[Record, Arrays], tuple[R
         data = store.write_arrays(trial.key, arrays)
         accuracy = {n: per_class_accuracy(arrays[n], arrays["labels"]) for n in ("last_ema", "last")}
         files = {f"arrays/{trial.key}.npz": hashlib.sha256(data).hexdigest()}
-        store.write_record(record.model_copy(update={"files": files, "accuracy": accuracy}))
+        store.write_record(
+            record.model_copy(update={"files": files, "accuracy": accuracy, "confusion": confusion(arrays)})
+        )
         store.mark_tracked(trial.key, {})
     assert export(store, goal) == []
     return goal

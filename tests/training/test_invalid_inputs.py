@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from small_spec import SMALL
 from tailboard.harness.errors import SpecError, StoreError
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse, read, with_plugin
@@ -19,14 +20,7 @@ from tailboard.methods.plugin import load_plugin
 from tailboard.methods.recipe import Entry, Recipe
 from tailboard.methods.registry import recipe
 
-RAW = {
-    "name": "faults",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 1, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL | {"name": "faults", "training": {"epochs": 1, "batch_size": 32}}
 KNOWS_THE_ANSWERS = """
 import torch
 from tailboard.methods.recipe import Part, Recipe, register

@@ -8,21 +8,18 @@ import sys
 import numpy as np
 import pytest
 
+from small_spec import SMALL
+from tailboard.datasets import lock
+from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import ScoringProcess, ScoringProcessDied, scoring_process
 from tailboard.harness.training.trial import TrialContext, run_trial
+from tailboard.methods.part import MethodError
 
-RAW = {
-    "name": "wall",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 2, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL | {"name": "wall", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}}
 # Labels come class by class. In no training set here do fifty images of class 2 stand before fifty of class 3; they do
 # among the labels of test, of validation, and of the whole pool. What is looked for is itself nowhere in memory.
 SCANNED = """
@@ -230,3 +227,34 @@ def test_the_predictions_of_other_trials_are_not_opened_by_a_method(tmp_path):
     peeking = next(trial for trial in plan(spec) if trial.method.name == "Peeks")
     record = run_trial(Job.of(peeking), TrialContext(str(tmp_path), plugins=spec.plugins))
     assert record.status == "failed" and "the test set is locked" in record.reason
+
+
+BUILT = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tailboard.methods.recipe import Part, Recipe, register
+
+@dataclass(frozen=True)
+class Built(Part):
+    def build(self, scene):
+        print("printed")
+        Path("FILE").write_text(str(os.getpid()))
+
+register("Built", Recipe(loss=Built()))
+"""
+
+
+def test_a_process_that_has_read_labels_runs_no_method(tmp_path, monkeypatch):
+    """As after a report: what a plan tries on random images is tried elsewhere."""
+    spec = with_plugin(parse(RAW), BUILT.replace("FILE", str(tmp_path / "built")), ["Built"])
+    (trial,), store = plan(parse(RAW)), Store(tmp_path / "store")
+    run_trial(Job.of(trial), TrialContext(str(store)))
+    monkeypatch.setattr(lock, "_labels_read", False)
+    check_names(plan(spec), spec.plugins)
+    assert int((tmp_path / "built").read_text()) == os.getpid()
+    store.arrays(trial.key, "history_")
+    check_names(plan(spec), spec.plugins)
+    assert int((tmp_path / "built").read_text()) != os.getpid()
+    with pytest.raises(MethodError, match="tau-normalisation"):
+        check_names(plan(parse(RAW | {"methods": "LDAM-DRW + tau-normalisation"})), {})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from small_spec import SMALL
 from tailboard.datasets.longtail import counts
 from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.spec.parser import parse, with_plugin
@@ -18,14 +19,7 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial, scored_logits
 
-RAW = {
-    "name": "trial",
-    "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40},
-    "methods": "ERM",
-    "network": "small",
-    "training": {"epochs": 3, "batch_size": 32},
-    "seeds": 1,
-}
+RAW = SMALL | {"name": "trial", "training": {"epochs": 3, "batch_size": 32}}
 EXPLODES = """
 import torch
 from tailboard.methods.recipe import Part, Recipe, register

@@ -9,7 +9,9 @@ function showBehind(block, method, group) {
     element("p", { class: "small" }, `${block.protocol}; ${headerOf(block)}; ${measured(group)}`),
     ...summaryOf(cell, method, block, group),
     ...seedsOf(line, group),
+    ...confusionOf(line, group),
     ...valuesOf(line),
+    ...actedOf(line),
     element("h3", {}, "Each trial"),
     ...trialsOf(line).map((trial) => trialOf(trial, line)),
   );
@@ -36,7 +38,7 @@ function summaryOf(cell, method, block, group) {
 }
 
 function seedsOf(line, group) {
-  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", "Device seconds", "Key"];
+  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", trialsOf(line).some((trial) => trial.starts) ? "Device seconds, with what it starts from" : "Device seconds", "Key"];
   const rows = trialsOf(line).map((trial) => {
     const value = valueOf(trial, group);
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];
@@ -53,11 +55,17 @@ function valuesOf(line) {
   return values.length ? [element("h3", {}, "Values"), listOf(values)] : [];
 }
 
+function actedOf(line) {
+  const notes = Object.entries(behindOf(line).notes ?? {});
+  if (!notes.length) return [];
+  return [element("h3", {}, "How far each part acted, mean over seeds"), listOf(notes.map(([name, value]) => [name, value.toPrecision(3)]))];
+}
+
 const listOf = (pairs) => element("dl", {}, ...pairs.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
 
 function trialOf(trial, line) {
   const facts = trial.facts === undefined ? {} : DATA.facts[trial.facts];
-  const shown = [["key", trial.key], ["course", trial.course], ...Object.entries(facts), ["reason", trial.reason]].filter(([, text]) => text);
+  const shown = [["key", trial.key], ["course", trial.course], ["starts from", trial.starts], ...Object.entries(facts), ["reason", trial.reason]].filter(([, text]) => text);
   const made = element("details", {}, element("summary", {}, `Seed ${trial.seed}: ${trial.status}`), listOf(shown));
   if (trial.log) made.append(element("h4", {}, "Log of the failure"), element("pre", { tabindex: 0 }, trial.log));
   if (behindOf(line).rerun.length) made.append(element("h4", {}, "Train it again"), commandOf(behindOf(line).rerun.join(String(trial.seed))));

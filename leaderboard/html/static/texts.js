@@ -61,9 +61,9 @@ function shownCell(block, method, group) {
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 let marks = new Map(); // of the table that is shown: each reason why seeds are not in a mean, and its mark
 
-/** The reason that goes under the table; that all are missing is what the cell says already. */
+/** The reason that goes under the table: of a complete cell what did not act; that all are missing is what the cell says already. */
 const toldOf = ({ status, reason }) =>
-  status === "incomplete" || status === "failed" || (status === "missing" && reason.includes(":")) ? reason : "";
+  status === "incomplete" || status === "failed" || (["missing", "complete"].includes(status) && reason.includes(":")) ? reason : "";
 
 function markReasons(rows) {
   const cells = shownBlocks().flatMap((block) => rows.map((method) => [block, lineOf(block, method)]).filter(([, line]) => line)
