@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..catalog import DataError
 from ..fetching import destination, fetch, is_as_archived, unpack
 from ..files import checksum, missing, places
 from ..readers import eurosat, kaggle
+from . import source as user_source
 from .listing import Files
-from .source import Source
+from .source import SETS, Source, given_words
 
 KAGGLE = "kaggle competitions download -c {} (tailboard fetches nothing there: an account must accept the rules)"
 
@@ -104,6 +106,24 @@ ISIC2020 = ImageSet(
     description="photographs of skin lesions, 584 of 33,126 malignant (SIIM-ISIC 2020)",
 )
 IMAGE_SETS = {each.name: each for each in (EUROSAT, APTOS2019, ISIC2020)}
+
+
+def source_of(words: Mapping[str, Any], folder: Path, root: Path | None) -> Source:
+    """The source that the words of a spec stand for, of an image set too.
+
+    Args:
+        words: ``name`` as in ``eurosat`` or ``folder:photos``, and what is said beside it.
+        folder: What a relative path is relative to.
+        root: The folder that holds image sets, beside those that are always looked in.
+
+    Raises:
+        DataError: where a word is not what it should be, or nothing is there.
+    """
+    name = words["name"]
+    if name not in SETS:
+        return user_source.source_of(words, folder)
+    given = given_words(words, name)
+    return Source(name, folder_of(name, given.get("split"), root), **given)
 
 
 def listing(source: Source) -> Files:

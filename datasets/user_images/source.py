@@ -50,13 +50,12 @@ def is_user_images(name: Any) -> bool:
     return isinstance(name, str) and (name in SETS or (name.partition(":")[0] in KINDS and ":" in name))
 
 
-def source_of(words: Mapping[str, Any], folder: Path, root: Path | None = None) -> Source:
+def source_of(words: Mapping[str, Any], folder: Path) -> Source:
     """The source that the words of a spec stand for.
 
     Args:
         words: ``name`` as in ``folder:photos``, and any of WORDS.
         folder: What a relative path is relative to.
-        root: The folder that holds image sets, beside those that are always looked in.
 
     Raises:
         DataError: where a word is not what it should be, or nothing is at the path.
@@ -64,13 +63,9 @@ def source_of(words: Mapping[str, Any], folder: Path, root: Path | None = None) 
     kind, _, place = str(words["name"]).partition(":")
     if not is_user_images(words["name"]):
         raise DataError(f"{words['name']} is no place of images. {HINT}")
-    if kind not in SETS and not place:
+    if not place:
         raise DataError(f"data: {kind}: is followed by a path, as in {kind}:{'photos' if kind == 'folder' else 'f'}")
-    given = _given(words, kind)
-    if kind in SETS:
-        from .image_sets import folder_of  # imports numpy
-
-        return Source(kind, folder_of(kind, given.get("split"), root), **given)
+    given = given_words(words, kind)
     path = (folder / Path(place).expanduser()).resolve()
     if kind == "hf":
         return Source(kind, path if path.is_dir() else Path(place), **given)
@@ -83,7 +78,7 @@ def source_of(words: Mapping[str, Any], folder: Path, root: Path | None = None) 
     return Source(kind, path, **given)
 
 
-def _given(words: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def given_words(words: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What is said beside the name. DataError where the kind has no such word, or it is not what it should be."""
     given = {word: words[word] for word in WORDS if words.get(word) is not None}
     own = {"csv": WORDS, "hf": ("label", "image", "group", "size")} | dict.fromkeys(SETS, ("split", "size"))

@@ -23,8 +23,8 @@ def data_inspect(
     as_json: Json = False,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
+    from ...datasets.user_images.image_sets import source_of
     from ...datasets.user_images.inspect import inspected
-    from ...datasets.user_images.source import source_of
     from . import listings
 
     words = {"name": name, "label": label, "image": image, "group": group, "size": size}

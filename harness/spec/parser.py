@@ -33,10 +33,18 @@ SPECS = Path(__file__).parent / "specs"
 
 
 def read(source: str | Path, plugins: Iterable[Path] = (), root: Path | None = None) -> Spec:
-    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own. Image
-    sets that it names are looked for below ``root`` too.
+    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
 
-    SpecError says what is wrong and where; MethodError what is wrong in a plugin.
+    Args:
+        source: The file, or the name.
+        plugins: The plugin files.
+        root: The folder that holds image sets such as ``eurosat``.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: with what is wrong and where. MethodError for what is wrong in a plugin.
     """
     path = _find(str(source))
     try:
@@ -108,7 +116,19 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
 
 
 def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Data:
-    """One data set and its long tail, from its words; a path is relative to ``folder``. Errors as in :func:`parse`."""
+    """One data set and its long tail, from its words.
+
+    Args:
+        raw: An entry of ``data``.
+        folder: What a path is relative to.
+        root: The folder that holds image sets such as ``eurosat``.
+
+    Returns:
+        The data set.
+
+    Raises:
+        SpecError: with the field and the nearest right word. DataError where images cannot be trained on.
+    """
     return _valid(Data, user_images.resolved(raw, folder, root), "data")
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...datasets.user_images.source import WORDS, is_user_images, source_of
+from ...datasets.user_images.source import WORDS, is_user_images
 from ..errors import SpecError
 from .schema import Data
 
@@ -32,6 +32,7 @@ def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -
     if not is_user_images(words.get("name")) or "contents" in words:
         return words
     from ...datasets.user_images.dataset import resolve  # imports numpy
+    from ...datasets.user_images.image_sets import source_of
 
     source = source_of(words, folder, root)
     facts, _ = resolve(source)
