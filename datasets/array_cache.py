@@ -50,12 +50,12 @@ class CachedPool:
     stamps: dict[str, Stamp]  # of each of ``ARRAYS``
     _splits: dict[tuple, Split] = field(default_factory=dict, compare=False, repr=False)
 
-    def split(self, counts: Sequence[int], seed: int, val_per_class: int) -> Split:
+    def split(self, counts: Sequence[int], seed: int, val_per_class: int, natural: bool = False) -> Split:
         """The split of a seed (see :func:`datasets.split.cut`), kept: the trials of a seed share its fingerprint, which
         reads every image."""
-        asked = tuple(counts), seed, val_per_class
+        asked = tuple(counts), seed, val_per_class, natural
         if asked not in self._splits:
-            self._splits[asked] = cut(self.pool, counts, seed, val_per_class)
+            self._splits[asked] = cut(self.pool, counts, seed, val_per_class, natural)
         return self._splits[asked]
 
     def file(self, array: str) -> Path:

@@ -90,10 +90,17 @@ class Split:
         return digest.hexdigest()
 
 
-def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) -> Split:
+def natural_validation(counts: Sequence[int], val_per_class: int) -> tuple[int, ...]:
+    """Validation images of each class (C,) in proportion to its training images ``counts`` (C,), at least one:
+    ``val_per_class`` of the largest class."""
+    return tuple(max(1, round(val_per_class * count / max(counts))) for count in counts)
+
+
+def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0, natural: bool = False) -> Split:
     """Cut ``counts[c]`` training images of each class out of the pool, without replacement, by ``seed``.
 
-    ``val_per_class`` images of each class are set aside first. One seed gives one subset whatever the method.
+    ``val_per_class`` images of each class are set aside first, of which a ``natural`` validation uses those of
+    :func:`natural_validation`: its training images are the same. One seed gives one subset whatever the method.
     A longer tail of the same seed is a subset of a shorter one, so imbalance factors stay comparable.
     Where the images are of groups, whole ones are set aside: up to ``val_per_class`` images of each class are validated
     on, the rest of these groups is not used, and a class may have fewer training images than ``counts`` says.
@@ -101,7 +108,7 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
     Raises ValueError where a class has fewer images than are asked for.
     """
     images, chosen, held_out = pool.train, [], []
-    apart = None
+    apart, validated = None, natural_validation(counts, val_per_class) if natural else [val_per_class] * len(counts)
     if pool.groups is not None and val_per_class:
         apart = set_aside(images.y, pool.groups, seed, val_per_class)
     for label, count in enumerate(counts):
@@ -114,7 +121,7 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0) ->
         order = np.random.default_rng([seed, label]).permutation(members)
         order = order if apart is None else np.concatenate([order[apart[order]][:val_per_class], order[~apart[order]]])
         held = val_per_class if apart is None else min(val_per_class, np.count_nonzero(apart[members]))
-        held_out.append(order[:held])
+        held_out.append(order[: min(held, validated[label])])
         chosen.append(order[held : held + count])
     indices = np.sort(np.concatenate(chosen)), np.sort(np.concatenate(held_out))
     return Split(pool, tuple(map(len, chosen)), indices)

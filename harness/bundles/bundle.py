@@ -194,6 +194,13 @@ class Bundle(StoreReader):
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
         """As of a store; all that is read of a bundle must stay within what so large a bundle may hold.
 
+        Args:
+            key: The trial's.
+            prefix: How the names of the arrays begin.
+
+        Returns:
+            The arrays, by name.
+
         Raises:
             StoreError: where the arrays are damaged, or too large.
         """

@@ -50,8 +50,15 @@ class EnvironmentCounts:
 
 
 def keys(spec: Spec, store: StoreReader) -> tuple[str, ...]:
-    """The keys of the trials that the report of a plan shows, in its order; those at the spec's own values where there
-    are no others yet."""
+    """The trials that the report of a plan shows.
+
+    Args:
+        spec: The plan.
+        store: A store or a bundle.
+
+    Returns:
+        Their keys in its order; of those at the spec's own values where there are no others yet.
+    """
     return tuple(
         dict.fromkeys(
             reported.trial.key for reported in reported_trials(spec, search_results(spec, store, importance=False))

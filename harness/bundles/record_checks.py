@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...datasets.split import natural_validation
 from ...leaderboard.confusion import Confusion
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
@@ -35,8 +36,18 @@ class Mismatch(NamedTuple):
 
 
 def recompute_accuracies(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
-    """The accuracy of each class in percent, by the names of the logits. ValueError where the arrays cannot be the
-    predictions of such a trial."""
+    """The accuracy of each class, from the stored predictions.
+
+    Args:
+        record: The trial's.
+        arrays: What is stored beside it, by name.
+
+    Returns:
+        In percent, by the names of the logits.
+
+    Raises:
+        ValueError: where the arrays cannot be the predictions of such a trial.
+    """
     classes = len(record.counts)
     if missing := [name for name in (*LOGITS, "labels", "history_epoch", "history_loss") if name not in arrays]:
         raise ValueError(f"no array {missing[0]!r}")
@@ -127,7 +138,9 @@ def _images(record: Record) -> Iterator[Mismatch]:
         expected["counts"] = long_tail(trial.data, trial.val_per_class)
     if record.test_counts:
         known, held_out = dataset_of(trial.data), trial.val_per_class
-        expected["test_counts"] = known.tested if trial.stage == "report" else (held_out,) * len(known.classes)
+        even = (held_out,) * len(known.classes)
+        validated = natural_validation(long_tail(trial.data, held_out), held_out) if trial.val else even
+        expected["test_counts"] = known.tested if trial.stage == "report" else validated
     for field, is_ in expected.items():
         said = getattr(record, field)
         if is_ and said != is_:

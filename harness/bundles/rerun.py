@@ -79,8 +79,15 @@ def sample_trials(bundle: Bundle, count: int, seed: int) -> list[Record]:
 
 
 def plugins_of(bundle: Bundle, chosen: Sequence[Record]) -> dict[str, str]:
-    """The text of each plugin that the trials are made of, by its SHA-256; what they start from is of no plugin (see
-    ``needs.needed``)."""
+    """The plugins that trials are made of; what they start from is of no plugin (see ``schema.prerequisite``).
+
+    Args:
+        bundle: Where they are.
+        chosen: The trials' records.
+
+    Returns:
+        The text of each, by its SHA-256.
+    """
     asked = {record.trial.method.plugin for record in chosen}
     return {digest: text for spec in bundle.plans() for digest, text in spec.plugins.items() if digest in asked}
 
@@ -204,7 +211,15 @@ def _ended_well(key: str, store: Store) -> bool:
 
 
 def elsewhere(claimed: Record, again: Record) -> list[str]:
-    """In what the machine, or what runs on it, is not that of the claim; that a GPU promises no bits is said too."""
+    """In what the machine, or what runs on it, is not that of the claim; that a GPU promises no bits is said too.
+
+    Args:
+        claimed: The bundle's record.
+        again: That of the repetition.
+
+    Returns:
+        The differences, in words.
+    """
     before, now = _facts(claimed), _facts(again)
     found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
     return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])

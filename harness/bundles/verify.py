@@ -182,7 +182,15 @@ def _strays(bundle: Bundle, specs: Sequence[Spec], keys: Sequence[str]) -> Itera
 
 
 def require(bundle: Bundle, images: SplitConsistency | None = None) -> None:
-    """BundleError with the first difference where a bundle does not hold."""
+    """Check a bundle before it is read.
+
+    Args:
+        bundle: What is checked.
+        images: What other bundles of the report were said to be scored on.
+
+    Raises:
+        BundleError: with the first difference, where it does not hold.
+    """
     if found := verify(bundle, images):
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise BundleError(f"{bundle} does not hold: {found[0]}{more}; tailboard verify {bundle} says all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +30,6 @@ def train(
     The trial of the row's first seed is trained again, exactly; test images are only looked at to see that. A second
     trial without some of the images tells how sure to be. Interrupted, the same command goes on.
     """
-    import shutil
-
     from ..prediction import choice, onnx_export
     from ..prediction.fit import Fit
     from ..scheduling.processes import ended_by_sigterm

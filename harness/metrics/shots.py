@@ -14,13 +14,29 @@ from ..storage.record import TrialResult, Weights
 
 @lru_cache(maxsize=1024)
 def class_groups(counts: tuple[int, ...], by: Shots) -> tuple[str, ...]:
-    """The shot group of each class: few, med or many."""
+    """The shot group of each class.
+
+    Args:
+        counts: (C,), its training images.
+        by: The boundaries of few and many.
+
+    Returns:
+        (C,), of few, med and many.
+    """
     return terciles(counts) if by.by == "tercile" else shots(counts, by.few, by.many)
 
 
 @lru_cache(maxsize=1024)
 def class_members(counts: tuple[int, ...], by: Shots) -> dict[str, tuple[int, ...]]:
-    """The classes of each group."""
+    """The classes of each shot group.
+
+    Args:
+        counts: (C,), the training images of each class.
+        by: The boundaries of few and many.
+
+    Returns:
+        The labels by group, ``all`` among them.
+    """
     groups = class_groups(counts, by)
     members = {name: tuple(c for c, group in enumerate(groups) if group == name) for name in GROUPS}
     return members | {"all": tuple(range(len(counts)))}

@@ -48,7 +48,15 @@ def render(facts: Mapping[str, Any]) -> Group:
 
 
 def changes(looks: Iterable[Mapping[str, Any]], as_json: bool) -> Iterator[str]:
-    """A line for each look at which something other than the time has changed."""
+    """What a watched store comes to, for a reader that is no terminal.
+
+    Args:
+        looks: The facts of each look.
+        as_json: Whether a line is JSON, not words.
+
+    Returns:
+        A line for each look at which something other than the time has changed.
+    """
     before = None
     for facts in looks:
         now = {name: value for name, value in facts.items() if name not in ("at", "elapsed", "left")}

@@ -146,7 +146,12 @@ class RunProgress:
             self._join(trial.key, Task(task.method, task.flops, 0, rows=task.rows, tuning=True, search=task))
 
     def end_search(self, search: Search, winner: Configuration | None) -> None:
-        """A search has ended: what was pending is reported at the values found; never, where there are none."""
+        """A search has ended.
+
+        Args:
+            search: Which.
+            winner: The values at which what was pending is reported; None where it never is.
+        """
         task = self.tasks[_name(search)]
         task.budget, task.epochs = len(task.keys), 0
         for seed in search.spec.seeds:
@@ -164,8 +169,13 @@ class RunProgress:
         self._places = max(self._places, len(self.running))
 
     def epoch(self, trial: Trial, epoch: int) -> None:
-        """An epoch, counted from 0, is done. Those before the first were trained in an earlier session; one that was
-        done before was trained again after a kill."""
+        """An epoch is done. Those before the first were trained in an earlier session; one that was done before was
+        trained again after a kill.
+
+        Args:
+            trial: Of which trial.
+            epoch: Its number, counted from 0.
+        """
         self._eta.heard(trial.key, self.tasks[trial.key], 1)
         self._reach(trial.key, epoch + 1)
         self.running[trial.key] = self.running[trial.key].model_copy(update={"epoch": epoch + 1})

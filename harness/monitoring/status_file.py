@@ -95,5 +95,11 @@ def read(store: Store) -> Progress | None:
 
 
 def driver_progress(told: Progress, store: Store) -> bool:
-    """Whether it is of the process that is the store's driver, if one is, and not of one that was killed before."""
+    """Whether a progress file is of the process that is the store's driver, if one is, and not of one that was killed
+    before.
+
+    Args:
+        told: What the file says.
+        store: Whose it is.
+    """
     return driver(store) == (told.host, told.pid)

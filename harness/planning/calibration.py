@@ -45,7 +45,14 @@ class Estimate:
 
 
 def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
-    """One estimate for each distinct trial but for its seed, in the plan's order.
+    """Measure a few steps of each kind of trial.
+
+    Args:
+        spec: Its resources say on what.
+        dependencies: The trials.
+
+    Returns:
+        One estimate for each distinct trial but for its seed, in the plan's order.
 
     Raises:
         ClusterError: where the spec asks for a GPU and this machine has none.
@@ -58,9 +65,15 @@ def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
 
 
 def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, float]:
-    """For each network, the time of ERM's step in bfloat16 over float32's on this machine: below 1 it gains.
+    """What bfloat16 would gain on this machine. The plan's words choose the precision, since it changes the numbers;
+    this is what to choose by.
 
-    The plan's words choose the precision, since it changes the numbers; this is what to choose by.
+    Args:
+        spec: Its resources say on what.
+        trials: Those of the plan.
+
+    Returns:
+        For each network, the time of ERM's step in bfloat16 over float32's: below 1 it gains.
     """
     context = TrialContext(store="", gpu=spec.resources.gpu > 0)
     first = {trial.network: trial.model_copy(update={"method": Method(name="ERM")}) for trial in reversed(trials)}

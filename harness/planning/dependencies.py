@@ -41,7 +41,18 @@ class Dependencies:
 
 
 def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) -> Dependencies:
-    """Every trial that must run for the plan, the needed ones first. MethodError as :func:`recipe_of`."""
+    """What must run for a plan.
+
+    Args:
+        trials: The plan's.
+        plugins: The texts of plugin files, by their hashes.
+
+    Returns:
+        Every trial, the needed ones first.
+
+    Raises:
+        MethodError: as :func:`recipe_of`.
+    """
     resolved: dict[str, Trial] = {}
     of: dict[str, tuple[str, ...]] = {}
 

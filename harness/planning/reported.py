@@ -123,7 +123,15 @@ def known_trials(spec: Spec, store: StoreReader) -> list[Trial]:
 
 
 def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
-    """Every trial of a spec that is known by now: as the spec says, started from, tuning, and at the values found."""
+    """Every trial of a spec that is known by now: as the spec says, started from, tuning, and at the values found.
+
+    Args:
+        spec: The plan.
+        results: What its searches came to, by the canonical text of their rows.
+
+    Returns:
+        The trials, each once.
+    """
     started_from = [t for result in results.values() for t in result.search.prerequisites()]
     tuning = [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
     final = [reported.trial for reported in reported_trials(spec, results)]

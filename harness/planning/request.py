@@ -39,7 +39,15 @@ class RunRequest:
 
 
 def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
-    """MethodError, NetworkError or DataError at the first name, value or long tail that cannot be had."""
+    """Check that all that trials name can be had.
+
+    Args:
+        trials: The trials.
+        plugins: The texts of plugin files, by their hashes.
+
+    Raises:
+        MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
+    """
     trials = list(trials)
     check_methods(list({t.method.model_dump_json(): t for t in trials}.values()), plugins)
     for name in {t.network for t in trials}:

@@ -62,12 +62,15 @@ def warnings(plan: Plan) -> list[str]:
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
     counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
-    steps = steps_per_epoch(sum(counts), training)
-    starts = [getattr(part, "start", 0.0) for part in made.parts().values()]
-    begins = max((ceil(start * training.epochs) for start in starts if 0 < start < 1), default=0)
-    found = [part.foreseen(counts, training.label_smoothing) for part in made.parts().values()]
-    if training.ema and 0 < begins < training.epochs:
-        found += behind(half_lives(begins * steps, training.epochs * steps, training.ema))
+    steps, judged = steps_per_epoch(sum(counts), training), (trial.base or training).label_smoothing
+    begins = [(part, ceil(getattr(part, "start", 0.0) * training.epochs)) for part in made.parts().values()]
+    found = [
+        part.condition if part.condition and first >= training.epochs else part.foreseen(counts, judged)
+        for part, first in begins
+    ]
+    begun = max((first for _, first in begins if first < training.epochs), default=0)
+    if training.ema and begun:
+        found += behind(half_lives(begun * steps, training.epochs * steps, training.ema))
     yield from (f"{method_label(trial)}: {word}" for word in found if word)
 
 

@@ -61,7 +61,18 @@ def require_tune(spec: Spec) -> None:
 
 
 def output_path(spec: Spec, output: Path | None) -> Path:
-    """Where the new spec goes. SpecError where there is nothing to tune, or no folder for it."""
+    """Where the new spec goes.
+
+    Args:
+        spec: What is tuned.
+        output: What the user named, or None.
+
+    Returns:
+        The path; NAME-tuned.yaml where none was named.
+
+    Raises:
+        SpecError: where there is nothing to tune, or no folder for it.
+    """
     require_tune(spec)
     goal = output or Path(f"{spec.name}-tuned.yaml")
     if not goal.parent.is_dir():
@@ -72,8 +83,18 @@ def output_path(spec: Spec, output: Path | None) -> Path:
 
 
 def save(tuned: TunedSpec, goal: Path) -> list[Path]:
-    """One spec for each setting in which values were found, beside it the plugins that it names. SpecError where
-    another file is in the way."""
+    """Write what was found as specs.
+
+    Args:
+        tuned: The spec with what its searches found.
+        goal: The path of the spec; where there are several, each gets a number.
+
+    Returns:
+        The paths: one spec for each setting in which values were found, and the plugins that they name, beside them.
+
+    Raises:
+        SpecError: where another file is in the way.
+    """
     settings, specs = tuned.settings(), dict[Path, str]()
     for number, rows in enumerate(settings, start=1):
         path = goal if len(settings) == 1 else goal.with_stem(f"{goal.stem}-{number}")

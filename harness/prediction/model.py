@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from PIL import Image
 from ...datasets.user_images import pictures
 from ..errors import ModelError
 from ..registry.networks import Network
-from ..training.loop import DeviceData, evaluated
+from ..training.loop import EVALUATION_BATCH, DeviceData, evaluated
 from . import model_file
 from .description import Description
 from .probabilities import prior_shares, probabilities
 
+LARGEST_BATCH = 1 << 23  # numbers of all images that are predicted at a time
 Picture = str | PathLike[str] | Image.Image | np.ndarray
 
 
@@ -102,14 +104,21 @@ class Model:
         Raises:
             DataError, ModelError, OSError: as :meth:`pixels`, and for a prior that is none.
         """
-        one = isinstance(images, (str, PathLike, Image.Image)) or (
-            isinstance(images, np.ndarray) and (images.ndim < 4 and images.shape[:1] != ())
-        )
+        one = isinstance(images, (str, PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim < 4)
         several: Sequence[Any] = [images] if one else images  # type: ignore[assignment,list-item]
-        arrays = [self.pixels(picture, f"image {number}") for number, picture in enumerate(several)]
-        if not arrays:
+        if not len(several):
             raise ModelError("there is no image to predict")
-        return self.of_pixels(np.stack(arrays), self.shares(prior))
+        shares, parts = self.shares(prior), []
+        for start in range(0, len(several), self.batch_size):
+            chunk = enumerate(several[start : start + self.batch_size], start)
+            parts.append(self.of_pixels(np.stack([self.pixels(each, f"image {n}") for n, each in chunk]), shares))
+        found = [np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "probabilities")]
+        return Predictions(self.classes, *found)
+
+    @property
+    def batch_size(self) -> int:
+        """How many images are predicted at a time, so that memory is bounded whatever their size."""
+        return max(1, min(EVALUATION_BATCH, LARGEST_BATCH // prod(self.description.shape)))
 
     def of_pixels(self, x: np.ndarray, shares: Sequence[float] | None) -> Predictions:
         """The predictions for images as :meth:`pixels` gives them, and the shares of :meth:`shares`."""

@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from math import prod
 from pathlib import Path
 from typing import TextIO
 
@@ -18,10 +17,7 @@ from ...datasets.user_images.pictures import SUFFIXES
 from ...leaderboard.formats.text import spreadsheet_cell
 from ..errors import ModelError
 from ..storage.files import Files
-from ..training.loop import EVALUATION_BATCH
 from .model import Model
-
-LARGEST_BATCH = 1 << 27  # numbers of all images that are predicted at a time
 
 
 def image_files(places: Iterable[Path]) -> Iterator[Path]:
@@ -65,9 +61,8 @@ def write_predictions(
     shares, table = model.shares(prior), csv.writer(goal, lineterminator="\n")
     table.writerow(["image", "label", "probability", *(f"p_{_cell(name)}" for name in model.classes)])
     predicted = unreadable = 0
-    size = max(1, min(EVALUATION_BATCH, LARGEST_BATCH // prod(model.description.shape)))
     files = image_files(places)
-    while several := list(islice(files, size)):
+    while several := list(islice(files, model.batch_size)):
         readable = []
         for path in several:
             try:

@@ -36,7 +36,18 @@ def dataset_of(data: Data) -> Dataset:
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
-    """The training images of each class, without touching the images. DataError where the tail cannot be cut."""
+    """The training images of each class, without touching the images.
+
+    Args:
+        data: The data set and its tail.
+        val_per_class: How many images of each class are kept for validation.
+
+    Returns:
+        (C,).
+
+    Raises:
+        DataError: where the tail cannot be cut.
+    """
     known = dataset_of(data)
     available = [n - val_per_class for n in known.available]
     if min(available) < 1:
@@ -145,7 +156,8 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
         DataError, TestSetLocked: As in :func:`pool`.
     """
     loaded = _cached(trial.data.name, trial.data.contents, root, verify)
-    return cut(loaded, long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class), loaded
+    counts = long_tail(trial.data, trial.val_per_class)
+    return cut(loaded, counts, trial.seed, trial.val_per_class, trial.val == "natural"), loaded
 
 
 @lru_cache(maxsize=2)
@@ -155,4 +167,4 @@ def _cached(name: str, contents: Contents | None, root: Path | None, verify: boo
 
 def cut_of(trial: Trial) -> str:
     """What decides a trial's images: trials of the same words must have the same fingerprint."""
-    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for validation"
+    return f"{trial.data.canonical}, seed {trial.seed}, {trial.val_per_class} for {trial.val or ''} validation"

@@ -16,5 +16,16 @@ def plugin_of(trial: Trial, plugins: Mapping[str, str] | None) -> dict[str, Entr
 
 
 def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
-    """The trial's method with the trial's values. MethodError where a name or a value is wrong."""
+    """The trial's method with the trial's values.
+
+    Args:
+        trial: Which.
+        plugins: The texts of plugin files, by their hashes.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        MethodError: where a name or a value is wrong.
+    """
     return recipe(trial.method.name, plugin_of(trial, plugins)).tuned(trial.method.values)

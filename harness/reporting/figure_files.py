@@ -17,9 +17,14 @@ CURVES = (".csv", ".png", ".svg", ".pdf")
 
 
 def write_curves(report: Report, path: Path) -> None:
-    """What every smaller budget would have found, as a table or a picture: the path's ending says which.
+    """What every smaller budget would have found, as a table or a picture.
 
-    ReportError where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
+    Args:
+        report: The leaderboard.
+        path: The file, whose ending says which.
+
+    Raises:
+        ReportError: where nothing was tuned, the ending is unknown, or a picture is asked for without matplotlib.
     """
     form = path.suffix.lower()
     if form not in CURVES:
@@ -35,10 +40,17 @@ def write_curves(report: Report, path: Path) -> None:
 
 
 def write_diagram(report: Report, path: Path) -> str:
-    """The critical-difference diagram of the whole test set, a panel for each protocol. Why there is none where the
-    data sets or methods are too few, else nothing.
+    """The critical-difference diagram of the whole test set, a panel for each protocol.
 
-    ReportError where the ending is unknown, or matplotlib is not there.
+    Args:
+        report: The leaderboard.
+        path: The file.
+
+    Returns:
+        Why there is none, where the data sets or methods are too few; else nothing.
+
+    Raises:
+        ReportError: where the ending is unknown, or matplotlib is not there.
     """
     form = path.suffix.lower()
     if form not in CURVES[1:]:

@@ -65,7 +65,8 @@ def protocols(specs: Iterable[Spec]) -> dict[str, str]:
 def _facts(spec: Spec, tune: Tune) -> dict[str, str]:
     searched = [f"{parameter.name} {parameter.range or ''}".strip() for parameter in tune.parameters]
     routine = [f"{name}={value}" for name, value in tune.training.items()]
-    return {name: str(value) for name, value in tune.model_dump().items()} | {
+    return {name: str(getattr(tune, name)) for name in Tune.model_fields} | {
+        "val": tune.val or "balanced",
         "parameters": " + ".join(searched),
         "training": " ".join(routine) or "as reported",
         "shots": spec.shots.by if spec.shots.by == "tercile" else f"{spec.shots.few} to {spec.shots.many}",
@@ -76,12 +77,13 @@ def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
     """What was spent on tuning, in sentences; ``plain`` where some rows come from specs that tune nothing."""
     tunes = [line.tuned.search.tune for line in lines]
     trials, metrics = _either(str(tune.trials) for tune in tunes), _either(tune.metric for tune in tunes)
+    natural = " of natural proportions" * any(tune.val for tune in tunes)
     # Specs that differ in how many trials they ask for share what they have in common.
     spent = {(line.tuned.search.identity, c.number): c for line in lines for c in line.tuned.configurations}.values()
     hours, epochs = sum(c.seconds for c in spent) / 3600, sum(c.epochs for c in spent)
     return [
         f"Each method with something to tune got {trials} trials, its default values the first, judged by "
-        f"{metrics} on validation images that no training saw, with seeds that no row uses.",
+        f"{metrics} on validation images{natural} that no training saw, with seeds that no row uses.",
         f"{sum(c.state != 'running' for c in spent)} tuning trials and {epochs} epochs took {hours:.2g} device-hours.",
         *(["Where the title does not say tuned, every method ran at the values that its spec gives."] * plain),
     ]

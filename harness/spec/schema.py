@@ -144,12 +144,13 @@ class Shots(CanonicalModel, frozen=True):
 class Trial(CanonicalModel, frozen=True):
     """One training run. Same key, same numbers.
 
-    In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images.
+    In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images; of a
+    ``natural`` validation the largest class has so many, and the others in proportion to their training images.
     ``base`` is the routine of the trials that it starts from, where its own differs from it. An ``independent`` trial
     has the seed's images, and another initialisation and order than every other trial of the seed.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "weights"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "weights", "val"})
 
     data: Data
     method: Method
@@ -162,6 +163,7 @@ class Trial(CanonicalModel, frozen=True):
     protocol: int = PROTOCOL
     base: Training | None = None
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
+    val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
     weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
@@ -233,7 +235,13 @@ class Tune(CanonicalModel, frozen=True):
     They are proposed in generations of ``generation``: within one, nothing depends on what ends first, so the number
     of workers changes nothing. With ``prune`` only the better half of a generation goes on after a quarter of the
     epochs, and the best quarter after half of them.
+
+    Validation is balanced, as the test set is: each class counts by as many images, and the rarest by far more than a
+    long tail would spare for it. With ``val: natural`` each has its share of the training images, at least one: what
+    whoever has the tail and nothing else can hold out, at the price of rare classes that are judged by a few images.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"val"})
 
     trials: int = Field(ge=1)
     parameters: tuple[Searched, ...] = (Searched(name="rho"), Searched(name="epsilon"), Searched(name="lambda"))
@@ -244,6 +252,7 @@ class Tune(CanonicalModel, frozen=True):
     sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
     generation: int = Field(default=4, ge=2)
     val_per_class: int | None = Field(default=None, ge=1)  # None is a tenth of the smallest class of the pool
+    val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @field_validator("parameters", mode="before")
     @classmethod

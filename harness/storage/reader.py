@@ -91,8 +91,19 @@ class StoreReader(ReadablePlace):
         return self._whole(paths.rung(key, epochs), key)
 
     def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """What was written and is named so; FileNotFoundError where there is nothing, StoreError where it is damaged,
-        a pickle, or claims to be larger than it is."""
+        """The arrays of a trial.
+
+        Args:
+            key: The trial's.
+            prefix: How the names of the arrays begin.
+
+        Returns:
+            The arrays, by name.
+
+        Raises:
+            FileNotFoundError: where there is nothing.
+            StoreError: where it is damaged, a pickle, or claims to be larger than it is.
+        """
         note_labels()
         data = self.read(paths.arrays(key))
         try:

@@ -62,8 +62,16 @@ def make_whole(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def require_harmless(path: Path, name: str) -> None:
-    """StoreError where a database of which nobody knows who made it would do harm outside of itself, or compute for
-    ever. It is not opened for that: no journal is looked at, and nothing written."""
+    """Refuse a database of which nobody knows who made it where it would do harm outside of itself, or compute for
+    ever. It is not opened for that: no journal is looked at, and nothing written.
+
+    Args:
+        path: The file.
+        name: What it is called in the error.
+
+    Raises:
+        StoreError: with what is wrong.
+    """
     for beside in (path.with_name(path.name + ending) for ending in BESIDE):
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(beside.lstat().st_mode) or beside.read_bytes().endswith(_NAMES_ANOTHER):

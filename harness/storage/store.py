@@ -76,7 +76,19 @@ class Store(Files, StoreReader):
         self.write(name, pack_tensors(state))
 
     def tensors(self, name: str, device: Any = "cpu") -> Any:
-        """What was saved; FileNotFoundError where there is nothing, StoreError where it is cut short or damaged."""
+        """What :meth:`write_tensors` wrote.
+
+        Args:
+            name: The file.
+            device: Where the tensors go.
+
+        Returns:
+            The state.
+
+        Raises:
+            FileNotFoundError: where there is nothing.
+            StoreError: where it is cut short or damaged.
+        """
         return self._unpacked(name, unpack_tensors, device)
 
     def write_weights(self, key: str, state: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from ...datasets.lock import TestSetLocked, locked
 from ...methods.optimizers.sharpness import SAM
-from ...methods.part import ClassWeights, Mixed
+from ...methods.part import ClassWeights, Mixed, Part
 from ...methods.plugin import load_plugin, read_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe, registry
@@ -54,7 +54,15 @@ def entries(method: str) -> dict[str, Entry]:
 
 
 def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
-    """Every check of one method, in order; a check that raises has failed with that error."""
+    """Every check of one method, in order.
+
+    Args:
+        entry: The method.
+        with_cost: Whether its steps are timed too.
+
+    Returns:
+        A verdict for each check; one that raises has failed with that error.
+    """
     torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
     for check in (*CHECKS, declared_cost) if with_cost else CHECKS:
         name = check.__name__.replace("_", " ")
@@ -233,10 +241,23 @@ def says_whether_it_acted(entry: Entry) -> str:
                 all(0 <= line.get(f"{slot}.acted", -1) <= 1 for line in noted),
                 f"{slot}: {type(part).__name__} acts under a condition: what it builds must note acted, from 0 to 1",
             )
+            _check_rest(slot, part)
             declared.append(f"{slot}: {type(part).__name__}")
     if not declared:
         raise Skipped("no part acts under a condition")
     return ", ".join(declared)
+
+
+def _check_rest(slot: str, part: Part) -> None:
+    """A part that acts under a condition must not say that it acted where its values are neutral."""
+    if part.neutral is None or slot not in ALONE:
+        return
+    values = {f"{slot}.{name}": value for name, value in part.neutral.items()}
+    noted = trained(dry_run(Recipe(**{slot: part}).tuned(values), epochs=6)).history
+    require(
+        not any(line.get(f"{slot}.acted") for line in noted),
+        f"{slot}: {type(part).__name__} notes that it acted at its neutral values",
+    )
 
 
 def ranges_contain_defaults(entry: Entry) -> str:

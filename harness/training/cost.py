@@ -24,7 +24,15 @@ def relative_cost(trial: Trial, plugins: Mapping[str, str]) -> float:
 
 
 def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
-    """The operations of its training: images x epochs x the network's forward pass x the method's declared cost."""
+    """The operations of a training: images x epochs x the network's forward pass x the method's declared cost.
+
+    Args:
+        trial: What is trained.
+        plugins: The texts of plugin files, by their hashes.
+
+    Returns:
+        The number, of which only ratios are used.
+    """
     images = sum(long_tail(trial.data, trial.val_per_class))
     about = dataset_of(trial.data)
     forward = _operations(trial.network, about.shape, len(about.classes))

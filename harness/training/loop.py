@@ -97,7 +97,15 @@ class DeviceData:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Inside, networks compute in a routine's precision."""
+    """Inside, networks compute in a routine's precision.
+
+    Args:
+        device: On which.
+        precision: ``float32`` or ``bfloat16``.
+
+    Returns:
+        The context.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
@@ -291,7 +299,15 @@ class TrainingLoop:
         return autocast(self.scene.device, self.training.precision)
 
     def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
-        """Logits (N, C), on the CPU in float32, of uint8 images (N, channels, H, W)."""
+        """What the network says of images.
+
+        Args:
+            x: uint8 (N, channels, H, W).
+            averaged: Whether its weights are the moving average, not the last.
+
+        Returns:
+            Logits (N, C), on the CPU in float32.
+        """
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
             return evaluated(self.model, self.material, self.finish, x, self.training.precision)
 

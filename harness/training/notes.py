@@ -39,7 +39,15 @@ def summary(
 
 
 def remarks(notes: Mapping[str, float], recipe: Recipe) -> tuple[str, ...]:
-    """What keeps the trial's row from being what its name says, in the words of a report; nothing where all acted."""
+    """What keeps a trial's row from being what its name says.
+
+    Args:
+        notes: The means of what the method noted.
+        recipe: The method.
+
+    Returns:
+        In the words of a report; nothing where all acted.
+    """
     idle = [
         part.condition for slot, part in recipe.parts().items() if part.condition and not notes.get(f"{slot}.acted")
     ]

@@ -87,7 +87,8 @@ class ScoringServer:
         trial = Trial.model_validate(request["trial"])
         cached = _cached(trial.data, request["root"], request["verify"])
         try:
-            split = cached.split(long_tail(trial.data, trial.val_per_class), trial.seed, trial.val_per_class)
+            counts = long_tail(trial.data, trial.val_per_class)
+            split = cached.split(counts, trial.seed, trial.val_per_class, trial.val == "natural")
         except ValueError as error:  # groups are known to the images only
             raise DataError(f"{trial.data.name}: {error}") from error
         if trial.stage == "tune" and not trial.val_per_class:

@@ -62,7 +62,18 @@ def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePla
 
 
 def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
-    """What ``searches`` came to when the plan was run. StoreError where that is missing or damaged."""
+    """What ``searches`` came to when the plan was run.
+
+    Args:
+        spec: The plan.
+        store: A store or a bundle.
+
+    Returns:
+        The searches, by the canonical text of their rows.
+
+    Raises:
+        StoreError: where what is stored of them is missing or damaged.
+    """
     if spec.tune is None:
         return {}
     try:

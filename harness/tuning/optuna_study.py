@@ -171,7 +171,15 @@ def open_storage(store: Store, write: bool = True) -> Iterator[optuna.storages.B
     """Optuna's SQLite storage in a store: a copy, which is written back now and then and at the end. A driver that is
     killed before proposes the same again, and finds what it had trained.
 
-    StoreError where the file is damaged, or no run of ours can have made it.
+    Args:
+        store: Where it is kept.
+        write: Whether it is written back.
+
+    Returns:
+        A context with the storage.
+
+    Raises:
+        StoreError: where the file is damaged, or no run of ours can have made it.
     """
     with local_copy(store, STUDIES, write) as path:
         opened = _open(path, f"{store}/{STUDIES}")

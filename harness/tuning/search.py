@@ -108,7 +108,7 @@ class Search:
 
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
-        words = {"base": self.base_training, "stage": "tune", "val_per_class": self.val_per_class}
+        words = {"base": self.base_training, "stage": "tune", "val_per_class": self.val_per_class, "val": self.tune.val}
         return [self.tuning_experiment.trial(seed, self.changed_values(found), **words) for seed in self.seeds]
 
     def prerequisites(self) -> list[Trial]:

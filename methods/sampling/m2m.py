@@ -70,8 +70,11 @@ class M2m(Part):
         if self.beta == 1 or len(set(counts)) == 1:
             return self.condition
         sure = 1 - smoothing + smoothing / len(counts)
-        if not self.relative and self.gamma >= sure:
-            return f"an image may not be accepted: gamma is {self.gamma:g}, and label smoothing draws g to {sure:.3g}"
+        if smoothing and not self.relative and self.gamma > sure - smoothing:
+            return (
+                f"images may hardly be accepted: gamma is {self.gamma:g}, and label smoothing draws g to {sure:.3g} at "
+                "most"
+            )
         return ""
 
     def starts_from(self) -> tuple[Need, ...]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailboard.datasets import longtail
-from tailboard.datasets.split import Images, Pool, cut
+from tailboard.datasets.split import Images, Pool, cut, natural_validation
 
 # ---- long tails -------------------------------------------------------------------------------------------------
 
@@ -161,6 +161,15 @@ def test_validation_is_balanced_and_shares_nothing_with_training():
     assert split.val is not None
     assert np.bincount(split.val.y).tolist() == [5, 5, 5]
     assert not set(names(split.val)) & set(names(split.train))
+
+
+def test_natural_validation_has_the_tails_proportions_and_leaves_training_as_it_is():
+    even, natural = (cut(numbered(20), [12, 6, 3], seed=1, val_per_class=5, natural=word) for word in (False, True))
+    assert np.bincount(natural.val.y).tolist() == [5, 2, 1] == list(natural_validation([12, 6, 3], 5))
+    assert names(natural.train) == names(even.train)
+    assert set(names(natural.val)) < set(names(even.val))
+    assert natural_validation([500, 60, 5], 50) == (50, 6, 1)
+    assert natural_validation([500, 5], 10) == (10, 1)
 
 
 def test_a_longer_tail_is_a_subset_of_a_shorter_one():

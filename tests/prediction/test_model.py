@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import tailboard as tb
 from forged_bundles import searched, trained
 from tailboard.harness.errors import ModelError
+from tailboard.harness.prediction import model as model_module
 from tailboard.harness.prediction.choice import by_key, by_method
 from tailboard.harness.prediction.fit import Fit
 from tailboard.harness.prediction.model_file import WORD
@@ -155,7 +156,7 @@ def test_what_is_killed_is_not_trained_again_and_the_file_is_the_same_bytes(made
     assert (tmp_path / "m.model").read_bytes() == file.read_bytes()
 
 
-def test_paths_images_and_arrays_are_predicted_alike(made, file):
+def test_paths_images_and_arrays_are_predicted_alike(made, file, monkeypatch):
     top, model = made[0], tb.load_model(file)
     path = top / "photos/dog/003.jpg"
     image = Image.open(path)
@@ -166,6 +167,8 @@ def test_paths_images_and_arrays_are_predicted_alike(made, file):
     assert many.labels == of_path.labels * 2 and many.probabilities.sum(axis=1) == pytest.approx([1, 1])
     assert model.predict(np.stack([np.asarray(image)] * 2)).logits.shape == (2, 3)
     assert model.predict(image.resize((40, 20)).convert("L")).logits.shape == (1, 3)
+    monkeypatch.setattr(model_module, "LARGEST_BATCH", 2 * 3 * 16 * 16)
+    assert model.batch_size == 2 and model.predict([path] * 5).logits.shape == (5, 3)
     for wrong in (np.zeros((4, 4, 3)), np.zeros((4, 4, 7), np.uint8), []):
         with pytest.raises(ModelError):
             model.predict(wrong)

@@ -124,9 +124,30 @@ class NotesNothing(ActsLate):
     condition = "no class is rare"
 
 
+@dataclass(frozen=True)
+class NotesAlways(Part):
+    """Says that it acted, also where its weights are even."""
+
+    strength: float = hyper(1.0, "none")
+    neutral = {"strength": 0.0}
+    condition = "no class is rare"
+
+    def build(self, scene):
+        class Weighing:
+            def __call__(self, epoch):
+                return weights
+
+            def notes(self):
+                return {"acted": 1.0}
+
+        weights = ClassWeights(scene.tensor([1 + self.strength * (n < 20) for n in scene.counts]))
+        return Weighing()
+
+
 @pytest.mark.parametrize(
     ("recipe", "check"),
     [
+        (Recipe(weights=NotesAlways()), "says whether it acted"),
         (Recipe(weights=ActsLate()), "says whether it acted"),
         (Recipe(weights=NotesNothing()), "says whether it acted"),
         (Recipe(loss=Drifts()), "is deterministic"),

@@ -60,6 +60,8 @@ def test_what_is_known_beforehand_is_what_came():
 
 def test_m2m_is_at_risk_where_smoothing_keeps_its_judge_below_an_absolute_gamma():
     assert "label smoothing draws g to 0.91" in M2m(gamma=0.95, relative=False).foreseen((500, 5) + (9,) * 8, 0.1)
+    assert "draws g to 0.901 at most" in M2m(relative=False).foreseen((500,) + (5,) * 99, 0.1)
+    assert M2m(relative=False).foreseen((500, 5), 0.0) == ""
     assert M2m(gamma=0.95).foreseen((500, 5), 0.1) == ""
 
 

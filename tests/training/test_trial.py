@@ -11,7 +11,9 @@ import torch
 
 from small_spec import SMALL
 from tailboard.datasets.longtail import counts
-from tailboard.harness.registry.datasets import dataset
+from tailboard.datasets.split import natural_validation
+from tailboard.harness.bundles.record_checks import words
+from tailboard.harness.registry.datasets import cut_of, dataset
 from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
@@ -65,6 +67,18 @@ def test_the_record_says_what_was_done(finished):
     assert record.data.verified and len(record.data.fingerprint) == 64 and record.data.hashes
     assert record.environment["packages"]["torch"] and record.environment["threads"] == trial.threads
     assert 0 < record.train_seconds < record.wall_seconds and record.started <= record.finished
+
+
+def test_a_tuning_trial_may_be_validated_in_the_tails_proportions(tmp_path):
+    trial, context = one(tmp_path, training=RAW["training"] | {"epochs": 1})
+    even = trial.model_copy(update={"stage": "tune", "val_per_class": 20})
+    natural = even.model_copy(update={"val": "natural"})
+    records = [run_trial(Job.of(each), context) for each in (even, natural)]
+    assert even.key != natural.key and cut_of(even) != cut_of(natural)
+    assert [record.status for record in records] == ["complete"] * 2
+    assert records[0].counts == records[1].counts and records[0].test_counts == (20,) * 10
+    assert records[1].test_counts == natural_validation(records[1].counts, 20) != (20,) * 10
+    assert not [list(words(record)) for record in records if list(words(record))]
 
 
 def test_a_reader_finds_the_same_accuracies_in_the_logits(finished):
