@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image
 
 from ..catalog import DataError
 from . import pictures
 from .pictures import Facts
 
 AT_ONCE = 2**26  # bytes of images that are held at a time while they are decoded
+THUMBNAILS_AT_ONCE = 512
 THREADS_FROM = 96 * 96  # pixels; of smaller images, threads wait for each other longer than they work
 SHOWN = 3  # files that an error names
 
@@ -49,6 +51,11 @@ class Listing(Protocol):
         some cannot be decoded, or have not the ``digests`` that their facts told."""
         ...
 
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """Of each of the images ``order`` a small copy in colour, at most ``side`` pixels wide and high, or why it
+        cannot be decoded."""
+        ...
+
 
 @dataclass(frozen=True)
 class Files:
@@ -79,7 +86,15 @@ class Files:
 
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """As in :class:`Listing`."""
-        Encoded(self.items, lambda index: _bytes(self.paths[index])).fill(goal, order, digests)
+        self._encoded.fill(goal, order, digests)
+
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+        return self._encoded.thumbnails(order, side)
+
+    @property
+    def _encoded(self) -> Encoded:
+        return Encoded(self.items, lambda index: _bytes(self.paths[index]))
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,22 @@ class Encoded:
                         goal[row] = image
         refuse(wrong, len(order))
 
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+
+        def small(index: int) -> Image.Image | DataError:
+            name = self.items[index].name
+            try:
+                return pictures.thumbnail(self.data(index), name, side)
+            except OSError as error:
+                return DataError(f"{name} cannot be read: {error.strerror or error}")
+            except DataError as error:
+                return error
+
+        with ThreadPoolExecutor() as threads:
+            for start in range(0, len(order), THUMBNAILS_AT_ONCE):
+                yield from threads.map(small, order[start : start + THUMBNAILS_AT_ONCE])
+
 
 @dataclass(frozen=True)
 class Array:
@@ -149,6 +180,10 @@ class Array:
         """As in :class:`Listing`; the array is in memory, where nothing changes it."""
         for row, index in enumerate(order):
             goal[row] = pictures.of_array(self.x[index], goal.shape[1:])
+
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+        return (pictures.thumbnail_of_array(self.x[index], side) for index in order)
 
 
 def refuse(wrong: Sequence[DataError], of: int) -> None:

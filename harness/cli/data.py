@@ -21,14 +21,20 @@ def data_inspect(
     size: Annotated[int | None, typer.Option(help="The side that images are brought to.")] = None,
     root: Root = None,
     as_json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="Also write one page, with images of each class.")] = None,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
     from ...datasets.user_images.image_sets import source_of
     from ...datasets.user_images.inspect import inspected
+    from ..metrics.advice import advice
+    from ..reporting import images_page
     from . import listings
 
-    words = {"name": name, "label": label, "image": image, "group": group, "size": size}
-    facts = inspected(source_of(words, Path(), root))
+    source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path(), root)
+    facts = inspected(source)
+    facts |= advice(facts["classes"], bool(facts["groups"])) if facts["ready"] else {}
+    if html:
+        images_page.write(facts, source, html)
     print_result(facts, listings.images_table(facts), as_json)
     return 0 if facts["ready"] else 1
 

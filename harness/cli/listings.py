@@ -11,6 +11,7 @@ from ...datasets.builtin import catalog
 from ...datasets.catalog import Dataset
 from ...datasets.files import places
 from ...datasets.user_images.image_sets import IMAGE_SETS
+from ...datasets.user_images.near_duplicates import LACKING
 from ...datasets.user_images.source import HINT
 from ..metrics.shots import class_groups
 from ..registry.network_names import NETWORKS
@@ -150,10 +151,22 @@ def images_table(facts: dict[str, Any]) -> str:
         lines.append(f"imbalance factor {facts['factor']:g}; the test set is {balanced}")
     for what in ("copies", "conflicts", "leaks"):
         lines += [f"{what}: {', '.join(names)}" for names in facts[what]]
+    lines += _near(facts)
     lines += [f"{facts['unreadable_files']} files cannot be used:", *facts["unreadable"]] if facts["unreadable"] else []
-    lines += facts["notes"]
+    lines += [*facts["notes"], *filter(None, [facts.get("validation")])]
+    lines += [f"--metric {name}: {why}" for name, why in facts.get("metrics", {}).items()]
     lines.append("ready to be trained on" if facts["ready"] else f"not ready: {facts['reason']}")
     return "\n".join(lines)
+
+
+def _near(facts: dict[str, Any]) -> list[str]:
+    if facts["near_duplicates"] is None:
+        return [LACKING]
+    of = "" if facts["looked_at"] == facts["images"] else f", of {facts['looked_at']:,} images that were looked at"
+    lines = [f"groups of images that look alike: {facts['near_duplicate_groups']}{of}"]
+    lines += [f"look alike: {', '.join(names)}" for names in facts["near_duplicates"]]
+    lines += [f"of them in training and test images both: {facts['near_leak_groups']}"] * bool(facts["near_leaks"])
+    return lines + [f"look alike, in training and test images: {', '.join(names)}" for names in facts["near_leaks"]]
 
 
 LISTS = ("methods", "datasets", "networks", "metrics", "specs")

@@ -72,11 +72,14 @@ def report(
     curve: Annotated[Path | None, typer.Option(help="What each budget finds: to a .csv, .png, .svg or .pdf.")] = None,
     html: Annotated[Path | None, typer.Option(help="Also write one self-contained page that anyone can open.")] = None,
     site: Annotated[
-        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and an index.")
+        Path | None, typer.Option(help="Also write a folder for a static host: a page a store, and a front page.")
     ] = None,
+    title: Annotated[str | None, typer.Option(help="Of the front page of --site.")] = None,
+    description: Annotated[str | None, typer.Option(help="A sentence below that title.")] = None,
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
+    from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..reporting import figure_files, gather, html_pages
     from ..spec.parser import parse_shots
@@ -94,11 +97,14 @@ def report(
     rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
     if (html or site) and (metric, prior, tau) != AS_RECORDED:
         raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    if (title or description) and not site:
+        raise ReportError("--title and --description: of the front page of --site, which is not asked for")
+    words = Words(title or Words.title, description or "")
     with sources.opened(stores) as places:
         leaderboard = partial(
             gather.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise), comparable=True
         )
-        options = html_pages.PageOptions(versus, quote, by, uncertainty)
+        options = html_pages.PageOptions(versus, quote, by, uncertainty, words)
         if site:  # first: pages of their own need not fit into one table
             html_pages.write_site(site, [(place, leaderboard([place])) for place in places], options)
         with _uncollected():

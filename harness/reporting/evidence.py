@@ -79,6 +79,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
         rerun=rerun(record.trial, str(record.environment.get("device", ""))),
         log=record.log,
         course=_course(record),
+        finished=record.finished,
         starts="; ".join(f"{words} ({seconds:.1f} s)" for words, seconds in starts.items()),
         start_seconds=fsum(starts.values()),
         confusion=record.confusion if accuracy and weights == "last_ema" else "",

@@ -23,7 +23,8 @@ from .shared import Interner
 BLOCK = ["protocol", "dataset", "setting"]
 TIERS = (
     "Tier 1 are the best method of the column and all that are not separable from it (paired t-test, p at least "
-    f"{ALPHA} after Holm's correction over the methods of the column); the best of the rest opens the next tier. "
+    f"{ALPHA} after Holm's correction over the methods of the column); the best of the rest opens the next tier, and "
+    "may stand above a method of an earlier tier whose seeds vary more. "
     f"– is a method of which no word is due: fewer than {FEWEST_SEEDS} seeds, or one failed or missing."
 )
 

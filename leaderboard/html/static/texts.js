@@ -40,9 +40,10 @@ function differenceText(found, cell) {
 
 /** What stands in the table where a method meets a column. */
 function shownText(block, method, group) {
-  const cell = shownCell(block, method, group);
-  return cell ? cellText(cell) + (marks.get(toldOf(cell)) ?? "") : NONE;
+  return textOfCell(shownCell(block, method, group));
 }
+
+const textOfCell = (cell) => (cell ? cellText(cell) + (marks.get(toldOf(cell)) ?? "") : NONE);
 
 /** What stands beside it: the difference from the reference, where there is one. */
 function comparedText(block, method, group) {

@@ -1,3 +1,5 @@
+const MOST_BARRED = 1000; // lines of the page: of more, bars would hold up its opening
+
 // What is shown: a few words, which the controls set and the link after # keeps.
 const DEFAULTS = {
   protocol: PROTOCOLS[0],
@@ -9,7 +11,7 @@ const DEFAULTS = {
   few: "",
   many: "",
   sort: "rank", // All of the first data set, the largest first; or a column's name, with - before it where the largest comes first
-  bars: "on",
+  bars: DATA.lines.length > MOST_BARRED ? "off" : "on",
   chosen: "", // the methods that alone are coloured in the charts, a line each
   published: "on",
   charted: "", // the block of the charts; the first that is shown where it is not
