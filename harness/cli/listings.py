@@ -16,8 +16,10 @@ from ...datasets.user_images.source import HINT
 from ..metrics.shots import class_groups
 from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
+from ..spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
 from ..spec.parser import read, shipped
 from ..spec.schema import Shots
+from ..spec.training import name_of
 from ..text import table
 
 if TYPE_CHECKING:
@@ -95,7 +97,13 @@ def _holds(folder: Path) -> bool:
 def network_facts() -> list[dict[str, str]]:
     """The networks by name, each with a description."""
     wide = {"name": "wrn-DEPTH-WIDTH", "description": "WideResNet, such as wrn-28-10"}
-    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide]
+    tables = {
+        **TABLE_NETWORKS,
+        **ESTIMATORS,
+        **dict.fromkeys(sorted(installed_estimators()), "of an installed package"),
+    }
+    rows = [{"name": name, "description": f"{words} (tables)"} for name, words in tables.items()]
+    return [{"name": name, "description": words} for name, words in NETWORKS.items()] + [wide, *rows]
 
 
 def metric_facts() -> list[dict[str, str]]:
@@ -117,7 +125,7 @@ def spec_facts() -> list[dict[str, Any]]:
         spec = read(name)
         data = ", ".join(f"{d.name} ({setting_label(d)})" for d in spec.data)
         facts.append({"name": name, "data": data, "methods": len(spec.methods), "seeds": len(spec.seeds),
-                      "network": ", ".join(spec.networks)})  # fmt: skip
+                      "network": ", ".join(map(name_of, spec.networks))})  # fmt: skip
     return facts
 
 

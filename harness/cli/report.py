@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
+    from ..reporting.report import Report
+    from ..storage.reader import StoreReader
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -111,6 +114,7 @@ def report(
             report = leaderboard(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
+        report = report if rescore or form not in ("md", "latex") else _with_two_classes(report, places, leaderboard)
         written = (
             report.parquet(versus, quote)
             if form == "parquet"
@@ -131,6 +135,13 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _with_two_classes(report: Report, places: list[StoreReader], gathered: Callable[..., Report]) -> Report:
+    from ..reporting.two_classes import two_class_tables
+
+    tables, _ = two_class_tables(places, lambda rescore: gathered(places, rescore=rescore))
+    return replace(report, more=[*report.more, *tables])
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +29,9 @@ from .options import (
 from .status import outcome
 
 if TYPE_CHECKING:
+    from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
+    from ..reporting.reported_store import SearchedPlan
     from ..storage.store import Store
 
 app = typer.Typer()
@@ -67,6 +71,7 @@ def run(
     """
     from ..driver import RunRequest, train
     from ..reporting import gather
+    from ..reporting.two_classes import two_class_tables
     from ..spec.parser import read
     from ..storage.store import Store
 
@@ -90,16 +95,23 @@ def run(
         files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    print_output(f"{report.rendered('md')}\n")
+    further, said = two_class_tables([place], partial(_gathered, place, trained.plan, defaults))
+    print_output(f"{replace(report, more=further).rendered('md')}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report, place)
+        _recommend(report, place, said)
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
-def _recommend(report: Report, store: Store) -> None:
-    """Say which method the table speaks for, and how a model is made of it."""
+def _gathered(store: Store, plan: SearchedPlan, defaults: bool, rescore: MetricRequest) -> Report:
+    from ..reporting import gather
+
+    return gather.gather([store], only=plan, defaults=defaults, rescore=rescore)
+
+
+def _recommend(report: Report, store: Store, said: list[str]) -> None:
+    """Say which method the table speaks for, what is ``said`` beside it, and how a model is made of it."""
     from ..reporting.recommendation import recommendation
 
     name, sentences = recommendation(report, store)
@@ -115,7 +127,7 @@ def _recommend(report: Report, store: Store) -> None:
         which = ["--key", str(rows["key"].iloc[0])]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
     print_output(
-        "\n".join([*sentences, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
+        "\n".join([*sentences, *said, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
     )
 
 

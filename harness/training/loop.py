@@ -32,7 +32,7 @@ from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
-from ..spec.schema import Training
+from ..spec.training import NetworkTraining
 from .device_images import MappedImages, split
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
@@ -80,6 +80,10 @@ class DeviceData:
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
         return x.contiguous(memory_format=torch.channels_last).to(self.mean.dtype).div_(255)
+
+    def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor | Rows:
+        """What the data set has, as ``x`` is: images need nothing."""
+        return x
 
     def all(self) -> torch.Tensor:
         """All images on the device, where there are few."""
@@ -140,7 +144,7 @@ class TrainingLoop:
     """One training in progress: ``epochs()`` trains, ``state()`` and ``restore()`` are what a checkpoint holds."""
 
     recipe: Recipe
-    training: Training
+    training: NetworkTraining
     model: Network
     material: DeviceData
     scene: Scene
@@ -309,7 +313,7 @@ class TrainingLoop:
             Logits (N, C), on the CPU in float32.
         """
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
-            return evaluated(self.model, self.material, self.finish, x, self.training.precision)
+            return evaluated(self.model, self.material, self.finish, self.material.prepared(x), self.training.precision)
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
         """The network that is scored, as a state dict of its own."""
