@@ -49,7 +49,7 @@ def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = (), r
     place = Path(root) if root else None
     files = [plugins] if isinstance(plugins, (str, Path)) else list(plugins)
     if isinstance(spec, (str, Path)):
-        return read(spec, [Path(file) for file in files], place)
+        return read(spec, [Path(file) for file in files], root=place)
     if not isinstance(spec, (Spec, Mapping)):
         raise SpecError(f"a spec is a file, the name of a shipped one, a mapping or a Spec, not {type(spec).__name__}")
     if files:

@@ -13,6 +13,8 @@ from ...datasets.files import places
 from ...datasets.user_images.image_sets import IMAGE_SETS
 from ...datasets.user_images.near_duplicates import LACKING
 from ...datasets.user_images.source import HINT
+from ...methods.names import nearest
+from ..errors import SpecError
 from ..metrics.shots import class_groups
 from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
@@ -127,6 +129,15 @@ def spec_facts() -> list[dict[str, Any]]:
         facts.append({"name": name, "data": data, "methods": len(spec.methods), "seeds": len(spec.seeds),
                       "network": ", ".join(map(name_of, spec.networks))})  # fmt: skip
     return facts
+
+
+def spec_text(what: str, name: str) -> str:
+    """The text of a shipped spec. SpecError where ``what`` is another list, or there is none of that name."""
+    if what != "specs":
+        raise SpecError(f"list {what} {name}: only specs are printed by their names")
+    if name not in shipped():
+        raise SpecError(f"there is no shipped spec named {name!r}" + nearest(name, shipped()))
+    return shipped()[name].read_text(encoding="utf-8")
 
 
 def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:

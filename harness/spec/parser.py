@@ -21,6 +21,7 @@ from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images, weights_file
+from .changes import SpecChanges
 from .learners import learner_kind
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
@@ -34,12 +35,15 @@ MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 SPECS = Path(__file__).parent / "specs"
 
 
-def read(source: str | Path, plugins: Iterable[Path] = (), root: Path | None = None) -> Spec:
-    """The spec in a file, or the shipped one of that name, and all methods of the plugin files beside its own.
+def read(
+    source: str | Path, plugins: Iterable[Path] = (), changes: SpecChanges | None = None, root: Path | None = None
+) -> Spec:
+    """The spec in a file.
 
     Args:
-        source: The file, or the name.
-        plugins: The plugin files.
+        source: The file, or the name of a shipped spec.
+        plugins: Python files whose methods are compared too.
+        changes: What is changed of what the file says.
         root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
@@ -48,9 +52,10 @@ def read(source: str | Path, plugins: Iterable[Path] = (), root: Path | None = N
     Raises:
         SpecError: with what is wrong and where. MethodError for what is wrong in a plugin.
     """
-    path = _find(str(source))
+    path = find(str(source))
     try:
         raw = load(read_text(path))
+        raw = changes.applied(raw) if changes and isinstance(raw, dict) else raw
         spec = parse(raw, path.parent, root) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
@@ -197,7 +202,8 @@ def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
             raise SpecError(f"{where}.{name}: {value!r} is not expected here")
 
 
-def _find(source: str) -> Path:
+def find(source: str) -> Path:
+    """The file of a spec, or of the shipped one of that name. SpecError where there is neither."""
     path = Path(source)
     if path.is_file():
         return path
