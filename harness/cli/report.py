@@ -18,6 +18,7 @@ from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
+    from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
     from ..storage.reader import StoreReader
 
@@ -98,8 +99,7 @@ def report(
         tabular_only=tabular_only or None,
     )  # fmt: skip
     rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
-    if (html or site) and (metric, prior, tau) != AS_RECORDED:
-        raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    _check_pages(html, site, rescore)
     if (title or description) and not site:
         raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     words = Words(title or Words.title, description or "")
@@ -142,6 +142,13 @@ def _with_two_classes(report: Report, places: list[StoreReader], gathered: Calla
 
     tables, _ = two_class_tables(places, lambda rescore: gathered(places, rescore=rescore))
     return replace(report, more=[*report.more, *tables])
+
+
+def _check_pages(html: Path | None, site: Path | None, rescore: MetricRequest | None) -> None:
+    if site and rescore and not rescore.metric.of_hits:
+        raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
+    if html and rescore and not rescore.metric.larger_is_better:
+        raise ReportError(f"--html: a page shows metrics of which more is better; {rescore.name} is in the other forms")
 
 
 @contextmanager

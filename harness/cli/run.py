@@ -51,7 +51,7 @@ def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.
 )
 def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
-    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE or npz:FILE.")] = None,
+    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
     methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
@@ -90,7 +90,7 @@ def run(
         given = {key: value for key, value in own.items() if value is not None}
         asked, place = resolve(ImageRequest(data, **given), store, print_status)
     else:
-        asked = read(str(spec), plugin or (), changes)
+        asked = read(str(spec), plugin or (), changes, root=root)
         if changes != SpecChanges():
             print_status(f"the changed spec is called {asked.name}")
         place = Store(store or f"runs/{asked.name}")
@@ -166,7 +166,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest.of(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or (), root=root), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

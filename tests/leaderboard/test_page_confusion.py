@@ -9,6 +9,7 @@ from page_tabs import browsing
 from tailboard.leaderboard.confusion import Confusion
 from tailboard.leaderboard.html.mistakes import MOST, mistakes
 from tailboard.leaderboard.html.model import Evidence
+from tailboard.leaderboard.metric import Metric
 
 
 def packed(dense):
@@ -35,6 +36,15 @@ def test_of_many_classes_the_largest_shares_are_told():
 
 class TestInABrowser:
     pytestmark = browsing
+
+    def test_a_page_of_another_metric_says_so_and_counts_nothing_else(self, elsewhere):
+        metric = Metric("macro_f1", "F1 in percent", label="macro F1", of_hits=False)
+        tab = elsewhere(replace(SUBJECT, scored=metric, published=None))
+        assert tab.inner_text("#caption").startswith("F1 in percent: mean ± one standard error")
+        assert tab.is_disabled("#few") and tab.is_disabled("#many")
+        assert tab.inner_text("#metric option:first-child") == "macro F1"
+        tab.locator("#body td").nth(4).click()
+        assert "macro F1 (%)" in tab.inner_text("#behind thead")
 
     def test_the_panel_of_a_cell_shows_the_rows_of_its_classes(self, elsewhere):
         """Of each class all but one image are taken for it, and that one for the next."""
