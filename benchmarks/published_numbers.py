@@ -61,7 +61,8 @@ def summary_of(store: Store) -> dict[str, Any]:
     records = [store.record(key) for key in sorted(store.finished())]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
     columns = {name: _plain(rows[name]) for name in rows}
-    shared = {name: values[0] for name, values in columns.items() if len(set(map(str, values))) == 1}
+    differing = {name for name, values in columns.items() if len(set(map(str, values))) > 1} | {"value"}
+    shared = {name: values[0] for name, values in columns.items() if name not in differing}
     return {
         "command": f"tailboard run {spec.name}",
         "protocol": spec.protocol,
