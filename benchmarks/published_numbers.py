@@ -138,8 +138,8 @@ class Numbers:
 
 def _table(raw: dict[str, Any]) -> Table:
     spans = tuple((span, tuple(groups)) for span, groups in raw["spans"])
-    rest = {name: tuple(raw[name]) for name in ("footnotes", "caption", "head")}
-    return Table(raw["title"], spans, tuple(map(tuple, raw["body"])), **rest)
+    footnotes, caption, head = (tuple(raw[name]) for name in ("footnotes", "caption", "head"))
+    return Table(raw["title"], spans, tuple(map(tuple, raw["body"])), footnotes, caption, head)
 
 
 def report(numbers: Numbers, _: str) -> str:
