@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import UserError
 from .split import Pool
+from .tables.columns import Column
 
 
 class DataError(UserError):
@@ -26,15 +27,17 @@ class Dataset:
 
     By ``tested`` (the test images of each class) and ``official`` (the checksums of a verified pool, as in its
     ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
-    ``contents`` is the SHA-256 of a user's own images, which lie anywhere; empty for what is looked for by its name.
+    ``contents`` is the SHA-256 of a user's own data, which lie anywhere; empty for what is looked for by its name.
     ``groups`` is that of which of them belong together; empty where none do.
+
+    A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
     """
 
     name: str
     classes: tuple[str, ...]
     available: tuple[int, ...]
     head: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     load: Callable[[Path | None, bool], Pool]
@@ -46,6 +49,7 @@ class Dataset:
     official: Mapping[str, str] = field(default_factory=dict)
     contents: str = ""
     groups: str = ""
+    columns: tuple[Column, ...] = ()
 
 
 registered: dict[str, Dataset] = {}

@@ -36,7 +36,10 @@ def _declared(dataset: Dataset) -> Iterator[str]:
         yield f"available: a number of training images for each of the {classes} classes belongs there"
     if dataset.tested and len(dataset.tested) != classes:
         yield f"tested: {len(dataset.tested)} numbers for {classes} classes"
-    if len(shape) != 3 or min(shape) < 1:
+    if dataset.columns:
+        if shape != (len(dataset.columns),):
+            yield f"shape: ({len(dataset.columns)},) belongs there, the number of columns, not {shape}"
+    elif len(shape) != 3 or min(shape) < 1:
         yield f"shape: (channels, height, width) belongs there, not {shape}"
     for name, values in (("mean", dataset.mean), ("std", dataset.std)):
         if not values:  # measured from the training images
@@ -47,7 +50,10 @@ def _declared(dataset: Dataset) -> Iterator[str]:
 
 def _images(dataset: Dataset, part: str, images: Images) -> Iterator[str]:
     x, y, shape = images.x, images.y, tuple(dataset.shape)
-    if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
+    if dataset.columns:
+        if not isinstance(x, np.ndarray) or x.dtype != np.float64 or x.shape[1:] != shape or np.isinf(x).any():
+            yield f"{part}.x: rows of {shape[0]} finite or missing numbers (float64) belong there"
+    elif not isinstance(x, np.ndarray) or x.dtype != np.uint8:
         kind = getattr(x, "dtype", type(x).__name__)
         yield f"{part}.x: pixels are bytes from 0 to 255 (uint8), not {kind}: np.round(255 * x).astype(np.uint8)"
     elif x.ndim != 4 or x.shape[1:] != shape:

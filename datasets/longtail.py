@@ -44,6 +44,27 @@ def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: 
     return kept
 
 
+def shared(profile: str, classes: int, total: int, imbalance_factor: float) -> tuple[int, ...]:
+    """A total of training images shared among classes in proportion to the profile, by largest remainders.
+
+    ``exp`` gives class i the share IF ** (-i / (C - 1)); ``step`` gives the first C // 2 classes 1 and the others
+    1 / IF. The counts add up to ``total`` at every factor.
+
+    Raises ValueError where a class would be empty.
+    """
+    if profile == "exp":
+        shares = [imbalance_factor ** (-i / (classes - 1)) for i in range(classes)]
+    else:
+        shares = [1.0 if i < classes // 2 else 1 / imbalance_factor for i in range(classes)]
+    exact = [total * share / sum(shares) for share in shares]
+    kept = [int(n) for n in exact]
+    for label in sorted(range(classes), key=lambda label: (kept[label] - exact[label], label))[: total - sum(kept)]:
+        kept[label] += 1
+    if 0 in kept:
+        raise ValueError(f"of {total} images, class {kept.index(0)} would get none at factor {imbalance_factor:g}")
+    return tuple(kept)
+
+
 def factor(train_ratio: float) -> float:
     """The imbalance factor of a train ratio r = rarest / most frequent class, in (0, 1].
 

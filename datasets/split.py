@@ -21,7 +21,8 @@ from .rows import Rows, chunks
 
 @dataclass(frozen=True)
 class Images:
-    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,).
+    """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,). Of a table
+    ``x`` holds its rows, float64 of shape (N, columns).
 
     ``x`` may be rows that are read when they are asked for; ``take`` copies.
     """

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .catalog import DataError, Dataset, register_dataset
-from .files import destination, fetch, missing, places, unpack
+from .fetching import destination, fetch, unpack
+from .files import missing, places
 from .readers import cifar, idx, tree
 from .split import Pool
 

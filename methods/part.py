@@ -57,7 +57,7 @@ class Scene:
     ``images(label, most)`` gives at most so many training images of a class, as pixels in [0, 1], and ``normalise``
     turns such pixels into what networks take. While training,
     ``epoch`` is the present one (from 0) and ``frequencies`` are how often the sampler draws each class in it, in
-    proportion: the counts, unless a sampler says otherwise.
+    proportion: the counts, unless a sampler says otherwise. ``threads`` is the number that a library may use.
     """
 
     counts: tuple[int, ...]
@@ -70,13 +70,23 @@ class Scene:
     images: Callable[[int, int], torch.Tensor] = lambda label, most: torch.empty(0)
     epoch: int = 0
     frequencies: tuple[float, ...] = ()
+    threads: int = 1
 
     def __post_init__(self) -> None:
         self.frequencies = self.frequencies or self.counts
 
+    def __getattr__(self, name: str) -> Any:
+        """AttributeError for a name that a scene has not, with all those that it has."""
+        known = sorted([*self.__dataclass_fields__, "classes", "tensor"])
+        raise AttributeError(f"a Scene has no {name!r}; it has {', '.join(known)}")
+
     @property
     def classes(self) -> int:
         return len(self.counts)
+
+    def integer(self, purpose: str) -> int:
+        """A seed for a library that draws by itself, from the trial's seed: another at each call."""
+        return int(torch.randint(2**31 - 1, (), generator=self.generator(purpose)))
 
     def tensor(self, values: Iterable[float]) -> torch.Tensor:
         """A tensor of one number for each class, on the device, in the default precision."""
@@ -99,6 +109,8 @@ class Part:
     neutral: ClassVar[Mapping[str, Any] | None] = None
     smoothing: ClassVar[float | None] = None
     """For a loss: the label smoothing it asks for where no smoothing part is named; None takes the routine's."""
+    of_probabilities: ClassVar[bool] = False
+    """For a ``finish`` part: whether it takes the scores for logarithms of probabilities, which margins are not."""
     condition: ClassVar[str] = ""
     """For a part that acts under a condition: what a report says of a trial in which it never did, such as "no image
     was accepted". Among the ``notes()`` of what it builds is then ``acted``, the share of the epoch in which it did."""

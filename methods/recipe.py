@@ -41,6 +41,8 @@ class Recipe:
               the first view (by default it is a third rendering of the images)
     step      (objective, y, optimizer) -> the loss; runs backward and ``optimizer.step()``
     finish    logits (N, C) -> logits: once, when the trained network is scored
+    rows      of a table, once before training: (x (N, F) encoded, y (N,)) -> the rows (M, F) and labels (M,) to learn
+    estimator of a table: the estimator that is fitted, whichever the spec names (scikit-learn's contract)
     ========= =============================================================================================
 
     ``objective(emphasis=None)`` runs the forward pass of the batch and returns its scalar loss; with ``emphasis``
@@ -58,6 +60,8 @@ class Recipe:
     extra: Part | None = None
     step: Part | None = None
     finish: Part | None = None
+    rows: Part | None = None
+    estimator: Part | None = None
 
     def parts(self) -> dict[str, Part]:
         """The slots that are filled."""
@@ -105,11 +109,13 @@ class Recipe:
             changed.setdefault(slot, {})[name] = value
         parts = self.parts()
         for slot, fresh in changed.items():
-            parts[slot] = _replace(parts[slot], fresh)
+            parts[slot] = with_values(parts[slot], fresh)
         return Recipe(**parts)
 
 
-def _replace(part: Part, fresh: Mapping[str, Any]) -> Part:
+def with_values(part: Part, fresh: Mapping[str, Any]) -> Part:
+    """The part with other hyperparameters, by the names that users write. MethodError for a value of another kind, or
+    one that breaks the part's rules."""
     known = part.hyperparameters()
     for name, value in fresh.items():
         _check_type(type(part).__name__, name, known[name].default, value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from ..catalog import DataError
+from . import near_duplicates
 from .listing import Item
 from .pictures import Facts
 from .scan import class_order, listed, scan
@@ -20,6 +22,8 @@ def inspected(source: Source) -> dict[str, Any]:
     ``classes`` are in the order in which the tail runs, with their training and test images; ``ready`` says whether a
     run would take the images, and ``reason`` what it would say otherwise. ``copies`` are images with the same bytes,
     ``conflicts`` those of them with several labels, ``leaks`` those in training and test images both.
+    ``near_duplicates`` and ``near_leaks`` are the same of images that look alike (see ``near_duplicates.py``); None
+    where they were not looked for.
 
     Raises:
         DataError: where the images cannot even be listed.
@@ -40,12 +44,21 @@ def inspected(source: Source) -> dict[str, Any]:
         "ready": False,
         "reason": "",
     }
+    positions = [index for index, fact in enumerate(read) if isinstance(fact, Facts)]
+    digests = [fact.digest if isinstance(fact, Facts) else "" for fact in read]
+
+    def alike(train: Sequence[int], test: Sequence[int]) -> dict[str, Any]:
+        sides = dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+        return near_duplicates.facts(listing, positions, digests, [sides.get(i, "") for i in range(len(read))], SHOWN)
+
     try:
         result = scan(source)
     except DataError as error:
         totals = Counter(item.label for item in listing.items)
         order = class_order(listing.items, range(len(listing.items)))
-        return facts | {"classes": [{"class": name, "images": totals[name]} for name in order], "reason": str(error)}
+        classes = [{"class": name, "images": totals[name]} for name in order]
+        parts = [[i for i, item in enumerate(listing.items) if (item.part == "test") == test] for test in (False, True)]
+        return facts | {"classes": classes, "reason": str(error), **alike(*parts)}
     train, test = result.counts(result.train), result.counts(result.test)
     rows = [
         {"class": name, "train": trained, "test": tested}
@@ -53,7 +66,8 @@ def inspected(source: Source) -> dict[str, Any]:
     ]
     balanced = {"factor": round(max(train) / min(train), 3), "balanced_test": len(set(test)) == 1}
     shape = {"shape": list(result.shape), "contents": result.contents}
-    return facts | {"classes": rows, **balanced, **shape, "notes": list(result.notes), "ready": True}
+    facts |= {"classes": rows, **balanced, **shape, "notes": list(result.notes), "ready": True}
+    return facts | alike(result.train, result.test)
 
 
 def _counted(words: Any) -> dict[str, int]:

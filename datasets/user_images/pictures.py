@@ -72,17 +72,47 @@ def of_image(image: Image.Image, where: str, shape: tuple[int, int, int]) -> np.
         raise _refused(where, _why(error)) from None
 
 
+def thumbnail(data: bytes, where: str, side: int) -> Image.Image:
+    """The whole image in colour, at most ``side`` pixels wide and high. A JPEG is decoded no larger than that needs.
+    DataError where it cannot be used."""
+    with _opened(data, where) as image:
+        try:
+            image.draft("RGB", (2 * side, 2 * side))
+            return _small(ImageOps.exif_transpose(image), side)
+        except _UNREADABLE as error:
+            raise _refused(where, _why(error)) from None
+
+
+def thumbnail_of_array(x: np.ndarray, side: int) -> Image.Image:
+    """The same of an image that is an array already."""
+    return _small(_image(x), side)
+
+
+def _small(image: Image.Image, side: int) -> Image.Image:
+    image = _on_white(image).convert("RGB")
+    image.thumbnail((side, side))
+    return image
+
+
 def of_array(x: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """The same of an image that is an array already, uint8 (height, width) or (height, width, channels)."""
-    return _brought_to(Image.fromarray(x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x), shape)
+    return _brought_to(_image(x), shape)
+
+
+def _image(x: np.ndarray) -> Image.Image:
+    return Image.fromarray(x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _brought_to(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
     channels, height, width = shape
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _on_white(image).convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     array = np.asarray(image)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import math
 import os
 import re
 import stat
@@ -35,7 +34,7 @@ from pydantic import ValidationError
 from ...datasets.lock import note_labels
 from ..errors import BundleError, NoBundle, StoreError
 from ..spec.parser import MOST_SEEDS
-from ..spec.schema import Spec
+from ..spec.schema import Spec, axes
 from ..storage import paths
 from ..storage.files import LARGEST, LARGEST_OF, MIB
 from ..storage.paths import MANIFEST
@@ -154,8 +153,7 @@ class Bundle(StoreReader):
         listed = self.manifest().plans
         specs = super().plans()
         for spec in specs:
-            axes = (spec.networks, spec.trainings, spec.data, spec.methods, spec.seeds)
-            trials, most = math.prod(map(len, axes)), LAX * (len(listed.get(spec.name, ())) + 1)
+            trials, most = axes(spec), LAX * (len(listed.get(spec.name, ())) + 1)
             if trials > most or (spec.tune and spec.tune.seeds > MOST_SEEDS):
                 self._refuse(f"{paths.plan(spec.name)} stands for more trials than {MANIFEST} lists")
         return specs

@@ -14,20 +14,27 @@ app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, lis
 
 @app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
 def data_inspect(
-    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE or npz:FILE.")],
+    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE, npz:FILE or hf:NAME, or an image set.")],
     label: Annotated[str | None, typer.Option(help="Of a csv: the column with the label.")] = None,
     image: Annotated[str | None, typer.Option(help="Of a csv: the column with the image's path.")] = None,
     group: Annotated[str | None, typer.Option(help="Of a csv: the column with the group.")] = None,
     size: Annotated[int | None, typer.Option(help="The side that images are brought to.")] = None,
+    root: Root = None,
     as_json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="Also write one page, with images of each class.")] = None,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
+    from ...datasets.user_images.image_sets import source_of
     from ...datasets.user_images.inspect import inspected
-    from ...datasets.user_images.source import source_of
+    from ..metrics.advice import advice
+    from ..reporting import images_page
     from . import listings
 
-    words = {"name": name, "label": label, "image": image, "group": group, "size": size}
-    facts = inspected(source_of(words, Path()))
+    source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path(), root)
+    facts = inspected(source)
+    facts |= advice(facts["classes"], bool(facts["groups"])) if facts["ready"] else {}
+    if html:
+        images_page.write(facts, source, html)
     print_result(facts, listings.images_table(facts), as_json)
     return 0 if facts["ready"] else 1
 
@@ -51,13 +58,14 @@ def data_prepare(name: str, root: Root = None) -> None:
 @app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
 def data_verify(name: str, root: Root = None) -> int:
     """Check a data set's files against the official checksums; exit code 3 where they differ."""
-    from ..registry.datasets import pool
+    from ..registry.datasets import verified
 
-    images = pool(name, root, False)
-    for file, checksum in images.hashes.items():
+    checksums, official = verified(name, root)
+    for file, checksum in checksums.items():
         print(f"{checksum}  {file}")
-    print("verified: the official bytes" if images.verified else "not verified: these are not the official bytes")
-    return 0 if images.verified else 3
+    unsaid = "not verified: these are not the official bytes" if checksums else "not verified: there is no checksum"
+    print("verified: the official bytes" if official else unsaid)
+    return 0 if official else 3
 
 
 @app.command("clear", epilog="Examples: tailboard data clear | tailboard data clear folder:photos")

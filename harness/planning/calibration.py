@@ -16,15 +16,19 @@ import numpy as np
 import torch
 
 from ...datasets.split import Images
+from ...datasets.tables.columns import Column
+from ...methods.recipe import Recipe
 from ..errors import ClusterError
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
 from ..training.device_images import most_bytes
+from ..training.loop import TrainingLoop
 from ..training.schedule import steps_per_epoch
 from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
+from .table_timing import fit_seconds, learner_on
 
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
 GIB = 2**30
@@ -76,7 +80,11 @@ def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, floa
         For each network, the time of ERM's step in bfloat16 over float32's: below 1 it gains.
     """
     context = TrialContext(store="", gpu=spec.resources.gpu > 0)
-    first = {trial.network: trial.model_copy(update={"method": Method(name="ERM")}) for trial in reversed(trials)}
+    first = {
+        trial.network: trial.model_copy(update={"method": Method(name="ERM")})
+        for trial in reversed(trials)
+        if trial.training.learner == "images"
+    }
     return {name: _in(trial, "bfloat16", context) / _in(trial, "float32", context) for name, trial in first.items()}
 
 
@@ -94,6 +102,8 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     torch.set_num_threads(trial.threads)
     asked, trial = trial, trial.model_copy(update={"weights": None})  # any weights take the same time
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
+    if about.columns:
+        return _table_estimate(trial, about.columns, counts, recipe_of(trial, plugins))
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
     peak = MemoryProbe(context.device)
@@ -115,7 +125,20 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
 
-def _noise(shape: tuple[int, int, int], counts: tuple[int, ...], number: int) -> Images:
+def _table_estimate(trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe) -> Estimate:
+    """Of a trial on a table: an estimator's fit is its only step."""
+    peak = MemoryProbe(torch.device("cpu"))
+    if trial.training.learner == "estimator":
+        seconds = fit_seconds(trial, columns, counts, method)
+        return Estimate(trial, seconds, seconds, peak.bytes())
+    run = learner_on(trial, columns, counts, method, trial.training.batch_size * STEPS)
+    assert isinstance(run, TrainingLoop)  # noqa: S101  (for the type checker)
+    step = statistics.median(run.step_seconds(0, STEPS)[1:])
+    steps = trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)
+    return Estimate(trial, step, step * steps, peak.bytes())
+
+
+def _noise(shape: tuple[int, ...], counts: tuple[int, ...], number: int) -> Images:
     """Random images whose labels are as frequent as the long tail's."""
     rng = np.random.default_rng(0)
     labels = rng.choice(len(counts), number, p=np.array(counts) / sum(counts))

@@ -15,7 +15,8 @@ from ...datasets.lock import has_read_labels, locked
 from ...methods.part import MethodError
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial
-from ..testing.dry_run import dry_run
+from ..testing.dry_run import dry_run, table_dry_run
+from ..training.learners.contract import check_honoured
 
 
 def check_methods(trials: Sequence[Trial], plugins: Mapping[str, str]) -> None:
@@ -47,9 +48,14 @@ def _check(trial: Trial, plugins: Mapping[str, str]) -> None:
         made = recipe_of(trial, plugins)
     try:
         with locked():
-            dry_run(made)
+            if trial.training.learner == "images":
+                check_honoured(made, "images")
+                dry_run(made)
+            else:
+                table_dry_run(made, trial)
     except MethodError as error:
-        raise MethodError(f"{trial.method.name}: {error}") from error
+        where = "" if trial.training.learner == "images" else f" on {trial.network}"
+        raise MethodError(f"{trial.method.name}{where}: {error}") from error
     except Exception:  # noqa: S110  (see above)
         pass
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..errors import NetworkError
 from ..registry.datasets import dataset_of, long_tail
+from ..registry.estimators import learner_of, table_learners
 from ..registry.network_names import check_name
 from ..registry.networks import check_shape
 from ..spec.schema import Spec, Trial
@@ -49,10 +51,29 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
     """
     trials = list(trials)
-    check_methods(list({t.method.model_dump_json(): t for t in trials}.values()), plugins)
-    for name in {t.network for t in trials}:
-        check_name(name)
+    _check_learners(trials)
+    check_methods(list({(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values()), plugins)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
     for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
         check_shape(name, shape)
+
+
+def _learner_words(trial: Trial) -> tuple[str, ...]:
+    """What of a learner decides which methods it can honour: all of an estimator, of a network only its kind."""
+    kind = trial.training.learner
+    return (kind, trial.network, str(trial.network_values)) if kind == "estimator" else (kind,)
+
+
+def _check_learners(trials: Iterable[Trial]) -> None:
+    """NetworkError where there is no network or estimator of a name, or it is not for the kind of its data."""
+    for trial in {(t.data.name, t.network, str(t.network_values)): t for t in trials}.values():
+        images, table = trial.training.learner == "images", bool(dataset_of(trial.data).columns)
+        if learner_of(trial) is None:
+            check_name(trial.network)
+        if images == table:
+            kinds, rest = ("images", "a table") if table else ("the rows of a table", "images")
+            raise NetworkError(
+                f"network: {trial.network} is for {kinds}, and {trial.data.name} is {rest}"
+                + (f"; for tables: {', '.join(table_learners())}" if table else "")
+            )

@@ -8,6 +8,7 @@ from typing import Any
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label
 from ..spec.schema import Experiment, MethodEntry, Spec
+from ..spec.training import AnyTraining, name_of
 
 
 def distinct_methods(spec: Spec) -> tuple[Spec, list[str]]:
@@ -38,7 +39,7 @@ def distinct_methods(spec: Spec) -> tuple[Spec, list[str]]:
 def _identity(entry: MethodEntry, spec: Spec) -> tuple[Any, ...]:
     """What decides a method's numbers: its parts with their values, and the routines that train it. Where methods are
     tuned, also what its words fix, since that is not searched."""
-    trials = [_experiment(entry, spec, number).trial(0) for number in range(len(spec.trainings))]
+    trials = [_experiment(entry, spec, routine).trial(0) for routine in spec.trainings]
     recipe = recipe_of(trials[0], spec.plugins)
     fixed = (frozenset(entry.values), frozenset(entry.training)) if spec.tune else ()
     routines = tuple((trial.training.canonical, trial.base and trial.base.canonical) for trial in trials)
@@ -49,9 +50,9 @@ def _identity(entry: MethodEntry, spec: Spec) -> tuple[Any, ...]:
     return entry.plugin, recipe, routines, fixed
 
 
-def _experiment(entry: MethodEntry, spec: Spec, number: int = 0) -> Experiment:
-    training = spec.trainings[number]
-    return Experiment(data=spec.data[0], network=spec.networks[0], training=training, entrant=entry, threads=1)
+def _experiment(entry: MethodEntry, spec: Spec, routine: AnyTraining | None = None) -> Experiment:
+    network, training = name_of(spec.networks[0]), routine or spec.trainings[0]
+    return Experiment(data=spec.data[0], network=network, training=training, entrant=entry, threads=1)
 
 
 def _label(entry: MethodEntry, spec: Spec) -> str:

@@ -133,13 +133,14 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
     hours = f"{estimate_table(estimates, needed)}{_tuning_hours(plan, estimates)}"
-    return f"\n\n{hours}\n{memory_words(spec, estimates)}\n\n{precision_words(ratios)}"
+    precision = f"\n\n{precision_words(ratios)}" if ratios else ""
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}{precision}"
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     """What ``resources`` may ask for, by the trial that needs most."""
     most = max(estimates, key=lambda e: e.memory)
-    needs = f"{method_label(most.trial)} on {most.trial.network} needs {most.memory / GIB:.1f} GiB"
+    needs = f"{method_label(most.trial)} on {network_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
     if not spec.resources.gpu:
         return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
     fit = MemoryFit(most.memory, total(torch.device("cuda")))
@@ -172,7 +173,7 @@ def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
         {
             "data": e.trial.data.name,
             "method": method_label(e.trial),
-            "network": e.trial.network,
+            "network": network_label(e.trial),
             "precision": e.trial.training.precision,
             "ms a step": f"{1000 * e.step:.1f}",
             "minutes a trial": f"{e.whole / 60:.1f}",

@@ -14,7 +14,7 @@ import yaml
 from ..errors import SpecError
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Experiment, Spec, experiments
-from ..spec.weights_file import BY_HASH
+from ..spec.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..text import table
 from ..tuning.results import SearchResult
@@ -143,7 +143,7 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
         "methods": methods,
-        "network": {"name": first.network, "weights": f"{BY_HASH}{first.weights}"} if first.weights else first.network,
+        "network": network_words(first.network, first.network_values, first.weights),
         "training": first.training.model_dump(),
         "seeds": list(spec.seeds),
         "resources": spec.resources.model_dump(),

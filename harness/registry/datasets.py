@@ -11,9 +11,10 @@ from ...datasets.builtin import catalog
 from ...datasets.catalog import DataError, Dataset
 from ...datasets.contract import check
 from ...datasets.lock import loading
-from ...datasets.longtail import counts
+from ...datasets.longtail import counts, shared
 from ...datasets.split import Pool, Split, cut
 from ...datasets.user_images import dataset as user_images
+from ...datasets.user_images.image_sets import IMAGE_SETS, ImageSet, folder_of
 from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ..spec.schema import Contents, Data, Trial
@@ -59,11 +60,35 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
         return tuple(available)
     head = data.head or known.head
     try:
+        if data.total:
+            return _total(data, available)
         kept = counts(data.profile, available, head, data.imbalance_factor)
     except ValueError as error:
         raise DataError(f"{data.name}, imbalance factor {data.imbalance_factor:g}: {error}") from error
-    if known.contents:
+    if known.contents or known.columns:
         _check_tail(data, available, counts(data.profile, [available[0]] * len(kept), head, data.imbalance_factor))
+    return kept
+
+
+def _total(data: Data, available: Sequence[int]) -> tuple[int, ...]:
+    """The tail of a fixed total. DataError, with the largest total that there is enough for, where a class has too few;
+    ValueError where one would be empty."""
+    assert data.total  # noqa: S101  (for the type checker)
+    kept = shared(data.profile, len(available), data.total, data.imbalance_factor)
+    if any(wanted > has for wanted, has in zip(kept, available, strict=True)):
+        low, high = 0, data.total
+        while high - low > 1:
+            middle = (low + high) // 2
+            try:
+                tail = shared(data.profile, len(available), middle, data.imbalance_factor)
+                fits = all(wanted <= has for wanted, has in zip(tail, available, strict=True))
+            except ValueError:  # a class would be empty
+                fits = True
+            low, high = (middle, high) if fits else (low, middle)
+        raise DataError(
+            f"{data.name}: a total of {data.total} at factor {data.imbalance_factor:g} asks for more of a class than "
+            f"there is; the largest total that can be had is {low}"
+        )
     return kept
 
 
@@ -114,10 +139,31 @@ def prepare(name: str, root: Path | None) -> Path:
     Raises:
         DataError: where there is no such data set, it needs no preparation, or it cannot be fetched.
     """
-    known = dataset(name)
+    known = IMAGE_SETS.get(name) or dataset(name)
     if known.prepare is None:
-        raise DataError(f"{name} needs no preparation: {known.description}")
+        get = f". To get it: {known.how}" if isinstance(known, ImageSet) else ""
+        raise DataError(f"{name} needs no preparation, or has none: {known.description}{get}")
     return known.prepare(root)
+
+
+def verified(name: str, root: Path | None) -> tuple[dict[str, str], bool]:
+    """The checksums of a data set's files, and whether they are the official ones.
+
+    Args:
+        name: Its name.
+        root: The folder that holds the data; where data sets are always looked for if None.
+
+    Returns:
+        The checksums by the files' names, and whether all is official.
+
+    Raises:
+        DataError: where the files are missing or damaged.
+    """
+    if known := IMAGE_SETS.get(name):
+        folder = folder_of(name, None, root)
+        return known.verify(folder) if known.verify else ({}, False)
+    images = pool(name, root, False)
+    return dict(images.hashes), images.verified
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from ...methods.names import nearest
 from ..errors import NetworkError
+from ..spec.learners import ESTIMATORS, TABLE_NETWORKS
 from ..spec.presets import TORCHVISION
 
 NETWORKS = {
@@ -39,7 +40,7 @@ def check_name(name: str) -> tuple[int, int] | None:
     if library == "timm":
         _check_timm(inner)
     elif name not in NETWORKS and (library != "torchvision" or inner not in TORCHVISION):
-        known = [*NETWORKS, "wrn-28-10", *(f"torchvision:{each}" for each in TORCHVISION)]
+        known = [*NETWORKS, "wrn-28-10", *ESTIMATORS, *TABLE_NETWORKS, *(f"torchvision:{each}" for each in TORCHVISION)]
         raise NetworkError(f"unknown network {name!r}" + nearest(name, known))
     return None
 

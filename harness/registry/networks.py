@@ -64,7 +64,7 @@ def _built(name: str, channels: int, classes: int) -> Network:
     return Network(*(_wide_resnet(channels, *wide) if wide else _BUILDERS[name](channels)), classes)
 
 
-def check_shape(name: str, shape: tuple[int, int, int]) -> None:
+def check_shape(name: str, shape: tuple[int, ...]) -> None:
     """NetworkError where a network does not take images of a shape (channels, height, width). Nothing is computed."""
     try:
         with torch.device("meta"), torch.no_grad():
@@ -154,6 +154,23 @@ def _with_small_stem(name: str) -> Callable[[int], tuple[nn.Module, int]]:
         return net, width
 
     return build
+
+
+def rows_network(features: int, classes: int, width: int, depth: int, dropout: float) -> Network:
+    """A network for rows (B, features): hidden layers with BatchNorm and ReLU, initialised from torch's generator.
+
+    Args:
+        features: The numbers of an encoded row.
+        classes: The classes.
+        width: Units of each hidden layer.
+        depth: Hidden layers.
+        dropout: The share of units that is left out at each step.
+    """
+    layers: list[nn.Module] = []
+    for inputs in [features, *[width] * (depth - 1)]:
+        layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+        layers += [nn.Dropout(dropout)] if dropout else []
+    return Network(nn.Sequential(*layers), width, classes)
 
 
 def _torchvision(name: str, channels: int) -> tuple[Any, int]:

@@ -17,9 +17,10 @@ from ...leaderboard.html.model import Evidence
 from ..errors import StoreError
 from ..metrics.shots import class_groups
 from ..spec.labels import label
-from ..spec.presets import PRESETS
-from ..spec.schema import PROTOCOL, Shots, Training, Trial, prerequisite
-from ..spec.weights_file import BY_HASH
+from ..spec.presets import PRESETS_OF
+from ..spec.schema import PROTOCOL, Shots, Trial, prerequisite
+from ..spec.training import AnyTraining
+from ..spec.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..storage.reader import StoreReader
 from ..storage.record import Record, Weights
@@ -79,6 +80,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
         rerun=rerun(record.trial, str(record.environment.get("device", ""))),
         log=record.log,
         course=_course(record),
+        finished=record.finished,
         starts="; ".join(f"{words} ({seconds:.1f} s)" for words, seconds in starts.items()),
         start_seconds=fsum(starts.values()),
         confusion=record.confusion if accuracy and weights == "last_ema" else "",
@@ -162,19 +164,19 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         "name": "again",
         "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
         "methods": [method | ({"training": own} if own else {})],
-        "network": {"name": trial.network, "weights": f"{BY_HASH}{trial.weights}"} if trial.weights else trial.network,
+        "network": network_words(trial.network, trial.network_values, trial.weights),
         "training": _routine(base, "bfloat16" if gpu else "float32"),
         "resources": {"cpu": trial.threads, **gpu},
     }
 
 
-def _words(training: Training) -> dict[str, Any]:
-    return {field: getattr(training, field) for field in Training.model_fields}
+def _words(training: AnyTraining) -> dict[str, Any]:
+    return {field: getattr(training, field) for field in type(training).model_fields}
 
 
-def _routine(training: Training, precision: str) -> dict[str, Any]:
+def _routine(training: AnyTraining, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
-    defaults = {name: {"precision": precision} | preset for name, preset in PRESETS.items()}
+    defaults = {name: {"precision": precision} | preset for name, preset in PRESETS_OF[training.learner].items()}
     words = [
         {"preset": name} | {field: value for field, value in _words(training).items() if value != preset.get(field)}
         for name, preset in defaults.items()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
-from ...leaderboard.html import page, site
+from ...leaderboard.html import board, page, site
 from ...leaderboard.html.model import PageContent
 from ..errors import ReportError
 from ..spec.schema import Shots
@@ -27,6 +27,7 @@ class PageOptions:
     quote: bool = False
     by: Shots | None = None
     uncertainty: str = "se"
+    words: site.Words = field(default_factory=site.Words)
 
     def among(self, report: Report) -> PageOptions:
         """The same without the comparison where a report lacks the method that it is with."""
@@ -58,7 +59,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         notes=report.notes,
         versus=options.versus,
         published=report.quoted(options.quote),
-        routines=report.routines if options.quote else {},
+        routines=report.routines if options.quote and report.metric.of_hits else {},
         budget=tuning_tables.curves(report.searches) if report.searches else None,
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,
@@ -78,8 +79,10 @@ def write_page(shown: PageContent, path: Path) -> None:
 def write_site(
     folder: Path, reports: Sequence[tuple[StoreReader, Report]], options: PageOptions = PageOptions()
 ) -> Path:
-    """A page for each report and an index of them. A report without the method that is compared with gets its page all
-    the same: the index says what each compares.
+    """A page for each report, and around them a front page, the methods and the data sets.
+
+    A report without the method that is compared with gets its page all the same: the front page says what each
+    compares.
 
     Args:
         folder: Where they go; what else is in the folder stays.
@@ -95,7 +98,7 @@ def write_site(
     index = _file(folder / "index.html", "--site")
     if options.versus and not any(options.among(report).versus for _, report in reports):
         reports[0][1].require(options.versus)  # a slip of the pen, and no page to write
-    entries = []
+    boards = []
     names = _names([store for store, _ in reports])
     for (store, report), name in zip(reports, names, strict=True):
         here = options.among(report)
@@ -107,8 +110,10 @@ def write_site(
         cells = {form: report.rendered(form, here.versus) for form in ("csv", "json")}
         for form, text in {**cells, "md": markdown}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
-        entries.append(site.entry(name, shown, options.versus))
-    index.write_text(site.index(entries), encoding="utf-8", newline="\n")
+        (place / "leaderboard.parquet").write_bytes(report.parquet())
+        boards.append(board.board(name, shown, options.versus))
+    for name, text in site.pages(boards, options.words).items():
+        _file(folder / name, "--site").write_text(text, encoding="utf-8", newline="\n")
     (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
     return index
 
@@ -121,15 +126,15 @@ def _file(path: Path, option: str) -> Path:
 
 
 def _names(stores: Sequence[StoreReader]) -> list[str]:
-    """A folder's name for each store, from its own, each once and none the index's."""
-    names = ["index.html"]
+    """A folder's name for each store, from its own, each once and none that of a page."""
+    names = [*site.PAGES]
     for store in stores:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", str(store).rstrip("/").rsplit("/", 1)[-1]).strip(".-") or "report"
         name, number = stem, 2
         while name.lower() in [taken.lower() for taken in names]:  # some file systems fold cases
             name, number = f"{stem}-{number}", number + 1
         names.append(name)
-    return names[1:]
+    return names[len(site.PAGES) :]
 
 
 def _library() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .schema import Data, Training, Trial
+from .schema import Data, Trial
 
 
 def method_label(trial: Trial) -> str:
@@ -19,14 +19,19 @@ def setting_label(data: Data) -> str:
     words = [] if data.profile == "exp" else [data.profile]
     factor = f"{data.imbalance_factor:g}"
     exact = float(factor) == data.imbalance_factor or data.profile == "natural"
-    words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
+    if data.profile != "natural" or data.contents:  # of the catalog's natural tables no word tells the factor
+        words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
+    words += [f"total {data.total}"] if data.total else []
     size = ["{2}x{1}".format(*data.contents.shape)] if data.contents else []
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
 def network_label(trial: Trial) -> str:
-    """The network's name, with the start of the SHA-256 of the weights that it starts from."""
-    return f"{trial.network} from {trial.weights[:8]}" if trial.weights else trial.network
+    """The network's or estimator's name, with the values that were changed, as in ``xgboost (max_depth=6)``, and the
+    start of the SHA-256 of the weights that it starts from."""
+    values = ", ".join(f"{name}={value}" for name, value in sorted((trial.network_values or {}).items()))
+    name = f"{trial.network} ({values})" if values else trial.network
+    return f"{name} from {trial.weights[:8]}" if trial.weights else name
 
 
 def label(trial: Trial) -> str:
@@ -45,19 +50,18 @@ class Labels:
             routines.setdefault(_routine(trial), trial)
             versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
         fields = {routine: _fields(trial) for routine, trial in routines.items()}
-        differ = [
-            n for n in ("epochs", *_OWN, *Training.model_fields) if len({str(f.get(n)) for f in fields.values()}) > 1
-        ]
+        words = dict.fromkeys(["epochs", *_OWN, *(name for found in fields.values() for name in found)])
+        differ = [n for n in words if len({str(f[n]) for f in fields.values() if n in f}) > 1]
         tell = dict.fromkeys(["epochs", *differ])
         self._protocols = {
-            routine: ", ".join(f"{found[n]} epochs" if n == "epochs" else f"{n} {found.get(n)}" for n in tell)
+            routine: [f"{found[n]} epochs" if n == "epochs" else f"{n} {found[n]}" for n in tell if n in found]
             for routine, found in fields.items()
         }
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 
     def protocol(self, trial: Trial) -> str:
         """The network and the training of a trial in words, as far as they differ among the labelled trials."""
-        return f"{network_label(trial)}, {self._protocols[_routine(trial)]}"
+        return ", ".join([network_label(trial), *self._protocols[_routine(trial)]])
 
     def method(self, trial: Trial) -> str:
         """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared."""
@@ -73,4 +77,4 @@ def _routine(trial: Trial) -> tuple[str | int, ...]:
 
 
 def _fields(trial: Trial) -> dict[str, Any]:
-    return trial.training.model_dump() | {name: getattr(trial, name) for name in _OWN}
+    return trial.training.model_dump(exclude={"kind"}) | {name: getattr(trial, name) for name in _OWN}

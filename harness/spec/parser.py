@@ -21,9 +21,12 @@ from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images, weights_file
-from .presets import NETWORK_OF, PRESETS, full_name
+from .changes import SpecChanges
+from .learners import learner_kind
+from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from .tracking_uri import absolute
+from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .yaml_format import load
 
 MOST_SEEDS = 10_000
@@ -32,24 +35,28 @@ MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 SPECS = Path(__file__).parent / "specs"
 
 
-def read(source: str | Path, plugins: Iterable[Path] = ()) -> Spec:
+def read(
+    source: str | Path, plugins: Iterable[Path] = (), changes: SpecChanges | None = None, root: Path | None = None
+) -> Spec:
     """The spec in a file.
 
     Args:
         source: The file, or the name of a shipped spec.
         plugins: Python files whose methods are compared too.
+        changes: What is changed of what the file says.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
 
     Raises:
-        SpecError: with what is wrong and where.
-        MethodError: for what is wrong in a plugin.
+        SpecError: with what is wrong and where. MethodError for what is wrong in a plugin.
     """
-    path = _find(str(source))
+    path = find(str(source))
     try:
         raw = load(read_text(path))
-        spec = parse(raw, path.parent) if isinstance(raw, dict) else None
+        raw = changes.applied(raw) if changes and isinstance(raw, dict) else raw
+        spec = parse(raw, path.parent, root) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -71,12 +78,13 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
 
 
-def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
+def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Spec:
     """A spec from its mapping.
 
     Args:
         raw: What a file would hold.
         folder: What the paths of plugin files are relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
@@ -96,12 +104,13 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     _check_size(raw)
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
+    networks = _networks(raw, folder)
     spec = {
         "name": raw["name"],
-        "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [parse_data(item, folder, root) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
-        **_networks(raw, folder),
-        "trainings": [_training(item, resources) for item in _axes(_listed(raw.get("training", {})), "training")],
+        **networks,
+        "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
         "seeds": _seeds(raw.get("seeds", 5)),
         "resources": resources,
         "tracking": _tracking(raw.get("tracking", {}), folder),
@@ -114,20 +123,21 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     return _valid(Spec, spec, "")
 
 
-def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
-    """One data set and its long tail.
+def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Data:
+    """One data set and its long tail, from its words.
 
     Args:
-        raw: Its words.
+        raw: An entry of ``data``.
         folder: What a path is relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The data set.
 
     Raises:
-        SpecError, DataError: as in :func:`parse`.
+        SpecError: with the field and the nearest right word. DataError where images cannot be trained on.
     """
-    return _valid(Data, user_images.resolved(raw, folder), "data")
+    return _valid(Data, user_images.resolved(raw, folder, root), "data")
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
@@ -192,7 +202,8 @@ def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
             raise SpecError(f"{where}.{name}: {value!r} is not expected here")
 
 
-def _find(source: str) -> Path:
+def find(source: str) -> Path:
+    """The file of a spec, or of the shipped one of that name. SpecError where there is neither."""
     path = Path(source)
     if path.is_file():
         return path
@@ -270,14 +281,35 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
     return method.model_copy(update={"plugin": digest})
 
 
-def _training(raw: dict[str, Any], resources: Resources) -> Training:
-    raw = dict(raw)
-    preset = raw.pop("preset", "t5")
-    if not isinstance(preset, str) or preset not in PRESETS:
-        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), PRESETS))
+def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
+    """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
+    estimators beside it."""
+    kinds: dict[Kind, None] = {kind_of(network): None for network in networks}
+    routines = []
+    entries = list(_axes(_listed(raw), "training"))
+    pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]
+    for kind, words in pairs:
+        if kind == "estimator" and len(kinds) > 1:
+            words = {"preset": words["preset"]} if "preset" in words else {}  # noqa: PLW2901
+        routine = _training(words, kind, resources)
+        if kind != "estimator" or routine not in routines:
+            routines.append(routine)
+    return routines
+
+
+def _training(raw: dict[str, Any], kind: Kind, resources: Resources) -> Routine:
+    raw, presets = dict(raw), PRESETS_OF[kind]
+    preset = raw.pop("preset", next(iter(presets)))
+    if not isinstance(preset, str) or preset not in presets:
+        raise SpecError(f"training.preset: unknown {preset!r}" + nearest(str(preset), presets))
     # Only the plan's own words may decide the precision: a key must not depend on the machine that reads the spec.
-    precision = {"precision": "bfloat16" if resources.gpu else "float32"}
-    return _valid(Training, precision | PRESETS[preset] | raw, "training")
+    precision = {"precision": "bfloat16" if resources.gpu else "float32"} if kind != "estimator" else {}
+    if kind == "estimator" and raw.keys() - {"kind"}:
+        raise SpecError(
+            f"training.{min(raw)}: an estimator is fitted once and has no such word; its own stand under network, as "
+            "in network: {name: xgboost, values: {max_depth: 6}}"
+        )
+    return _valid(MODELS[kind], precision | presets[preset] | raw, "training")
 
 
 def _check_routine(changes: Mapping[str, Any], where: str) -> None:
@@ -301,26 +333,52 @@ def _tune(raw: Any) -> Tune:
 def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The networks that are named, or the one of the only preset; and the weights that each starts from, if any does.
 
-    The weights' file is looked up relative to ``folder``.
+    The weights' file is looked up relative to ``folder``. Lists of values of an estimator are axes.
     """
     if raw.get("network") is None:
         return {"networks": [_network_of_preset(raw)]}
     names, weights = [], []
     for entry in _named(raw["network"], "network"):
-        if wrong := [key for key in entry if key not in ("name", "weights")]:
-            raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), ["name", "weights"]))
+        known = ["name", "weights", "values"]
+        if wrong := [key for key in entry if key not in known]:
+            raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), known))
         name, file = entry.get("name"), entry.get("weights")
         if not isinstance(name, str) or not isinstance(file, str | None):
             raise SpecError(f"network: a name, or {{name: ..., weights: FILE}} is expected, not {entry!r}")
-        names.append(full_name(name))
-        weights.append(weights_file.resolved(file, folder) if file else None)
+        entries = list(_learner(entry)) if learner_kind(name) != "images" else [full_name(name)]
+        if "values" in entry and learner_kind(name) == "images":
+            raise SpecError(f"network.values: {name} takes none")
+        names += entries
+        weights += [weights_file.resolved(file, folder) if file else None] * len(entries)
     return {"networks": names} | ({"weights": weights} if any(weights) else {})
+
+
+def _learner(entry: dict[str, Any]) -> Iterator[NetworkEntry]:
+    """The learners of tables that an entry names."""
+    if entry.get("weights"):
+        raise SpecError(f"network.weights: {entry['name']} starts from none")
+    for words in _axes([entry], "network"):
+        yield _valid(NetworkEntry, words | {"kind": learner_kind(words["name"])}, "network")
 
 
 def _network_of_preset(raw: Mapping[str, Any]) -> str:
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
     return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
+
+
+def _network(raw: Any) -> Iterator[str | NetworkEntry]:
+    """The networks of one entry: a name, or a mapping with values, whose lists are axes. A network on images is its
+    name."""
+    words = {"name": raw} if isinstance(raw, str) else raw
+    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
+        raise SpecError(f"network: a name is expected, or a mapping with a name and values, not {raw!r}")
+    kind = learner_kind(words["name"])
+    for item in _axes([words], "network"):
+        entry = _valid(NetworkEntry, item | {"kind": kind}, "network")
+        if kind == "images" and entry.values:
+            raise SpecError(f"network.values: {entry.name} takes none")
+        yield entry.name if kind == "images" else entry
 
 
 def _seeds(raw: Any) -> list[int]:

@@ -34,7 +34,27 @@ LDAM2019: dict[str, Any] = T5 | {  # kaidic/LDAM-DRW cifar_train.py: for compari
     "cutmix": 0.0,
 }
 
+TABLES: dict[str, Any] = {  # ours: for a network on the rows of a table
+    "kind": "table",
+    "epochs": 40,
+    "batch_size": 128,
+    "lr": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "warmup_epochs": 1.0,
+    "ema": 0.0,
+    "label_smoothing": 0.0,
+}
+ESTIMATORS: dict[str, Any] = {"kind": "estimator"}  # fitted once: nothing to say
+
 PRESETS: dict[str, dict[str, Any]] = {"t5": T5, "ldam2019": LDAM2019}
+TABLE_PRESETS: dict[str, dict[str, Any]] = {"tables": TABLES}
+PRESETS_OF: dict[str, dict[str, dict[str, Any]]] = {
+    "images": PRESETS,
+    "table": TABLE_PRESETS,
+    "estimator": {"tables": ESTIMATORS},
+}
 NETWORK_OF: dict[str, str] = {"t5": "wrn-28-10", "ldam2019": "resnet32"}
 SMALL_STEM = ("resnet18", "resnet34", "resnet50")  # that without their library's name have a stem for small images
 TORCHVISION = (  # the networks of torchvision that are known, as ``torchvision:NAME``

@@ -13,18 +13,19 @@ from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
+from ...datasets.tables.columns import TABLES
 from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
 from .contents import Contents
-from .training import Training
+from .resources import Resources, Tracking
+from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
+from .training import Training as Training  # noqa: PLC0414  (handed on)
 
-Value = float | int | bool | str
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds
 Weights = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # the SHA-256 of a file that a network starts from
@@ -35,16 +36,18 @@ class Data(CanonicalModel, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF.
 
     ``contents`` are given for a user's own images, whose name is then no word of the key: the same files are the same
-    data whatever their folder is called. With the profile ``natural`` they keep their own distribution.
+    data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own distribution.
+    With a ``total`` the profile says how it is shared among the classes, so that every factor has as many images.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"contents"})
+    later: ClassVar[frozenset[str]] = frozenset({"contents", "total"})
 
     name: str
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
     contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
+    total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -62,12 +65,15 @@ class Data(CanonicalModel, frozen=True):
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
         if self.profile == "natural":
-            if self.contents is None:
+            if self.contents is None and self.name not in TABLES:
                 raise ValueError(
                     f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1"
                 )
-            if self.head is not None or self.imbalance_factor != self.contents.factor:
+            own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
+            if self.head or self.total or self.imbalance_factor != own:
                 raise ValueError("profile: natural cuts nothing, so it takes no imbalance_factor, train_ratio or head")
+        if self.head and self.total:
+            raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self
 
     @property
@@ -99,34 +105,6 @@ class MethodEntry(Method, frozen=True):
         return Method(name=self.name, values=self.values, plugin=self.plugin)
 
 
-class Resources(CanonicalModel, frozen=True):
-    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
-
-    cpu: float = Field(default=1, gt=0)
-    gpu: float = Field(default=0, ge=0)
-    memory: float = Field(default=0, ge=0)  # GiB of main memory that its machine must have for it; 0 does not ask
-    retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
-    checkpoint_seconds: float = Field(default=60, ge=0)
-    time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
-
-
-class Tracking(CanonicalModel, frozen=True):
-    """Where MLflow is; without a uri, MLFLOW_TRACKING_URI or a SQLite file in the store."""
-
-    uri: str | None = None
-    experiment: str = "tailboard"
-
-    @field_validator("uri")
-    @classmethod
-    def _no_password(cls, uri: str | None) -> str | None:
-        """The plan is stored and published; a password must not be in it."""
-        where = urlsplit(uri or "")
-        told = where.password or (where.username and where.scheme.startswith("http"))  # a token may stand for the user
-        if told or {"password", "passwd", "token", "secret"} & {name.lower() for name, _ in parse_qsl(where.query)}:
-            raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
-        return uri
-
-
 class Shots(CanonicalModel, frozen=True):
     """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
 
@@ -147,22 +125,24 @@ class Trial(CanonicalModel, frozen=True):
     In the stage ``tune`` it is scored on ``val_per_class`` validation images of each class, never on test images; of a
     ``natural`` validation the largest class has so many, and the others in proportion to their training images.
     ``base`` is the routine of the trials that it starts from, where its own differs from it. An ``independent`` trial
-    has the seed's images, and another initialisation and order than every other trial of the seed.
+    has the seed's images, and another initialisation and order than every other trial of the seed. ``network_values``
+    are what differs from the defaults of its network, or of the estimator of that name.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "weights", "val"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values", "weights", "val"})
 
     data: Data
     method: Method
     network: str
-    training: Training
+    training: AnyTraining
     seed: int = Field(ge=0, le=LARGEST_SEED)
     stage: Literal["report", "tune"] = "report"
     val_per_class: int = 0
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
-    base: Training | None = None
+    base: AnyTraining | None = None
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
+    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
     val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
     weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
@@ -289,8 +269,8 @@ class Spec(CanonicalModel, frozen=True):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
-    networks: tuple[str, ...] = Field(min_length=1)
-    trainings: tuple[Training, ...] = Field(min_length=1)
+    networks: tuple[str | NetworkEntry, ...] = Field(min_length=1)
+    trainings: tuple[AnyTraining, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(min_length=1)
     resources: Resources = Resources()
     tracking: Tracking = Tracking()
@@ -309,7 +289,10 @@ class Spec(CanonicalModel, frozen=True):
             raise ValueError(f"seeds: {twice} stands twice; name each seed once")
         if self.weights and len(self.weights) != len(self.networks):
             raise ValueError("weights: one for each network, or null, is expected")
-        trials = prod(map(len, (self.networks, self.trainings, self.data, self.methods, self.seeds)))
+        routines = Counter(training.learner for training in self.trainings)
+        if alone := [network for network in self.networks if not routines[kind_of(network)]]:
+            raise ValueError(f"training: no routine is for {name_of(alone[0])}")
+        trials = axes(self)
         if trials > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
         return self
@@ -321,7 +304,7 @@ class Spec(CanonicalModel, frozen=True):
         changes |= {"tune.training": self.tune.training} if self.tune and self.tune.training else {}
         for (field, words), training in product(changes.items(), self.trainings):
             try:
-                Training.model_validate(training.model_dump() | words)
+                training.changed(words)
             except ValidationError as error:
                 first = error.errors()[0]
                 raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -331,28 +314,34 @@ class Spec(CanonicalModel, frozen=True):
 class Experiment(CanonicalModel, frozen=True):
     """One method in one setting: a row of the leaderboard, and what is tuned as one."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "network_values", "weights"})
 
     data: Data
     network: str
-    training: Training
+    training: AnyTraining
     entrant: MethodEntry
     threads: int
     protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
+    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
     weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
-        """Its trial of a seed, with other ``values`` (those of the routine as ``training.lr``) and words."""
-        found = values or {}
-        own = {name: value for name, value in found.items() if not name.startswith("training.")}
-        method = self.entrant.method
-        routine = self.entrant.training | {name[9:]: value for name, value in found.items() if name not in own}
+        """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as
+        ``network.max_depth``) and words."""
+        given = {"training": {}, "network": {}, "": {}}
+        for name, value in (values or {}).items():
+            slot, _, bare = name.partition(".")
+            slot, word = (slot, bare) if slot in ("training", "network") else ("", name)
+            given[slot][word] = value
+        own, network = given[""], (self.network_values or {}) | given["network"]
+        method, routine = self.entrant.method, self.entrant.training | given["training"]
         base = words.pop("base", self.training)
-        training = Training.model_validate(base.model_dump() | routine) if routine else base
+        training = base.changed(routine) if routine else base
         return Trial(
             data=self.data,
             method=method.model_copy(update={"values": method.values | own}) if own else method,
             network=self.network,
+            network_values=network or None,
             weights=self.weights,
             training=training,
             seed=seed,
@@ -363,12 +352,22 @@ class Experiment(CanonicalModel, frozen=True):
         )
 
 
+def axes(spec: Spec) -> int:
+    """How many trials its axes stand for."""
+    routines = Counter(training.learner for training in spec.trainings)
+    networks = sum(routines[kind_of(network)] for network in spec.networks)
+    return networks * prod(map(len, (spec.data, spec.methods, spec.seeds)))
+
+
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
     networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
-    axes = product(networks, spec.trainings, spec.data, spec.methods)
-    return [Experiment(data=d, network=n, weights=w, training=t, entrant=m, **shared) for (n, w), t, d, m in axes]
+    pairs = [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
+    return [
+        Experiment(data=d, network=name_of(n), network_values=values_of(n), weights=w, training=t, entrant=m, **shared)
+        for (n, w, t), d, m in product(pairs, spec.data, spec.methods)
+    ]
 
 
 def plan(spec: Spec) -> list[Trial]:

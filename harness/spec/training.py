@@ -1,15 +1,32 @@
-"""Training: the routine by which a network is trained, as a key knows it."""
+"""The training routines of a spec by kind of learner: a network on images, a network on a table, an estimator."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from .canonical import CanonicalModel
 
+Value = float | int | bool | str
+Kind = Literal["images", "table", "estimator"]
 
-class Training(CanonicalModel, frozen=True):
+
+class Routine(CanonicalModel, frozen=True):
+    """What every routine has: the kind of learner that it is for."""
+
+    @property
+    def learner(self) -> Kind:
+        """The kind of learner that it is for."""
+        return "images"
+
+    def changed(self, words: Mapping[str, Any]) -> Self:
+        """The same routine with other words. ValidationError for one that it does not have."""
+        return type(self).model_validate({**self.model_dump(), **words})
+
+
+class Training(Routine, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
     ``resized_crop`` the least share of the area, in the place of ``crop_padding``.
 
@@ -39,3 +56,108 @@ class Training(CanonicalModel, frozen=True):
     init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
     warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
     last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class TableTraining(Routine, frozen=True):
+    """The routine of a network on the rows of a table: nothing in it is of images, and none is augmented or mixed."""
+
+    kind: Literal["table"]
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["cosine", "step", "constant"]
+    warmup_epochs: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"]
+
+    crop_padding: ClassVar[int] = 0
+    flip: ClassVar[bool] = False
+    augment: ClassVar[str] = "none"
+    cutmix: ClassVar[float] = 0.0
+    cutmix_alpha: ClassVar[float] = 1.0
+    resized_crop: ClassVar[float | None] = None
+    init: ClassVar[None] = None
+    warmup: ClassVar[None] = None
+    last_batch: ClassVar[None] = None
+
+    @property
+    def learner(self) -> Kind:
+        """The kind of learner that it is for."""
+        return "table"
+
+
+class EstimatorTraining(Routine, frozen=True):
+    """The routine of an estimator, which is fitted once: no word of a network's routine means anything to it. That fit
+    is its only epoch, so that searches count fits and a tuning trial has one rung."""
+
+    kind: Literal["estimator"]
+
+    epochs: ClassVar[int] = 1
+    batch_size: ClassVar[int] = 0
+    lr: ClassVar[float] = 0.0
+    warmup_epochs: ClassVar[float] = 0.0
+    ema: ClassVar[float] = 0.0
+    label_smoothing: ClassVar[float] = 0.0
+    crop_padding: ClassVar[int] = 0
+    flip: ClassVar[bool] = False
+    augment: ClassVar[str] = "none"
+    cutmix: ClassVar[float] = 0.0
+    resized_crop: ClassVar[float | None] = None
+    init: ClassVar[None] = None
+    warmup: ClassVar[None] = None
+    last_batch: ClassVar[None] = None
+    precision: ClassVar[str] = "float64"
+
+    @property
+    def learner(self) -> Kind:
+        """The kind of learner that it is for."""
+        return "estimator"
+
+    def changed(self, words: Mapping[str, Any]) -> Self:
+        """Itself: the words of a routine are for the networks beside it."""
+        return self
+
+
+def _kind(raw: Any) -> str:
+    if isinstance(raw, Routine):
+        return raw.learner
+    return str(raw["kind"]) if isinstance(raw, Mapping) and "kind" in raw else "images"
+
+
+NetworkTraining = Training | TableTraining
+AnyTraining = Annotated[
+    Annotated[Training, Tag("images")]
+    | Annotated[TableTraining, Tag("table")]
+    | Annotated[EstimatorTraining, Tag("estimator")],
+    Discriminator(_kind),
+]
+
+
+class NetworkEntry(CanonicalModel, frozen=True):
+    """A learner by name as a spec names it, with the kind of routine that it takes, and the values that differ from its
+    defaults."""
+
+    name: str
+    kind: Kind
+    values: dict[str, Value] = {}
+
+
+def name_of(network: str | NetworkEntry) -> str:
+    """The name of a network of a spec."""
+    return network if isinstance(network, str) else network.name
+
+
+def kind_of(network: str | NetworkEntry) -> Kind:
+    """A bare name is a network's on images."""
+    return "images" if isinstance(network, str) else network.kind
+
+
+def values_of(network: str | NetworkEntry) -> dict[str, Value] | None:
+    """Its values, None where all are defaults."""
+    return None if isinstance(network, str) else network.values or None
+
+
+MODELS: dict[Kind, type[Routine]] = {"images": Training, "table": TableTraining, "estimator": EstimatorTraining}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ...datasets.array_cache import stamp
 from ...datasets.catalog import DataError
@@ -17,6 +18,19 @@ from ..errors import SpecError
 BY_HASH = "sha256:"  # begins what a written spec says of a file
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 MOST_CANDIDATES = 1000  # files that are looked at below a data folder
+
+
+def network_words(name: str, values: Mapping[str, Any] | None, weights: str | None) -> str | dict[str, Any]:
+    """A network as a spec names it: a name, with its values and its weights where it has any.
+
+    Args:
+        name: Its name.
+        values: What differs from its defaults.
+        weights: The SHA-256 of the file that it starts from.
+    """
+    words = {"values": values} if values else {}
+    words |= {"weights": f"{BY_HASH}{weights}"} if weights else {}
+    return {"name": name} | words if words else name
 
 
 def resolved(weights: str, folder: Path) -> str:

@@ -9,12 +9,16 @@ import torch
 from torch import nn
 
 from ...datasets.split import Images
+from ...datasets.tables.columns import Column
 from ...methods.part import Scene
 from ...methods.recipe import Recipe
 from ..registry.networks import network
 from ..spec.presets import T5
-from ..spec.schema import Training
+from ..spec.schema import Trial
+from ..spec.training import Training
 from ..training.device_images import on_device
+from ..training.learners.contract import Learner
+from ..training.learners.table_learners import table_learner
 from ..training.loop import DeviceData, TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
 
@@ -33,6 +37,24 @@ def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16,
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
+
+
+def table_dry_run(recipe: Recipe, trial: Trial, counts: tuple[int, ...] = (24, 12, 6, 3)) -> Learner:
+    """A learner at its start, of the kind that the trial names, on random rows of two numbers and a category.
+
+    Args:
+        recipe: The method.
+        trial: Says which learner, with which values.
+        counts: The rows of each class.
+
+    Raises:
+        MethodError: where the method cannot be honoured on that learner.
+    """
+    columns = (Column("a"), Column("b"), Column("c", "category"))
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    x = np.column_stack([rng.normal(size=(len(y), 2)) + y[:, None], rng.integers(0, 3, len(y))])
+    return table_learner(trial, Images(x, y.astype(np.int64)), counts, recipe, torch.device("cpu"), columns)
 
 
 def dry_run(

@@ -274,5 +274,6 @@ def parameters(record: Record) -> dict[str, Any]:
     trial = record.trial
     flat = {f"data.{k}": v for k, v in trial.data.model_dump().items() if v is not None}
     flat |= {"method": trial.method.name, "network": trial.network, "seed": trial.seed, "stage": trial.stage}
+    flat |= {f"network.{k}": v for k, v in (trial.network_values or {}).items()}
     flat |= {f"training.{k}": v for k, v in trial.training.model_dump().items()}
     return flat | dict(record.values) | {"threads": trial.threads}

@@ -10,9 +10,12 @@ import torch
 
 from ...methods.registry import registry
 from ..registry.datasets import dataset_of, long_tail
+from ..registry.estimators import Estimator, learner_of
 from ..registry.methods import plugin_of
 from ..registry.networks import network
 from ..spec.schema import Trial
+
+COLUMNS_OF_ONE = 4  # encoded, of a table's column, roughly
 
 
 def relative_cost(trial: Trial, plugins: Mapping[str, str]) -> float:
@@ -34,7 +37,12 @@ def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
         The number, of which only ratios are used.
     """
     images = sum(long_tail(trial.data, trial.val_per_class))
-    about = dataset_of(trial.data)
+    about, learner = dataset_of(trial.data), learner_of(trial)
+    if isinstance(learner, Estimator):
+        return learner.cost(images, len(about.columns)) * relative_cost(trial, plugins)
+    if learner is not None:  # a network on rows: a category is encoded as several numbers
+        forward = 2 * COLUMNS_OF_ONE * len(about.columns) * getattr(learner, "width", 256)
+        return images * trial.training.epochs * forward * relative_cost(trial, plugins)
     forward = _operations(trial.network, about.shape, len(about.classes))
     return images * trial.training.epochs * forward * relative_cost(trial, plugins)
 

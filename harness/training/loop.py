@@ -32,7 +32,7 @@ from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
-from ..spec.schema import Training
+from ..spec.training import NetworkTraining
 from .device_images import MappedImages, split
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
@@ -79,7 +79,11 @@ class DeviceData:
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
-        return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last).to(self.mean.dtype).div_(255)
+
+    def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor | Rows:
+        """What the data set has, as ``x`` is: images need nothing."""
+        return x
 
     def all(self) -> torch.Tensor:
         """All images on the device, where there are few."""
@@ -89,9 +93,11 @@ class DeviceData:
         """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
 
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation."""
-        return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
+    def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their memory
+        where they need not be kept."""
+        mean, std = self.mean[:, None, None], self.std[:, None, None]
+        return (pixels - mean if keep else pixels.sub_(mean)).div_(std)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -128,7 +134,7 @@ def evaluated(
     parts = []
     for chunk in split(x, EVALUATION_BATCH):
         with autocast(material.mean.device, precision):
-            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device))))
+            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device)), keep=False))
         parts.append(finish(logits.float()).cpu())
     return torch.cat(parts)
 
@@ -138,7 +144,7 @@ class TrainingLoop:
     """One training in progress: ``epochs()`` trains, ``state()`` and ``restore()`` are what a checkpoint holds."""
 
     recipe: Recipe
-    training: Training
+    training: NetworkTraining
     model: Network
     material: DeviceData
     scene: Scene
@@ -269,7 +275,7 @@ class TrainingLoop:
         pixels = self.material.pixels(self._augment(raw))
         with self._autocast():  # a mixer may run networks
             batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
-        batch = batch._replace(x=self.material.normalised(batch.x))
+        batch = batch._replace(x=self.material.normalised(batch.x, keep=bool(self.mixer)))
         if not batch.closed and self.training.cutmix:
             x, partner, share = cutmix(
                 batch.x, self.streams("cutmix"), self.training.cutmix_alpha, self.training.cutmix
@@ -307,7 +313,7 @@ class TrainingLoop:
             Logits (N, C), on the CPU in float32.
         """
         with self.average.swapped_in() if averaged and self.training.ema else nullcontext():
-            return evaluated(self.model, self.material, self.finish, x, self.training.precision)
+            return evaluated(self.model, self.material, self.finish, self.material.prepared(x), self.training.precision)
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
         """The network that is scored, as a state dict of its own."""

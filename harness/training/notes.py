@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from math import fsum
 
+import numpy as np
+
 from ...methods.recipe import Recipe
-from ..spec.schema import Training
+from ..spec.training import AnyTraining
 from .schedule import half_lives
 
 ENOUGH = 5.0  # half-lives of the averaged weights after a switch: a thirtieth of them is then older
@@ -14,7 +17,7 @@ HALF_LIVES = "half_lives"
 
 
 def summary(
-    history: Sequence[Mapping[str, float]], recipe: Recipe, training: Training, steps_per_epoch: int
+    history: Sequence[Mapping[str, float]], recipe: Recipe, training: AnyTraining, steps_per_epoch: int
 ) -> dict[str, float]:
     """What a method noted of its training.
 
@@ -58,3 +61,9 @@ def behind(half_lives: float) -> tuple[str, ...]:
     """What is to be said of weights that were averaged over so many half-lives since a switch."""
     few = f"the averaged weights span {half_lives:.1f} half-lives after the switch, fewer than {ENOUGH:g}"
     return (few,) if half_lives < ENOUGH else ()
+
+
+def history_columns(history: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """The lines of a history as one array a column; NaN where a line has no such column."""
+    columns = dict.fromkeys(name for line in history for name in line)
+    return {f"history_{name}": np.array([line.get(name, math.nan) for line in history]) for name in columns}

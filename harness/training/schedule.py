@@ -10,10 +10,10 @@ from math import fsum
 import torch
 from torch import nn
 
-from ..spec.schema import Training
+from ..spec.training import AnyTraining, NetworkTraining
 
 
-def steps_per_epoch(images: int, training: Training) -> int:
+def steps_per_epoch(images: int, training: AnyTraining) -> int:
     """The steps of an epoch.
 
     Args:
@@ -23,11 +23,11 @@ def steps_per_epoch(images: int, training: Training) -> int:
     Returns:
         How many whole batches there are, and one more for the last, partial one where the routine keeps it.
     """
-    size = min(training.batch_size, images)
+    size = min(training.batch_size or images, images)  # an estimator has no batches
     return -(-images // size) if training.last_batch else images // size
 
 
-def learning_rate(step: int, steps_per_epoch: int, training: Training) -> float:
+def learning_rate(step: int, steps_per_epoch: int, training: NetworkTraining) -> float:
     """The rate of an optimiser step: linear warm-up to ``lr`` (per step, or per epoch where the routine says so), then
     the schedule, per step. ``cosine`` would be 0 one step after the last; ``step`` is LDAM-DRW's, 0.01 of ``lr`` from
     80 percent of training and 0.0001 from 90.

@@ -32,6 +32,7 @@ from ..registry.methods import recipe_of
 from ..registry.networks import network
 from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Trial, prerequisite
+from ..spec.training import Training
 from ..spec.weights_file import located
 from ..storage import paths
 from ..storage.record import Record
@@ -40,9 +41,11 @@ from .device_images import most_bytes, on_device
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
+from .learners.contract import Learner, check_honoured
+from .learners.table_learners import seed_of, table_learner
 from .loop import DeviceData, Diverged, TrainingLoop
-from .notes import remarks, summary
-from .random_streams import RandomStreams, derive_seed, initialisation
+from .notes import history_columns, remarks, summary
+from .random_streams import RandomStreams, initialisation
 from .scoring_process import ScoringProcess, scoring_process
 from .stop_decision import StopDecision
 
@@ -124,7 +127,7 @@ def run_trial(
         with locked():
             method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
-            run = assemble(trial, data.images, data.counts, method, context)
+            run = learner_of(trial, data.images, data.counts, method, context)
             attempt.train(run, report, should_stop)
         logits = _logits(run, scoring)
         if job.is_final and job.keep_weights:
@@ -140,14 +143,14 @@ def run_trial(
     arrays = {}
     if run is not None and run.history:
         about |= {"epochs": run.done, "train_seconds": run.seconds}
-        arrays = logits | history_columns(run)
+        arrays = logits | history_columns(run.history)
     if run is not None and about["status"] == "complete":
         notes = summary(run.history, run.recipe, run.training, run.steps_per_epoch)
         about |= {"notes": notes, "reason": "; ".join(remarks(notes, run.recipe))}
     return scoring.finish(context.store, {**about, "finished": _now(), **attempt.past()}, arrays)
 
 
-def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]:
+def _logits(run: Learner, scoring: ScoringProcess) -> dict[str, np.ndarray]:
     """Those of the images to be scored, which are here for no longer than this takes."""
     try:
         x = scoring.images()
@@ -159,7 +162,7 @@ def _logits(run: TrainingLoop, scoring: ScoringProcess) -> dict[str, np.ndarray]
         return scored_logits(run, x)
 
 
-def scored_logits(run: TrainingLoop, x: torch.Tensor | Rows) -> dict[str, np.ndarray]:
+def scored_logits(run: Learner, x: torch.Tensor | Rows) -> dict[str, np.ndarray]:
     """The logits of the last weights. Accuracies come from the logits as they are stored, so that a reader of the file
     finds the same; each row's largest is 0, where float16 is finest.
 
@@ -180,16 +183,11 @@ def scored_logits(run: TrainingLoop, x: torch.Tensor | Rows) -> dict[str, np.nda
         if logits.shape != (len(x), run.scene.classes):
             raise MethodError(f"logits of shape {tuple(logits.shape)} where {(len(x), run.scene.classes)} are expected")
         if not torch.isfinite(logits).all():
-            raise Diverged(run.done * run.steps_per_epoch, [run.history[-1]["loss"], math.nan], run.history[-1]["lr"])
+            last = run.history[-1]
+            raise Diverged(run.done * run.steps_per_epoch, [last["loss"], math.nan], last.get("lr", 0.0))
         below = logits - logits.amax(dim=1, keepdim=True)
         arrays[name] = below.clamp(min=LEAST).numpy().astype(np.float16)
     return arrays
-
-
-def history_columns(run: TrainingLoop) -> dict[str, np.ndarray]:
-    """The lines of the history as one array a column; NaN where a line has no such column."""
-    columns = dict.fromkeys(name for line in run.history for name in line)
-    return {f"history_{name}": np.array([line.get(name, math.nan) for line in run.history]) for name in columns}
 
 
 def _fault(error: Exception) -> dict[str, str]:
@@ -236,7 +234,7 @@ class Attempt:
 
     def train(
         self,
-        run: TrainingLoop,
+        run: Learner,
         report: Callable[[dict[str, float]], None],
         should_stop: Callable[[], StopDecision],
     ) -> None:
@@ -278,13 +276,13 @@ class Attempt:
             if drained:
                 raise Drained
 
-    def _save(self, run: TrainingLoop, rests: bool) -> None:
+    def _save(self, run: Learner, rests: bool) -> None:
         """Write a checkpoint. What goes on from where a trial rests is counted as the same attempt."""
         past = self.past() | ({"attempts": self._earlier["attempts"]} if rests else {})
         self.store.write_tensors(self._file, {"run": run.state(), "past": past})
         self.give_way()
 
-    def _restore(self, run: TrainingLoop, saved: Any) -> None:
+    def _restore(self, run: Learner, saved: Any) -> None:
         """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
         try:
             run.restore(saved)
@@ -301,6 +299,18 @@ def _sound(saved: Any) -> bool:
     past, run = (saved.get("past"), saved.get("run")) if isinstance(saved, dict) else (None, None)
     known = isinstance(past, dict) and {name: type(value) for name, value in past.items()} == kinds
     return known and isinstance(run, dict) and isinstance(run.get("done"), int)
+
+
+def learner_of(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext) -> Learner:
+    """The learner of a trial at its start, on training images or rows.
+
+    Args:
+        trial, train, counts, method, context: As of :func:`assemble`.
+    """
+    if dataset_of(trial.data).columns:
+        return table_learner(trial, train, counts, method, context.device)
+    check_honoured(method, "images")
+    return assemble(trial, train, counts, method, context)
 
 
 def assemble(
@@ -323,7 +333,8 @@ def assemble(
         StoreError: where the weights that it starts from are not in the store.
     """
     about, device = dataset_of(trial.data), context.device
-    streams = RandomStreams(derive_seed(trial.seed, "independent", 0) if trial.independent else trial.seed)
+    assert isinstance(trial.training, Training)  # noqa: S101  (for the type checker)
+    streams = RandomStreams(seed_of(trial))
     with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts), trial.training.init)
     if trial.weights:

@@ -13,8 +13,9 @@ from ...methods.need import Need
 from ..errors import SpecError
 from ..metrics import validation
 from ..registry.datasets import dataset_of, long_tail
-from ..spec.labels import method_label, setting_label
-from ..spec.schema import Experiment, Spec, Training, Trial, Tune, Value, prerequisite
+from ..spec.labels import method_label, network_label, setting_label
+from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisite
+from ..spec.training import AnyTraining
 from .configuration import Configuration
 from .dimension import Space, canonical
 
@@ -39,9 +40,9 @@ class Search:
         return [seed for seed in free if seed not in self.spec.seeds][: self.tune.seeds]
 
     @cached_property
-    def base_training(self) -> Training:
+    def base_training(self) -> AnyTraining:
         """The training routine that all rows of a setting share while they are tuned: the report's or a cheaper one."""
-        return Training.model_validate(self.experiment.training.model_dump() | self.tune.training)
+        return self.experiment.training.changed(self.tune.training)
 
     @cached_property
     def tuning_experiment(self) -> Experiment:
@@ -51,7 +52,7 @@ class Search:
         return self.experiment.model_copy(update={"entrant": entrant.model_copy(update={"training": own})})
 
     @cached_property
-    def routine(self) -> Training:
+    def routine(self) -> AnyTraining:
         """The training routine of its trials, with what is the row's own."""
         return self.tuning_experiment.trial(0, base=self.base_training).training
 
@@ -92,7 +93,7 @@ class Search:
     def name(self) -> str:
         """The name of its study in Optuna's storage."""
         trial = self.experiment.trial(0)
-        where = f"{trial.data.name}, {setting_label(trial.data)}, {trial.network}, {self.routine.epochs} epochs"
+        where = f"{trial.data.name}, {setting_label(trial.data)}, {network_label(trial)}, {self.routine.epochs} epochs"
         return f"{method_label(trial)}, {where} [{self.identity[:12]}]"
 
     @property

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from ...methods.names import nearest
 from ...methods.part import MethodError
 from ...methods.range import Range
-from ..errors import SpecError
+from ..errors import NetworkError, SpecError
+from ..registry.estimators import learner_of
 from ..registry.methods import recipe_of
 from ..spec.schema import Experiment, Searched, Spec, Training, Tune, experiments
 from .dimension import Dimension, Space
@@ -53,8 +54,12 @@ def space(experiment: Experiment, tune: Tune, plugins: Mapping[str, str]) -> Spa
     start = experiment.trial(0)
     recipe = recipe_of(start, plugins)
     defaults = recipe.values() | {f"training.{name}": value for name, value in start.training.model_dump().items()}
-    open_ = {name: value for name, value in defaults.items() if name not in _fixed(experiment, tune)}
     declared: dict[str, Range] = dict(recipe.search()) | ROUTINE
+    if learner := learner_of(start):
+        defaults |= {f"network.{name}": getattr(learner, f.name) for name, f in learner.hyperparameters().items()}
+        declared |= {f"network.{name}": f.metadata["search"] for name, f in learner.hyperparameters().items()
+                     if f.metadata.get("search")}  # fmt: skip
+    open_ = {name: value for name, value in defaults.items() if name not in _fixed(experiment, tune)}
     dimensions = {}
     # What names a range of its own comes last, after the same word without one and after "all".
     for parameter in sorted(
@@ -77,8 +82,10 @@ def _check_values(dimension: Dimension, name: str, experiment: Experiment, plugi
         raise SpecError(f"tune.parameters: {name} is a whole number, and so must its range be, not {ends}")
     for value in ends.choices or (ends.low, ends.high):
         try:
-            recipe_of(experiment.trial(0, {name: int(value) if whole else value}), plugins)
-        except (MethodError, ValidationError) as error:
+            trial = experiment.trial(0, {name: int(value) if whole else value})
+            recipe_of(trial, plugins)
+            learner_of(trial)
+        except (MethodError, NetworkError, ValidationError) as error:
             first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise SpecError(
                 f"tune.parameters: {name} of {experiment.entrant.name} cannot be {value!r}: {first}"
@@ -86,10 +93,15 @@ def _check_values(dimension: Dimension, name: str, experiment: Experiment, plugi
 
 
 def _fixed(experiment: Experiment, tune: Tune) -> set[str]:
-    """What the row's own words settle, and what decides how much a trial costs: budgets are equal."""
+    """What the row's own words settle, and what decides how much a trial costs: budgets are equal. An estimator is
+    fitted once, so that nothing of a method starts later."""
+    once = experiment.training.learner == "estimator"
     return {
         "training.epochs",
         "training.precision",
+        "training.kind",
+        *(f"network.{name}" for name in experiment.network_values or {}),
+        *(("sampler.start", "weights.start") if once else ()),
         *experiment.entrant.values,
         *(f"training.{name}" for name in (*experiment.entrant.training, *tune.training)),
     }
@@ -138,5 +150,9 @@ def _unknown(parameter: Searched, spec: Spec) -> str:
 
 
 def _all_names(spec: Spec) -> Sequence[str]:
-    own = [name for experiment in experiments(spec) for name in recipe_of(experiment.trial(0), spec.plugins).values()]
-    return [*dict.fromkeys(own), *(f"training.{name}" for name in Training.model_fields)]
+    own: dict[str, None] = {}
+    for trial in (experiment.trial(0) for experiment in experiments(spec)):
+        own |= dict.fromkeys(recipe_of(trial, spec.plugins).values())
+        learner = learner_of(trial)
+        own |= dict.fromkeys(f"network.{name}" for name in (learner.hyperparameters() if learner else ()))
+    return [*own, *(f"training.{name}" for name in Training.model_fields)]

@@ -25,6 +25,7 @@ class Evidence:
         rerun: The command that trains it again, as the texts before and after the seed.
         log: The traceback of a failure.
         course: When it ran and how often it was tried.
+        finished: When it ended, such as 2026-11-29T12:00:00+00:00.
         starts: The networks that it started from; empty where there are none.
         start_seconds: What their training took.
         confusion: Which classes were taken for which, as `confusion.Confusion` packs it; empty where no record tells.
@@ -41,6 +42,7 @@ class Evidence:
     rerun: tuple[str, str] = ("", "")
     log: str = ""
     course: str = ""
+    finished: str = ""
     starts: str = ""
     start_seconds: float = 0.0
     confusion: str = ""

@@ -1,59 +1,173 @@
-"""The index of several pages, for any static host: a table of links and what is behind each."""
+"""The pages around several boards, for any static host: the front page, and what the methods and data sets are.
 
-from collections.abc import Sequence
+They hold no script and ask no other server for anything; all links within the site are relative.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from string import Template
 
 from ..formats.text import plain
-from ..results import TRIAL
-from .model import PageContent
+from ..tables.grid import plus_minus
+from .board import Board, DataFacts, Standing
+from .drawings import bars
+from .model import MethodCard
 from .page import policy, read
 
-FORMS = {"csv": "CSV", "json": "JSON", "md": "Markdown"}
+FORMS = {"csv": "CSV", "parquet": "Parquet", "json": "JSON", "md": "Markdown"}
+PAGES = {"index.html": "Boards", "methods.html": "Methods", "data.html": "Data"}
+MOST_BARS = 24  # of a thumbnail
+ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A report of the index: the folder that it is in, its title, what it compares, and how much of it is finished,
-    and the method that it opens compared with."""
+class Words:
+    """What the keeper of a site says of it."""
 
-    folder: str
-    title: str
-    data: str
-    methods: int
-    finished: int
-    trials: int
-    compared: str
+    title: str = "Leaderboards"
+    description: str = ""
 
 
-def entry(folder: str, subject: PageContent, versus: str | None = None) -> Entry:
-    """What the index says of a page. `folder` is relative to the index, of letters, digits, dots and dashes; `versus`
-    is the method that all were to be compared with, which the page may lack."""
-    rows = subject.rows
-    trials = rows.drop_duplicates(TRIAL)
-    data = rows[["dataset", "setting"]].drop_duplicates()
-    return Entry(
-        folder,
-        f"{plain(subject.title)} ({folder})",
-        "; ".join(plain(f"{dataset}, {setting}") for dataset, setting in data.itertuples(index=False)),
-        methods=rows["method"].nunique(),
-        finished=int((trials["status"] == "complete").sum()),
-        trials=len(trials),
-        compared=plain(subject.versus or (f"nothing: no method {versus} here" if versus else "nothing")),
+def pages(boards: Sequence[Board], words: Words = Words()) -> dict[str, str]:
+    """Each page of the site but the boards' own, by the name of its file."""
+    bodies = {
+        "index.html": _front(boards, words),
+        "methods.html": _methods(boards),
+        "data.html": _data(boards),
+    }
+    return {name: _page(name, words, body) for name, body in bodies.items()}
+
+
+def _page(name: str, words: Words, body: str) -> str:
+    here = ' aria-current="page"'
+    links = [f'<a href="{file}"{here if file == name else ""}>{word}</a>' for file, word in PAGES.items()]
+    title = escape(plain(words.title))
+    return Template(read("site.html")).substitute(
+        policy=policy(), style=read("page.css") + read("site.css"), links=" ".join(links), body=body, site=title,
+        title=title if name == "index.html" else f"{PAGES[name]}: {title}",
+    )  # fmt: skip
+
+
+def _front(boards: Sequence[Board], words: Words) -> str:
+    methods = len({one.method for board in boards for one in board.standings})
+    until = max(board.until for board in boards)
+    data = len({(facts.name, facts.setting) for board in boards for facts in board.data})
+    counts = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in
+                       ((len(boards), "board"), (methods, "method"), (data, "data set")))  # fmt: skip
+    when = f" The last training ended on {until}." if until else ""
+    about = f"<p>{escape(plain(words.description))}</p>" if words.description else ""
+    return (
+        f"<h1>{escape(plain(words.title))}</h1>{about}<p>{counts}.{when}</p>"
+        f"{_cards(map(_card, boards))}{read('submit.html')}"
     )
 
 
-def index(entries: Sequence[Entry]) -> str:
-    """The index as one HTML file without scripts; names are escaped."""
-    return Template(read("index.html")).substitute(
-        policy=policy(), style=read("page.css"), rows="\n".join(map(_row, entries))
+def _cards(articles: Iterable[str]) -> str:
+    return f'<div class="cards">{"".join(articles)}</div>'
+
+
+def _card(board: Board) -> str:
+    first, files = board.first_tier, [
+        f'<a href="{board.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items()
+    ]  # fmt: skip
+    shown = [one for one in board.standings if one.mean is not None][:MOST_BARS]
+    drawing = bars(
+        [one.mean or 0 for one in shown],
+        ["tier 1" if one.tier == 1 else "the rest" for one in shown],
+        f"{board.column} of the best {len(shown)} methods, the best first",
+    )
+    best = "".join(f"<li>{_standing(one)}</li>" for one in first)
+    tier = f"<p>First tier of {escape(board.column)}:</p><ul>{best}</ul>" if first else f"<p>{_untiered(board)}</p>"
+    facts = {
+        "Data": "; ".join(", ".join(filter(None, [facts.name, facts.setting])) for facts in board.data),
+        "Methods": str(len(board.standings)),
+        "Trials finished": f"{board.finished} of {board.trials}",
+        "Compared with": board.compared,
+    }
+    return (
+        f'<article class="card"><h2><a href="{board.folder}/index.html">{escape(board.title)}</a></h2>'
+        f"{drawing if shown else ''}{tier}{_list(facts)}<p>Numbers: {' '.join(files)}</p></article>"
     )
 
 
-def _row(entry: Entry) -> str:
-    files = " ".join(f'<a href="{entry.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items())
-    texts = [entry.data, str(entry.methods), f"{entry.finished} of {entry.trials}", entry.compared]
-    cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
-    name = f'<th scope="row"><a href="{entry.folder}/index.html">{escape(entry.title)}</a></th>'
-    return f"<tr>{name}{cells}<td>{files}</td></tr>"
+def _untiered(board: Board) -> str:
+    best = next((one for one in board.standings if one.mean is not None), None)
+    return f"No tiers yet; the largest mean is {_standing(best)}." if best else "Nothing is finished yet."
+
+
+def _standing(one: Standing) -> str:
+    return escape(one.method if one.mean is None else f"{one.method}: {plus_minus(one.mean, float('nan'))}")
+
+
+def _list(facts: dict[str, str], linked: Sequence[str] = ()) -> str:
+    """A list of facts, of which those that are ``linked`` are HTML already."""
+    return "<dl>" + "".join(
+        f"<dt>{name}</dt><dd>{text if name in linked else escape(text)}</dd>" for name, text in facts.items() if text
+    ) + "</dl>"  # fmt: skip
+
+
+def _methods(boards: Sequence[Board]) -> str:
+    names = dict.fromkeys(one.method for board in boards for one in board.standings)
+    return f"<h1>Methods</h1>{_cards(_method(name, boards) for name in names)}"
+
+
+def _method(name: str, boards: Sequence[Board]) -> str:
+    card = next((board.cards[name] for board in boards if name in board.cards), MethodCard(""))
+    places = [
+        f'<a href="{board.folder}/index.html">{escape(board.title)}</a>: {escape(_place(one, board))}'
+        for board in boards for one in board.standings if one.method == name
+    ]  # fmt: skip
+    facts = {
+        "Paper": _linked(plain(card.source)),
+        "Year": str(card.year or ""),
+        "Parts": ", ".join(f"{slot}: {part}" for slot, part in card.parts.items()),
+        "Cost of a step": f"{card.cost:g} of ERM's" if card.cost else "",
+        "Stands": "<br>".join(places),
+    }
+    about = f'<p class="sentence">{escape(plain(card.description))}</p>' if card.description else ""
+    return f'<article class="card"><h2>{escape(name)}</h2>{about}{_list(facts, ("Paper", "Stands"))}</article>'
+
+
+def _place(one: Standing, board: Board) -> str:
+    if one.mean is None:
+        return "no number"
+    return f"{plus_minus(one.mean, float('nan'))} in {board.column}" + (f", tier {one.tier}" if one.tier else "")
+
+
+def _linked(text: str) -> str:
+    """Escaped, with each arXiv number as a link."""
+    return ARXIV.sub(lambda match: f'<a href="https://arxiv.org/abs/{match[1]}" rel="noreferrer">{match[0]}</a>',
+                     escape(text))  # fmt: skip
+
+
+def _data(boards: Sequence[Board]) -> str:
+    facts = {(one.name, one.setting, one.counts): one for board in boards for one in board.data}
+    return f"<h1>Data</h1>{_cards(_data_set(one, boards) for one in facts.values())}"
+
+
+def _data_set(one: DataFacts, boards: Sequence[Board]) -> str:
+    links = [
+        f'<a href="{board.folder}/index.html">{escape(board.title)}</a>' for board in boards
+        if any((each.name, each.setting) == (one.name, one.setting) for each in board.data)
+    ]  # fmt: skip
+    facts = {
+        "Source": _linked(plain(one.card.description)) if one.card else "",
+        "Terms": one.card.terms if one.card else "",
+        "Boards": "<br>".join(links),
+    }
+    title = ", ".join(filter(None, [one.name, one.setting]))
+    return f'<article class="card"><h2>{escape(title)}</h2>{_tail(one)}{_list(facts, ("Source", "Boards"))}</article>'
+
+
+def _tail(one: DataFacts) -> str:
+    if not one.counts:
+        return "<p>No trial is finished, so its counts are not known here.</p>"
+    most, least = one.counts[0], one.counts[-1]
+    factor = f"imbalance factor {most / least:.3g}" if least else "a class without images"
+    said = (
+        f"{sum(one.counts):,} training images of {len(one.counts)} classes, from {most:,} down to {least:,} "
+        f"({factor}); {one.tested:,} test images."
+    )
+    return f"<p>{said}</p>{bars(one.counts, one.groups, 'Training images of each class, from the largest on')}"

@@ -28,6 +28,7 @@ class LogitAdjustment(Part):
 
     tau: float = hyper(1.0, "Menon et al. 2021", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
+    of_probabilities = True
 
     def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
         shift = self.tau * log_shares(scene)

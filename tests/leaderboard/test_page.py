@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from page_content import EVIDENCE, ROWS, SUBJECT, WORSE
+from page_content import EVIDENCE, ROWS, SUBJECT
 from tailboard.harness.reporting.html_pages import _eager, _library
 from tailboard.leaderboard.formats import text as text_module
-from tailboard.leaderboard.html import page, site
+from tailboard.leaderboard.html import page
 from tailboard.leaderboard.html.data import content
 from tailboard.leaderboard.html.model import Evidence, PageContent
 
@@ -75,14 +75,6 @@ def test_the_library_is_plotlys_but_for_two_parentheses():
     text = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     assert len(_library().rstrip()) == len(text.rstrip()) + 2  # if not, plotly.js is wrapped otherwise: see _eager
     assert _eager("var Plotly = 1;") == "var Plotly = 1;"
-
-
-def test_an_index_is_inert_too():
-    entries = [site.entry("a", PageContent(WORSE, ROWS)), site.entry("b", SUBJECT)]
-    found = Scripts(site.index(entries))
-    assert found.scripts == []
-    assert [a["href"] for tag, a in found.tags if tag == "a"][:2] == ["a/index.html", "a/leaderboard.csv"]
-    assert not [tag for tag, _ in found.tags if tag in ("img", "i")]
 
 
 def test_a_curve_is_thinned_and_keeps_its_ends():

@@ -158,7 +158,7 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     report.report(["one/runs", "two/runs"], site=Path("public"))
     index = Path("public/index.html").read_text(encoding="utf-8")
     links = [part.split('"')[0] for part in index.split('href="')[1:]]
-    assert len(links) == 8
+    assert len(links) == 3 + 2 * 5
     assert all(Path("public", link).is_file() for link in links)  # relative, so that any host and folder will do
     assert "29 of 30" in index
     assert embedded(Path("public/runs/index.html"))["title"] == "t"
@@ -179,8 +179,8 @@ def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_l
     told = [embedded(Path(f"public/{name}/index.html")) for name in "ab"]
     assert [(one["versus"], one["spread"]) for one in told] == [("ERM", "std"), (None, "std")]
     index = Path("public/index.html").read_text(encoding="utf-8")
-    assert "<td>ERM</td>" in index
-    assert "<td>nothing: no method ERM here</td>" in index
+    assert "<dd>ERM</dd>" in index
+    assert "<dd>nothing: no method ERM here</dd>" in index
     with pytest.raises(ReportError, match="no method 'ERN'"):
         report.report(["a", "b"], versus="ERN", site=Path("public"))
 

@@ -35,7 +35,7 @@ function layoutOf(x, y, names, room) {
     margin: { l: 56, r: 12, t: 12, b: 64 + legend },
     height: 340 + legend,
     showlegend: names.length > 0,
-    legend: { orientation: "h", x: 0, xref: "container", yref: "container", y: 0, yanchor: "bottom", entrywidth: 1 / beside, entrywidthmode: "fraction", font: { size: 12 } },
+    legend: { orientation: "h", x: 0, xref: "container", yref: "container", y: 0, yanchor: "bottom", entrywidth: 1 / beside, entrywidthmode: "fraction", font: { size: 12 }, maxheight: legend + 24 },
     hoverlabel: { align: "left", font: { family: "system-ui, sans-serif" } },
     hovermode: "closest",
   };

@@ -57,7 +57,7 @@ function seedChart() {
     table: [["method", "seed", `${measured(view.group)} (%)`], ...dots.map(({ line, seed, value }) => [nameOfLine(line), seed, value])],
     x: { title: across(`${measured(view.group)} (%)`) },
     y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), narrow() ? 14 : 24)), range: [-0.7, lines.length - 0.3] },
-    height: 130 + 34 * lines.length,
+    height: 160 + 34 * lines.length,
     missing: "No seed of these methods is finished.",
   };
 }
@@ -138,7 +138,7 @@ const counting = (title, traces) => ({
 });
 
 const traceOf = (line, x, y, said, mode = "lines+markers") => ({
-  type: "scatter", mode, x, y, name: wrapped(nameOfLine(line), 22), hovertext: said.map((text) => wrapped(text, 60)), hoverinfo: "text",
+  type: "scatter", mode, x, y, name: wrapped(nameOfLine(line), 18), hovertext: said.map((text) => wrapped(text, 60)), hoverinfo: "text",
   showlegend: coloured.has(line.method), ...lookOf(line.method),
 });
 

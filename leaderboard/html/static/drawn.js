@@ -39,6 +39,7 @@ function draw(name) {
   by(`missing-${name}`).textContent = traces.length ? "" : missing;
   place.hidden = traces.length === 0;
   if (place.hidden) return;
+  place.style.minHeight = 0; // it has the room that it takes
   loadLibrary();
   const names = traces.filter((trace) => trace.showlegend !== false).map((trace) => trace.name);
   const layout = layoutOf(x, y, names, place.clientWidth);

@@ -27,7 +27,7 @@ function tierNotes() {
   const where = `${titled(group)}${shownBlocks().length > 1 ? `, ${headerOf(block)}` : ""}`;
   if (hasTiers()) return [`Tiers of ${where}. ${DATA.ranked}`];
   if (!reported()) return ["Tiers are shown for the report's own metric and boundaries only."];
-  return [`No tiers of ${where}: a word is due of no two methods.`];
+  return [`No tiers of ${where}: they need two methods of which each seed is finished, at least ${DATA.statistics.fewest}.`];
 }
 
 /** The methods with which a new tier begins, in rows that are sorted from the best down. */
@@ -49,12 +49,13 @@ function bestOf({ block, group }) {
   return means.reduce((best, mean) => (typeof mean === "number" && mean > best ? mean : best), -Infinity);
 }
 
-/** A cell's value with its mark as the best and its bar, from 0 to 100 percent over the width of the cell. */
-function showValue(place, mean, best) {
-  if (mean === null) return;
-  if (mean === best) place.classList.add("best");
-  if (view.bars === "on") {
-    place.classList.add("bar-of-value");
-    place.style.setProperty("--value", `${Math.min(Math.max(mean, 0), 100)}%`);
-  }
+const bars = new CSSStyleSheet(); // a class for each whole percent: a style for each cell would take the browser twice as long
+bars.replaceSync(Array.from({ length: 101 }, (_, percent) => `.bar-${percent} { background-size: ${percent}% 4px; }`).join("\n"));
+document.adoptedStyleSheets.push(bars);
+
+/** The classes of a cell by its value: its mark as the best, and its bar, from 0 to 100 percent over the width of the cell. */
+function markOfValue(mean, best) {
+  if (typeof mean !== "number") return "";
+  const bar = view.bars === "on" ? `bar-of-value bar-${Math.round(Math.min(Math.max(mean, 0), 100))}` : "";
+  return mean === best ? `best ${bar}` : bar;
 }

@@ -1,4 +1,5 @@
 // The table: its order, its cells, and the way through it by keyboard.
+const MOST_BESIDE = 8; // columns that may leave room for charts beside them
 let focused = [0, 1]; // row and column of the cell that the tab key reaches
 
 /** The columns as they stand: All, the main number, comes first where the screen is narrow. */
@@ -63,18 +64,18 @@ function headOf(columns) {
 function bodyOf(rows, columns) {
   const body = document.createDocumentFragment();
   const starts = columns.map((column, place) => place === 0 || columns[place - 1].block !== column.block);
-  const [best, opening, tiers] = [columns.map(bestOf), tierStarts(rows), hasTiers()];
+  const [best, opening, tiers, compares] = [columns.map(bestOf), tierStarts(rows), hasTiers(), reference() >= 0];
   for (const method of rows) {
     const row = document.createElement("tr");
     if (opening.has(method)) row.className = "opens";
     if (tiers) row.append(tierCell(tierOf(method)));
     row.append(element("th", { scope: "row" }, markerOf(method), element("span", { class: "name" }, DATA.methods[method])));
     columns.forEach(({ block, group }, place) => {
-      const cell = document.createElement("td");
-      cell.textContent = shownText(block, method, group);
-      if (starts[place]) cell.className = "first";
-      showValue(cell, shownNumber(block, method, group), best[place]);
-      const compared = comparedText(block, method, group);
+      const [cell, value] = [document.createElement("td"), shownCell(block, method, group)];
+      cell.textContent = textOfCell(value);
+      const words = (starts[place] ? "first " : "") + markOfValue(value?.mean, best[place]);
+      if (words) cell.className = words;
+      const compared = compares && comparedText(block, method, group);
       if (compared) cell.append(" ", element("span", { class: "difference" }, compared));
       row.append(cell);
     });
@@ -90,6 +91,7 @@ function showTable() {
   const [rows, columns] = [rowsOf(), columnsOf()];
   markReasons(rows);
   placeLooks(rows);
+  by("board").classList.toggle("wide", columns.length > MOST_BESIDE); // of so many, how wide they would be need not be measured
   by("head").replaceChildren(...headOf(columns));
   by("body").replaceChildren(bodyOf(rows, columns));
   by("body").dataset.methods = JSON.stringify(rows);
@@ -105,7 +107,8 @@ function showTable() {
 /** How wide the methods' names are, once that is known: beside them the names of the data sets stay in sight. */
 function fitHeader() {
   const names = by("head").querySelector(".method");
-  if (names) by("head").style.setProperty("--names", `${names.offsetWidth + (by("head").querySelector(".tier")?.offsetWidth ?? 0)}px`);
+  const wide = (cell) => cell?.getBoundingClientRect().width ?? 0;
+  if (names) by("head").style.setProperty("--names", `${Math.ceil(wide(names) + wide(by("head").querySelector(".tier")))}px`);
 }
 
 function moveTo(row, column) {

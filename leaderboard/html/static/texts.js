@@ -40,9 +40,10 @@ function differenceText(found, cell) {
 
 /** What stands in the table where a method meets a column. */
 function shownText(block, method, group) {
-  const cell = shownCell(block, method, group);
-  return cell ? cellText(cell) + (marks.get(toldOf(cell)) ?? "") : NONE;
+  return textOfCell(shownCell(block, method, group));
 }
+
+const textOfCell = (cell) => (cell ? cellText(cell) + (marks.get(toldOf(cell)) ?? "") : NONE);
 
 /** What stands beside it: the difference from the reference, where there is one. */
 function comparedText(block, method, group) {
@@ -79,7 +80,7 @@ function shownNumber(block, method, group) {
 
 /** What a value of the view is, such as "accuracy of the worst class, Few (fewer than 60 training images)". */
 const measured = (group) => `${MEASURES[view.metric]}, ${bounded(group)}`;
-const MEASURES = { mean: "accuracy averaged over classes", worst: "accuracy of the worst class" };
+const MEASURES = { mean: COUNTED ? "accuracy averaged over classes" : DATA.measure.label, worst: "accuracy of the worst class" };
 
 function bounded(group) {
   const [few, many] = thresholds() ?? [];
@@ -96,11 +97,12 @@ function captionOf() {
     ci95: "mean [its 95% t interval, not corrected]",
     none: "mean",
   }[view.spread];
-  const metric = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
+  const counted = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
+  const metric = COUNTED || view.metric === "worst" ? `${counted}, on the test set, in percent` : DATA.measure.text;
   const [few, many] = thresholds() ?? [];
   const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training images.`;
   const what = reference() < 0 ? "" : ` Below each, its difference from ${view.versus} in percentage points, seed by seed.`;
-  return `${metric}, on the test set, in percent: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
+  return `${metric}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
 }
 
 /** The further sentences; how the report counts its groups is left out where the view counts otherwise. */

@@ -1,3 +1,5 @@
+const MOST_BARRED = 1000; // lines of the page: of more, bars would hold up its opening
+
 // What is shown: a few words, which the controls set and the link after # keeps.
 const DEFAULTS = {
   protocol: PROTOCOLS[0],
@@ -9,7 +11,7 @@ const DEFAULTS = {
   few: "",
   many: "",
   sort: "rank", // All of the first data set, the largest first; or a column's name, with - before it where the largest comes first
-  bars: "on",
+  bars: DATA.lines.length > MOST_BARRED ? "off" : "on",
   chosen: "", // the methods that alone are coloured in the charts, a line each
   published: "on",
   charted: "", // the block of the charts; the first that is shown where it is not
@@ -74,7 +76,7 @@ function readLink() {
     group: (word) => GROUPS.includes(word),
   };
   for (const [name, fit] of Object.entries(fits)) if (!fit(view[name])) view[name] = DEFAULTS[name];
-  if (!HAS_CLASSES || faultOf(view.few, view.many).words) Object.assign(view, { few: "", many: "" });
+  if (!HAS_CLASSES || !COUNTED || faultOf(view.few, view.many).words) Object.assign(view, { few: "", many: "" });
   if (!blocksOf(view.protocol).some((block) => nameOf(block) === view.data)) view.data = "";
 }
 
@@ -101,7 +103,8 @@ function showControls() {
   by("data").closest("label").hidden = blocksOf(view.protocol).length === 1;
   by("charted").closest("label").hidden = shownBlocks().length === 1;
   by("published").closest("label").hidden = DATA.published.length === 0;
-  for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES;
+  for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES || (name !== "metric" && !COUNTED);
+  if (!COUNTED) by("metric").options[0].textContent = DATA.measure.label;
 }
 
 function choices(id, pairs) {

@@ -1,0 +1,16 @@
+"""Columns: what the numbers of a table's rows stand for. It imports nothing heavy, since a plan names columns too."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+TABLES = ("adult", "covertype", "covertype-ramp")  # of the catalog; ``sets.py`` holds them
+
+
+class Column(NamedTuple):
+    """One column of a table, whose values are float64 in a row: a number, the position of a category among those of
+    the column, or the weight of the row. NaN stands for a missing value.
+    """
+
+    name: str
+    kind: Literal["number", "category", "weight"] = "number"

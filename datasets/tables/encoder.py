@@ -1,0 +1,60 @@
+"""Encoder: from the rows of a table to the numbers that estimators and networks take, fitted on training rows only.
+
+It is a pipeline of scikit-learn's. skrub's TableVectorizer would choose each column's encoding by the values that it
+is fitted on (how many categories, how many are missing), so that two seeds of one row could encode differently; here
+the columns' kinds are fixed by the data set, and only medians, deviations and categories are learnt from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from .columns import Column
+
+MOST_CATEGORIES = 40  # of a column; the rarer ones share a place
+
+
+class Encoder:
+    """Numbers: the median where one is missing, a column that says so where any is missing among the training rows,
+    then mean 0 and deviation 1. Categories: a column of 0 and 1 for each of the 40 most frequent (missing is one), and
+    one for all others, also for those that no training row has."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = tuple(columns)
+        numbers, categories, self._weight = (
+            [place for place, column in enumerate(columns) if column.kind == kind]
+            for kind in ("number", "category", "weight")
+        )
+        steps: list[tuple[str, Any, list[int]]] = []
+        if numbers:
+            imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+            steps.append(("numbers", make_pipeline(imputer, StandardScaler()), numbers))
+        if categories:
+            onehot = OneHotEncoder(
+                handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False
+            )
+            steps.append(("categories", onehot, categories))
+        self._steps = ColumnTransformer(steps)
+
+    def fit(self, x: np.ndarray) -> Encoder:
+        """Learn from training rows (N, columns)."""
+        self._steps.fit(x)
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Rows (N, columns) as float64 (N, features)."""
+        return np.ascontiguousarray(self._steps.transform(x), dtype=np.float64)
+
+    def weights(self, x: np.ndarray) -> np.ndarray | None:
+        """The weight of each row (N,), scaled to a mean of 1; None where the table has no column of weights."""
+        if not self._weight:
+            return None
+        weights = x[:, self._weight[0]]
+        return weights / weights.mean()

@@ -1,0 +1,104 @@
+"""The tables of the catalog: Adult and Forest Cover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog import DataError, Dataset, register_dataset
+from ..fetching import destination, fetch
+from ..files import missing, places
+from ..split import Pool
+from . import adult, covertype
+
+ADULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
+COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{samples,targets}_py3 (scikit-learn's)"
+COVERTYPE_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/covtype/covtype.data.gz"
+
+
+def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Path | None, verify: bool) -> Pool:
+    """The pool from the first folder that has the layout."""
+    searched = places(dataset.name, root)
+    try:
+        pool = next(filter(None, (read(folder, verify) for folder in searched)), None)
+    except OSError as error:
+        raise DataError(f"the data set {dataset.name!r} could not be read: {error}") from None
+    if pool is None:
+        command = f"tailboard data prepare {dataset.name}" if dataset.prepare else "put the files there yourself"
+        raise missing(
+            dataset.name, searched, dataset.layout, dataset.terms, command + (f" --root {root}" if root else "")
+        )
+    held = np.bincount(pool.train.y, minlength=len(dataset.classes)).tolist()
+    if held != list(dataset.available):
+        raise DataError(
+            f"the copy of {dataset.name} is not complete: it holds {held} training rows of the classes, and "
+            f"{list(dataset.available)} belong there"
+        )
+    return pool
+
+
+def _prepare_adult(root: Path | None) -> Path:
+    folder = destination("adult", root)
+    for name, checksum in adult.OFFICIAL.items():
+        fetch(ADULT_URL + name, checksum.removeprefix("md5:"), folder / name)
+    return folder
+
+
+ADULT = register_dataset(
+    Dataset(
+        name="adult",
+        classes=adult.CLASSES,
+        available=(24720, 7841),
+        head=24720,
+        shape=(len(adult.COLUMNS),),
+        mean=(),
+        std=(),
+        load=lambda root, verify: _load(ADULT, adult.read, root, verify),
+        layout="adult.data and adult.test",
+        terms="CC BY 4.0; doi 10.24432/C5XW20",
+        description="48,842 people, 14 columns, by whether they earn more than 50,000 dollars (Becker and Kohavi 1996)",
+        prepare=_prepare_adult,
+        tested=(12435, 3846),
+        official=adult.OFFICIAL,
+        columns=adult.COLUMNS,
+    )
+)
+
+
+def _cover(name: str, counts: tuple[int, ...], layout: str, words: str, official: dict[str, str]) -> Dataset:
+    tested = covertype.tested(counts)
+    available = tuple(count - test for count, test in zip(counts, tested, strict=True))
+    return Dataset(
+        name=name,
+        classes=covertype.CLASSES,
+        available=available,
+        head=available[0],
+        shape=(len(covertype.COLUMNS),),
+        mean=(),
+        std=(),
+        load=lambda root, verify: _load(COVER[name], READERS[name], root, verify),
+        layout=layout,
+        terms="CC BY 4.0; doi 10.24432/C50K5N",
+        description=f"{sum(counts):,} patches of forest, 54 columns, {words} (Blackard and Dean 1998)",
+        tested=tested,
+        official=official,
+        columns=covertype.COLUMNS,
+    )
+
+
+READERS = {"covertype": covertype.read, "covertype-ramp": covertype.read_part}
+COVER = {
+    dataset.name: register_dataset(dataset)
+    for dataset in (
+        _cover("covertype", covertype.COUNTS, COVERTYPE_LAYOUT, "7 cover types", {}),
+        _cover(
+            "covertype-ramp",
+            covertype.RAMP_COUNTS,
+            covertype.RAMP,
+            "7 cover types, 16 percent of the whole set",
+            {covertype.RAMP: covertype.RAMP_SHA256},
+        ),
+    )
+}

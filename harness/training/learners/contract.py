@@ -1,0 +1,84 @@
+"""Learner: the contract of what a trial trains, and which slots of a method each kind of learner can honour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+
+from ....datasets.rows import Rows
+from ....methods.part import MethodError, Scene
+from ....methods.recipe import Recipe
+from ...spec.training import Kind
+
+
+class Learner(Protocol):
+    """What a trial trains: a network through the one loop (``loop.py``), or an estimator (``estimator_fit.py``).
+
+    ``history`` holds a line for each epoch that is done, ``seconds`` those of training over all resumes.
+    """
+
+    recipe: Recipe
+    training: Any
+    scene: Scene
+    steps_per_epoch: int
+    done: int
+    seconds: float
+    history: list[dict[str, float]]
+
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train on, one epoch at a time; yields that epoch's line of the history. The fit of an estimator is its only
+        epoch, so that what acts between epochs (signals, pruning, checkpoints) acts between its trials."""
+        ...
+
+    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
+        """The scores (N, C), on the CPU, of images or rows as the data set has them; ``averaged``: of the moving
+        average, where there is one."""
+        ...
+
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """What another trial starts from."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on bit for bit."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+OF_ESTIMATORS = {  # the slots that an estimator cannot honour, and why
+    "head": "an estimator has no head of its own",
+    "loss": "an estimator's loss is its library's",
+    "smoothing": "an estimator takes hard labels",
+    "mixer": "an estimator takes no mixed batches",
+    "extra": "an estimator has no features that two views could share",
+    "step": "an estimator takes no gradient steps",
+}
+OF_ROWS = {  # those that a network on rows cannot
+    "mixer": "it blends or changes pixels, and a row has none",
+    "extra": "it compares two views of an image, and a row has none",
+    "estimator": "it brings its own estimator",
+}
+OF_IMAGES = {
+    "rows": "it makes rows of a table",
+    "estimator": "it is fitted on the rows of a table",
+}
+LACKS: Mapping[Kind, Mapping[str, str]] = {"images": OF_IMAGES, "table": OF_ROWS, "estimator": OF_ESTIMATORS}
+
+
+def check_honoured(recipe: Recipe, kind: Kind) -> None:
+    """MethodError where a method means nothing on a kind of learner, with the reason: it would be ERM otherwise."""
+    for slot, part in recipe.parts().items():
+        name = type(part).__name__
+        if slot in LACKS[kind]:
+            where = {"images": "images", "table": "a table", "estimator": "an estimator"}[kind]
+            raise MethodError(f"{name} (slot {slot}) cannot be had on {where}: {LACKS[kind][slot]}")
+        if kind == "estimator" and getattr(part, "start", 0):
+            raise MethodError(
+                f"{name} acts from {part.start:g} of training on, and an estimator is fitted once: "  # type: ignore[attr-defined]
+                f"{slot}.start must be 0"
+            )
+    if recipe.needs() and kind != "images":
+        raise MethodError(f"it starts from the network of {recipe.needs()[0].method}, which is one on images")

@@ -1,0 +1,122 @@
+"""What a site says of one of its pages: what it compares, how its methods stand, and what they and its data are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..formats.text import plain
+from ..results import COLUMN, TRIAL, arranged, summarise
+from ..statistics.tiers import tiers
+from .model import DataCard, MethodCard, PageContent
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a method stands in the column by which its page is ranked; mean (percent) and tier may be missing."""
+
+    method: str
+    mean: float | None
+    tier: int | None
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """A data set in its setting: what it is, the training images and group of each class from the largest on, and how
+    many test images there are."""
+
+    name: str
+    setting: str
+    card: DataCard | None
+    counts: tuple[int, ...]
+    groups: tuple[str, ...]
+    tested: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """A page of the site.
+
+    Args:
+        folder: The folder that it is in, relative to the front page.
+        title: Its name.
+        trials: How many there are.
+        finished: How many of them are complete.
+        until: The day on which the last was finished; empty where none says.
+        compared: The method that it opens compared with, in words.
+        column: The column by which it is ranked.
+        standings: The methods, the best first.
+        cards: What its methods are, by name.
+        data: Its data sets.
+    """
+
+    folder: str
+    title: str
+    trials: int
+    finished: int
+    until: str
+    compared: str
+    column: str
+    standings: tuple[Standing, ...]
+    cards: Mapping[str, MethodCard]
+    data: tuple[DataFacts, ...]
+
+    @property
+    def first_tier(self) -> list[Standing]:
+        return [one for one in self.standings if one.tier == 1]
+
+
+def board(folder: str, subject: PageContent, versus: str | None = None) -> Board:
+    """What the site says of a page.
+
+    Args:
+        folder: Of letters, digits, dots and dashes.
+        subject: What the page shows.
+        versus: The method that all pages were to be compared with, which this one may lack.
+    """
+    rows = arranged(subject.rows)
+    trials = rows.drop_duplicates(TRIAL)
+    column, standings = _standings(rows)
+    return Board(
+        folder,
+        plain(subject.title) if plain(subject.title) == folder else f"{plain(subject.title)} ({folder})",
+        trials=len(trials),
+        finished=int((trials["status"] == "complete").sum()),
+        until=max((one.finished for one in subject.evidence.values()), default="")[:10],
+        compared=plain(subject.versus or (f"nothing: no method {versus} here" if versus else "nothing")),
+        column=column,
+        standings=standings,
+        cards={plain(name): card for name, card in subject.methods.items()},
+        data=_data(rows, subject),
+    )
+
+
+def _standings(rows: pd.DataFrame) -> tuple[str, tuple[Standing, ...]]:
+    """The column by which the page opens ranked, All of the first data set, and how the methods stand in it."""
+    first = rows[COLUMN].drop_duplicates().groupby(COLUMN[:3], sort=False).last().reset_index().iloc[0]
+    here = rows[(rows[COLUMN] == first[COLUMN]).all(axis=1)]
+    ranked = tiers(here)[tuple(map(str, first[COLUMN]))]
+    cells = summarise(here).sort_values("mean", ascending=False, kind="stable", na_position="last")
+    words = [str(first["group"]).title(), plain(str(first["dataset"])), plain(str(first["setting"]))]
+    return ", ".join(filter(None, words)), tuple(
+        Standing(plain(str(method)), None if pd.isna(mean) else float(mean), ranked.get(str(method)))
+        for method, mean in zip(cells["method"], cells["mean"], strict=True)
+    )
+
+
+def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
+    found = []
+    for (name, setting), trials in rows.groupby(["dataset", "setting"], sort=False):
+        keys = (key for key in trials["key"].unique() if key in subject.evidence)
+        told = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
+        counts = told.counts if told else ()
+        order = sorted(range(len(counts)), key=lambda place: -counts[place])
+        found.append(
+            DataFacts(
+                plain(str(name)), plain(str(setting)), subject.data.get(str(name)),
+                counts=tuple(counts[place] for place in order),
+                groups=tuple(told.groups[place] for place in order) if told else (),
+                tested=sum(told.tests) if told else 0,
+            )
+        )  # fmt: skip
+    return tuple(found)

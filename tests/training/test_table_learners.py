@@ -1,0 +1,158 @@
+"""Learners of tables agree with the libraries called directly, and honour a method or refuse it with the reason."""
+
+import numpy as np
+import pytest
+import torch
+from lightgbm import LGBMClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+from xgboost import XGBClassifier
+
+from tailboard.datasets.split import Images
+from tailboard.datasets.tables.columns import Column
+from tailboard.datasets.tables.encoder import Encoder
+from tailboard.harness.errors import NetworkError
+from tailboard.harness.planning.request import check_names
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.training.learners.table_learners import table_learner
+from tailboard.harness.training.random_streams import RandomStreams
+from tailboard.harness.training.trial import scored_logits
+from tailboard.methods.part import MethodError
+from tailboard.methods.recipe import Recipe, recipe
+from tailboard.methods.sampling.balance import class_weights
+
+COLUMNS = (*map(Column, ("a", "b", "c")), Column("d", "category"))
+COUNTS = (120, 50, 20)
+
+
+def rows(seed: int, counts=COUNTS) -> Images:
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    x = np.column_stack([rng.normal(size=(len(y), 3)) + y[:, None] * [1, 0.5, 0], rng.integers(0, 3, len(y))])
+    x[rng.random(len(y)) < 0.1, 0] = np.nan
+    return Images(x, y.astype(np.int64))
+
+
+TRAIN, TEST = rows(0), rows(1, (50, 50, 50))
+
+
+def trial_of(network, method="ERM", **words) -> Trial:
+    raw = {
+        "name": "t",
+        "data": {"name": "adult", "train_ratio": 0.1},
+        "methods": [method],
+        "network": network,
+        "seeds": 1,
+    }
+    return plan(parse(raw | words))[0]
+
+
+def fitted(network, method: str | Recipe = "ERM", **words):
+    made = recipe(method) if isinstance(method, str) else method
+    learner = table_learner(trial_of(network, **words), TRAIN, COUNTS, made, torch.device("cpu"), COLUMNS)
+    assert [line["epoch"] for line in learner.epochs()] == list(range(learner.training.epochs))
+    return learner
+
+
+def seed() -> int:
+    return int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("estimator")))
+
+
+ESTIMATORS = {
+    "xgboost": lambda s: XGBClassifier(random_state=s, n_jobs=1, tree_method="hist"),
+    "lightgbm": lambda s: LGBMClassifier(
+        random_state=s, n_jobs=1, deterministic=True, force_row_wise=True, verbosity=-1
+    ),
+    "svm": lambda s: SVC(break_ties=True),
+    "logistic_regression": lambda s: LogisticRegression(max_iter=1000),
+    "random_forest": lambda s: RandomForestClassifier(random_state=s),
+    "hist_gradient_boosting": lambda s: HistGradientBoostingClassifier(random_state=s, early_stopping=False),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
+    learner = fitted(name, "Reweighting" if weighted else "ERM")
+    encoder = Encoder(COLUMNS).fit(TRAIN.x)
+    of_row = np.array(class_weights(COUNTS, "class_balanced"))[TRAIN.y]
+    weight = {"sample_weight": (of_row.astype(np.float32) / of_row.mean())} if weighted else {}
+    direct = ESTIMATORS[name](seed()).fit(encoder.transform(TRAIN.x), TRAIN.y, **weight)
+    found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
+    assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
+    assert learner.history[0].get("weights.acted") == (1.0 if weighted else None)
+
+
+def test_values_reach_the_estimator_and_a_wrong_one_is_refused():
+    learner = fitted({"name": "xgboost", "values": {"max_depth": 2, "n_estimators": 7}})
+    assert (learner.estimator.max_depth, learner.estimator.n_estimators, learner.estimator.n_jobs) == (2, 7, 1)
+    for values, words in (
+        ({"max_dept": 2}, "'max_dept'; did you mean 'max_depth'"),
+        ({"max_depth": 2.5}, "whole number"),
+    ):
+        with pytest.raises(NetworkError, match=words):
+            check_names([trial_of({"name": "xgboost", "values": values})], {})
+
+
+def test_the_network_on_rows_learns_and_resumes_to_the_same_bits():
+    def learner():
+        trial = trial_of(
+            {"name": "mlp", "values": {"dropout": 0.1, "width": 16}}, training={"epochs": 20, "batch_size": 32}
+        )
+        return table_learner(trial, TRAIN, COUNTS, Recipe(), torch.device("cpu"), COLUMNS)
+
+    whole, first, second = learner(), learner(), learner()
+    list(whole.epochs())
+    lines = first.epochs()
+    next(lines)
+    next(lines)
+    second.restore(first.state())
+    list(second.epochs())
+    test = torch.from_numpy(TEST.x)
+    assert torch.equal(whole.logits(test), second.logits(test))
+    assert (whole.logits(test).argmax(dim=1).numpy() == TEST.y).mean() > 0.5
+
+
+def test_rows_to_be_scored_change_nothing_of_what_is_learnt():
+    """A canary: a column that tells the class of the test rows, at values that no training row has."""
+    x = TRAIN.x.copy()
+    x[:, 2] = 0.0
+    learner = table_learner(trial_of("xgboost"), Images(x, TRAIN.y), COUNTS, Recipe(), torch.device("cpu"), COLUMNS)
+    list(learner.epochs())
+    telling, blank = TEST.x.copy(), TEST.x.copy()
+    telling[:, 2], blank[:, 2] = 1000.0 * (1 + TEST.y), 0.0
+    assert torch.equal(learner.logits(torch.from_numpy(telling)), learner.logits(torch.from_numpy(blank)))
+
+
+@pytest.mark.parametrize(
+    ("network", "method", "words"),
+    [
+        ("xgboost", "LDAM-DRW", "CosineHead .* an estimator has no head"),
+        ("xgboost", "SAM", "takes no gradient steps"),
+        ("xgboost", "Focal Loss", "an estimator's loss is its library's"),
+        ("xgboost", "M2m", "on xgboost: DeferredResampling acts from 0.8 of training on|M2m .*mixed"),
+        ("xgboost", "tau-normalisation", "network's 'head', and an estimator has no network"),
+        ("svm", "Logit adjustment", "the scores of SVC are margins"),
+        ("mlp", "Joint-SSL", "two views of an image, and a row has none"),
+        ("mlp", "Mixup-DRW", "a row has none"),
+        ("xgboost", {"name": "Resampling", "values": {"sampler.start": 0.5}}, "sampler.start must be 0"),
+    ],
+)
+def test_what_a_method_cannot_mean_is_said_before_anything_runs(network, method, words):
+    with pytest.raises(MethodError, match=words):
+        check_names([trial_of(network, method)], {})
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "words"),
+    [
+        ("small", "adult", "small is for images, and adult is a table; for tables: xgboost"),
+        ("xgboost", "fashion-mnist-mini", "xgboost is for the rows of a table, and fashion-mnist-mini is images"),
+        ("xgbost", "adult", "did you mean 'xgboost'"),
+    ],
+)
+def test_a_network_that_is_not_for_the_data_is_refused(network, data, words):
+    with pytest.raises(NetworkError, match=words):
+        check_names([trial_of(network, data={"name": data})], {})
