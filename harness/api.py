@@ -22,13 +22,13 @@ from .metrics.rescoring import parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting import html_pages
 from .reporting.gather import gather
-from .reporting.report import Report
+from .reporting.report import ENDINGS, Report
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
-FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
+FORMS = {f".{ending}": form for form, ending in ENDINGS.items()}  # of Leaderboard.save, beside .parquet and .html
 
 
 def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = (), root: str | Path | None = None) -> Spec:
