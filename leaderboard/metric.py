@@ -12,7 +12,8 @@ BALANCED = " on the balanced test set"
 class Metric:
     """``text`` opens the caption, before ": mean ± ..."; ``low`` and ``top`` are the least and the largest value that
     there may be; ``label`` names it in few words, for headings and axes; ``weights`` says which of a network were
-    scored; ``lacks`` names the data sets that do not have it, each with the reason."""
+    scored; ``lacks`` names the data sets that do not have it, each with the reason; ``of_hits`` says whether it is the
+    mean of the classes' accuracies, which a page counts from their images."""
 
     name: str
     text: str
@@ -25,6 +26,7 @@ class Metric:
     low: float = 0.0
     label: str = "accuracy averaged over classes"
     lacks: tuple[tuple[str, str], ...] = ()
+    of_hits: bool = True
 
     @property
     def unbalanced(self) -> Metric:

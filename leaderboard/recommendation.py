@@ -7,6 +7,7 @@ from math import isnan
 import numpy as np
 import pandas as pd
 
+from .metric import Metric
 from .results import COLUMN, summarise
 from .statistics.paired import paired
 
@@ -44,6 +45,28 @@ def recommended(rows: pd.DataFrame, classes: pd.DataFrame | None = None) -> tupl
         images = classes.drop_duplicates("class").set_index("class")["images"].loc[table.columns]
         sentences += [_worst_class(table, name), *_priors(table, images.to_numpy(float), name)]
     return name, sentences
+
+
+def first_by(rows: pd.DataFrame, metric: Metric) -> list[str]:
+    """The method that is first by another metric, of which more is better, and by how much; nothing where none is
+    complete.
+
+    Args:
+        rows: The tidy table of one setting.
+        metric: What its values are.
+    """
+    summary = summarise(rows, metric)
+    whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
+    if whole.empty:
+        return []
+    best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
+    said = f"By {metric.label} {best['method']} is first: {best['mean']:.1f} percent"
+    if BASELINE not in set(whole["method"]) or best["method"] == BASELINE:
+        return [f"{said}."]
+    differences = paired(rows, BASELINE, metric)
+    same = (differences["method"] == best["method"]) & (differences["group"] == "all")
+    beside = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]
+    return [f"{said}, {beside['difference']:+.1f} points beside {BASELINE}, {WORDS[beside['verdict']]}."]
 
 
 def _beside(rows: pd.DataFrame, best: pd.Series) -> list[str]:

@@ -75,6 +75,11 @@ class Scene:
     def __post_init__(self) -> None:
         self.frequencies = self.frequencies or self.counts
 
+    def __getattr__(self, name: str) -> Any:
+        """AttributeError for a name that a scene has not, with all those that it has."""
+        known = sorted([*self.__dataclass_fields__, "classes", "tensor"])
+        raise AttributeError(f"a Scene has no {name!r}; it has {', '.join(known)}")
+
     @property
     def classes(self) -> int:
         return len(self.counts)

@@ -14,6 +14,14 @@ from .recipe import Entry, registrations
 from .registry import registry
 from .text_file import read_text
 
+MODULE = "tailboard_plugin_"  # begins the name of the module that a plugin's text is run as, and of its file
+
+
+def plugin_line(error: BaseException) -> int | None:
+    """The line of a plugin's text in which an error came up, or which called what raised it; None of another's."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(MODULE)]
+    return lines[-1] if lines else None
+
 
 def read_plugin(path: Path) -> str:
     """The plugin's source. MethodError where it cannot be read as text."""
@@ -31,14 +39,14 @@ def load_plugin(text: str) -> dict[str, Entry]:
     MethodError where it fails, with the line, or registers nothing.
     """
     registry()  # ours first, so that a plugin may add to them and may not take their names
-    module = ModuleType(f"tailboard_plugin_{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+    module = ModuleType(f"{MODULE}{hashlib.sha256(text.encode()).hexdigest()[:12]}")
     sys.modules[module.__name__] = module  # dataclasses look their module up by name
     try:
         with registrations() as entries:
             exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == module.__name__]
-        where = f"line {lines[-1]}: " if lines else ""
+        line = plugin_line(error)
+        where = f"line {line}: " if line else ""
         raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {error}") from error
     if not entries:
         raise MethodError('the plugin registers no method; end it with register("My method", Recipe(...))')

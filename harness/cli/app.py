@@ -11,19 +11,20 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Any, NoReturn
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ... import UserError
 from . import bundle, data, inspect, prediction, report, run, status
-from .options import INTERRUPTED, print_status
+from .options import INTERRUPTED, print_output, print_status
 
 STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers carry inside them
 NoArguments: Any = getattr(sys.modules[UsageError.__module__], "NoArgsIsHelpError", ())
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(run.app)
 app.add_typer(inspect.app)
 app.add_typer(status.app)
@@ -31,6 +32,21 @@ app.add_typer(report.app)
 app.add_typer(prediction.app)
 app.add_typer(data.app, name="data")
 app.add_typer(bundle.app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print_output(f"tailboard {version('tailboard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A benchmark for learning under class imbalance."""
 
 
 def main() -> NoReturn:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import SpecError
+from ..spec.changes import SpecChanges
+from ..spec.yaml_format import load
 from ..text import table
-from .options import Json, Plugins, SpecArgument, print_output, print_result, print_status
+from .options import Json, Name, Plugins, Set, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
 
@@ -21,13 +26,17 @@ def plan(
     as_json: Json = False,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a few steps to estimate the time.")] = False,
     plugin: Plugins = None,
+    methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m".')] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
+    change: Set = None,
+    name: Name = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from ..planning import summary
     from ..planning.request import RunRequest, check_names
     from ..spec.parser import read
 
-    request = RunRequest.of(read(spec, plugin or ()))
+    request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name)))
     resolved = request.plan
     check_names(resolved.trials, resolved.spec.plugins)
     text = "\n".join([summary.plan_table(resolved), *request.remarks])
@@ -41,6 +50,37 @@ def plan(
     print_result(facts, text, as_json)
 
 
+@app.command(epilog='Examples: tailboard init | tailboard init mine.yaml --data folder:photos --methods "ERM, M2m"')
+def init(
+    file: Annotated[Path, typer.Argument(help="The new file.")] = Path("tailboard.yaml"),
+    data: Annotated[str, typer.Option(help="A data set, or images as folder:PATH.")] = "fashion-mnist-mini",
+    methods: Annotated[str, typer.Option(help="Names, with commas between them.")] = "ERM, Resampling, LDAM-DRW, M2m",
+) -> None:
+    """Write a spec to begin with, with what each field means beside it."""
+    from ..planning.request import check_names
+    from ..spec.parser import parse
+    from ..spec.schema import plan as planned
+    from .template import commented_spec
+
+    if file.exists():
+        raise SpecError(f"{file} is there already; name another file")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
+    text = commented_spec(str(file), stem, data, names)
+    spec = parse(load(text), file.parent)
+    check_names(planned(spec), spec.plugins)
+    file.write_text(text, encoding="utf-8")
+    print_output(f"{file} is written: tailboard plan {file} prints what it stands for, tailboard run {file} trains it")
+
+
+@app.command(epilog="Example: tailboard schema > tailboard.schema.json")
+def schema() -> None:
+    """Print the JSON schema of a spec's file, by which editors complete and check it."""
+    from .json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
+
+
 @app.command(epilog="Examples: tailboard test my_method.py | tailboard test 'SAM-A' --json")
 def test(
     method: Annotated[str, typer.Argument(metavar="FILE|METHOD", help="A plugin's file, or a registered method.")],
@@ -51,7 +91,7 @@ def test(
 
     verdicts = {}
     for name, entry in conformance.entries(method).items():
-        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry)]
+        verdicts[name] = [verdict._asdict() for verdict in conformance.verdicts(entry, file=method)]
         if not as_json:
             print_output(f"{name}\n{table(verdicts[name])}\n\n")
     if as_json:
@@ -60,9 +100,10 @@ def test(
     return 3 if failed else 0
 
 
-@app.command("list", epilog="Examples: tailboard list methods | tailboard list specs --json")
+@app.command("list", epilog="Examples: tailboard list methods | tailboard list specs quickstart > my.yaml")
 def list_(
     what: Annotated[str, typer.Argument(metavar="methods|datasets|networks|metrics|specs")],
+    name: Annotated[str | None, typer.Argument(help="Of a shipped spec, whose text is printed.")] = None,
     as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:
@@ -71,4 +112,7 @@ def list_(
 
     if what not in listings.LISTS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(listings.LISTS)}")
+    if name is not None:
+        print_output(listings.spec_text(what, name))
+        return
     print_result(*listings.listing(what, plugin or ()), as_json)

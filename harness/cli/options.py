@@ -20,9 +20,15 @@ Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A file who
 Few = Annotated[int | None, typer.Option(help="Few are classes with fewer training images.", show_default="20")]
 Many = Annotated[int | None, typer.Option(help="Many are classes with more.", show_default="100")]
 Tercile = Annotated[bool, typer.Option("--tercile", help="Rank the classes into thirds instead of counting.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the spec, such as training.epochs=60."),
+]
+Name = Annotated[str | None, typer.Option(help="The changed spec's name; made of the changes if not given.")]
 StoreOption = Annotated[str | None, typer.Option(help="A folder or URL; runs/NAME if not given.")]
 Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")]
 Address = Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress; what is wrong is still said.")]
 Defaults = Annotated[bool, typer.Option("--with-defaults", help="Tuned methods also at the spec's own values.")]
 RetryFailed = Annotated[
     bool,

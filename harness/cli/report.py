@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,9 @@ from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
+    from ..metrics.rescoring import MetricRequest
+    from ..reporting.report import Report
+    from ..storage.reader import StoreReader
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -95,8 +99,7 @@ def report(
         tabular_only=tabular_only or None,
     )  # fmt: skip
     rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
-    if (html or site) and (metric, prior, tau) != AS_RECORDED:
-        raise ReportError("--html and --site show the accuracies: leave out --metric, --prior and --tau")
+    _check_pages(html, site, rescore)
     if (title or description) and not site:
         raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     words = Words(title or Words.title, description or "")
@@ -111,6 +114,7 @@ def report(
             report = leaderboard(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
+        report = report if rescore or form not in ("md", "latex") else _with_two_classes(report, places, leaderboard)
         written = (
             report.parquet(versus, quote)
             if form == "parquet"
@@ -131,6 +135,20 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _with_two_classes(report: Report, places: list[StoreReader], gathered: Callable[..., Report]) -> Report:
+    from ..reporting.two_classes import two_class_tables
+
+    tables, _ = two_class_tables(places, lambda rescore: gathered(places, rescore=rescore))
+    return replace(report, more=[*report.more, *tables])
+
+
+def _check_pages(html: Path | None, site: Path | None, rescore: MetricRequest | None) -> None:
+    if site and rescore and not rescore.metric.of_hits:
+        raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
+    if html and rescore and not rescore.metric.larger_is_better:
+        raise ReportError(f"--html: a page shows metrics of which more is better; {rescore.name} is in the other forms")
 
 
 @contextmanager

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import SpecError
+from ..spec.changes import SpecChanges
 from .options import (
     INTERRUPTED,
     Address,
     Defaults,
+    Name,
     NoVerify,
     Plugins,
+    Quiet,
     RetryFailed,
     Root,
+    Set,
     Slots,
     SpecArgument,
     StoreOption,
@@ -27,7 +33,9 @@ from .options import (
 from .status import outcome
 
 if TYPE_CHECKING:
+    from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
+    from ..reporting.reported_store import SearchedPlan
     from ..storage.store import Store
 
 app = typer.Typer()
@@ -39,16 +47,18 @@ def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.
     return run("quickstart", slots=slots)
 
 
-@app.command(epilog="Examples: tailboard run quickstart | tailboard run my.yaml --store /mnt/shared/my --slots 8")
+@app.command(
+    epilog="Examples: tailboard run my.yaml --slots 8 | tailboard run quickstart --set training.epochs=60 --seeds 3"
+)
 def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
-    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE or npz:FILE.")] = None,
+    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
-    methods: Annotated[
-        str | None, typer.Option(help='With --data: "ERM, M2m"; the paper\'s nine if not given.')
-    ] = None,
-    network: Annotated[str | None, typer.Option(help="With --data: its name.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="With --data: how many.", show_default="5")] = None,
+    methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
+    network: Annotated[str | None, typer.Option(help="Another network.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
+    change: Set = None,
+    name: Name = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="With --data: how long it may take.")] = None,
     store: StoreOption = None,
     slots: Slots = None,
@@ -58,6 +68,7 @@ def run(
     plugin: Plugins = None,
     defaults: Defaults = False,
     retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
@@ -67,39 +78,59 @@ def run(
     """
     from ..driver import RunRequest, train
     from ..reporting import gather
+    from ..reporting.two_classes import two_class_tables
     from ..spec.parser import read
     from ..storage.store import Store
 
-    own = {"label": label, "methods": methods, "network": network, "seeds": seeds, "minutes": minutes}
-    own = {name: value for name, value in own.items() if value is not None}
-    if (spec is None) == (data is None) or (data is None and own):
-        only = ", ".join(f"--{name}" for name in own)
-        raise SpecError(f"{only}: only with --data" if spec and own and not data else "run: name a spec, or --data")
+    images = {"label": label, "minutes": minutes}
+    changes = SpecChanges(change or (), methods, network, seeds, name)
+    _check_options(spec, data, images, {"set": change, "name": name})
     if data is not None:
         from ..planning.image_run import ImageRequest, resolve
 
-        asked, place = resolve(ImageRequest(data, **own), store, print_status)
+        own = images | {"methods": methods, "network": network, "seeds": seeds}
+        given = {key: value for key, value in own.items() if value is not None}
+        asked, place = resolve(ImageRequest(data, **given), store, print_status)
     else:
-        asked = read(str(spec), plugin or ())
+        asked = read(str(spec), plugin or (), changes, root=root)
+        if changes != SpecChanges() and not quiet:
+            print_status(f"the changed spec is called {asked.name}")
         place = Store(store or f"runs/{asked.name}")
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
-    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
+    trained = train(request, place, **where, say=print_status, quiet=quiet)
     report = gather.gather([place], only=trained.plan, defaults=defaults)
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away
         files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    print_output(f"{report.rendered('md')}\n")
+    further, said = two_class_tables([place], partial(_gathered, place, trained.plan, defaults))
+    print_output(f"{replace(report, more=further).rendered('md')}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report, place)
+        _recommend(report, place, said)
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
-def _recommend(report: Report, store: Store) -> None:
-    """Say which method the table speaks for, and how a model is made of it."""
+def _check_options(spec: str | None, data: str | None, images: dict[str, Any], changes: dict[str, Any]) -> None:
+    """SpecError where neither a spec nor --data is named, or both, or one has an option that is the other's."""
+    if (spec is None) == (data is None):
+        raise SpecError("run: name a spec, or --data")
+    wrong, with_ = (images, "--data") if spec else (changes, "a spec")
+    if only := ", ".join(f"--{key}" for key, value in wrong.items() if value):
+        raise SpecError(f"{only}: only with {with_}")
+
+
+def _gathered(store: Store, plan: SearchedPlan, defaults: bool, rescore: MetricRequest) -> Report:
+    from ..reporting import gather
+
+    return gather.gather([store], only=plan, defaults=defaults, rescore=rescore)
+
+
+def _recommend(report: Report, store: Store, said: list[str]) -> None:
+    """Say which method the table speaks for, what is ``said`` beside it, and how a model is made of it."""
     from ..reporting.recommendation import recommendation
 
     name, sentences = recommendation(report, store)
@@ -115,7 +146,7 @@ def _recommend(report: Report, store: Store) -> None:
         which = ["--key", str(rows["key"].iloc[0])]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
     print_output(
-        "\n".join([*sentences, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
+        "\n".join([*sentences, *said, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
     )
 
 
@@ -138,7 +169,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest.of(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or (), root=root), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

@@ -69,6 +69,7 @@ class MetricRequest:
             about.kind,
             weights=ACCURACY.weights if self.weights == "last_ema" else NOT_AVERAGED,
             low=about.low,
+            of_hits=self.name == ACCURACY.name and not self.tau,
             label=" ".join(filter(None, [about.label, self.of])),
         )
 

@@ -59,7 +59,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         notes=report.notes,
         versus=options.versus,
         published=report.quoted(options.quote),
-        routines=report.routines if options.quote else {},
+        routines=report.routines if options.quote and report.metric.of_hits else {},
         budget=tuning_tables.curves(report.searches) if report.searches else None,
         metric=" or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches)),
         shots=(rule.few, rule.many) if rule and rule.by == "count" else None,

@@ -15,7 +15,7 @@ import torch
 from ...datasets.lock import TestSetLocked, locked
 from ...methods.optimizers.sharpness import SAM
 from ...methods.part import ClassWeights, Mixed, Part
-from ...methods.plugin import load_plugin, read_plugin
+from ...methods.plugin import load_plugin, plugin_line, read_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe, registry
 from ..metrics.definitions import DEFINITIONS
@@ -54,17 +54,19 @@ def entries(method: str) -> dict[str, Entry]:
     return {method: known[method] if method in known else Entry(method, recipe(method), "", "", math.nan)}
 
 
-def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
+def verdicts(entry: Entry, with_cost: bool = True, file: str = "its file") -> Iterator[Verdict]:
     """Every check of one method, in order.
 
     Args:
         entry: The method.
         with_cost: Whether its steps are timed too.
+        file: As the plugin's file is called where a line of it is named.
 
     Returns:
-        A verdict for each check; one that raises has failed with that error.
+        A verdict for each check; one that raises has failed with that error, which is told once.
     """
     torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
+    failures: dict[str, str] = {}
     checks = TABLE_CHECKS if of_tables(entry) else (*CHECKS, declared_cost) if with_cost else CHECKS
     for check in checks:
         name = check.__name__.replace("_", " ")
@@ -73,7 +75,11 @@ def verdicts(entry: Entry, with_cost: bool = True) -> Iterator[Verdict]:
         except Skipped as reason:
             yield Verdict(name, "skip", str(reason))
         except Exception as error:
-            yield Verdict(name, "fail", f"{type(error).__name__}: {error}".splitlines()[0])
+            line = plugin_line(error)
+            where = f"{file}, line {line}: " if line else ""
+            words = where + f"{type(error).__name__}: {error}".splitlines()[0]
+            first = failures.setdefault(words, name)
+            yield Verdict(name, "fail", words if first == name else f"the failure of {first!r}")
 
 
 def require(holds: bool, otherwise: str) -> None:

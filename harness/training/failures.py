@@ -5,9 +5,9 @@ reported no epoch within its time limit.
 from __future__ import annotations
 
 import re
-import traceback
 from datetime import UTC, datetime, timedelta
 
+from ...methods.plugin import plugin_line
 from ..spec.schema import Trial
 from ..storage.record import Record
 
@@ -24,8 +24,7 @@ def is_out_of_memory(text: str) -> bool:
 
 def is_of_a_plugin(error: Exception) -> bool:
     """Whether a method's own file opened a file that is not there, or not for it: no other machine cures that."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, OF_A_FILE) and any(frame.filename.startswith("tailboard_plugin_") for frame in frames)
+    return isinstance(error, OF_A_FILE) and plugin_line(error) is not None
 
 
 def timeout_record(trial: Trial, why: str, seconds: float = 0.0, log: str = "") -> Record:

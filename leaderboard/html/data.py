@@ -37,12 +37,12 @@ def content(subject: PageContent) -> dict[str, Any]:
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    rows = arranged(subject.rows)
+    rows = arranged(subject.rows, subject.scored)
     if subject.versus is not None and subject.versus not in set(rows["method"]):
         raise ValueError(f"no method {subject.versus!r} to compare with")
-    cells = summarise(rows)
+    cells = summarise(rows, subject.scored)
     profiles, facts = Interner(), Interner()
-    lines = _lines(rows, cells, subject.evidence, profiles, facts)
+    lines = _lines(rows, cells, tiers(rows, subject.scored), subject.evidence, profiles, facts)
     about = [*measured(View(metric=subject.scored))[1:], *([] if cells["verified"].all() else [UNVERIFIED])]
     return {
         "title": plain(subject.title),
@@ -61,6 +61,12 @@ def content(subject: PageContent) -> dict[str, Any]:
         **quoted(cells, subject),
         "budget": [] if subject.budget is None else records(subject.budget),
         "metric": plain(subject.metric),
+        "measure": {
+            "name": plain(subject.scored.name),
+            "label": plain(subject.scored.label),
+            "text": plain(subject.scored.text),
+            "counted": subject.scored.of_hits,
+        },
         "statistics": _statistics(cells),
         "markup": {"markdown": markdown.MARKDOWN, "latex": latex.LATEX, "safe": "".join(sorted(latex.SAFE_IN_LATEX))},
     }
@@ -79,13 +85,17 @@ def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _lines(
-    rows: pd.DataFrame, cells: pd.DataFrame, evidence: Mapping[str, Evidence], profiles: Interner, facts: Interner
+    rows: pd.DataFrame,
+    cells: pd.DataFrame,
+    tier_of: Mapping[tuple[str, ...], Mapping[str, int]],
+    evidence: Mapping[str, Evidence],
+    profiles: Interner,
+    facts: Interner,
 ) -> list[dict[str, Any]]:
     """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
     lines: dict[tuple[str, ...], dict[str, Any]] = {}
-    tier_of = tiers(rows)
     for place, cell in zip(block, cells.to_dict("records"), strict=True):
         name = tuple(str(cell[word]) for word in LINE)
         line = lines.setdefault(name, {"block": place, "method": methods[cell["method"]], "cells": {}})

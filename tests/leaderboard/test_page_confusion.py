@@ -9,6 +9,7 @@ from page_tabs import browsing
 from tailboard.leaderboard.confusion import Confusion
 from tailboard.leaderboard.html.mistakes import MOST, mistakes
 from tailboard.leaderboard.html.model import Evidence
+from tailboard.leaderboard.metric import Metric
 
 
 def packed(dense):
@@ -36,13 +37,22 @@ def test_of_many_classes_the_largest_shares_are_told():
 class TestInABrowser:
     pytestmark = browsing
 
+    def test_a_page_of_another_metric_says_so_and_counts_nothing_else(self, elsewhere):
+        metric = Metric("macro_f1", "F1 in percent", label="macro F1", of_hits=False)
+        tab = elsewhere(replace(SUBJECT, scored=metric, published=None))
+        assert tab.inner_text("#caption").startswith("F1 in percent: mean ± one standard error")
+        assert tab.is_disabled("#few") and tab.is_disabled("#many")
+        assert tab.inner_text("#metric option:first-child") == "macro F1"
+        tab.locator("#body td").nth(4).click()
+        assert "macro F1 (%)" in tab.inner_text("#behind thead")
+
     def test_the_panel_of_a_cell_shows_the_rows_of_its_classes(self, elsewhere):
         """Of each class all but one image are taken for it, and that one for the next."""
         dense = np.diag(np.array(TESTS) - 1) + np.roll(np.eye(6, dtype=int), 1, axis=1)
         known = {key: replace(told, confusion=packed(dense) if told.right else "") for key, told in EVIDENCE.items()}
         tab = elsewhere(replace(SUBJECT, evidence=known))
-        row = tab.locator("#body tr", has=tab.locator("th", has_text="better")).locator("td")
-        row.nth(4).click()
+        row = tab.locator("#body tr", has=tab.locator("th", has_text="better")).locator("td:not(.tier)")
+        row.nth(3).click()
         matrix = tab.locator("#behind table.confusion")
         cells = matrix.locator("tbody tr").first.locator("td").all_inner_texts()
         assert [each.split() for each in cells] == [["97.5", "39"], ["2.5", "1"], *[["0.0", "0"]] * 4]
@@ -50,5 +60,5 @@ class TestInABrowser:
         largest = tab.locator("#behind table.confusions tbody tr").first.inner_text()
         assert largest.split() == ["f", "a", "10.0", "1", "of", "10"]
         tab.click("#behind-close")
-        row.nth(1).click()
+        row.first.click()
         assert matrix.locator("tbody th").all_inner_texts() == ["e (20)", "f (10)"]

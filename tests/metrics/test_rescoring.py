@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import shutil
 import sys
 
@@ -287,6 +288,20 @@ def test_without_its_logits_a_trial_is_missing_and_named(store, tmp_path, report
     assert "without its logits, and without --tau, a record gives balanced_accuracy, accuracy, worst_class" in err
     assert "(n=4)" in out
     assert report(tmp_path / "copy")[0] == 0
+
+
+def test_a_page_shows_any_metric_of_which_more_is_better(store, report, tmp_path):
+    page = tmp_path / "page.html"
+    assert report(store, "--metric", "macro_f1", "--html", page)[0] == 0
+    (content,) = re.findall(r'id="content">(.*?)</script>', page.read_text())
+    shown = json.loads(content)
+    assert shown["measure"]["name"] == "macro_f1" and not shown["measure"]["counted"]
+    means = {line["method"]: line["cells"]["all"]["mean"] for line in shown["lines"]}
+    found = values(store, "macro_f1")
+    keys = [key for key in found if store.record(key).trial.method.name == shown["methods"][0]]
+    assert means[0] == pytest.approx(np.mean([found[key] for key in keys]))
+    code, _, err = report(store, "--metric", "nll", "--html", page)
+    assert code == 1 and "--html: a page shows metrics of which more is better" in err
 
 
 def test_image_noise_of_the_report(store, report):

@@ -68,7 +68,7 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
     [
         (["run"], "name a spec, or --data"),
         (["run", "quickstart", "--data", "folder:x"], "name a spec, or --data"),
-        (["run", "quickstart", "--network", "small"], "--network: only with --data"),
+        (["run", "quickstart", "--minutes", "3"], "--minutes: only with --data"),
         (["run", "--data", "cifar10"], "--data: folder:PATH, csv:FILE or npz:FILE is expected, not 'cifar10'"),
         (["run", "--data", "folder:none"], "no such folder"),
         (["data", "inspect", "photos"], "photos is no place of images"),

@@ -187,3 +187,24 @@ def test_the_lock_refuses_loading_and_opening_and_opens_again(tmp_path):
         with pytest.raises(TestSetLocked):
             load()
     assert len(load().test) == 3000 and file.read_text() == "labels"
+
+
+WRONG_NAME = """
+from dataclasses import dataclass
+from tailboard.methods.recipe import Part, Recipe, register
+
+@dataclass(frozen=True)
+class Wrong(Part):
+    def build(self, scene):
+        return scene.class_counts
+
+register("Wrong", Recipe(loss=Wrong()))
+"""
+
+
+def test_a_wrong_name_is_told_once_with_its_line_and_what_a_scene_has(tmp_path, tailboard):
+    (tmp_path / "mine.py").write_text(WRONG_NAME)
+    code, out, err = tailboard("test", "mine.py")
+    (line,) = [line for line in out.splitlines() if "AttributeError" in line]
+    assert (code, err) == (3, "") and "mine.py, line 8: AttributeError: a Scene has no 'class_counts'; it has" in line
+    assert "classes, counts" in line and out.count("the failure of 'builds from counts alone'") > 5

@@ -38,7 +38,7 @@ class DeviceRows(DeviceData):
         """Encoded rows as they are."""
         return x.to(self.mean.dtype)
 
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+    def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
         """Encoded rows as they are: the encoder has scaled them."""
         return pixels
 

@@ -38,7 +38,7 @@ function summaryOf(cell, method, block, group) {
 }
 
 function seedsOf(line, group) {
-  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : "Accuracy (%)", "Status", trialsOf(line).some((trial) => trial.starts) ? "Device seconds, with what it starts from" : "Device seconds", "Key"];
+  const head = ["Seed", view.metric === "worst" ? "Accuracy of the worst class (%)" : COUNTED ? "Accuracy (%)" : `${DATA.measure.label} (%)`, "Status", trialsOf(line).some((trial) => trial.starts) ? "Device seconds, with what it starts from" : "Device seconds", "Key"];
   const rows = trialsOf(line).map((trial) => {
     const value = valueOf(trial, group);
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];

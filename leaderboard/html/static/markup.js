@@ -70,7 +70,7 @@ function csvOf() {
 function sayingOf({ stderr, n }) {
   const [few, many] = thresholds() ?? DATA.shots ?? [];
   const spread = stderr === null ? [] : [stderr * Math.sqrt(n), DATA.statistics.quantile[n] * stderr];
-  return [spread[0], spread[1], view.metric === "worst" ? "worst_class" : "balanced_accuracy", few, many];
+  return [spread[0], spread[1], view.metric === "worst" ? "worst_class" : COUNTED ? "balanced_accuracy" : DATA.measure.name, few, many];
 }
 
 function inCsv(value) {

@@ -80,7 +80,7 @@ function shownNumber(block, method, group) {
 
 /** What a value of the view is, such as "accuracy of the worst class, Few (fewer than 60 training images)". */
 const measured = (group) => `${MEASURES[view.metric]}, ${bounded(group)}`;
-const MEASURES = { mean: "accuracy averaged over classes", worst: "accuracy of the worst class" };
+const MEASURES = { mean: COUNTED ? "accuracy averaged over classes" : DATA.measure.label, worst: "accuracy of the worst class" };
 
 function bounded(group) {
   const [few, many] = thresholds() ?? [];
@@ -97,11 +97,12 @@ function captionOf() {
     ci95: "mean [its 95% t interval, not corrected]",
     none: "mean",
   }[view.spread];
-  const metric = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
+  const counted = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
+  const metric = COUNTED || view.metric === "worst" ? `${counted}, on the test set, in percent` : DATA.measure.text;
   const [few, many] = thresholds() ?? [];
   const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training images.`;
   const what = reference() < 0 ? "" : ` Below each, its difference from ${view.versus} in percentage points, seed by seed.`;
-  return `${metric}, on the test set, in percent: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
+  return `${metric}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
 }
 
 /** The further sentences; how the report counts its groups is left out where the view counts otherwise. */

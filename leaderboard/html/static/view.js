@@ -76,7 +76,7 @@ function readLink() {
     group: (word) => GROUPS.includes(word),
   };
   for (const [name, fit] of Object.entries(fits)) if (!fit(view[name])) view[name] = DEFAULTS[name];
-  if (!HAS_CLASSES || faultOf(view.few, view.many).words) Object.assign(view, { few: "", many: "" });
+  if (!HAS_CLASSES || !COUNTED || faultOf(view.few, view.many).words) Object.assign(view, { few: "", many: "" });
   if (!blocksOf(view.protocol).some((block) => nameOf(block) === view.data)) view.data = "";
 }
 
@@ -103,7 +103,8 @@ function showControls() {
   by("data").closest("label").hidden = blocksOf(view.protocol).length === 1;
   by("charted").closest("label").hidden = shownBlocks().length === 1;
   by("published").closest("label").hidden = DATA.published.length === 0;
-  for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES;
+  for (const name of ["metric", "few", "many"]) by(name).disabled = !HAS_CLASSES || (name !== "metric" && !COUNTED);
+  if (!COUNTED) by("metric").options[0].textContent = DATA.measure.label;
 }
 
 function choices(id, pairs) {

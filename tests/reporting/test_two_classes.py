@@ -1,0 +1,72 @@
+"""Two classes tested at their natural frequencies: what stands below their table, and what is said of it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+from typer.testing import CliRunner
+
+from tailboard.harness.cli.app import app
+from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.two_classes import two_class_tables
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.record import Provenance, Record
+from tailboard.harness.storage.store import Store
+
+
+def store_of(top, counts):
+    """Five seeds of two methods on two classes, with so many images of each, a fifth of them tested."""
+    for name, count in zip(("well", "ill"), counts, strict=True):
+        (top / "photos" / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = np.random.default_rng([count, index]).integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(top / "photos" / name / f"{index}.png")
+    data = {"name": f"folder:{top / 'photos'}", "profile": "natural"}
+    store, spec = Store(top / "store"), parse({"name": "s", "data": data, "methods": ["ERM", "Focal Loss"]})
+    store.write_plan(spec)
+    trained, tested = spec.data[0].contents.available, spec.data[0].contents.tested
+    labels = np.repeat([0, 1], tested).astype(np.int16)
+    for number, trial in enumerate(plan(spec)):
+        logits = np.random.default_rng(number).normal(0, 1, (len(labels), 2))
+        logits[np.arange(len(labels)), labels] += 1 + 2 * (trial.method.name == "Focal Loss")
+        logits = logits.astype(np.float16)
+        store.write_arrays(trial.key, {"last_ema": logits, "last": logits, "labels": labels})
+        accuracy = per_class_accuracy(logits, labels)
+        store.write_record(Record(
+            key=trial.key, trial=trial, status="complete", counts=trained, test_counts=tested,
+            data=Provenance(verified=True, hashes={}, fingerprint="0" * 64),
+            accuracy={"last_ema": accuracy, "last": accuracy},
+        ))  # fmt: skip
+    return store
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_path):
+    store = store_of(tmp_path, (120, 20))
+    ((table,), said) = two_class_tables([store], lambda rescore: gather([store], rescore=rescore))
+    assert table.spans[0][1] == ("AUROC", "average precision", "F1", "recall at a precision")
+    expected = {"ERM": [], "Focal Loss": []}
+    for key in sorted(store.finished()):
+        arrays = store.arrays(key)
+        one, margin = arrays["labels"] == 1, np.diff(arrays["last_ema"].astype(float))[:, 0]
+        name = store.record(key).trial.method.name
+        expected[name].append((roc_auc_score(one, margin), average_precision_score(one, margin)))
+    for method, *texts in table.body:
+        means = 100 * np.mean(expected[method], axis=0)
+        assert [text.split(" ")[0] for text in texts[:2]] == [f"{mean:.1f}" for mean in means]
+    assert said[0].startswith("By AUROC Focal Loss is first: ") and "points beside ERM" in said[0]
+    assert said[1].startswith("By average precision Focal Loss is first: ")
+    printed = CliRunner().invoke(app, ["report", str(store)]).stdout
+    assert "two classes" in printed and "recall that a precision of 0.9 leaves" in printed
+    assert "balanced test set" not in printed and "the test set is not balanced" in printed
+
+
+def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
+    store = store_of(tmp_path, (20, 20))
+    assert two_class_tables([store], lambda rescore: gather([store], rescore=rescore)) == ([], [])
