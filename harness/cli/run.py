@@ -20,6 +20,7 @@ from .options import (
     Name,
     NoVerify,
     Plugins,
+    Quiet,
     RetryFailed,
     Root,
     Set,
@@ -67,6 +68,7 @@ def run(
     plugin: Plugins = None,
     defaults: Defaults = False,
     retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
@@ -91,11 +93,12 @@ def run(
         asked, place = resolve(ImageRequest(data, **given), store, print_status)
     else:
         asked = read(str(spec), plugin or (), changes, root=root)
-        if changes != SpecChanges():
+        if changes != SpecChanges() and not quiet:
             print_status(f"the changed spec is called {asked.name}")
         place = Store(store or f"runs/{asked.name}")
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
-    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
+    trained = train(request, place, **where, say=print_status, quiet=quiet)
     report = gather.gather([place], only=trained.plan, defaults=defaults)
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away

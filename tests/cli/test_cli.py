@@ -383,3 +383,11 @@ def test_a_complete_store_is_not_trained_again(tailboard, tmp_path):
     assert "45.5 ± 0.5" in out
     assert {path.name.split(".")[1] for path in (tmp_path / "runs/t/report").iterdir()} == {"md", "tex", "csv", "json"}
     assert "4 of 4 trials are already finished" in err
+    assert tailboard("run", "t.yaml", "--quiet") == (0, out, "")
+
+
+def test_what_it_costs_is_said_where_an_hour_has_a_price(tailboard, tmp_path):
+    store = filled(tmp_path / "s", resources={"price": 2.5})
+    code, out, _ = tailboard("report", store)
+    assert code == 0 and "device-hours (0.00 in money, at 2.5 an hour)" in out
+    assert "in money" not in tailboard("report", filled(tmp_path / "free"))[1]
