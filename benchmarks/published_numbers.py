@@ -61,7 +61,8 @@ def summary_of(store: Store) -> dict[str, Any]:
     records = [store.record(key) for key in sorted(store.finished())]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
     columns = {name: _plain(rows[name]) for name in rows}
-    shared = {name: values[0] for name, values in columns.items() if len(set(map(str, values))) == 1}
+    differing = {name for name, values in columns.items() if len(set(map(str, values))) > 1} | {"value"}
+    shared = {name: values[0] for name, values in columns.items() if name not in differing}
     return {
         "command": f"tailboard run {spec.name}",
         "protocol": spec.protocol,
@@ -137,8 +138,8 @@ class Numbers:
 
 def _table(raw: dict[str, Any]) -> Table:
     spans = tuple((span, tuple(groups)) for span, groups in raw["spans"])
-    rest = {name: tuple(raw[name]) for name in ("footnotes", "caption", "head")}
-    return Table(raw["title"], spans, tuple(map(tuple, raw["body"])), **rest)
+    footnotes, caption, head = (tuple(raw[name]) for name in ("footnotes", "caption", "head"))
+    return Table(raw["title"], spans, tuple(map(tuple, raw["body"])), footnotes, caption, head)
 
 
 def report(numbers: Numbers, _: str) -> str:

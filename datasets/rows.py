@@ -16,14 +16,15 @@ class Rows:
 
     def __init__(self, array: np.ndarray, indices: np.ndarray | None = None) -> None:
         """Of ``array`` the rows ``indices``, or all of them."""
-        self._array, self._indices = array, indices
+        self._array, self._indices = np.asarray(array), indices
 
     def __len__(self) -> int:
         return len(self._array if self._indices is None else self._indices)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Some of the rows, by a slice or an array of positions; a copy."""
-        return np.array(self._array[rows if self._indices is None else self._indices[rows]])
+        taken = self._array[rows if self._indices is None else self._indices[rows]]
+        return taken if taken.base is None else taken.copy()  # a slice is a view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)

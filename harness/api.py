@@ -22,21 +22,22 @@ from .metrics.rescoring import parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting import html_pages
 from .reporting.gather import gather
-from .reporting.report import Report
+from .reporting.report import ENDINGS, Report
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
-FORMS = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}  # of Leaderboard.save, beside .parquet and .html
+FORMS = {f".{ending}": form for form, ending in ENDINGS.items()}  # of Leaderboard.save, beside .parquet and .html
 
 
-def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = ()) -> Spec:
+def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = (), root: str | Path | None = None) -> Spec:
     """The spec itself.
 
     Args:
         spec: A YAML file, the name of a shipped spec, the mapping that a file would hold, or a ``Spec``.
         plugins: One or several Python files whose methods are compared too; with a path or a name only.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
@@ -45,16 +46,17 @@ def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = ()) -
         SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin. UserError for
             plugins of a mapping or a ``Spec``.
     """
+    place = Path(root) if root else None
     files = [plugins] if isinstance(plugins, (str, Path)) else list(plugins)
     if isinstance(spec, (str, Path)):
-        return read(spec, [Path(file) for file in files])
+        return read(spec, [Path(file) for file in files], root=place)
     if not isinstance(spec, (Spec, Mapping)):
         raise SpecError(f"a spec is a file, the name of a shipped one, a mapping or a Spec, not {type(spec).__name__}")
     if files:
         raise UserError(
             "plugins: only a file or a name takes more; name them in the spec, as {name: METHOD, plugin: FILE}"
         )
-    return spec if isinstance(spec, Spec) else parse(spec)
+    return spec if isinstance(spec, Spec) else parse(spec, root=place)
 
 
 def plan(spec: SpecLike) -> list[Trial]:
@@ -108,7 +110,7 @@ def run(
     """
     from . import driver
 
-    request = driver.RunRequest.of(load_spec(spec, plugins), defaults=defaults, again=retry_failed)
+    request = driver.RunRequest.of(load_spec(spec, plugins, root), defaults=defaults, again=retry_failed)
     place = Store(store or f"runs/{request.spec.name}")
     trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
@@ -141,7 +143,7 @@ def tune(
     """
     from . import driver
 
-    request = driver.RunRequest.of(load_spec(spec, plugins), report=False)
+    request = driver.RunRequest.of(load_spec(spec, plugins, root), report=False)
     require_tune(request.spec)
     place = Store(store or f"runs/{request.spec.name}")
     trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)

@@ -47,6 +47,7 @@ def train(
     root: str | Path | None = None,
     verify: bool = True,
     say: Callable[[str], None] | None = None,
+    quiet: bool = False,
 ) -> Trained:
     """Train what is missing in a store.
 
@@ -55,6 +56,7 @@ def train(
         store: Where it is kept.
         slots, address, root, verify: As in :func:`tailboard.run`.
         say: What is told to the user in lines; to stderr if not given.
+        quiet: Show no progress.
 
     Returns:
         What came of it; where a signal stopped it before the end, the same call goes on.
@@ -68,7 +70,7 @@ def train(
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
     store.require_shared()
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=quiet)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     for remark in request.remarks:
         say(remark)

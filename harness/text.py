@@ -46,6 +46,11 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def money(hours: float, price: float | None) -> str:
+    """What so many hours cost, in brackets; nothing where no price of an hour is given."""
+    return "" if price is None else f" ({hours * price:.2f} in money, at {price:g} an hour)"
+
+
 def redact_paths(text: str) -> str:
     """Each line with the last part of each absolute path and URL in it only.
 

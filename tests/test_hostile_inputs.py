@@ -142,6 +142,7 @@ ELSEWHERE = {  # the function that tests it
     "CIFAR pickled by another NumPy": "test_cifar_that_another_numpy_wrote_is_read",
     "CIFAR of other software": "test_cifar_of_other_numbers_is_not_called_damaged",
     "K (copy).json, K.sync-conflict-1.json": "test_a_copy_in_a_store_is_no_trial_and_no_plan",
+    "a full /tmp": "test_a_ray_that_does_not_start_is_one_line_which_says_where_space_lacks",
     "report X | head -1": "test_a_reader_who_leaves_is_no_error",
     "RAY_ADDRESS where something else answers": "test_an_address_where_nobody_listens_is_said_at_once",
 }

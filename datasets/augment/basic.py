@@ -41,8 +41,9 @@ def random_crop(x: Tensor, padding: int, generator: Generator) -> Tensor:
 
 def random_flip(x: Tensor, generator: Generator) -> Tensor:
     """Mirror each image (B, C, H, W), of any dtype, left to right with probability one half."""
-    flipped = torch.randint(2, (len(x), 1, 1, 1), generator=generator).bool()
-    return torch.where(flipped.to(x.device, non_blocking=True), x.flip(-1), x)
+    flipped = torch.randint(2, (len(x), 1, 1, 1), generator=generator).flatten().nonzero().squeeze(1)
+    flipped = flipped.to(x.device, non_blocking=True)
+    return x.index_copy(0, flipped, x[flipped].flip(-1))
 
 
 class CutMixed(NamedTuple):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog import DataError, Dataset, register_dataset
-from ..files import destination, fetch, missing, places
+from ..fetching import destination, fetch
+from ..files import missing, places
 from ..split import Pool
 from . import adult, covertype
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from . import pictures
 from .pictures import Facts
 
 AT_ONCE = 2**26  # bytes of images that are held at a time while they are decoded
+THUMBNAILS_AT_ONCE = 512
 THREADS_FROM = 96 * 96  # pixels; of smaller images, threads wait for each other longer than they work
 SHOWN = 3  # files that an error names
 
@@ -85,11 +86,44 @@ class Files:
 
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """As in :class:`Listing`."""
+        self._encoded.fill(goal, order, digests)
+
+    def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:
+        """As in :class:`Listing`."""
+        return self._encoded.thumbnails(order, side)
+
+    @property
+    def _encoded(self) -> Encoded:
+        return Encoded(self.items, lambda index: _bytes(self.paths[index]))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A listing of encoded images, whose bytes ``data`` returns by their position."""
+
+    items: Sequence[Item]
+    data: Callable[[int], bytes]
+    notes: Sequence[str] = ()
+
+    def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
+        """As in :class:`Listing`; all are read anew, since nothing tells that they have not changed."""
+        return [self._facts(index) for index in range(len(self.items))]
+
+    def _facts(self, index: int) -> Facts | DataError:
+        try:
+            return pictures.facts(self.data(index), self.items[index].name)
+        except OSError as error:
+            return DataError(f"{self.items[index].name} cannot be read: {error.strerror or error}")
+        except DataError as error:
+            return error
+
+    def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
+        """As in :class:`Listing`."""
 
         def pixels(index: int, digest: str) -> np.ndarray | DataError:
             name = self.items[index].name
             try:
-                data = _bytes(self.paths[index])
+                data = self.data(index)
                 if hashlib.sha256(data).hexdigest() != digest:
                     return DataError(f"{name} was changed while it was read")
                 return pictures.pixels(data, name, goal.shape[1:])
@@ -117,15 +151,15 @@ class Files:
         def small(index: int) -> Image.Image | DataError:
             name = self.items[index].name
             try:
-                return pictures.thumbnail(_bytes(self.paths[index]), name, side)
+                return pictures.thumbnail(self.data(index), name, side)
             except OSError as error:
                 return DataError(f"{name} cannot be read: {error.strerror or error}")
             except DataError as error:
                 return error
 
         with ThreadPoolExecutor() as threads:
-            for start in range(0, len(order), AT_ONCE):
-                yield from threads.map(small, order[start : start + AT_ONCE])
+            for start in range(0, len(order), THUMBNAILS_AT_ONCE):
+                yield from threads.map(small, order[start : start + THUMBNAILS_AT_ONCE])
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..catalog import DataError
-from ..files import cache, roots
+from ..files import cache, places, roots
+from .image_sets import IMAGE_SETS
 from .scan import READERS, Scan, scan, write_whole
-from .source import KINDS, Source
+from .source import KINDS, SETS, Source
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 MOST_CANDIDATES = 1000  # folders or files that are looked at below a data folder
@@ -86,7 +87,10 @@ def located(name: str, contents: str, groups: str | None, shape: tuple[int, int,
 def _candidates(name: str, root: Path | None) -> Iterator[Source]:
     """Sources below the data folders, that of the right name first."""
     kind, _, last = name.partition(":")
-    if kind not in READERS:
+    if name in SETS:
+        splits = IMAGE_SETS[name].splits
+        yield from (Source(name, place, split=split) for place in places(name, root) for split in splits)
+    if kind not in READERS or not last:
         return
     for base in roots(root)[:-1]:  # the last is our own cache
         yield from (Source(kind, path) for path in (base / last, base) if _fits(kind, path))

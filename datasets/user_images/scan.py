@@ -21,16 +21,18 @@ import numpy as np
 
 from ..catalog import DataError
 from ..files import cache
-from . import array_file, folder, table
+from . import array_file, folder, hugging_face, image_sets, table
 from .carve import carve
 from .listing import Item, Listing, refuse
 from .pictures import GREY, Facts
-from .source import Source
+from .source import SETS, Source
 
 READERS: dict[str, Callable[[Source], Listing]] = {
     "folder": folder.listing,
     "csv": table.listing,
     "npz": array_file.listing,
+    "hf": hugging_face.listing,
+    **dict.fromkeys(SETS, image_sets.listing),
 }
 SIZES = (32, 64, 128, 224)  # that images of several sizes are brought to where none is asked for
 KEPT_UP_TO = 256  # pixels on a side: images that all have one size keep it up to here

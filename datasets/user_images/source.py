@@ -1,4 +1,4 @@
-"""Source: where a user's own images are, and how they are to be read."""
+"""Source: where images are, a user's own or those of an image set, and how they are to be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from ..catalog import DataError
 
-KINDS = ("folder", "csv", "npz")
-HINT = "For images of your own: folder:PATH (a folder for each class), csv:FILE or npz:FILE."
+SETS = ("eurosat", "aptos2019", "isic2020")  # the image sets of ``image_sets.py``
+KINDS = ("folder", "csv", "npz", "hf", *SETS)
+HINT = "For images of your own: folder:PATH (a folder for each class), csv:FILE, npz:FILE or hf:NAME."
 COLUMNS = ("label", "image", "group", "split")  # of a csv, by the words of a spec
 WORDS = (*COLUMNS, "images", "size")
 SMALLEST, LARGEST = 8, 1024  # pixels on a side
@@ -25,8 +26,9 @@ PARTS = {
 @dataclass(frozen=True)
 class Source:
     """``kind`` is one of KINDS and ``path`` absolute. Of a csv, ``label``, ``image``, ``group`` and ``split`` name the
-    columns, and ``images`` the folder that its paths are relative to; None stands for what is usual. ``size`` is the
-    side in pixels that all images are brought to, None where their own is kept."""
+    columns, and ``images`` the folder that its paths are relative to; None stands for what is usual. Of an image set
+    ``split`` is one of its splits; of ``hf:``, ``path`` is a name, unless a folder lies there. ``size`` is the side in
+    pixels that all images are brought to, None where their own is kept."""
 
     kind: str
     path: Path
@@ -39,13 +41,13 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What tables show: the kind and the last part of the path."""
-        return f"{self.kind}:{self.path.name}"
+        """What tables show: the kind and the last part of the path, of an image set its name."""
+        return self.kind if self.kind in SETS else f"{self.kind}:{self.path.name}"
 
 
 def is_user_images(name: Any) -> bool:
-    """Whether a data set's name says where images of the user's own are."""
-    return isinstance(name, str) and name.partition(":")[0] in KINDS and ":" in name
+    """Whether a data set's name says where images of the user's own are, or is that of an image set read alike."""
+    return isinstance(name, str) and (name in SETS or (name.partition(":")[0] in KINDS and ":" in name))
 
 
 def source_of(words: Mapping[str, Any], folder: Path) -> Source:
@@ -63,20 +65,29 @@ def source_of(words: Mapping[str, Any], folder: Path) -> Source:
         raise DataError(f"{words['name']} is no place of images. {HINT}")
     if not place:
         raise DataError(f"data: {kind}: is followed by a path, as in {kind}:{'photos' if kind == 'folder' else 'f'}")
+    given = given_words(words, kind)
     path = (folder / Path(place).expanduser()).resolve()
+    if kind == "hf":
+        return Source(kind, path if path.is_dir() else Path(place), **given)
     if kind == "folder" and not path.is_dir():
         what = "a file, not a folder" if path.exists() else "no such folder"
         raise DataError(f"data: {kind}:{place}: {path} is {what}")
     if kind != "folder" and not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "no such file"
         raise DataError(f"data: {kind}:{place}: {path} is {what}")
+    return Source(kind, path, **given)
+
+
+def given_words(words: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What is said beside the name. DataError where the kind has no such word, or it is not what it should be."""
     given = {word: words[word] for word in WORDS if words.get(word) is not None}
-    if kind != "csv" and (wrong := [word for word in (*COLUMNS, "images") if word in given]):
-        raise DataError(f"data.{wrong[0]}: names a column or folder of a csv; {kind}:{place} has none")
+    own = {"csv": WORDS, "hf": ("label", "image", "group", "size")} | dict.fromkeys(SETS, ("split", "size"))
+    if wrong := [word for word in given if word not in own.get(kind, ("size",))]:
+        raise DataError(f"data.{wrong[0]}: names a column or folder of a csv; {words['name']} has none")
     for word, value in given.items():
         if word != "size" and not isinstance(value, str):
             raise DataError(f"data.{word}: a name is expected, not {value!r}")
     size = given.get("size")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not SMALLEST <= size <= LARGEST):
         raise DataError(f"data.size: a number of pixels from {SMALLEST} to {LARGEST} is expected, not {size!r}")
-    return Source(kind, path, **given)
+    return given

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import StoreError
-from ..planning.reported import known_trials
+from ..planning.reported import judges, known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
 from ..storage import paths
@@ -135,7 +135,8 @@ def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[st
     plugins = {digest: text for spec in specs for digest, text in spec.plugins.items()}
     for digest in sorted(plugins):
         yield paths.plugin(digest), plugins[digest].encode()
-    trials = {trial.key for spec in specs for trial in known_trials(spec, shared)}
+    known = [trial for spec in specs for trial in known_trials(spec, shared)]
+    trials = {trial.key for trial in (*known, *judges(known))}
     for rung in (name for name in shared.rungs() if name.partition("-")[0] in trials):
         yield (name := paths.rung_named(rung)), shared.read(name)
     arrays = shared.names(*paths.ARRAYS)

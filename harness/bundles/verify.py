@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ...datasets.catalog import DataError
 from ...leaderboard.results import CELL
 from ..errors import BundleError, StoreError
-from ..planning.reported import trials_of
+from ..planning.reported import judges, trials_of
 from ..registry.datasets import cut_of
 from ..reporting import gather
 from ..spec.schema import Spec, Trial
@@ -52,7 +52,8 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
     try:
         specs = bundle.plans()
         results = [search_results(spec, bundle, importance=False) for spec in specs]
-        trials = {t.key: t for spec, rows in zip(specs, results, strict=True) for t in trials_of(spec, rows)}
+        known = [trial for spec, rows in zip(specs, results, strict=True) for trial in trials_of(spec, rows)]
+        trials = {trial.key: trial for trial in (*known, *judges(known))}
         plans = {spec.name: keys(spec, bundle) for spec in specs}
     except WRONG as error:
         yield Mismatch("plans", "plan", "one that can be read", reason(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,22 +15,23 @@ app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, lis
 
 @app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
 def data_inspect(
-    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE or npz:FILE.")],
+    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE, npz:FILE or hf:NAME, or an image set.")],
     label: Annotated[str | None, typer.Option(help="Of a csv: the column with the label.")] = None,
     image: Annotated[str | None, typer.Option(help="Of a csv: the column with the image's path.")] = None,
     group: Annotated[str | None, typer.Option(help="Of a csv: the column with the group.")] = None,
     size: Annotated[int | None, typer.Option(help="The side that images are brought to.")] = None,
+    root: Root = None,
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Also write one page, with images of each class.")] = None,
 ) -> int:
     """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
+    from ...datasets.user_images.image_sets import source_of
     from ...datasets.user_images.inspect import inspected
-    from ...datasets.user_images.source import source_of
     from ..metrics.advice import advice
     from ..reporting import images_page
     from . import listings
 
-    source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path())
+    source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path(), root)
     facts = inspected(source)
     facts |= advice(facts["classes"], bool(facts["groups"])) if facts["ready"] else {}
     if html:
@@ -38,9 +40,17 @@ def data_inspect(
     return 0 if facts["ready"] else 1
 
 
-@app.command("list", epilog="Example: tailboard data list")
-def data_list(as_json: Json = False) -> None:
-    """Print the data sets that are known."""
+@app.command("list", epilog="Examples: tailboard data list | tailboard data list --croissant cifar10")
+def data_list(
+    as_json: Json = False,
+    croissant: Annotated[str | None, typer.Option(metavar="NAME", help="One of them, as Croissant metadata.")] = None,
+) -> None:
+    """Print the data sets that are known: kind, classes, sizes, terms, and where each is or how to get it."""
+    if croissant is not None:
+        from ..registry.croissant import croissant as metadata
+
+        print(json.dumps(metadata(croissant), indent=1, ensure_ascii=False))
+        return
     from . import listings
 
     print_result(*listings.listing("datasets"), as_json)
@@ -57,13 +67,14 @@ def data_prepare(name: str, root: Root = None) -> None:
 @app.command("verify", epilog="Example: tailboard data verify cifar10 --root /data")
 def data_verify(name: str, root: Root = None) -> int:
     """Check a data set's files against the official checksums; exit code 3 where they differ."""
-    from ..registry.datasets import pool
+    from ..registry.datasets import verified
 
-    images = pool(name, root, False)
-    for file, checksum in images.hashes.items():
+    checksums, official = verified(name, root)
+    for file, checksum in checksums.items():
         print(f"{checksum}  {file}")
-    print("verified: the official bytes" if images.verified else "not verified: these are not the official bytes")
-    return 0 if images.verified else 3
+    unsaid = "not verified: these are not the official bytes" if checksums else "not verified: there is no checksum"
+    print("verified: the official bytes" if official else unsaid)
+    return 0 if official else 3
 
 
 @app.command("clear", epilog="Examples: tailboard data clear | tailboard data clear folder:photos")

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...datasets.builtin import catalog
 from ...datasets.catalog import Dataset
+from ...datasets.files import places
+from ...datasets.user_images.image_sets import IMAGE_SETS
 from ...datasets.user_images.near_duplicates import LACKING
+from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ..errors import SpecError
 from ..metrics.shots import class_groups
@@ -64,12 +67,34 @@ def method_table(facts: list[dict[str, Any]]) -> str:
 
 
 def dataset_facts() -> list[dict[str, Any]]:
-    """The data sets of the catalog: classes, images, shape and terms."""
-    return [
-        {"name": d.name, "classes": len(d.classes), "train": sum(d.available), "head": d.head,
-         "shape": "x".join(map(str, d.shape)), "terms": d.terms, "description": d.description}
+    """The data sets that are known: kind, classes, images, sizes, terms, and where each is or how to get it."""
+    facts = [
+        {"name": d.name, "kind": "table" if d.columns else "images of one size", "classes": len(d.classes),
+         "train": sum(d.available), "test": sum(d.tested) or None, "head": d.head, "shape": "x".join(map(str, d.shape)),
+         "terms": d.terms,
+         "where": _where(d.name, "in the package" if d.prepare is None else f"tailboard data prepare {d.name}"),
+         "description": d.description}
         for d in catalog().values()
     ]  # fmt: skip
+    facts += [
+        {"name": s.name, "kind": "images of any size", "classes": len(s.classes), "train": s.images, "test": None,
+         "head": None, "shape": s.size, "terms": s.terms, "where": _where(s.name, s.how), "description": s.description}
+        for s in IMAGE_SETS.values()
+    ]  # fmt: skip
+    own = {"kind": "images of your own", "where": "wherever you say", "description": HINT}
+    return [*facts, dict.fromkeys(facts[0]) | {"name": "folder:, csv:, npz:, hf:"} | own]
+
+
+def _where(name: str, how: str) -> str:
+    """The folder of that name in which data sets are looked for, where it holds something; else how to get it."""
+    return next((str(place) for place in places(name, None) if place.name == name and _holds(place)), how)
+
+
+def _holds(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
+        return False
 
 
 def network_facts() -> list[dict[str, str]]:

@@ -28,6 +28,7 @@ Name = Annotated[str | None, typer.Option(help="The changed spec's name; made of
 StoreOption = Annotated[str | None, typer.Option(help="A folder or URL; runs/NAME if not given.")]
 Slots = Annotated[int | None, typer.Option(min=1, help="Trials at a time; fills the machine if not given.")]
 Address = Annotated[str | None, typer.Option(envvar="RAY_ADDRESS", help="A running Ray cluster to join.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress; what is wrong is still said.")]
 Defaults = Annotated[bool, typer.Option("--with-defaults", help="Tuned methods also at the spec's own values.")]
 RetryFailed = Annotated[
     bool,

@@ -20,6 +20,7 @@ from .options import (
     Name,
     NoVerify,
     Plugins,
+    Quiet,
     RetryFailed,
     Root,
     Set,
@@ -51,7 +52,7 @@ def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.
 )
 def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
-    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE or npz:FILE.")] = None,
+    data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
     methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
@@ -67,6 +68,7 @@ def run(
     plugin: Plugins = None,
     defaults: Defaults = False,
     retry_failed: RetryFailed = False,
+    quiet: Quiet = False,
 ) -> int:
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
@@ -90,12 +92,13 @@ def run(
         given = {key: value for key, value in own.items() if value is not None}
         asked, place = resolve(ImageRequest(data, **given), store, print_status)
     else:
-        asked = read(str(spec), plugin or (), changes)
-        if changes != SpecChanges():
+        asked = read(str(spec), plugin or (), changes, root=root)
+        if changes != SpecChanges() and not quiet:
             print_status(f"the changed spec is called {asked.name}")
         place = Store(store or f"runs/{asked.name}")
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
-    trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)
+    where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
+    trained = train(request, place, **where, say=print_status, quiet=quiet)
     report = gather.gather([place], only=trained.plan, defaults=defaults)
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away
@@ -166,7 +169,7 @@ def tune(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    request = RunRequest.of(read(spec, plugin or ()), report=False)
+    request = RunRequest.of(read(spec, plugin or (), root=root), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")
     trained = train(request, place, slots=slots, address=address, root=root, verify=not no_verify, say=print_status)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ...datasets.user_images.source import source_of
+from ...datasets.user_images.image_sets import source_of
 from ..errors import SpecError
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
@@ -62,7 +62,7 @@ def resolve(request: ImageRequest, store: str | None, say: Callable[[str], None]
     data = parse_data(words)
     if data.contents is None:
         raise SpecError(f"--data: folder:PATH, csv:FILE or npz:FILE is expected, not {request.data!r}")
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path()).path.stem).strip("._-")[:60] or "images"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path(), None).path.stem).strip("._-")[:60] or "images"
     gpu = torch.cuda.is_available()
     asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
     name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...methods.need import Need
 from ..spec.labels import Labels
-from ..spec.schema import Spec, Trial, experiments, plan
+from ..spec.schema import Spec, Trial, experiments, plan, prerequisite
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -136,6 +137,20 @@ def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
     tuning = [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
     final = [reported.trial for reported in reported_trials(spec, results)]
     return list({trial.key: trial for trial in (*plan(spec), *started_from, *tuning, *final)}.values())
+
+
+def judges(trials: Iterable[Trial]) -> list[Trial]:
+    """The independent networks that trials may start from, which no table shows.
+
+    Args:
+        trials: Of any methods; which of them do start from one, only their methods know.
+
+    Returns:
+        ERM's trials of other draws, one for each data, network, routine and seed. There were none under the first
+        protocol.
+    """
+    needed = (prerequisite(trial, Need("ERM", independent=True)) for trial in trials if trial.protocol > 1)
+    return list({trial.key: trial for trial in needed}.values())
 
 
 def protocol_label(reported: ReportedTrial, labels: Labels) -> str:

@@ -13,7 +13,7 @@ from ..registry.datasets import long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Spec, Trial
-from ..text import table
+from ..text import money, table
 from ..training.cost import relative_cost
 from ..training.notes import behind
 from ..training.schedule import half_lives, steps_per_epoch
@@ -132,7 +132,10 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
     for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
         fact["estimated_seconds"] = seconds
     ratios = bfloat16_over_float32(spec, needed.trials)
-    hours = f"{estimate_table(estimates, needed)}{_tuning_hours(plan, estimates)}"
+    before = _tuning_hours(plan, estimates)
+    searches = f"; the searches before it about {before:.2f} more" if spec.tune else ""
+    whole = sum(seconds_of(estimates, needed.trials)) / 3600 + before
+    hours = f"{estimate_table(estimates, needed)}{searches}{money(whole, spec.resources.price)}"
     precision = f"\n\n{precision_words(ratios)}" if ratios else ""
     return f"\n\n{hours}\n{memory_words(spec, estimates)}{precision}"
 
@@ -149,7 +152,7 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
 
 
-def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
+def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
     of_kind = {kind(e.trial): e.whole for e in estimates}
     seconds = sum(
@@ -158,7 +161,7 @@ def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> str:
         / search.experiment.trial(0).training.epochs
         for search in plan.searches.values()
     )
-    return f"; the searches before it about {seconds / 3600:.2f} more" if plan.spec.tune else ""
+    return seconds / 3600
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

@@ -14,6 +14,7 @@ from ...datasets.lock import loading
 from ...datasets.longtail import counts, shared
 from ...datasets.split import Pool, Split, cut
 from ...datasets.user_images import dataset as user_images
+from ...datasets.user_images.image_sets import IMAGE_SETS, ImageSet, folder_of
 from ...datasets.user_images.source import HINT
 from ...methods.names import nearest
 from ..spec.schema import Contents, Data, Trial
@@ -138,10 +139,31 @@ def prepare(name: str, root: Path | None) -> Path:
     Raises:
         DataError: where there is no such data set, it needs no preparation, or it cannot be fetched.
     """
-    known = dataset(name)
+    known = IMAGE_SETS.get(name) or dataset(name)
     if known.prepare is None:
-        raise DataError(f"{name} needs no preparation: {known.description}")
+        get = f". To get it: {known.how}" if isinstance(known, ImageSet) else ""
+        raise DataError(f"{name} needs no preparation, or has none: {known.description}{get}")
     return known.prepare(root)
+
+
+def verified(name: str, root: Path | None) -> tuple[dict[str, str], bool]:
+    """The checksums of a data set's files, and whether they are the official ones.
+
+    Args:
+        name: Its name.
+        root: The folder that holds the data; where data sets are always looked for if None.
+
+    Returns:
+        The checksums by the files' names, and whether all is official.
+
+    Raises:
+        DataError: where the files are missing or damaged.
+    """
+    if known := IMAGE_SETS.get(name):
+        folder = folder_of(name, None, root)
+        return known.verify(folder) if known.verify else ({}, False)
+    images = pool(name, root, False)
+    return dict(images.hashes), images.verified
 
 
 def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool]:

@@ -20,6 +20,7 @@ from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
 from ..storage.places import WritablePlace
 from ..storage.reader import StoreReader
+from ..text import money
 from ..tuning.results import SearchResult
 from . import tuning_tables
 from .comparability import check_groups, check_images
@@ -79,7 +80,9 @@ def gather(
     rows, sources, joined = join_tables(tables)
     _refuse_twins(rows)
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
-    spent = _spent(rows, tuned, started_from(reported), untuned=not all(spec.tune for spec in specs))
+    prices = {spec.resources.price for spec in specs}
+    price = prices.pop() if len(prices) == 1 else None
+    spent = _spent(rows, tuned, started_from(reported), not all(spec.tune for spec in specs), price)
     unbalanced = list(dict.fromkeys(_unbalanced(specs)))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
@@ -177,16 +180,21 @@ def _groups(by: Shots) -> str:
 
 
 def _spent(
-    rows: pd.DataFrame, tuned: Sequence[tuning_tables.TunedRow], started: Mapping[str, float], untuned: bool
+    rows: pd.DataFrame,
+    tuned: Sequence[tuning_tables.TunedRow],
+    started: Mapping[str, float],
+    untuned: bool,
+    price: float | None,
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``started``,
-    the seconds by key of those that rows start from."""
+    the seconds by key of those that rows start from. ``price`` is that of an hour."""
     trials = rows[~rows["pending"]].drop_duplicates("key")
     pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
     beside = [seconds for key, seconds in started.items() if key not in set(trials["key"])]
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
-    spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours."
+    spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"
+    spent += f"{money(hours, price)}."
     if beside:
         spent = f"{spent[:-1]}, with {fsum(beside) / 3600:.2g} for {len(beside)} networks that rows start from."
     if not tuned:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ...methods.need import Need
 from ..errors import ReportError, StoreError
-from ..planning.reported import ReportRow, merge_rows, report_rows
-from ..spec.schema import Spec, prerequisite
+from ..planning.reported import ReportRow, judges, merge_rows, report_rows
+from ..spec.schema import Spec
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -132,15 +131,19 @@ def reported_store(
 
 
 def started_from(stores: Iterable[ReportedStore]) -> dict[str, float]:
-    """The seconds of training, by key, of the independent networks that rows start from, where a store holds them.
+    """What the networks took that rows start from and no table shows.
 
-    They are no rows. That ERM's are all that there are is a test; which rows ask for one, only their methods know.
+    Args:
+        stores: Stores with their rows.
+
+    Returns:
+        The seconds of training by key, where a store has them.
     """
     seconds: dict[str, float] = {}
     for each in stores:
         finished = each.store.finished()
-        judges = [(prerequisite(row.first.trial, Need("ERM", independent=True)), row.seeds) for row in each.rows]
-        for judge, seeds in {judge.row_key: (judge, seeds) for judge, seeds in judges}.values():
+        first = {judge.row_key: (judge, row.seeds) for row in each.rows for judge in judges([row.first.trial])}
+        for judge, seeds in first.values():
             with suppress(StoreError):  # damaged: nothing can be counted
                 seconds |= {key: each.store.result(key).train_seconds for key in judge.keys(seeds) if key in finished}
     return seconds

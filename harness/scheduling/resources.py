@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,8 +15,10 @@ from urllib.parse import urlsplit
 
 from ..errors import ClusterError
 from ..spec.schema import Resources
+from ..storage.temporary import LONGEST
 
 GIB = 2**30
+RAY_FILES = 64 << 20  # bytes of logs and sockets, about, that Ray writes in a run
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
@@ -77,6 +80,15 @@ def options(resources: Resources, slots: int | None, address: str | None, folder
         settings["num_cpus"] = math.ceil(slots * resources.cpu)
     settings["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
     return settings
+
+
+def lack_of_space(folder: Path) -> str:
+    """What to say of a folder whose disk has too little space for Ray's files; nothing where it has enough."""
+    free = shutil.disk_usage(folder).free
+    if free >= RAY_FILES:
+        return ""
+    short = f"a path of at most {LONGEST - len(folder.name) - 1} characters"
+    return f"; {folder.parent} has {free >> 20} MiB free: set TMPDIR to a folder with more space, and {short}"
 
 
 def bundle(resources: Resources, gpu: float) -> dict[str, float]:

@@ -35,25 +35,28 @@ MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 SPECS = Path(__file__).parent / "specs"
 
 
-def read(source: str | Path, plugins: Iterable[Path] = (), changes: SpecChanges | None = None) -> Spec:
+def read(
+    source: str | Path, plugins: Iterable[Path] = (), changes: SpecChanges | None = None, root: Path | None = None
+) -> Spec:
     """The spec in a file.
 
     Args:
         source: The file, or the name of a shipped spec.
         plugins: Python files whose methods are compared too.
         changes: What is changed of what the file says.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
 
     Raises:
-        SpecError: with what is wrong and where.
-        MethodError: for what is wrong in a plugin.
+        SpecError: with what is wrong and where. MethodError for what is wrong in a plugin.
     """
     path = find(str(source))
     try:
         raw = load(read_text(path))
-        spec = parse(changes.applied(raw) if changes else raw, path.parent) if isinstance(raw, dict) else None
+        raw = changes.applied(raw) if changes and isinstance(raw, dict) else raw
+        spec = parse(raw, path.parent, root) if isinstance(raw, dict) else None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
@@ -75,12 +78,13 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SPECS.glob("*.yaml"))}
 
 
-def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
+def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Spec:
     """A spec from its mapping.
 
     Args:
         raw: What a file would hold.
         folder: What the paths of plugin files are relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The spec.
@@ -103,7 +107,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     networks = _networks(raw, folder)
     spec = {
         "name": raw["name"],
-        "data": [parse_data(item, folder) for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [parse_data(item, folder, root) for item in _axes(_named(raw["data"], "data"), "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         **networks,
         "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
@@ -119,20 +123,21 @@ def parse(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
     return _valid(Spec, spec, "")
 
 
-def parse_data(raw: Mapping[str, Any], folder: Path = Path()) -> Data:
-    """One data set and its long tail.
+def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Data:
+    """One data set and its long tail, from its words.
 
     Args:
-        raw: Its words.
+        raw: An entry of ``data``.
         folder: What a path is relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Returns:
         The data set.
 
     Raises:
-        SpecError, DataError: as in :func:`parse`.
+        SpecError: with the field and the nearest right word. DataError where images cannot be trained on.
     """
-    return _valid(Data, user_images.resolved(raw, folder), "data")
+    return _valid(Data, user_images.resolved(raw, folder, root), "data")
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:

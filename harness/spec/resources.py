@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
@@ -10,7 +11,10 @@ from .canonical import CanonicalModel
 
 
 class Resources(CanonicalModel, frozen=True):
-    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers."""
+    """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers. ``price`` is that of
+    an hour of it, in whichever money."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"price"})
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
@@ -18,6 +22,7 @@ class Resources(CanonicalModel, frozen=True):
     retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
     checkpoint_seconds: float = Field(default=60, ge=0)
     time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
+    price: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
 
 
 class Tracking(CanonicalModel, frozen=True):

@@ -1,4 +1,5 @@
-"""A user's own images in a spec: ``folder:PATH``, ``csv:FILE`` or ``npz:FILE`` becomes the contents found there."""
+"""A user's own images in a spec: ``folder:PATH``, ``csv:FILE``, ``npz:FILE`` or ``hf:NAME`` becomes the contents found
+there; so does the name of an image set that is read alike."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...datasets.user_images.source import WORDS, is_user_images, source_of
+from ...datasets.user_images.source import WORDS, is_user_images
 from ..errors import SpecError
 from .schema import Data
 
 TAIL = ("profile", "imbalance_factor", "train_ratio", "head")
 
 
-def resolved(words: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -> Mapping[str, Any]:
     """The words of ``Data`` for those of a spec; what names no images of the user's own is returned as it is.
 
     Their classes keep their own distribution where nothing is said of a tail. Where ``contents`` are given they were
@@ -23,6 +24,7 @@ def resolved(words: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     Args:
         words: An entry of ``data``.
         folder: What a relative path is relative to.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Raises:
         DataError: where the images cannot be trained on.
@@ -30,8 +32,9 @@ def resolved(words: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     if not is_user_images(words.get("name")) or "contents" in words:
         return words
     from ...datasets.user_images.dataset import resolve  # imports numpy
+    from ...datasets.user_images.image_sets import source_of
 
-    source = source_of(words, folder)
+    source = source_of(words, folder, root)
     facts, _ = resolve(source)
     kept = {word: value for word, value in words.items() if word not in WORDS}
     if not kept.keys() & set(TAIL):

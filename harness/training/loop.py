@@ -79,7 +79,7 @@ class DeviceData:
 
     def pixels(self, x: torch.Tensor) -> torch.Tensor:
         """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
-        return x.to(self.mean.dtype).div_(255).contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last).to(self.mean.dtype).div_(255)
 
     def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor | Rows:
         """What the data set has, as ``x`` is: images need nothing."""
@@ -93,9 +93,11 @@ class DeviceData:
         """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
         return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
 
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation."""
-        return (pixels - self.mean[:, None, None]) / self.std[:, None, None]
+    def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their memory
+        where they need not be kept."""
+        mean, std = self.mean[:, None, None], self.std[:, None, None]
+        return (pixels - mean if keep else pixels.sub_(mean)).div_(std)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -132,7 +134,7 @@ def evaluated(
     parts = []
     for chunk in split(x, EVALUATION_BATCH):
         with autocast(material.mean.device, precision):
-            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device))))
+            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device)), keep=False))
         parts.append(finish(logits.float()).cpu())
     return torch.cat(parts)
 
@@ -150,6 +152,7 @@ class TrainingLoop:
     done: int = 0  # epochs
     seconds: float = 0.0  # of training, over all resumes
     history: list[dict[str, float]] = field(default_factory=list)
+    rows: Any = None  # what made the rows of a table that are learnt from
 
     def __post_init__(self) -> None:
         parts, scene = self.recipe.parts(), self.scene
@@ -273,7 +276,7 @@ class TrainingLoop:
         pixels = self.material.pixels(self._augment(raw))
         with self._autocast():  # a mixer may run networks
             batch = self.mixer(pixels, y, epoch) if self.mixer else Mixed(pixels, y, y)
-        batch = batch._replace(x=self.material.normalised(batch.x))
+        batch = batch._replace(x=self.material.normalised(batch.x, keep=bool(self.mixer)))
         if not batch.closed and self.training.cutmix:
             x, partner, share = cutmix(
                 batch.x, self.streams("cutmix"), self.training.cutmix_alpha, self.training.cutmix

@@ -485,7 +485,7 @@ def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_pa
             f.edit(name, lambda raw: raw.update(accuracy={"last_ema": [100.0] * 10, "last": [100.0] * 10}))
 
     for change, words in {
-        of(0, epochs=1): r"studies/t\.json: Focal Loss.*configuration 0, epochs: claimed 1, found \d",
+        of(0, epochs=3): r"studies/t\.json: Focal Loss.*configuration 0, epochs: claimed 3, found \d",
         of(1, seconds=0.5): r"configuration 1, seconds: claimed 0\.5, found \d",
         of(2, at={}): r"configuration 2, at: claimed \{\}, found \{1: ",
         of(2, at={"1": 99.0}): r"configuration 2, at: claimed \{1: 99\.0\}, found \{1: ",

@@ -199,8 +199,9 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
 
     monkeypatch.setattr("tailboard.harness.bundles.rerun.run_trial", badly)
     monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
-    code, out, _ = tailboard("verify", "m.zip", "--rerun", 1)
-    assert code == 2 and re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
+    code, out, _ = tailboard("verify", "m.zip", "--rerun", 2)  # the judge's own claim is in the bundle too
+    assert re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
+    assert code == 3 and re.search(r"differs: ERM, .*independent draws", out)
 
 
 def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):

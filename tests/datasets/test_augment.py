@@ -310,4 +310,4 @@ def test_resized_crops_hold_to_their_least_area():
     x = pictures((3, 32, 32))
     assert random_resized_crop(x, 1.0, seeded()).equal(x)  # no box fits but the whole image
     levels = resize_boxes(x.float(), draw_boxes(len(x), 32, 32, 0.3, seeded(4)))
-    assert (random_resized_crop(x, 0.3, seeded(4)) - levels).abs().max() <= 0.5
+    assert (random_resized_crop(x, 0.3, seeded(4)) - levels).abs().max() <= 1

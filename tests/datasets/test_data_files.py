@@ -2,12 +2,15 @@
 
 import functools
 import http.server
+import io
 import socket
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from small_datasets import (
     FASHION,
@@ -22,11 +25,14 @@ from small_datasets import (
     write_tar,
     write_tree,
 )
+from tailboard.datasets import fetching, vision
 from tailboard.datasets import files as sources
-from tailboard.datasets import vision
 from tailboard.datasets.array_cache import open_cached
 from tailboard.datasets.catalog import DataError
-from tailboard.datasets.readers import cifar, tree
+from tailboard.datasets.fetching import fetch
+from tailboard.datasets.readers import cifar, eurosat, tree
+from tailboard.datasets.user_images import image_sets
+from tailboard.harness.registry.datasets import prepare, verified
 
 # ---- where files are looked for, and what is kept ---------------------------------------------------------------
 
@@ -172,7 +178,9 @@ def test_prepare_fetches_single_files(tmp_path, monkeypatch, served):
 def test_prepare_refuses_what_has_another_checksum_and_what_is_not_there(tmp_path, monkeypatch, served):
     (served[0] / "content").write_bytes(b"not it")
     monkeypatch.setattr(vision, "CINIC10_URL", served[1] + "content")
-    with pytest.raises(DataError, match=r"could not be fetched.*CINIC-10.tar.gz .md5 6ee4d0c996905fe93221de577967a372"):
+    with pytest.raises(
+        DataError, match=r"could not be fetched.*md5 \w{32}\. .*CINIC-10.* .md5 6ee4d0c996905fe93221de577967a372"
+    ):
         vision.CINIC10.prepare(tmp_path / "root")
     monkeypatch.setattr(vision, "CIFAR100_URL", served[1] + "absent.tar.gz")
     with pytest.raises(DataError, match=r"could not be fetched: .*404"):
@@ -184,6 +192,74 @@ def test_prepare_writes_nothing_outside_its_folder(tmp_path, monkeypatch, served
     with pytest.raises(DataError, match="outside the destination"):
         vision.CIFAR10.prepare(tmp_path / "root")
     assert not (tmp_path / "escaped").exists()
+
+
+class _Breaking(http.server.BaseHTTPRequestHandler):
+    """Sends the asked part of ``whole``, but no more than ``most`` bytes of it at a time."""
+
+    whole, most, asked = b"", 0, []
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.asked.append(start)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(self.whole) - start))
+        self.end_headers()
+        self.wfile.write(self.whole[start : start + self.most])
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_download_that_was_cut_off_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    _Breaking.whole, _Breaking.most, _Breaking.asked = bytes(range(256)) * 40, 5000, []
+    md5, file = sources.checksum_bytes(_Breaking.whole, "md5").removeprefix("md5:"), tmp_path / "data" / "x.bin"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Breaking) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x.bin"
+        for kept in ("5,000", "10,000"):
+            with pytest.raises(DataError, match=f"ended after {kept} of 10,240 bytes.*{kept} bytes are kept: the same"):
+                fetch(url, md5, file)
+            assert not file.exists()
+        assert fetch(url, md5, file).read_bytes() == _Breaking.whole and _Breaking.asked == [0, 5000, 10000]
+        assert [path.name for path in file.parent.iterdir()] == ["x.bin"]
+        file.with_name("x.bin.part").write_bytes(b"another file")
+        file.unlink()
+        _Breaking.most = len(_Breaking.whole)
+        with pytest.raises(DataError, match="has the md5"):
+            fetch(url, md5, file)
+        assert fetch(url, md5, file).is_file()  # from the start, since what was there is gone
+        server.shutdown()
+
+
+def test_eurosat_is_fetched_unpacked_verified_and_nothing_lands_outside(tmp_path, monkeypatch, served):
+    def offer(name, members):
+        with zipfile.ZipFile(served[0] / name, "w", zipfile.ZIP_DEFLATED) as file:
+            for member, data in members.items():
+                file.writestr(member, data)
+        monkeypatch.setattr(image_sets, "EUROSAT_URL", served[1] + name)
+        monkeypatch.setattr(image_sets, "EUROSAT_MD5", sources.checksum(served[0] / name, "md5").removeprefix("md5:"))
+
+    picture = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(picture, "JPEG")
+    names = [f"2750/{name}/{name}_{n}.jpg" for name in eurosat.CLASSES for n in range(5)]
+    offer("EuroSAT.zip", dict.fromkeys(names, picture.getvalue()))
+    assert prepare("eurosat", tmp_path / "root") == tmp_path / "root/eurosat"
+    hashes, official = verified("eurosat", tmp_path / "root")
+    assert official and hashes == {"EuroSAT.zip": f"md5:{image_sets.EUROSAT_MD5}"}
+    (tmp_path / "root/eurosat" / names[7]).write_bytes(b"")
+    assert not verified("eurosat", tmp_path / "root")[1]
+    offer("evil.zip", {"../../escaped": b"", "2750/x": b""})
+    with pytest.raises(DataError, match=r"'\.\./\.\./escaped' would be unpacked outside"):
+        prepare("eurosat", tmp_path / "other")
+    assert not (tmp_path / "escaped").exists() and not (tmp_path / "other/eurosat/2750").exists()
+    monkeypatch.setattr(fetching, "MOST_BYTES", 2**20)
+    offer("bomb.zip", {"2750/zeros": bytes(2**21)})
+    with pytest.raises(DataError, match=r"holds 0\.0 GiB, and .* has room"):
+        prepare("eurosat", tmp_path / "third")
+    with pytest.raises(DataError, match="To get it: kaggle competitions download"):
+        prepare("aptos2019", tmp_path / "root")
 
 
 def test_pinned_checksums_are_torchvisions():

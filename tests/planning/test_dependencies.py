@@ -11,6 +11,7 @@ from ray.tune.search import Searcher
 
 from tailboard.harness.errors import StoreError
 from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.planning.reported import judges
 from tailboard.harness.registry.datasets import split_of
 from tailboard.harness.scheduling.completion import RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
@@ -24,6 +25,7 @@ from tailboard.harness.training.job import Job, record_of
 from tailboard.harness.training.trial import TrialContext, assemble, pretrained, run_trial
 from tailboard.methods.need import Need
 from tailboard.methods.recipe import Recipe
+from tailboard.methods.registry import registry
 
 RAW = {
     "name": "needs",
@@ -188,3 +190,11 @@ def test_a_run_trains_each_generator_once_and_a_second_run_nothing(tmp_path, lau
     assert erm["attempts"] == 1 and all(r["started"] >= erm["finished"] for r in records.values() if r is not erm)
     before = job.bytes_of("records")
     assert job.run().returncode == 0 and job.bytes_of("records") == before
+
+
+@pytest.mark.parametrize("name", [name for name, entry in registry().items() if entry.recipe.needs()])
+def test_no_row_starts_from_an_independent_network_that_costs_and_bundles_do_not_know(name):
+    trials = plan(parse({"name": "s", "data": "fashion-mnist-mini", "methods": [name], "seeds": 2}))
+    needed = [trial.key for trial in resolve_dependencies(trials, {}).trials if trial.independent]
+    assert set(needed) <= {judge.key for judge in judges(trials)}
+    assert judges([trial.model_copy(update={"protocol": 1}) for trial in trials]) == []

@@ -133,3 +133,21 @@ def test_an_address_where_ray_answers_and_words_of_ray_s_own_pass():
         thread.join()
     check_reachable("auto")
     check_reachable("local")
+
+
+def test_a_ray_that_does_not_start_is_one_line_which_says_where_space_lacks(monkeypatch):
+    from tailboard.harness.scheduling import ray_tune  # imports ray
+
+    def init(**_):
+        raise Exception("The current node timed out\nduring startup.")  # noqa: TRY002  (as Ray does)
+
+    monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(resources, "RAY_FILES", 1 << 80)
+    with pytest.raises(ClusterError) as caught:
+        ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108
+    said = str(caught.value)
+    assert said.startswith("Ray cannot be started: The current node timed out during startup.; / has ")
+    assert "set TMPDIR to a folder with more space" in said
+    monkeypatch.setattr(resources, "RAY_FILES", 0)
+    with pytest.raises(ClusterError, match=r"during startup\.$"):
+        ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108
