@@ -1,6 +1,7 @@
-"""Pictures of the page of a store, for docs/: as it opens on a wide screen, on a narrow one in the dark, and two cards.
+"""Pictures of the page of a store, for docs/: on a wide screen, on a narrow one in the dark, a card, and the
+front page of its site.
 
-.venv/bin/python benchmarks/page_pictures.py runs/quickstart [docs]
+    .venv/bin/python benchmarks/page_pictures.py runs/quickstart [docs]
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ def main(store: str, folder: str = "docs") -> None:
         save(narrow, Path(folder, "page-narrow.png"))
         wide.click("#head .name")
         save(wide, Path(folder, "page-data.png"), "#behind")
+        site = ["--site", place, "--title", "Long tails, short trainings"]
+        subprocess.run([TAILBOARD, "report", store, *site], check=True, stdout=subprocess.DEVNULL)
+        wide.goto(Path(place, "index.html").as_uri())
+        save(wide, Path(folder, "site.png"))
         browser.close()
 
 

@@ -29,6 +29,7 @@ class Dataset:
     ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
     ``contents`` is the SHA-256 of a user's own data, which lie anywhere; empty for what is looked for by its name.
     ``groups`` is that of which of them belong together; empty where none do.
+    ``archives`` are the md5 (hexadecimal) of the files that ``prepare`` fetches, by their addresses.
 
     A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
     """
@@ -49,6 +50,7 @@ class Dataset:
     official: Mapping[str, str] = field(default_factory=dict)
     contents: str = ""
     groups: str = ""
+    archives: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
 
 

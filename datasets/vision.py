@@ -110,6 +110,7 @@ FASHION_MNIST = register_dataset(
         terms="MIT, Copyright 2017 Zalando SE",
         description="70,000 grey 28x28 images of clothing, 10 classes (Xiao et al. 2017)",
         prepare=_prepare_fashion_mnist,
+        archives={FASHION_MNIST_URL + name: md5 for name, md5 in FASHION_MNIST_MD5.items()},
         tested=(1000,) * 10,
         official=idx.OFFICIAL,
     )
@@ -128,6 +129,7 @@ CIFAR10 = register_dataset(
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 10 classes (Krizhevsky 2009)",
         prepare=lambda root: _prepare_archive("cifar10", CIFAR10_URL, CIFAR10_MD5, root),
+        archives={CIFAR10_URL: CIFAR10_MD5},
         tested=(1000,) * 10,
         official={**cifar.CIFAR10.train, **cifar.CIFAR10.test},
     )
@@ -146,6 +148,7 @@ CIFAR100 = register_dataset(
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 100 classes (Krizhevsky 2009)",
         prepare=lambda root: _prepare_archive("cifar100", CIFAR100_URL, CIFAR100_MD5, root),
+        archives={CIFAR100_URL: CIFAR100_MD5},
         tested=(100,) * 100,
         official={**cifar.CIFAR100.train, **cifar.CIFAR100.test},
     )
@@ -166,6 +169,7 @@ CINIC10 = register_dataset(
         terms="CC BY 4.0; doi 10.7488/ds/2448",
         description="90,000 + 90,000 colour 32x32 images of CIFAR-10 and ImageNet, 10 classes (Darlow et al. 2018)",
         prepare=lambda root: fetch(CINIC10_URL, CINIC10_MD5, destination("cinic10", root) / CINIC10_FILE).parent,
+        archives={CINIC10_URL: CINIC10_MD5},
         tested=(9000,) * 10,
         official={CINIC10_FILE: f"md5:{CINIC10_MD5}"},
     )

@@ -4,7 +4,7 @@ contents. None comes with checksums of its single files; the numbers of images a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class ImageSet:
     ``splits`` are those that it can be read with, the usual one first, each in words; ``read(folder, split)`` lists its
     images, or returns None where its layout is not in the folder. ``images`` says how many there are, ``size`` of what
     size, ``how`` how to get them. ``prepare(root)`` fetches it, where terms and routes allow that; ``verify(folder)``
-    returns the checksums that were found of its archive, and whether the files are the official ones.
+    returns the checksums that were found of its archive, and whether the files are the official ones. ``archives`` are
+    the md5 of what is fetched, by its address.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ImageSet:
     description: str
     prepare: Callable[[Path | None], Path] | None = None
     verify: Callable[[Path], tuple[dict[str, str], bool]] | None = None
+    archives: Mapping[str, str] = field(default_factory=dict)
 
 
 def _prepare_eurosat(root: Path | None) -> Path:
@@ -76,6 +78,7 @@ EUROSAT = ImageSet(
     description="satellite images of land use, 10 classes (Helber et al. 2019)",
     prepare=_prepare_eurosat,
     verify=_verify_eurosat,
+    archives={EUROSAT_URL: EUROSAT_MD5},
 )
 APTOS2019 = ImageSet(
     name="aptos2019",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +40,17 @@ def data_inspect(
     return 0 if facts["ready"] else 1
 
 
-@app.command("list", epilog="Example: tailboard data list")
-def data_list(as_json: Json = False) -> None:
-    """Print the data sets that are known."""
+@app.command("list", epilog="Examples: tailboard data list | tailboard data list --croissant cifar10")
+def data_list(
+    as_json: Json = False,
+    croissant: Annotated[str | None, typer.Option(metavar="NAME", help="One of them, as Croissant metadata.")] = None,
+) -> None:
+    """Print the data sets that are known: kind, classes, sizes, terms, and where each is or how to get it."""
+    if croissant is not None:
+        from ..registry.croissant import croissant as metadata
+
+        print(json.dumps(metadata(croissant), indent=1, ensure_ascii=False))
+        return
     from . import listings
 
     print_result(*listings.listing("datasets"), as_json)

@@ -69,8 +69,9 @@ def method_table(facts: list[dict[str, Any]]) -> str:
 def dataset_facts() -> list[dict[str, Any]]:
     """The data sets that are known: kind, classes, images, sizes, terms, and where each is or how to get it."""
     facts = [
-        {"name": d.name, "kind": "images of one size", "classes": len(d.classes), "train": sum(d.available),
-         "test": sum(d.tested) or None, "head": d.head, "shape": "x".join(map(str, d.shape)), "terms": d.terms,
+        {"name": d.name, "kind": "table" if d.columns else "images of one size", "classes": len(d.classes),
+         "train": sum(d.available), "test": sum(d.tested) or None, "head": d.head, "shape": "x".join(map(str, d.shape)),
+         "terms": d.terms,
          "where": _where(d.name, "in the package" if d.prepare is None else f"tailboard data prepare {d.name}"),
          "description": d.description}
         for d in catalog().values()

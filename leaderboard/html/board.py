@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..formats.text import plain
+from ..metric import ACCURACY, Metric
 from ..results import COLUMN, TRIAL, arranged, summarise
 from ..statistics.tiers import tiers
 from .model import DataCard, MethodCard, PageContent
@@ -74,9 +75,9 @@ def board(folder: str, subject: PageContent, versus: str | None = None) -> Board
         subject: What the page shows.
         versus: The method that all pages were to be compared with, which this one may lack.
     """
-    rows = arranged(subject.rows)
+    rows = arranged(subject.rows, subject.scored)
     trials = rows.drop_duplicates(TRIAL)
-    column, standings = _standings(rows)
+    column, standings = _standings(rows, subject.scored)
     return Board(
         folder,
         plain(subject.title) if plain(subject.title) == folder else f"{plain(subject.title)} ({folder})",
@@ -91,13 +92,16 @@ def board(folder: str, subject: PageContent, versus: str | None = None) -> Board
     )
 
 
-def _standings(rows: pd.DataFrame) -> tuple[str, tuple[Standing, ...]]:
+def _standings(rows: pd.DataFrame, metric: Metric) -> tuple[str, tuple[Standing, ...]]:
     """The column by which the page opens ranked, All of the first data set, and how the methods stand in it."""
     first = rows[COLUMN].drop_duplicates().groupby(COLUMN[:3], sort=False).last().reset_index().iloc[0]
     here = rows[(rows[COLUMN] == first[COLUMN]).all(axis=1)]
-    ranked = tiers(here)[tuple(map(str, first[COLUMN]))]
-    cells = summarise(here).sort_values("mean", ascending=False, kind="stable", na_position="last")
-    words = [str(first["group"]).title(), plain(str(first["dataset"])), plain(str(first["setting"]))]
+    ranked = tiers(here, metric)[tuple(map(str, first[COLUMN]))]
+    cells = summarise(here, metric).sort_values(
+        "mean", ascending=not metric.larger_is_better, kind="stable", na_position="last"
+    )
+    label = "" if metric.name == ACCURACY.name else plain(metric.label)
+    words = [label, str(first["group"]).title(), plain(str(first["dataset"])), plain(str(first["setting"]))]
     return ", ".join(filter(None, words)), tuple(
         Standing(plain(str(method)), None if pd.isna(mean) else float(mean), ranked.get(str(method)))
         for method, mean in zip(cells["method"], cells["mean"], strict=True)

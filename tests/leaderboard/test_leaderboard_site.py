@@ -16,6 +16,7 @@ from tailboard.leaderboard.html import page
 from tailboard.leaderboard.html.board import board
 from tailboard.leaderboard.html.model import PageContent
 from tailboard.leaderboard.html.site import PAGES, Words, pages
+from tailboard.leaderboard.metric import ACCURACY
 
 SUBJECTS = {"a": made(9, datasets=2), "b": SUBJECT, "c": replace(made(3, seeds=3), title="few seeds")}
 WORDS = Words("Our boards", "Everything that <we> trained.")
@@ -68,6 +69,15 @@ def test_the_day_is_that_of_the_last_training_and_the_same_bytes_come_again():
     once = pages([board("a", subject)], WORDS)
     assert "The last training ended on 2026-11-28." in once["index.html"]
     assert once == pages([board("a", subject)], WORDS)
+
+
+def test_a_board_of_another_metric_says_so_and_is_led_by_the_least_where_less_is_better():
+    less = replace(ACCURACY, name="loss", text="Loss in percent", larger_is_better=False)
+    found = board("a", replace(SUBJECTS["a"], scored=less))
+    assert found.column.startswith(less.label)
+    assert found.column.endswith("All, cifar10, IF 100")
+    assert found.standings[0].mean == min(one.mean for one in found.standings)
+    assert found.standings[0].tier == 1
 
 
 def test_methods_and_data_have_their_cards(site):

@@ -12,6 +12,7 @@ function seen(entries) {
 
 /** The view has changed: all charts are out of date. */
 function showCharts() {
+  if (!COUNTED) by("chart-cost").closest("figure").querySelector("figcaption").textContent = `${titled(DATA.measure.label)} against cost`;
   by("chart-budget").closest("figure").hidden = DATA.budget.length === 0;
   const all = rowsOf().length;
   const most = `The first ${MOST_LINES} methods of the table as it is filtered and sorted are drawn as lines, ${MOST_DOTS} seed by seed. `;

@@ -55,7 +55,9 @@ function lookOf(method) {
 
 /** The marker of a method in the table. A click chooses it for the charts, or no longer; by keyboard the method's card does. */
 function markerOf(method) {
-  const { marker } = coloured.has(method) ? lookOf(method) : { marker: { color: "var(--faint)", symbol: "circle" } };
+  const title = "Colour only the chosen methods in the charts";
+  if (!coloured.has(method)) return element("span", { class: "look grey", "aria-hidden": true, title }); // of 500 methods, most
+  const { marker } = lookOf(method);
   const open = marker.symbol.endsWith("-open");
   const paint = open ? { fill: "none", stroke: marker.color, "stroke-width": 3 } : { fill: marker.color };
   const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -64,7 +66,7 @@ function markerOf(method) {
   for (const [name, value] of Object.entries({ d: SHAPES[marker.symbol.replace("-open", "")], ...paint })) path.setAttribute(name, value);
   picture.append(path);
   const chosen = chosenMethods().includes(method);
-  return element("span", { class: chosen ? "look chosen" : "look", "aria-hidden": true, title: "Colour only the chosen methods in the charts" }, picture);
+  return element("span", { class: chosen ? "look chosen" : "look", "aria-hidden": true, title }, picture);
 }
 
 /** Choose a method for the charts, or no longer; the last of too many replaces the first. */
