@@ -115,6 +115,10 @@ class Part:
     """For a part that acts under a condition: what a report says of a trial in which it never did, such as "no image
     was accepted". Among the ``notes()`` of what it builds is then ``acted``, the share of the epoch in which it did."""
 
+    shortage: ClassVar[str] = ""
+    """What a report says of a trial in which it had to do with less than its values ask for: what it builds notes
+    ``shortage`` then."""
+
     def starts_from(self) -> tuple[Need, ...]:
         """The trained networks that ``build`` asks the scene for: by default those of ``needs``, of the same draws."""
         return tuple(map(Need, self.needs))

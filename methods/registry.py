@@ -10,6 +10,7 @@ from . import components, table5  # noqa: F401  (importing them registers their 
 from .names import nearest
 from .part import MethodError
 from .recipe import Entry, Recipe, registered
+from .sampling import imbalanced_learn  # noqa: F401
 
 
 def registry() -> dict[str, Entry]:

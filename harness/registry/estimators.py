@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar
 
+from ...methods.ensemble_names import OWN
 from ...methods.names import nearest
 from ...methods.part import MethodError, Part, Scene, hyper
 from ...methods.range import Range
@@ -171,6 +172,15 @@ class MLP(Part):
         self.require(0 <= self.dropout < 1, "dropout must be in [0, 1)")
 
 
+@dataclass(frozen=True)
+class Own(Part):
+    """Stands for the estimator of a method that brings its own."""
+
+    def build(self, scene: Scene) -> Any:
+        """MethodError: without such a method there is nothing to fit."""
+        raise MethodError(f"{OWN} stands for the estimator of a method that brings one; name an estimator")
+
+
 LEARNERS: dict[str, Part] = {
     "xgboost": XGBoost(),
     "lightgbm": LightGBM(),
@@ -191,7 +201,7 @@ def table_learners() -> dict[str, Part]:
 
 def table_learner(name: str, values: Mapping[str, Value] | None = None) -> Part:
     """The learner of a name with other values. NetworkError where the name, a value's name or a value is wrong."""
-    known = table_learners()
+    known = table_learners() | ({OWN: Own()} if name == OWN else {})
     if name not in known:
         raise NetworkError(f"unknown estimator {name!r}" + nearest(name, known))
     part = known[name]

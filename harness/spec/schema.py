@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...datasets.longtail import factor
 from ...datasets.tables.columns import TABLES
+from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
 from ...methods.range import Range
 from .canonical import CanonicalModel
@@ -364,10 +365,16 @@ def experiments(spec: Spec) -> list[Experiment]:
     shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
     networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
     pairs = [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
-    return [
+    rows = [
         Experiment(data=d, network=name_of(n), network_values=values_of(n), weights=w, training=t, entrant=m, **shared)
         for (n, w, t), d, m in product(pairs, spec.data, spec.methods)
     ]
+    if not any(is_ensemble(method.name) for method in spec.methods):
+        return rows
+    own = {"network": OWN, "network_values": None}  # an ensemble has one row, whatever estimators are named
+    alone = [row.training.learner == "estimator" and is_ensemble(row.entrant.name) for row in rows]
+    rows = [row.model_copy(update=own) if at else row for row, at in zip(rows, alone, strict=True)]
+    return list({row.canonical: row for row in rows}.values())
 
 
 def plan(spec: Spec) -> list[Trial]:

@@ -26,6 +26,7 @@ from ..training.loop import TrainingLoop
 from ..training.scoring_process import scoring_process
 from ..training.trial import TrialContext, assemble
 from .dry_run import dry_run
+from .table_conformance import TABLE_CHECKS, of_tables
 
 COST_TOLERANCE = 1.5  # timings on a busy machine scatter; a wrong declaration is off by a whole pass
 
@@ -66,7 +67,8 @@ def verdicts(entry: Entry, with_cost: bool = True, file: str = "its file") -> It
     """
     torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
     failures: dict[str, str] = {}
-    for check in (*CHECKS, declared_cost) if with_cost else CHECKS:
+    checks = TABLE_CHECKS if of_tables(entry) else (*CHECKS, declared_cost) if with_cost else CHECKS
+    for check in checks:
         name = check.__name__.replace("_", " ")
         try:
             yield Verdict(name, "pass", check(entry))

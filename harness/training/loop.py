@@ -152,6 +152,7 @@ class TrainingLoop:
     done: int = 0  # epochs
     seconds: float = 0.0  # of training, over all resumes
     history: list[dict[str, float]] = field(default_factory=list)
+    rows: Any = None  # what made the rows of a table that are learnt from
 
     def __post_init__(self) -> None:
         parts, scene = self.recipe.parts(), self.scene

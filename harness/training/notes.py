@@ -54,7 +54,8 @@ def remarks(notes: Mapping[str, float], recipe: Recipe) -> tuple[str, ...]:
     idle = [
         part.condition for slot, part in recipe.parts().items() if part.condition and not notes.get(f"{slot}.acted")
     ]
-    return (*idle, *behind(notes.get(HALF_LIVES, ENOUGH)))
+    short = [part.shortage for slot, part in recipe.parts().items() if notes.get(f"{slot}.shortage")]
+    return (*idle, *short, *behind(notes.get(HALF_LIVES, ENOUGH)))
 
 
 def behind(half_lives: float) -> tuple[str, ...]:

@@ -1,8 +1,12 @@
 """Learners of tables agree with the libraries called directly, and honour a method or refuse it with the reason."""
 
+from importlib import import_module
+
+import imblearn.ensemble
 import numpy as np
 import pytest
 import torch
+from imblearn.over_sampling import SMOTE
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -17,11 +21,13 @@ from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.training.learners.table_learners import table_learner
+from tailboard.harness.training.notes import remarks, summary
 from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.harness.training.trial import scored_logits
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe, recipe
 from tailboard.methods.sampling.balance import class_weights
+from tailboard.methods.sampling.imbalanced_learn import SAMPLERS
 
 COLUMNS = (*map(Column, ("a", "b", "c")), Column("d", "category"))
 COUNTS = (120, 50, 20)
@@ -30,7 +36,7 @@ COUNTS = (120, 50, 20)
 def rows(seed: int, counts=COUNTS) -> Images:
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    x = np.column_stack([rng.normal(size=(len(y), 3)) + y[:, None] * [1, 0.5, 0], rng.integers(0, 3, len(y))])
+    x = np.column_stack([rng.normal(size=(len(y), 3)) + y[:, None] * [2, 1, 0], rng.integers(0, 3, len(y))])
     x[rng.random(len(y)) < 0.1, 0] = np.nan
     return Images(x, y.astype(np.int64))
 
@@ -83,6 +89,58 @@ def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
     assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
     assert learner.history[0].get("weights.acted") == (1.0 if weighted else None)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"KMeansSMOTE"}))
+def test_a_sampler_makes_the_rows_that_its_library_makes(name):
+    learner = fitted("logistic_regression", name)
+    encoder = Encoder(COLUMNS).fit(TRAIN.x)
+    sampler = getattr(import_module(SAMPLERS[name][0]), name)()
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
+    if "random_state" in sampler.get_params():
+        sampler.set_params(random_state=drawn)
+    if name in ("SMOTEENN", "SMOTETomek"):
+        sampler.set_params(smote=SMOTE(random_state=drawn))
+    x, y = sampler.fit_resample(encoder.transform(TRAIN.x), TRAIN.y)
+    direct = LogisticRegression(max_iter=1000).fit(x, y)
+    found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
+    assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
+    assert len(y) != len(TRAIN.y) and learner.history[0]["rows.acted"] == 1
+
+
+@pytest.mark.parametrize("name", ["BalancedRandomForest", "RUSBoost", "EasyEnsemble", "BalancedBagging"])
+def test_an_ensemble_predicts_as_its_library_called_directly(name):
+    kind = getattr(imblearn.ensemble, f"{name}Classifier")
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
+    encoder = Encoder(COLUMNS).fit(TRAIN.x)
+    direct = kind(random_state=drawn).fit(encoder.transform(TRAIN.x), TRAIN.y)
+    found = scored_logits(fitted("xgboost", name), torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
+    assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
+
+
+def test_an_ensemble_has_one_row_whatever_estimators_are_named():
+    raw = {"name": "t", "data": "adult", "methods": ["ERM", "RUSBoost"], "network": ["xgboost", "svm"], "seeds": 2}
+    rows = [(trial.method.name, trial.network) for trial in plan(parse(raw)) if trial.seed == 0]
+    assert rows == [("ERM", "xgboost"), ("RUSBoost", "ensemble"), ("ERM", "svm")]
+    with pytest.raises(MethodError, match="it brings its own estimator"):
+        check_names([trial_of("mlp", "RUSBoost")], {})
+
+
+def test_a_class_with_too_few_rows_is_told_and_a_sum_adjusts_to_the_rows_that_are_learnt_from():
+    few = rows(2, (40, 20, 3))
+    made = recipe("SMOTE + Logit adjustment")
+    learner = table_learner(trial_of("xgboost"), few, (40, 20, 3), made, torch.device("cpu"), COLUMNS)
+    assert "rows.shortage" in next(iter(learner.epochs()))
+    notes = summary(learner.history, made, learner.training, 1)
+    assert remarks(notes, made) == (made.rows.shortage,)
+    alone = table_learner(trial_of("xgboost"), few, (40, 20, 3), recipe("SMOTE"), torch.device("cpu"), COLUMNS)
+    list(alone.epochs())
+    test = torch.from_numpy(TEST.x)
+    assert torch.equal(alone.logits(test).argmax(1), learner.logits(test).argmax(1)), "all are as frequent by then"
+    single = Images(few.x[few.y != 2][:21], np.array([0] * 20 + [1]))
+    learner = table_learner(trial_of("xgboost"), single, (20, 1), recipe("SMOTE"), torch.device("cpu"), COLUMNS)
+    with pytest.raises(MethodError, match="class 1 has one row, and SMOTE needs a neighbour"):
+        list(learner.epochs())
 
 
 def test_values_reach_the_estimator_and_a_wrong_one_is_refused():

@@ -80,5 +80,7 @@ def check_honoured(recipe: Recipe, kind: Kind) -> None:
                 f"{name} acts from {part.start:g} of training on, and an estimator is fitted once: "  # type: ignore[attr-defined]
                 f"{slot}.start must be 0"
             )
+    if kind != "images" and recipe.sampler and recipe.rows:
+        raise MethodError("a sampler draws among the rows that there are, and another makes or drops rows: take one")
     if recipe.needs() and kind != "images":
         raise MethodError(f"it starts from the network of {recipe.needs()[0].method}, which is one on images")

@@ -73,7 +73,7 @@ class EstimatorFit:
         self._x, self._y, self._seed, self.encoder = np.asarray(rows.x), rows.y, seed, Encoder(columns)
         self._scored: tuple[torch.Tensor | Rows, torch.Tensor] | None = None
         self._parts = {slot: part.build(scene) for slot, part in recipe.parts().items()}
-        self.estimator = self._parts.get("estimator") or part.build(scene)
+        self.estimator = self._parts["estimator"] if "estimator" in self._parts else part.build(scene)
         if getattr(recipe.finish, "of_probabilities", False) and not hasattr(self.estimator, "predict_proba"):
             raise MethodError(
                 f"{type(recipe.finish).__name__} shifts the logarithms of probabilities, and the scores of "
@@ -109,6 +109,9 @@ class EstimatorFit:
                 raise MethodError("rows with weights of their own cannot be made or dropped by a sampler")
             x, y = rows(x, y)
             self._check_classes(y)
+            self.scene.counts = self.scene.frequencies = tuple(np.bincount(y).tolist())  # what is learnt from
+            later = {slot: self.recipe.parts()[slot] for slot in ("weights", "finish") if slot in self._parts}
+            self._parts |= {slot: part.build(self.scene) for slot, part in later.items()}
         if of_class := self._parts.get("weights"):
             given: ClassWeights = of_class(0)
             each = given.values.double().numpy()[y]

@@ -91,6 +91,7 @@ def _network(
     if encoder.weights(np.asarray(rows.x)) is not None:
         raise MethodError("a network takes no weights of rows yet: leave the column of weights out")
     x, y = encoder.transform(np.asarray(rows.x)), rows.y
+    made = None
     if method.rows:
         made = method.rows.build(estimator_scene(counts, seed_of(trial), trial.threads))
         x, y = made(x, y)
@@ -110,4 +111,4 @@ def _network(
         pretrained=lambda name, independent=False: model,
         threads=trial.threads,
     )
-    return TrainingLoop(method, trial.training, model, material, scene, streams)
+    return TrainingLoop(method, trial.training, model, material, scene, streams, rows=made)
