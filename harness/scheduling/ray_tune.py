@@ -45,7 +45,7 @@ from .completion import CompletionHandler, Result, RetryPolicy, reason
 from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
-from .resources import GUARDED, bundle, check_reachable, lack_of_space, options, places, waits
+from .resources import GUARDED, bundle, check_reachable, check_space, options, places, waits
 from .stop_signal import StopSignal
 from .timeouts import SilenceMonitor
 
@@ -256,16 +256,17 @@ def _stop() -> None:
 
 
 def _start(ray_options: dict[str, Any]) -> str:
+    local = ray_options["address"] == "local"
+    if local:
+        check_space(Path(ray_options["_temp_dir"]).parent)
     check_reachable(ray_options["address"])
     try:
         with sigterm_kept(), children_apart():
             context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except Exception as error:  # Ray raises Exception itself where a node does not start in time
-        local = ray_options["address"] == "local"
         what = "started" if local else f"reached at {ray_options['address']} ({GUARDED})"
-        hint = lack_of_space(Path(ray_options["_temp_dir"]).parent) if local else ""
-        raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}{hint}") from error
+        raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
 
 
 def _endpoints() -> list[Endpoint]:

@@ -18,7 +18,7 @@ from ..spec.schema import Resources
 from ..storage.temporary import LONGEST
 
 GIB = 2**30
-RAY_FILES = 64 << 20  # bytes of logs and sockets, about, that Ray writes in a run
+RAY_FILES = 16 << 20  # bytes of logs and sockets, about: with 2 MiB a run of two trials does not end, with 20 it does
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
 
 
@@ -82,13 +82,16 @@ def options(resources: Resources, slots: int | None, address: str | None, folder
     return settings
 
 
-def lack_of_space(folder: Path) -> str:
-    """What to say of a folder whose disk has too little space for Ray's files; nothing where it has enough."""
+def check_space(folder: Path) -> None:
+    """ClusterError where the disk of a folder has too little space for Ray's files: it then does not start, or trains
+    and does not end."""
     free = shutil.disk_usage(folder).free
-    if free >= RAY_FILES:
-        return ""
-    short = f"a path of at most {LONGEST - len(folder.name) - 1} characters"
-    return f"; {folder.parent} has {free >> 20} MiB free: set TMPDIR to a folder with more space, and {short}"
+    if free < RAY_FILES:
+        short = f"a path of at most {LONGEST - len(folder.name) - 1} characters"
+        raise ClusterError(
+            f"Ray cannot be started: {folder.parent} has {free >> 20} MiB free, and its files need {RAY_FILES >> 20}; "
+            f"set TMPDIR to a folder with more space, and {short}"
+        )
 
 
 def bundle(resources: Resources, gpu: float) -> dict[str, float]:

@@ -374,6 +374,27 @@ def test_verified_data_is_code_0_and_other_data_3(tailboard, monkeypatch):
     assert "not verified" in out
 
 
+def test_decoded_images_are_cleared_by_name_or_all(tailboard, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("folder-photos-1a", "cifar10-2b"):
+        (tmp_path / "cache/tailboard/arrays" / name).mkdir(parents=True)
+        (tmp_path / "cache/tailboard/arrays" / name / "train_images.npy").write_bytes(bytes(2**20))
+    code, out, _ = tailboard("data", "clear", "folder:photos")
+    assert code == 0 and "folder-photos-1a" in out and "1.0 MiB  removed" in out and "cifar10" not in out
+    assert "cifar10-2b" in tailboard("data", "clear")[1] and "nothing is kept" in tailboard("data", "clear")[1]
+    assert not any((tmp_path / "cache/tailboard/arrays").iterdir())
+
+
+def test_the_list_of_data_sets_says_where_each_is_or_how_to_get_it(tailboard, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache/tailboard/eurosat/2750").mkdir(parents=True)
+    facts = {each["name"]: each for each in json.loads(tailboard("data", "list", "--json")[1])}
+    assert facts["eurosat"]["where"] == str(tmp_path / "cache/tailboard/eurosat")
+    assert facts["cifar10"]["where"] == "tailboard data prepare cifar10" and facts["cifar10"]["test"] == 10000
+    assert "kaggle competitions download" in facts["isic2020"]["where"] and "CC BY-NC" in facts["isic2020"]["terms"]
+    assert json.loads(tailboard("data", "list", "--croissant", "eurosat")[1])["name"] == "eurosat"
+
+
 def test_a_complete_store_is_not_trained_again(tailboard, tmp_path):
     """Everything is finished: the table at once, and Ray is never started."""
     filled(tmp_path / "runs" / "t")

@@ -18,6 +18,9 @@ from tailboard.harness.spec.labels import network_label
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.spec.weights_file import located
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.trial import TrialContext, run_trial
 
 NAME = "torchvision:resnet18"
 
@@ -161,3 +164,26 @@ def test_a_network_of_one_size_of_image_says_so():
     check_shape("timm:vit_tiny_patch16_224", (3, 224, 224))
     with pytest.raises(NetworkError, match=r"32x32 pixels in 3 channels.*data\.size"):
         check_shape("timm:vit_tiny_patch16_224", (3, 32, 32))
+
+
+def test_a_trial_starts_from_its_weights_and_is_tried_again_where_they_are_not_at_hand(tmp_path):
+    torch.manual_seed(3)
+    torch.save(network("small", 1, 2).state_dict(), tmp_path / "w.pth")
+    routine = {"epochs": 1, "batch_size": 32, "lr": 1e-12, "ema": 0, "warmup_epochs": 0, "weight_decay": 0}
+    words = {"name": "w", "methods": "ERM", "seeds": 1, "training": routine}
+    data = {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40}
+    asked = parse(words | {"data": data, "network": {"name": "small", "weights": "w.pth"}}, tmp_path)
+    (trial,) = plan(asked)
+    check_files([trial], None, True)
+    record = run_trial(Job.of(trial, keep_weights=True), TrialContext(str(tmp_path / "store")))
+    assert record.status == "complete" and record.trial.weights == trial.weights
+    kept = Store(tmp_path / "store").weights(trial.key, torch.device("cpu"))
+    started = torch.load(tmp_path / "w.pth", weights_only=True)
+    convolutions = [name for name in started if name.startswith("features.") and started[name].dim() == 4]
+    assert convolutions and all(torch.allclose(kept[name], started[name], atol=1e-6) for name in convolutions)
+    assert not torch.allclose(kept["head.weight"], started["head.weight"][:1], atol=1e-3)
+    (tmp_path / "w.pth").rename(tmp_path / "elsewhere.pth")
+    with pytest.raises(DataError, match="are not at hand"):  # of the infrastructure: no record says that it failed
+        run_trial(Job.of(trial), TrialContext(str(tmp_path / "other")))
+    moved = TrialContext(str(tmp_path / "other"), root=tmp_path)
+    assert run_trial(Job.of(trial), moved).accuracy == record.accuracy

@@ -142,12 +142,8 @@ def test_a_ray_that_does_not_start_is_one_line_which_says_where_space_lacks(monk
         raise Exception("The current node timed out\nduring startup.")  # noqa: TRY002  (as Ray does)
 
     monkeypatch.setattr(ray_tune.ray, "init", init)
-    monkeypatch.setattr(resources, "RAY_FILES", 1 << 80)
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(ClusterError, match=r"^Ray cannot be started: The current node timed out during startup\.$"):
         ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108
-    said = str(caught.value)
-    assert said.startswith("Ray cannot be started: The current node timed out during startup.; / has ")
-    assert "set TMPDIR to a folder with more space" in said
-    monkeypatch.setattr(resources, "RAY_FILES", 0)
-    with pytest.raises(ClusterError, match=r"during startup\.$"):
+    monkeypatch.setattr(resources, "RAY_FILES", 1 << 80)
+    with pytest.raises(ClusterError, match=r"started: / has \d+ MiB free, and its files need .* set TMPDIR"):
         ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108

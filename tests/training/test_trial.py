@@ -20,6 +20,7 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial, scored_logits
+from tailboard.leaderboard.confusion import Confusion
 
 RAW = SMALL | {"name": "trial", "training": {"epochs": 3, "batch_size": 32}}
 EXPLODES = """
@@ -64,6 +65,11 @@ def test_the_record_says_what_was_done(finished):
     about = dataset("fashion-mnist-mini")
     assert record.counts == counts("exp", about.available, 40, 10.0) and record.test_counts == (300,) * 10
     assert (record.status, record.epochs, record.attempts) == ("complete", 3, 1)
+    matrix, arrays = Confusion.unpacked(record.confusion, record.test_counts), store.arrays(trial.key)
+    dense = np.zeros((10, 10), int)
+    np.add.at(dense, (arrays["labels"], arrays["last_ema"].argmax(axis=1)), 1)
+    assert (dense[matrix.true, matrix.predicted] == matrix.images).all() and dense.sum() == matrix.images.sum()
+    assert record.scores == {}, "what a search looks for is of tuning trials"
     assert record.data.verified and len(record.data.fingerprint) == 64 and record.data.hashes
     assert record.environment["packages"]["torch"] and record.environment["threads"] == trial.threads
     assert 0 < record.train_seconds < record.wall_seconds and record.started <= record.finished

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
 from search_lab import RAW, Lab, bumpy, spec_of
+from tailboard.harness.errors import StoreError
+from tailboard.harness.metrics.validation import measured
 from tailboard.harness.registry.datasets import long_tail, split_of
 from tailboard.harness.reporting import gather
 from tailboard.harness.spec.parser import parse, with_plugin
-from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.spec.schema import Shots, Trial, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.scoring_process import scoring_process
@@ -64,11 +68,36 @@ def test_a_tuning_trial_is_given_and_scored_on_validation_images_only(tune_trial
     assert (record.status, record.reason) == ("complete", "")
     assert record.test_counts == (60,) * 10
     assert Store(tmp_path).arrays(record.key)["labels"].tolist() == split.val.y.tolist()
+    _check_metrics(record, Store(tmp_path).arrays(record.key))
     images = {}
     for trial in (tune_trial, plan(spec_of())[0]):
         scoring_process().split(trial, None, True)
         images[trial.stage] = scoring_process().images()
     assert np.array_equal(images["tune"], split.val.x) and np.array_equal(images["report"], split.test.x)
+
+
+def _check_metrics(record, arrays):
+    """What a search may look for is of the stored logits, and said to be lacking where the record has it not."""
+    logits, labels = arrays["last_ema"].astype(float), arrays["labels"]
+    taken, shares = logits.argmax(axis=1), softmax(logits, axis=1)
+    expected = {
+        "val/macro_f1": f1_score(labels, taken, average="macro"),
+        "val/precision:3": precision_score(labels, taken, labels=[3], average="macro", zero_division=0),
+        "val/auroc": roc_auc_score(labels, shares, multi_class="ovr"),
+        "val/worst_class": min(record.accuracy["last_ema"]) / 100,
+        "val/g_mean": np.prod(recall_score(labels, taken, average=None)) ** 0.1,
+        "val/accuracy": np.mean(taken == labels),
+    }
+    found = {metric: measured(metric, record, Shots()) for metric in expected}
+    assert found == pytest.approx({metric: 100 * value for metric, value in expected.items()})
+    older = record.model_copy(update={"confusion": "", "scores": {}})
+    for metric in ("val/macro_f1", "val/auroc"):
+        with pytest.raises(StoreError, match=f"of an earlier version, lacks what {metric} needs"):
+            measured(metric, older, Shots())
+    assert measured("val/g_mean", older, Shots()) == found["val/g_mean"]
+    damaged = record.model_copy(update={"confusion": record.confusion[4:]})
+    with pytest.raises(StoreError, match="is damaged: confusion"):
+        measured("val/macro_f1", damaged, Shots())
 
 
 # The leak canary: methods that look for the test labels
