@@ -27,7 +27,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import pack_arrays
 
-MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 60  # of each of two kinds
+MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150  # of each of two kinds
 
 
 def matrix(f: Forger) -> None:
