@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from page_boards import board as made
 from page_content import EVIDENCE, NASTY, ROWS, SUBJECT, WORSE
-from page_tabs import NO_CHARTS, WIDE, browsing, until
+from page_tabs import NO_CHARTS, WIDE, browsing, drawn, until
 from tailboard.harness.errors import ReportError
 from tailboard.leaderboard.html import page
 from tailboard.leaderboard.html.board import board
@@ -135,6 +135,20 @@ class TestInABrowser:
         found = [each for each in Axe().run(tab).response["violations"] if each["impact"] in ("serious", "critical")]
         tab.close()
         assert found == [], [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
+
+    @pytest.mark.parametrize("width", [1400, 420])
+    def test_axe_has_none_in_drawn_charts_nor_in_what_a_click_opens(self, opened, width):
+        tab = opened("#versus=ERM")
+        tab.set_viewport_size({"width": width, "height": 900})
+        drawn(tab, "cost", "classes")
+        for place in ("", "#body .name", "#head .name", "#body td:not(.tier)"):
+            if place:
+                tab.locator(place).first.click()
+            found = [
+                each for each in Axe().run(tab).response["violations"] if each["impact"] in ("serious", "critical")
+            ]
+            assert found == [], [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
+            tab.keyboard.press("Escape")
 
     def test_a_narrow_screen_scrolls_nothing_sideways(self, browser, folder):
         tab = browser.new_page(viewport={"width": 360, "height": 800})

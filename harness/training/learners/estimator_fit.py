@@ -109,7 +109,8 @@ class EstimatorFit:
                 raise MethodError("rows with weights of their own cannot be made or dropped by a sampler")
             x, y = rows(x, y)
             self._check_classes(y)
-            self.scene.counts = self.scene.frequencies = tuple(np.bincount(y).tolist())  # what is learnt from
+            counts: tuple[int, ...] = tuple(np.bincount(y).tolist())
+            self.scene.counts, self.scene.frequencies = counts, counts  # what is learnt from
             later = {slot: self.recipe.parts()[slot] for slot in ("weights", "finish") if slot in self._parts}
             self._parts |= {slot: part.build(self.scene) for slot, part in later.items()}
         if of_class := self._parts.get("weights"):

@@ -44,7 +44,7 @@ function seedsOf(line, group) {
     return [trial.seed, value === null ? NONE : value.toFixed(3), trial.status, trial.seconds === null ? NONE : trial.seconds.toFixed(1), trial.key];
   });
   return [
-    element("div", { class: "scroll" }, element("table", { class: "seeds" },
+    element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Each seed" }, element("table", { class: "seeds" },
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
       element("tbody", {}, ...rows.map((texts) => element("tr", {}, ...texts.map((text) => element("td", {}, String(text)))))))),
   ];

@@ -45,7 +45,7 @@ function largestOf({ matrix, worst, seeds }, tests, name, share, shown) {
   const cells = ([place, taken, images]) => [name(place), name(taken), share(place, images).toFixed(1), `${imagesText(images / seeds)} of ${tests[place]}`];
   return [
     element("p", { class: "small" }, worst ? `The ${worst.length} largest confusions of all classes${first.length < worst.length ? `, of which ${first.length} are of these` : ""}.` : "The largest confusions."),
-    element("div", { class: "scroll" }, element("table", { class: "seeds confusions" },
+    element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The largest confusions" }, element("table", { class: "seeds confusions" },
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
       element("tbody", {}, ...first.map((each) => element("tr", {}, ...cells(each).map((text) => element("td", {}, text))))))),
   ];
