@@ -13,7 +13,7 @@ from ..errors import SpecError
 from ..spec.changes import SpecChanges
 from ..spec.yaml_format import load
 from ..text import table
-from .options import Json, Name, Plugins, Set, SpecArgument, print_output, print_result, print_status
+from .options import Json, Name, Plugins, Root, Set, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
 
@@ -30,13 +30,14 @@ def plan(
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
     change: Set = None,
     name: Name = None,
+    root: Root = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from ..planning import summary
     from ..planning.request import RunRequest, check_names
     from ..spec.parser import read
 
-    request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name)))
+    request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name), root))
     resolved = request.plan
     check_names(resolved.trials, resolved.spec.plugins)
     text = "\n".join([summary.plan_table(resolved), *request.remarks])

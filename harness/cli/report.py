@@ -99,7 +99,7 @@ def report(
         tabular_only=tabular_only or None,
     )  # fmt: skip
     rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
-    _check_pages(html, site, rescore)
+    _check_site(site, rescore)
     if (title or description) and not site:
         raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     words = Words(title or Words.title, description or "")
@@ -144,11 +144,9 @@ def _with_two_classes(report: Report, places: list[StoreReader], gathered: Calla
     return replace(report, more=[*report.more, *tables])
 
 
-def _check_pages(html: Path | None, site: Path | None, rescore: MetricRequest | None) -> None:
+def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:
     if site and rescore and not rescore.metric.of_hits:
         raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
-    if html and rescore and not rescore.metric.larger_is_better:
-        raise ReportError(f"--html: a page shows metrics of which more is better; {rescore.name} is in the other forms")
 
 
 @contextmanager

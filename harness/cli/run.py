@@ -90,7 +90,7 @@ def run(
 
         own = images | {"methods": methods, "network": network, "seeds": seeds}
         given = {key: value for key, value in own.items() if value is not None}
-        asked, place = resolve(ImageRequest(data, **given), store, print_status)
+        asked, place = resolve(ImageRequest(data, **given), store, print_status, root)
     else:
         asked = read(str(spec), plugin or (), changes, root=root)
         if changes != SpecChanges() and not quiet:

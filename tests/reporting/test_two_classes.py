@@ -1,12 +1,15 @@
 """Two classes tested at their natural frequencies: what stands below their table, and what is said of it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
+import tailboard as tb
 from tailboard.harness.cli.app import app
+from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.two_classes import two_class_tables
@@ -65,6 +68,19 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     printed = CliRunner().invoke(app, ["report", str(store)]).stdout
     assert "two classes" in printed and "recall that a precision of 0.9 leaves" in printed
     assert "balanced test set" not in printed and "the test set is not balanced" in printed
+
+
+def test_python_reports_any_metric(tmp_path):
+    store = store_of(tmp_path, (120, 20))
+    board = tb.report(str(store), metric="auroc")
+    expected = gather([store], rescore=parse_metric("auroc", "test", 0.0))
+    pd.testing.assert_frame_equal(board.rows, expected.rows)
+    assert tb.report(str(store), metric="balanced_accuracy", prior="test").report.metric.of_hits
+    assert "tau = 1" in str(tb.report(str(store), tau=1.0))
+    with pytest.raises(tb.UserError, match="did you mean"):
+        tb.report(str(store), metric="auroq")
+    with pytest.raises(tb.UserError, match="of which more is better"):
+        tb.report(str(store), metric="nll").save(tmp_path / "page.html")
 
 
 def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
