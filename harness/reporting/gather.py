@@ -163,7 +163,8 @@ def _predictions(
     """The predictions of each trial, from the store that its row is of."""
     from .bootstrap import TestSetBootstrap  # imports torch
 
-    predictions = TestSetBootstrap(labels, by, *((rescore.tau, rescore.weights) if rescore else ()))
+    how = {"tau": rescore.tau, "weights": rescore.weights} if rescore else {}
+    predictions = TestSetBootstrap(labels, by, **how)
     for number, each in enumerate(reported):
         trials = (trial for row in each.rows for trial in row.each())
         predictions.add(each.store, (trial for trial in trials if sources.get(trial.trial.key, 0) == number))
