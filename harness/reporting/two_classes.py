@@ -9,6 +9,7 @@ from ...leaderboard.recommendation import first_by
 from ...leaderboard.results import COLUMN, summarise
 from ...leaderboard.tables.grid import Table, plus_minus
 from ..metrics.rescoring import MetricRequest, parse_metric
+from ..registry.datasets import test_counts
 from ..storage.reader import StoreReader
 from .report import Report
 
@@ -23,8 +24,7 @@ CAPTION = (
 def natural(stores: Sequence[StoreReader]) -> set[str]:
     """The names of the data sets of two classes whose test set is not balanced."""
     known = [data for store in stores for spec in store.plans() for data in spec.data]
-    pairs = [data for data in known if data.contents and len(data.contents.classes) == 2]
-    return {data.name for data in pairs if data.contents and len(set(data.contents.tested)) > 1}
+    return {data.name for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
 
 
 def two_class_tables(

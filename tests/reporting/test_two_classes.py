@@ -12,7 +12,7 @@ from tailboard.harness.cli.app import app
 from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.reporting.gather import gather
-from tailboard.harness.reporting.two_classes import two_class_tables
+from tailboard.harness.reporting.two_classes import natural, two_class_tables
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
@@ -86,3 +86,13 @@ def test_python_reports_any_metric(tmp_path):
 def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
     store = store_of(tmp_path, (20, 20))
     assert two_class_tables([store], lambda rescore: gather([store], rescore=rescore)) == ([], [])
+
+
+def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
+    store = Store(tmp_path / "store")
+    data = {"name": "adult", "train_ratio": 0.01, "total": 10000}
+    store.write_plan(parse({"name": "s", "data": data, "methods": ["ERM"], "network": "logistic_regression"}))
+    report = gather([store]).rendered("md")
+    assert "balanced test set" not in report
+    assert "adult: the test set is not balanced; its classes have 3846 to 12435 examples." in report
+    assert natural([store]) == {"adult"}
