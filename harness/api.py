@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting import html_pages
 from .reporting.gather import gather
 from .reporting.report import ENDINGS, Report
+from .reporting.two_classes import with_two_classes
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
@@ -118,7 +120,9 @@ def run(
     trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
         raise KeyboardInterrupt
-    return Leaderboard(gather([place], only=trained.plan, defaults=defaults), (str(place),))
+    gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
+    found = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    return Leaderboard(found, (str(place),))
 
 
 def tune(
@@ -192,7 +196,10 @@ def report(
     asked = parse_metric(metric, prior, tau, weights)
     rescore = None if asked == MetricRequest() else asked
     with opened(names) as places:
-        found = gather(places, by, defaults=defaults, budget=budget, rescore=rescore, comparable=True)
+        gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
+        found = gathered(rescore=rescore)
+        if not rescore:
+            found = with_two_classes(found, places, lambda request: gathered(rescore=request))
         return Leaderboard(found, names, by)
 
 

@@ -69,6 +69,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         uncertainty=known(options.uncertainty),
         scored=report.metric,
         methods=method_cards(report.trials),
+        further=report.further.tables() if report.further else (),
         data=data_cards(report.rows["dataset"].unique()),
     )
 
