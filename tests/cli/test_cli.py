@@ -113,7 +113,7 @@ def test_show_prints_a_method_whole(tailboard, tmp_path):
     assert (code, err) == (0, "")
     assert "# step: methods/optimizers/" in out
     assert out.index("class Resampling(Part):") < out.index("class DeferredResampling(Resampling):"), "what it inherits"
-    assert out.count("def build(self, scene") == 3
+    assert out.count("def build(self, scene") == 4  # those of Resampling, M2m, SAM and SAMA
     (tmp_path / "mine.py").write_text(
         "from dataclasses import dataclass\n\nfrom tailboard.methods.recipe import Part, Recipe, register\n\n\n"
         "@dataclass(frozen=True)\nclass Mine(Part):\n    def build(self, scene):\n        return None\n\n\n"
