@@ -117,3 +117,16 @@ def list_(
         print_output(listings.spec_text(what, name))
         return
     print_result(*listings.listing(what, plugin or ()), as_json)
+
+
+@app.command(
+    epilog="Examples: tailboard show SAM-A | tailboard show 'SAM-A + M2m' | tailboard show Mine --plugin mine.py"
+)
+def show(
+    method: Annotated[str, typer.Argument(help="A registered method, or a sum of several.")],
+    plugin: Plugins = None,
+) -> None:
+    """Print a method whole: what it is, and the source of the part in each slot that it fills."""
+    from .method_source import method_source
+
+    print_output(method_source(method, plugin or ()))
