@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from ..leaderboard.formats.notebook import notebook
 from ..leaderboard.results import CELL, summarise
 from .bundles.sources import opened
 from .errors import ReportError, SpecError
-from .metrics.rescoring import parse_metric
+from .metrics.rescoring import MetricRequest, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting import html_pages
 from .reporting.gather import gather
 from .reporting.report import ENDINGS, Report
+from .reporting.two_classes import with_two_classes
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
@@ -59,17 +61,20 @@ def load_spec(spec: SpecLike, plugins: str | Path | Iterable[str | Path] = (), r
     return spec if isinstance(spec, Spec) else parse(spec, root=place)
 
 
-def plan(spec: SpecLike) -> list[Trial]:
+def plan(spec: SpecLike, *, root: str | Path | None = None) -> list[Trial]:
     """The trials that a spec stands for, at the values that it gives; nothing is trained.
 
     Each has its ``key``: trials of one key have the same numbers.
+
+    Args:
+        spec, root: As in :func:`load_spec`.
 
     Raises:
         SpecError, MethodError, NetworkError, DataError: where a word, value or long tail cannot be had.
     """
     from .planning.request import RunRequest, check_names
 
-    request = RunRequest.of(load_spec(spec))
+    request = RunRequest.of(load_spec(spec, root=root))
     check_names(request.plan.trials, request.spec.plugins)
     return list(request.plan.trials)
 
@@ -115,7 +120,9 @@ def run(
     trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
         raise KeyboardInterrupt
-    return Leaderboard(gather([place], only=trained.plan, defaults=defaults), (str(place),))
+    gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
+    found = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    return Leaderboard(found, (str(place),))
 
 
 def tune(
@@ -159,6 +166,9 @@ def report(
     tercile: bool = False,
     defaults: bool = False,
     budget: int | None = None,
+    metric: str = "balanced_accuracy",
+    prior: str = "test",
+    tau: float = 0.0,
     weights: str = "ema",
 ) -> Leaderboard:
     """The leaderboard of stores and bundles; nothing is trained.
@@ -170,18 +180,26 @@ def report(
         tercile: Rank the classes into thirds instead of counting.
         defaults: Tuned methods also at the spec's own values.
         budget: As if each search had ended after so many trials.
+        metric: Such as ``macro_f1``, ``f1:CLASS`` or ``auroc``; ``tailboard list metrics`` names them all.
+        prior: The classes of the test set: ``test`` (as they are), ``balanced``, ``train``, ``cat=0.9,dog=0.1``, or a
+            file.
+        tau: Post-hoc logit adjustment of every row.
         weights: ``ema`` (the moving average of each trial's weights at its end) or ``last`` (those weights themselves).
 
     Raises:
-        StoreError: where there is no store. BundleError where a bundle does not hold. ReportError where rows cannot
-            stand in one table.
+        StoreError: where there is no store. BundleError where a bundle does not hold. ReportError where a metric is
+            unknown, or rows cannot stand in one table.
     """
     if not stores:
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
-    rescore = parse_metric("balanced_accuracy", "balanced", 0.0, weights) if weights != "ema" else None
+    asked = parse_metric(metric, prior, tau, weights)
+    rescore = None if asked == MetricRequest() else asked
     with opened(names) as places:
-        found = gather(places, by, defaults=defaults, budget=budget, rescore=rescore, comparable=True)
+        gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
+        found = gathered(rescore=rescore)
+        if not rescore:
+            found = with_two_classes(found, places, lambda request: gathered(rescore=request))
         return Leaderboard(found, names, by)
 
 

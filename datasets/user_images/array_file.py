@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +34,10 @@ def listing(source: Source) -> Array:
         x, y = (arrays[name] for name in names)
         _check(x, y, names, where)
         groups = _of_part(arrays, "groups", part, len(x), where)
-        labels = [str(label) for label in y.reshape(-1).tolist()]
+        labels = [_word(label) for label in y.reshape(-1).tolist()]
         images.append(x if x.ndim == 3 or x.shape[3] in ARRAY_MODES else x.transpose(0, 2, 3, 1))
         items += [
-            Item(f"{where}:{names[0]}[{i}]", label, part, "" if groups is None else str(groups[i]))
+            Item(f"{where}:{names[0]}[{i}]", label, part, "" if groups is None else _word(groups[i]))
             for i, label in enumerate(labels)
         ]
     if len({array.shape[1:] for array in images}) > 1:
@@ -63,6 +64,10 @@ def _of_part(arrays: dict[str, np.ndarray], name: str, part: str, length: int, w
     if values is not None and values.shape != (length,):
         raise DataError(f"{where}: {name} has the shape {values.shape} where {(length,)} is expected")
     return values
+
+
+def _word(value: Any) -> str:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _check(x: np.ndarray, y: np.ndarray, names: tuple[str, str], where: str) -> None:

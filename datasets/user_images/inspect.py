@@ -8,7 +8,7 @@ from typing import Any
 
 from ..catalog import DataError
 from . import near_duplicates
-from .listing import Item
+from .listing import Item, refuse
 from .pictures import Facts
 from .scan import class_order, listed, scan
 from .source import Source
@@ -17,7 +17,7 @@ SHOWN = 20  # of each kind of finding
 
 
 def inspected(source: Source) -> dict[str, Any]:
-    """The facts of a source, for a table or JSON.
+    """The facts of a source, for a table or JSON. Every image is decoded, so that a damaged one is named.
 
     ``classes`` are in the order in which the tail runs, with their training and test images; ``ready`` says whether a
     run would take the images, and ``reason`` what it would say otherwise. ``copies`` are images with the same bytes,
@@ -29,6 +29,8 @@ def inspected(source: Source) -> dict[str, Any]:
         DataError: where the images cannot even be listed.
     """
     listing, read = listed(source)
+    hashes, wrong = near_duplicates.hashed(listing, [n for n, fact in enumerate(read) if isinstance(fact, Facts)])
+    read = [wrong.get(number, fact) for number, fact in enumerate(read)]
     unreadable = [str(fact) for fact in read if isinstance(fact, DataError)]
     usable = [(item, fact) for item, fact in zip(listing.items, read, strict=True) if isinstance(fact, Facts)]
     facts: dict[str, Any] = {
@@ -44,14 +46,15 @@ def inspected(source: Source) -> dict[str, Any]:
         "ready": False,
         "reason": "",
     }
-    positions = [index for index, fact in enumerate(read) if isinstance(fact, Facts)]
+    names = [item.name for item in listing.items]
     digests = [fact.digest if isinstance(fact, Facts) else "" for fact in read]
 
     def alike(train: Sequence[int], test: Sequence[int]) -> dict[str, Any]:
         sides = dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
-        return near_duplicates.facts(listing, positions, digests, [sides.get(i, "") for i in range(len(read))], SHOWN)
+        return near_duplicates.facts(hashes, names, digests, [sides.get(i, "") for i in range(len(read))], SHOWN)
 
     try:
+        refuse([fact for fact in read if isinstance(fact, DataError)], len(read))
         result = scan(source)
     except DataError as error:
         totals = Counter(item.label for item in listing.items)

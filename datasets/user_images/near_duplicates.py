@@ -20,30 +20,35 @@ LACKING = 'near duplicates are not looked for: pip install "tailboard[inspect]"'
 _BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
-def near_duplicates(listing: Listing, usable: Sequence[int]) -> tuple[list[list[int]], int]:
-    """Images that look alike.
+def hashed(listing: Listing, usable: Sequence[int]) -> tuple[dict[int, np.ndarray] | None, dict[int, DataError]]:
+    """The perceptual hashes of images, each of which is decoded once.
 
     Args:
         listing: The images.
-        usable: Positions in it of those that can be read.
+        usable: Positions in it of those whose headers can be read.
 
     Returns:
-        Groups of positions, each of two images or more, and how many images were looked at. An image whose pixels
-        cannot be decoded is passed over.
-
-    Raises:
-        ImportError: where imagehash is not installed.
+        The hash (8,) of each image by its position, of at most AT_MOST of them, evenly spread, and None where imagehash
+        is not installed; and why each is refused whose pixels cannot be decoded.
     """
-    import imagehash
-
+    phash = _phash()
     step = max(1, -(-len(usable) // AT_MOST))
-    positions, hashes = [], []
-    for position, image in zip(usable[::step], listing.thumbnails(usable[::step], SIDE), strict=True):
-        if not isinstance(image, DataError):
-            positions.append(position)
-            hashes.append(np.packbits(imagehash.phash(image.convert("L")).hash))
-    packed = np.array(hashes, np.uint8).reshape(len(hashes), 8)
-    return [[positions[index] for index in group] for group in alike(packed)], len(positions)
+    hashes, wrong = {}, {}
+    for number, (position, image) in enumerate(zip(usable, listing.thumbnails(usable, SIDE), strict=True)):
+        if isinstance(image, DataError):
+            wrong[position] = image
+        elif phash and number % step == 0:
+            hashes[position] = np.packbits(phash(image.convert("L")).hash)
+    return hashes if phash else None, wrong
+
+
+def _phash() -> Any:
+    """imagehash's function; None where it is not installed."""
+    try:
+        import imagehash
+    except ImportError:
+        return None
+    return imagehash.phash
 
 
 def alike(hashes: np.ndarray) -> list[list[int]]:
@@ -83,12 +88,14 @@ def in_words(groups: Sequence[Sequence[int]], names: Sequence[str], shown: int) 
     return [[names[index] for index in group] for group in groups[:shown]]
 
 
-def facts(listing: Listing, usable: Sequence[int], digests: Sequence[str], sides: Sequence[str], shown: int) -> Any:
+def facts(
+    hashes: dict[int, np.ndarray] | None, names: Sequence[str], digests: Sequence[str], sides: Sequence[str], shown: int
+) -> Any:
     """What is said of near duplicates.
 
     Args:
-        listing: The images.
-        usable: Positions of those that can be read.
+        hashes: Of the images that were looked at, by position; None where none could be.
+        names: Of all images.
         digests: The SHA-256 of each image's bytes, by position.
         sides: On which side of the split each stands, by position: train or test, or nothing.
         shown: How many groups are named.
@@ -97,14 +104,14 @@ def facts(listing: Listing, usable: Sequence[int], digests: Sequence[str], sides
         ``near_duplicates``, groups of names in which not all bytes are the same, ``near_leaks``, those of them that
         stand on both sides, how many of each there are, and ``looked_at``, of how many images.
     """
-    try:
-        groups, looked_at = near_duplicates(listing, usable)
-    except ImportError:
+    if hashes is None:
         return {"near_duplicates": None, "near_leaks": None, "looked_at": 0}
+    positions = [*hashes]
+    packed = np.array([*hashes.values()], np.uint8).reshape(len(hashes), 8)
+    groups = [[positions[index] for index in group] for group in alike(packed)]
     groups = [group for group in groups if len({digests[index] for index in group}) > 1]
     leaks = [group for group in groups if {"train", "test"} <= {sides[index] for index in group}]
-    names = [item.name for item in listing.items]
     return {
         "near_duplicates": in_words(groups, names, shown), "near_duplicate_groups": len(groups),
-        "near_leaks": in_words(leaks, names, shown), "near_leak_groups": len(leaks), "looked_at": looked_at,
+        "near_leaks": in_words(leaks, names, shown), "near_leak_groups": len(leaks), "looked_at": len(hashes),
     }  # fmt: skip

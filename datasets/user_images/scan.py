@@ -92,6 +92,8 @@ class Scan:
 def listed(source: Source) -> tuple[Listing, list[Facts | DataError]]:
     """The images of a source, and of each its facts or why it cannot be used. DataError where they cannot be listed."""
     listing = READERS[source.kind](source)
+    if not listing.items:
+        raise DataError(f"{source.name} holds no images")
     known = _known(source)
     before = dict(known)
     facts = listing.facts(known)

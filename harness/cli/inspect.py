@@ -13,7 +13,7 @@ from ..errors import SpecError
 from ..spec.changes import SpecChanges
 from ..spec.yaml_format import load
 from ..text import table
-from .options import Json, Name, Plugins, Set, SpecArgument, print_output, print_result, print_status
+from .options import Json, Name, Plugins, Root, Set, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
 
@@ -30,13 +30,14 @@ def plan(
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
     change: Set = None,
     name: Name = None,
+    root: Root = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
     from ..planning import summary
     from ..planning.request import RunRequest, check_names
     from ..spec.parser import read
 
-    request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name)))
+    request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name), root))
     resolved = request.plan
     check_names(resolved.trials, resolved.spec.plugins)
     text = "\n".join([summary.plan_table(resolved), *request.remarks])
@@ -116,3 +117,16 @@ def list_(
         print_output(listings.spec_text(what, name))
         return
     print_result(*listings.listing(what, plugin or ()), as_json)
+
+
+@app.command(
+    epilog="Examples: tailboard show SAM-A | tailboard show 'SAM-A + M2m' | tailboard show Mine --plugin mine.py"
+)
+def show(
+    method: Annotated[str, typer.Argument(help="A registered method, or a sum of several.")],
+    plugin: Plugins = None,
+) -> None:
+    """Print a method whole: what it is, and the source of the part in each slot that it fills."""
+    from .method_source import method_source
+
+    print_output(method_source(method, plugin or ()))

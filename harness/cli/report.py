@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +18,6 @@ from .status import outcome, print_unreachable
 if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
     from ..metrics.rescoring import MetricRequest
-    from ..reporting.report import Report
-    from ..storage.reader import StoreReader
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -86,6 +83,7 @@ def report(
     from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..reporting import figure_files, gather, html_pages
+    from ..reporting.two_classes import with_two_classes
     from ..spec.parser import parse_shots
     from ..storage.store import Store
     from ..tracking import background
@@ -99,7 +97,7 @@ def report(
         tabular_only=tabular_only or None,
     )  # fmt: skip
     rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
-    _check_pages(html, site, rescore)
+    _check_site(site, rescore)
     if (title or description) and not site:
         raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     words = Words(title or Words.title, description or "")
@@ -114,7 +112,8 @@ def report(
             report = leaderboard(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
-        report = report if rescore or form not in ("md", "latex") else _with_two_classes(report, places, leaderboard)
+        if not rescore and (html or form in ("md", "latex", "json")):
+            report = with_two_classes(report, places, lambda request: leaderboard(places, rescore=request))
         written = (
             report.parquet(versus, quote)
             if form == "parquet"
@@ -137,18 +136,9 @@ def report(
     return outcome(report)
 
 
-def _with_two_classes(report: Report, places: list[StoreReader], gathered: Callable[..., Report]) -> Report:
-    from ..reporting.two_classes import two_class_tables
-
-    tables, _ = two_class_tables(places, lambda rescore: gathered(places, rescore=rescore))
-    return replace(report, more=[*report.more, *tables])
-
-
-def _check_pages(html: Path | None, site: Path | None, rescore: MetricRequest | None) -> None:
+def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:
     if site and rescore and not rescore.metric.of_hits:
         raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
-    if html and rescore and not rescore.metric.larger_is_better:
-        raise ReportError(f"--html: a page shows metrics of which more is better; {rescore.name} is in the other forms")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,9 +32,7 @@ from .options import (
 from .status import outcome
 
 if TYPE_CHECKING:
-    from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
-    from ..reporting.reported_store import SearchedPlan
     from ..storage.store import Store
 
 app = typer.Typer()
@@ -78,7 +75,7 @@ def run(
     """
     from ..driver import RunRequest, train
     from ..reporting import gather
-    from ..reporting.two_classes import two_class_tables
+    from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store
 
@@ -90,7 +87,7 @@ def run(
 
         own = images | {"methods": methods, "network": network, "seeds": seeds}
         given = {key: value for key, value in own.items() if value is not None}
-        asked, place = resolve(ImageRequest(data, **given), store, print_status)
+        asked, place = resolve(ImageRequest(data, **given), store, print_status, root)
     else:
         asked = read(str(spec), plugin or (), changes, root=root)
         if changes != SpecChanges() and not quiet:
@@ -99,16 +96,16 @@ def run(
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
-    report = gather.gather([place], only=trained.plan, defaults=defaults)
+    gathered = partial(gather.gather, [place], only=trained.plan, defaults=defaults)
+    report = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away
         files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    further, said = two_class_tables([place], partial(_gathered, place, trained.plan, defaults))
-    print_output(f"{replace(report, more=further).rendered('md')}\n")
+    print_output(f"{report.rendered('md')}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report, place, said)
+        _recommend(report, place)
     for form, path in files.items():
         print(f"{form:6} {path}")
     return INTERRUPTED if trained.interrupted else outcome(report)
@@ -123,14 +120,9 @@ def _check_options(spec: str | None, data: str | None, images: dict[str, Any], c
         raise SpecError(f"{only}: only with {with_}")
 
 
-def _gathered(store: Store, plan: SearchedPlan, defaults: bool, rescore: MetricRequest) -> Report:
-    from ..reporting import gather
-
-    return gather.gather([store], only=plan, defaults=defaults, rescore=rescore)
-
-
-def _recommend(report: Report, store: Store, said: list[str]) -> None:
-    """Say which method the table speaks for, what is ``said`` beside it, and how a model is made of it."""
+def _recommend(report: Report, store: Store) -> None:
+    """Say which method the table speaks for, and how a model is made of it."""
+    from ..reporting import two_classes
     from ..reporting.recommendation import recommendation
 
     name, sentences = recommendation(report, store)
@@ -145,6 +137,7 @@ def _recommend(report: Report, store: Store, said: list[str]) -> None:
         rows = report.rows[(report.rows["method"] == name) & (report.rows["status"] == "complete")]
         which = ["--key", str(rows["key"].iloc[0])]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
+    said = two_classes.sentences(report)
     print_output(
         "\n".join([*sentences, *said, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
     )

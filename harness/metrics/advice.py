@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..spec.schema import Shots
 from .classes import class_ranks, positive_class
+from .shots import class_groups
 
 SMALL = 50  # test images of a class: with fewer, one is more than two points of its accuracy
 
@@ -18,11 +20,18 @@ def advice(classes: Sequence[Mapping[str, Any]], grouped: bool) -> dict[str, Any
         grouped: Whether images belong together.
 
     Returns:
-        ``metrics``, by their words for ``--metric`` and each with why, and ``validation``, a sentence.
+        ``classes``, as they were given and with the ``shots`` of each; ``metrics``, by their words for ``--metric`` and
+        each with why; and ``validation``, a sentence.
     """
     names = [str(each["class"]) for each in classes]
     trained, tested = ([int(each[part]) for each in classes] for part in ("train", "test"))
-    return {"metrics": sensible(names, trained, tested), "validation": _validation(names, trained, grouped)}
+    shots = class_groups(tuple(trained), Shots())
+    rows = [{**each, "shots": group} for each, group in zip(classes, shots, strict=True)]
+    return {
+        "classes": rows,
+        "metrics": sensible(names, trained, tested),
+        "validation": _validation(names, trained, grouped),
+    }
 
 
 def sensible(names: Sequence[str], trained: Sequence[int], tested: Sequence[int]) -> dict[str, str]:

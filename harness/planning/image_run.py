@@ -47,22 +47,25 @@ class ImageRequest:
     minutes: float | None = None
 
 
-def resolve(request: ImageRequest, store: str | None, say: Callable[[str], None]) -> tuple[Spec, Store]:
+def resolve(
+    request: ImageRequest, store: str | None, say: Callable[[str], None], root: Path | None = None
+) -> tuple[Spec, Store]:
     """The spec that the request stands for, and the store that it is run into.
 
     Args:
         request: What was asked.
         store: The store; ``runs/NAME`` after the folder or file if not given.
         say: Is told what was decided, line by line.
+        root: The folder that holds image sets such as ``eurosat``.
 
     Raises:
         DataError: where the images cannot be trained on. SpecError where the time is too short for an epoch.
     """
     words = {"name": request.data} | ({"label": request.label} if request.label else {})
-    data = parse_data(words)
+    data = parse_data(words, root=root)
     if data.contents is None:
         raise SpecError(f"--data: folder:PATH, csv:FILE or npz:FILE is expected, not {request.data!r}")
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path(), None).path.stem).strip("._-")[:60] or "images"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path(), root).path.stem).strip("._-")[:60] or "images"
     gpu = torch.cuda.is_available()
     asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
     name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"

@@ -35,6 +35,15 @@ def dataset_of(data: Data) -> Dataset:
     return dataset(data.name, data.contents)
 
 
+def test_counts(data: Data) -> tuple[int, ...]:
+    """The test images or rows of each class, without touching the files; empty where the data set is not known here,
+    or does not say."""
+    try:
+        return dataset_of(data).tested
+    except DataError:
+        return ()
+
+
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
     """The training images of each class, without touching the images.
 

@@ -36,7 +36,8 @@ class TestSetBootstrap:
     """The predictions of a report's rows, gathered store by store."""
 
     def __init__(self, labels: Labels, by: Shots, tau: float = 0.0, weights: Weights = "last_ema") -> None:
-        self._words, self._by, self._tau, self._weights = labels, by, tau, weights
+        self._words, self._by, self._tau = labels, by, tau
+        self._weights: Weights = weights
         self._hits: dict[tuple[str, str, str], Hits] = {}
         self._truth: dict[str, np.ndarray] = {}
         self._counts: dict[tuple[str, str, str], tuple[int, ...]] = {}

@@ -15,6 +15,7 @@ from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
 from ..planning.reported import protocol_label, row_label
+from ..registry.datasets import test_counts
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -111,9 +112,10 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
 def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
     """A sentence for each data set whose test set is not balanced."""
     for data in (data for spec in specs for data in spec.data):
-        tested = data.contents.tested if data.contents else ()
+        tested = test_counts(data)
         if len(set(tested)) > 1:
-            yield f"{data.name}: the test set is not balanced; its classes have {min(tested)} to {max(tested)} images."
+            least, most = min(tested), max(tested)
+            yield f"{data.name}: the test set is not balanced; its classes have {least} to {most} examples."
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
@@ -163,7 +165,8 @@ def _predictions(
     """The predictions of each trial, from the store that its row is of."""
     from .bootstrap import TestSetBootstrap  # imports torch
 
-    predictions = TestSetBootstrap(labels, by, *((rescore.tau, rescore.weights) if rescore else ()))
+    how = {"tau": rescore.tau, "weights": rescore.weights} if rescore else {}
+    predictions = TestSetBootstrap(labels, by, **how)
     for number, each in enumerate(reported):
         trials = (trial for row in each.rows for trial in row.each())
         predictions.add(each.store, (trial for trial in trials if sources.get(trial.trial.key, 0) == number))

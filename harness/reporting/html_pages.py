@@ -46,9 +46,12 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         The content, to be written by :func:`write_page`.
 
     Raises:
-        ReportError: where the reference is no method of the report.
+        ReportError: where the reference is no method of the report, or less of the metric is better.
     """
     report.require(options.versus)
+    if not report.metric.larger_is_better:
+        name = report.metric.name
+        raise ReportError(f"--html: a page shows metrics of which more is better; {name} is in the other forms")
     specs = [spec for store in stores for spec in store.plans()]
     rules = {options.by or spec.shots for spec in specs}
     (rule,) = rules if len(rules) == 1 else (None,)
@@ -66,6 +69,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         uncertainty=known(options.uncertainty),
         scored=report.metric,
         methods=method_cards(report.trials),
+        further=report.further.tables() if report.further else (),
         data=data_cards(report.rows["dataset"].unique()),
     )
 

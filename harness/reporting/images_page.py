@@ -116,7 +116,8 @@ def _chart(classes: Sequence[Mapping[str, Any]]) -> str:
 
 def _words(row: Mapping[str, Any]) -> str:
     parts = {"train": "training images", "test": "test images", "images": "images"}
-    return ", ".join(f"{row[part]:,} {words}" for part, words in parts.items() if part in row)
+    said = [f"{row[part]:,} {words}" for part, words in parts.items() if part in row]
+    return ", ".join([*said, *([row["shots"]] if "shots" in row else [])])
 
 
 def _findings(facts: Mapping[str, Any]) -> Iterator[str]:

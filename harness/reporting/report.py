@@ -14,6 +14,7 @@ from ...leaderboard.published import rows as published
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import summarise
 from ...leaderboard.statistics.ranks import Ranks, ranked
+from ...leaderboard.tables.further_metrics import FurtherMetrics
 from ...leaderboard.tables.grid import Table
 from ...leaderboard.tables.report_tables import UNCERTAINTY, View
 from ...leaderboard.tables.standings import standings, why_not
@@ -50,6 +51,7 @@ class Report:
     metric: Metric = ACCURACY
     weights: Weights = "last_ema"  # of which the rows are
     more: Sequence[Table] = ()  # tables that were asked for
+    further: FurtherMetrics | None = None  # the same rows by other metrics
     predictions: TestSetBootstrap | None = None
     trials: Mapping[str, Trial] = field(default_factory=dict)  # one of each method, by its label
     sources: Mapping[str, int] = field(
@@ -93,7 +95,7 @@ class Report:
         if form == "csv":
             return records.csv(self.rows, self.metric, versus)
         if form == "json":
-            return records.json(self.rows, self.metric, versus)
+            return records.json(self.rows, self.metric, versus, self.further.measured if self.further else ())
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
         if form == "md":
@@ -104,8 +106,9 @@ class Report:
 
     @property
     def tables(self) -> list[Table]:
-        """The tables that follow those of the rows: what was asked for, and what was tuned."""
-        return [*self.more, *tuning_tables.tables(self.searches)]
+        """The tables that follow those of the rows: of other metrics, what was asked for, and what was tuned."""
+        further = self.further.tables() if self.further else []
+        return [*further, *self.more, *tuning_tables.tables(self.searches)]
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
         """The tidy rows, from which every other form comes. ReportError where more is asked for."""

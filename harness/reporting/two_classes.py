@@ -4,11 +4,12 @@ threshold moves, and those of the class with fewer training images."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ...leaderboard.recommendation import first_by
-from ...leaderboard.results import COLUMN, summarise
-from ...leaderboard.tables.grid import Table, plus_minus
+from ...leaderboard.tables.further_metrics import FurtherMetrics
 from ..metrics.rescoring import MetricRequest, parse_metric
+from ..registry.datasets import test_counts
 from ..storage.reader import StoreReader
 from .report import Report
 
@@ -23,43 +24,30 @@ CAPTION = (
 def natural(stores: Sequence[StoreReader]) -> set[str]:
     """The names of the data sets of two classes whose test set is not balanced."""
     known = [data for store in stores for spec in store.plans() for data in spec.data]
-    pairs = [data for data in known if data.contents and len(data.contents.classes) == 2]
-    return {data.name for data in pairs if data.contents and len(set(data.contents.tested)) > 1}
+    return {data.name for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
 
 
-def two_class_tables(
-    stores: Sequence[StoreReader], gathered: Callable[[MetricRequest], Report]
-) -> tuple[list[Table], list[str]]:
-    """The further tables of a report, and sentences for its recommendation; none where no data set asks for them.
+def with_two_classes(
+    report: Report, stores: Sequence[StoreReader], gathered: Callable[[MetricRequest], Report]
+) -> Report:
+    """The report with further metrics of such data sets; itself where it has none.
 
     Args:
-        stores: What the report is made of.
-        gathered: The same report with another metric.
-
-    Returns:
-        A table for each protocol, data set and setting, and of the first two metrics which method is first.
+        report: Of the accuracies.
+        stores: What it is made of.
+        gathered: The same report by another metric.
     """
-    names = natural(stores)
+    names = natural(stores) & set(report.rows["dataset"])
     if not names:
-        return [], []
-    requests = [parse_metric(word, "test", 0.0) for word in METRICS]
-    reports = [gathered(request) for request in requests]
-    places: dict[tuple[str, ...], dict[str, list[str]]] = {}
-    for report in reports:
-        cells = summarise(report.rows, report.metric)
-        for cell in cells[(cells["group"] == "all") & cells["dataset"].isin(names)].to_dict("records"):
-            text = plus_minus(cell["mean"], cell["stderr"]) if cell["status"] == "complete" else "–"
-            rows = places.setdefault(tuple(str(cell[word]) for word in COLUMN[:3]), {})
-            rows.setdefault(str(cell["method"]), []).append(text)
-    heads = tuple(report.metric.label.removesuffix(" 0.9") for report in reports)
-    tables = [
-        Table(
-            f"{protocol}: two classes",
-            spans=((f"{dataset}, {setting}", heads),),
-            body=tuple((method, *texts) for method, texts in rows.items()),
-            footnotes=(),
-            caption=(CAPTION,),
-        )
-        for (protocol, dataset, setting), rows in places.items()
-    ]
-    return tables, [sentence for report in reports[:2] for sentence in first_by(report.rows, report.metric)]
+        return report
+    measured = []
+    for other in (gathered(parse_metric(word, "test", 0.0)) for word in METRICS):
+        rows = other.rows[(other.rows["group"] == "all") & other.rows["dataset"].isin(names)]
+        measured.append((rows.reset_index(drop=True), other.metric))
+    return replace(report, further=FurtherMetrics("two classes", CAPTION, measured))
+
+
+def sentences(report: Report) -> list[str]:
+    """Which method is first by each of the first two of the further metrics."""
+    measured = report.further.measured[:2] if report.further else []
+    return [sentence for rows, metric in measured for sentence in first_by(rows, metric)]

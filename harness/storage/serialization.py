@@ -27,7 +27,8 @@ def pack_arrays(arrays: dict[str, np.ndarray], compressed: bool = True) -> bytes
     if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
         raise ValueError(f"{objects[0]} holds objects, not numbers")
     buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    save: Any = np.savez_compressed if compressed else np.savez
+    save(buffer, **arrays)
     return buffer.getvalue()
 
 

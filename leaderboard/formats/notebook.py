@@ -25,10 +25,11 @@ def notebook(
     Raises:
         ValueError: if the rows are not tidy.
     """
-    return "\n".join(map(_table, tables(rows, None, None, notes, more, View(metric=metric))))
+    return "\n".join(map(html_table, tables(rows, None, None, notes, more, View(metric=metric))))
 
 
-def _table(table: Table) -> str:
+def html_table(table: Table) -> str:
+    """A table with its footnotes and caption below it."""
     above = "".join(f'<th colspan="{len(groups)}">{_text(span)}</th>' for span, groups in table.spans)
     heads = "".join(
         f"<th>{_text(word)}</th>" for word in (*table.head, *(g for _, groups in table.spans for g in groups))

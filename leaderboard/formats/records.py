@@ -2,6 +2,7 @@
 
 import csv as lines
 import json as strict
+from collections.abc import Hashable, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -33,18 +34,29 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None
     return file.getvalue()
 
 
-def json(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
+def json(
+    rows: pd.DataFrame,
+    metric: Metric = ACCURACY,
+    versus: str | None = None,
+    further: Sequence[tuple[pd.DataFrame, Metric]] = (),
+) -> str:
     """What `csv` says as a list of objects, one for each cell; NaN is null. The file at `SCHEMA` is its JSON Schema.
-    A cell whose trials noted how far parts of their method acted has the mean of each note over them.
+    A cell whose trials noted how far parts of their method acted has the mean of each note over them. The cells of
+    `further` metrics follow; each entry says of which metric it is.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
+    entries = [entry for each in ((rows, metric), *further) for entry in _entries(*each, versus)]
+    return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _entries(rows: pd.DataFrame, metric: Metric, versus: str | None) -> list[dict[Hashable, object]]:
     summary = plain_columns(_summary(rows, metric, versus)).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
     for entry, notes in zip(entries, _notes(rows, summary), strict=True):
         entry.update({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
-    return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return entries
 
 
 def _notes(rows: pd.DataFrame, summary: pd.DataFrame) -> list[dict[str, float]]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..metric import ACCURACY, Metric
 from ..published.comparison import Routine
+from ..tables.grid import Table
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class PageContent:
         shots: The boundaries of few and many; None where the groups are no such classes.
         uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
         scored: The metric of the rows.
+        further: Tables of other metrics, below that of the rows.
     """
 
     title: str
@@ -102,5 +104,6 @@ class PageContent:
     uncertainty: str = "se"
     routines: Mapping[str, Routine] = field(default_factory=dict)
     scored: Metric = ACCURACY
+    further: Sequence[Table] = ()
     methods: Mapping[str, MethodCard] = field(default_factory=dict)
     data: Mapping[str, DataCard] = field(default_factory=dict)

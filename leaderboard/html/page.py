@@ -12,7 +12,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from ..formats.notebook import html_table
 from ..formats.text import plain
+from ..tables.grid import Table
 from .data import content
 from .model import PageContent
 
@@ -46,11 +48,17 @@ def html(subject: PageContent, library: str) -> str:
         title=escape(plain(subject.title)),
         policy=policy(own, library),
         style=read("page.css"),
+        further="\n".join(map(_further, subject.further)),
         data=embedded(shown),
         behind=behind,
         library=library,
         script=own,
     )
+
+
+def _further(table: Table) -> str:
+    name = escape(plain(table.title), quote=True)
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
 
 
 def policy(*scripts: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import re
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -26,8 +29,9 @@ from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import pack_arrays
+from tailboard.leaderboard.confusion import Confusion
 
-MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 60  # of each of two kinds
+MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150  # of each of two kinds
 
 
 def matrix(f: Forger) -> None:
@@ -402,6 +406,16 @@ def test_whatever_byte_is_changed_is_found_or_says_nothing(bundle, tmp_path, dra
         pass
     finally:
         place.close()
+
+
+@pytest.mark.parametrize("claimed", [10**30, 10**12, -5])
+def test_a_matrix_of_any_number_of_images_unpacks_to_no_more_than_its_classes_allow(claimed):
+    bomb = base64.b64encode(zlib.compress(bytes(1 << 24), 9)).decode()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="no packed matrix"):
+        Confusion.unpacked(bomb, (claimed, 1))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 ODD = [None, True, -1, 0, 3, 1e308, 10**30, "", "x", "../x", [], [[]], {}, {"x": 1}, [1] * 50, "\x1b[2J"]

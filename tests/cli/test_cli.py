@@ -108,6 +108,23 @@ def test_plan_lists_every_trial_with_its_key(tailboard, tmp_path):
     assert "4 trials: 1 data x 2 methods" in out
 
 
+def test_show_prints_a_method_whole(tailboard, tmp_path):
+    code, out, err = tailboard("show", "SAM-A + M2m")
+    assert (code, err) == (0, "")
+    assert "# step: methods/optimizers/" in out
+    assert out.index("class Resampling(Part):") < out.index("class DeferredResampling(Resampling):"), "what it inherits"
+    assert out.count("def build(self, scene") == 4  # those of Resampling, M2m, SAM and SAMA
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\n\nfrom tailboard.methods.recipe import Part, Recipe, register\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Part):\n    def build(self, scene):\n        return None\n\n\n"
+        'register("Mine", Recipe(loss=Mine()), description="d", source="s")\n'
+    )
+    code, out, _ = tailboard("show", "Mine", "--plugin", tmp_path / "mine.py")
+    assert code == 0 and out.rstrip().endswith("class Mine(Part):\n    def build(self, scene):\n        return None")
+    code, out, err = tailboard("show", "SAMA")
+    assert (code, out) == (1, "") and "did you mean 'SAM-A'" in err
+
+
 @pytest.mark.parametrize(
     ("name", "factor", "total", "shots"),
     [

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+import tailboard as tb
 from tailboard.datasets.catalog import DataError
 from tailboard.datasets.readers import eurosat, kaggle
 from tailboard.datasets.readers.fang import fifth_of_each_class, training_folds
@@ -18,7 +20,9 @@ from tailboard.datasets.user_images.image_sets import IMAGE_SETS
 from tailboard.datasets.user_images.locate import located
 from tailboard.datasets.user_images.scan import scan
 from tailboard.datasets.user_images.source import SETS, Source
+from tailboard.harness.cli.app import app
 from tailboard.harness.errors import SpecError
+from tailboard.harness.planning.image_run import ImageRequest, resolve
 from tailboard.harness.registry.datasets import dataset_of
 from tailboard.harness.spec.parser import parse_data
 
@@ -110,6 +114,17 @@ def test_eurosat_is_read_at_any_size_with_its_splits(satellite, split, tested):
     assert data.contents.classes[0] == "SeaLake"  # the largest here, as a tail runs
     assert dataset_of(data).load(satellite, True).train.x.shape[1:] == (3, 16, 16)
     assert parse_data({"name": "eurosat", "imbalance_factor": 2}, root=satellite).profile == "exp"
+
+
+def test_a_plan_a_run_and_python_look_for_a_set_below_the_root(satellite, tmp_path):
+    spec = {"name": "s", "data": {"name": "eurosat"}, "methods": ["ERM"], "seeds": 1}
+    (trial,) = tb.plan(spec, root=satellite)
+    file = tmp_path / "s.yaml"
+    file.write_text(json.dumps(spec))
+    outcome = CliRunner().invoke(app, ["plan", str(file), "--root", str(satellite), "--json"])
+    assert [fact["key"] for fact in json.loads(outcome.stdout)] == [trial.key]
+    asked, store = resolve(ImageRequest("eurosat"), None, lambda _: None, satellite)
+    assert asked.data[0].contents == trial.data.contents and str(store).endswith("runs/eurosat")
 
 
 def test_another_machine_finds_a_set_by_its_contents_whatever_the_split(satellite, tmp_path):

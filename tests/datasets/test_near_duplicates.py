@@ -63,14 +63,18 @@ def test_without_the_library_the_rest_is_said(photos, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "imagehash", None)
     outcome = CliRunner().invoke(app, ["data", "inspect", f"folder:{photos}"])
     assert outcome.exit_code == 0
+    assert re.search(r"^cat +9 +3 +few$", outcome.stdout, re.MULTILINE)
     assert 'near duplicates are not looked for: pip install "tailboard[inspect]"' in outcome.stdout
+    (photos / "train/cat/bad.jpg").write_bytes((photos / "train/cat/1.png").read_bytes()[:200])
+    facts = json.loads(CliRunner().invoke(app, ["data", "inspect", f"folder:{photos}", "--json"]).stdout)
+    assert (facts["unreadable_files"], facts["ready"], facts["near_leaks"]) == (1, False, None)
 
 
 def test_the_page_shows_images_of_each_class_and_runs_nothing(photos, tmp_path):
     (photos / "train/cat/bad.png").write_bytes((photos / "train/cat/1.png").read_bytes()[:200])  # its header is whole
     page = tmp_path / "page.html"
     outcome = CliRunner().invoke(app, ["data", "inspect", f"folder:{photos}", "--html", str(page)])
-    assert outcome.exit_code == 0
+    assert "not ready: train/cat/bad.png cannot be used: it is damaged or cut short" in outcome.stdout
     text = page.read_text()
     assert "script-src 'none'" in text and "<b>dog" not in text and "&lt;b&gt;dog" in text
     assert "<script" not in text and not re.search(r"https?://", text)

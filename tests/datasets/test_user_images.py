@@ -397,3 +397,12 @@ def test_labels_from_1_and_those_of_medmnist_are_names(tmp_path):
     np.savez(tmp_path / "m.npz", **arrays)
     told = facts(f"npz:{tmp_path}/m.npz")
     assert (told.classes, told.available, told.tested) == (("1", "2"), (8, 8), (3, 3))
+
+
+def test_arrays_without_images_are_refused_and_labels_in_bytes_are_names(tmp_path):
+    np.savez(tmp_path / "none.npz", images=np.zeros((0, 8, 8), np.uint8), labels=np.zeros(0, int))
+    with pytest.raises(DataError, match="holds no images"):
+        facts(f"npz:{tmp_path}/none.npz")
+    x = np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8)
+    np.savez(tmp_path / "bytes.npz", images=x, labels=np.array(["größe".encode()] * 6 + [b"b"] * 3))
+    assert facts(f"npz:{tmp_path}/bytes.npz").classes == ("größe", "b")

@@ -81,7 +81,7 @@ def test_wrong_words_are_refused(photos, arguments, message):
 
 def test_inspect_tells_what_is_there(photos, tmp_path):
     facts = json.loads(CliRunner().invoke(app, ["data", "inspect", photos, "--json"]).stdout)
-    assert facts["classes"] == [{"class": "cat", "train": 32, "test": 8}, {"class": "dog", "train": 8, "test": 2}]
+    assert [list(each.values()) for each in facts["classes"]] == [["cat", 32, 8, "med"], ["dog", 8, 2, "few"]]
     assert (facts["factor"], facts["balanced_test"], facts["ready"]) == (4, False, True)
     top = tmp_path / "my photos"
     (top / "dog/99.png").write_bytes((top / "cat/00.png").read_bytes())

@@ -1,19 +1,26 @@
 """Two classes tested at their natural frequencies: what stands below their table, and what is said of it."""
 
+import json
+
+import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
+import tailboard as tb
 from tailboard.harness.cli.app import app
+from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.reporting.gather import gather
-from tailboard.harness.reporting.two_classes import two_class_tables
+from tailboard.harness.reporting.two_classes import natural, sentences, with_two_classes
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
+from tailboard.leaderboard.formats.records import SCHEMA
 
 
 def store_of(top, counts):
@@ -49,7 +56,8 @@ def cache_of_its_own(tmp_path, monkeypatch):
 
 def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_path):
     store = store_of(tmp_path, (120, 20))
-    ((table,), said) = two_class_tables([store], lambda rescore: gather([store], rescore=rescore))
+    report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    (table,), said = report.tables, sentences(report)
     assert table.spans[0][1] == ("AUROC", "average precision", "F1", "recall at a precision")
     expected = {"ERM": [], "Focal Loss": []}
     for key in sorted(store.finished()):
@@ -64,9 +72,44 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     assert said[1].startswith("By average precision Focal Loss is first: ")
     printed = CliRunner().invoke(app, ["report", str(store)]).stdout
     assert "two classes" in printed and "recall that a precision of 0.9 leaves" in printed
+    board = tb.report(str(store))
+    assert "two classes" in str(board) and "two classes" in board._repr_html_()
+    entries = json.loads(CliRunner().invoke(app, ["report", str(store), "--format", "json", "--versus", "ERM"]).stdout)
+    jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
+    means = {(entry["method"], entry["metric"]): entry["mean"] for entry in entries if entry["group"] == "all"}
+    metrics = ("balanced_accuracy", "auroc", "average_precision", "f1", "recall_at_precision:0.9")
+    assert means.keys() == {(method, metric) for method in expected for metric in metrics}
+    for method, values in expected.items():
+        assert means[method, "auroc"] == pytest.approx(100 * np.mean(values, axis=0)[0])
+    page = board.save(tmp_path / "page.html").read_text()
+    assert "two classes</caption>" in page and f"<td>{table.body[0][1]}</td>" in page
     assert "balanced test set" not in printed and "the test set is not balanced" in printed
+
+
+def test_python_reports_any_metric(tmp_path):
+    store = store_of(tmp_path, (120, 20))
+    board = tb.report(str(store), metric="auroc")
+    expected = gather([store], rescore=parse_metric("auroc", "test", 0.0))
+    pd.testing.assert_frame_equal(board.rows, expected.rows)
+    assert tb.report(str(store), metric="balanced_accuracy", prior="test").report.metric.of_hits
+    assert "tau = 1" in str(tb.report(str(store), tau=1.0))
+    with pytest.raises(tb.UserError, match="did you mean"):
+        tb.report(str(store), metric="auroq")
+    with pytest.raises(tb.UserError, match="of which more is better"):
+        tb.report(str(store), metric="nll").save(tmp_path / "page.html")
 
 
 def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
     store = store_of(tmp_path, (20, 20))
-    assert two_class_tables([store], lambda rescore: gather([store], rescore=rescore)) == ([], [])
+    report = gather([store])
+    assert with_two_classes(report, [store], lambda rescore: gather([store], rescore=rescore)) is report
+
+
+def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
+    store = Store(tmp_path / "store")
+    data = {"name": "adult", "train_ratio": 0.01, "total": 10000}
+    store.write_plan(parse({"name": "s", "data": data, "methods": ["ERM"], "network": "logistic_regression"}))
+    report = gather([store]).rendered("md")
+    assert "balanced test set" not in report
+    assert "adult: the test set is not balanced; its classes have 3846 to 12435 examples." in report
+    assert natural([store]) == {"adult"}

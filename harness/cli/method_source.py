@@ -1,0 +1,59 @@
+"""What ``tailboard show`` prints: a method whole, as the source of its parts."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ...methods.part import Part
+from ...methods.plugin import MODULE, load_plugin, read_plugin
+from ...methods.recipe import Entry
+from ...methods.registry import recipe, registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def method_source(name: str, plugins: Iterable[Path] = ()) -> str:
+    """A method as text that can be read from top to bottom.
+
+    Args:
+        name: A registered method, one of ``plugins``, or a sum of several.
+        plugins: Files that register methods.
+
+    Returns:
+        Its description, paper and cost, then for each slot that it fills the file, the line and the class.
+
+    Raises:
+        MethodError: for an unknown name, with the nearest right word, or a plugin that fails.
+    """
+    texts = {str(path): read_plugin(path) for path in plugins}
+    own: dict[str, Entry] = {}
+    for text in texts.values():
+        own |= load_plugin(text)
+    parts = recipe(name, own).parts()
+    entry = (registry() | own).get(name)
+    about = [f"# {entry.description}", f"# {entry.source}; {entry.cost:g} ERM-steps a step"] if entry else []
+    head = "\n".join([f"# {name}", *about])
+    blocks = [
+        f"# {slot}: {_where_and_source(kind, texts)}"
+        for slot, part in parts.items()
+        for kind in reversed(type(part).mro())  # what it inherits first
+        if issubclass(kind, Part) and kind is not Part
+    ]
+    return "\n\n\n".join([head, *(blocks or ["# no slot is filled: the training routine alone"])])
+
+
+def _where_and_source(part: type[Part], texts: Mapping[str, str]) -> str:
+    if part.__module__.startswith(MODULE):
+        for path, text in texts.items():
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.ClassDef) and node.name == part.__name__:
+                    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                    lines = text.splitlines()[first - 1 : node.end_lineno]
+                    return "\n".join([f"{path}, line {first}", *lines])
+    lines, first = inspect.getsourcelines(part)
+    path = Path(inspect.getsourcefile(part) or "").resolve()
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return f"{shown}, line {first}\n{''.join(lines).rstrip()}"
