@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ... import UserError
-from . import bundle, data, inspect, prediction, report, run, status
+from . import bundle, data, figure, inspect, prediction, report, run, status
 from .options import INTERRUPTED, print_output, print_status
 
 STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
@@ -29,6 +29,7 @@ app.add_typer(run.app)
 app.add_typer(inspect.app)
 app.add_typer(status.app)
 app.add_typer(report.app)
+app.add_typer(figure.app)
 app.add_typer(prediction.app)
 app.add_typer(data.app, name="data")
 app.add_typer(bundle.app)

@@ -77,6 +77,21 @@ def check_shape(name: str, shape: tuple[int, ...]) -> None:
         raise NetworkError(f"{name} does not take images of {size} ({reason}): see data.size") from None
 
 
+def parameters(name: str, channels: int, classes: int) -> int:
+    """How many numbers a network learns, counted without memory for them.
+
+    Args:
+        name: Its name.
+        channels: Of the images.
+        classes: How many logits it has.
+
+    Raises:
+        NetworkError: for an unknown name.
+    """
+    with torch.device("meta"):
+        return sum(each.numel() for each in network(name, channels, classes).parameters())
+
+
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")

@@ -1,17 +1,13 @@
-"""Pictures: the only file that imports matplotlib, which comes with the extra ``figures``."""
+"""The pictures of a report: what each budget finds, and critical differences."""
 
 from __future__ import annotations
 
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Sequence
 from itertools import cycle, islice
 from math import ceil
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,15 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ..formats.text import plain
 from ..statistics.ranks import Ranks
+from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
 
 PANEL = ["protocol", "dataset", "setting"]
 SIZE = (7.2, 3.9)  # inches of a panel
-# Okabe and Ito's colours, which most who are colour-blind tell apart. Seven markers and four dashes have no common
-# factor: without any colour, 28 lines differ.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES = ("-", "--", "-.", ":")
-UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
 
 
 def budgets(curves: pd.DataFrame, metric: str, form: str) -> bytes:
@@ -45,41 +36,25 @@ def budgets(curves: pd.DataFrame, metric: str, form: str) -> bytes:
     panels = list(curves.groupby(PANEL, sort=False))
     wide = min(2, len(panels))
     tall = ceil(len(panels) / wide)
-    with _as_shipped():
+    with as_shipped():
         figure = Figure(figsize=(SIZE[0] * wide, SIZE[1] * tall), dpi=120, layout="constrained")
         grid = figure.subplots(tall, wide, squeeze=False).flat
         for axes, (names, panel) in zip(grid, panels, strict=False):
             _panel(axes, ", ".join(map(str, names)), panel, metric)
         for axes in islice(figure.axes, len(panels), None):
             axes.set_axis_off()
-        return _saved(figure, form)
+        return saved(figure, form)
 
 
 def critical_differences(diagrams: Sequence[Ranks], form: str) -> bytes:
     """Demsar's diagram: the methods along their average rank, 1 on the left; a bar joins those that lie less than the
     critical difference apart. A panel for each protocol and group; as the same bytes as :func:`budgets` does."""
     most = max(len(ranks.ranks) for ranks in diagrams)
-    with _as_shipped():
+    with as_shipped():
         figure = Figure(figsize=(SIZE[0], (1.6 + 0.22 * most) * len(diagrams)), dpi=120, layout="constrained")
         for axes, ranks in zip(figure.subplots(len(diagrams), 1, squeeze=False).flat, diagrams, strict=True):
             _diagram(axes, ranks)
-        return _saved(figure, form)
-
-
-@contextmanager
-def _as_shipped() -> Iterator[None]:
-    """In it matplotlib is as it was shipped, whatever a matplotlibrc says."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams["svg.hashsalt"] = "tailboard"
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that its font lacks shows boxes
-        yield
-
-
-def _saved(figure: Figure, form: str) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format=form, metadata=UNDATED[form])
-    return file.getvalue()
+        return saved(figure, form)
 
 
 def cliques(ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:

@@ -111,8 +111,8 @@ def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
     board = board_of(*lines, line_of(["failed: x"] * 4, method="dead", setting="a"))
     write_curves(board, tmp_path / f"a{form}")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
-    pictures = pytest.importorskip("tailboard.leaderboard.figures.plots")
-    with pictures.mpl.rc_context({"lines.linewidth": 9, "figure.dpi": 10}):  # what a user's matplotlibrc may say
+    style = pytest.importorskip("tailboard.leaderboard.figures.style")
+    with style.mpl.rc_context({"lines.linewidth": 9, "figure.dpi": 10}):  # what a user's matplotlibrc may say
         write_curves(board, tmp_path / f"b{form}")
     assert (tmp_path / f"a{form}").read_bytes() == (tmp_path / f"b{form}").read_bytes()
 

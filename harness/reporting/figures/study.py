@@ -1,0 +1,258 @@
+"""From a store to a figure: its trials, the family's arithmetic, and the forms that a figure takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ....leaderboard.figures.figure import FigureData
+from ....leaderboard.figures.improvement import READINGS, improvement
+from ....leaderboard.figures.misalignment import misalignment
+from ....leaderboard.figures.ratio_matrix import ratio_matrix
+from ....leaderboard.figures.sweep import scaling, sweep
+from ....leaderboard.formats.text import plain_columns
+from ....methods.names import nearest
+from ...errors import ReportError
+from ...spec.schema import Shots
+from ...storage.reader import StoreReader
+from ..figure_files import csv_text
+from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
+from .trial_table import GROUPS, members_of, parameters_of, trial_table
+
+KINDS = {
+    "improvement": "what each option gains over a baseline, over the train ratio",
+    "sweep": "accuracy over any number of the spec",
+    "scaling": "accuracy over the parameters of the network",
+    "ratio_matrix": "accuracy at each pair of train and test ratio, and the best train ratio",
+    "misalignment": "how far the best train ratio lies from the test ratio, over the number of images",
+}
+ENDINGS = (".svg", ".pdf", ".png", ".csv", ".json")
+
+
+@dataclass(frozen=True)
+class FigureRequest:
+    """What is asked for: a kind of ``KINDS``, the field on x, the field whose values are the curves, the curve to
+    compare with, the denominator of its gain, the groups of classes, and the margin within which two are alike."""
+
+    kind: str
+    x: str | None = None
+    curve: str | None = None
+    baseline: str | None = None
+    over: str = "baseline"
+    groups: Sequence[str] = ("all",)
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        """ReportError for a word that is none."""
+        for option, words, allowed in (
+            ("--kind", [self.kind], KINDS),
+            ("--over", [self.over], READINGS),
+            ("--group", self.groups, GROUPS),
+        ):
+            if wrong := [word for word in words if word not in allowed]:
+                near = nearest(wrong[0], allowed)
+                raise ReportError(f"{option}: {wrong[0]!r} is not one of {', '.join(allowed)}{near}")
+        if not self.margin > 0:
+            raise ReportError(f"--margin: {self.margin:g} must be above 0")
+        if self.x and self.kind != "sweep":
+            raise ReportError(f"--x: of a sweep; the x of {self.kind} is fixed")
+        if self.baseline and self.kind != "improvement":
+            raise ReportError("--baseline: of an improvement only")
+
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """A figure of a store, whether every planned trial is complete, and a message for each damaged record."""
+
+    data: FigureData
+    complete: bool
+    damaged: Sequence[str]
+
+    def facts(self) -> dict[str, Any]:
+        """For machines: the kind, the axes, the curves, the claims and the notes. A number that there is none of is
+        null."""
+        curves: list[dict[Any, Any]] = self.data.points.to_dict("records")
+        claims = [{"figure": self.data.kind} | asdict(claim) for claim in self.data.claims]
+        return {
+            "figure": self.data.kind,
+            "axes": {name: asdict(axis) for name, axis in self.data.axes.items()},
+            "curves": [_plain(row) for row in curves],
+            "claims": [_plain(row) for row in claims],
+            "notes": list(self.data.notes),
+        }
+
+    def text(self) -> str:
+        """The claims and the points as Markdown."""
+        claims = pd.DataFrame(
+            [
+                {"panel": c.panel, "claim": c.claim, "verdict": c.verdict or f"no word: {c.reason}",
+                 "effect": f"{c.effect:+.3g}", "95% interval": f"{c.low:+.3g} to {c.high:+.3g}", "n": str(c.n)}
+                for c in self.data.claims
+            ]
+        )  # fmt: skip
+        table = self.data.points.dropna(axis=1, how="all").map(_short)
+        parts = [
+            plain_columns(part).to_markdown(index=False, disable_numparse=True) for part in (claims, table) if len(part)
+        ]
+        return "\n\n".join([*parts, *self.data.notes])
+
+    def write(self, path: Path) -> None:
+        """Write the file, whose ending says in which form. ReportError for another ending, or without matplotlib."""
+        form = path.suffix.lower()
+        if form not in ENDINGS:
+            raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+        if form == ".csv":
+            content = csv_text(self.data.points).encode()
+        elif form == ".json":
+            content = (json.dumps(self.facts(), indent=1) + "\n").encode()
+        else:
+            content = _drawn(self.data, form[1:])
+        path.write_bytes(content)
+
+
+def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
+    """The figure of a store's trials.
+
+    Args:
+        store: A store or a bundle.
+        asked: Which figure.
+
+    Raises:
+        ReportError: where the store lacks the axes of the figure.
+        StoreError: where there is no store.
+        DataError: where a trial's data set is not known here.
+    """
+    table, shots, damaged = trial_table(store)
+    complete = not damaged and bool(table["recalls"].notna().all())
+    if not table["recalls"].notna().any():
+        raise ReportError(f"no trial of {store} is complete, so there is nothing to draw")
+    return StudyFigure(_FAMILIES[asked.kind](table, shots, asked), complete, damaged)
+
+
+def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    placed, notes, _ = _placed(table, "train_ratio", asked)
+    curves = list(placed["curve"].unique())
+    if asked.baseline is None and "ERM" not in curves:
+        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
+    baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
+    if len(curves) < 2:
+        raise ReportError(f"{baseline} is the only curve, so nothing is compared with it")
+    figure = improvement(_valued(placed, shots, asked.groups), baseline, asked.over)
+    return _noted(figure, notes)
+
+
+def _sweep(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    if not asked.x:
+        raise ReportError("--x: name the number that is swept, such as train_ratio, majority, batch_size or rho")
+    placed, notes, x = _placed(table, asked.x, asked)
+    low, high = placed["x"].min(), placed["x"].max()
+    name = x.rpartition(".")[2].replace("_", " ")
+    return _noted(sweep(_valued(placed, shots, asked.groups), name, "accuracy (%)", bool(0 < 20 * low <= high)), notes)
+
+
+def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    if other := [str(t.network) for t in table["trial"] if t.training.learner != "images"]:
+        raise ReportError(f"--kind scaling: {other[0]} is no network on images, and its parameters are not counted")
+    first = table.drop_duplicates(["network", "dataset"])
+    named = zip(first["network"], first["dataset"], first["trial"], strict=True)
+    sizes = {(network, data): parameters_of(trial) for network, data, trial in named}
+    counted = [sizes[pair] for pair in zip(table["network"], table["dataset"], strict=True)]
+    placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
+    return _noted(scaling(_valued(placed, shots, asked.groups), "accuracy (%)"), notes)
+
+
+def _ratio_matrix(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    placed, notes, members = _tails(table, shots, asked)
+    return _noted(ratio_matrix(placed, members, asked.margin), notes)
+
+
+def _misalignment(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    if table["total"].nunique() < 2:
+        raise ReportError("--kind misalignment: the spec needs several totals, as in data: {total: [500, 2000]}")
+    placed, notes, members = _tails(table, shots, asked, beside=("total",))
+    return _noted(misalignment(placed, members), notes)
+
+
+_FAMILIES: dict[str, Callable[[pd.DataFrame, Shots, FigureRequest], FigureData]] = {
+    "improvement": _improvement,
+    "sweep": _sweep,
+    "scaling": _scaling,
+    "ratio_matrix": _ratio_matrix,
+    "misalignment": _misalignment,
+}
+
+
+def _placed(
+    table: pd.DataFrame, x: str, asked: FigureRequest, beside: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str], str]:
+    """The trials with x, curve and panel; sentences for the caption; and the field of x."""
+    x = require_field(table, x, "--x")
+    curve = require_field(table, asked.curve, "--curve") if asked.curve else None
+    table = named_options(require_numbers(table, x), [x, *filter(None, [curve])])
+    placed, notes = with_curves(table, x, curve_field(table, x, curve), beside)
+    return placed, notes, x
+
+
+def _valued(placed: pd.DataFrame, shots: Shots, groups: Sequence[str]) -> pd.DataFrame:
+    """The observations: a panel for each group of classes. ReportError where a group has no class in any trial."""
+    tables = []
+    for group in groups:
+        members = [members_of(trial, group, shots) for trial in placed["trial"]]
+        if not any(members):
+            raise ReportError(f"--group: no class of any trial is {group}")
+        values = [
+            float(recalls[list(at)].mean()) if recalls is not None and at else np.nan
+            for recalls, at in zip(placed["recalls"], members, strict=True)
+        ]
+        panel = placed["panel"] + (f", {group} classes" if len(groups) > 1 or group != "all" else "")
+        tables.append(placed.assign(value=values, panel=panel)[np.array([bool(at) for at in members])])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _tails(
+    table: pd.DataFrame, shots: Shots, asked: FigureRequest, beside: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str], Sequence[int] | None]:
+    """The same for a matrix of ratios, a panel for each curve; and the classes that are tested."""
+    if set(table["profile"]) != {"exp"}:
+        raise ReportError(f"--kind {asked.kind}: the test ratios are those of the profile exp")
+    if len(asked.groups) > 1 or asked.groups[0] in ("few", "med", "many"):
+        raise ReportError(f"--group: {asked.kind} is of all, minority or majority")
+    placed, notes, _ = _placed(table, "train_ratio", asked, beside)
+    if placed["curve"].nunique() > 1:
+        placed = placed.assign(panel=placed["panel"] + ", " + placed["curve"])
+    if asked.kind == "ratio_matrix" and placed.groupby("panel")["images"].nunique().max() > 1:
+        low, high = placed["images"].min(), placed["images"].max()
+        notes.append(f"The train ratios have {low} to {high} images: with data: {{total: N}} each has as many.")
+    group = asked.groups[0]
+    named = {members_of(trial, group, shots) for trial in placed["trial"]}
+    if len(named) > 1:
+        raise ReportError("the data sets have other numbers of classes; draw them one by one")
+    return placed, notes, None if group == "all" else named.pop()
+
+
+def _noted(figure: FigureData, notes: Sequence[str]) -> FigureData:
+    return FigureData(figure.kind, figure.points, figure.axes, figure.claims, [*notes, *figure.notes])
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
+
+
+def _short(value: Any) -> Any:
+    return ("" if isnan(value) else f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _drawn(figure: FigureData, form: str) -> bytes:
+    try:
+        from ....leaderboard.figures import drawing
+    except ImportError as error:
+        install = 'pip install "tailboard[figures]"'
+        raise ReportError(f"--output: a picture needs matplotlib ({error}): {install}, or name a .csv") from error
+    return drawing.drawn(figure, form)

@@ -1,0 +1,85 @@
+"""Draws the curves of a figure: error bars are one standard error, and curves differ without colour too."""
+
+from __future__ import annotations
+
+import textwrap
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+from ..formats.text import plain
+from .figure import Axis, FigureData
+from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
+
+SIZE = (4.6, 3.2)  # inches of a panel
+INERT: dict[str, Any] = {"parse_math": False}  # a name with two dollars is no formula
+
+
+def drawn(figure: FigureData, form: str) -> bytes:
+    """The figure, a row for each panel and a column for each quantity; no title inside but the names of several panels.
+
+    Args:
+        figure: What the arithmetic gave.
+        form: ``png``, ``svg`` or ``pdf``.
+
+    Returns:
+        The file. The same figure and versions give the same bytes: no date, no random name, no setting of the user's.
+    """
+    panels = list(figure.points.groupby("panel", sort=False))
+    wide, tall = len(figure.axes), len(panels)
+    with as_shipped():
+        picture = Figure(figsize=(SIZE[0] * wide, SIZE[1] * tall), dpi=150, layout="constrained")
+        grid = picture.subplots(tall, wide, squeeze=False)
+        for row, (name, points) in zip(grid, panels, strict=True):
+            for axes, (quantity, axis) in zip(row, figure.axes.items(), strict=True):
+                _curves(axes, points[points["quantity"] == quantity], axis)
+            if tall > 1:
+                row[0].set_title(textwrap.fill(plain(str(name)), 60), fontsize=8, loc="left", **INERT)
+        return saved(picture, form)
+
+
+def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
+    looks = zip(cycle(COLOURS), cycle(MARKERS), cycle(DASHES))
+    lines, names = [], []
+    for (name, curve), (colour, marker, dash) in zip(points.groupby("curve", sort=False), looks, strict=False):
+        x, mean = curve["x"].to_numpy(float), curve["mean"].to_numpy(float)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.2}
+        lines.append(axes.errorbar(x, mean, yerr=_errors(curve), capsize=2.5, elinewidth=0.9, **look))
+        names.append(str(name))
+    if axis.log_x:
+        axes.set_xscale("log")
+        _plain_ticks(axes, points["x"])
+    if axis.log_y:
+        axes.set_yscale("log")
+    if axis.diagonal and len(points):
+        ends = [points["x"].min(), points["x"].max()]
+        axes.plot(ends, ends, color="0.5", linewidth=0.8, zorder=0)
+    if axis.zero:
+        axes.axhline(0, color="0.5", linewidth=0.8, zorder=0)
+    axes.set_xlabel(plain(axis.x), fontsize=9, **INERT)
+    axes.set_ylabel(textwrap.fill(plain(axis.y), 40), fontsize=9, **INERT)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    if len(names) > 1:  # names come after the legend, which would leave out one that begins with an underscore
+        for text, name in zip(axes.legend(lines, list(map(str, range(len(lines))))).get_texts(), names, strict=True):
+            text.set(text=textwrap.fill(plain(name), 30), fontsize=7, **INERT)
+
+
+def _errors(curve: pd.DataFrame) -> np.ndarray:
+    """(2, points): how far the bar goes down and up; nothing where there is neither error nor band."""
+    low = (curve["mean"] - curve["low"]).fillna(curve["stderr"])
+    high = (curve["high"] - curve["mean"]).fillna(curve["stderr"])
+    return np.nan_to_num(np.stack([low, high]).astype(float)).clip(min=0)
+
+
+def _plain_ticks(axes: Axes, x: pd.Series) -> None:
+    """The x that were measured, where they are few."""
+    if 1 < x.nunique() <= 8:
+        axes.set_xticks(sorted(x.unique()))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,163 @@
+"""One training, all test ratios: accuracy at each pair of train and test ratio, from the recalls of each class (figures
+12 to 15), and how far the best train ratio lies from the test ratio (figures 13, 14, 16).
+
+Observations have ``recalls`` (C,) in percent in the place of ``value``, classes in the order of the long tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log10
+
+import numpy as np
+import pandas as pd
+
+from .contrasts import Contrast, cross_fitted, halves, judged
+from .figure import POINTS, Axis, FigureData, points
+
+DRAWS = 2000  # of the bootstrap over seeds
+
+
+def exponential_prior(classes: int, ratio: float) -> np.ndarray:
+    """(C,): the shares of classes whose sizes fall exponentially to ``ratio`` times the first; they sum to 1."""
+    shares = ratio ** (np.arange(classes) / (classes - 1))
+    return shares / shares.sum()
+
+
+def reweighted(recalls: np.ndarray, ratios: Sequence[float], members: Sequence[int] | None = None) -> np.ndarray:
+    """Accuracy on test sets of other ratios: the sum over classes of the share times the recall.
+
+    Args:
+        recalls: (..., C), in percent.
+        ratios: The test ratios (T,).
+        members: The classes that are tested; None for all.
+
+    Returns:
+        (..., T), in percent: exact, as if the test set were subsampled infinitely often.
+    """
+    priors = np.stack([exponential_prior(recalls.shape[-1], ratio) for ratio in ratios], axis=-1)
+    if members is not None:
+        priors = priors[list(members)] / priors[list(members)].sum(axis=0)
+        recalls = recalls[..., list(members)]
+    return recalls @ priors
+
+
+@dataclass(frozen=True)
+class RatioMatrix:
+    """The accuracies of one panel: ``ratios`` (R,) ascending, trained at and tested at; ``seeds`` (n,), those that are
+    planned; ``accuracy`` (R trained, R tested, n), NaN where a trial is not complete."""
+
+    panel: str
+    ratios: np.ndarray
+    seeds: tuple[int, ...]
+    accuracy: np.ndarray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, panel: str, members: Sequence[int] | None = None) -> RatioMatrix:
+        """From the observations of one panel."""
+        ratios, seeds = np.sort(rows["x"].unique()), tuple(sorted(rows["seed"].unique()))
+        accuracy = np.full((len(ratios), len(ratios), len(seeds)), np.nan)
+        for x, seed, recalls in zip(rows["x"], rows["seed"], rows["recalls"], strict=True):
+            if recalls is not None:
+                at = int(np.searchsorted(ratios, x))
+                accuracy[at, :, seeds.index(seed)] = reweighted(np.asarray(recalls, float), ratios.tolist(), members)
+        return cls(panel, ratios, seeds, accuracy)
+
+    @property
+    def whole(self) -> np.ndarray:
+        """(n,): whether the trials of a seed are complete at every train ratio."""
+        return np.logical_not(np.isnan(self.accuracy).any(axis=(0, 1)))
+
+    def best(self) -> np.ndarray:
+        """(R tested, n): the train ratio with the highest accuracy of each seed; NaN for a seed that is not whole."""
+        best = np.full(self.accuracy.shape[1:], np.nan)
+        best[:, self.whole] = self.ratios[self.accuracy[:, :, self.whole].argmax(axis=0)]
+        return best
+
+    def band(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The train ratio (R tested,) with the highest mean accuracy, and the middle 95 percent of it over seeds drawn
+        anew (a bootstrap, whose band says little with few seeds)."""
+        whole = self.accuracy[:, :, self.whole]
+        n = whole.shape[2]
+        drawn = np.random.default_rng(0).integers(0, n, (DRAWS, n))
+        counts = (drawn[:, :, None] == np.arange(n)).sum(axis=1)
+        means = np.einsum("rtn,dn->drt", whole, counts / n)
+        low, high = np.quantile(self.ratios[means.argmax(axis=1)], [0.025, 0.975], axis=0, method="nearest")
+        return self.ratios[whole.mean(axis=2).argmax(axis=0)], low, high
+
+    def optimal(self) -> tuple[np.ndarray, np.ndarray]:
+        """(R tested, n): the accuracy at the best train ratio, which the other half of the seeds chose; and the half of
+        each seed (n,)."""
+        folds, values = np.zeros(len(self.seeds), int), np.full(self.accuracy.shape[1:], np.nan)
+        folds[self.whole] = halves(int(self.whole.sum()))
+        if self.whole.sum() > 1:
+            whole = self.accuracy[:, :, self.whole]
+            for tested in range(len(self.ratios)):
+                chosen = cross_fitted(whole[:, tested], folds[self.whole])
+                values[tested, self.whole] = whole[chosen, tested, np.arange(len(chosen))]
+        return values, folds
+
+
+def ratio_matrix(observations: pd.DataFrame, members: Sequence[int] | None = None, margin: float = 1.0) -> FigureData:
+    """Accuracy over the test ratio, trained at the same ratio (identical), balanced, and at the best one (optimal); the
+    best train ratio over the test ratio; and the whole matrix.
+
+    Args:
+        observations: As above; x is the train ratio. The test ratios are the train ratios.
+        members: The classes that are tested; None for all.
+        margin: Within how many percentage points optimal and identical count as alike.
+    """
+    tables, contrasts = [], list[Contrast]()
+    for panel, rows in observations.groupby("panel", sort=False):
+        matrix = RatioMatrix.of(rows, str(panel), members)
+        tables += _tables(matrix)
+        contrasts += _contrasts(matrix, margin)
+    accuracy = "accuracy at that test ratio (%)"
+    axes = {
+        "accuracy": Axis("test ratio", accuracy, log_x=True),
+        "best": Axis("test ratio", "best train ratio", log_x=True, log_y=True, diagonal=True),
+        "matrix": Axis("test ratio", accuracy, log_x=True),
+    }
+    notes = [
+        "Optimal is the train ratio that one half of the seeds chose, judged on the other half.",
+        f"Best: the highest mean over seeds; the band holds 95 percent of {DRAWS} bootstrap draws of the seeds.",
+    ]
+    return FigureData("ratio_matrix", pd.concat(tables), axes, judged(contrasts), notes)
+
+
+def _tables(matrix: RatioMatrix) -> Iterator[pd.DataFrame]:
+    identical = np.einsum("rrn->rn", matrix.accuracy)
+    curves = {"identical": identical, "balanced": matrix.accuracy[-1], "optimal": matrix.optimal()[0]}
+    if matrix.ratios[-1] != 1:
+        del curves["balanced"]
+    yield points(_wide(matrix, curves), matrix.panel, "accuracy")
+    trained = {f"trained at {ratio:g}": matrix.accuracy[at] for at, ratio in enumerate(matrix.ratios)}
+    if matrix.whole.any():
+        best, low, high = matrix.band()
+        named = {"panel": matrix.panel, "quantity": "best", "curve": "best train ratio", "stderr": np.nan}
+        rows = {"x": matrix.ratios, "mean": best, "low": low, "high": high, "n": int(matrix.whole.sum())} | named
+        yield pd.DataFrame(rows)[list(POINTS)]
+    yield points(_wide(matrix, trained), matrix.panel, "matrix")
+
+
+def _wide(matrix: RatioMatrix, curves: dict[str, np.ndarray]) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product([list(curves), matrix.ratios], names=["curve", "x"])
+    return pd.DataFrame(np.concatenate(list(curves.values())), index=index, columns=list(matrix.seeds))
+
+
+def _contrasts(matrix: RatioMatrix, margin: float) -> Iterator[Contrast]:
+    ratios, panel = matrix.ratios, matrix.panel
+    if len(ratios) < 2:
+        return
+    identical = np.einsum("rrn->rn", matrix.accuracy)
+    if ratios[-1] == 1:
+        text = f"at test ratio {ratios[0]:g} training at it beats balanced training"
+        yield Contrast(panel, text, identical[0] - matrix.accuracy[-1, 0])
+    optimal, folds = matrix.optimal()
+    text = f"over all test ratios the optimal train ratio gains less than {margin:g} points over the identical one"
+    yield Contrast(panel, text, (optimal - identical).mean(axis=0), margin=margin, folds=folds)
+    step = (log10(ratios[-1]) - log10(ratios[0])) / (len(ratios) - 1)
+    distance = (np.log10(matrix.best()) - np.log10(ratios)[:, None]).mean(axis=0)
+    text = f"the best train ratio is on average within a step of the grid, {10**step:.3g} times, of the test ratio"
+    yield Contrast(panel, text, distance, "log10 of the ratio", margin=step)

@@ -1,0 +1,84 @@
+"""A value over a number that is swept: a hyperparameter, the images of the majority, the train ratio (figures 17, 20),
+or the parameters of the network (figures 9, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from .contrasts import Contrast, cross_fitted, halves, judged
+from .figure import Axis, FigureData, by_seed, points
+
+
+def sweep(observations: pd.DataFrame, x: str, y: str, log_x: bool = False) -> FigureData:
+    """Each curve over x, and whether its optimum lies inside of the range: the best value inside against either end.
+
+    Args:
+        observations: As ``figure.py`` describes them.
+        x: The name of the axis.
+        y: What the values are.
+        log_x: Whether x is drawn on a logarithmic scale.
+    """
+    tables, contrasts = [], list[Contrast]()
+    for panel, rows in observations.groupby("panel", sort=False):
+        wide = by_seed(rows)
+        tables.append(points(wide, str(panel), "value"))
+        for curve, values in wide.groupby("curve", sort=False):
+            contrasts += _inside(values.droplevel("curve"), str(panel), str(curve), x)
+    return FigureData("sweep", pd.concat(tables), {"value": Axis(x, y, log_x)}, judged(contrasts))
+
+
+def scaling(observations: pd.DataFrame, y: str) -> FigureData:
+    """Each curve over the parameters of its networks, and whether the best smaller network beats the largest.
+
+    Args:
+        observations: As ``figure.py`` describes them; x is the number of parameters.
+        y: What the values are.
+    """
+    tables, contrasts = [], list[Contrast]()
+    for panel, rows in observations.groupby("panel", sort=False):
+        wide = by_seed(rows)
+        tables.append(points(wide, str(panel), "value"))
+        for curve, values in wide.groupby("curve", sort=False):
+            table = values.droplevel("curve")
+            if len(table) > 1:
+                scores = table.to_numpy()
+                text = f"{curve}: the best smaller network beats the largest ({table.index[-1]:,.0f} parameters)"
+                differences, folds = best_against(scores[:-1], scores[-1])
+                contrasts.append(Contrast(str(panel), text, differences, folds=folds))
+    axis = Axis("parameters of the network", y, log_x=True)
+    return FigureData("scaling", pd.concat(tables), {"value": axis}, judged(contrasts))
+
+
+def best_against(options: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The best option minus the reference, the best chosen on the other half of the seeds.
+
+    Args:
+        options: (options, n), NaN where a trial is not complete.
+        reference: (n,).
+
+    Returns:
+        The differences (n,), NaN where a trial that they need is not complete, and the half of each seed (n,); None
+        where there is nothing to choose.
+    """
+    whole = ~np.isnan(np.vstack([options, reference])).any(axis=0)
+    differences = np.full(len(reference), np.nan)
+    if len(options) == 1:
+        return np.where(whole, options[0] - reference, np.nan), None
+    folds = np.zeros(len(reference), int)
+    folds[whole] = halves(int(whole.sum()))
+    if whole.sum() > 1:
+        chosen = cross_fitted(options[:, whole], folds[whole])
+        differences[whole] = options[:, whole][chosen, np.arange(len(chosen))] - reference[whole]
+    return differences, folds
+
+
+def _inside(table: pd.DataFrame, panel: str, curve: str, x: str) -> Iterator[Contrast]:
+    if len(table) < 3:
+        return
+    scores = table.to_numpy()
+    for end, at in ((0, table.index[0]), (-1, table.index[-1])):
+        differences, folds = best_against(scores[1:-1], scores[end])
+        yield Contrast(panel, f"{curve}: the best {x} inside the range beats {at:g}", differences, folds=folds)
