@@ -74,6 +74,8 @@ def predict(
     from ..prediction.model import load_model
     from ..prediction.table import save_predictions, write_predictions
 
+    if output is not None and output.is_dir():
+        raise ModelError(f"-o: {output} is a folder: name the file")
     loaded = load_model(model)
     if output is None:
         _, unreadable = write_predictions(loaded, images, sys.stdout, prior, print_status)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ...datasets.user_images.image_sets import source_of
+from ...datasets.user_images.source import HINT
 from ..errors import SpecError
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
@@ -64,7 +65,10 @@ def resolve(
     words = {"name": request.data} | ({"label": request.label} if request.label else {})
     data = parse_data(words, root=root)
     if data.contents is None:
-        raise SpecError(f"--data: folder:PATH, csv:FILE or npz:FILE is expected, not {request.data!r}")
+        raise SpecError(
+            f"--data: {request.data!r} is no place of images. {HINT} A known data set is compared by a spec, which "
+            "tailboard init writes."
+        )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path(), root).path.stem).strip("._-")[:60] or "images"
     gpu = torch.cuda.is_available()
     asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
@@ -127,7 +131,7 @@ def _epochs_within(spec: Spec, minutes: float) -> int:
     if fit < 1:
         least = seconds / (60 * SHARE_OF_TIME * at_once)
         raise SpecError(
-            f"--minutes: one epoch of all {len(needed.trials)} trials takes about {least:.1f} minutes here, more "
+            f"--minutes: one epoch of all {len(needed.trials)} trials takes about {least:{'.1f' if least >= 1 else '.2g'}} minutes here, more "
             f"than {minutes:g}: give more, or fewer --methods or --seeds, or a smaller --network"
         )
     return min(fit, MOST_EPOCHS)

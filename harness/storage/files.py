@@ -64,6 +64,8 @@ class Files(WritablePlace):
             raise StoreError(f"{self.url} cannot be a store: {error}") from error
         self.root = root.rstrip("/")
         self.local = isinstance(self.files, LocalFileSystem)
+        if self.local and os.path.isfile(self.root):  # noqa: PTH113  (Path's raises for a name that is too long)
+            raise StoreError(f"{self.url} is a file: a store is a folder")
 
     def __str__(self) -> str:
         return self.url

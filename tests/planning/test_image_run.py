@@ -58,7 +58,7 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
     )  # two seconds an epoch each, two at once, and a fifth of the time for what is not a step
     assert image_run._epochs_within(spec, 1) == int(60 * 0.8 * 2 / (trials * 2))
     with pytest.raises(
-        UserError, match=rf"one epoch of all {trials} trials takes about 0\.1 minutes here, more than 0\.01"
+        UserError, match=rf"one epoch of all {trials} trials takes about \d\.\d+ minutes here, more than 0\.01"
     ):
         image_run._epochs_within(spec, 0.01)
 
@@ -69,7 +69,7 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
         (["run"], "name a spec, or --data"),
         (["run", "quickstart", "--data", "folder:x"], "name a spec, or --data"),
         (["run", "quickstart", "--minutes", "3"], "--minutes: only with --data"),
-        (["run", "--data", "cifar10"], "--data: folder:PATH, csv:FILE or npz:FILE is expected, not 'cifar10'"),
+        (["run", "--data", "cifar10"], "--data: 'cifar10' is no place of images"),
         (["run", "--data", "folder:none"], "no such folder"),
         (["data", "inspect", "photos"], "photos is no place of images"),
     ],

@@ -231,6 +231,11 @@ def test_what_the_store_has_not_is_said(made, tmp_path, tailboard, words, messag
     assert code == 1 and message in err and len(err.splitlines()) == 1
 
 
+def test_predictions_go_into_a_file(tmp_path, tailboard):
+    code, _, err = tailboard("predict", "m.model", "a.png", "-o", tmp_path)
+    assert code == 1 and err.endswith("is a folder: name the file\n")
+
+
 def test_a_name_of_several_rows_is_not_guessed(tmp_path):
     raw = {
         "name": "t",

@@ -269,6 +269,8 @@ def test_a_file_where_a_folder_should_be(tmp_path, folder):
     (tmp_path / folder).write_text("")
     with pytest.raises(OSError, match=folder):
         Store(tmp_path).write(f"{folder}/x.json", b"")
+    with pytest.raises(StoreError, match="is a file: a store is a folder"):
+        Store(tmp_path / folder)
 
 
 def test_a_damaged_plan_names_its_file(store):
