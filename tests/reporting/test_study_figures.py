@@ -17,7 +17,7 @@ from tailboard.harness.reporting.figures import study
 from tailboard.harness.reporting.figures.study import FigureRequest, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
 
 DATA = {"name": "fashion-mnist-mini", "train_ratio": [0.05, 0.2, 1], "total": 300}
@@ -32,7 +32,7 @@ def recalls_of(trial):
     return 80 - 30 * (1 - sqrt(ratio)) * (classes / 5 - 0.6) + 4 * (trial.method.name != "ERM") + noise
 
 
-def store_of(top, left_out=(), turn=1, **changes):
+def store_of(top, left_out=(), turn=1, verified=True, **changes):
     store, spec = Store(top / "store"), parse(SPEC | changes)
     store.write_plan(spec)
     for number, trial in list(enumerate(plan(spec)))[::turn]:
@@ -40,7 +40,7 @@ def store_of(top, left_out=(), turn=1, **changes):
             accuracy = tuple(float(value) for value in recalls_of(trial))
             store.write_record(Record(
                 key=trial.key, trial=trial, status="complete", counts=long_tail(trial.data),
-                accuracy={"last_ema": accuracy},
+                data=Provenance(verified=verified, hashes={}, fingerprint="0" * 64), accuracy={"last_ema": accuracy},
             ))  # fmt: skip
     return store
 
@@ -164,6 +164,12 @@ def test_two_words_that_differ_need_one_that_is_the_curves(tmp_path):
     assert {claim.panel for claim in told.data.claims} == {
         "fashion-mnist-mini, small, batch_size 16", "fashion-mnist-mini, small, batch_size 64"
     }  # fmt: skip
+
+
+def test_data_that_are_not_the_official_bytes_are_told(tmp_path):
+    assert facts(store_of(tmp_path / "a"), "--kind", "improvement")["notes"][1:] == []
+    told = facts(store_of(tmp_path / "b", verified=False), "--kind", "improvement")
+    assert told["notes"][1:] == ["Some trials ran on data whose checksums differ."]
 
 
 def test_a_store_of_nothing_complete_has_no_figure(tmp_path):

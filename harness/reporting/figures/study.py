@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,9 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
     complete = not damaged and bool(table["recalls"].notna().all())
     if not table["recalls"].notna().any():
         raise ReportError(f"no trial of {store} is complete, so there is nothing to draw")
-    return StudyFigure(_FAMILIES[asked.kind](table, shots, asked), complete, damaged)
+    figure = _FAMILIES[asked.kind](table, shots, asked)
+    unverified = [] if table["verified"].all() else ["Some trials ran on data whose checksums differ."]
+    return StudyFigure(replace(figure, notes=[*figure.notes, *unverified]), complete, damaged)
 
 
 def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -158,12 +160,13 @@ def _sweep(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureDat
 
 
 def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
-    if other := [str(t.network) for t in table["trial"] if t.training.learner != "images"]:
-        raise ReportError(f"--kind scaling: {other[0]} is no network on images, and its parameters are not counted")
-    first = table.drop_duplicates(["network", "dataset"])
-    named = zip(first["network"], first["dataset"], first["trial"], strict=True)
-    sizes = {(network, data): parameters_of(trial) for network, data, trial in named}
-    counted = [sizes[pair] for pair in zip(table["network"], table["dataset"], strict=True)]
+    if len(other := table.loc[table["learner"] != "images", "network"]):
+        raise ReportError(
+            f"--kind scaling: {other.iloc[0]} is no network on images, and its parameters are not counted"
+        )
+    pairs = list(zip(table["network"], table["data"], strict=True))
+    sizes = {pair: parameters_of(*pair) for pair in set(pairs)}
+    counted = [sizes[pair] for pair in pairs]
     placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
     return _noted(scaling(_valued(placed, shots, asked.groups), "accuracy (%)"), notes)
 
@@ -204,7 +207,8 @@ def _valued(placed: pd.DataFrame, shots: Shots, groups: Sequence[str]) -> pd.Dat
     """The observations: a panel for each group of classes. ReportError where a group has no class in any trial."""
     tables = []
     for group in groups:
-        members = [members_of(trial, group, shots) for trial in placed["trial"]]
+        known = {data: members_of(data, group, shots) for data in set(placed["data"])}
+        members = [known[data] for data in placed["data"]]
         if not any(members):
             raise ReportError(f"--group: no class of any trial is {group}")
         values = [
@@ -231,14 +235,14 @@ def _tails(
         low, high = placed["images"].min(), placed["images"].max()
         notes.append(f"The train ratios have {low} to {high} images: with data: {{total: N}} each has as many.")
     group = asked.groups[0]
-    named = {members_of(trial, group, shots) for trial in placed["trial"]}
+    named = {members_of(data, group, shots) for data in set(placed["data"])}
     if len(named) > 1:
         raise ReportError("the data sets have other numbers of classes; draw them one by one")
     return placed, notes, None if group == "all" else named.pop()
 
 
 def _noted(figure: FigureData, notes: Sequence[str]) -> FigureData:
-    return FigureData(figure.kind, figure.points, figure.axes, figure.claims, [*notes, *figure.notes])
+    return replace(figure, notes=[*notes, *figure.notes])
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:
