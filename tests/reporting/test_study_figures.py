@@ -87,6 +87,13 @@ def test_words_of_the_routine_are_curves_and_groups_are_panels(tmp_path):
     assert swept["curves"][0]["mean"] == pytest.approx(minority)
 
 
+def test_any_metric_of_which_more_is_better(tmp_path):
+    told = facts(store_of(tmp_path), "--kind", "sweep", "--x", "train_ratio", "--metric", "worst_class")
+    trials = [trial for trial in plan(parse(SPEC)) if trial.data.imbalance_factor == 20 and trial.method.name == "ERM"]
+    assert told["curves"][0]["mean"] == pytest.approx(np.mean([recalls_of(trial).min() for trial in trials]))
+    assert told["axes"]["value"]["y"] == "accuracy of the worst class (%)"
+
+
 def test_the_matrix_of_a_store_by_hand(tmp_path):
     store = store_of(tmp_path, methods="ERM")
     told = facts(store, "--kind", "ratio_matrix", "--margin", "2")
@@ -146,6 +153,10 @@ def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missin
         (["--kind", "improvement", "--group", "tail"], "--group: 'tail' is not one of"),
         (["--kind", "ratio_matrix", "--group", "few"], "--group: ratio_matrix is of all, minority or majority"),
         (["--kind", "ratio_matrix", "--margin", "0"], "--margin: 0 must be above 0"),
+        (["--kind", "ratio_matrix", "--metric", "macro_f1"], "--metric: ratio_matrix is of accuracy"),
+        (["--kind", "improvement", "--metric", "nll"], "--metric: of nll less is better"),
+        (["--kind", "improvement", "--metric", "recall:Coat", "--group", "few"], "--group: recall is of all, not few"),
+        (["--kind", "improvement", "--metric", "recall_at_precision:0.9"], "has no recall_at_precision"),
         (["--kind", "misalignment"], r"several totals, as in data: \{total: \[500, 2000\]\}"),
         (["--kind", "improvement", "-o", "f.gif"], "--output: f.gif must end in .svg"),
     ],
@@ -170,6 +181,13 @@ def test_data_that_are_not_the_official_bytes_are_told(tmp_path):
     assert facts(store_of(tmp_path / "a"), "--kind", "improvement")["notes"][1:] == []
     told = facts(store_of(tmp_path / "b", verified=False), "--kind", "improvement")
     assert told["notes"][1:] == ["Some trials ran on data whose checksums differ."]
+
+
+def test_curves_that_share_no_panel_are_not_compared(tmp_path):
+    store_of(tmp_path, methods="ERM")
+    store = store_of(tmp_path, name="g", methods="Focal Loss", data=DATA | {"total": 200})
+    with pytest.raises(ReportError, match=r"no two complete trials .* total 200: ERM was not trained here"):
+        study_figure(store, FigureRequest("improvement"))
 
 
 def test_a_store_of_nothing_complete_has_no_figure(tmp_path):
