@@ -19,6 +19,8 @@ def json_schema() -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     data = _axes(Data, definitions)
+    ratio = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}  # read as the factor's inverse
+    data["properties"] |= {"train_ratio": _one_or_many(ratio)}
     data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in WORDS}
     routine = _axes(Training, definitions)
     training = {**routine, "properties": dict(routine["properties"])}

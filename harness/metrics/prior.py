@@ -78,8 +78,7 @@ def parse_prior(text: str) -> Prior:
     if text in WORDS:
         return Prior(text)
     if "=" in text:
-        pairs = [pair.rpartition("=") for pair in text.split(",")]
-        names, numbers = [name.strip() for name, _, _ in pairs], [number for _, _, number in pairs]
+        names, numbers = zip(*named_shares(text), strict=True)
         if len(set(names)) < len(names):
             raise ReportError(f"--prior: a class stands twice in {text!r}")
         return Prior(named=tuple(zip(names, _numbers(numbers, repr(text)), strict=True)))
@@ -89,6 +88,19 @@ def parse_prior(text: str) -> Prior:
         word = nearest(text, WORDS)
         raise ReportError(f"--prior: {EXPECTED} is expected: {error}{word}") from error
     return Prior(shares=_numbers(written, text))
+
+
+def named_shares(text: str) -> list[tuple[str, str]]:
+    """``CLASS=SHARE,...`` as pairs. The name of a class may hold commas and equals signs; what is left at the end
+    without a share has an empty one."""
+    pairs, begun = [], []
+    for piece in text.split(","):
+        begun.append(piece)
+        if "=" in piece:
+            name, _, share = ",".join(begun).rpartition("=")
+            pairs.append((name.strip(), share))
+            begun = []
+    return [*pairs, (",".join(begun), "")] if begun else pairs
 
 
 def _numbers(words: Sequence[str], where: str) -> tuple[float, ...]:

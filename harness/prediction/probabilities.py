@@ -20,6 +20,7 @@ from scipy.special import log_softmax
 
 from ...methods.names import nearest
 from ..errors import ModelError
+from ..metrics.prior import named_shares
 
 LOWEST, HIGHEST = math.log(0.05), math.log(20)  # of the temperature's logarithm
 MOST_CARRIED = 1.5
@@ -103,16 +104,15 @@ def prior_shares(
 
 def _parsed(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
-    for word in text.split(","):
-        name, equals, share = word.rpartition("=")
-        if not equals:
+    for name, share in named_shares(text):
+        if not share:
             raise ModelError(
-                f"prior: {', '.join(PRIORS)} or CLASS=SHARE,... is expected, not {word!r}" + nearest(word, PRIORS)
+                f"prior: {', '.join(PRIORS)} or CLASS=SHARE,... is expected, not {name!r}" + nearest(name, PRIORS)
             )
-        if name.strip() in shares:
-            raise ModelError(f"prior: {name.strip()!r} stands twice")
+        if name in shares:
+            raise ModelError(f"prior: {name!r} stands twice")
         try:
-            shares[name.strip()] = float(share)
+            shares[name] = float(share)
         except ValueError:
-            raise ModelError(f"prior: the share of {name.strip()!r} is a number, not {share!r}") from None
+            raise ModelError(f"prior: the share of {name!r} is a number, not {share!r}") from None
     return shares

@@ -72,7 +72,9 @@ class Data(CanonicalModel, frozen=True):
                 )
             own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
             if self.head or self.total or self.imbalance_factor != own:
-                raise ValueError("profile: natural cuts nothing, so it takes no imbalance_factor, train_ratio or head")
+                raise ValueError(
+                    "profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out"
+                )
         if self.head and self.total:
             raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self

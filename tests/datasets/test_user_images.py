@@ -345,6 +345,7 @@ def test_a_wrong_csv_is_refused_with_its_line(tmp_path, what):
         ({"name": "csv:l.csv", "label": "labels"}, "data.label: l.csv has no column 'labels'; did you mean label"),
         ({"name": "folder:photos", "path": "x"}, "unknown key 'path'.*For images of your own: folder:PATH"),
         ({"name": "folder:photos", "profile": "natural", "imbalance_factor": 50}, "natural cuts nothing"),
+        ({"name": "folder:photos", "profile": "natural", "total": 9}, "natural cuts nothing"),
         ({"name": "cifar10", "profile": "natural"}, "natural is for images of your own; for cifar10, say"),
     ],
 )

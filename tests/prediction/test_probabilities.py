@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tailboard.harness.errors import ModelError
+from tailboard.harness.metrics.prior import parse_prior
 from tailboard.harness.prediction.probabilities import fitted, prior_shares, probabilities
 
 COUNTS = (900, 90, 10)
@@ -55,3 +57,12 @@ def test_a_class_that_never_occurs_is_never_said():
     each = probabilities(np.zeros((2, 3)), 1, 1, COUNTS, prior_shares("a=0,b=1,c=1", "abc", COUNTS))
     assert (each[:, 0] == 0).all() and np.isfinite(each).all()
     assert np.allclose(prior_shares({"a": 1, "b": 1, "c": 2}, "abc", COUNTS), (0.25, 0.25, 0.5))
+
+
+def test_the_name_of_a_class_may_hold_commas_and_equals_signs():
+    text, classes = "cat, small=0.5,a=b=1,dog=0.5", ("cat, small", "a=b", "dog")
+    assert prior_shares(text, classes, COUNTS) == (0.25, 0.5, 0.25)
+    assert np.allclose(parse_prior(text).of(classes, COUNTS, COUNTS), (0.25, 0.5, 0.25))
+    for words in ("cat, small", "cat, small=1,a"):
+        with pytest.raises(ModelError, match="CLASS=SHARE"):
+            prior_shares(words, classes, COUNTS)
