@@ -147,6 +147,7 @@ def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missin
         (["--kind", "sweep", "--x", "batchsize"], "--x: no field 'batchsize' here.*training.batch_size"),
         (["--kind", "sweep", "--x", "method"], "--x: method is no number"),
         (["--kind", "sweep", "--x", "lr"], "training.lr is 0.1 in every trial, so it is no axis"),
+        (["--kind", "sweep", "--x", "gamma"], "method.gamma is 3 in every trial that has it, so it is no axis"),
         (["--kind", "scaling"], r"parameters is [\d.e+]+ in every trial.*network: \[NAME, NAME\]"),
         (["--kind", "improvement", "--baseline", "Focal"], "--baseline: no curve 'Focal' here.*Focal Loss"),
         (["--kind", "improvement", "--x", "lr"], "--x: of a sweep"),
@@ -162,7 +163,8 @@ def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missin
     ],
 )
 def test_a_wrong_word_and_a_store_without_the_axes(tmp_path, words, said):
-    done = printed(store_of(tmp_path), *words)
+    methods = ["ERM", {"name": "Focal Loss", "values": {"gamma": 3}}]
+    done = printed(store_of(tmp_path, methods=methods), *words)
     assert isinstance(done.exception, ReportError)
     assert re.search(said, str(done.exception)), str(done.exception)
 
