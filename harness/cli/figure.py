@@ -41,15 +41,20 @@ def figure(
     margin: Annotated[
         float, typer.Option(help="Of a ratio_matrix: within how many points optimal and identical are alike.")
     ] = 1.0,
+    metric: Annotated[
+        str,
+        typer.Option(help="In place of accuracy: such as macro_f1 or auroc; tailboard list metrics names them all."),
+    ] = "balanced_accuracy",
     as_json: Json = False,
 ) -> int:
     """Draw a figure from the trials of a store, and print its points and what they say of its claims: supported,
     contradicted or not separable."""
     from ..bundles import sources
+    from ..metrics.rescoring import parse_metric
     from ..reporting.figures import study
 
     groups = tuple(dict.fromkeys(word.strip() for word in group.split(",")))
-    asked = study.FigureRequest(kind, x, curve, baseline, over, groups, margin)
+    asked = study.FigureRequest(kind, x, curve, baseline, over, groups, margin, parse_metric(metric, "test", 0.0))
     with sources.opened([store]) as (place,):
         drawn = study.study_figure(place, asked)
     if output:

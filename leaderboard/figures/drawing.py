@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from ..formats.text import plain
 from .figure import Axis, FigureData
@@ -53,9 +54,10 @@ def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
         names.append(str(name))
     if axis.log_x:
         axes.set_xscale("log")
-        _plain_ticks(axes, points["x"])
+        _plain_ticks(axes.xaxis, points["x"])
     if axis.log_y:
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis, points["x"] if axis.diagonal else points["mean"])
     if axis.diagonal and len(points):
         ends = [points["x"].min(), points["x"].max()]
         axes.plot(ends, ends, color="0.5", linewidth=0.8, zorder=0)
@@ -77,9 +79,9 @@ def _errors(curve: pd.DataFrame) -> np.ndarray:
     return np.nan_to_num(np.stack([low, high]).astype(float)).clip(min=0)
 
 
-def _plain_ticks(axes: Axes, x: pd.Series) -> None:
-    """The x that were measured, where they are few."""
-    if 1 < x.nunique() <= 8:
-        axes.set_xticks(sorted(x.unique()))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+def _plain_ticks(axis: XAxis | YAxis, measured: pd.Series) -> None:
+    """The numbers that were measured, where they are few."""
+    if 1 < measured.nunique() <= 8:
+        axis.set_ticks(sorted(measured.unique()))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())

@@ -12,30 +12,35 @@ from .contrasts import Contrast, cross_fitted, halves, judged
 from .figure import Axis, FigureData, by_seed, points
 
 
-def sweep(observations: pd.DataFrame, x: str, y: str, log_x: bool = False) -> FigureData:
-    """Each curve over x, and whether its optimum lies inside of the range: the best value inside against either end.
+def sweep(
+    observations: pd.DataFrame, x: str, y: str, log_x: bool = False, unit: str = "percentage points"
+) -> FigureData:
+    """Each curve over x; whether it ends higher than it begins, and whether its optimum lies inside of the range: the
+    best value inside against either end.
 
     Args:
         observations: As ``figure.py`` describes them.
         x: The name of the axis.
         y: What the values are.
         log_x: Whether x is drawn on a logarithmic scale.
+        unit: Of a difference.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
         wide = by_seed(rows)
         tables.append(points(wide, str(panel), "value"))
         for curve, values in wide.groupby("curve", sort=False):
-            contrasts += _inside(values.droplevel("curve"), str(panel), str(curve), x)
+            contrasts += _contrasts(values.droplevel("curve"), str(panel), str(curve), x, unit)
     return FigureData("sweep", pd.concat(tables), {"value": Axis(x, y, log_x)}, judged(contrasts))
 
 
-def scaling(observations: pd.DataFrame, y: str) -> FigureData:
+def scaling(observations: pd.DataFrame, y: str, unit: str = "percentage points") -> FigureData:
     """Each curve over the parameters of its networks, and whether the best smaller network beats the largest.
 
     Args:
         observations: As ``figure.py`` describes them; x is the number of parameters.
         y: What the values are.
+        unit: Of a difference.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
@@ -47,7 +52,7 @@ def scaling(observations: pd.DataFrame, y: str) -> FigureData:
                 scores = table.to_numpy()
                 text = f"{curve}: the best smaller network beats the largest ({table.index[-1]:,.0f} parameters)"
                 differences, folds = best_against(scores[:-1], scores[-1])
-                contrasts.append(Contrast(str(panel), text, differences, folds=folds))
+                contrasts.append(Contrast(str(panel), text, differences, unit, folds=folds))
     axis = Axis("parameters of the network", y, log_x=True)
     return FigureData("scaling", pd.concat(tables), {"value": axis}, judged(contrasts))
 
@@ -75,10 +80,10 @@ def best_against(options: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray
     return differences, folds
 
 
-def _inside(table: pd.DataFrame, panel: str, curve: str, x: str) -> Iterator[Contrast]:
-    if len(table) < 3:
-        return
-    scores = table.to_numpy()
-    for end, at in ((0, table.index[0]), (-1, table.index[-1])):
+def _contrasts(table: pd.DataFrame, panel: str, curve: str, x: str, unit: str) -> Iterator[Contrast]:
+    scores, (first, last) = table.to_numpy(), (table.index[0], table.index[-1])
+    if first < last:
+        yield Contrast(panel, f"{curve}: {x} {last:g} beats {first:g}", scores[-1] - scores[0], unit)
+    for end, at in ((0, first), (-1, last)) if len(table) > 2 else ():
         differences, folds = best_against(scores[1:-1], scores[end])
-        yield Contrast(panel, f"{curve}: the best {x} inside the range beats {at:g}", differences, folds=folds)
+        yield Contrast(panel, f"{curve}: the best {x} inside the range beats {at:g}", differences, unit, folds=folds)

@@ -137,10 +137,11 @@ def test_a_sweep_has_an_optimum_inside_or_not():
     values = {("ERM", x): mean for x, mean in ((50, 60), (100, 70), (400, 72), (1000, 65))}
     figure = sweep(observations(values), "majority images", "accuracy")
     assert figure.points["mean"].tolist() == [60, 70, 72, 65]
-    assert [claim.verdict for claim in figure.claims] == ["supported", "supported"]
+    assert [claim.verdict for claim in figure.claims] == ["supported"] * 3
+    assert figure.claims[0].claim == "ERM: majority images 1000 beats 50"
     table = observations(values)
     rising = table.assign(x=table["x"].replace({400: 2000}))
-    assert sweep(rising, "x", "y").claims[1].verdict == "contradicted"
+    assert sweep(rising, "x", "y").claims[2].verdict == "contradicted"
 
 
 def test_scaling_compares_the_largest_network_with_the_best_smaller_one():

@@ -17,7 +17,7 @@ from tailboard.harness.reporting.figures import study
 from tailboard.harness.reporting.figures.study import FigureRequest, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
 
 DATA = {"name": "fashion-mnist-mini", "train_ratio": [0.05, 0.2, 1], "total": 300}
@@ -32,7 +32,7 @@ def recalls_of(trial):
     return 80 - 30 * (1 - sqrt(ratio)) * (classes / 5 - 0.6) + 4 * (trial.method.name != "ERM") + noise
 
 
-def store_of(top, left_out=(), turn=1, **changes):
+def store_of(top, left_out=(), turn=1, verified=True, **changes):
     store, spec = Store(top / "store"), parse(SPEC | changes)
     store.write_plan(spec)
     for number, trial in list(enumerate(plan(spec)))[::turn]:
@@ -40,7 +40,7 @@ def store_of(top, left_out=(), turn=1, **changes):
             accuracy = tuple(float(value) for value in recalls_of(trial))
             store.write_record(Record(
                 key=trial.key, trial=trial, status="complete", counts=long_tail(trial.data),
-                accuracy={"last_ema": accuracy},
+                data=Provenance(verified=verified, hashes={}, fingerprint="0" * 64), accuracy={"last_ema": accuracy},
             ))  # fmt: skip
     return store
 
@@ -85,6 +85,13 @@ def test_words_of_the_routine_are_curves_and_groups_are_panels(tmp_path):
     trials = plan(parse(SPEC | {"methods": "ERM", "training": {"epochs": 4, "batch_size": 16}}))
     minority = np.mean([recalls_of(trial)[5:].mean() for trial in trials if trial.data.imbalance_factor == 20])
     assert swept["curves"][0]["mean"] == pytest.approx(minority)
+
+
+def test_any_metric_of_which_more_is_better(tmp_path):
+    told = facts(store_of(tmp_path), "--kind", "sweep", "--x", "train_ratio", "--metric", "worst_class")
+    trials = [trial for trial in plan(parse(SPEC)) if trial.data.imbalance_factor == 20 and trial.method.name == "ERM"]
+    assert told["curves"][0]["mean"] == pytest.approx(np.mean([recalls_of(trial).min() for trial in trials]))
+    assert told["axes"]["value"]["y"] == "accuracy of the worst class (%)"
 
 
 def test_the_matrix_of_a_store_by_hand(tmp_path):
@@ -140,18 +147,24 @@ def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missin
         (["--kind", "sweep", "--x", "batchsize"], "--x: no field 'batchsize' here.*training.batch_size"),
         (["--kind", "sweep", "--x", "method"], "--x: method is no number"),
         (["--kind", "sweep", "--x", "lr"], "training.lr is 0.1 in every trial, so it is no axis"),
+        (["--kind", "sweep", "--x", "gamma"], "method.gamma is 3 in every trial that has it, so it is no axis"),
         (["--kind", "scaling"], r"parameters is [\d.e+]+ in every trial.*network: \[NAME, NAME\]"),
         (["--kind", "improvement", "--baseline", "Focal"], "--baseline: no curve 'Focal' here.*Focal Loss"),
         (["--kind", "improvement", "--x", "lr"], "--x: of a sweep"),
         (["--kind", "improvement", "--group", "tail"], "--group: 'tail' is not one of"),
         (["--kind", "ratio_matrix", "--group", "few"], "--group: ratio_matrix is of all, minority or majority"),
         (["--kind", "ratio_matrix", "--margin", "0"], "--margin: 0 must be above 0"),
+        (["--kind", "ratio_matrix", "--metric", "macro_f1"], "--metric: ratio_matrix is of accuracy"),
+        (["--kind", "improvement", "--metric", "nll"], "--metric: of nll less is better"),
+        (["--kind", "improvement", "--metric", "recall:Coat", "--group", "few"], "--group: recall is of all, not few"),
+        (["--kind", "improvement", "--metric", "recall_at_precision:0.9"], "has no recall_at_precision"),
         (["--kind", "misalignment"], r"several totals, as in data: \{total: \[500, 2000\]\}"),
         (["--kind", "improvement", "-o", "f.gif"], "--output: f.gif must end in .svg"),
     ],
 )
 def test_a_wrong_word_and_a_store_without_the_axes(tmp_path, words, said):
-    done = printed(store_of(tmp_path), *words)
+    methods = ["ERM", {"name": "Focal Loss", "values": {"gamma": 3}}]
+    done = printed(store_of(tmp_path, methods=methods), *words)
     assert isinstance(done.exception, ReportError)
     assert re.search(said, str(done.exception)), str(done.exception)
 
@@ -164,6 +177,19 @@ def test_two_words_that_differ_need_one_that_is_the_curves(tmp_path):
     assert {claim.panel for claim in told.data.claims} == {
         "fashion-mnist-mini, small, batch_size 16", "fashion-mnist-mini, small, batch_size 64"
     }  # fmt: skip
+
+
+def test_data_that_are_not_the_official_bytes_are_told(tmp_path):
+    assert facts(store_of(tmp_path / "a"), "--kind", "improvement")["notes"][1:] == []
+    told = facts(store_of(tmp_path / "b", verified=False), "--kind", "improvement")
+    assert told["notes"][1:] == ["Some trials ran on data whose checksums differ."]
+
+
+def test_curves_that_share_no_panel_are_not_compared(tmp_path):
+    store_of(tmp_path, methods="ERM")
+    store = store_of(tmp_path, name="g", methods="Focal Loss", data=DATA | {"total": 200})
+    with pytest.raises(ReportError, match=r"no two complete trials .* total 200: ERM was not trained here"):
+        study_figure(store, FigureRequest("improvement"))
 
 
 def test_a_store_of_nothing_complete_has_no_figure(tmp_path):

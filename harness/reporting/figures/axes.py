@@ -47,7 +47,8 @@ def require_numbers(table: pd.DataFrame, x: str) -> pd.DataFrame:
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in having[x]):
         raise ReportError(f"--x: {x} is no number")
     if having[x].nunique() < 2:
-        at = f"is {having[x].iloc[0]:g} in every trial" if len(having) else "is in no trial"
+        every = "every trial that has it" if len(having) < len(table) else "every trial"
+        at = f"is {having[x].iloc[0]:g} in {every}" if len(having) else "is in no trial"
         where = {"train_ratio": "data: {train_ratio: [0.01, 0.1, 1]}", "parameters": "network: [NAME, NAME]"}
         example = where.get(x, f"{'data' if x in CUT else x.rpartition('.')[0] or 'data'}: a list of values")
         raise ReportError(f"{x} {at}, so it is no axis; the spec needs {example}")
@@ -128,7 +129,7 @@ def with_curves(table: pd.DataFrame, x: str, curve: str, beside: Sequence[str] =
 
 
 def _differing(table: pd.DataFrame) -> list[str]:
-    held = ("key", "seed", "trial", "recalls")
+    held = ("key", "seed", "data", "learner", "recalls", "verified", "measured")
     return [str(name) for name in table if name not in held and table[name].nunique(dropna=False) > 1]
 
 

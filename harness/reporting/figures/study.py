@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from ....leaderboard.figures.misalignment import misalignment
 from ....leaderboard.figures.ratio_matrix import ratio_matrix
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
+from ....leaderboard.metric import ACCURACY
 from ....methods.names import nearest
 from ...errors import ReportError
+from ...metrics.rescoring import MetricRequest
 from ...spec.schema import Shots
 from ...storage.reader import StoreReader
 from ..figure_files import csv_text
@@ -33,13 +35,15 @@ KINDS = {
     "ratio_matrix": "accuracy at each pair of train and test ratio, and the best train ratio",
     "misalignment": "how far the best train ratio lies from the test ratio, over the number of images",
 }
+AS_RECORDED = MetricRequest()  # the accuracies in the records
 ENDINGS = (".svg", ".pdf", ".png", ".csv", ".json")
 
 
 @dataclass(frozen=True)
 class FigureRequest:
     """What is asked for: a kind of ``KINDS``, the field on x, the field whose values are the curves, the curve to
-    compare with, the denominator of its gain, the groups of classes, and the margin within which two are alike."""
+    compare with, the denominator of its gain, the groups of classes, the margin within which two are alike, and the
+    metric."""
 
     kind: str
     x: str | None = None
@@ -48,6 +52,7 @@ class FigureRequest:
     over: str = "baseline"
     groups: Sequence[str] = ("all",)
     margin: float = 1.0
+    metric: MetricRequest = AS_RECORDED
 
     def __post_init__(self) -> None:
         """ReportError for a word that is none."""
@@ -65,6 +70,24 @@ class FigureRequest:
             raise ReportError(f"--x: of a sweep; the x of {self.kind} is fixed")
         if self.baseline and self.kind != "improvement":
             raise ReportError("--baseline: of an improvement only")
+        if self.metric != AS_RECORDED:
+            self._check_metric()
+
+    def _check_metric(self) -> None:
+        name = self.metric.name
+        if self.kind in ("ratio_matrix", "misalignment"):
+            raise ReportError(f"--metric: {self.kind} is of accuracy, which the recalls give at every test ratio")
+        if not self.metric.metric.larger_is_better:
+            raise ReportError(f"--metric: of {name} less is better, and claims say what is more")
+        if wrong := [group for group in self.groups if group not in self.metric.groups]:
+            raise ReportError(f"--group: {name} is of {', '.join(self.metric.groups)}, not {wrong[0]}")
+
+    @property
+    def y(self) -> str:
+        """The words of the axis."""
+        metric = self.metric.metric
+        label = "accuracy" if self.metric == AS_RECORDED else metric.label
+        return f"{label} (%)" if metric.unit == ACCURACY.unit else label
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,7 @@ class StudyFigure:
         claims = pd.DataFrame(
             [
                 {"panel": c.panel, "claim": c.claim, "verdict": c.verdict or f"no word: {c.reason}",
-                 "effect": f"{c.effect:+.3g}", "95% interval": f"{c.low:+.3g} to {c.high:+.3g}", "n": str(c.n)}
+                 "effect": f"{c.effect:+.3g} {c.unit}", "95% interval": f"{c.low:+.3g} to {c.high:+.3g}", "n": str(c.n)}
                 for c in self.data.claims
             ]
         )  # fmt: skip
@@ -133,7 +156,26 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
     complete = not damaged and bool(table["recalls"].notna().all())
     if not table["recalls"].notna().any():
         raise ReportError(f"no trial of {store} is complete, so there is nothing to draw")
-    return StudyFigure(_FAMILIES[asked.kind](table, shots, asked), complete, damaged)
+    if asked.metric != AS_RECORDED:
+        table = table.assign(
+            measured=pd.Series(list(_measured(store, table, shots, asked.metric)), table.index, object)
+        )
+    figure = _FAMILIES[asked.kind](table, shots, asked)
+    if figure.points.empty:
+        raise ReportError(f"no two complete trials of {store} can be compared at one point: {' '.join(figure.notes)}")
+    unverified = [] if table["verified"].all() else ["Some trials ran on data whose checksums differ."]
+    return StudyFigure(replace(figure, notes=[*figure.notes, *unverified]), complete, damaged)
+
+
+def _measured(
+    store: StoreReader, table: pd.DataFrame, shots: Shots, metric: MetricRequest
+) -> Iterator[dict[str, float]]:
+    """The metric of each trial by group; nothing of one that is not complete. ReportError where a data set lacks it."""
+    for data in dict.fromkeys(table["data"]):
+        if why := metric.lacks(data):
+            raise ReportError(f"--metric: {data.name} has no {metric.name}, which is {why}")
+    for key, recalls in zip(table["key"], table["recalls"], strict=True):
+        yield metric.measured(store, store.record(key), shots) if recalls is not None else {}
 
 
 def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -154,18 +196,24 @@ def _sweep(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureDat
     placed, notes, x = _placed(table, asked.x, asked)
     low, high = placed["x"].min(), placed["x"].max()
     name = x.rpartition(".")[2].replace("_", " ")
-    return _noted(sweep(_valued(placed, shots, asked.groups), name, "accuracy (%)", bool(0 < 20 * low <= high)), notes)
+    return _noted(
+        sweep(
+            _valued(placed, shots, asked.groups), name, asked.y, bool(0 < 20 * low <= high), asked.metric.metric.unit
+        ),
+        notes,
+    )
 
 
 def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
-    if other := [str(t.network) for t in table["trial"] if t.training.learner != "images"]:
-        raise ReportError(f"--kind scaling: {other[0]} is no network on images, and its parameters are not counted")
-    first = table.drop_duplicates(["network", "dataset"])
-    named = zip(first["network"], first["dataset"], first["trial"], strict=True)
-    sizes = {(network, data): parameters_of(trial) for network, data, trial in named}
-    counted = [sizes[pair] for pair in zip(table["network"], table["dataset"], strict=True)]
+    if len(other := table.loc[table["learner"] != "images", "network"]):
+        raise ReportError(
+            f"--kind scaling: {other.iloc[0]} is no network on images, and its parameters are not counted"
+        )
+    pairs = list(zip(table["network"], table["data"], strict=True))
+    sizes = {pair: parameters_of(*pair) for pair in set(pairs)}
+    counted = [sizes[pair] for pair in pairs]
     placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
-    return _noted(scaling(_valued(placed, shots, asked.groups), "accuracy (%)"), notes)
+    return _noted(scaling(_valued(placed, shots, asked.groups), asked.y, asked.metric.metric.unit), notes)
 
 
 def _ratio_matrix(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -204,13 +252,16 @@ def _valued(placed: pd.DataFrame, shots: Shots, groups: Sequence[str]) -> pd.Dat
     """The observations: a panel for each group of classes. ReportError where a group has no class in any trial."""
     tables = []
     for group in groups:
-        members = [members_of(trial, group, shots) for trial in placed["trial"]]
+        known = {data: members_of(data, group, shots) for data in set(placed["data"])}
+        members = [known[data] for data in placed["data"]]
         if not any(members):
             raise ReportError(f"--group: no class of any trial is {group}")
         values = [
             float(recalls[list(at)].mean()) if recalls is not None and at else np.nan
             for recalls, at in zip(placed["recalls"], members, strict=True)
         ]
+        if "measured" in placed:
+            values = [each.get(group, np.nan) for each in placed["measured"]]
         panel = placed["panel"] + (f", {group} classes" if len(groups) > 1 or group != "all" else "")
         tables.append(placed.assign(value=values, panel=panel)[np.array([bool(at) for at in members])])
     return pd.concat(tables, ignore_index=True)
@@ -231,14 +282,14 @@ def _tails(
         low, high = placed["images"].min(), placed["images"].max()
         notes.append(f"The train ratios have {low} to {high} images: with data: {{total: N}} each has as many.")
     group = asked.groups[0]
-    named = {members_of(trial, group, shots) for trial in placed["trial"]}
+    named = {members_of(data, group, shots) for data in set(placed["data"])}
     if len(named) > 1:
         raise ReportError("the data sets have other numbers of classes; draw them one by one")
     return placed, notes, None if group == "all" else named.pop()
 
 
 def _noted(figure: FigureData, notes: Sequence[str]) -> FigureData:
-    return FigureData(figure.kind, figure.points, figure.axes, figure.claims, [*notes, *figure.notes])
+    return replace(figure, notes=[*notes, *figure.notes])
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

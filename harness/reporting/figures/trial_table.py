@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ...errors import StoreError
 from ...metrics.shots import class_members
 from ...planning.reported import ReportedTrial
 from ...registry.datasets import dataset_of, long_tail
-from ...spec.schema import Data, Shots, Trial
+from ...spec.schema import Data, Shots
+from ...storage.index import STATUSES, trial_results
 from ...storage.reader import StoreReader
 from .. import tuning_tables
 from ..reported_store import merge_searches, read_plans, reported_store
@@ -29,11 +28,11 @@ def trial_table(store: StoreReader) -> tuple[pd.DataFrame, Shots, list[str]]:
         store: A store or a bundle.
 
     Returns:
-        A row for each trial: its ``key``, ``seed`` and ``trial``; the fields of ``DATA`` and ``COUNTED``; ``method``,
-        ``network``, ``weights``, ``tuning`` and ``protocol``; a column for each value of a method (``method.rho``) or
-        network, and for each word of the routine (``training.lr``), empty where a trial has none; and ``recalls``, of
-        each class in percent, None where the trial is not complete. Then how the first plan counts shot groups, and a
-        message for each damaged record.
+        A row for each trial: its ``key``, ``seed``, ``data`` and kind of ``learner``; the fields of ``DATA`` and
+        ``COUNTED``; ``method``, ``network``, ``weights``, ``tuning`` and ``protocol``; a column for each value of a
+        method (``method.rho``) or network, and for each word of the routine (``training.lr``), empty where a trial has
+        none; ``recalls``, of each class in percent, None where the trial is not complete; and whether its data were
+        ``verified``. Then how the first plan counts shot groups, and a message for each damaged record.
 
     Raises:
         StoreError: where there is no store.
@@ -42,17 +41,19 @@ def trial_table(store: StoreReader) -> tuple[pd.DataFrame, Shots, list[str]]:
     plans = read_plans(store, None, None)
     searches = merge_searches(result for plan in plans for result in plan.results.values())
     protocols = tuning_tables.protocols([plan.spec for plan in plans])
-    rows, damaged, finished = [], list[str](), store.finished()
-    for row in reported_store(store, plans, searches, protocols, False).rows:
+    shown = reported_store(store, plans, searches, protocols, False).rows
+    keys = [key for row in shown for key in row.keys]
+    results, damaged = trial_results(store, keys)
+    starts, complete, rows = results.offsets(), results.status == STATUSES.index("complete"), []
+    place = iter(results.indices(keys).tolist())
+    for row in shown:
         named = _fields(row.first)
-        for reported in row.each():
-            key, recalls = reported.trial.key, None
-            try:
-                outcome = store.result(key) if key in finished and not reported.pending else None
-                recalls = np.array(outcome.accuracy["last_ema"]) if outcome and outcome.status == "complete" else None
-            except (StoreError, FileNotFoundError) as error:
-                damaged.append(str(error))
-            rows.append(named | {"key": key, "seed": reported.row.seed, "trial": reported.trial, "recalls": recalls})
+        for key, seed, at in zip(row.keys, row.seeds, place):  # noqa: B905  (all rows draw from one iterator)
+            recalls, verified = None, True
+            if at >= 0 and complete[at]:
+                recalls = results.accuracy[starts[at] : starts[at] + results.classes[at]]
+                verified = results.verified[at] == 1
+            rows.append(named | {"key": key, "seed": seed, "recalls": recalls, "verified": verified})
     return pd.DataFrame(rows), plans[0].spec.shots, damaged
 
 
@@ -60,7 +61,8 @@ def _fields(reported: ReportedTrial) -> dict[str, Any]:
     """What its trials share, at the spec's own values: a row that is tuned is named by its method."""
     trial, counts = reported.row, long_tail(reported.row.data)
     return (
-        dict(zip(DATA, _data(trial.data, counts), strict=True))
+        {"data": trial.data, "learner": trial.training.learner}
+        | dict(zip(DATA, _data(trial.data, counts), strict=True))
         | dict(zip(COUNTED, (sum(counts), max(counts), min(counts)), strict=True))
         | {"method": trial.method.name, "network": trial.network, "weights": (trial.weights or "random")[:8]}
         | {"tuning": reported.protocol, "protocol": trial.protocol, "plugin": (trial.method.plugin or "")[:8]}
@@ -76,26 +78,27 @@ def _data(data: Data, counts: Sequence[int]) -> tuple[Any, ...]:
     return data.name, ratio, data.total, data.head, data.profile
 
 
-def members_of(trial: Trial, group: str, by: Shots) -> tuple[int, ...]:
+def members_of(data: Data, group: str, by: Shots) -> tuple[int, ...]:
     """The classes of a group of ``GROUPS``: the minority is the last half of the long tail, less one where they are odd
     in number, the majority all others; the shot groups are counted on the training images.
 
     Args:
-        trial: The trial.
+        data: The data set and its long tail.
         group: The group.
         by: How shot groups are counted.
     """
-    counts = long_tail(trial.data)
+    counts = long_tail(data)
     if group not in ("minority", "majority"):
         return class_members(counts, by)[group]
-    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c)) if trial.data.profile == "natural" else None
-    ranked, rare = order or list(range(len(counts))), len(counts) // 2
+    ranked, rare = list(range(len(counts))), len(counts) // 2
+    if data.profile == "natural":
+        ranked.sort(key=lambda c: -counts[c])
     return tuple(sorted(ranked[-rare:] if group == "minority" else ranked[:-rare]))
 
 
-def parameters_of(trial: Trial) -> int:
-    """The parameters of a trial's network on its images, counted without memory for them."""
+def parameters_of(network: str, data: Data) -> int:
+    """The parameters of a network on the images of a data set, counted without memory for them."""
     from ...registry.networks import parameters  # imports torch
 
-    about = dataset_of(trial.data)
-    return parameters(trial.network, about.shape[0], len(about.classes))
+    about = dataset_of(data)
+    return parameters(network, about.shape[0], len(about.classes))
