@@ -150,7 +150,8 @@ def split(items: Sequence[Item], facts: Sequence[Facts]) -> tuple[tuple[list[int
     _check_classes(items, train, test)
     both = {items[index].group for index in train} & {items[index].group for index in test} - {""}
     if both:
-        raise DataError(f"group {min(both)!r} has training and test images: a group must stand on one side")
+        more = f"; {len(both)} groups in all" if len(both) > 1 else ""
+        raise DataError(f"group {min(both)!r} has training and test images{more}: a group must stand on one side")
     return (train, test), how
 
 

@@ -130,8 +130,9 @@ def _epochs_within(spec: Spec, minutes: float) -> int:
     fit = int(minutes * 60 * SHARE_OF_TIME * at_once / seconds)
     if fit < 1:
         least = seconds / (60 * SHARE_OF_TIME * at_once)
+        shown = f"{least:.1f}" if least >= 1 else f"{least:.2g}"
         raise SpecError(
-            f"--minutes: one epoch of all {len(needed.trials)} trials takes about {least:{'.1f' if least >= 1 else '.2g'}} minutes here, more "
+            f"--minutes: one epoch of all {len(needed.trials)} trials takes about {shown} minutes here, more "
             f"than {minutes:g}: give more, or fewer --methods or --seeds, or a smaller --network"
         )
     return min(fit, MOST_EPOCHS)
