@@ -18,6 +18,8 @@ from .status import outcome, print_unreachable
 if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
     from ..metrics.rescoring import MetricRequest
+    from ..reporting.report import Report
+    from ..storage.reader import StoreReader
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -105,15 +107,18 @@ def report(
         leaderboard = partial(
             gather.gather, by=by, defaults=defaults, budget=budget, rescore=rescore, images=bool(noise), comparable=True
         )
+
+        def whole(places: list[StoreReader]) -> Report:
+            found = leaderboard(places)
+            return found if rescore else with_two_classes(found, places, lambda r: leaderboard(places, rescore=r))
+
         options = html_pages.PageOptions(versus, quote, by, uncertainty, words)
         if site:  # first: pages of their own need not fit into one table
-            html_pages.write_site(site, [(place, leaderboard([place])) for place in places], options)
+            html_pages.write_site(site, [(place, whole([place])) for place in places], options)
         with _uncollected():
-            report = leaderboard(places)
+            report = (whole if html or form in ("md", "latex", "json") else leaderboard)(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
-        if not rescore and (html or form in ("md", "latex", "json")):
-            report = with_two_classes(report, places, lambda request: leaderboard(places, rescore=request))
         written = (
             report.parquet(versus, quote)
             if form == "parquet"
