@@ -23,7 +23,7 @@ def in_process(prepared: PreparedRun, *_: object) -> bool:
 
 
 def test_a_folder_becomes_a_model_and_predictions(tmp_path, cache_of_its_own, tailboard, monkeypatch):
-    monkeypatch.setattr("tailboard.harness.scheduling.run.execute", in_process)
+    monkeypatch.setattr("tailboard.harness.driver.execute", in_process)
     monkeypatch.setattr(image_run, "STEPS", 1)
     monkeypatch.setattr(image_run, "FEWEST_EPOCHS", 6)
     for number, (name, count) in enumerate({"cat": 30, "dog": 12}.items()):

@@ -387,7 +387,7 @@ def test_a_store_that_is_deleted_while_it_is_filled_has_its_plan_again(tmp_path,
         place.rename(tmp_path / "gone")
         return False
 
-    monkeypatch.setattr("tailboard.harness.scheduling.run.execute", deleted)
+    monkeypatch.setattr("tailboard.harness.driver.execute", deleted)
     code, _, err = command(capsys, "run", str(tmp_path / "t.yaml"), "--store", str(place))
     assert code == 2 and "was deleted while it was filled: the plan is written again" in err, err
     code, out, err = command(capsys, "report", str(place))

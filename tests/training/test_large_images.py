@@ -24,9 +24,8 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 
 
 @pytest.fixture
-def photos(tmp_path, monkeypatch):
+def photos(tmp_path, monkeypatch, cache_of_its_own):
     """JPEGs in class folders, with a cache of their own and every array on disk."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(user_images, "ON_DISK_FROM", 0)
     rng = np.random.default_rng(0)
     for label, (name, count) in enumerate({"newt": 40, "cat": 20}.items()):

@@ -76,8 +76,7 @@ def pool_of(trial, top: Path):
 
 
 @pytest.mark.skipif(not JPEG_CIFAR10.is_file(), reason=f"needs {JPEG_CIFAR10}")
-def test_the_nine_rows_are_the_same_through_folders_a_csv_and_arrays(jpegs, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_the_nine_rows_are_the_same_through_folders_a_csv_and_arrays(jpegs, tmp_path, monkeypatch, cache_of_its_own):
     own = parse({"name": "x", "data": "folder:cifar10", "methods": "ERM", "seeds": 1}, jpegs).data[0].contents
     known = dataclasses.replace(
         vision.CIFAR10, available=(TRAIN,) * 10, tested=(TEST,) * 10, head=TRAIN, mean=own.mean, std=own.std
