@@ -14,14 +14,6 @@ from warm_process import WarmProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("start", "compare", "tune", "images", "tables", "method", "publish")  # in one folder, in this order
-    "start",
-    "compare",
-    "tune",
-    "images",
-    "tables",
-    "method",
-    "publish",
-)  # in one folder, one after the other, as a reader
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
     "installs", "minutes of training", "needs CIFAR-100 and hours", "trains again", "needs a cluster", "needs a server",
