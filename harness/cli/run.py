@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SpecError
-from ..spec.changes import SpecChanges
+from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
     INTERRUPTED,
     Address,
@@ -33,6 +33,7 @@ from .status import outcome
 
 if TYPE_CHECKING:
     from ..reporting.report import Report
+    from ..spec.schema import Spec
     from ..storage.store import Store
 
 app = typer.Typer()
@@ -93,6 +94,8 @@ def run(
         if changes != SpecChanges() and not quiet:
             print_status(f"the changed spec is called {asked.name}")
         place = Store(store or f"runs/{asked.name}")
+        if name is not None:
+            _check_name(asked, place)
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
@@ -118,6 +121,17 @@ def _check_options(spec: str | None, data: str | None, images: dict[str, Any], c
     wrong, with_ = (images, "--data") if spec else (changes, "a spec")
     if only := ", ".join(f"--{key}" for key, value in wrong.items() if value):
         raise SpecError(f"{only}: only with {with_}")
+
+
+def _check_name(spec: Spec, store: Store) -> None:
+    """SpecError where the store has another plan under the name that was given on the command line."""
+    asked = spec.canonical_without(*NO_OTHER_PLAN)
+    for stored in store.plans() if store.exists() else ():
+        if stored.name == spec.name and stored.canonical_without(*NO_OTHER_PLAN) != asked:
+            raise SpecError(
+                f"--name {spec.name}: {store} holds another plan of that name, which would be replaced; choose another "
+                "name, or a --store of its own"
+            )
 
 
 def _recommend(report: Report, store: Store) -> None:

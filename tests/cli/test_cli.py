@@ -108,6 +108,15 @@ def test_plan_lists_every_trial_with_its_key(tailboard, tmp_path):
     assert "4 trials: 1 data x 2 methods" in out
 
 
+def test_a_name_that_is_given_never_replaces_the_plan_of_another(tailboard, tmp_path):
+    store = Store("runs/mine")
+    store.write_plan(parse(SPEC | {"name": "mine"}))
+    before = store.read("plans/mine.json")
+    code, out, err = tailboard("run", spec_file(tmp_path), "--set", "training.epochs=7", "--name", "mine")
+    assert (code, out) == (1, "") and "holds another plan of that name, which would be replaced" in err, err
+    assert store.read("plans/mine.json") == before
+
+
 def test_show_prints_a_method_whole(tailboard, tmp_path):
     code, out, err = tailboard("show", "SAM-A + M2m")
     assert (code, err) == (0, "")
