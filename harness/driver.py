@@ -85,6 +85,8 @@ def train(
         tracker = Tracker(request.spec, store, prepared.trials)
         with ProgressReporter(console, prepared, tracker) as show:
             interrupted = execute(prepared, show, slots, address)
+        if not interrupted:  # its workers have ended: what one that was killed had begun to write is nobody's
+            store.clear_parts(paths.CHECKPOINTS[0], seconds=0)
         if not store.has(paths.plan(request.spec.name)):
             write_plan(request, store)
             again = "the plan is written again, and the same command trains what is gone"

@@ -157,12 +157,18 @@ class Files(WritablePlace):
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
         return [str(path).rsplit("/", 1)[-1] for path in found]
 
-    def clear_parts(self) -> None:
-        """Remove what processes had begun to write that were killed an hour ago or more. A bucket keeps nothing so."""
+    def clear_parts(self, folder: str = "", seconds: float = STALE_PART_SECONDS) -> None:
+        """Remove what killed processes had begun to write. A bucket keeps nothing so.
+
+        Args:
+            folder: Where; everywhere if not given.
+            seconds: How long ago they wrote to it last; a living process may still be at what is younger.
+        """
         root = Path(self.root)
-        for part in (*root.glob(".*.part"), *root.glob("*/.*.part")) if self.local else ():
+        parts = root.glob(f"{folder}/.*.part") if folder else (*root.glob(".*.part"), *root.glob("*/.*.part"))
+        for part in parts if self.local else ():
             with suppress(OSError):  # it is renamed just now, or it is another's
-                if not part.parent.is_symlink() and time.time() - part.lstat().st_mtime > STALE_PART_SECONDS:
+                if not part.parent.is_symlink() and time.time() - part.lstat().st_mtime >= seconds:
                     part.unlink()
 
     def path(self, name: str) -> Path:

@@ -46,7 +46,7 @@ def test_many_quotes_take_no_time():
     begun = time.perf_counter()
     for words in (text, text + "isn't", "'/" * 2000, "/a " * 2000, "~" * 5000, "a+" * 2500, "/" * 5000):
         redact_paths(words)
-    assert time.perf_counter() - begun < 20
+    assert time.perf_counter() - begun < 5
 
 
 # Of letters that no sentence here uses, so that each is recognised; what may stand in a name stands in it

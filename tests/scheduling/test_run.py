@@ -212,11 +212,13 @@ def test_ctrl_c_twice_stops_at_once(job):
     job.interrupt(process)
     time.sleep(0.02)
     job.interrupt(process)
-    _, err = process.communicate(timeout=60)  # a busy machine takes a while to end Ray
+    start = time.monotonic()
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
+    assert time.monotonic() - start < 15
     assert "Traceback" not in err
     assert "the same command goes on" in err.splitlines()[-1]
-    assert job.gone_within(60), job.leftovers()
+    assert job.gone_within(10), job.leftovers()
 
 
 def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray):

@@ -99,13 +99,13 @@ def test_a_job_uses_no_folder_that_another_user_may_enter(allocation):
     elsewhere.mkdir()
     private.symlink_to(elsewhere)
     process = allocation.start("n1")
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=60)
     private.unlink()
     assert (process.returncode, err) == (1, f"{private} is not ours on every node\n")
     ray = allocation.said.with_name("ray")
     ray.write_text('#!/bin/bash\nmkdir -p -m 777 $RAY_TMPDIR; stat -c %a $RAY_TMPDIR/.. > "$SLURM_SAID"; exit 1\n')
     ray.chmod(0o755)
-    allocation.start("n1").communicate(timeout=180)
+    allocation.start("n1").communicate(timeout=60)
     assert allocation.said.read_text().splitlines()[0] == "700"
 
 
@@ -117,4 +117,4 @@ def test_a_job_whose_ray_does_not_start_says_so_and_leaves_nothing(allocation):
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Ray does not start on " in err
     assert not Path(f"/tmp/tb-ray-{os.getpid()}").exists()  # noqa: S108
-    assert allocation.job.gone_within(60)
+    assert allocation.job.gone_within(10)

@@ -69,7 +69,7 @@ def test_it_is_one_short_line_at_once(tmp_path, spec, words):
     with pytest.raises(SpecError, match=words) as caught:
         read(tmp_path / "t.yaml")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < LONGEST + 100
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -174,5 +174,5 @@ def test_whatever_a_spec_says_it_is_a_plan_or_one_line(tmp_path, monkeypatch):
             assert "\n" not in str(error) and len(str(error)) < LONGEST + 100, (number, spec)
         except Exception as error:
             raise AssertionError(f"mutation {number}: {spec!r}") from error
-        assert time.monotonic() - began < 30, (number, spec)
+        assert time.monotonic() - began < 10, (number, spec)
     assert 0.1 * mutations < planned < 0.9 * mutations

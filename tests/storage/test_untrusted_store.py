@@ -379,6 +379,27 @@ def test_a_stored_plan_with_a_wrong_word_of_a_routine_is_told_in_one_line(store,
         assert code == 1 and re.fullmatch(rf"error: .*plans/t\.json is damaged: .*{word}: .*\n", err), err
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_a_killed_worker_had_begun_to_write_is_gone_when_a_run_has_ended(
+    tmp_path, capsys, monkeypatch, interrupted
+):
+    (tmp_path / "t.yaml").write_text(json.dumps(RAW))
+    parts = [tmp_path / "store" / folder / f".{'a' * 32}.part" for folder in ("checkpoints", "records")]
+
+    def killed(*_) -> bool:
+        for part in parts:
+            part.parent.mkdir(exist_ok=True)
+            part.touch()
+        return interrupted
+
+    monkeypatch.setattr("tailboard.harness.driver.execute", killed)
+    code, _, err = command(capsys, "run", str(tmp_path / "t.yaml"), "--store", str(tmp_path / "store"))
+    assert code == (130 if interrupted else 2), err
+    assert [part.exists() for part in parts] == [interrupted, True], (
+        "a worker of a run that was stopped may still write"
+    )
+
+
 def test_a_store_that_is_deleted_while_it_is_filled_has_its_plan_again(tmp_path, capsys, monkeypatch):
     (tmp_path / "t.yaml").write_text(json.dumps(RAW))
     place = tmp_path / "store"
