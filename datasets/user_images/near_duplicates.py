@@ -77,10 +77,10 @@ def _pairs(unique: np.ndarray) -> Iterable[tuple[int, int]]:
         edges = [0, *(np.flatnonzero(np.diff(key[order])) + 1).tolist(), len(order)]
         for start, end in pairwise(edges):
             members = order[start:end][:CROWD]
-            for place, one in enumerate(members[:-1]):
-                others = members[place + 1 :]
-                differing = _BITS[unique[others] ^ unique[one]].sum(axis=1)
-                yield from ((int(one), int(other)) for other in others[differing <= DISTANCE])
+            for place, first in enumerate(members[:-1]):
+                later = members[place + 1 :]
+                differing = _BITS[unique[later] ^ unique[first]].sum(axis=1)
+                yield from ((int(first), int(second)) for second in later[differing <= DISTANCE])
 
 
 def in_words(groups: Sequence[Sequence[int]], names: Sequence[str], shown: int) -> list[list[str]]:

@@ -214,3 +214,11 @@ def test_what_a_method_cannot_mean_is_said_before_anything_runs(network, method,
 def test_a_network_that_is_not_for_the_data_is_refused(network, data, words):
     with pytest.raises(NetworkError, match=words):
         check_names([trial_of(network, data={"name": data})], {})
+
+
+def test_what_grows_with_the_square_of_the_rows_is_refused_before_it_is_tried():
+    whole = {"name": "covertype", "profile": "natural"}
+    with pytest.raises(NetworkError, match=r"svm is not tried on more than 50,000 training rows, .* has 464,8"):
+        check_names([trial_of("svm", data=whole)], {})
+    check_names([trial_of("xgboost", data=whole)], {})
+    check_names([trial_of("svm", data={"name": "covertype", "train_ratio": 0.1, "total": 50_000})], {})
