@@ -11,10 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .columns import Column
 
@@ -27,6 +23,11 @@ class Encoder:
     one for all others, also for those that no training row has."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
+        from sklearn.compose import ColumnTransformer  # a second of imports, which trials on images do without
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
         self.columns = tuple(columns)
         numbers, categories, self._weight = (
             [place for place, column in enumerate(columns) if column.kind == kind]

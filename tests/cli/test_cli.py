@@ -85,10 +85,10 @@ def test_quick_commands_import_no_torch(tmp_path):
     assert not modules & {"torch", "scipy.stats", "pandas", "ray", "mlflow"}
 
 
-def test_a_plan_is_checked_without_torchs_compiler(tmp_path):
+def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need(tmp_path):
     _, modules = imported(f"plan {spec_file(tmp_path)}")
     assert "torch" in modules
-    assert not modules & {"torch._dynamo", "torchvision", "triton"}
+    assert not modules & {"torch._dynamo", "torchvision", "triton", "sklearn", "pandas"}
 
 
 @pytest.mark.parametrize(

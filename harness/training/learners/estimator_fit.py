@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import log_softmax
-from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -126,6 +125,8 @@ class EstimatorFit:
             raise MethodError(f"{type(self.recipe.rows).__name__} left no row of class {int(left.argmin())}")
 
     def _fit(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
+
         if weights is None or np.ptp(weights) == 0:
             self.estimator.fit(x, y)
         elif has_fit_parameter(self.estimator, "sample_weight"):
