@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -53,7 +55,24 @@ def _where_and_source(part: type[Part], texts: Mapping[str, str]) -> str:
                     first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                     lines = text.splitlines()[first - 1 : node.end_lineno]
                     return "\n".join([f"{path}, line {first}", *lines])
-    lines, first = inspect.getsourcelines(part)
-    path = Path(inspect.getsourcefile(part) or "").resolve()
+    module = sys.modules.get(part.__module__)
+    path = Path(getattr(module, "__file__", None) or next(iter(texts), part.__module__)).resolve()
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    try:
+        lines, first = inspect.getsourcelines(part)
+    except (OSError, TypeError):  # made by a call
+        return f"{shown}, without a class statement\n{_declaration(part)}"
     return f"{shown}, line {first}\n{''.join(lines).rstrip()}"
+
+
+def _declaration(part: type[Part]) -> str:
+    """What the class statement would be of a part that was made by a call, as imbalanced-learn's adapters are."""
+    values = {name: value for name, value in vars(part).items() if not name.startswith("_")}
+    hyperparameters = {each.name: each for each in dataclasses.fields(part) if each.name in part.__annotations__}
+    own = [f"    {name} = {value!r}" for name, value in values.items() if name not in hyperparameters]
+    own += [
+        f"    {name}: {each.type.__name__ if isinstance(each.type, type) else each.type} = {each.default!r}"
+        for name, each in hyperparameters.items()
+    ]
+    bases = ", ".join(base.__name__ for base in part.__bases__)
+    return "\n".join([f"class {part.__name__}({bases}):", *(own or ["    pass"])])

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from tailboard.harness.cli import app
+from tailboard.harness.cli.method_source import method_source
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.search import searches
+from tailboard.methods.registry import recipe, registry
 
 SPEC = {
     "name": "t",
@@ -132,6 +134,20 @@ def test_show_prints_a_method_whole(tailboard, tmp_path):
     assert code == 0 and out.rstrip().endswith("class Mine(Part):\n    def build(self, scene):\n        return None")
     code, out, err = tailboard("show", "SAMA")
     assert (code, out) == (1, "") and "did you mean 'SAM-A'" in err
+    (tmp_path / "made.py").write_text(
+        "from dataclasses import make_dataclass\n\nfrom tailboard.methods.recipe import Part, Recipe, register\n\n"
+        "Made = make_dataclass('Made', [('k', int, 5)], bases=(Part,), frozen=True)\n"
+        'register("Made", Recipe(loss=Made()), description="d", source="s")\n'
+    )
+    code, out, _ = tailboard("show", "Made", "--plugin", tmp_path / "made.py")
+    assert code == 0 and out.rstrip().endswith("class Made(Part):\n    k: int = 5"), out
+
+
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_every_registered_method_is_shown_with_its_classes(name):
+    shown = method_source(name)
+    for part in recipe(name).parts().values():
+        assert f"\nclass {type(part).__name__}(" in shown
 
 
 @pytest.mark.parametrize(
