@@ -56,15 +56,15 @@ def _audited(wide: pd.DataFrame, unit: str, larger_is_better: bool, versus: str 
         deviation = np.nansum((values - mean[:, None]) ** 2, axis=1) / (n - 1)
         error = np.sqrt(np.where(n > 1, deviation, np.nan) / n)
     half = stdtrit(np.maximum(n - 1, 1), 1 - ALPHA / 2) * error
-    reference = 0 if versus is None else int(names.get_loc(versus))
+    reference = 0 if versus is None else list(names).index(versus)
     compared = _compared(values, reference, exact, fewest)
     better = (compared["difference"] > 0) == larger_is_better
     separable = compared["p_holm"] < ALPHA
     words = np.where(separable, np.where(better, "better", "worse"), np.where(compared["same"], "not separable", ""))
     table = pd.DataFrame({"method": names, "n": n, "planned": values.shape[1], "mean": mean, "stderr": error})
     table = table.assign(ci95_low=mean - half, ci95_high=mean + half, rank=_ranks(values, exact, fewest))
-    table = table.assign(versus=names[reference], **compared.drop(columns="same"), verdict=words)
-    return table.assign(test=MCNEMAR if exact else PAIRED_T)
+    table = pd.concat([table.assign(versus=names[reference]), compared.drop(columns="same")], axis=1)
+    return table.assign(verdict=words, test=MCNEMAR if exact else PAIRED_T)
 
 
 def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> pd.DataFrame:

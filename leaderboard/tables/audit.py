@@ -1,6 +1,7 @@
 """What an audit of somebody's results found, as tables of plain text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -44,7 +45,7 @@ def _of_dataset(dataset: str, rows: pd.DataFrame, unit: str, chosen: bool) -> Ta
     return Table(f"{dataset}: versus {rows['versus'].iloc[0]}", (("", GROUPS),), tuple(body), (), tuple(caption))
 
 
-def _cells(row: Mapping[str, object]) -> Sequence[str]:
+def _cells(row: Mapping[Hashable, Any]) -> Sequence[str]:
     def number(name: str, form: str = ".4g") -> str:
         value = row[name]
         return "–" if pd.isna(value) else format(value, form)
