@@ -67,7 +67,8 @@ def test_pairs_have_torchvisions_probabilities_and_strengths(shape):
                 expected[first, second] += p * q / len(POLICY)
     operation, strength = draw_pairs(60_000, *shape[1:], seeded())
     for ops, values in zip(operation.T.tolist(), strength.T.tolist(), strict=True):
-        named = [("Identity",) if op == 0 else (OPERATIONS[op], round(v, 3) + 0.0) for op, v in zip(ops, values, strict=True)]  # fmt: skip
+        done = zip(ops, values, strict=True)
+        named = [(OPERATIONS[op], round(value, 3) + 0.0) if op else ("Identity",) for op, value in done]
         drawn[tuple(named)] += 1
     cells = sorted(cell for cell, share in expected.items() if 60_000 * share > 5)
     assert drawn.keys() <= {cell for cell, share in expected.items() if share > 1e-9}
