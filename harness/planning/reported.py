@@ -100,7 +100,8 @@ def report_rows(
     """
     shown = []
     for experiment in experiments(spec):
-        row, result = experiment.trial(spec.seeds[0]), results.get(experiment.canonical)
+        row = experiment.trial(spec.seeds[0])
+        result = results.get(experiment.canonical) if results else None  # of many rows the text is not made in vain
         if result is None:
             shown.append(ReportedTrial(row, row, "", protocol))
         elif result.winner and result.finished:

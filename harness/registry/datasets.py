@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,6 +42,20 @@ def test_counts(data: Data) -> tuple[int, ...]:
         return dataset_of(data).tested
     except DataError:
         return ()
+
+
+def unbalanced(data: Iterable[Data]) -> list[tuple[str, tuple[int, ...]]]:
+    """The data sets whose test sets are not balanced.
+
+    Args:
+        data: Of any number of settings.
+
+    Returns:
+        The name of each, and the test images or rows of its classes.
+    """
+    once = {(each.name, each.contents): each for each in data}.values()  # of thousands of tails they are few
+    tested = [(each.name, test_counts(each)) for each in once]
+    return [(name, counts) for name, counts in tested if len(set(counts)) > 1]
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:

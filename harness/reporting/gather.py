@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
 from ..planning.reported import protocol_label, row_label
-from ..registry.datasets import test_counts
+from ..registry.datasets import unbalanced
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -85,16 +85,17 @@ def gather(
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
-    spent = _spent(rows, tuned, started_from(reported), not all(spec.tune for spec in specs), price)
-    unbalanced = list(dict.fromkeys(_unbalanced(specs)))
+    started = started_from(reported, set(rows["key"].unique()))
+    spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
+    not_balanced = _not_balanced(specs)
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
         [message for messages in damaged for message in messages],
-        [_groups(shots), *spent, *unbalanced, *joined, *other_numbers],
+        [_groups(shots), *spent, *not_balanced, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
-        metric.unbalanced if unbalanced else metric,
+        metric.unbalanced if not_balanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
@@ -111,13 +112,11 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
     return replace(rescore.metric, lacks=tuple((name, why) for name, why in every.items() if why))
 
 
-def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
+def _not_balanced(specs: Sequence[Spec]) -> list[str]:
     """A sentence for each data set whose test set is not balanced."""
-    for data in (data for spec in specs for data in spec.data):
-        tested = test_counts(data)
-        if len(set(tested)) > 1:
-            least, most = min(tested), max(tested)
-            yield f"{data.name}: the test set is not balanced; its classes have {least} to {most} examples."
+    known = unbalanced(data for spec in specs for data in spec.data)
+    sentence = "{}: the test set is not balanced; its classes have {} to {} examples."
+    return list(dict.fromkeys(sentence.format(name, min(tested), max(tested)) for name, tested in known))
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
@@ -187,15 +186,14 @@ def _groups(by: Shots) -> str:
 def _spent(
     rows: pd.DataFrame,
     tuned: Sequence[tuning_tables.TunedRow],
-    started: Mapping[str, float],
+    beside: Sequence[float],
     untuned: bool,
     price: float | None,
 ) -> list[str]:
-    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``started``,
-    the seconds by key of those that rows start from. ``price`` is that of an hour."""
+    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
+    the seconds of those that rows start from. ``price`` is that of an hour."""
     trials = rows[~rows["pending"]].drop_duplicates("key")
     pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
-    beside = [seconds for key, seconds in started.items() if key not in set(trials["key"])]
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"
