@@ -1,7 +1,7 @@
 """Images a second of a full trial over the bare training step, in one run.
 
 The bare step is forward + backward + SGD on one fixed batch: same model, batch, precision, threads and memory layout.
-The full trial is ``harness.train.Run`` with the whole ``t5`` routine: draw, crop, flip, TrivialAugmentWide, CutMix,
+The full trial is ``TrainingLoop`` with the whole ``t5`` routine: draw, crop, flip, TrivialAugmentWide, CutMix,
 label smoothing, moving average, schedule. The two take turns, and the ratio of each pair counts.
 
     .venv/bin/python benchmarks/throughput.py [network] [batch size]
@@ -19,11 +19,12 @@ import time
 import numpy as np
 import torch
 
-from tailboard.datasets.split import Images, Split
+from tailboard.datasets.split import Images
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.training.trial import TrialContext, assemble
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.learners.image_learner import image_learner
 
 STEPS, PAIRS = 10, 9
 
@@ -41,9 +42,11 @@ def main(network: str = "resnet32", batch_size: int = 128) -> None:
     rng = np.random.default_rng(0)
     number = STEPS * batch_size
     images = Images(rng.integers(0, 256, (number, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, number))
-    split = Split(images, None, images, (number // 10,) * 10, "")
-    run = assemble(trial, split, recipe_of(trial, None), TrialContext(store=""))
-    bare = bare_step(assemble(trial, split, recipe_of(trial, None), TrialContext(store="")), batch_size)
+    run, other = (
+        image_learner(trial, images, (number // 10,) * 10, recipe_of(trial, None), torch.device("cpu"), Store(""))
+        for _ in range(2)
+    )
+    bare = bare_step(other, batch_size)
     epochs = run.epochs()
     next(epochs), bare()
     pairs = [(seconds(bare), seconds(lambda: next(epochs))) for _ in range(PAIRS)]

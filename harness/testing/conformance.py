@@ -22,9 +22,10 @@ from ..metrics.definitions import DEFINITIONS
 from ..metrics.scores import Scored, per_class_accuracy
 from ..spec.parser import parse
 from ..spec.schema import plan
+from ..storage.store import Store
+from ..training.learners.image_learner import image_learner
 from ..training.loop import TrainingLoop
 from ..training.scoring_process import scoring_process
-from ..training.trial import TrialContext, assemble
 from .dry_run import dry_run
 from .table_conformance import TABLE_CHECKS, of_tables
 
@@ -289,7 +290,7 @@ def never_asks_for_the_test_set(entry: Entry) -> str:
     data = scoring.split(trial, None, True)
     stand_in = dry_run(Recipe(), counts=data.counts, shape=(1, 28, 28)).model.eval().requires_grad_(False)
     with locked():
-        run = assemble(trial, data.images, data.counts, Recipe(), TrialContext(store=""))
+        run = image_learner(trial, data.images, data.counts, Recipe(), torch.device("cpu"), Store(""))
         run.scene.pretrained = lambda _, independent=False: stand_in
         try:
             run = trained(TrainingLoop(entry.recipe, run.training, run.model, run.material, run.scene, run.streams))
