@@ -367,20 +367,6 @@ def _network_of_preset(raw: Mapping[str, Any]) -> str:
     return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
 
 
-def _network(raw: Any) -> Iterator[str | NetworkEntry]:
-    """The networks of one entry: a name, or a mapping with values, whose lists are axes. A network on images is its
-    name."""
-    words = {"name": raw} if isinstance(raw, str) else raw
-    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
-        raise SpecError(f"network: a name is expected, or a mapping with a name and values, not {raw!r}")
-    kind = learner_kind(words["name"])
-    for item in _axes([words], "network"):
-        entry = _valid(NetworkEntry, item | {"kind": kind}, "network")
-        if kind == "images" and entry.values:
-            raise SpecError(f"network.values: {entry.name} takes none")
-        yield entry.name if kind == "images" else entry
-
-
 def _seeds(raw: Any) -> list[int]:
     if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= MOST_SEEDS:
         return list(range(raw))
