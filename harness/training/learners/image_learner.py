@@ -20,8 +20,8 @@ from ...spec.schema import Trial, prerequisite
 from ...spec.training import Training
 from ...spec.weights_file import located
 from ...storage.store import Store
-from ..device_images import on_device
-from ..loop import DeviceData, TrainingLoop
+from ..device_images import DeviceData, on_device
+from ..loop import TrainingLoop
 from ..random_streams import RandomStreams, initialisation
 from .contract import check_honoured
 from .table_learners import seed_of
