@@ -12,32 +12,38 @@ from ...datasets.catalog import DataError, Dataset
 from ...datasets.class_choice import chosen
 from ...datasets.contract import check
 from ...datasets.lock import loading
-from ...datasets.longtail import counts, shared
+from ...datasets.longtail import counts, proportional, shared
 from ...datasets.split import Pool, Split, cut
 from ...datasets.user_images import dataset as user_images
 from ...datasets.user_images.image_sets import IMAGE_SETS, ImageSet, folder_of
 from ...datasets.user_images.source import HINT
+from ...datasets.user_tables import collections_of_tables as collections
+from ...datasets.user_tables import dataset as user_tables
+from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
-from ..spec.schema import Contents, Data, Trial
+from ..spec.contents import AnyContents, TableContents
+from ..spec.schema import Data, Trial
 
 
-def dataset(name: str, contents: Contents | None = None, classes: Sequence[str] | None = None) -> Dataset:
-    """A data set by name, or the user's own images.
+def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[str] | None = None) -> Dataset:
+    """A data set by name, or the user's own.
 
     Args:
         name: Its name.
-        contents: Those of the user's own images.
+        contents: Those of the user's own images or table.
         classes: The classes or superclasses that are left of it, where not all are.
 
     Raises:
         DataError: where there is no such data set or class, with the nearest right word.
     """
-    if contents is not None:
+    if isinstance(contents, TableContents):
+        whole = user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
+    elif contents is not None:
         whole = user_images.dataset(name, user_images.Facts(**contents.model_dump()))
     elif name in (known := catalog()):
         whole = known[name]
     else:
-        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT}")
+        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT} {HINT_OF_TABLES}")
     if not classes:
         return whole
     words = [*whole.classes, *whole.superclasses]
@@ -82,12 +88,12 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
             f"{data.name}: class {name!r} has {min(known.available)} images, of which {val_per_class} for validation "
             "leave none to train on"
         )
-    if data.profile == "natural":
-        return tuple(available)
     if data.majority and data.minority:
         return _halves(data, available)
     head = data.head or known.head
     try:
+        if data.profile == "natural":
+            return proportional(available, data.total) if data.total else tuple(available)
         if data.total:
             return _total(data, available)
         kept = counts(data.profile, available, head, data.imbalance_factor)
@@ -180,6 +186,9 @@ def prepare(name: str, root: Path | None) -> Path:
     Raises:
         DataError: where there is no such data set, it needs no preparation, or it cannot be fetched.
     """
+    kind, colon, member = name.partition(":")
+    if colon and kind in collections.KINDS:
+        return collections.prepare(kind, member, root)
     known = IMAGE_SETS.get(name) or dataset(name)
     if known.prepare is None:
         get = f". To get it: {known.how}" if isinstance(known, ImageSet) else ""
@@ -227,7 +236,7 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
 
 @lru_cache(maxsize=2)
 def _cached(
-    name: str, contents: Contents | None, classes: tuple[str, ...] | None, root: Path | None, verify: bool
+    name: str, contents: AnyContents | None, classes: tuple[str, ...] | None, root: Path | None, verify: bool
 ) -> Pool:
     return open_cached(dataset(name, contents, classes), root, verify).pool
 
