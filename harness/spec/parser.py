@@ -108,7 +108,9 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     networks = _networks(raw, folder)
     spec = {
         "name": raw["name"],
-        "data": [parse_data(item, folder, root) for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [
+            parse_data(item, folder, root) for item in _axes(map(_whole_choice, _named(raw["data"], "data")), "data")
+        ],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         **networks,
         "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
@@ -251,7 +253,14 @@ def _named(value: Any, where: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+def _whole_choice(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of ``data`` whose list of classes is one choice, and not an axis; a list of lists is one."""
+    classes = entry.get("classes")
+    single = isinstance(classes, list) and not any(isinstance(each, list) for each in classes)
+    return entry | {"classes": [classes]} if single else entry
+
+
+def _axes(entries: Iterable[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
     """The product of the lists inside each mapping (and inside its ``values`` and ``training``)."""
     for entry in entries:
         if not isinstance(entry, dict):
