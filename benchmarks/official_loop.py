@@ -7,13 +7,13 @@ flipped and normalised one by one by torchvision on PIL; a step of SGD (momentum
 batch, for which top-1 and top-5 accuracy and the loss are read off; a rate of 0.1 after five epochs of warm-up. The
 trial is ours under the preset ``ldam2019``: ERM on the same training images, with the same network, rates and batches.
 Both train the first epochs of a schedule of 200, before its rate is lowered. They take turns, each from new weights of
-the same law, and the ratio of each pair counts. Without workers and on one thread seconds are those of the processor, so
-that what else runs on the machine counts little; else those of the wall. The accuracy is the mean over the classes of
-the test set after these epochs, in percent.
+the same law, and the ratio of each pair counts. Without workers and on one thread seconds are those of the processor,
+so that what else runs on the machine counts little; else those of the wall. The accuracy is the mean over the classes
+of the test set after these epochs, in percent.
 
-Measured on 2 cores of an AMD EPYC under a load of 20, with ``--head 100 --factor 10 --epochs 2`` (resnet20 on 403 images
-of fashion-mnist-mini, 3 pairs, one thread): the trial runs at 1.35 times the loop's speed (1.31 to 1.36). So short a
-training says nothing of the accuracies.
+Measured on 2 cores of an AMD EPYC under a load of 20, with ``--head 100 --factor 10 --epochs 2`` (resnet20 on 403
+images of fashion-mnist-mini, 3 pairs, one thread): the trial runs at 1.35 times the loop's speed (1.31 to 1.36). So
+short a training says nothing of the accuracies.
 """
 
 from __future__ import annotations
