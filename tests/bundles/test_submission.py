@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -111,6 +112,19 @@ def test_a_bundle_that_does_not_hold_is_put_nowhere(bundle, tmp_path):
         error = command(*words).exception
         assert isinstance(error, UserError) and "climbs out" in str(error)
     assert not (tmp_path / "board").exists() and not (tmp_path / "r.yaml").exists()
+
+
+def test_a_site_offers_the_bundle_and_what_its_data_are(bundle, tmp_path):
+    site = tmp_path / "site"
+    assert command("report", bundle, "--site", site).exit_code == 0
+    assert (site / "b.zip/bundle.zip").read_bytes() == bundle.read_bytes()
+    assert json.loads((site / "croissant/fashion-mnist-mini.json").read_text())["name"] == "fashion-mnist-mini"
+    for page in site.glob("*.html"):
+        links = re.findall(r'href="([^"#]+)', page.read_text())
+        local = [link for link in links if not link.startswith("https://arxiv.org/abs/")]
+        assert local and all((site / link).is_file() for link in local), page
+    assert "b.zip/bundle.zip" in (site / "index.html").read_text()
+    assert "croissant/fashion-mnist-mini.json" in (site / "data.html").read_text()
 
 
 def test_hugging_face_reads_the_results(bundle, tmp_path):
