@@ -4,7 +4,6 @@ import hashlib
 import lzma
 import subprocess
 import sys
-import tarfile
 from functools import partial
 from pathlib import Path
 
@@ -87,8 +86,9 @@ def test_the_real_fashion_mnist_is_verified_and_makes_the_shipped_subset(tmp_pat
 @pytest.mark.slow
 @pytest.mark.skipif(not JPEG_CIFAR10.is_file(), reason=f"needs {JPEG_CIFAR10}")
 def test_the_real_cifar10_as_jpeg_is_usable_but_unverified(tmp_path):
-    with tarfile.open(JPEG_CIFAR10) as archive:
-        archive.extractall(tmp_path / "data", filter="data")
+    (tmp_path / "data").mkdir()
+    # 60,000 files, which Python's tarfile takes three times as long for
+    subprocess.run(["tar", "-xf", JPEG_CIFAR10, "-C", tmp_path / "data"], check=True)
     pool = vision.CIFAR10.load(tmp_path / "data", False)
     assert not pool.verified
     assert np.bincount(pool.test.y).tolist() == [1000] * 10

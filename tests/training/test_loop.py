@@ -78,8 +78,8 @@ import sys
 from tailboard.harness.testing.dry_run import dry_run
 from tailboard.methods.registry import recipe
 
-for name in ("ERM", "SAM-A", "M2m"):
-    loop = dry_run(recipe(name), counts=(60, 12), epochs=2)
+for name in ("ERM", "SAM-A"):
+    loop = dry_run(recipe(name), counts=(60, 12), epochs=1)
     list(loop.epochs())
     loop.state()
 assert loop.training.augment == "trivial_augment_wide"
