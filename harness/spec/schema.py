@@ -1,5 +1,5 @@
-"""The models of a spec and its trials: Spec, Method, Training, Tune, Experiment, Trial; and :func:`plan`, which lists
-the trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
+"""The models of a spec and its trials: Spec, Data, Method, Experiment, Trial; and :func:`plan`, which lists the
+trials that a spec stands for. How a file becomes a Spec is in ``parser.py``.
 
 Nothing here imports torch: a plan is cheap.
 """
@@ -14,16 +14,17 @@ from itertools import product
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ...datasets.longtail import factor
 from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
-from ...methods.range import Range
 from .canonical import CanonicalModel
-from .contents import Contents
+from .contents import AnyContents, TableContents
 from .resources import Resources, Tracking
+from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
+from .studies.tune_block import Tune
 from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
 from .training import Training as Training  # noqa: PLC0414  (handed on)
 
@@ -36,9 +37,10 @@ PROTOCOL = 2  # part of every key: raised when a change of ours changes the numb
 class Data(CanonicalModel, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF.
 
-    ``contents`` are given for a user's own images, whose name is then no word of the key: the same files are the same
-    data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own distribution.
-    With a ``total`` the profile says how it is shared among the classes, so that every factor has as many images.
+    ``contents`` are given for a user's own images or table, whose name is then no word of the key: the same files are
+    the same data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own
+    distribution. With a ``total`` the profile says how it is shared among the classes, so that every factor has as many
+    images; of tables the ``natural`` one too.
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"contents", "total"})
@@ -47,7 +49,7 @@ class Data(CanonicalModel, frozen=True):
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
-    contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
+    contents: AnyContents | None = Field(default=None, exclude_if=lambda value: value is None)
     total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
@@ -65,23 +67,24 @@ class Data(CanonicalModel, frozen=True):
     @model_validator(mode="after")
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
-        if self.profile == "natural":
-            if self.contents is None and self.name not in TABLES:
-                raise ValueError(
-                    f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1"
-                )
-            own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
-            if self.head or self.total or self.imbalance_factor != own:
-                raise ValueError(
-                    "profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out"
-                )
+        own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
+        natural = self.profile == "natural"
+        if natural and not self.contents and not self.is_table:
+            raise ValueError(f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1")
+        if natural and (self.head or (self.total and not self.is_table) or self.imbalance_factor != own):
+            raise ValueError("profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out")
         if self.head and self.total:
             raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is rows of a table."""
+        return isinstance(self.contents, TableContents) if self.contents else self.name in TABLES
+
+    @property
     def unsaid(self) -> frozenset[str]:
-        """Of a user's own images the name, and of their natural tail the words that would cut it."""
+        """Of a user's own data the name, and of their natural tail the words that would cut it."""
         own = {"name"} if self.contents else set[str]()
         return super().unsaid | own | ({"imbalance_factor", "head"} if self.profile == "natural" else set())
 
@@ -167,97 +170,6 @@ class Trial(CanonicalModel, frozen=True):
 
 def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-class Searched(CanonicalModel, frozen=True):
-    """A hyperparameter to search: ``rho`` of any part, ``step.rho`` of one, ``lr`` of the training routine, or ``all``
-    that a method's parts declare. Its range is the declared one, unless one is given here."""
-
-    name: str
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: tuple[Value, ...] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, raw: Any) -> Any:
-        return {"name": raw} if isinstance(raw, str) else raw
-
-    @model_validator(mode="after")
-    def _sound(self) -> Searched:
-        if self.name == "all" and (self.low, self.high, self.log, self.choices) != (None, None, False, None):
-            raise ValueError("all takes no range: name the parameter that the range is for")
-        if self.choices is not None:
-            if self.low is not None or self.high is not None or self.log:
-                raise ValueError(f"{self.name}: give low and high, or choices, not both")
-            if len(set(self.choices)) < 2:
-                raise ValueError(f"{self.name}: choices must hold at least two different values")
-        elif (self.low is None) != (self.high is None):
-            raise ValueError(f"{self.name}: a range has both a low and a high")
-        elif self.low is None and self.log:
-            raise ValueError(f"{self.name}: log needs a low and a high")
-        elif self.low is not None and self.high is not None:
-            if self.low >= self.high:
-                raise ValueError(f"{self.name}: low ({self.low:g}) must be below high ({self.high:g})")
-            if self.log and self.low <= 0:
-                raise ValueError(f"{self.name}: on a logarithmic scale low must be above 0 (it is {self.low:g})")
-        return self
-
-    @property
-    def range(self) -> Range | None:
-        """The range that is given here, if one is."""
-        if self.choices is not None:
-            return Range(choices=self.choices)
-        return None if self.low is None or self.high is None else Range(self.low, self.high, self.log)
-
-
-class Tune(CanonicalModel, frozen=True):
-    """How every method is tuned: ``trials`` configurations each, the defaults among them, judged on validation.
-
-    They are proposed in generations of ``generation``: within one, nothing depends on what ends first, so the number
-    of workers changes nothing. With ``prune`` only the better half of a generation goes on after a quarter of the
-    epochs, and the best quarter after half of them.
-
-    Validation is balanced, as the test set is: each class counts by as many images, and the rarest by far more than a
-    long tail would spare for it. With ``val: natural`` each has its share of the training images, at least one: what
-    whoever has the tail and nothing else can hold out, at the price of rare classes that are judged by a few images.
-    """
-
-    later: ClassVar[frozenset[str]] = frozenset({"val"})
-
-    trials: int = Field(ge=1)
-    parameters: tuple[Searched, ...] = (Searched(name="rho"), Searched(name="epsilon"), Searched(name="lambda"))
-    metric: str = "val/balanced_accuracy"
-    seeds: int = Field(default=1, ge=1)  # trainings of each configuration; their mean is its value
-    prune: bool = True
-    training: dict[str, Any] = {}  # what differs from the routine of the report
-    sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
-    generation: int = Field(default=4, ge=2)
-    val_per_class: int | None = Field(default=None, ge=1)  # None is a tenth of the smallest class of the pool
-    val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
-
-    @field_validator("parameters", mode="before")
-    @classmethod
-    def _listed(cls, raw: Any) -> Any:
-        return [raw] if isinstance(raw, (str, Mapping)) else raw
-
-    @field_validator("parameters")
-    @classmethod
-    def _some(cls, found: tuple[Searched, ...]) -> tuple[Searched, ...]:
-        if not found:
-            raise ValueError("name at least one, or all")
-        return found
-
-    @model_validator(mode="after")
-    def _whole_generations(self) -> Tune:
-        """A smaller last generation would be halved otherwise than the others, and otherwise once ``trials`` rises."""
-        short = self.trials % self.generation
-        if self.prune and short:
-            near = (self.trials - short, self.trials - short + self.generation)
-            words = " or ".join(str(n) for n in near if n)
-            raise ValueError(f"with prune, trials are compared in generations of {self.generation}: take {words}")
-        return self
 
 
 class Spec(CanonicalModel, frozen=True):
