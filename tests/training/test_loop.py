@@ -75,9 +75,11 @@ def test_the_optimizer_is_torchs_sgd_to_the_last_bit_and_goes_on_from_its_state(
 
 TRAINS = """
 import sys
+import torch
 from tailboard.harness.testing.dry_run import dry_run
 from tailboard.methods.registry import recipe
 
+torch.set_num_threads(1)
 for name in ("ERM", "SAM-A"):
     loop = dry_run(recipe(name), counts=(60, 12), epochs=1)
     list(loop.epochs())
