@@ -36,7 +36,7 @@ def _magnitudes() -> Tensor:
 
 
 _MAGNITUDES = _magnitudes()
-_SIGNED = torch.tensor([name not in ("Posterize", "Solarize") for name in OPERATIONS])
+SIGNED = torch.tensor([name not in ("Posterize", "Solarize") for name in OPERATIONS])
 
 
 def trivial_augment_wide(x: Tensor, generator: Generator) -> Tensor:
@@ -63,15 +63,28 @@ def draw_operations(batch: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """
     operation = torch.randint(len(OPERATIONS), (batch,), generator=generator)
     strength = torch.randint(_BINS, (batch,), generator=generator)
-    negative = torch.randint(2, (batch,), generator=generator).bool() & _SIGNED[operation]
+    negative = torch.randint(2, (batch,), generator=generator).bool() & SIGNED[operation]
     magnitude = _MAGNITUDES[operation, strength]
     return operation, torch.where(negative, -magnitude, magnitude)
 
 
-def apply_operations(x: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
-    """Apply ``operation[i]`` at ``strength[i]`` (both on the CPU) to image i of ``x`` (B, C, H, W), uint8.
+def apply_operations(x: Tensor, operation: Tensor, strength: Tensor, bilinear: bool = False) -> Tensor:
+    """Apply ``operation[i]`` at ``strength[i]`` to image i.
 
     Samples are sorted by operation, so that each one is computed only for those that drew it.
+
+    Args:
+        x: images (B, C, H, W), uint8.
+        operation: (B,), indices into OPERATIONS, on the CPU.
+        strength: (B,), in the unit of each operation, on the CPU.
+        bilinear: Whether an affine map's pixels are interpolated between the four around a source point, and not those
+            of the nearest.
+
+    Returns:
+        Images of the same shape, dtype and device.
+
+    Raises:
+        TypeError: where ``x`` is not uint8.
     """
     if x.dtype != torch.uint8:
         raise TypeError(f"TrivialAugment is defined on grey levels: x must be uint8, got {x.dtype}")
@@ -84,7 +97,8 @@ def apply_operations(x: Tensor, operation: Tensor, strength: Tensor) -> Tensor:
     images = x[order]
     parts = images[moved:].split(counts[_GEOMETRIC:])
     strengths = strength[moved:].to(x.device, non_blocking=True).view(-1, 1, 1, 1).split(counts[_GEOMETRIC:])
-    done = [_warp(images[:moved], theta.to(x.device, non_blocking=True))]
+    warp = _warp_bilinearly if bilinear else _warp
+    done = [warp(images[:moved], theta.to(x.device, non_blocking=True))]
     done += [kernel(part, s) for kernel, part, s in zip(_KERNELS, parts, strengths, strict=True)]
     return torch.empty_like(x).index_copy_(0, order, torch.cat(done))
 
@@ -126,6 +140,15 @@ def _warp(x: Tensor, theta: Tensor) -> Tensor:
     source = torch.where(inside, row * width + column, 0.0).long().flatten(1).unsqueeze(1)
     moved = x.flatten(2).gather(2, source.expand(-1, channels, -1)).view_as(x)
     return moved * inside.unsqueeze(1)
+
+
+def _warp_bilinearly(x: Tensor, theta: Tensor) -> Tensor:
+    """Each output pixel is interpolated between the four around its source under ``theta``, black beyond the border."""
+    height, width = x.shape[-2:]
+    # From pixels about the centre to grid_sample's units of -1 to 1, which half of a side is.
+    scale = torch.tensor([[1.0, height / width, 2 / width], [width / height, 1.0, 2 / height]], device=x.device)
+    grid = nnf.affine_grid(theta * scale, list(x.shape), align_corners=False)
+    return nnf.grid_sample(x.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _blend(x: Tensor, other: Tensor | float, strength: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
     from .bootstrap import TestSetBootstrap
 
+AUGMENTATIONS = {"augmix": "AugMix", "auto_augment": "AutoAugment", "trivial_augment_wide": "TrivialAugmentWide"}
+
 
 def gather(
     stores: Sequence[StoreReader],
@@ -149,7 +151,7 @@ def routine(trial: Trial, by: Shots) -> Routine:
     words = [
         "resized crop" if training.resized_crop else "",
         "crop and flip" if training.crop_padding and training.flip and not training.resized_crop else "",
-        "TrivialAugmentWide" if training.augment == "trivial_augment_wide" else "",
+        AUGMENTATIONS.get(training.augment, ""),
         "CutMix" if training.cutmix else "",
     ]
     return Routine(trial.network, training.epochs, ", ".join(filter(None, words)) or "none", by == Shots())

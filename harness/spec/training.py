@@ -48,7 +48,7 @@ class Training(Routine, frozen=True):
     label_smoothing: float = Field(ge=0, lt=1)
     crop_padding: int = Field(ge=0)
     flip: bool
-    augment: Literal["none", "trivial_augment_wide"]
+    augment: Literal["none", "augmix", "auto_augment", "trivial_augment_wide"]
     cutmix: float = Field(ge=0, le=1)
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...datasets.augment.augmix import augmix
+from ...datasets.augment.auto_augment import auto_augment
 from ...datasets.augment.basic import cutmix, random_crop, random_flip
 from ...datasets.augment.resized_crop import random_resized_crop
 from ...datasets.augment.ssl_views import ssl_view
@@ -39,6 +41,11 @@ from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
 
 EVALUATION_BATCH = 512
+AUGMENTATIONS = {  # by the word of the routine: the stream that it draws from, and the function
+    "augmix": ("augmix", augmix),
+    "auto_augment": ("auto_augment", auto_augment),
+    "trivial_augment_wide": ("trivial_augment", trivial_augment_wide),
+}
 
 
 class Diverged(Exception):
@@ -291,8 +298,9 @@ class TrainingLoop:
             x = random_crop(x, self.training.crop_padding, self.streams("crop"))
         if self.training.flip:
             x = random_flip(x, self.streams("flip"))
-        if self.training.augment == "trivial_augment_wide":
-            x = trivial_augment_wide(x, self.streams("trivial_augment"))
+        if self.training.augment in AUGMENTATIONS:
+            stream, augmented = AUGMENTATIONS[self.training.augment]
+            x = augmented(x, self.streams(stream))
         return x
 
     def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
