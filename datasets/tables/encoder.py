@@ -53,6 +53,33 @@ class Encoder:
         """Rows (N, columns) as float64 (N, features)."""
         return np.ascontiguousarray(self._steps.transform(x), dtype=np.float64)
 
+    def numbered(self, x: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        """Rows (N, columns) with the numbers encoded and each category as its position, -1 where it is missing, for
+        what makes rows before categories are encoded; and the places that hold categories or say what was missing."""
+        parts, apart = [], list[int]()
+        for name, step, columns in self._steps.transformers_:
+            if name == "remainder":
+                continue
+            begin = sum(part.shape[1] for part in parts)
+            values = np.nan_to_num(x[:, columns], nan=-1.0) if name == "categories" else step.transform(x[:, columns])
+            first = 0 if name == "categories" else len(columns)  # behind the numbers: which of them were missing
+            apart += range(begin + first, begin + values.shape[1])
+            parts.append(values)
+        return np.hstack(parts), apart
+
+    def encoded(self, z: np.ndarray) -> np.ndarray:
+        """Rows as :meth:`numbered` gives them, encoded as :meth:`transform` does."""
+        parts, begin = [], 0
+        for name, step, columns in self._steps.transformers_:
+            if name == "remainder":
+                continue
+            of_categories = name == "categories"
+            width = len(columns) if of_categories else len(step.get_feature_names_out([f"{c}" for c in columns]))
+            values = z[:, begin : begin + width]
+            parts.append(step.transform(np.where(values < 0, np.nan, values)) if of_categories else values)
+            begin += width
+        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64)
+
     def weights(self, x: np.ndarray) -> np.ndarray | None:
         """The weight of each row (N,), scaled to a mean of 1; None where the table has no column of weights."""
         if not self._weight:
