@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..spec.parser import read, shipped
-from ..spec.schema import Spec
 from ..spec.studies.figure_block import KINDS
-from ..storage.store import Store
 from .options import Json, print_output
 from .status import outcome
+
+if TYPE_CHECKING:
+    from ..spec.schema import Spec
 
 app = typer.Typer()
 
@@ -89,6 +89,9 @@ def figure(
 
 def _named(place: str) -> tuple[str, Spec | None]:
     """The store, and the spec where that is what is named: a YAML file, or a shipped spec of which no store stands."""
+    from ..spec.parser import read, shipped
+    from ..storage.store import Store
+
     is_spec = place.endswith((".yaml", ".yml")) or (place in shipped() and not Store(place).exists())
     if not is_spec:
         return place, None
