@@ -114,18 +114,17 @@ def publish(
 ) -> int:
     """Write the results of a bundle as others show them: Hugging Face's model-index. A bundle that does not hold is
     refused."""
-    from ..bundles import sources
     from ..bundles.bundle import Bundle
     from ..bundles.model_index import model_index
-    from ..errors import NoBundle
+    from ..bundles.split_checks import SplitConsistency
+    from ..bundles.verify import require
 
-    if not sources.is_bundle(str(bundle)):
-        Bundle(bundle).close()  # says what it is instead
-        raise NoBundle(f"{bundle} is no bundle")
-    with sources.opened([str(bundle)]) as (place,):
-        if not isinstance(place, Bundle):
-            raise NoBundle(f"{bundle} is no bundle")
+    place = Bundle(bundle)
+    try:
+        require(place, SplitConsistency(local=False))
         text = model_index(place, place.digest, method)
+    finally:
+        place.close()
     hf.write_text(text, encoding="utf-8", newline="\n")
     print_output(f"{hf}: paste it between the --- lines of the model card")
     return 0
