@@ -9,6 +9,7 @@ from .recipe import Recipe, register
 from .sampling.balance import DeferredResampling, DeferredReweighting
 from .sampling.mixup import Mixup
 from .stages.retrain import Retrain
+from .stages.thresholds import Threshold
 from .table5 import joint_ssl
 
 register(
@@ -53,6 +54,14 @@ register(
     Recipe(loss=AdjustedLoss()),
     description="the log of the class's share added to the logits in the loss",
     source="Ren et al. 2020, arXiv 2007.10740; Menon et al. 2021, arXiv 2007.07314",
+)
+
+register(
+    "Threshold",
+    Recipe(finish=Threshold()),
+    description="of two classes the rarer from the score on that is best on held-out training rows",
+    source="Provost 2000; scikit-learn's TunedThresholdClassifierCV",
+    cost=5.0,
 )
 
 register(

@@ -111,6 +111,9 @@ class Part:
     """For a loss: the label smoothing it asks for where no smoothing part is named; None takes the routine's."""
     of_probabilities: ClassVar[bool] = False
     """For a ``finish`` part: whether it takes the scores for logarithms of probabilities, which margins are not."""
+    held_out: ClassVar[bool] = False
+    """For a ``finish`` part: whether what it builds chooses by scores of training rows that the fit did not see. It has
+    ``folds`` and ``choose(scores (N, C), labels (N,))`` then."""
     condition: ClassVar[str] = ""
     """For a part that acts under a condition: what a report says of a trial in which it never did, such as "no image
     was accepted". Among the ``notes()`` of what it builds is then ``acted``, the share of the epoch in which it did."""

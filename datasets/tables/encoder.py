@@ -18,9 +18,9 @@ MOST_CATEGORIES = 40  # of a column; the rarer ones share a place
 
 
 class Encoder:
-    """Numbers: the median where one is missing, a column that says so where any is missing among the training rows,
-    then mean 0 and deviation 1. Categories: a column of 0 and 1 for each of the 40 most frequent (missing is one), and
-    one for all others, also for those that no training row has."""
+    """Numbers and dates: the median where one is missing, a column that says so where any is missing among the training
+    rows, then mean 0 and deviation 1. Categories: a column of 0 and 1 for each of the 40 most frequent (missing is
+    one), and one for all others, also for those that no training row has."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         from sklearn.compose import ColumnTransformer  # a second of imports, which trials on images do without
@@ -30,8 +30,8 @@ class Encoder:
 
         self.columns = tuple(columns)
         numbers, categories, self._weight = (
-            [place for place, column in enumerate(columns) if column.kind == kind]
-            for kind in ("number", "category", "weight")
+            [place for place, column in enumerate(columns) if column.kind in kinds]
+            for kinds in (("number", "date"), ("category",), ("weight",))
         )
         steps: list[tuple[str, Any, list[int]]] = []
         if numbers:
@@ -52,6 +52,33 @@ class Encoder:
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Rows (N, columns) as float64 (N, features)."""
         return np.ascontiguousarray(self._steps.transform(x), dtype=np.float64)
+
+    def numbered(self, x: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        """Rows (N, columns) with the numbers encoded and each category as its position, -1 where it is missing, for
+        what makes rows before categories are encoded; and the places that hold categories or say what was missing."""
+        parts, apart = [], list[int]()
+        for name, step, columns in self._steps.transformers_:
+            if name == "remainder":
+                continue
+            begin = sum(part.shape[1] for part in parts)
+            values = np.nan_to_num(x[:, columns], nan=-1.0) if name == "categories" else step.transform(x[:, columns])
+            first = 0 if name == "categories" else len(columns)  # behind the numbers: which of them were missing
+            apart += range(begin + first, begin + values.shape[1])
+            parts.append(values)
+        return np.hstack(parts), apart
+
+    def encoded(self, z: np.ndarray) -> np.ndarray:
+        """Rows as :meth:`numbered` gives them, encoded as :meth:`transform` does."""
+        parts, begin = [], 0
+        for name, step, columns in self._steps.transformers_:
+            if name == "remainder":
+                continue
+            of_categories = name == "categories"
+            width = len(columns) if of_categories else len(step.get_feature_names_out([f"{c}" for c in columns]))
+            values = z[:, begin : begin + width]
+            parts.append(step.transform(np.where(values < 0, np.nan, values)) if of_categories else values)
+            begin += width
+        return np.ascontiguousarray(np.hstack(parts), dtype=np.float64)
 
     def weights(self, x: np.ndarray) -> np.ndarray | None:
         """The weight of each row (N,), scaled to a mean of 1; None where the table has no column of weights."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from ...datasets.lock import has_read_labels, locked
 from ...methods.part import MethodError
+from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial
 from ..testing.dry_run import dry_run, table_dry_run
@@ -52,7 +53,9 @@ def _check(trial: Trial, plugins: Mapping[str, str]) -> None:
                 check_honoured(made, "images")
                 dry_run(made)
             else:
-                table_dry_run(made, trial)
+                about = dataset_of(trial.data)
+                counts = tuple(max(3, 24 >> place) for place in range(len(about.classes)))
+                table_dry_run(made, trial, counts, about.columns)
     except MethodError as error:
         where = "" if trial.training.learner == "images" else f" on {trial.network}"
         raise MethodError(f"{trial.method.name}{where}: {error}") from error

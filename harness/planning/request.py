@@ -60,9 +60,11 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
 
 
 def _learner_words(trial: Trial) -> tuple[str, ...]:
-    """What of a learner decides which methods it can honour: all of an estimator, of a network only its kind."""
+    """What of a learner and its data decides which methods it can honour: all of an estimator, of a network only its
+    kind; of a table its columns and classes."""
     kind = trial.training.learner
-    return (kind, trial.network, str(trial.network_values)) if kind == "estimator" else (kind,)
+    table = (trial.data.name, str(trial.data.contents)) if kind != "images" else ()
+    return (kind, trial.network, str(trial.network_values), *table) if kind == "estimator" else (kind, *table)
 
 
 def _check_learners(trials: Iterable[Trial]) -> None:

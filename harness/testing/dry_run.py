@@ -16,10 +16,10 @@ from ..registry.networks import network
 from ..spec.presets import T5
 from ..spec.schema import Trial
 from ..spec.training import Training
-from ..training.device_images import on_device
+from ..training.device_images import DeviceData, on_device
 from ..training.learners.contract import Learner
 from ..training.learners.table_learners import table_learner
-from ..training.loop import DeviceData, TrainingLoop
+from ..training.loop import TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
 
 
@@ -39,21 +39,31 @@ def random_images(counts: tuple[int, ...], shape: tuple[int, int, int] = (1, 16,
     return Images(rng.integers(0, 256, (len(y), *shape), dtype=np.uint8), y.astype(np.int64))
 
 
-def table_dry_run(recipe: Recipe, trial: Trial, counts: tuple[int, ...] = (24, 12, 6, 3)) -> Learner:
-    """A learner at its start, of the kind that the trial names, on random rows of two numbers and a category.
+COLUMNS = (Column("a"), Column("b"), Column("c", "category"))
+
+
+def table_dry_run(
+    recipe: Recipe, trial: Trial, counts: tuple[int, ...] = (24, 12, 6, 3), columns: tuple[Column, ...] = COLUMNS
+) -> Learner:
+    """A learner at its start, of the kind that the trial names, on random rows.
 
     Args:
         recipe: The method.
         trial: Says which learner, with which values.
         counts: The rows of each class.
+        columns: What stands in a row.
 
     Raises:
-        MethodError: where the method cannot be honoured on that learner.
+        MethodError: where the method cannot be honoured on that learner and such rows.
     """
-    columns = (Column("a"), Column("b"), Column("c", "category"))
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    x = np.column_stack([rng.normal(size=(len(y), 2)) + y[:, None], rng.integers(0, 3, len(y))])
+    made = {
+        "number": lambda: rng.normal(size=len(y)) + y,
+        "category": lambda: rng.integers(0, 3, len(y)),
+        "weight": lambda: np.ones(len(y)),
+    }
+    x = np.column_stack([made[column.kind]() for column in columns])
     return table_learner(trial, Images(x, y.astype(np.int64)), counts, recipe, torch.device("cpu"), columns)
 
 

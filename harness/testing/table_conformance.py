@@ -7,19 +7,32 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ...datasets.tables.columns import Column
+from ...methods.part import MethodError
 from ...methods.recipe import Entry
 from ..spec.parser import parse
 from ..spec.schema import Trial, plan
-from ..training.learners.contract import Learner
-from .dry_run import table_dry_run
+from ..training.learners.contract import Learner, check_columns
+from .dry_run import COLUMNS, table_dry_run
 
 COUNTS = (60, 30, 15)
 SMALL = (40, 20, 3)
+CATEGORIES = (Column("a", "category"), Column("b", "category"))
 
 
 def of_tables(entry: Entry) -> bool:
     """Whether a method is for tables only."""
-    return bool(entry.recipe.rows or entry.recipe.estimator)
+    recipe = entry.recipe
+    return bool(recipe.rows or recipe.estimator or getattr(recipe.finish, "held_out", False))
+
+
+def _columns(entry: Entry) -> tuple[Column, ...]:
+    """Columns that the method can act on."""
+    try:
+        check_columns(entry.recipe, COLUMNS)
+    except MethodError:
+        return CATEGORIES
+    return COLUMNS
 
 
 def _trial() -> Trial:
@@ -29,20 +42,23 @@ def _trial() -> Trial:
 
 
 def _fitted(entry: Entry, counts: tuple[int, ...] = COUNTS) -> Learner:
-    learner = table_dry_run(entry.recipe, _trial(), counts)
+    classes = counts[::2] if getattr(entry.recipe.finish, "held_out", False) else counts  # a threshold is between two
+    learner = table_dry_run(entry.recipe, _trial(), classes, _columns(entry))
     for _ in learner.epochs():
         pass
     return learner
 
 
-def _rows(number: int) -> torch.Tensor:
+def _rows(entry: Entry, number: int) -> torch.Tensor:
     rng = np.random.default_rng(1)
+    if _columns(entry) is CATEGORIES:
+        return torch.from_numpy(rng.integers(0, 4, (number, len(CATEGORIES))).astype(float))
     return torch.from_numpy(np.column_stack([rng.normal(size=(number, 2)) + 1, rng.integers(0, 4, number)]))
 
 
 def fits_the_same_twice(entry: Entry) -> str:
     """Two fits of one seed give the same scores. AssertionError where they do not."""
-    one, other = (_fitted(entry).logits(_rows(50)) for _ in range(2))
+    one, other = (_fitted(entry).logits(_rows(entry, 50)) for _ in range(2))
     if not torch.equal(one, other):
         raise AssertionError("two fits of one seed differ")
     return "two fits of one seed agree bit for bit"
@@ -50,7 +66,7 @@ def fits_the_same_twice(entry: Entry) -> str:
 
 def takes_a_class_of_three_rows(entry: Entry) -> str:
     """A class with fewer rows than neighbours is no obstacle. AssertionError where scores are not finite."""
-    scores = _fitted(entry, SMALL).logits(_rows(50))
+    scores = _fitted(entry, SMALL).logits(_rows(entry, 50))
     if not torch.isfinite(scores).all():
         raise AssertionError("scores are not finite")
     return f"classes of {SMALL} rows"
@@ -58,7 +74,7 @@ def takes_a_class_of_three_rows(entry: Entry) -> str:
 
 def scores_each_row_by_itself(entry: Entry) -> str:
     """A row's scores do not depend on those beside it. AssertionError where they do."""
-    learner, rows = _fitted(entry), _rows(20)
+    learner, rows = _fitted(entry), _rows(entry, 20)
     together = learner.logits(rows)[:4]
     alone = torch.cat([learner.logits(rows[i : i + 1].clone()) for i in range(4)])
     if float((together - alone).abs().max()) > 1e-4 * float(together.abs().max()):

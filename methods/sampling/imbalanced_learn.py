@@ -6,7 +6,8 @@ spec's estimators. Their hyperparameters have the library's names and defaults.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
 from importlib import import_module
 from typing import Any, ClassVar
@@ -38,7 +39,7 @@ class _Adapted(Part):
         except ModuleNotFoundError as error:
             raise MethodError(EXTRA) from error
         own = {name: getattr(self, field.name) for name, field in self.hyperparameters().items()}
-        known = kind().get_params()
+        known = inspect.signature(kind).parameters
         drawn = {"random_state": seed} if "random_state" in known else {}
         threads = {"n_jobs": scene.threads} if "n_jobs" in known else {}
         given = own | drawn | threads | changed
@@ -50,30 +51,79 @@ class _Adapted(Part):
 
 @dataclass(frozen=True)
 class Sampler(_Adapted):
-    """A sampler; ``neighbours`` are those of its hyperparameters that count neighbours within a class."""
+    """A sampler; ``neighbours`` are those of its hyperparameters that count neighbours within a class. One that acts
+    ``before_encoding`` is given categories as numbers, and the places of their columns."""
 
     neighbours: ClassVar[tuple[str, ...]] = ()
+    before_encoding: ClassVar[bool] = False
     shortage = "a class has too few rows for the neighbours that were asked for: fewer were taken"
 
     def build(self, scene: Scene) -> _Rows:
         return _Rows(self, scene)
+
+    def places(self, categories: Sequence[int]) -> dict[str, Any]:
+        """What the class is told of the columns of categories: most know of none."""
+        return {}
+
+    def check_columns(self, categories: int, numbers: int) -> None:
+        """MethodError where it cannot act on so many columns of categories and of numbers."""
+
+
+@dataclass(frozen=True)
+class MixedSampler(Sampler):
+    """A sampler of rows in which some columns hold categories."""
+
+    before_encoding = True
+
+    def places(self, categories: Sequence[int]) -> dict[str, Any]:
+        """Where the categories are."""
+        return {"categorical_features": [*categories]}
+
+    def check_columns(self, categories: int, numbers: int) -> None:
+        """MethodError where all columns are of one kind."""
+        if not categories:
+            raise MethodError(f"{self.factory} is for tables with categories, and this has none: take SMOTE")
+        if not numbers:
+            raise MethodError(f"{self.factory} needs a column of numbers, and this table has none: take SMOTEN")
+
+
+@dataclass(frozen=True)
+class CategorySampler(Sampler):
+    """A sampler of rows in which all columns hold categories."""
+
+    before_encoding = True
+
+    def check_columns(self, categories: int, numbers: int) -> None:
+        """MethodError where a column holds numbers."""
+        if numbers:
+            other = "SMOTENC" if categories else "SMOTE"
+            raise MethodError(f"{self.factory} is for categories alone, and this table has numbers: take {other}")
 
 
 class _Rows:
     def __init__(self, part: Sampler, scene: Scene) -> None:
         self._part, self._scene, self._short, self._changed = part, scene, False, 0.0
         self._seed = scene.integer(STREAM)
-        part.made(scene, self._seed)  # the library is there, and takes these values
+        part.made(scene, self._seed, **part.places([]))  # the library is there, and takes these values
 
-    def __call__(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows to learn from. MethodError where a class has one row, and the sampler needs a neighbour of it."""
+    @property
+    def before_encoding(self) -> bool:
+        """Whether it is given rows whose categories are numbers."""
+        return self._part.before_encoding
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, categories: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to learn from, as those that are given; ``categories`` are the places of columns of categories.
+
+        MethodError where a class has one row, and the sampler needs a neighbour of it.
+        """
         counts = np.bincount(y)
         most = int(counts[counts > 0].min()) - 1
         wanted = {name: getattr(self._part, name) for name in self._part.neighbours}
         if wanted and most < 1:
             raise MethodError(f"class {int(counts.argmin())} has one row, and {self._part.factory} needs a neighbour")
         fewer = {name: most for name, number in wanted.items() if number > most}
-        made, labels = self._part.made(self._scene, self._seed, **fewer).fit_resample(x, y)
+        sampler = self._part.made(self._scene, self._seed, **fewer, **self._part.places(categories))
+        made, labels = sampler.fit_resample(x, y)
         self._short, self._changed = bool(fewer), float(len(labels) != len(y) or not np.array_equal(made, x))
         return made, labels
 
@@ -106,6 +156,14 @@ _OVER, _UNDER, _BOTH = "imblearn.over_sampling", "imblearn.under_sampling", "imb
 SAMPLERS: dict[str, tuple[str, Mapping[str, Any], tuple[str, ...], str]] = {
     "RandomOverSampler": (_OVER, {}, (), "rows of rare classes repeated until all are as frequent"),
     "SMOTE": (_OVER, {"k_neighbors": _K}, ("k_neighbors",), "rows between neighbours of a class (Chawla et al. 2002)"),
+    "SMOTENC": (
+        *(_OVER, {"k_neighbors": _K}, ("k_neighbors",)),
+        "SMOTE before categories are encoded: a new row has the most frequent of its neighbours (Chawla et al. 2002)",
+    ),
+    "SMOTEN": (
+        *(_OVER, {"k_neighbors": _K}, ("k_neighbors",)),
+        "SMOTE of tables that hold categories only (Chawla et al. 2002)",
+    ),
     "ADASYN": (_OVER, {"n_neighbors": _K}, ("n_neighbors",), "SMOTE where a class is hard to tell (He et al. 2008)"),
     "BorderlineSMOTE": (
         *(_OVER, {"k_neighbors": _K, "m_neighbors": 10, "kind": "borderline-1"}, ("k_neighbors",)),
@@ -175,8 +233,10 @@ ENSEMBLES: dict[str, tuple[Mapping[str, Any], str]] = {
                  "Seiffert et al. 2010"),
 }  # fmt: skip
 
+_KINDS = {"SMOTENC": MixedSampler, "SMOTEN": CategorySampler}
+
 for _name, (_module, _values, _neighbours, _words) in SAMPLERS.items():
-    _sampler = _part(Sampler, _name, _module, _name, _values, neighbours=_neighbours)
+    _sampler = _part(_KINDS.get(_name, Sampler), _name, _module, _name, _values, neighbours=_neighbours)
     register(_name, Recipe(rows=_sampler), description=_words, source=LIBRARY)
 for _name, (_values, _paper) in ENSEMBLES.items():
     _ensemble = _part(Ensemble, _name, "imblearn.ensemble", f"{_name}Classifier", _values)

@@ -6,10 +6,13 @@ import imblearn.ensemble
 import numpy as np
 import pytest
 import torch
-from imblearn.over_sampling import SMOTE
+from imblearn.over_sampling import SMOTE, SMOTENC, KMeansSMOTE
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from xgboost import XGBClassifier
 
@@ -20,9 +23,10 @@ from tailboard.harness.errors import NetworkError
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.training.learners.estimator_fit import folds
 from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.harness.training.notes import remarks, summary
-from tailboard.harness.training.random_streams import RandomStreams
+from tailboard.harness.training.random_streams import RandomStreams, derive_seed
 from tailboard.harness.training.trial import scored_logits
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import Recipe, recipe
@@ -91,7 +95,7 @@ def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
     assert learner.history[0].get("weights.acted") == (1.0 if weighted else None)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"KMeansSMOTE"}))
+@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"KMeansSMOTE", "SMOTENC", "SMOTEN"}))
 def test_a_sampler_makes_the_rows_that_its_library_makes(name):
     learner = fitted("logistic_regression", name)
     encoder = Encoder(COLUMNS).fit(TRAIN.x)
@@ -106,6 +110,75 @@ def test_a_sampler_makes_the_rows_that_its_library_makes(name):
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
     assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
     assert len(y) != len(TRAIN.y) and learner.history[0]["rows.acted"] == 1
+
+
+def one_hot(numbered: np.ndarray) -> np.ndarray:
+    """Rows whose last column is a category that is one of three."""
+    return np.hstack([numbered[:, :-1], numbered[:, -1:] == [0, 1, 2]])
+
+
+def test_a_sampler_before_encoding_makes_the_rows_that_its_library_makes():
+    learner = fitted("logistic_regression", "SMOTENC")
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
+    imputed = SimpleImputer(strategy="median", add_indicator=True).fit(TRAIN.x[:, :3])
+    scaled = StandardScaler().fit(imputed.transform(TRAIN.x[:, :3]))
+    numbered = np.column_stack([scaled.transform(imputed.transform(TRAIN.x[:, :3])), TRAIN.x[:, 3]])
+    made, y = SMOTENC([3, 4], random_state=drawn).fit_resample(numbered, TRAIN.y)
+    assert set(np.unique(made[:, 4])) == {0.0, 1.0, 2.0}, "categories stay categories"
+    direct = LogisticRegression(max_iter=1000).fit(one_hot(made), y)
+    found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
+    tested = np.column_stack([scaled.transform(imputed.transform(TEST.x[:, :3])), TEST.x[:, 3]])
+    assert np.array_equal(found, direct.predict(one_hot(tested)))
+
+
+def test_categories_alone_are_made_by_smoten():
+    columns, x = (Column("a", "category"), Column("b", "category")), TRAIN.x[:, [3, 3]].copy()
+    x[:5, 0] = np.nan
+    learner = table_learner(
+        trial_of("xgboost"), Images(x, TRAIN.y), COUNTS, recipe("SMOTEN"), torch.device("cpu"), columns
+    )
+    list(learner.epochs())
+    assert learner.scene.counts == (120, 120, 120)
+
+
+def test_kmeans_smote_predicts_as_its_library_where_it_finds_clusters():
+    apart = TRAIN.x + np.column_stack([*3 * (20.0 * TRAIN.y,), 0 * TRAIN.y])
+    learner = table_learner(
+        trial_of("xgboost"), Images(apart, TRAIN.y), COUNTS, recipe("KMeansSMOTE"), torch.device("cpu"), COLUMNS
+    )
+    list(learner.epochs())
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
+    encoder = Encoder(COLUMNS).fit(apart)
+    x, y = KMeansSMOTE(random_state=drawn).fit_resample(encoder.transform(apart), TRAIN.y)
+    assert len(y) > len(TRAIN.y) and learner.scene.counts == tuple(np.bincount(y))
+    direct = XGBClassifier(random_state=seed(), n_jobs=1, tree_method="hist").fit(x, y)
+    assert np.array_equal(learner.logits(torch.from_numpy(TEST.x)).argmax(1), direct.predict(encoder.transform(TEST.x)))
+
+
+TWO = Images(TRAIN.x[TRAIN.y != 1], TRAIN.y[TRAIN.y != 1] // 2)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
+@pytest.mark.parametrize("network", ["logistic_regression", "svm"])
+def test_a_threshold_is_chosen_on_held_out_rows_as_scikit_learn_chooses_it(network, metric):
+    """Every threshold between two held-out scores is tried by hand."""
+    made = recipe("Threshold").tuned({"finish.metric": metric})
+    learner = table_learner(trial_of(network), TWO, (120, 20), made, torch.device("cpu"), COLUMNS)
+    (line,) = learner.epochs()
+    plain = table_learner(trial_of(network), TWO, (120, 20), Recipe(), torch.device("cpu"), COLUMNS)
+    list(plain.epochs())
+    margins = np.empty(len(TWO.y))
+    for kept, held in folds(TWO.y, 5, derive_seed(0, "folds", 0)):
+        encoder = Encoder(COLUMNS).fit(TWO.x[kept])
+        direct = ESTIMATORS[network](seed()).fit(encoder.transform(TWO.x[kept]), TWO.y[kept])
+        margins[held] = direct.decision_function(encoder.transform(TWO.x[held]))
+    score = balanced_accuracy_score if metric == "balanced_accuracy" else f1_score
+    best = max(score(TWO.y, margins >= each) for each in margins)
+    shift = -np.log(1 / line["finish.threshold"] - 1)
+    assert score(TWO.y, margins >= shift) == pytest.approx(best)
+    test = torch.from_numpy(TEST.x)
+    difference = plain.logits(test).diff(dim=1) - learner.logits(test).diff(dim=1)
+    assert torch.allclose(difference, torch.tensor(shift).float(), atol=1e-4) and shift != 0
 
 
 @pytest.mark.parametrize("name", ["BalancedRandomForest", "RUSBoost", "EasyEnsemble", "BalancedBagging"])
@@ -195,12 +268,23 @@ def test_rows_to_be_scored_change_nothing_of_what_is_learnt():
         ("svm", "Logit adjustment", "the scores of SVC are margins"),
         ("mlp", "Joint-SSL", "two views of an image, and a row has none"),
         ("mlp", "Mixup-DRW", "a row has none"),
+        ("mlp", "Threshold", "a network is trained once: it is for estimators"),
+        ("xgboost", "SMOTEN", "for categories alone, and this table has numbers: take SMOTENC"),
         ("xgboost", {"name": "Resampling", "values": {"sampler.start": 0.5}}, "sampler.start must be 0"),
     ],
 )
 def test_what_a_method_cannot_mean_is_said_before_anything_runs(network, method, words):
     with pytest.raises(MethodError, match=words):
         check_names([trial_of(network, method)], {})
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("Threshold", "between two classes, and there are 7"), ("SMOTENC", "and this has none: take SMOTE")],
+)
+def test_what_the_data_cannot_have_is_said_before_anything_runs(method, words):
+    with pytest.raises(MethodError, match=words):
+        check_names([trial_of("xgboost"), trial_of("xgboost", method, data="covertype")], {})
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
 from ....datasets.rows import Rows
+from ....datasets.tables.columns import Column
 from ....methods.part import MethodError, Scene
 from ....methods.recipe import Recipe
 from ...spec.training import Kind
@@ -80,7 +81,24 @@ def check_honoured(recipe: Recipe, kind: Kind) -> None:
                 f"{name} acts from {part.start:g} of training on, and an estimator is fitted once: "  # type: ignore[attr-defined]
                 f"{slot}.start must be 0"
             )
+    if kind != "estimator" and getattr(recipe.finish, "held_out", False):
+        raise MethodError(
+            f"{type(recipe.finish).__name__} chooses by training rows that a fit left out, one fit for each part of "
+            "them, and a network is trained once: it is for estimators"
+        )
     if kind != "images" and recipe.sampler and recipe.rows:
         raise MethodError("a sampler draws among the rows that there are, and another makes or drops rows: take one")
     if recipe.needs() and kind != "images":
         raise MethodError(f"it starts from the network of {recipe.needs()[0].method}, which is one on images")
+
+
+def check_columns(recipe: Recipe, columns: Sequence[Column]) -> None:
+    """MethodError where a sampler cannot act on a table of such columns, with the reason."""
+    if recipe.rows and any(column.kind == "weight" for column in columns):
+        raise MethodError(
+            f"{type(recipe.rows).__name__} makes or drops rows, and these have weights of their own, which made "
+            "ones have not: leave data.weight out, or take a method that keeps the rows"
+        )
+    if check := getattr(recipe.rows, "check_columns", None):
+        kinds = [column.kind for column in columns]
+        check(kinds.count("category"), len(kinds) - kinds.count("category") - kinds.count("weight"))

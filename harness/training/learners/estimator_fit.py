@@ -2,7 +2,8 @@
 
     encode -> draw (sampler) -> make or drop (rows) -> weigh (weights) -> fit; scores -> finish
 
-The encoder and the method see training rows only.
+The encoder and the method see training rows only. A ``finish`` that chooses by held-out rows is given the scores of
+fits on parts of the training rows.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import math
 import random
 import time
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -28,6 +30,7 @@ from ....methods.recipe import Recipe
 from ...spec.training import EstimatorTraining
 from ..random_streams import RandomStreams, derive_seed
 from .contract import check_honoured
+from .made_rows import made_rows
 
 SMALLEST = 1e-12  # a probability below is taken for it: its logarithm is a score
 
@@ -70,6 +73,7 @@ class EstimatorFit:
         self.recipe, self.scene, self.training = recipe, scene, EstimatorTraining(kind="estimator")
         self.done, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
         self._x, self._y, self._seed, self.encoder = np.asarray(rows.x), rows.y, seed, Encoder(columns)
+        self._part = part
         self._scored: tuple[torch.Tensor | Rows, torch.Tensor] | None = None
         self._parts = {slot: part.build(scene) for slot, part in recipe.parts().items()}
         self.estimator = self._parts["estimator"] if "estimator" in self._parts else part.build(scene)
@@ -89,7 +93,9 @@ class EstimatorFit:
         with threadpool_limits(self.scene.threads):
             x, y, weights = self._learned()
             self._fit(x, y, weights)
-            loss = _loss(self._scores(self.encoder.transform(self._x)), self._y)
+            if getattr(self.recipe.finish, "held_out", False):
+                self._choose(self._parts["finish"])
+            loss = _loss(self.scores(self._x), self._y)
         self.seconds, self.done = time.perf_counter() - start, 1
         notes = {f"{slot}.{name}": float(n) for slot, made in self._parts.items()
                  for name, n in getattr(made, "notes", dict)().items()}  # fmt: skip
@@ -106,8 +112,7 @@ class EstimatorFit:
         if rows := self._parts.get("rows"):
             if weights is not None:
                 raise MethodError("rows with weights of their own cannot be made or dropped by a sampler")
-            x, y = rows(x, y)
-            self._check_classes(y)
+            x, y = made_rows(rows, self.encoder, self._x, y)
             counts: tuple[int, ...] = tuple(np.bincount(y).tolist())
             self.scene.counts, self.scene.frequencies = counts, counts  # what is learnt from
             later = {slot: self.recipe.parts()[slot] for slot in ("weights", "finish") if slot in self._parts}
@@ -119,10 +124,17 @@ class EstimatorFit:
             weights = each if weights is None else weights * each
         return x, y, weights
 
-    def _check_classes(self, y: np.ndarray) -> None:
-        left = np.bincount(y, minlength=self.scene.classes)
-        if not left.all():
-            raise MethodError(f"{type(self.recipe.rows).__name__} left no row of class {int(left.argmin())}")
+    def _choose(self, finish: Any) -> None:
+        """Give ``finish`` the scores of every training row from a fit that did not see it."""
+        scores = np.empty((len(self._y), self.scene.classes))
+        for kept, held in folds(self._y, finish.folds, derive_seed(self._seed, "folds", 0)):
+            rows, counts = Images(self._x[kept], self._y[kept]), tuple(np.bincount(self._y[kept]).tolist())
+            scene = estimator_scene(counts, self._seed, self.scene.threads)
+            recipe = replace(self.recipe, finish=None)
+            fit = EstimatorFit(recipe, self._part, rows, self.encoder.columns, scene, self._seed)
+            list(fit.epochs())
+            scores[held] = fit.scores(self._x[held])
+        finish.choose(scores, self._y)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
@@ -133,6 +145,10 @@ class EstimatorFit:
             self.estimator.fit(x, y, sample_weight=weights)
         else:
             raise MethodError(f"{type(self.estimator).__name__} takes no weights of rows")
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Scores (N, C) of rows (N, columns), before the method adjusts them."""
+        return self._scores(self.encoder.transform(rows))
 
     def _scores(self, x: np.ndarray) -> np.ndarray:
         """Scores (N, C) of encoded rows: logarithms of probabilities, or margins where it has no probabilities."""
@@ -145,7 +161,7 @@ class EstimatorFit:
         """The scores (N, C) in float32 of rows (N, columns), adjusted where the method does."""
         if self._scored is None or self._scored[0] is not x:  # a trial asks for both averages, and has one
             with threadpool_limits(self.scene.threads):
-                scores = torch.from_numpy(self._scores(self.encoder.transform(np.asarray(x)))).float()
+                scores = torch.from_numpy(self.scores(np.asarray(x))).float()
             self._scored = x, self._parts["finish"](scores) if "finish" in self._parts else scores
         return self._scored[1]
 
@@ -161,6 +177,28 @@ class EstimatorFit:
         """A fit begins anew."""
 
 
+def folds(y: np.ndarray, number: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of rows, class by class: of each the rows outside it and its own.
+
+    Args:
+        y: The labels of the rows.
+        number: How many parts.
+        seed: Of the draw.
+
+    Raises:
+        MethodError: where a class has a single row: a part would leave none of it.
+    """
+    from sklearn.model_selection import StratifiedKFold  # see ``Encoder``
+
+    if (few := np.bincount(y)).min() < 2:
+        raise MethodError(f"class {int(few.argmin())} has one row: none can be held out to choose by")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class with fewer rows than parts, some parts have none
+        yield from StratifiedKFold(number, shuffle=True, random_state=seed % 2**32).split(np.empty(len(y)), y)
+
+
 def _loss(scores: np.ndarray, y: np.ndarray) -> float:
     """The mean negative log-likelihood of the training rows, of the scores as logits."""
+    from scipy.special import log_softmax  # 0.1 s, which a network's trial need not wait for
+
     return -math.fsum(log_softmax(scores, axis=1)[np.arange(len(y)), y].tolist()) / len(y)

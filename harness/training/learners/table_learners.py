@@ -18,10 +18,12 @@ from ...registry.estimators import MLP, learner_of
 from ...registry.networks import rows_network
 from ...spec.schema import Trial
 from ...spec.training import TableTraining
-from ..loop import DeviceData, TrainingLoop
+from ..device_images import DeviceData
+from ..loop import TrainingLoop
 from ..random_streams import RandomStreams, derive_seed, initialisation
-from .contract import Learner, check_honoured
+from .contract import Learner, check_columns, check_honoured
 from .estimator_fit import EstimatorFit, estimator_scene
+from .made_rows import made_rows
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def table_learner(
         MethodError: where the method cannot be honoured.
     """
     columns, seed, part = columns or dataset_of(trial.data).columns, seed_of(trial), learner_of(trial)
+    check_columns(method, columns)
     if isinstance(part, MLP):
         return _network(trial, part, rows, columns, counts, method, device)
     assert part is not None  # noqa: S101  (for the type checker)
@@ -94,10 +97,8 @@ def _network(
     made = None
     if method.rows:
         made = method.rows.build(estimator_scene(counts, seed_of(trial), trial.threads))
-        x, y = made(x, y)
+        x, y = made_rows(made, encoder, np.asarray(rows.x), y)
         counts = tuple(np.bincount(y, minlength=len(counts)).tolist())
-        if not all(counts):
-            raise MethodError(f"{type(method.rows).__name__} left no row of class {counts.index(0)}")
     with initialisation(streams.seed, "network"):
         model = rows_network(x.shape[1], len(counts), part.width, part.depth, part.dropout)
     empty = torch.empty(0, device=device)
