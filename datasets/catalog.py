@@ -32,6 +32,7 @@ class Dataset:
     ``archives`` are the md5 (hexadecimal) of the files that ``prepare`` fetches, by their addresses.
 
     A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
+    ``categories(root)`` are the names of the categories of each column that has any, in the order of their numbers.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dataset:
     groups: str = ""
     archives: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
+    categories: Callable[[Path | None], Mapping[str, tuple[str, ...]]] | None = None
 
 
 registered: dict[str, Dataset] = {}
