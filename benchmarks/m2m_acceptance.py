@@ -25,9 +25,9 @@ from tailboard.harness.text import table
 from tailboard.harness.training.loop import TrainingLoop
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.harness.training.trial import TrialContext, assemble
-from tailboard.methods.balance import DeferredResampling
-from tailboard.methods.m2m import M2m, Translator
 from tailboard.methods.recipe import Recipe
+from tailboard.methods.sampling.balance import DeferredResampling
+from tailboard.methods.sampling.m2m import M2m, Translator
 
 OURS = M2m()
 PRINTED = M2m(relative=False, step_size=0.1)

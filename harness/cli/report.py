@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
 
+WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
+
 
 @app.command(
     epilog="Examples: tailboard report runs/quickstart --html page.html | tailboard report a b.zip --versus ERM | "
-    "tailboard report a --format latex -o table.tex | tailboard report a --metric macro_f1 --prior train --tau 1"
+    "tailboard report a --format latex -o table.tex | tailboard report a --metric macro_f1 --prior train --tau 1 | "
+    "tailboard report --audit results.csv"
 )
 def report(
-    stores: Annotated[list[str], typer.Argument(metavar="STORE...")],
+    context: typer.Context,
+    stores: Annotated[list[str] | None, typer.Argument(metavar="STORE...")] = None,
     form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
     versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
@@ -79,6 +83,10 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Of the front page of --site.")] = None,
     description: Annotated[str | None, typer.Option(help="A sentence below that title.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="In place of stores: anybody's results of each seed or item, a CSV.")
+    ] = None,
+    less_is_better: Annotated[bool, typer.Option("--less-is-better", help="Of the values of --audit.")] = False,
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
@@ -90,10 +98,10 @@ def report(
     from ..storage.store import Store
     from ..tracking import background
 
-    if form == "parquet" and not output:
-        raise ReportError("--format: parquet is no text; name a file with -o")
-    if noise not in (None, "images"):
-        raise ReportError(f"--noise: {noise!r} is not images")
+    if audit:
+        return _audit(context, audit, form, output, versus, less_is_better)
+    stores = stores or []
+    _check(stores, form, output, noise, less_is_better)
     printed = _printed(
         form, bold=bold, caption=caption, label=label, groups=columns, methods=rows, decimals=decimals,
         tabular_only=tabular_only or None,
@@ -139,6 +147,52 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _audit(
+    context: typer.Context, path: Path, form: str, output: Path | None, versus: str | None, less_is_better: bool
+) -> int:
+    """The ranks, intervals and tests of results that no store holds."""
+    from ...leaderboard.formats.markdown import markdown_section
+    from ...leaderboard.formats.records import frame_csv, frame_json
+    from ...leaderboard.result_file import read_results
+    from ...leaderboard.statistics.audit import audit
+    from ...leaderboard.tables.audit import audit_tables
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if others := [name for name in given if name not in WITH_AUDIT]:
+        name = "stores" if others[0] == "stores" else f"--{others[0].replace('_', '-')}"
+        raise ReportError(f"--audit: not with {name}; it takes --format, --output, --versus and --less-is-better")
+    if form not in ("md", "csv", "json"):
+        raise ReportError(f"--format: {form!r} is not one of md, csv, json, which --audit has")
+    try:
+        results = read_results(path)
+        found = audit(results, not less_is_better, versus)
+    except ValueError as error:
+        raise ReportError(f"--audit: {error}") from None
+    unit = results.attrs["unit"]
+    if form == "md":
+        tables = audit_tables(found, unit, not less_is_better, chosen=versus is None)
+        text = "\n\n".join(map(markdown_section, tables)) + "\n"
+    else:
+        text = (frame_csv if form == "csv" else frame_json)(found)
+    if output:
+        output.write_text(text)
+    else:
+        print_output(text)
+    return 0
+
+
+def _check(stores: list[str], form: str, output: Path | None, noise: str | None, less_is_better: bool) -> None:
+    """ReportError where options do not fit each other."""
+    if not stores or less_is_better:
+        what = "--less-is-better: of --audit FILE.csv" if stores else "name a store or a bundle, or --audit FILE.csv"
+        raise ReportError(what)
+    if form == "parquet" and not output:
+        raise ReportError("--format: parquet is no text; name a file with -o")
+    if noise not in (None, "images"):
+        raise ReportError(f"--noise: {noise!r} is not images")
 
 
 def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:

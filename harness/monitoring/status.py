@@ -67,7 +67,7 @@ def status_facts(store: Store) -> dict[str, Any]:
 
 
 def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
-    where = ", ".join(filter(None, [trial.data.name, setting_label(trial.data), f"seed {trial.seed}", what]))
+    where = ", ".join(filter(None, [trial.data.title, setting_label(trial.data), f"seed {trial.seed}", what]))
     return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
 
 

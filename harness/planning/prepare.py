@@ -110,7 +110,7 @@ def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> Non
     started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
     for name, channels, weights in sorted(started):
         load_weights(network(name, channels, 2), name, located(weights, root))
-    asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
+    asked = {(trial.data.title, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
             for data in asked.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .contents import Contents
 from .schema import Data, Trial
 
 
@@ -17,12 +18,14 @@ def method_label(trial: Trial) -> str:
 def setting_label(data: Data) -> str:
     """The long tail in words: ``IF 100``, ``step, IF 10, head 300``; of a user's images their size too, ``64x64``."""
     words = [] if data.profile == "exp" else [data.profile]
+    if data.majority and data.minority:
+        return f"majority {data.majority}, minority {data.minority}"
     factor = f"{data.imbalance_factor:g}"
     exact = float(factor) == data.imbalance_factor or data.profile == "natural"
     if data.profile != "natural" or data.contents:  # of the catalog's natural tables no word tells the factor
         words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
     words += [f"total {data.total}"] if data.total else []
-    size = ["{2}x{1}".format(*data.contents.shape)] if data.contents else []
+    size = ["{2}x{1}".format(*data.contents.shape)] if isinstance(data.contents, Contents) else []
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 
@@ -37,7 +40,7 @@ def network_label(trial: Trial) -> str:
 def label(trial: Trial) -> str:
     """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
-    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
+    return f"{method_label(trial)}, {trial.data.title}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
 
 class Labels:

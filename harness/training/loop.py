@@ -213,7 +213,26 @@ class TrainingLoop:
             self.seconds += time.perf_counter() - start
             self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
             self.done += 1
+            if self.training.track_every and (
+                self.done % self.training.track_every == 0 or self.done == self.training.epochs
+            ):
+                self.history[-1] |= self._tracked(self.training.track == "minority")
             yield self.history[-1]
+
+    def _tracked(self, minority: bool) -> dict[str, float]:
+        """The accuracy in percent on the training images as they are, of the network that would be scored now; and that
+        on those of the last C // 2 classes. Nothing is drawn, so training goes on as without it."""
+        hits = torch.cat(
+            [
+                self.logits(self.material.x[positions]).argmax(1) == self.labels[positions.cpu()]
+                for positions in torch.arange(len(self.labels), device=self.material.y.device).split(EVALUATION_BATCH)
+            ]
+        ).double()
+        shares = {"train_accuracy": hits.mean()}
+        if minority:
+            rare = self.labels >= self.scene.classes - self.scene.classes // 2
+            shares["train_accuracy_minority"] = hits[rare].mean()
+        return {name: 100 * float(share) for name, share in shares.items()}
 
     def _notes(self) -> dict[str, float]:
         """What the recipe's parts note of the epoch, each number under its slot, such as ``mixer.accepted``."""

@@ -29,7 +29,8 @@ from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..metrics.validation import validation_scores
 from ..registry.datasets import dataset, long_tail
-from ..spec.schema import Contents, Data, Trial
+from ..spec.contents import AnyContents
+from ..spec.schema import Data, Trial
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
@@ -157,12 +158,14 @@ def _file(cached: CachedPool, array: str) -> dict[str, Any]:
 
 
 def _cached(data: Data, root: str | None, verify: bool) -> CachedPool:
-    return _opened(data.name, data.contents, root, verify)
+    return _opened(data.name, data.contents, data.classes, root, verify)
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, contents: Contents | None, root: str | None, verify: bool) -> CachedPool:
-    return open_cached(dataset(name, contents), Path(root) if root else None, verify)
+def _opened(
+    name: str, contents: AnyContents | None, classes: tuple[str, ...] | None, root: str | None, verify: bool
+) -> CachedPool:
+    return open_cached(dataset(name, contents, classes), Path(root) if root else None, verify)
 
 
 def _told(error: Exception) -> dict[str, str]:

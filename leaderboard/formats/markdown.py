@@ -33,15 +33,18 @@ def markdown(
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    return "\n\n".join(_markdown_section(table) for table in tables(rows, versus, published, notes, more, view)) + "\n"
+    return "\n\n".join(markdown_section(table) for table in tables(rows, versus, published, notes, more, view)) + "\n"
 
 
 def _in_markdown(text: str) -> str:
     return "".join(MARKDOWN.get(c, c) for c in plain(text))
 
 
-def _markdown_section(table: Table) -> str:
-    """Markdown has one line of headers: a single span goes into the title, several before each group."""
+def markdown_section(table: Table) -> str:
+    """One table with its title and remarks.
+
+    Markdown has one line of headers: a single span goes into the title, several before each group.
+    """
     title, header = table.title, [f"{span}: {group}" for span, groups in table.spans for group in groups]
     if len(table.spans) == 1:
         (span, groups) = table.spans[0]

@@ -34,6 +34,18 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None
     return file.getvalue()
 
 
+def frame_csv(frame: pd.DataFrame) -> str:
+    """A table as CSV in full precision; NaN is an empty field, and no text is taken for a formula."""
+    return pd.DataFrame({name: _fields(frame[name]) for name in frame}, dtype=object).to_csv(index=False)
+
+
+def frame_json(frame: pd.DataFrame) -> str:
+    """A table as a JSON list of objects; NaN is null."""
+    entries = plain_columns(frame).astype(object)
+    records = entries.where(entries.notna(), None).to_dict("records")
+    return strict.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def json(
     rows: pd.DataFrame,
     metric: Metric = ACCURACY,

@@ -37,7 +37,7 @@ def standings(rows: pd.DataFrame, versus: str | None = None, metric: Metric = AC
             key=lambda ranking: GROUPS.index(ranking.group),
         )
         if enough := [ranking for ranking in of_protocol if ranking.ranks]:
-            tables.append(_ranks(protocol, enough))
+            tables.append(ranks_table(protocol, enough))
         elif compared is not None:
             tables.append(_counts(protocol, of_protocol, compared[compared["protocol"] == protocol], str(versus)))
     return tables
@@ -58,7 +58,8 @@ def why_not(rankings: Sequence[Ranks]) -> str:
     )
 
 
-def _ranks(protocol: str, rankings: Sequence[Ranks]) -> Table:
+def ranks_table(protocol: str, rankings: Sequence[Ranks]) -> Table:
+    """Average ranks of each group, with their critical difference."""
     names = {name for ranking in rankings for name in ranking.ranks}
     methods = sorted(names, key=lambda name: rankings[-1].ranks.get(name, 1e9))
     facts = [
