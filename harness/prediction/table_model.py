@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from ...datasets.tables.columns import Column
 from ...datasets.tables.encoder import Encoder
+from ...datasets.user_tables.cells import MISSING, days
 from ...methods.names import nearest
 from ...methods.part import MethodError
 from ..errors import ModelError
@@ -34,7 +35,6 @@ from .predictions import Predictions
 from .probabilities import prior_shares, probabilities
 
 WORD = "tailboard.table_model"  # of the file's header, under which the description stands
-MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null")  # texts that stand for no value
 PARTS = ("encoder", "shift")
 
 
@@ -42,7 +42,7 @@ class SavedColumn(CanonicalModel, frozen=True):
     """A column of the rows that the model takes; ``categories`` are their names, in the order of their numbers."""
 
     name: str = Field(min_length=1, max_length=1000)
-    kind: Literal["number", "category"]
+    kind: Literal["number", "category", "date", "weight"]
     categories: tuple[str, ...] = ()
 
 
@@ -71,6 +71,8 @@ class TableDescription(CanonicalModel, frozen=True):
             raise ValueError("classes and counts must tell of the same classes, each once")
         if len({column.name for column in self.columns}) < len(self.columns):
             raise ValueError("columns must tell of each column once")
+        if all(column.kind == "weight" for column in self.columns):
+            raise ValueError("columns must tell of one to learn from")
         return self
 
 
@@ -113,7 +115,7 @@ class TableModel:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that a row must have."""
-        return tuple(column.name for column in self.description.columns)
+        return tuple(column.name for column in self.description.columns if column.kind != "weight")
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -140,14 +142,19 @@ class TableModel:
             ModelError: where a column is missing, a value is no number, or columns are of different lengths.
         """
         names = [str(name) for name in table]
-        columns = []
-        for column in self.description.columns:
-            if column.name not in names:
-                raise ModelError(f"the table has no column {column.name!r}" + nearest(column.name, names))
-            columns.append(_values(column, list(table[column.name]), first))
-        if len({len(column) for column in columns}) > 1:
+        for name in self.columns:
+            if name not in names:
+                raise ModelError(f"the table has no column {name!r}" + nearest(name, names))
+        found = {
+            column.name: _values(column, list(table[column.name]), first)
+            for column in self.description.columns
+            if column.kind != "weight"  # rows to be predicted need none
+        }
+        lengths = {len(values) for values in found.values()}
+        if len(lengths) > 1:
             raise ModelError("the columns of the table have different lengths")
-        return np.column_stack(columns)
+        weights = np.ones(*lengths)
+        return np.column_stack([found.get(column.name, weights) for column in self.description.columns])
 
     def predict(self, table: Any, prior: str | Mapping[str, float] | None = None) -> Predictions:
         """Predict the classes of rows.
@@ -237,6 +244,8 @@ def _values(column: SavedColumn, values: list[Any], first: int) -> np.ndarray:
         place = {name: float(number) for number, name in enumerate(column.categories)}
         other = float(len(place))  # what no training row had
         return np.array([np.nan if text in MISSING else place.get(text, other) for text in texts], np.float64)
+    if column.kind == "date":
+        return _days(column, texts, first)
     found = np.empty(len(texts))
     for number, text in enumerate(texts):
         try:
@@ -246,4 +255,16 @@ def _values(column: SavedColumn, values: list[Any], first: int) -> np.ndarray:
     if np.isinf(found).any():
         row = first + int(np.flatnonzero(np.isinf(found))[0])
         raise ModelError(f"row {row}: {column.name} is infinite; leave it empty where it is not known")
+    return found
+
+
+def _days(column: SavedColumn, texts: list[str], first: int) -> np.ndarray:
+    """The days of dates, as the rows that the model was fitted on have them."""
+    found = np.full(len(texts), np.nan)
+    for number, text in enumerate(texts):
+        if text not in MISSING:
+            day = days([text])
+            if day is None:
+                raise ModelError(f"row {first + number}: {column.name} is {text[:80]!r}, no date such as 2026-01-31")
+            found[number] = day[0]
     return found

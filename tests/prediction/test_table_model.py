@@ -29,7 +29,7 @@ from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import recipe
 
-COLUMNS = (Column("age"), Column("pay"), Column("town", "category"))
+COLUMNS = (Column("age"), Column("pay"), Column("town", "category"), Column("since", "date"))
 TOWNS = ("Aix", "Bonn", "Cork")
 FEW = {"xgboost": "n_estimators", "lightgbm": "n_estimators", "random_forest": "n_estimators", "catboost": "iterations",
        "hist_gradient_boosting": "max_iter"}  # fmt: skip
@@ -39,7 +39,8 @@ ENSEMBLES = ("BalancedRandomForest", "RUSBoost", "EasyEnsemble", "BalancedBaggin
 def rows(classes: int = 3) -> Images:
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(classes), (60, 30, 12)[:classes]))
-    x = np.column_stack([rng.normal(size=(len(y), 2)) + y[:, None], rng.integers(0, 3, len(y))])
+    made = [rng.normal(size=(len(y), 2)) + y[:, None], rng.integers(0, 3, len(y)), rng.integers(0, 9, len(y))]
+    x = np.column_stack(made)
     x[:5, 0], x[5:8, 2] = np.nan, np.nan
     return Images(x, y.astype(np.int64))
 
@@ -98,7 +99,7 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
-TABLE = "town,extra,age,pay\nBonn,1,0.5,1\n ?,2,,2.5\nParis,3,1,NA\n"
+TABLE = "town,extra,age,pay,since\nBonn,1,0.5,1,1970-01-03\n ?,2,,2.5,\nParis,3,1,NA,1969-12-31\n"
 
 
 def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path, file):
@@ -107,10 +108,11 @@ def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path
     assert save_row_predictions(model, table, tmp_path / "out.csv") == 3
     lines = [line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()]
     assert lines[0] == ["label", "p_a", "p_b", "p_'=c"] and len(lines) == 4
-    x = np.array([[0.5, 1, 1], [np.nan, 2.5, np.nan], [1, np.nan, 3]])
+    x = np.array([[0.5, 1, 1, 2], [np.nan, 2.5, np.nan, np.nan], [1, np.nan, 3, -1]])
     found = model.of_rows(x, None)
     assert [line[1:] for line in lines[1:]] == [[f"{p:.6g}" for p in each] for each in found.probabilities]
-    frame = {"town": ["Bonn", None, "Paris"], "age": [0.5, float("nan"), 1], "pay": [1, 2.5, None]}
+    frame = {"town": ["Bonn", None, "Paris"], "age": [0.5, float("nan"), 1], "pay": [1, 2.5, None],
+             "since": ["1970-01-03", None, "1969-12-31"]}  # fmt: skip
     assert np.array_equal(model.predict(frame).logits, found.logits)
     assert model.predict(frame, "balanced").probabilities.sum(axis=1) == pytest.approx(1)
 
@@ -118,13 +120,14 @@ def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("town,age\nBonn,1\n", "no column 'pay'"),
-        ("town,agee,pay\nBonn,1,1\n", "no column 'age'; did you mean 'agee'"),
-        ("town,age,pay\nBonn,1,1\nBonn,old,1\n", "row 2: age is 'old', no number"),
-        ("town,age,pay\nBonn,inf,1\n", "row 1: age is infinite"),
-        ("town,age,pay\nBonn,1\n", "row 1: 2 values, and the first line names 3"),
+        ("since,town,age\n,Bonn,1\n", "no column 'pay'"),
+        ("since,town,agee,pay\n,Bonn,1,1\n", "no column 'age'; did you mean 'agee'"),
+        ("since,town,age,pay\n,Bonn,1,1\n,Bonn,old,1\n", "row 2: age is 'old', no number"),
+        ("since,town,age,pay\n,Bonn,inf,1\n", "row 1: age is infinite"),
+        ("since,town,age,pay\n,Bonn,1\n", "row 1: 3 values, and the first line names 4"),
+        ("since,town,age,pay\nlate,Bonn,1,1\n", "row 1: since is 'late', no date such as 2026-01-31"),
         ("town,age,age,pay\nBonn,1,1,1\n", "two columns are called 'age'"),
-        ("town,age,pay\n", "no rows to predict"),
+        ("since,town,age,pay\n", "no rows to predict"),
         ("", "no rows to predict"),
     ],
 )

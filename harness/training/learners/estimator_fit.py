@@ -85,6 +85,15 @@ class EstimatorFit:
                 f"{type(self.estimator).__name__} are margins"
             )
 
+        if "weights" in self._parts or any(column.kind == "weight" for column in columns):
+            self._check_takes_weights()
+
+    def _check_takes_weights(self) -> None:
+        from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
+
+        if not has_fit_parameter(self.estimator, "sample_weight"):
+            raise MethodError(f"{type(self.estimator).__name__} takes no weights of rows")
+
     def epochs(self) -> Iterator[dict[str, float]]:
         """The fit."""
         if self.done:
@@ -112,8 +121,6 @@ class EstimatorFit:
             drawn = sampler(torch.from_numpy(y), 0).numpy()
             x, y, weights = x[drawn], y[drawn], weights[drawn] if weights is not None else None
         if rows := self._parts.get("rows"):
-            if weights is not None:
-                raise MethodError("rows with weights of their own cannot be made or dropped by a sampler")
             x, y = made_rows(rows, self.encoder, self._x, y)
             counts: tuple[int, ...] = tuple(np.bincount(y).tolist())
             self.scene.counts, self.scene.frequencies = counts, counts  # what is learnt from
@@ -139,14 +146,10 @@ class EstimatorFit:
         finish.choose(scores, self._y)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
-
         if weights is None or np.ptp(weights) == 0:
             self.estimator.fit(x, y)
-        elif has_fit_parameter(self.estimator, "sample_weight"):
-            self.estimator.fit(x, y, sample_weight=weights)
         else:
-            raise MethodError(f"{type(self.estimator).__name__} takes no weights of rows")
+            self.estimator.fit(x, y, sample_weight=weights)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Scores (N, C) of rows (N, columns), before the method adjusts them."""
