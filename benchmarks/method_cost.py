@@ -27,7 +27,8 @@ from tailboard.datasets.longtail import counts
 from tailboard.harness.registry.networks import Network, network
 from tailboard.harness.spec.presets import T5
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.training.loop import DeviceData, TrainingLoop
+from tailboard.harness.training.device_images import DeviceData
+from tailboard.harness.training.loop import TrainingLoop
 from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.part import Scene
 from tailboard.methods.registry import recipe

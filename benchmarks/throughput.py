@@ -24,8 +24,9 @@ from tailboard.datasets.split import Images
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.store import Store
+from tailboard.harness.training.learners.image_learner import image_learner
 from tailboard.harness.training.loop import TrainingLoop
-from tailboard.harness.training.trial import TrialContext, assemble
 
 STEPS = 10
 
@@ -45,7 +46,8 @@ def main(network: str = "resnet32", batch: str = "128", repeats: str = "9") -> N
     number = STEPS * batch_size
     images = Images(rng.integers(0, 256, (number, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, number))
     counts = tuple(np.bincount(images.y, minlength=10).tolist())
-    run, other = (assemble(trial, images, counts, recipe_of(trial, None), TrialContext(store="")) for _ in range(2))
+    about = trial, images, counts, recipe_of(trial, None), torch.device("cpu"), Store("")
+    run, other = (image_learner(*about) for _ in range(2))
     bare, epochs = bare_step(other, batch_size), run.epochs()
     next(epochs)  # both warm up
     bare()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from shlex import quote
 from typing import Any
 
@@ -83,9 +84,10 @@ def _beside(
     tuning = {t.key: t for spec in plans for t in trials_of(spec, results[spec.name]) if t.stage == "tune"}
     troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
     for key in sorted(store.finished() - shown - tuning.keys()):
-        state, reason = _outcome(store, key)
-        if state in ("failed", "diverged"):
-            troubles.append(_trouble(store.record(key).trial, state, reason, "others start from it"))
+        with suppress(StoreError, FileNotFoundError):
+            record = store.record(key)
+            if record.status in ("failed", "diverged"):
+                troubles.append(_trouble(record.trial, record.status, record.reason, "others start from it"))
     return troubles
 
 

@@ -1,7 +1,8 @@
 """FigureData: what the arithmetic of a figure gives and its drawing takes; and the observations that it starts from.
 
 Observations are a table with one row for each planned trial: ``panel`` (what the trials of one panel share), ``curve``,
-``x``, ``seed`` and ``value``, which is NaN where the trial is not complete.
+``x``, ``seed`` and ``value``, which is NaN where the trial is not complete; and ``group``
+where panels are of several groups of classes.
 """
 
 from __future__ import annotations
@@ -68,3 +69,8 @@ def points(wide: pd.DataFrame, panel: str, quantity: str) -> pd.DataFrame:
     table = pd.DataFrame({"mean": wide.mean(axis=1), "stderr": wide.sem(axis=1), "n": wide.count(axis=1)}).reset_index()
     table = table.assign(panel=panel, quantity=quantity, low=float("nan"), high=float("nan"))
     return table[table["n"] > 0][list(POINTS)]
+
+
+def group_of(observations: pd.DataFrame) -> str:
+    """The group of classes that the observations of a panel are of."""
+    return str(observations["group"].iloc[0]) if "group" in observations else "all"

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tailboard.harness.testing.conformance import difference, trained
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import difference, trained
 from tailboard.harness.training.loop import Diverged
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.schedule import ExponentialMovingAverage, learning_rate
