@@ -12,6 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,11 +108,11 @@ def opened(form: str, data: bytes, features: int, threads: int = 1) -> Any:
 def skops_saved(made: Any) -> bytes:
     """What scikit-learn fitted, as skops writes it. MethodError without skops, or where a type is not in the list."""
     try:
-        import skops.io
+        skops = import_module("skops.io")
     except ModuleNotFoundError:
         raise MethodError('skops is not installed: pip install "tailboard[tables]"') from None
     try:
-        data = skops.io.dumps(made)
+        data = skops.dumps(made)
         _check_types(data)
     except Exception as error:
         raise MethodError(f"{type(made).__name__} cannot be saved: {error}") from None
@@ -120,10 +121,8 @@ def skops_saved(made: Any) -> bytes:
 
 def skops_opened(data: bytes) -> Any:
     """What :func:`skops_saved` wrote. Unsound where a type is not in the list, or anything is packed."""
-    import skops.io
-
     _check_types(data)
-    return skops.io.loads(data, trusted=[f"{module}.{name}" for module, name in TYPES])
+    return import_module("skops.io").loads(data, trusted=[f"{module}.{name}" for module, name in TYPES])
 
 
 def _check_types(data: bytes) -> None:
@@ -159,10 +158,8 @@ def _open_skops(data: bytes, features: int, threads: int) -> Any:
 
 
 def _open_xgboost(data: bytes, features: int, threads: int) -> Any:
-    from xgboost import XGBClassifier
-
     check_xgboost(json.loads(data), features)
-    made = XGBClassifier(n_jobs=threads)
+    made = import_module("xgboost").XGBClassifier(n_jobs=threads)
     made.load_model(bytearray(data))
     return made
 
@@ -171,9 +168,7 @@ class _LightGBM:
     """A booster with the probabilities that LGBMClassifier gives."""
 
     def __init__(self, data: bytes, threads: int) -> None:
-        from lightgbm import Booster
-
-        self._booster, self._threads = Booster(model_str=data.decode()), threads
+        self._booster, self._threads = import_module("lightgbm").Booster(model_str=data.decode()), threads
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Of rows (N, F), (N, C)."""
@@ -199,9 +194,7 @@ def _save_catboost(estimator: Any) -> bytes:
 
 
 def _open_catboost(data: bytes, features: int, threads: int) -> Any:
-    from catboost import CatBoostClassifier
-
-    made = CatBoostClassifier()
+    made = import_module("catboost").CatBoostClassifier()
     made.load_model(blob=data)
     if len(made.feature_names_) != features:
         raise Unsound(f"it takes {len(made.feature_names_)} features, and a row has {features}")

@@ -67,6 +67,9 @@ def check_lightgbm(text: str, features: int) -> None:
     Args:
         text: The text.
         features: The numbers of an encoded row.
+
+    Raises:
+        Unsound: as :func:`check_xgboost`.
     """
     first, *trees = text.partition("\nend of trees")[0].split("\nTree=")
     words = dict(line.partition("=")[::2] for line in first.split("\n"))
@@ -105,6 +108,9 @@ def check_estimator(made: Any, features: int) -> None:
     Args:
         made: The estimator.
         features: The numbers of an encoded row.
+
+    Raises:
+        Unsound: where one leads out of itself, or it is no classifier.
     """
     if not hasattr(made, "fit") or not (hasattr(made, "predict_proba") or hasattr(made, "decision_function")):
         raise Unsound("it is no classifier")
