@@ -289,7 +289,7 @@ def test_what_the_data_cannot_have_is_said_before_anything_runs(method, words):
 
 @pytest.mark.parametrize(
     ("method", "words"),
-    [("SMOTE", "rows with weights of their own"), ("EasyEnsemble", "EasyEnsembleClassifier takes no weights of rows")],
+    [("SMOTE", "these have weights of their own"), ("EasyEnsemble", "EasyEnsembleClassifier takes no weights of rows")],
 )
 def test_what_cannot_honour_weights_of_rows_is_refused_before_it_is_fitted(method, words):
     columns = (*COLUMNS[:3], Column("w", "weight"))
