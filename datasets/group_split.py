@@ -1,6 +1,9 @@
-"""Groups, such as the images of one patient, stay whole: which of them are set aside for validation."""
+"""Groups, such as the images of one patient, stay whole: which are set aside for validation, and for testing."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,3 +48,43 @@ def set_aside(y: np.ndarray, groups: np.ndarray, seed: int, val_per_class: int) 
                 "each class to train on"
             )
     return aside[groups]
+
+
+def test_groups(
+    labels: np.ndarray, groups: np.ndarray, names: Sequence[str], seed: int, folds: int, things: str
+) -> list[int]:
+    """Whole groups for testing: the share of each class is as near to one of ``folds`` as they allow.
+
+    Args:
+        labels: The class of each example (N,).
+        groups: The group of each (N,), positions in ``names``.
+        names: What the groups are called.
+        seed: One seed draws the same groups.
+        folds: Of so many equal parts one is tested on.
+        things: What errors call the examples.
+
+    Returns:
+        The positions of the test examples, ascending.
+
+    Raises:
+        ValueError: where a class would have examples on one side only.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    classes, count = np.unique(labels), len(np.unique(groups))
+    alone = next((name for name in classes if len(np.unique(groups[labels == name])) < 2), None)
+    if alone is not None:
+        raise ValueError(
+            f"all {things} of class {str(alone)!r} are of one group ({names[groups[labels == alone][0]]!r}): a group "
+            "stands on one side, so that the class could not be both trained and tested on"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer examples than folds
+        folded = StratifiedGroupKFold(min(folds, count), shuffle=True, random_state=seed)
+        for _, test in folded.split(labels, labels, groups):
+            rest = np.delete(labels, test)
+            if len(np.unique(labels[test])) == len(np.unique(rest)) == len(classes):
+                return test.tolist()
+    raise ValueError(
+        f"no fifth of the groups has {things} of every class: give a column split, or folders train and test"
+    )

@@ -56,13 +56,29 @@ def shared(profile: str, classes: int, total: int, imbalance_factor: float) -> t
         shares = [imbalance_factor ** (-i / (classes - 1)) for i in range(classes)]
     else:
         shares = [1.0 if i < classes // 2 else 1 / imbalance_factor for i in range(classes)]
-    exact = [total * share / sum(shares) for share in shares]
-    kept = [int(n) for n in exact]
-    for label in sorted(range(classes), key=lambda label: (kept[label] - exact[label], label))[: total - sum(kept)]:
-        kept[label] += 1
+    kept = _largest_remainders(shares, total)
     if 0 in kept:
         raise ValueError(f"of {total} images, class {kept.index(0)} would get none at factor {imbalance_factor:g}")
     return tuple(kept)
+
+
+def proportional(available: Sequence[int], total: int) -> tuple[int, ...]:
+    """A total of training images shared among classes as they are frequent, by largest remainders, at least one each;
+    what that adds is taken from the largest class. ValueError where there are not so many, or fewer than classes."""
+    if not len(available) <= total <= sum(available):
+        raise ValueError(f"a total from {len(available)} to {sum(available)} can be had, not {total}")
+    kept = [max(1, count) for count in _largest_remainders(available, total)]
+    kept[kept.index(max(kept))] -= sum(kept) - total
+    return tuple(kept)
+
+
+def _largest_remainders(shares: Sequence[float], total: int) -> list[int]:
+    """Whole numbers in proportion to shares, which add up to the total."""
+    exact = [total * share / sum(shares) for share in shares]
+    kept = [int(n) for n in exact]
+    for label in sorted(range(len(kept)), key=lambda label: (kept[label] - exact[label], label))[: total - sum(kept)]:
+        kept[label] += 1
+    return kept
 
 
 def factor(train_ratio: float) -> float:

@@ -12,6 +12,7 @@ from .results import COLUMN, summarise
 from .statistics.paired import paired
 
 BASELINE = "ERM"
+OWN = "ensemble"  # the network of a method that brings its own estimator
 WORDS = {
     "better": "which separates after Holm's correction",
     "worse": "which separates after Holm's correction",
@@ -22,13 +23,33 @@ STEPS = 200  # between a balanced deployment and one as in training
 CLASSES = ("method", "class", "images", "accuracy")
 
 
-def recommended(rows: pd.DataFrame, classes: pd.DataFrame | None = None) -> tuple[str, list[str]]:
+def joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows of several networks or estimators as those of one, where a method is called ``METHOD on NETWORK`` (an
+    ensemble brings its own), and the baseline on the network where its mean is largest. Of one they stay as they are.
+
+    All were trained on the same draws, so that they are compared seed by seed.
+    """
+    if rows["protocol"].nunique() <= 1:
+        return rows, BASELINE
+    method, network = rows["method"].astype(str), rows["protocol"].astype(str).str.partition(",")[0]
+    named = rows.assign(method=method.where(network == OWN, method + " on " + network), protocol="all")
+    of_baseline = named[(method == BASELINE) & (named["group"] == "all") & named["value"].notna()]
+    if of_baseline.empty:
+        return named, BASELINE
+    return named, str(of_baseline.groupby("method")["value"].mean().idxmax())
+
+
+def recommended(
+    rows: pd.DataFrame, classes: pd.DataFrame | None = None, baseline: str = BASELINE, things: str = "images"
+) -> tuple[str, list[str]]:
     """The method with the largest mean balanced accuracy, and sentences about it; nothing where none is complete.
 
     Args:
         rows: The tidy table of one setting, in percent.
         classes: Of each method and class, as ``CLASSES``, the mean accuracy over seeds in percent, and the class's
             training images.
+        baseline: The method that the others are compared with, where it is among them.
+        things: What the classes hold.
     """
     summary = summarise(rows)
     whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
@@ -37,13 +58,13 @@ def recommended(rows: pd.DataFrame, classes: pd.DataFrame | None = None) -> tupl
     best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
     name, methods = str(best["method"]), list(whole["method"])
     sentences = [f"{name} has the largest balanced accuracy: {best['mean']:.1f} percent."]
-    if BASELINE in methods and name != BASELINE:
-        sentences += _beside(rows, best)
-    sentences += _runner_up(rows, whole, best)
+    if baseline in methods and name != baseline:
+        sentences += _beside(rows, best, baseline)
+    sentences += _runner_up(rows, whole, best, baseline)
     if classes is not None and not classes.empty:
         table = classes.pivot(index="method", columns="class", values="accuracy").loc[methods]
         images = classes.drop_duplicates("class").set_index("class")["images"].loc[table.columns]
-        sentences += [_worst_class(table, name), *_priors(table, images.to_numpy(float), name)]
+        sentences += [_worst_class(table, name, baseline), *_priors(table, images.to_numpy(float), name, things)]
     return name, sentences
 
 
@@ -55,37 +76,38 @@ def first_by(rows: pd.DataFrame, metric: Metric) -> list[str]:
         rows: The tidy table of one setting.
         metric: What its values are.
     """
+    rows, baseline = joined(rows)
     summary = summarise(rows, metric)
     whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
     if whole.empty:
         return []
     best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
     said = f"By {metric.label} {best['method']} is first: {best['mean']:.1f} percent"
-    if BASELINE not in set(whole["method"]) or best["method"] == BASELINE:
+    if baseline not in set(whole["method"]) or best["method"] == baseline:
         return [f"{said}."]
-    differences = paired(rows, BASELINE, metric)
+    differences = paired(rows, baseline, metric)
     same = (differences["method"] == best["method"]) & (differences["group"] == "all")
     beside = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]
-    return [f"{said}, {beside['difference']:+.1f} points beside {BASELINE}, {WORDS[beside['verdict']]}."]
+    return [f"{said}, {beside['difference']:+.1f} points beside {baseline}, {WORDS[beside['verdict']]}."]
 
 
-def _beside(rows: pd.DataFrame, best: pd.Series) -> list[str]:
+def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     """What the method changes beside the baseline: in all classes, and in the rare and the frequent ones."""
-    differences = paired(rows, BASELINE)
+    differences = paired(rows, baseline)
     same = (differences["method"] == best["method"]) & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)
     beside = {str(row["group"]): row for row in differences[same].to_dict("records")}
     overall = beside["all"]
-    sentences = [f"That is {overall['difference']:+.1f} points beside {BASELINE}, {WORDS[overall['verdict']]}."]
+    sentences = [f"That is {overall['difference']:+.1f} points beside {baseline}, {WORDS[overall['verdict']]}."]
     for group in ("few", "many"):
         if group in beside and not isnan(change := beside[group]["difference"]):
             sentences.append(f"In {group.capitalize()} it changes {change:+.1f} points.")
     return sentences
 
 
-def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series) -> list[str]:
+def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     """The next method, where it is not the baseline, of which enough was said."""
     others = whole[whole["method"] != best["method"]].sort_values("mean", ascending=False, kind="stable")
-    if others.empty or (others.iloc[0]["method"] == BASELINE and best["method"] != BASELINE):
+    if others.empty or (others.iloc[0]["method"] == baseline and best["method"] != baseline):
         return []
     second = others.iloc[0]
     differences = paired(rows, str(best["method"]))
@@ -94,15 +116,15 @@ def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series) -> list
     return [f"Next is {second['method']}, {best['mean'] - second['mean']:.1f} points behind, {WORDS[verdict]}."]
 
 
-def _worst_class(table: pd.DataFrame, name: str) -> str:
+def _worst_class(table: pd.DataFrame, name: str, baseline: str) -> str:
     def worst(method: str) -> str:
         return f"{table.loc[method].idxmin()} ({table.loc[method].min():.1f} percent)"
 
-    beside = f"; {BASELINE}'s is {worst(BASELINE)}" if BASELINE in table.index and name != BASELINE else ""
+    beside = f"; {baseline}'s is {worst(baseline)}" if baseline in table.index and name != baseline else ""
     return f"Its worst class is {worst(name)}{beside}."
 
 
-def _priors(table: pd.DataFrame, images: np.ndarray, name: str) -> list[str]:
+def _priors(table: pd.DataFrame, images: np.ndarray, name: str, things: str) -> list[str]:
     """Where the classes are less even than a balanced deployment: whether the method stays the best. Their shares run
     from even ones to those of training, as powers of these."""
     factor = images.max() / images.min()
@@ -116,13 +138,13 @@ def _priors(table: pd.DataFrame, images: np.ndarray, name: str) -> list[str]:
     if not len(ahead):
         return [
             f"It stays the best where the classes are as frequent as in training (factor {factor:.3g}): "
-            f"{mine[-1]:.1f} percent of such images."
+            f"{mine[-1]:.1f} percent of such {things}."
         ]
     first = ahead[0]
     other = str(table.index[accuracy[first].argmax()])
     last = str(table.index[accuracy[-1].argmax()])
     at = f"{factor ** powers[first]:.2g}"
     return [
-        f"For images whose classes differ by a factor of more than about {at}, the mean of {other} is larger; as in "
+        f"For {things} whose classes differ by a factor of more than about {at}, the mean of {other} is larger; as in "
         f"training ({factor:.3g}), {last} has {accuracy[-1].max():.1f} percent and {name} {mine[-1]:.1f}."
     ]

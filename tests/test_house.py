@@ -33,8 +33,8 @@ ONLY = {
 }
 # What may be kept away from a quick command by an import inside a function: these, and whatever imports one of them.
 HEAVY = {
-    "imagehash", "matplotlib", "mlflow", "numpy", "onnx", "optuna", "pandas", "plotly", "psutil", "pydantic", "ray",
-    "rich", "scipy", "safetensors", "sklearn", "tabulate", "timm", "torch", "torchvision",
+    "imagehash", "matplotlib", "mlflow", "numpy", "onnx", "optuna", "pandas", "plotly", "psutil", "pyarrow",
+    "pydantic", "ray", "rich", "scipy", "safetensors", "sklearn", "tabulate", "timm", "torch", "torchvision",
 }  # fmt: skip
 VAGUE = {"utils.py", "base.py", "common.py", "misc.py", "helpers.py"}
 LONGEST, LONGEST_TESTS, LONGEST_BODY, MOST_MODULES = 400, 600, 60, 14

@@ -8,9 +8,9 @@ TABLES = ("adult", "covertype", "covertype-ramp")  # of the catalog; ``sets.py``
 
 
 class Column(NamedTuple):
-    """One column of a table, whose values are float64 in a row: a number, the position of a category among those of
-    the column, or the weight of the row. NaN stands for a missing value.
+    """One column of a table, whose values are float64 in a row: a number, a date as the days since 1970-01-01, the
+    position of a category among those of the column, or the weight of the row. NaN stands for a missing value.
     """
 
     name: str
-    kind: Literal["number", "category", "weight"] = "number"
+    kind: Literal["number", "category", "date", "weight"] = "number"

@@ -18,9 +18,9 @@ MOST_CATEGORIES = 40  # of a column; the rarer ones share a place
 
 
 class Encoder:
-    """Numbers: the median where one is missing, a column that says so where any is missing among the training rows,
-    then mean 0 and deviation 1. Categories: a column of 0 and 1 for each of the 40 most frequent (missing is one), and
-    one for all others, also for those that no training row has."""
+    """Numbers and dates: the median where one is missing, a column that says so where any is missing among the training
+    rows, then mean 0 and deviation 1. Categories: a column of 0 and 1 for each of the 40 most frequent (missing is
+    one), and one for all others, also for those that no training row has."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         from sklearn.compose import ColumnTransformer  # a second of imports, which trials on images do without
@@ -30,8 +30,8 @@ class Encoder:
 
         self.columns = tuple(columns)
         numbers, categories, self._weight = (
-            [place for place, column in enumerate(columns) if column.kind == kind]
-            for kind in ("number", "category", "weight")
+            [place for place, column in enumerate(columns) if column.kind in kinds]
+            for kinds in (("number", "date"), ("category",), ("weight",))
         )
         steps: list[tuple[str, Any, list[int]]] = []
         if numbers:

@@ -28,12 +28,12 @@ def listing(source: Source) -> Array:
         DataError: for a file without such arrays, one that holds pickles or claims to be larger than it is, and for
             images that are not uint8.
     """
-    arrays = _arrays(source.path)
+    held = arrays(source.path)
     where, images, items = source.path.name, [], []
-    for part, names in _named(arrays, where):
-        x, y = (arrays[name] for name in names)
+    for part, names in _named(held, where):
+        x, y = (held[name] for name in names)
         _check(x, y, names, where)
-        groups = _of_part(arrays, "groups", part, len(x), where)
+        groups = _of_part(held, "groups", part, len(x), where)
         labels = [_word(label) for label in y.reshape(-1).tolist()]
         images.append(x if x.ndim == 3 or x.shape[3] in ARRAY_MODES else x.transpose(0, 2, 3, 1))
         items += [
@@ -82,7 +82,7 @@ def _check(x: np.ndarray, y: np.ndarray, names: tuple[str, str], where: str) -> 
         )
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def arrays(path: Path) -> dict[str, np.ndarray]:
     """Every array of the file. What it claims is checked before memory is taken for it; no pickle is opened."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..catalog import DataError
+from ..group_split import test_groups
 from .listing import Item
 from .pictures import Facts
 
@@ -51,22 +51,8 @@ def _of_class(name: str, items: Sequence[Item], facts: Sequence[Facts]) -> list[
 
 
 def _by_group(items: Sequence[Item]) -> list[int]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = np.array([item.label for item in items])
-    groups = np.array([item.group or f"\0{index}" for index, item in enumerate(items)])
-    classes = np.unique(labels)
-    folds = min(FOLDS, len(np.unique(groups)))
-    alone = next((name for name in classes if len(np.unique(groups[labels == name])) < 2), None)
-    if alone is not None:
-        raise DataError(
-            f"all images of class {str(alone)!r} are of one group ({str(groups[labels == alone][0])!r}): a group "
-            "stands on one side, so that the class could not be both trained and tested on"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer images than folds
-        for _, test in StratifiedGroupKFold(folds, shuffle=True, random_state=SEED).split(labels, labels, groups):
-            rest = np.delete(labels, test)
-            if len(np.unique(labels[test])) == len(np.unique(rest)) == len(classes):
-                return test.tolist()
-    raise DataError("no fifth of the groups has images of every class: give a column split, or folders train and test")
+    names, groups = np.unique([item.group or f"\0{index}" for index, item in enumerate(items)], return_inverse=True)
+    try:
+        return test_groups(np.array([item.label for item in items]), groups, names.tolist(), SEED, FOLDS, "images")
+    except ValueError as error:
+        raise DataError(str(error)) from None

@@ -14,6 +14,12 @@ KINDS = ("folder", "csv", "npz", "hf", *SETS)
 HINT = "For images of your own: folder:PATH (a folder for each class), csv:FILE, npz:FILE or hf:NAME."
 COLUMNS = ("label", "image", "group", "split")  # of a csv, by the words of a spec
 WORDS = (*COLUMNS, "images", "size")
+# The column of a csv with the images' paths where none is named: the first of these that it has. A csv that has none of
+# them is a table.
+IMAGE_COLUMNS = (
+    *("image", "file", "filename", "file_name", "path", "filepath", "image_path", "image_name"),
+    "id_code",
+)
 SMALLEST, LARGEST = 8, 1024  # pixels on a side
 # What the parts of a data set are called, in folders and in a column ``split``.
 PARTS = {

@@ -10,11 +10,11 @@ from pathlib import Path
 from ..catalog import DataError
 from .listing import Files, Item
 from .pictures import SUFFIXES
-from .source import PARTS, Source
+from .source import IMAGE_COLUMNS, PARTS, Source
 
 # The column of each kind where none is named: the first of these that the file has.
 USUAL = {
-    "image": ("image", "file", "filename", "file_name", "path", "filepath", "image_path", "image_name", "id_code"),
+    "image": IMAGE_COLUMNS,
     "label": ("label", "class", "target", "diagnosis", "category", "class_name", "label_name"),
     "group": ("group", "patient", "patient_id"),
     "split": ("split",),

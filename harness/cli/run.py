@@ -84,11 +84,13 @@ def run(
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
     if data is not None:
-        from ..planning.image_run import ImageRequest, resolve
+        from ...datasets.user_tables.source import is_user_table
+        from ..planning import image_run, table_run
 
         own = images | {"methods": methods, "network": network, "seeds": seeds}
         given = {key: value for key, value in own.items() if value is not None}
-        asked, place = resolve(ImageRequest(data, **given), store, print_status, root)
+        planned = table_run if is_user_table({"name": data}, Path()) else image_run
+        asked, place = planned.resolve(image_run.ImageRequest(data, **given), store, print_status, root)
     else:
         asked = read(str(spec), plugin or (), changes, root=root)
         if changes != SpecChanges() and not quiet:
@@ -160,21 +162,21 @@ def _recommend(report: Report, store: Store) -> None:
     from ..reporting import two_classes
     from ..reporting.recommendation import recommendation
 
-    name, sentences = recommendation(report, store)
-    if not name:
+    found = recommendation(report, store)
+    if not found.method:
         print_output("No method is complete, so none is recommended.\n")
         return
     place, here = Path(store.url), Path.cwd()
     shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
-    goal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    which = ["--method", name]
-    if len(store.plans()) > 1:  # of which another may have a row of that name
-        rows = report.rows[(report.rows["method"] == name) & (report.rows["status"] == "complete")]
-        which = ["--key", str(rows["key"].iloc[0])]
+    goal = re.sub(r"[^a-z0-9]+", "-", found.method.lower()).strip("-")
+    unsure = found.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
+    which = ["--key", found.key] if unsure else ["--method", found.method]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
     said = two_classes.sentences(report)
+    what = "rows" if store.record(found.key).trial.data.is_table else "images"
     print_output(
-        "\n".join([*sentences, *said, f"A model of it, trained on all images but those for testing: {command}"]) + "\n"
+        "\n".join([*found.sentences, *said, f"A model of it, trained on all {what} but those for testing: {command}"])
+        + "\n"
     )
 
 

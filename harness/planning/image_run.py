@@ -21,6 +21,7 @@ import torch
 from ...datasets.user_images.image_sets import source_of
 from ...datasets.user_images.source import HINT
 from ..errors import SpecError
+from ..spec.contents import Contents
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
 from ..storage.store import Store
@@ -69,13 +70,11 @@ def resolve(
             f"--data: {request.data!r} is no place of images. {HINT} A known data set is compared by a spec, which "
             "tailboard init writes."
         )
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source_of(words, Path(), root).path.stem).strip("._-")[:60] or "images"
     gpu = torch.cuda.is_available()
     asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
-    name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
-    place = Store(store or f"runs/{stem}")
-    if place.has(f"plans/{name}.json"):
-        return next(spec for spec in place.plans() if spec.name == name), place
+    name, place, kept = named(source_of(words, Path(), root).path.stem, "images", asked, store)
+    if kept:
+        return kept, place
     raw = _raw(name, data, request, gpu)
     spec = parse(raw)
     if request.minutes:
@@ -90,9 +89,25 @@ def resolve(
     return spec, place
 
 
+def named(stem: str, else_: str, asked: list[Any], store: str | None) -> tuple[str, Store, Spec | None]:
+    """The name of a spec that follows from what was asked, its store, and the spec where that holds it already.
+
+    Args:
+        stem: The first part of the name, as files are called; ``else_`` where no sign of it can be kept.
+        else_: See ``stem``.
+        asked: All that the spec follows from.
+        store: The store; ``runs/NAME`` if not given.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:60] or else_
+    name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
+    place = Store(store or f"runs/{stem}")
+    held = place.plans() if place.has(f"plans/{name}.json") else ()
+    return name, place, next((spec for spec in held if spec.name == name), None)
+
+
 def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, Any]:
     """The spec's words."""
-    assert data.contents is not None  # noqa: S101  (for the type checker)
+    assert isinstance(data.contents, Contents)  # noqa: S101  (for the type checker)
     shape, images = data.contents.shape, sum(data.contents.available)
     network = request.network or (
         "small" if not gpu else "resnet32" if max(shape[1:]) <= 64 else "torchvision:resnet18"

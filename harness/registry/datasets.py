@@ -11,22 +11,28 @@ from ...datasets.builtin import catalog
 from ...datasets.catalog import DataError, Dataset
 from ...datasets.contract import check
 from ...datasets.lock import loading
-from ...datasets.longtail import counts, shared
+from ...datasets.longtail import counts, proportional, shared
 from ...datasets.split import Pool, Split, cut
 from ...datasets.user_images import dataset as user_images
 from ...datasets.user_images.image_sets import IMAGE_SETS, ImageSet, folder_of
 from ...datasets.user_images.source import HINT
+from ...datasets.user_tables import collections_of_tables as collections
+from ...datasets.user_tables import dataset as user_tables
+from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
-from ..spec.schema import Contents, Data, Trial
+from ..spec.contents import AnyContents, TableContents
+from ..spec.schema import Data, Trial
 
 
-def dataset(name: str, contents: Contents | None = None) -> Dataset:
-    """A data set by name, or the user's own images with these contents; DataError names the nearest right word."""
+def dataset(name: str, contents: AnyContents | None = None) -> Dataset:
+    """A data set by name, or the user's own with these contents; DataError names the nearest right word."""
+    if isinstance(contents, TableContents):
+        return user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
     if contents is not None:
         return user_images.dataset(name, user_images.Facts(**contents.model_dump()))
     known = catalog()
     if name not in known:
-        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT}")
+        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT} {HINT_OF_TABLES}")
     return known[name]
 
 
@@ -65,10 +71,10 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
             f"{data.name}: class {name!r} has {min(known.available)} images, of which {val_per_class} for validation "
             "leave none to train on"
         )
-    if data.profile == "natural":
-        return tuple(available)
     head = data.head or known.head
     try:
+        if data.profile == "natural":
+            return proportional(available, data.total) if data.total else tuple(available)
         if data.total:
             return _total(data, available)
         kept = counts(data.profile, available, head, data.imbalance_factor)
@@ -148,6 +154,9 @@ def prepare(name: str, root: Path | None) -> Path:
     Raises:
         DataError: where there is no such data set, it needs no preparation, or it cannot be fetched.
     """
+    kind, colon, member = name.partition(":")
+    if colon and kind in collections.KINDS:
+        return collections.prepare(kind, member, root)
     known = IMAGE_SETS.get(name) or dataset(name)
     if known.prepare is None:
         get = f". To get it: {known.how}" if isinstance(known, ImageSet) else ""
@@ -194,7 +203,7 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
 
 
 @lru_cache(maxsize=2)
-def _cached(name: str, contents: Contents | None, root: Path | None, verify: bool) -> Pool:
+def _cached(name: str, contents: AnyContents | None, root: Path | None, verify: bool) -> Pool:
     return open_cached(dataset(name, contents), root, verify).pool
 
 

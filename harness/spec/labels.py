@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .contents import Contents
 from .schema import Data, Trial
 
 
@@ -22,7 +23,7 @@ def setting_label(data: Data) -> str:
     if data.profile != "natural" or data.contents:  # of the catalog's natural tables no word tells the factor
         words.append(f"IF {factor if exact else repr(data.imbalance_factor)}")
     words += [f"total {data.total}"] if data.total else []
-    size = ["{2}x{1}".format(*data.contents.shape)] if data.contents else []
+    size = ["{2}x{1}".format(*data.contents.shape)] if isinstance(data.contents, Contents) else []
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
 
 

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ...datasets.user_images.source import HINT
+from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
@@ -139,7 +140,7 @@ def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None 
         The data set.
 
     Raises:
-        SpecError: with the field and the nearest right word. DataError where images cannot be trained on.
+        SpecError: with the field and the nearest right word. DataError where images or a table cannot be trained on.
     """
     return _valid(Data, user_images.resolved(raw, folder, root), "data")
 
@@ -192,7 +193,7 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
             word = str(first["loc"][-1])
-            hint = f". {HINT}" if model is Data else ""
+            hint = f". {HINT} {HINT_OF_TABLES}" if model is Data else ""
             raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields) + hint) from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")

@@ -21,7 +21,7 @@ from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
 from .canonical import CanonicalModel
-from .contents import Contents
+from .contents import AnyContents, TableContents
 from .resources import Resources, Tracking
 from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
@@ -38,9 +38,10 @@ PROTOCOL = 2  # part of every key: raised when a change of ours changes the numb
 class Data(CanonicalModel, frozen=True):
     """A data set and the long tail that is cut from it. ``train_ratio`` (rarest / most frequent) is 1 / IF.
 
-    ``contents`` are given for a user's own images, whose name is then no word of the key: the same files are the same
-    data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own distribution.
-    With a ``total`` the profile says how it is shared among the classes, so that every factor has as many images.
+    ``contents`` are given for a user's own images or table, whose name is then no word of the key: the same files are
+    the same data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own
+    distribution. With a ``total`` the profile says how it is shared among the classes, so that every factor has as many
+    images; of tables the ``natural`` one too.
     """
 
     later: ClassVar[frozenset[str]] = frozenset({"contents", "total"})
@@ -49,7 +50,7 @@ class Data(CanonicalModel, frozen=True):
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
-    contents: Contents | None = Field(default=None, exclude_if=lambda value: value is None)
+    contents: AnyContents | None = Field(default=None, exclude_if=lambda value: value is None)
     total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
@@ -67,23 +68,24 @@ class Data(CanonicalModel, frozen=True):
     @model_validator(mode="after")
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
-        if self.profile == "natural":
-            if self.contents is None and self.name not in TABLES:
-                raise ValueError(
-                    f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1"
-                )
-            own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
-            if self.head or self.total or self.imbalance_factor != own:
-                raise ValueError(
-                    "profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out"
-                )
+        own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
+        natural = self.profile == "natural"
+        if natural and not self.contents and not self.is_table:
+            raise ValueError(f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1")
+        if natural and (self.head or (self.total and not self.is_table) or self.imbalance_factor != own):
+            raise ValueError("profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out")
         if self.head and self.total:
             raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is rows of a table."""
+        return isinstance(self.contents, TableContents) if self.contents else self.name in TABLES
+
+    @property
     def unsaid(self) -> frozenset[str]:
-        """Of a user's own images the name, and of their natural tail the words that would cut it."""
+        """Of a user's own data the name, and of their natural tail the words that would cut it."""
         own = {"name"} if self.contents else set[str]()
         return super().unsaid | own | ({"imbalance_factor", "head"} if self.profile == "natural" else set())
 

@@ -1,14 +1,18 @@
-"""A user's own images in a spec: ``folder:PATH``, ``csv:FILE``, ``npz:FILE`` or ``hf:NAME`` becomes the contents found
-there; so does the name of an image set that is read alike."""
+"""A user's own data in a spec: images, as ``folder:PATH``, ``csv:FILE``, ``npz:FILE`` or ``hf:NAME``, and tables, as
+``csv:FILE``, ``parquet:FILE``, ``openml:ID`` or ``imblearn:NAME``, become the contents found there; so does the name of
+an image set that is read alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...datasets.user_images.source import WORDS, is_user_images
+from ...datasets.user_tables.source import WORDS as TABLE_WORDS
+from ...datasets.user_tables.source import is_user_table
+from ...datasets.user_tables.source import source_of as table_source
 from ..errors import SpecError
 from .schema import Data
 
@@ -16,7 +20,7 @@ TAIL = ("profile", "imbalance_factor", "train_ratio", "head", "total")
 
 
 def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -> Mapping[str, Any]:
-    """The words of ``Data`` for those of a spec; what names no images of the user's own is returned as it is.
+    """The words of ``Data`` for those of a spec; what names no data of the user's own is returned as it is.
 
     Their classes keep their own distribution where nothing is said of a tail. Where ``contents`` are given they were
     resolved before, and the files are looked for when they are needed.
@@ -24,11 +28,13 @@ def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -
     Args:
         words: An entry of ``data``.
         folder: What a relative path is relative to.
-        root: The folder that holds image sets such as ``eurosat``.
+        root: The folder that holds image sets such as ``eurosat``, and collections such as OpenML's.
 
     Raises:
-        DataError: where the images cannot be trained on.
+        DataError: where the images or the table cannot be trained on.
     """
+    if "contents" not in words and is_user_table(words, folder):
+        return _table(words, folder, root)
     if not is_user_images(words.get("name")) or "contents" in words:
         return words
     from ...datasets.user_images.dataset import resolve  # imports numpy
@@ -36,12 +42,27 @@ def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -
 
     source = source_of(words, folder, root)
     facts, _ = resolve(source)
-    kept = {word: value for word, value in words.items() if word not in WORDS}
+    kept = _with_tail({word: value for word, value in words.items() if word not in WORDS}, facts.available)
+    return kept | {"name": source.name, "contents": asdict(facts)}
+
+
+def _table(words: Mapping[str, Any], folder: Path, root: Path | None) -> dict[str, Any]:
+    from ...datasets.user_tables.dataset import resolve  # imports numpy
+
+    source = table_source(words, folder, root)
+    facts, _ = resolve(source)
+    kept = _with_tail({word: value for word, value in words.items() if word not in TABLE_WORDS}, facts.available)
+    return kept | {"name": source.name, "contents": facts.words}
+
+
+def _with_tail(words: Mapping[str, Any], available: Sequence[int]) -> dict[str, Any]:
+    """With the natural tail where nothing is said of one; ``available`` are the training examples of each class."""
+    kept = dict(words)
     if not kept.keys() & set(TAIL):
         kept["profile"] = "natural"
     if kept.get("profile") == "natural" and not kept.keys() & {"imbalance_factor", "train_ratio"}:
-        kept["imbalance_factor"] = max(facts.available) / min(facts.available)
-    return kept | {"name": source.name, "contents": asdict(facts)}
+        kept["imbalance_factor"] = max(available) / min(available)
+    return kept
 
 
 def check_names(data: Iterable[Data]) -> None:

@@ -29,7 +29,8 @@ from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..metrics.validation import validation_scores
 from ..registry.datasets import dataset, long_tail
-from ..spec.schema import Contents, Data, Trial
+from ..spec.contents import AnyContents
+from ..spec.schema import Data, Trial
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
@@ -161,7 +162,7 @@ def _cached(data: Data, root: str | None, verify: bool) -> CachedPool:
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, contents: Contents | None, root: str | None, verify: bool) -> CachedPool:
+def _opened(name: str, contents: AnyContents | None, root: str | None, verify: bool) -> CachedPool:
     return open_cached(dataset(name, contents), Path(root) if root else None, verify)
 
 

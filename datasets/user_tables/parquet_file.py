@@ -1,0 +1,95 @@
+"""A table in a Parquet file. What it claims to hold is checked before memory is taken for it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..catalog import DataError
+from ..files import read_bytes
+from .cells import MOST_BYTES, Cells, Rows, check_size, checked_names, of_texts
+
+EXPANDED = 4  # times MOST_BYTES: what the columns may claim to be when unpacked
+
+
+class ParquetFile:
+    """A Parquet file of flat columns: numbers, texts, truth values, dates and times. DataError where it is none."""
+
+    label: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.file = path.name
+        data = read_bytes(path, MOST_BYTES)
+        try:
+            about = pq.ParquetFile(io.BytesIO(data))
+            self.names = checked_names(about.schema_arrow.names or [""], self.file)
+            self._types = {name: about.schema_arrow.field(place).type for place, name in enumerate(self.names)}
+            self._check(about.metadata)
+            as_texts = [n for n, t in self._types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
+            self._open = pq.ParquetFile(io.BytesIO(data), read_dictionary=as_texts)  # a text is in memory once
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise self._damaged(error) from None
+
+    def read(self, texts: Collection[str]) -> Rows:
+        """All rows; the columns ``texts`` are texts whatever they hold. DataError where it is damaged."""
+        import pyarrow as pa
+
+        try:
+            table = self._open.read()
+            columns = [self._cells(name, table.column(place)) for place, name in enumerate(self.names)]
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise self._damaged(error) from None
+        return Rows(self.file, tuple(c.worded() if c.name in texts else c for c in columns))
+
+    def _check(self, about: Any) -> None:
+        if not about.num_rows:
+            raise DataError(f"{self.file} has no rows")
+        check_size(about.num_rows, about.num_columns, self.file)
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        if sum(group.total_byte_size for group in groups) > EXPANDED * MOST_BYTES:
+            raise DataError(f"{self.file} would take more than {EXPANDED * MOST_BYTES:,} bytes of memory")
+
+    def _cells(self, name: str, values: Any) -> Cells:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kind = values.type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            numbers = pc.cast(values, pa.float64(), safe=False)
+            return Cells(name, np.array(numbers.to_numpy(zero_copy_only=False), np.float64))
+        if pa.types.is_null(kind):
+            return Cells(name, np.full(len(values), np.nan))
+        if pa.types.is_boolean(kind) or pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+            values = self._written(values)
+        elif pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (pa.types.is_dictionary(values.type) or pa.types.is_string(values.type)) or pa.types.is_nested(kind):
+            raise DataError(f"{self.file}: column {name!r} holds {values.type}: numbers, texts and dates can be had")
+        encoded = values.combine_chunks()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.unify_dictionaries().combine_chunks()
+        if not pa.types.is_dictionary(encoded.type):
+            encoded = encoded.dictionary_encode()
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return of_texts(name, codes.astype(np.int64), encoded.dictionary.to_pylist())
+
+    @staticmethod
+    def _written(values: Any) -> Any:
+        """Truth values as ``true`` and ``false``, dates and times as of ISO 8601; a time that has a zone in UTC."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_timestamp(values.type):
+            naive = pc.cast(values, pa.timestamp("us"), safe=False)
+            return pc.call_function("strftime", [naive], pc.StrftimeOptions("%Y-%m-%dT%H:%M:%S"))
+        return pc.cast(values, pa.string())
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self.file} cannot be read as Parquet: {' '.join(str(error).split())[:200]}")
