@@ -42,6 +42,7 @@ from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
 from .learners.contract import Learner, check_honoured
+from .learners.decision_regions import decision_regions
 from .learners.table_learners import seed_of, table_learner
 from .loop import DeviceData, Diverged, TrainingLoop
 from .notes import history_columns, remarks, summary
@@ -81,6 +82,7 @@ class TrialContext:
     time_limit: float | None = None  # seconds of training
     alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
     plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
+    regions: bool = False  # whether what it decides between training images is recorded too
 
     @property
     def device(self) -> torch.device:
@@ -129,7 +131,7 @@ def run_trial(
             about["values"] = method.values()
             run = learner_of(trial, data.images, data.counts, method, context)
             attempt.train(run, report, should_stop)
-        logits = _logits(run, scoring)
+        logits = _logits(run, scoring) | (decision_regions(run, trial) if context.regions and job.is_final else {})
         if job.is_final and job.keep_weights:
             attempt.store.write_weights(trial.key, run.averaged_weights())
         about["status"] = "complete" if job.is_final else "pruned"
@@ -215,8 +217,7 @@ class Attempt:
             self._saved = self.store.tensors(self._file)
         except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
             self._saved = {}
-        if not _sound(self._saved):
-            self._saved = {}
+        self._saved = self._saved if _sound(self._saved) else {}
         self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
 
     def past(self) -> dict[str, Any]:

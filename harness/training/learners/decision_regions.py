@@ -8,21 +8,21 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from ....datasets.lock import locked
 from ...spec.schema import Trial
 from ..loop import EVALUATION_BATCH, TrainingLoop, autocast
 from ..random_streams import derive_seed
-from .table_learners import seed_of
+from .contract import Learner
 
 PLANES, GRID, PICTURE = 200, 24, 96  # planes whose shares are counted, and points along each side of these and of one
 MARGIN = 0.1  # of the extent, on each side of the three images
 NAMES = ("regions_shares", "regions_picture", "regions_corners", "regions_classes")
 
 
-@torch.no_grad()
-def decision_regions(run: TrainingLoop, trial: Trial) -> dict[str, np.ndarray]:
+def decision_regions(run: Learner, trial: Trial) -> dict[str, np.ndarray]:
     """The arrays ``NAMES``: the share of each class on each plane (planes, C); the class at each point of the first
     plane (PICTURE, PICTURE), rows from below; where its three images stand there (3, 2), in shares of its width and
-    height; and their classes (3,).
+    height; and their classes (3,). Nothing of a trial of tuning, and of what is no network on images.
 
     The planes are the same for every method of the trial's seed: their images are drawn by it. Batches of points are
     made on the device.
@@ -33,16 +33,20 @@ def decision_regions(run: TrainingLoop, trial: Trial) -> dict[str, np.ndarray]:
 
     Source: Somepalli et al., "Can Neural Nets Learn the Same Model Twice?" (2022), section 3.
     """
+    if trial.stage == "tune" or trial.training.learner != "images" or not isinstance(run, TrainingLoop):
+        return {}
     labels, classes = run.labels.numpy(), run.scene.classes
-    triples = drawn_triples(labels, PLANES, derive_seed(seed_of(trial), "planes", 0))
+    triples = drawn_triples(labels, PLANES, derive_seed(trial.seed, "planes", 0))
     shares = np.zeros((PLANES, classes), np.float32)
-    for at, triple in enumerate(triples):
-        plane = Plane.through(_pixels(run, triple))
-        shares[at] = np.bincount(_decided(run, plane, GRID).ravel(), minlength=classes) / GRID**2
-    first = Plane.through(_pixels(run, triples[0]))
+    with locked(), torch.no_grad():
+        for at, triple in enumerate(triples):
+            plane = Plane.through(_pixels(run, triple))
+            shares[at] = np.bincount(_decided(run, plane, GRID).ravel(), minlength=classes) / GRID**2
+        first = Plane.through(_pixels(run, triples[0]))
+        picture = _decided(run, first, PICTURE).astype(np.int16)
     return {
         "regions_shares": shares,
-        "regions_picture": _decided(run, first, PICTURE).astype(np.int16),
+        "regions_picture": picture,
         "regions_corners": first.places().cpu().numpy().astype(np.float32),
         "regions_classes": labels[triples[0]].astype(np.int16),
     }
