@@ -1,4 +1,4 @@
-"""Decision regions: the plane through three images, what a network decides on it, and the figure of two real trainings."""
+"""Decision regions: the plane through three images, what a network decides on it, and the figure of two trainings."""
 
 import json
 from types import SimpleNamespace
