@@ -27,6 +27,7 @@ fuzz: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@mkdir -p .venv/types && ln -sfn ../.. .venv/types/tailboard  # an editable install's finder is not read by pyright
 	$(BIN)/pyright
 
 # The documentation, in docs/_build; a broken link ends it.

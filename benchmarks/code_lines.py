@@ -1,4 +1,5 @@
-"""The size of the code: lines without docstrings, comments and blanks, and imports inside functions, by folder.
+"""The size of the code: lines without docstrings, comments and blanks, and imports inside functions, by folder and by
+room of harness.
 
 python benchmarks/code_lines.py [REPOSITORY]
 """
@@ -35,10 +36,13 @@ def inner_imports(text: str) -> int:
 
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent)
-    print(f"{'folder':12} {'files':>6} {'code lines':>11} {'imports in functions':>21}")
-    for folder in FOLDERS:
+    rooms = [
+        str(path.relative_to(root)) for path in sorted((root / "harness").iterdir()) if (path / "__init__.py").exists()
+    ]
+    print(f"{'folder':20} {'files':>6} {'code lines':>11} {'imports in functions':>21}")
+    for folder in (*FOLDERS, *rooms):
         texts = [path.read_text(encoding="utf-8") for path in sorted((root / folder).rglob("*.py"))]
-        print(f"{folder:12} {len(texts):6} {sum(map(code_lines, texts)):11} {sum(map(inner_imports, texts)):21}")
+        print(f"{folder:20} {len(texts):6} {sum(map(code_lines, texts)):11} {sum(map(inner_imports, texts)):21}")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from tailboard.harness.planning.request import RunRequest
+from tailboard.harness.scheduling.observer import RunObserver
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.ray_tune import run_jobs
 from tailboard.harness.scheduling.run import fill_queue
@@ -39,8 +39,8 @@ from tailboard.harness.training.failures import timeout_record
 from tailboard.harness.training.trial import TrialContext
 
 
-class Quarters:
-    """A watcher that notes the time and the memory whenever a quarter is done."""
+class Quarters(RunObserver):
+    """An observer that prints the time and the memory whenever a quarter is done."""
 
     def __init__(self, trials: int) -> None:
         self._size, self._done = trials // 4, 0
@@ -49,16 +49,13 @@ class Quarters:
     def on_trial_start(self, trial: Trial) -> None:
         self._since = self._since or time.perf_counter()  # Ray is up by then
 
-    def on_trial_end(self, _: Record) -> None:
+    def on_trial_end(self, record: Record) -> None:
         self._done += 1
         if self._done % self._size == 0:
             spent = time.perf_counter() - self._since
             rss = psutil.Process().memory_info().rss / 2**20
             print(f"{self._done:8} {1000 * spent / self._size:11.1f} {rss:11.0f}", flush=True)
             self._since = time.perf_counter()
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
 
 
 def main(trials: int) -> None:

@@ -37,8 +37,7 @@ from tailboard.datasets.user_images.dataset import resolve
 from tailboard.datasets.user_images.source import source_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.training.device_images import on_device
-from tailboard.harness.training.loop import DeviceData
+from tailboard.harness.training.device_images import DeviceData, on_device
 from tailboard.harness.training.scoring_process import ScoringProcess
 
 SIDE, CLASSES, TEMPLATES, BATCH, LEAST = 224, 10, 100, 128, 0.65

@@ -21,13 +21,14 @@ import torch
 from tailboard.datasets.lock import locked
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.store import Store
 from tailboard.harness.text import table
+from tailboard.harness.training.learners.image_learner import image_learner
 from tailboard.harness.training.loop import TrainingLoop
 from tailboard.harness.training.scoring_process import scoring_process
-from tailboard.harness.training.trial import TrialContext, assemble
-from tailboard.methods.balance import DeferredResampling
-from tailboard.methods.m2m import M2m, Translator
 from tailboard.methods.recipe import Recipe
+from tailboard.methods.sampling.balance import DeferredResampling
+from tailboard.methods.sampling.m2m import M2m, Translator
 
 OURS = M2m()
 PRINTED = M2m(relative=False, step_size=0.1)
@@ -50,7 +51,7 @@ def trial(network: str, epochs: int, **training: float) -> Trial:
 def network_of(erm: Trial, root: Path, until: int) -> TrainingLoop:
     data = scoring_process().split(erm, root, False)
     with locked():
-        run = assemble(erm, data.images, data.counts, Recipe(), TrialContext(store="", root=root, verify=False))
+        run = image_learner(erm, data.images, data.counts, Recipe(), torch.device("cpu"), Store(""))
         for line in run.epochs():
             print(f"epoch {line['epoch'] + 1}: loss {line['loss']:.3f}", file=sys.stderr, flush=True)
             if run.done == until:

@@ -27,7 +27,8 @@ from tailboard.datasets.longtail import counts
 from tailboard.harness.registry.networks import Network, network
 from tailboard.harness.spec.presets import T5
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.training.loop import DeviceData, TrainingLoop
+from tailboard.harness.training.device_images import DeviceData
+from tailboard.harness.training.loop import TrainingLoop
 from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.methods.part import Scene
 from tailboard.methods.registry import recipe
@@ -48,7 +49,7 @@ def run_of(name: str, words: str, batch_size: int) -> tuple[TrainingLoop, Networ
     material = DeviceData(torch.randint(256, (number, 3, 32, 32), dtype=torch.uint8), y, half, half)
     routine = Training(**T5 | {"epochs": EPOCHS, "batch_size": batch_size, "precision": "float32"})
     streams = RandomStreams(0)
-    scene = Scene(COUNTS, EPOCHS, model, half.device, streams, lambda _: judge, material.normalised)
+    scene = Scene(COUNTS, EPOCHS, model, half.device, streams, lambda *_: judge, material.normalised, material.images)
     return TrainingLoop(recipe(name), routine, model, material, scene, streams), judge
 
 
@@ -65,10 +66,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main(words: str = "resnet32", batch_size: int = 128) -> None:
+def main(words: str = "resnet32", batch_size: str = "128") -> None:
     torch.set_num_threads(1)
     names = ["ERM", *LIMITS, "M2m"]
-    runs = {name: run_of(name, words, batch_size) for name in names}
+    runs = {name: run_of(name, words, int(batch_size)) for name in names}
     judge = runs["M2m"][1]
     judged: list[int] = []
     judge.register_forward_pre_hook(lambda _, x: judged.append(len(x[0])))
@@ -94,4 +95,4 @@ def main(words: str = "resnet32", batch_size: int = 128) -> None:
 
 
 if __name__ == "__main__":
-    main(*[int(word) if word.isdigit() else word for word in sys.argv[1:]])
+    main(*sys.argv[1:])

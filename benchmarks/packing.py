@@ -29,6 +29,7 @@ from typing import Any
 
 from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.registry.methods import recipe_of
+from tailboard.harness.scheduling.observer import RunObserver
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
@@ -47,25 +48,22 @@ class Done(Store):
 
     def __init__(self) -> None:
         super().__init__("memory://packing")
-        self.keys: set[str] = set()
+        self.ended: set[str] = set()
 
     def finished(self) -> set[str]:
-        return set(self.keys)
+        return set(self.ended)
 
     def has(self, name: str) -> bool:
-        return name.rpartition("/")[2].partition(".")[0] in self.keys
+        return name.rpartition("/")[2].partition(".")[0] in self.ended
 
-    def outcome(self, key: str) -> Any:
+    def record(self, key: str) -> Any:
         return SimpleNamespace(key=key, status="complete")
 
-    record = outcome
+    result = record
 
 
-class Nobody:
-    """A watcher that looks away."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
+class Silent(RunObserver):
+    """An observer that does nothing with what it is told."""
 
 
 def spec_of(trials: int) -> Spec:
@@ -87,7 +85,7 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
     tracemalloc.start()
     begun = time.perf_counter()
     agenda = JobQueue(store)
-    fill_queue(agenda, RunRequest(spec), None, Nobody())
+    fill_queue(agenda, RunRequest(spec), None, Silent())
     running: list[tuple[float, int, Job]] = []
     now = busy = 0.0
     handed, chains = 0, {}  # how long each trial took with those that it had to wait for
@@ -99,7 +97,7 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
             chains[job.trial.key] = seconds + max((chains[key] for key in before), default=0.0)
             heapq.heappush(running, (now + seconds, handed, job))
         now, _, job = heapq.heappop(running)
-        store.keys.add(job.trial.key)
+        store.ended.add(job.trial.key)
         agenda.complete(job, store.record(job.trial.key))
     spent = time.perf_counter() - begun
     kept = tracemalloc.get_traced_memory()[1]

@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 TAILBOARD = Path(sys.executable).with_name("tailboard")
-WIDE, NARROW = {"width": 1400, "height": 1060}, {"width": 420, "height": 800}
+WIDE, NARROW = ViewportSize(width=1400, height=1060), ViewportSize(width=420, height=800)
 
 
 def main(store: str, folder: str = "docs") -> None:

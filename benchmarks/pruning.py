@@ -34,7 +34,6 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.job import record_of
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.harness.tuning.configuration import Configuration, best
 from tailboard.harness.tuning.dimension import Space
@@ -76,8 +75,7 @@ def searched(spec: Spec, folder: Path, repetition: int) -> list[Configuration]:
     agenda = JobQueue(store)
     agenda.add(run_search(search, study, store, {}, lambda *_: None, lambda _: None))
     while (job := agenda.pop()) is not None:
-        run_trial(job, TrialContext(str(store)))
-        agenda.complete(job, record_of(job, store))
+        agenda.complete(job, run_trial(job, TrialContext(str(store))))
     return study.configurations()
 
 

@@ -31,6 +31,8 @@ class Dataset:
     ``groups`` is that of which of them belong together; empty where none do.
     ``archives`` are the md5 (hexadecimal) of the files that ``prepare`` fetches, by their addresses.
 
+    ``superclasses`` are groups of its classes that have a name of their own.
+
     A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
     """
 
@@ -52,6 +54,7 @@ class Dataset:
     groups: str = ""
     archives: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
+    superclasses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 registered: dict[str, Dataset] = {}

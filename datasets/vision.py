@@ -151,6 +151,7 @@ CIFAR100 = register_dataset(
         archives={CIFAR100_URL: CIFAR100_MD5},
         tested=(100,) * 100,
         official={**cifar.CIFAR100.train, **cifar.CIFAR100.test},
+        superclasses=cifar.SUPERCLASSES,
     )
 )
 # Its test set holds all of CIFAR-10's, and 10,000 of CIFAR-10's training images: never test on it what was trained

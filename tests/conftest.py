@@ -30,7 +30,8 @@ from tailboard.datasets import builtin, catalog
 from tailboard.harness.cli import app
 from tailboard.harness.registry.networks import Network
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.training.loop import DeviceData, TrainingLoop
+from tailboard.harness.training.device_images import DeviceData
+from tailboard.harness.training.loop import TrainingLoop
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.part import Scene

@@ -23,7 +23,7 @@ FEW = 10  # where no more images are left out of a subset, two seeds may have dr
 
 def scored_on(trial: Trial) -> str:
     """What decides the images that a trial is scored on: the test images whatever the seed, or those of validation."""
-    return trial.data.name if trial.stage == "report" else cut_of(trial)
+    return trial.data.title if trial.stage == "report" else cut_of(trial)
 
 
 class SplitConsistency:
@@ -51,7 +51,7 @@ class SplitConsistency:
             yield Mismatch(file, "data.fingerprint", print_, split.fingerprint)
         scored = split.test if trial.stage == "report" else split.val
         if labels is not None and (scored is None or not np.array_equal(scored.y, labels)):
-            yield Mismatch(array, "labels", "those of the scored images", f"others than {trial.data.name} has")
+            yield Mismatch(array, "labels", "those of the scored images", f"others than {trial.data.title} has")
 
     def _another(self, where: str, record: Record, digest: str) -> tuple[str, str] | None:
         """The first record that said something else there."""
@@ -61,7 +61,7 @@ class SplitConsistency:
         return None if first[1] == digest else first
 
     def _split(self, record: Record) -> Split | None:
-        where, name = cut_of(record.trial), record.trial.data.name
+        where, name = cut_of(record.trial), record.trial.data.title
         if where != self._kept[0] and name not in self.absent:
             try:
                 self._kept = where, split_of(record.trial, self._root, True)[0]

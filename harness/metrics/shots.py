@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import fsum
+from typing import NamedTuple
 
 from ...datasets.longtail import shots, terciles
 from ...leaderboard.metric import GROUPS
@@ -63,3 +64,15 @@ def shot_means(record: TrialResult, by: Shots, weights: Weights = "last_ema") ->
     """
     accuracy = record.accuracy[weights]
     return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}
+
+
+class Outcome(NamedTuple):
+    """How a trial ended: the status of its record and, where that holds accuracies, their means by shot group."""
+
+    status: str
+    means: dict[str, float]
+
+
+def outcome_of(record: TrialResult, by: Shots) -> Outcome:
+    """How a trial ended, its classes grouped by ``by``."""
+    return Outcome(record.status, shot_means(record, by) if record.status in ("complete", "pruned") else {})

@@ -47,7 +47,7 @@ def check(metric: str, data: Data, counts: tuple[int, ...], by: Shots) -> None:
         SpecError: with the reason.
     """
     group, of, names = group_of(metric), metric.partition(":")[2], class_names(data, len(counts))
-    where = f"{data.name}, {setting_label(data)}"
+    where = f"{data.title}, {setting_label(data)}"
     if group != "all" and group not in class_groups(counts, by):
         raise SpecError(f"tune.metric: no trial reports {metric!r}: {where} has no class in {group!r}")
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...leaderboard.metric import GROUPS
 from ..errors import StoreError
-from ..metrics.shots import shot_means
+from ..metrics.shots import Outcome, outcome_of
 from ..spec.labels import label, method_label
 from ..spec.schema import Shots, Spec, Trial, experiments
 from ..storage.record import Record, TrialResult
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..tuning.results import SearchResult
     from ..tuning.search import Search
 
-UNREAD = "unread"  # a record that was not read yet: taken for a complete one
-WELL, BADLY = (UNREAD, "complete", "pruned"), ("failed", "diverged")
+UNREAD = Outcome("unread", {})  # of a record that was not read yet: taken for a complete one
+WELL, BADLY = (UNREAD.status, "complete", "pruned"), ("failed", "diverged")
 
 
 @dataclass(eq=False)
@@ -54,6 +54,11 @@ class Task(Work):
         """The trials that it stands for."""
         return self.budget - len(self.keys)
 
+    def settle(self, outcome: Outcome) -> None:
+        """It has ended."""
+        self.status, self.means = outcome
+        self.epochs = 0
+
 
 class RunProgress:
     """The tasks of one or several plans: trials by key, searches and what reports them by names of their own.
@@ -68,7 +73,7 @@ class RunProgress:
         self.running: dict[str, Running] = {}
         self.abandoned: set[str] = set()
         self.lock = threading.RLock()
-        self._shots, self._flops, self._recorded = shots, flops, set[str]()
+        self._shots, self._flops, self._recorded = shots, flops, dict[str, Outcome]()
         self._eta, self._places = EtaEstimator(), 1
 
     def add(self, spec: Spec, results: Mapping[str, SearchResult], report: bool = True, defaults: bool = False) -> None:
@@ -125,17 +130,17 @@ class RunProgress:
         known.rows = tuple(dict.fromkeys(known.rows + task.rows))
         self._look(key)
 
-    def look(self, recorded: Iterable[str]) -> None:
-        """Records of these keys are there; others may be there too."""
-        self._recorded = set(recorded)
+    def look(self, recorded: Iterable[str], outcomes: Mapping[str, Outcome] | None = None) -> None:
+        """Records of these keys are there, of which some were read; others may be there too."""
+        self._recorded = {key: (outcomes or {}).get(key, UNREAD) for key in recorded}
         for key in self.tasks:
             self._look(key)
 
     def _look(self, key: str) -> None:
-        task = self.tasks[key]
-        if key in self._recorded and not task.status:
-            task.status, task.epochs = UNREAD, 0
-        elif key not in self._recorded:
+        task, outcome = self.tasks[key], self._recorded.get(key)
+        if outcome and not task.status:
+            task.settle(outcome)
+        elif not outcome:
             task.status, task.means = "", {}
 
     def propose(self, search: Search, trials: Iterable[Trial]) -> None:
@@ -191,9 +196,9 @@ class RunProgress:
         self.pause(record.trial)
         self._eta.observe(task, min(1, epochs), record.train_seconds / max(1, epochs))  # the first, of which none heard
         self._reach(record.key, epochs)
-        self._recorded.add(record.key)
-        self._settle(task, record)
-        return task.means
+        self._recorded[record.key] = outcome = outcome_of(record, self._shots)
+        task.settle(outcome)
+        return outcome.means
 
     def abandon(self, trial: Trial) -> None:
         """It is not finished in this run; nor is its search, nor what would report that."""
@@ -208,12 +213,14 @@ class RunProgress:
         far away. The lock is not held meanwhile."""
         end = monotonic() + seconds
         with self.lock:
-            unread = [(key, task) for key, task in self.tasks.items() if task.status == UNREAD]
+            unread = [(key, task) for key, task in self.tasks.items() if task.status == UNREAD.status]
         for key, task in unread:
             try:
-                self._settle(task, read(key))
+                outcome = outcome_of(read(key), self._shots)
             except (StoreError, OSError):
-                task.status = "damaged"
+                outcome = Outcome("damaged", {})
+            with self.lock:
+                task.settle(outcome)
             if monotonic() >= end:
                 return
 
@@ -222,11 +229,6 @@ class RunProgress:
         work = task.search or task
         work.epochs = max(0, work.epochs - max(0, epochs - task.done))
         task.done = max(epochs, task.done)
-
-    def _settle(self, task: Task, result: TrialResult) -> None:
-        means = shot_means(result, self._shots) if result.status in WELL else {}
-        with self.lock:
-            task.status, task.means, task.epochs = result.status, means, 0
 
     @property
     def finished(self) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class ProgressReporter:
         self._places, self._note = {"mlflow": masked(tracking_uri(self._spec, self._store)), "dashboard": ""}, ""
         self._begun = time.monotonic()
         self._progress = RunProgress(self._spec.shots, lambda trial: estimate_flops(trial, self._spec.plugins))
-        self._progress.look(self._store.finished())
+        self._progress.look(self._store.finished(), prepared.outcomes)
         self._progress.add(self._spec, prepared.results, self._request.report, self._request.defaults)
         self._progress.expect(plan.prerequisites if self._request.report else ())
         self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
@@ -129,7 +129,8 @@ class ProgressReporter:
         return render(facts | {"elapsed": time.monotonic() - self._begun, "note": self._note} | self._places)
 
     def _tell(self) -> dict[str, Any]:
-        """What goes into progress.json, after a look at some of the records of earlier sessions."""
+        """What goes into progress.json, after a look at records that were there before, and that the plan did not tell
+        of when they were examined: of what a search proposes only now."""
         if self._console.is_terminal:
             self._progress.read(self._store.result, READ_SECONDS)
         with self._progress.lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from shlex import quote
 from typing import Any
 
@@ -67,7 +68,7 @@ def status_facts(store: Store) -> dict[str, Any]:
 
 
 def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
-    where = ", ".join(filter(None, [trial.data.name, setting_label(trial.data), f"seed {trial.seed}", what]))
+    where = ", ".join(filter(None, [trial.data.title, setting_label(trial.data), f"seed {trial.seed}", what]))
     return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
 
 
@@ -83,9 +84,10 @@ def _beside(
     tuning = {t.key: t for spec in plans for t in trials_of(spec, results[spec.name]) if t.stage == "tune"}
     troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
     for key in sorted(store.finished() - shown - tuning.keys()):
-        state, reason = _outcome(store, key)
-        if state in ("failed", "diverged"):
-            troubles.append(_trouble(store.record(key).trial, state, reason, "others start from it"))
+        with suppress(StoreError, FileNotFoundError):
+            record = store.record(key)
+            if record.status in ("failed", "diverged"):
+                troubles.append(_trouble(record.trial, record.status, record.reason, "others start from it"))
     return troubles
 
 

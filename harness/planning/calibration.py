@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor, prod
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from ..registry.methods import recipe_of
 from ..spec.schema import Method, Spec, Trial, prerequisite
 from ..storage.store import Store
 from ..training.device_images import most_bytes
+from ..training.learners.image_learner import image_learner
 from ..training.loop import TrainingLoop
 from ..training.schedule import steps_per_epoch
-from ..training.trial import TrialContext, assemble
 from .dependencies import Dependencies
 from .table_timing import fit_seconds, learner_on
 
@@ -63,9 +63,9 @@ def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
     """
     if spec.resources.gpu and not torch.cuda.is_available():
         raise ClusterError("--calibrate measures on this machine, which has no GPU; the spec's resources ask for one")
-    context = TrialContext(store="", gpu=spec.resources.gpu > 0)
+    device = _device(spec)
     kinds = {kind(trial): trial for trial in dependencies.trials}
-    return [_estimate(trial, context, spec.plugins) for trial in kinds.values()]
+    return [_estimate(trial, device, spec.plugins) for trial in kinds.values()]
 
 
 def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, float]:
@@ -79,18 +79,22 @@ def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, floa
     Returns:
         For each network, the time of ERM's step in bfloat16 over float32's: below 1 it gains.
     """
-    context = TrialContext(store="", gpu=spec.resources.gpu > 0)
+    device = _device(spec)
     first = {
         trial.network: trial.model_copy(update={"method": Method(name="ERM")})
         for trial in reversed(trials)
         if trial.training.learner == "images"
     }
-    return {name: _in(trial, "bfloat16", context) / _in(trial, "float32", context) for name, trial in first.items()}
+    return {name: _in(trial, "bfloat16", device) / _in(trial, "float32", device) for name, trial in first.items()}
 
 
-def _in(trial: Trial, precision: str, context: TrialContext) -> float:
+def _device(spec: Spec) -> torch.device:
+    return torch.device("cuda" if spec.resources.gpu else "cpu")
+
+
+def _in(trial: Trial, precision: str, device: torch.device) -> float:
     training = trial.training.model_copy(update={"precision": precision})
-    return _estimate(trial.model_copy(update={"training": training}), context, {}).step
+    return _estimate(trial.model_copy(update={"training": training}), device, {}).step
 
 
 def kind(trial: Trial) -> str:
@@ -98,7 +102,7 @@ def kind(trial: Trial) -> str:
     return trial.model_copy(update={"seed": 0}).canonical
 
 
-def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -> Estimate:
+def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) -> Estimate:
     torch.set_num_threads(trial.threads)
     asked, trial = trial, trial.model_copy(update={"weights": None})  # any weights take the same time
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
@@ -106,21 +110,21 @@ def _estimate(trial: Trial, context: TrialContext, plugins: Mapping[str, str]) -
         return _table_estimate(trial, about.columns, counts, recipe_of(trial, plugins))
     images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
     method = recipe_of(trial, plugins)
-    peak = MemoryProbe(context.device)
+    peak = MemoryProbe(device)
     with tempfile.TemporaryDirectory() as folder:
-        context = replace(context, store=folder)
+        store = Store(folder)
         for other in (prerequisite(trial, need) for need in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
-            stand_in = assemble(other, images, counts, recipe_of(other, plugins), context)
-            Store(folder).write_weights(other.key, stand_in.averaged_weights())
-        run = assemble(trial, images, counts, method, context)
+            stand_in = image_learner(other, images, counts, recipe_of(other, plugins), device, store)
+            store.write_weights(other.key, stand_in.averaged_weights())
+        run = image_learner(trial, images, counts, method, device, store)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
     run.logits(torch.from_numpy(np.asarray(images.x)))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
     whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
-    unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(context.device) else 0
+    unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(device) else 0
     whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SpecError
+from ..metrics.shots import Outcome, outcome_of
 from ..registry.datasets import dataset_of
 from ..registry.networks import network
 from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
 from ..spec.weights_file import located
+from ..storage.record import Record
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..training.scoring_process import ScoringProcess
@@ -26,8 +28,8 @@ from .request import RunRequest, check_names
 @dataclass(frozen=True)
 class PreparedRun:
     """A checked spec and the store that it fills. ``trials``: all that are known; ``results``: what its searches have
-    come to, by the canonical text of their rows. ``damaged`` says which records are to be made again, and why;
-    ``storage`` holds its searches."""
+    come to, by the canonical text of their rows; ``outcomes``: how its trials ended that have a record, by their keys.
+    ``damaged`` says which records are to be made again, and why; ``storage`` holds its searches."""
 
     request: RunRequest
     store: Store
@@ -36,6 +38,7 @@ class PreparedRun:
     context: TrialContext
     damaged: list[str]
     results: Mapping[str, SearchResult]
+    outcomes: Mapping[str, Outcome]
 
 
 def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path | None, verify: bool) -> PreparedRun:
@@ -56,11 +59,7 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
     check_names([*plan.trials, *plan.default_trials], spec.plugins)
     dependencies, results = plan.all_dependencies, storage.results(plan.searches, importance=False)
     known_trials = trials_of(spec, results)
-    stages = {trial.key: trial.stage for trial in (*dependencies.trials, *known_trials)}
-    damaged = set_aside(store, stages)
-    if request.again:
-        reporting = [key for key, stage in stages.items() if stage == "report"]
-        damaged += set_aside(store, reporting, again=("failed", "diverged"))
+    damaged, outcomes = _examined(request, store, (*dependencies.trials, *known_trials))
     missing = dependencies.missing(store)
     sweep_up(store, {trial.key for trial in missing})
     check_files(missing, root, verify)
@@ -75,7 +74,19 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
         plugins=spec.plugins,
         regions=spec.figure is not None and spec.figure.kind == "regions",
     )
-    return PreparedRun(request, store, storage, known_trials, context, damaged, results)
+    return PreparedRun(request, store, storage, known_trials, context, damaged, results, outcomes)
+
+
+def _examined(request: RunRequest, store: Store, trials: Iterable[Trial]) -> tuple[list[str], dict[str, Outcome]]:
+    """What was wrong with the records that were set aside, and how the trials of the others ended."""
+    stages, outcomes = {trial.key: trial.stage for trial in trials}, dict[str, Outcome]()
+
+    def keep(record: Record) -> None:
+        outcomes[record.key] = outcome_of(record, request.spec.shots)
+
+    reporting = [key for key, stage in stages.items() if stage == "report"]
+    damaged = set_aside(store, stages.keys() - reporting, keep=keep)
+    return damaged + set_aside(store, reporting, ("failed", "diverged") if request.again else (), keep), outcomes
 
 
 def write_plan(request: RunRequest, store: Store) -> None:
@@ -111,7 +122,7 @@ def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> Non
     started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
     for name, channels, weights in sorted(started):
         load_weights(network(name, channels, 2), name, located(weights, root))
-    asked = {(trial.data.name, trial.data.contents): trial.data for trial in trials}
+    asked = {(trial.data.title, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
             for data in asked.values():

@@ -37,7 +37,7 @@ def plan_table(plan: Plan) -> str:
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
     kinds = Counter(
-        (t.data.name, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
+        (t.data.title, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
     )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
@@ -174,7 +174,7 @@ def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
     """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
     lines = [
         {
-            "data": e.trial.data.name,
+            "data": e.trial.data.title,
             "method": method_label(e.trial),
             "network": network_label(e.trial),
             "precision": e.trial.training.precision,

@@ -117,7 +117,7 @@ def _plugin(digest: str) -> str:
 
 def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]:
     row = {
-        "data": experiment.data.name,
+        "data": experiment.data.title,
         "long tail": setting_label(experiment.data),
         "method": method_label(experiment.trial(0)),
     }

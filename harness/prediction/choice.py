@@ -61,7 +61,7 @@ def by_method(store: StoreReader, name: str) -> Choice:
 def _told(row: ReportRow, labels: Labels) -> str:
     """A row with all that tells it from others, and the key of its first trial."""
     trial = row.first.row
-    words = row_label(row.first, labels), trial.data.name, setting_label(trial.data), labels.protocol(trial)
+    words = row_label(row.first, labels), trial.data.title, setting_label(trial.data), labels.protocol(trial)
     return f"{', '.join(words)}: --key {row.keys[0] or '(tuning is not finished)'}"
 
 

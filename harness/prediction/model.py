@@ -17,7 +17,8 @@ from PIL import Image
 from ...datasets.user_images import pictures
 from ..errors import ModelError
 from ..registry.networks import Network
-from ..training.loop import EVALUATION_BATCH, DeviceData, evaluated
+from ..training.device_images import DeviceData
+from ..training.loop import EVALUATION_BATCH, evaluated
 from . import model_file
 from .description import Description
 from .probabilities import prior_shares, probabilities

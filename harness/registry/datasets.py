@@ -9,6 +9,7 @@ from pathlib import Path
 from ...datasets.array_cache import open_cached
 from ...datasets.builtin import catalog
 from ...datasets.catalog import DataError, Dataset
+from ...datasets.class_choice import chosen
 from ...datasets.contract import check
 from ...datasets.lock import loading
 from ...datasets.longtail import counts, proportional, shared
@@ -24,21 +25,37 @@ from ..spec.contents import AnyContents, TableContents
 from ..spec.schema import Data, Trial
 
 
-def dataset(name: str, contents: AnyContents | None = None) -> Dataset:
-    """A data set by name, or the user's own with these contents; DataError names the nearest right word."""
+def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[str] | None = None) -> Dataset:
+    """A data set by name, or the user's own.
+
+    Args:
+        name: Its name.
+        contents: Those of the user's own images or table.
+        classes: The classes or superclasses that are left of it, where not all are.
+
+    Raises:
+        DataError: where there is no such data set or class, with the nearest right word.
+    """
     if isinstance(contents, TableContents):
-        return user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
-    if contents is not None:
-        return user_images.dataset(name, user_images.Facts(**contents.model_dump()))
-    known = catalog()
-    if name not in known:
+        whole = user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
+    elif contents is not None:
+        whole = user_images.dataset(name, user_images.Facts(**contents.model_dump()))
+    elif name in (known := catalog()):
+        whole = known[name]
+    else:
         raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT} {HINT_OF_TABLES}")
-    return known[name]
+    if not classes:
+        return whole
+    words = [*whole.classes, *whole.superclasses]
+    if unknown := [each for each in classes if each not in words]:
+        kinds = "class or superclass" if whole.superclasses else "class"
+        raise DataError(f"data.classes: {name} has no {kinds} {unknown[0]!r}" + nearest(unknown[0], words))
+    return chosen(whole, classes)
 
 
 def dataset_of(data: Data) -> Dataset:
     """The data set that a trial's words name; DataError as in :func:`dataset`."""
-    return dataset(data.name, data.contents)
+    return dataset(data.name, data.contents, data.classes)
 
 
 def test_counts(data: Data) -> tuple[int, ...]:
@@ -71,6 +88,8 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
             f"{data.name}: class {name!r} has {min(known.available)} images, of which {val_per_class} for validation "
             "leave none to train on"
         )
+    if data.majority and data.minority:
+        return _halves(data, available)
     head = data.head or known.head
     try:
         if data.profile == "natural":
@@ -83,6 +102,19 @@ def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:
     if known.contents or known.columns:
         _check_tail(data, available, counts(data.profile, [available[0]] * len(kept), head, data.imbalance_factor))
     return kept
+
+
+def _halves(data: Data, available: Sequence[int]) -> tuple[int, ...]:
+    """The counts of majority and minority classes. DataError where a class has too few, with the most there can be."""
+    assert data.majority and data.minority  # noqa: S101  (for the type checker)
+    rare = len(available) // 2
+    for word, wanted, has in (
+        ("majority", data.majority, available[:-rare]),
+        ("minority", data.minority, available[-rare:]),
+    ):
+        if wanted > min(has):
+            raise DataError(f"{data.title}: {word}: {wanted} of each class; {min(has)} is the most that can be had")
+    return (data.majority,) * (len(available) - rare) + (data.minority,) * rare
 
 
 def _total(data: Data, available: Sequence[int]) -> tuple[int, ...]:
@@ -197,14 +229,16 @@ def split_of(trial: Trial, root: Path | None, verify: bool) -> tuple[Split, Pool
     Raises:
         DataError, TestSetLocked: As in :func:`pool`.
     """
-    loaded = _cached(trial.data.name, trial.data.contents, root, verify)
+    loaded = _cached(trial.data.name, trial.data.contents, trial.data.classes, root, verify)
     counts = long_tail(trial.data, trial.val_per_class)
     return cut(loaded, counts, trial.seed, trial.val_per_class, trial.val == "natural"), loaded
 
 
 @lru_cache(maxsize=2)
-def _cached(name: str, contents: AnyContents | None, root: Path | None, verify: bool) -> Pool:
-    return open_cached(dataset(name, contents), root, verify).pool
+def _cached(
+    name: str, contents: AnyContents | None, classes: tuple[str, ...] | None, root: Path | None, verify: bool
+) -> Pool:
+    return open_cached(dataset(name, contents, classes), root, verify).pool
 
 
 def cut_of(trial: Trial) -> str:

@@ -54,9 +54,9 @@ class TestSetBootstrap:
             except (StoreError, FileNotFoundError):
                 continue
             data = reported.row.data
-            if not np.array_equal(self._truth.setdefault(data.name, truth), truth):
-                raise ReportError(f"--noise: trials of {data.name} were scored on different test images")
-            place = (protocol_label(reported, self._words), data.name, setting_label(data))
+            if not np.array_equal(self._truth.setdefault(data.title, truth), truth):
+                raise ReportError(f"--noise: trials of {data.title} were scored on different test images")
+            place = (protocol_label(reported, self._words), data.title, setting_label(data))
             hit = logits.argmax(axis=1) == truth
             self._hits.setdefault(place, {}).setdefault(row_label(reported, self._words), {})[reported.row.seed] = hit
             self._counts[place] = outcome.counts

@@ -47,7 +47,7 @@ def check_images(reported: Sequence[ReportedStore]) -> list[str]:
     for store in reported:
         tested = set[str]()
         for trial, fingerprint, accuracy in _complete(store):
-            data = trial.data.name
+            data = trial.data.title
             if fingerprint:
                 deed = f"trained {data}, seed {trial.seed}, on"
                 _check_same(training_images, cut_of(trial), fingerprint, store.store, deed)

@@ -66,6 +66,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
         return None
     data = record.trial.data
     known = data.contents or catalog().get(data.name)
+    names = data.classes or (known.classes if known else ())
     starts = _starts(store, record, finished)
     accuracy = record.accuracy.get(weights, ()) if record.status == "complete" else ()
     tested = len(accuracy) == len(record.test_counts) == len(record.counts)
@@ -73,7 +74,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
         counts=record.counts,
         tests=record.test_counts,
         right=tuple(map(_right, accuracy, record.test_counts)) if tested else (),
-        classes=known.classes if known and len(known.classes) == len(record.counts) else (),
+        classes=names if len(names) == len(record.counts) else (),
         groups=class_groups(record.counts, by) if record.counts else (),
         facts=_facts(record.environment),
         values=record.values,

@@ -104,7 +104,7 @@ def gather(
 
 def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
     """The metric, with the data sets that do not have it. ReportError where none does."""
-    every = {data.name: rescore.lacks(data) for spec in specs for data in spec.data}
+    every = {data.title: rescore.lacks(data) for spec in specs for data in spec.data}
     if all(every.values()):
         name, why = next(iter(every.items()))
         raise ReportError(f"--metric: {name} has no {rescore.name}, which is {why}")
@@ -117,7 +117,7 @@ def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
         tested = test_counts(data)
         if len(set(tested)) > 1:
             least, most = min(tested), max(tested)
-            yield f"{data.name}: the test set is not balanced; its classes have {least} to {most} examples."
+            yield f"{data.title}: the test set is not balanced; its classes have {least} to {most} examples."
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
@@ -134,7 +134,7 @@ def _tuned_row(result: SearchResult, labels: Labels, protocols: Mapping[str, str
     """A search under the words of its row."""
     row = result.search.experiment.trial(result.search.spec.seeds[0])
     protocol = f"{labels.protocol(row)}, {protocols[result.search.spec.canonical]}"
-    return tuning_tables.TunedRow(row.data.name, setting_label(row.data), protocol, labels.method(row), result)
+    return tuning_tables.TunedRow(row.data.title, setting_label(row.data), protocol, labels.method(row), result)
 
 
 def _routines(reported: Sequence[ReportedStore], labels: Labels, by: Shots) -> dict[str, Routine]:

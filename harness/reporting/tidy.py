@@ -74,7 +74,7 @@ class _Trials:
         words = {
             "row_key": [trial.row.row_key for trial in first],
             "variant": [trial.variant for trial in first],
-            "dataset": [trial.row.data.name for trial in first],
+            "dataset": [trial.row.data.title for trial in first],
             "setting": [setting_label(trial.row.data) for trial in first],
             "protocol": [protocol_label(trial, labels) for trial in first],
             "method": [row_label(trial, labels) for trial in first],

@@ -24,7 +24,7 @@ CAPTION = (
 def natural(stores: Sequence[StoreReader]) -> set[str]:
     """The names of the data sets of two classes whose test set is not balanced."""
     known = [data for store in stores for spec in store.plans() for data in spec.data]
-    return {data.name for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
+    return {data.title for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
 
 
 def with_two_classes(

@@ -91,8 +91,10 @@ class CompletionHandler:
         """
         with self._kept():
             store = self.queue.store
-            record = timeout_record(job.trial, why, seconds, store.silent(job.trial.key))
-            store.write_record(record)
+            record = record_of(job, store)  # it may hang after its last word
+            if record is None:
+                record = timeout_record(job.trial, why, seconds, store.silent(job.trial.key))
+                store.write_record(record)
             self._complete(job, record)
 
     def on_failure(self, job: Job, why: str, share: float) -> None:

@@ -5,7 +5,8 @@
                     │  retry_later  │ └─────fail─────> failed: those flows get JobFailed, and end
                     └──── paused <──┘
 
-A job that the store holds is done when it is asked for. One that several flows ask for is one job.
+A job that the store holds is done when it is asked for. One that several flows ask for is one job. Its record is read
+once, and handed to them all.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ import heapq
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.job import Flow, Job, JobFailed, is_done
+from ..training.job import Flow, Job, JobFailed, record_of
 
 
 @dataclass(eq=False)
 class _Waiting:
-    """A flow, and the jobs for which it waits, by their ids."""
+    """A flow, the jobs for which it waits, and the records of the others that it asked for: both by the jobs' ids."""
 
     flow: Flow
     jobs: set[str]
+    records: dict[str, Record]
 
 
 class JobQueue:
@@ -59,12 +61,19 @@ class JobQueue:
         """Whether a job waits to be tried again."""
         return bool(self._paused)
 
-    def add(self, flow: Flow) -> None:
-        """Let a flow go on until it asks for jobs that are not done, and take these."""
-        while (jobs := next(flow, None)) is not None:
-            missing = {job.id: job for job in jobs if not self._is_done(job)}
+    def add(self, flow: Flow, records: Mapping[str, Record] | None = None) -> None:
+        """Let a flow go on until it asks for jobs that are not done, and take these.
+
+        Args:
+            flow: The flow.
+            records: Of the jobs for which it waited; None where it begins.
+        """
+        while (jobs := _next(flow, records)) is not None:
+            found = {job.id: self._record(job) for job in jobs}
+            records = {id_: record for id_, record in found.items() if record}
+            missing = {job.id: job for job in jobs if job.id not in records}
             if missing:
-                waiting = _Waiting(flow, set(missing))
+                waiting = _Waiting(flow, set(missing), records)
                 self._open.add(waiting)
                 for job in missing.values():
                     self._ask(job, waiting)
@@ -106,9 +115,10 @@ class JobQueue:
             self.finished.add(job.trial.key)
         for waiting in self._waiting.pop(job.id, []):
             waiting.jobs.discard(job.id)
+            waiting.records[job.id] = record
             if not waiting.jobs:
                 self._open.discard(waiting)
-                self.add(waiting.flow)
+                self.add(waiting.flow, waiting.records)
 
     def fail(self, job: Job) -> None:
         """A job cannot be done in this run: the flows that wait for it get :class:`JobFailed`, and end.
@@ -141,7 +151,15 @@ class JobQueue:
         ready[job.target_epoch] = job = job.merged(asked) if asked else job
         heapq.heappush(self._order, (-job.work_ahead, next(self._numbers), job.trial.key))
 
-    def _is_done(self, job: Job) -> bool:
+    def _record(self, job: Job) -> Record | None:
         if job.is_final and job.trial.key not in self.finished:  # the many of a large plan: no file is read for them
-            return False
-        return is_done(job, self.store)
+            return None
+        return record_of(job, self.store)
+
+
+def _next(flow: Flow, records: Mapping[str, Record] | None) -> list[Job] | None:
+    """What a flow asks for next; None where it has ended."""
+    try:
+        return next(flow) if records is None else flow.send(records)
+    except StopIteration:
+        return None

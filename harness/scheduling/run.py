@@ -12,7 +12,6 @@ from ..planning.prepare import PreparedRun
 from ..planning.request import RunRequest
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisite
-from ..storage.store import Store
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed
 from ..tuning.configuration import best
@@ -55,15 +54,11 @@ def add_reports(queue: JobQueue, trials: Iterable[Trial], request: RunRequest, o
     kept, plugins = request.plan.all_dependencies.prerequisite_keys, request.spec.plugins
     for trial in trials:
         if trial.key not in queue.finished:
-            queue.add(reporting_flow(trial, trial.key in kept, plugins, queue.store, observer.on_abandoned))
+            queue.add(reporting_flow(trial, trial.key in kept, plugins, observer.on_abandoned))
 
 
 def reporting_flow(
-    trial: Trial,
-    keep_weights: bool,
-    plugins: Mapping[str, str],
-    store: Store,
-    abandon: Callable[[Trial, str], None],
+    trial: Trial, keep_weights: bool, plugins: Mapping[str, str], abandon: Callable[[Trial, str], None]
 ) -> Flow:
     """One trial, after those whose networks it starts from.
 
@@ -71,7 +66,6 @@ def reporting_flow(
         trial: What is trained.
         keep_weights: Whether others start from its network.
         plugins: The texts of plugin files, by their hashes.
-        store: Where the records are.
         abandon: Gets the trial and the reason where one that it starts from did not end well.
 
     Returns:
@@ -80,8 +74,8 @@ def reporting_flow(
     first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
     work = estimate_flops(trial, plugins)
     try:
-        yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]
-        ready = all(store.result(t.key).status == "complete" for t in first)
+        started = yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]
+        ready = all(record.status == "complete" for record in started.values())
     except JobFailed:
         ready = False
     if ready:

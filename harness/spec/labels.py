@@ -18,6 +18,8 @@ def method_label(trial: Trial) -> str:
 def setting_label(data: Data) -> str:
     """The long tail in words: ``IF 100``, ``step, IF 10, head 300``; of a user's images their size too, ``64x64``."""
     words = [] if data.profile == "exp" else [data.profile]
+    if data.majority and data.minority:
+        return f"majority {data.majority}, minority {data.minority}"
     factor = f"{data.imbalance_factor:g}"
     exact = float(factor) == data.imbalance_factor or data.profile == "natural"
     if data.profile != "natural" or data.contents:  # of the catalog's natural tables no word tells the factor
@@ -38,7 +40,7 @@ def network_label(trial: Trial) -> str:
 def label(trial: Trial) -> str:
     """A trial in words: method, data set, setting and seed."""
     draws = ", independent draws" if trial.independent else ""
-    return f"{method_label(trial)}, {trial.data.name}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
+    return f"{method_label(trial)}, {trial.data.title}, {setting_label(trial.data)}, seed {trial.seed}{draws}"
 
 
 class Labels:

@@ -111,7 +111,9 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     networks = _networks(raw, folder)
     spec = {
         "name": raw["name"],
-        "data": [parse_data(item, folder, root) for item in _axes(_named(raw["data"], "data"), "data")],
+        "data": [
+            parse_data(item, folder, root) for item in _axes(map(_whole_choice, _named(raw["data"], "data")), "data")
+        ],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         **networks,
         "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
@@ -255,7 +257,14 @@ def _named(value: Any, where: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _axes(entries: list[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
+def _whole_choice(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of ``data`` whose list of classes is one choice, and not an axis; a list of lists is one."""
+    classes = entry.get("classes")
+    single = isinstance(classes, list) and not any(isinstance(each, list) for each in classes)
+    return entry | {"classes": [classes]} if single else entry
+
+
+def _axes(entries: Iterable[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
     """The product of the lists inside each mapping (and inside its ``values`` and ``training``)."""
     for entry in entries:
         if not isinstance(entry, dict):
@@ -370,20 +379,6 @@ def _network_of_preset(raw: Mapping[str, Any]) -> str:
     routines = [item for item in _listed(raw.get("training", {})) if isinstance(item, dict)]
     presets = {str(preset) for item in routines for preset in _listed(item.get("preset", "t5"))}
     return NETWORK_OF.get(presets.pop(), "wrn-28-10") if len(presets) == 1 else "wrn-28-10"
-
-
-def _network(raw: Any) -> Iterator[str | NetworkEntry]:
-    """The networks of one entry: a name, or a mapping with values, whose lists are axes. A network on images is its
-    name."""
-    words = {"name": raw} if isinstance(raw, str) else raw
-    if not isinstance(words, dict) or not isinstance(words.get("name"), str):
-        raise SpecError(f"network: a name is expected, or a mapping with a name and values, not {raw!r}")
-    kind = learner_kind(words["name"])
-    for item in _axes([words], "network"):
-        entry = _valid(NetworkEntry, item | {"kind": kind}, "network")
-        if kind == "images" and entry.values:
-            raise SpecError(f"network.values: {entry.name} takes none")
-        yield entry.name if kind == "images" else entry
 
 
 def _seeds(raw: Any) -> list[int]:

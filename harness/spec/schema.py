@@ -42,9 +42,11 @@ class Data(CanonicalModel, frozen=True):
     the same data whatever their folder is called. With the profile ``natural`` they, and tables, keep their own
     distribution. With a ``total`` the profile says how it is shared among the classes, so that every factor has as many
     images; of tables the ``natural`` one too.
+    ``majority`` and ``minority`` are the images of each class of either half, whichever is more; the minority is the
+    last C // 2 classes. ``classes`` are those that are left of the data set, each by its name or that of a superclass.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"contents", "total"})
+    later: ClassVar[frozenset[str]] = frozenset({"contents", "total", "classes", "majority", "minority"})
 
     name: str
     profile: Literal["exp", "step", "natural"] = "exp"
@@ -52,6 +54,9 @@ class Data(CanonicalModel, frozen=True):
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
     contents: AnyContents | None = Field(default=None, exclude_if=lambda value: value is None)
     total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2, exclude_if=lambda value: value is None)
+    majority: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    minority: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
 
     @model_validator(mode="before")
     @classmethod
@@ -65,6 +70,22 @@ class Data(CanonicalModel, frozen=True):
         rest = {name: value for name, value in raw.items() if name != "train_ratio"}
         return rest | {"imbalance_factor": factor(raw["train_ratio"])}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _halves(cls, raw: Any) -> Any:
+        """The profile and the factor that two counts stand for."""
+        words = ("majority", "minority")
+        counts = {word: raw[word] for word in words if raw.get(word) is not None} if isinstance(raw, Mapping) else {}
+        if len(counts) == 1:
+            raise ValueError(f"{next(iter(counts))}: give majority and minority together, the images of each class")
+        if not counts or not all(isinstance(n, int) and n > 0 for n in counts.values()):
+            return raw
+        own = {"profile": "step", "imbalance_factor": max(counts.values()) / min(counts.values())}
+        cuts = (*own, "train_ratio", "head", "total")
+        if other := [word for word in cuts if raw.get(word) is not None and raw[word] != own.get(word)]:
+            raise ValueError(f"majority and minority say how many images each class has: leave {other[0]} out")
+        return {**raw, **own}
+
     @model_validator(mode="after")
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
@@ -74,9 +95,16 @@ class Data(CanonicalModel, frozen=True):
             raise ValueError(f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1")
         if natural and (self.head or (self.total and not self.is_table) or self.imbalance_factor != own):
             raise ValueError("profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out")
+        if natural and self.classes and self.contents:
+            raise ValueError("profile: natural keeps every class; with classes, give a profile and a factor or ratio")
         if self.head and self.total:
             raise ValueError("give head (of the largest class) or total (of all classes), not both")
         return self
+
+    @property
+    def title(self) -> str:
+        """What tables call it: its name, with its classes where they are chosen."""
+        return f"{self.name} ({', '.join(self.classes)})" if self.classes else self.name
 
     @property
     def is_table(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from .canonical import CanonicalModel
 
@@ -33,9 +33,14 @@ class Training(Routine, frozen=True):
     The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
     law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
     and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
+
+    With ``track`` the history has the accuracy on the training images, as they are, in evaluation mode: ``all`` of
+    all, ``minority`` also of the last C // 2 classes; after every so many epochs (``track_every``), and the last.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"resized_crop", "init", "warmup", "last_batch"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"resized_crop", "init", "warmup", "last_batch", "track", "track_every"}
+    )
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -56,6 +61,14 @@ class Training(Routine, frozen=True):
     init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
     warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
     last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    track: Literal["all", "minority"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    track_every: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _tracked(self) -> Training:
+        if bool(self.track) != bool(self.track_every):
+            raise ValueError("give track (all or minority) and track_every (epochs) together")
+        return self
 
 
 class TableTraining(Routine, frozen=True):
@@ -82,6 +95,8 @@ class TableTraining(Routine, frozen=True):
     init: ClassVar[None] = None
     warmup: ClassVar[None] = None
     last_batch: ClassVar[None] = None
+    track: ClassVar[None] = None
+    track_every: ClassVar[None] = None
 
     @property
     def learner(self) -> Kind:
@@ -109,6 +124,8 @@ class EstimatorTraining(Routine, frozen=True):
     init: ClassVar[None] = None
     warmup: ClassVar[None] = None
     last_batch: ClassVar[None] = None
+    track: ClassVar[None] = None
+    track_every: ClassVar[None] = None
     precision: ClassVar[str] = "float64"
 
     @property

@@ -16,7 +16,7 @@ from ...datasets.user_tables.source import source_of as table_source
 from ..errors import SpecError
 from .schema import Data
 
-TAIL = ("profile", "imbalance_factor", "train_ratio", "head", "total")
+TAIL = ("profile", "imbalance_factor", "train_ratio", "head", "total", "majority", "minority")
 
 
 def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -> Mapping[str, Any]:

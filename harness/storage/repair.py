@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
 from ..errors import StoreError
 from . import paths
+from .record import Record
 from .store import Store
 
 
-def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) -> list[str]:
+def set_aside(
+    store: Store, keys: Iterable[str], again: Collection[str] = (), keep: Callable[[Record], None] = lambda _: None
+) -> list[str]:
     """Move records to ``damaged/``, so that their trials run again.
 
     Args:
         store: Whose.
         keys: Of the trials that are looked at.
         again: The statuses of records that are moved though they can be read.
+        keep: Gets each record that stays, in one of several threads.
 
     Returns:
         What was wrong with each that was moved.
@@ -27,7 +31,7 @@ def set_aside(store: Store, keys: Iterable[str], again: Collection[str] = ()) ->
     rungs = [name for name in store.rungs() if name.partition("-")[0] in wanted]
     with ThreadPoolExecutor(8) as pool:
         messages = [
-            *pool.map(partial(_set_aside, store, again), sorted(store.finished() & wanted)),
+            *pool.map(partial(_set_aside, store, again, keep), sorted(store.finished() & wanted)),
             *pool.map(partial(_set_rung_aside, store), rungs),
         ]
     return [message for message in messages if message]
@@ -43,17 +47,19 @@ def _set_rung_aside(store: Store, name: str) -> str:
     return ""
 
 
-def _set_aside(store: Store, again: Collection[str], key: str) -> str:
+def _set_aside(store: Store, again: Collection[str], keep: Callable[[Record], None], key: str) -> str:
     try:
         record = store.record(key)
-        wrong = f"{store}/{paths.record(key)}: {record.status}: {record.reason}" * (record.status in again)
+        if record.status not in again:
+            keep(record)
+            return ""
+        wrong = f"{store}/{paths.record(key)}: {record.status}: {record.reason}"
     except FileNotFoundError:
         return ""
     except StoreError as error:
         wrong = str(error)
-    if wrong:
-        store.move(paths.record(key), paths.damaged(key))
-        store.remove(paths.tracked(key))
+    store.move(paths.record(key), paths.damaged(key))
+    store.remove(paths.tracked(key))
     return wrong
 
 

@@ -57,12 +57,6 @@ class Store(Files, StoreReader):
         """Write a trial's record after some epochs of a search."""
         self.write(paths.rung(record.key, record.epochs), record.model_dump_json().encode())
 
-    def stop(self, key: str, epochs: int) -> Record:
-        """Let a tuning trial end as it was after so many epochs, and return its record."""
-        record = self.rung(key, epochs)
-        self.write_record(record)
-        return record
-
     # Arrays and tensors
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> bytes:

@@ -16,10 +16,10 @@ from ..registry.networks import network
 from ..spec.presets import T5
 from ..spec.schema import Trial
 from ..spec.training import Training
-from ..training.device_images import on_device
+from ..training.device_images import DeviceData, on_device
 from ..training.learners.contract import Learner
 from ..training.learners.table_learners import table_learner
-from ..training.loop import DeviceData, TrainingLoop
+from ..training.loop import TrainingLoop
 from ..training.random_streams import RandomStreams, initialisation
 
 

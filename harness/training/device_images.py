@@ -1,7 +1,8 @@
-"""Where a trial's images are while it trains: on the device where they are few enough, else in the mapped file on disk,
-which all trials of the machine share, from where each batch is read while the one before is trained on.
+"""Where a trial's images are while it trains, and how a network sees them.
 
-Which of the two is no matter of the numbers: both give the same bytes.
+They are on the device where they are few enough, else in the mapped file on disk, which all trials of the machine
+share, from where each batch is read while the one before is trained on. Which of the two is no matter of the numbers:
+both give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -80,3 +82,36 @@ class MappedImages:
     def _batch(self, positions: torch.Tensor) -> torch.Tensor:
         batch = torch.from_numpy(self._rows[positions.numpy()])
         return batch.pin_memory() if self.device.type == "cuda" else batch
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """Images to learn from: uint8 ``x`` (N, channels, H, W), of which batches are taken on the device of int64 ``y``
+    (N,), and how to normalise."""
+
+    x: torch.Tensor | MappedImages
+    y: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
+        return x.contiguous(memory_format=torch.channels_last).to(self.mean.dtype).div_(255)
+
+    def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor | Rows:
+        """What the data set has, as ``x`` is: images need nothing."""
+        return x
+
+    def all(self) -> torch.Tensor:
+        """All images on the device, where there are few."""
+        return self.x[torch.arange(len(self.x), device=self.y.device)]
+
+    def images(self, label: int, most: int) -> torch.Tensor:
+        """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
+        return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
+
+    def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
+        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their memory
+        where they need not be kept."""
+        mean, std = self.mean[:, None, None], self.std[:, None, None]
+        return (pixels - mean if keep else pixels.sub_(mean)).div_(std)

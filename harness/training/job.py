@@ -1,8 +1,10 @@
-"""Job: a trial to be trained up to an epoch. A flow is a generator that yields jobs, and goes on once all are done."""
+"""Job: a trial to be trained up to an epoch. A flow is a generator that yields jobs, and goes on once all are done: it
+gets the record of each, by the ids of the jobs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -62,7 +64,7 @@ class Job:
         return replace(self, keep_weights=keep_weights, work_ahead=max(self.work_ahead, other.work_ahead))
 
 
-Flow = Generator[list[Job], None, None]
+Flow = Generator[list[Job], Mapping[str, Record], None]
 
 
 def record_of(job: Job, store: Store) -> Record | None:

@@ -35,7 +35,7 @@ from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.training import NetworkTraining
-from .device_images import MappedImages, split
+from .device_images import DeviceData, MappedImages, split
 from .objective import Objective
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
@@ -72,39 +72,6 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
     loss.backward()
     optimizer.step()
     return loss
-
-
-@dataclass(frozen=True)
-class DeviceData:
-    """Images to learn from: uint8 ``x`` (N, channels, H, W), of which batches are taken on the device of int64 ``y``
-    (N,), and how to normalise."""
-
-    x: torch.Tensor | MappedImages
-    y: torch.Tensor
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def pixels(self, x: torch.Tensor) -> torch.Tensor:
-        """uint8 to [0, 1], in the memory layout in which convolutions are fast."""
-        return x.contiguous(memory_format=torch.channels_last).to(self.mean.dtype).div_(255)
-
-    def prepared(self, x: torch.Tensor | Rows) -> torch.Tensor | Rows:
-        """What the data set has, as ``x`` is: images need nothing."""
-        return x
-
-    def all(self) -> torch.Tensor:
-        """All images on the device, where there are few."""
-        return self.x[torch.arange(len(self.x), device=self.y.device)]
-
-    def images(self, label: int, most: int) -> torch.Tensor:
-        """Of one class at most so many, in the data set's order, as pixels in [0, 1]."""
-        return self.pixels(self.x[(self.y == label).nonzero().squeeze(1)[:most]])
-
-    def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
-        """``pixels`` (B, channels, H, W) less the mean of each channel, over its standard deviation; in their memory
-        where they need not be kept."""
-        mean, std = self.mean[:, None, None], self.std[:, None, None]
-        return (pixels - mean if keep else pixels.sub_(mean)).div_(std)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -213,7 +180,26 @@ class TrainingLoop:
             self.seconds += time.perf_counter() - start
             self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
             self.done += 1
+            if self.training.track_every and (
+                self.done % self.training.track_every == 0 or self.done == self.training.epochs
+            ):
+                self.history[-1] |= self._tracked(self.training.track == "minority")
             yield self.history[-1]
+
+    def _tracked(self, minority: bool) -> dict[str, float]:
+        """The accuracy in percent on the training images as they are, of the network that would be scored now; and that
+        on those of the last C // 2 classes. Nothing is drawn, so training goes on as without it."""
+        hits = torch.cat(
+            [
+                self.logits(self.material.x[positions]).argmax(1) == self.labels[positions.cpu()]
+                for positions in torch.arange(len(self.labels), device=self.material.y.device).split(EVALUATION_BATCH)
+            ]
+        ).double()
+        shares = {"train_accuracy": hits.mean()}
+        if minority:
+            rare = self.labels >= self.scene.classes - self.scene.classes // 2
+            shares["train_accuracy_minority"] = hits[rare].mean()
+        return {name: 100 * float(share) for name, share in shares.items()}
 
     def _notes(self) -> dict[str, float]:
         """What the recipe's parts note of the epoch, each number under its slot, such as ``mixer.accepted``."""

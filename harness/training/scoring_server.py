@@ -158,12 +158,14 @@ def _file(cached: CachedPool, array: str) -> dict[str, Any]:
 
 
 def _cached(data: Data, root: str | None, verify: bool) -> CachedPool:
-    return _opened(data.name, data.contents, root, verify)
+    return _opened(data.name, data.contents, data.classes, root, verify)
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, contents: AnyContents | None, root: str | None, verify: bool) -> CachedPool:
-    return open_cached(dataset(name, contents), Path(root) if root else None, verify)
+def _opened(
+    name: str, contents: AnyContents | None, classes: tuple[str, ...] | None, root: str | None, verify: bool
+) -> CachedPool:
+    return open_cached(dataset(name, contents, classes), Path(root) if root else None, verify)
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -17,37 +17,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ...datasets.catalog import DataError
 from ...datasets.lock import guard, locked
 from ...datasets.rows import Rows
-from ...datasets.split import Images
-from ...methods.need import Need
-from ...methods.part import MethodError, Scene
+from ...methods.part import MethodError
 from ...methods.recipe import Recipe
 from ..errors import StoreError
 from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
-from ..registry.networks import network
-from ..registry.pretrained_weights import load_weights
-from ..spec.schema import Trial, prerequisite
-from ..spec.training import Training
-from ..spec.weights_file import located
+from ..spec.schema import Trial
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
-from .device_images import most_bytes, on_device
+from .device_images import most_bytes
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
-from .learners.contract import Learner, check_honoured
+from .learners.contract import Learner
 from .learners.decision_regions import decision_regions
-from .learners.table_learners import seed_of, table_learner
-from .loop import DeviceData, Diverged, TrainingLoop
+from .learners.image_learner import image_learner
+from .learners.table_learners import table_learner
+from .loop import Diverged
 from .notes import history_columns, remarks, summary
-from .random_streams import RandomStreams, initialisation
-from .scoring_process import ScoringProcess, scoring_process
+from .scoring_process import ScoringProcess, TrainingData, scoring_process
 from .stop_decision import StopDecision
 
 
@@ -129,7 +122,7 @@ def run_trial(
         with locked():
             method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
-            run = learner_of(trial, data.images, data.counts, method, context)
+            run = _learner(trial, data, method, context)
             attempt.train(run, report, should_stop)
         logits = _logits(run, scoring) | (decision_regions(run, trial) if context.regions and job.is_final else {})
         if job.is_final and job.keep_weights:
@@ -302,99 +295,12 @@ def _sound(saved: Any) -> bool:
     return known and isinstance(run, dict) and isinstance(run.get("done"), int)
 
 
-def learner_of(trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext) -> Learner:
-    """The learner of a trial at its start, on training images or rows.
-
-    Args:
-        trial, train, counts, method, context: As of :func:`assemble`.
-    """
+def _learner(trial: Trial, data: TrainingData, method: Recipe, context: TrialContext) -> Learner:
     if dataset_of(trial.data).columns:
-        return table_learner(trial, train, counts, method, context.device)
-    check_honoured(method, "images")
-    return assemble(trial, train, counts, method, context)
-
-
-def assemble(
-    trial: Trial, train: Images, counts: tuple[int, ...], method: Recipe, context: TrialContext
-) -> TrainingLoop:
-    """A run at its start.
-
-    Args:
-        trial: What is trained.
-        train: Its training images and labels.
-        counts: The training images of each class.
-        method: Its recipe.
-        context: Where and on what it is trained.
-
-    Returns:
-        The loop.
-
-    Raises:
-        MethodError: where the parts clash.
-        StoreError: where the weights that it starts from are not in the store.
-    """
-    about, device = dataset_of(trial.data), context.device
-    assert isinstance(trial.training, Training)  # noqa: S101  (for the type checker)
-    streams = RandomStreams(seed_of(trial))
-    with initialisation(streams.seed, "network"):
-        model = network(trial.network, about.shape[0], len(counts), trial.training.init)
-    if trial.weights:
-        load_weights(model, trial.network, located(trial.weights, context.root))
-    material = DeviceData(
-        x=on_device(train.x, device),
-        y=torch.from_numpy(train.y).to(device),
-        mean=torch.tensor(about.mean, device=device),
-        std=torch.tensor(about.std, device=device),
-    )
-    scene = Scene(
-        counts=counts,
-        epochs=trial.training.epochs,
-        model=model,
-        device=device,
-        generator=streams,
-        pretrained=lambda name, independent=False: pretrained(
-            trial, Need(name, independent), scene, about.shape[0], Store(context.store)
-        ),
-        normalise=material.normalised,
-        images=material.images,
-    )
-    return TrainingLoop(method, trial.training, model, material, scene, streams)
+        return table_learner(trial, data.images, data.counts, method, context.device)
+    store = Store(context.store)
+    return image_learner(trial, data.images, data.counts, method, context.device, store, context.root)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Store) -> nn.Module:
-    """The averaged network of the trial that another starts from, frozen.
-
-    Args:
-        trial: The one that starts.
-        need: What it starts from.
-        scene: What its parts are built for.
-        channels: Of the images.
-        store: Where the weights are.
-
-    Returns:
-        The network, in evaluation mode.
-
-    Raises:
-        StoreError: where its weights are not in the store.
-    """
-    start = prerequisite(trial, need)
-    key = start.key
-    try:
-        state = store.weights(key, scene.device)
-    except FileNotFoundError:
-        raise StoreError(
-            f"{trial.method.name} starts from {need.method}'s trial {key}, whose weights are missing"
-        ) from None
-    except StoreError:
-        store.remove_weights(key)  # so that the next run trains them again
-        raise
-    model = network(trial.network, channels, scene.classes)
-    head = recipe_of(start, {}).head
-    if head:
-        model.head = head.build(scene)
-    model.load_state_dict(state)
-    return model.to(scene.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

@@ -93,7 +93,7 @@ class Search:
     def name(self) -> str:
         """The name of its study in Optuna's storage."""
         trial = self.experiment.trial(0)
-        where = f"{trial.data.name}, {setting_label(trial.data)}, {network_label(trial)}, {self.routine.epochs} epochs"
+        where = f"{trial.data.title}, {setting_label(trial.data)}, {network_label(trial)}, {self.routine.epochs} epochs"
         return f"{method_label(trial)}, {where} [{self.identity[:12]}]"
 
     @property

@@ -49,13 +49,13 @@ def run_search(
     """
     from ..training.cost import estimate_flops  # imports torch, and who reads a store reads searches too
 
-    generators = search.prerequisites()
-    yield [
+    generators = [
         Job(t, until, keep_weights=until == t.training.epochs, work_ahead=work_ahead(search, 0) + estimate_flops(t, {}))
-        for t in generators
+        for t in search.prerequisites()
         for until in _scoring_epochs(t, judges.get(t.key))
     ]
-    ready = all(store.result(trial.key).status == "complete" for trial in generators)
+    records = yield generators
+    ready = all(records[job.id].status == "complete" for job in generators if job.is_final)
     size = search.tune.generation
     for start in range(0, search.tune.trials, size):
         most = min(size, search.tune.trials - start)
@@ -87,14 +87,18 @@ def _generation(
     values: dict[int, dict[int, float]] = {c.number: {} for c in configurations}
     alive, outcomes = list(configurations), {}
     for until, keep in rungs(len(configurations), search.routine.epochs, search.tune.prune):
-        yield [
-            Job(trial, until, keep_weights=trial.key in judges and until == trial.training.epochs, work_ahead=ahead)
+        jobs = {
+            c.number: [
+                Job(trial, until, keep_weights=trial.key in judges and until == trial.training.epochs, work_ahead=ahead)
+                for trial in search.trials(c)
+            ]
             for c in alive
-            for trial in search.trials(c)
-        ]
-        alive, ending = _halve([evaluate(search, c, until, store) for c in alive], until, keep, values)
+        }
+        found = yield [job for asked in jobs.values() for job in asked]
+        records = {number: [found[job.id] for job in asked] for number, asked in jobs.items()}
+        alive, ending = _halve([evaluate(search, c, until, records[c.number]) for c in alive], until, keep, values)
         for c in ending:
-            _stop([trial for trial in search.trials(c) if trial.key not in judges], until, store, ended)
+            _stop([record for record in records[c.number] if record.key not in judges], store, ended)
         outcomes |= {c.number: c for c in ending}
     for number in sorted(outcomes):
         study.tell(outcomes[number], values[number])
@@ -141,7 +145,7 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: StoreR
     alive, ended = list(generation), {}
     for until, keep in rungs(len(generation), search.routine.epochs, search.tune.prune):
         try:
-            reached = [evaluate(search, c, until, store) for c in alive]
+            reached = [evaluate(search, c, until, _records_at(search, c, until, store)) for c in alive]
         except (StoreError, FileNotFoundError, ValueError, KeyError):  # what hostile words lead to
             break
         alive, ending = _halve(reached, until, keep, values)
@@ -149,19 +153,18 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: StoreR
     return ended
 
 
-def evaluate(search: Search, configuration: Configuration, until: int, store: StoreReader) -> Configuration:
+def evaluate(search: Search, configuration: Configuration, until: int, records: Sequence[Record]) -> Configuration:
     """What a configuration has come to.
 
     Args:
         search: The search.
         configuration: Which.
         until: After so many epochs.
-        store: Where the records are.
+        records: Of its trials, there.
 
     Returns:
         It, with the mean over its seeds, or failed with the reason.
     """
-    records = [_record_at(trial, until, store) for trial in search.trials(configuration)]
     about = {
         "epochs": sum(record.epochs for record in records),
         "seconds": sum(record.train_seconds for record in records),
@@ -173,6 +176,10 @@ def evaluate(search: Search, configuration: Configuration, until: int, store: St
     value = sum(measured(search.tune.metric, record, search.spec.shots) for record in records) / len(records)
     state = "complete" if until == search.routine.epochs else "pruned"
     return replace(configuration, state=state, value=value, **about)
+
+
+def _records_at(search: Search, configuration: Configuration, until: int, store: StoreReader) -> list[Record]:
+    return [_record_at(trial, until, store) for trial in search.trials(configuration)]
 
 
 def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:
@@ -189,10 +196,11 @@ def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:
         raise
 
 
-def _stop(trials: Iterable[Trial], until: int, store: Store, ended: Callable[[Record], None]) -> None:
+def _stop(records: Iterable[Record], store: Store, ended: Callable[[Record], None]) -> None:
     """The trials of a configuration that does not go on: each ends as it is."""
-    for trial in trials:
-        if not store.has(paths.record(trial.key)):
-            ended(store.stop(trial.key, until))
+    for record in records:
+        if not store.has(paths.record(record.key)):
+            store.write_record(record)
+            ended(record)
         else:  # it broke, or another search had it trained to its end, and it rested here once more
-            store.remove(paths.checkpoint(trial.key))
+            store.remove(paths.checkpoint(record.key))

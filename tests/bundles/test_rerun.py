@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from forged_bundles import PLANTED, RAW, Arrays, Forger, contents, number_sealed, rewritten, trained
-from tailboard.harness.bundles import rerun
+from tailboard.harness.bundles import repetition
 from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
 from tailboard.harness.bundles.rerun import sample_trials
@@ -175,8 +175,8 @@ def test_another_end_differs_unless_the_machine_may_have_brought_it(groups, clai
     ended = {"status": "failed", "accuracy": {}} if claim else {}
     claimed = record.model_copy(update=ended | claim)
     again = record.model_copy(update=({"accuracy": {}} if now else {}) | now)
-    apart = rerun.elsewhere(claimed, record)
-    found = rerun._ends(claimed, again, apart)
+    apart = repetition.elsewhere(claimed, record)
+    found = repetition._ends(claimed, again, apart)
     place.close()
     assert found[0] == verdict and (verdict == "same" or len(found[2]) == 2)
 

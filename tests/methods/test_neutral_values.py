@@ -6,8 +6,8 @@ ERM is trained without label smoothing here: a smoothing part, or a loss that as
 import pytest
 import torch
 
-from tailboard.harness.testing.conformance import difference, trained
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import difference, trained
 from tailboard.methods.losses.logit_adjustment import LogitAdjustment, TauNormalisation
 from tailboard.methods.losses.smoothing import Smoothing
 from tailboard.methods.recipe import Recipe

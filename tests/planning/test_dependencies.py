@@ -22,7 +22,8 @@ from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job, record_of
-from tailboard.harness.training.trial import TrialContext, assemble, pretrained, run_trial
+from tailboard.harness.training.learners.image_learner import image_learner, pretrained
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.need import Need
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import registry
@@ -71,7 +72,7 @@ def test_an_independent_network_has_the_seed_s_images_and_draws_of_its_own():
     splits = [split_of(trial, None, True)[0] for trial in (judge, erm)]
     assert splits[0].fingerprint == splits[1].fingerprint
     runs = [
-        assemble(trial, split.train, split.counts, Recipe(), TrialContext(store=""))
+        image_learner(trial, split.train, split.counts, Recipe(), torch.device("cpu"), Store(""))
         for trial, split in zip((judge, erm), splits, strict=True)
     ]
     assert not any(torch.equal(*both) for both in zip(*(run.model.features.parameters() for run in runs), strict=True)
@@ -89,7 +90,7 @@ def agenda_of(store, trials):
     """An agenda with the report's flow of each trial, and what it says that cannot be run."""
     agenda, broken = JobQueue(store), []
     for trial in trials:
-        agenda.add(reporting_flow(trial, False, {}, store, lambda trial, reason: broken.append(trial.key)))
+        agenda.add(reporting_flow(trial, False, {}, lambda trial, reason: broken.append(trial.key)))
     return agenda, broken
 
 

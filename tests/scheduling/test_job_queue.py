@@ -265,7 +265,9 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
     queue, done = JobQueue(store, clock), []
 
     def chain(*links: list[Job]) -> Flow:
-        yield from links
+        for link in links:
+            records = yield link
+            assert {id_: record.key for id_, record in records.items()} == {job.id: job.trial.key for job in link}
 
     for _ in range(12):
         picked = rng.sample(TRIALS, 4)

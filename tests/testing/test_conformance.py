@@ -11,7 +11,8 @@ import pytest
 
 from tailboard.datasets.builtin import catalog
 from tailboard.datasets.lock import TestSetLocked, guard, locked
-from tailboard.harness.testing.conformance import ranges_contain_defaults, verdicts
+from tailboard.harness.testing.conformance import verdicts
+from tailboard.harness.testing.network_checks import ranges_contain_defaults
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.losses import cross_entropy
 from tailboard.methods.part import ClassWeights, Part, hyper

@@ -16,6 +16,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
+from tailboard.harness.training.learners import decision_regions
 from tailboard.harness.training.learners.decision_regions import MARGIN, Plane, _decided, drawn_triples
 from tailboard.harness.training.loop import DeviceData
 from tailboard.harness.training.trial import TrialContext, run_trial
@@ -70,17 +71,20 @@ def test_images_are_drawn_by_the_seed_from_three_classes():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """One seed of two methods, and what an undisturbed run would write."""
+    """One seed of two methods, with few planes of few points."""
     store, spec = Store(tmp_path_factory.mktemp("regions")), parse(RAW)
     store.write_plan(spec)
-    for trial in plan(spec):
-        run_trial(Job.of(trial), TrialContext(store=str(store), regions=True))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in (("PLANES", 6), ("GRID", 6), ("PICTURE", 16)):
+            patch.setattr(decision_regions, name, size)
+        for trial in plan(spec):
+            run_trial(Job.of(trial), TrialContext(store=str(store), regions=True))
     return store
 
 
 def test_a_trial_records_the_regions_of_its_network(store):
     first, second = (store.arrays(trial.key, "regions_") for trial in plan(parse(RAW)))
-    assert first["regions_shares"].shape == (200, 10) and first["regions_picture"].shape == (96, 96)
+    assert first["regions_shares"].shape == (6, 10) and first["regions_picture"].shape == (16, 16)
     assert first["regions_shares"].sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (first["regions_corners"] == second["regions_corners"]).all(), "the planes of a seed are every method's"
     assert len(set(first["regions_classes"].tolist())) == 3

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from tailboard.harness.registry.networks import network
 from tailboard.harness.spec.presets import LDAM2019
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.testing.conformance import trained
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import trained
 from tailboard.harness.training.random_streams import initialisation
 from tailboard.harness.training.schedule import learning_rate
 from tailboard.methods.recipe import Recipe

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tailboard.harness.testing.conformance import difference, trained
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import difference, trained
 from tailboard.harness.training.loop import Diverged
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.schedule import ExponentialMovingAverage, learning_rate
@@ -145,6 +145,23 @@ def test_scoring_leaves_no_trace_in_training():
         looked_at.logits(looked_at.material.x)
         looked_at.logits(looked_at.material.x, averaged=False)
     assert difference(quiet, looked_at) == 0
+
+
+def test_the_accuracy_on_training_images_is_followed_and_changes_nothing():
+    quiet, tracked = dry_run(Recipe(), epochs=5), dry_run(Recipe(), epochs=5, track="minority", track_every=2)
+    trained(quiet)
+    expected = {}
+    for line in tracked.epochs():
+        hits = (tracked.logits(tracked.material.x).argmax(1) == tracked.labels).double()
+        rare = tracked.labels >= tracked.scene.classes - tracked.scene.classes // 2
+        expected[line["epoch"]] = [100 * hits.mean().item(), 100 * hits[rare].mean().item()]
+    assert difference(quiet, tracked) == 0
+    found = {line["epoch"]: line for line in tracked.history if "train_accuracy" in line}
+    assert [*found] == [1, 3, 4]
+    for epoch, line in found.items():
+        assert [line["train_accuracy"], line["train_accuracy_minority"]] == pytest.approx(expected[epoch])
+    whole = trained(dry_run(Recipe(), epochs=1, track="all", track_every=9))
+    assert "train_accuracy" in whole.history[0] and "train_accuracy_minority" not in whole.history[0]
 
 
 def test_the_last_partial_batch_is_dropped_and_a_small_set_is_one_batch():

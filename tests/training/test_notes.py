@@ -8,8 +8,8 @@ import pytest
 
 from tailboard.harness.spec.presets import T5
 from tailboard.harness.spec.schema import Training
-from tailboard.harness.testing.conformance import trained
 from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import trained
 from tailboard.harness.training.notes import remarks, summary
 from tailboard.harness.training.schedule import half_lives
 from tailboard.methods.recipe import Recipe

@@ -20,7 +20,8 @@ from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.trial import TrialContext, assemble, scored_logits
+from tailboard.harness.training.learners.image_learner import image_learner
+from tailboard.harness.training.trial import scored_logits
 
 JPEG_CIFAR10 = Path(__file__).parents[3] / "shared/data/cifar10/cifar10_jpg_tree.tar.xz"
 TRAIN, TEST = 12, 3  # images of each class
@@ -62,7 +63,9 @@ def logits(name: str, top: Path, store: Store) -> dict[str, np.ndarray]:
     for trial in wanted.trials:
         images = images or pool_of(trial, top)
         split = cut(images, long_tail(trial.data), trial.seed)
-        run = assemble(trial, split.train, split.counts, recipe_of(trial, {}), TrialContext(str(store)))
+        run = image_learner(
+            trial, split.train, split.counts, recipe_of(trial, {}), torch.device("cpu"), Store(str(store))
+        )
         assert len(list(run.epochs())) == 1
         store.write_weights(trial.key, run.averaged_weights())
         found[f"{trial.method.name}{trial.independent}"] = scored_logits(run, torch.from_numpy(np.array(split.test.x)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +27,10 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.files import Files
 from tailboard.harness.storage.paths import STUDIES
 from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.configuration import best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import search_results
@@ -98,6 +101,40 @@ def test_a_search_that_is_killed_at_any_moment_goes_on_and_repeats_and_forgets_n
     assert max(lab.trained.values()) == 1
     before = dict(lab.trained)
     assert lab.drive() and lab.trained == before, "the same command again finds nothing to do"
+
+
+@pytest.mark.parametrize("name", ["many methods", "lr too, so that a generator is itself tuned"])
+def test_a_driver_reads_each_record_once_also_one_that_goes_on(tmp_path, monkeypatch, name):
+    reads: Counter[str] = Counter()
+
+    def counting(store: Store, name: str) -> bytes:
+        data = Files.read(store, name)
+        reads[name] += name.startswith(("records/", "rungs/"))
+        return data
+
+    monkeypatch.setattr(Store, "read", counting, raising=False)
+    lab = Lab(tmp_path, TOGETHER[name], bumpy)
+    lab.memory.left = 60
+    assert not lab.drive(8)
+    begun, _ = set(reads.elements()), reads.clear()
+    lab.memory.left = math.inf
+    assert lab.drive(8)
+    assert len(begun) > 8 and begun & reads.keys() and set(reads.values()) == {1}
+    files = {f"{folder}/{path.name}" for folder in ("records", "rungs") for path in (tmp_path / folder).iterdir()}
+    unread = files - begun - reads.keys()
+    assert {lab.store.result(name[8:28]).status for name in unread} == {"pruned"}, "copies of rungs that were read"
+
+
+def test_a_job_that_hung_after_its_last_word_is_done(tmp_path):
+    lab = Lab(tmp_path, spec_of(), bumpy)
+    agenda = JobQueue(lab.store)
+    fill_queue(agenda, RunRequest(lab.spec), lab.memory, lab)
+    handler = CompletionHandler(agenda, RetryPolicy(lab.spec.resources), lab, Result(), threading.Event())
+    first, second = agenda.pop(), agenda.pop()
+    lab.train(first)
+    for job in (first, second):
+        handler.on_timeout(job, "TimeLimit: no epoch ended within 10 s", 70.0)
+    assert lab.store.finished() == {second.trial.key} and lab.store.rung(first.trial.key, first.target_epoch)
 
 
 def test_the_same_in_the_file_that_optuna_keeps(undisturbed, tmp_path):

@@ -77,7 +77,13 @@ def _fields(reported: ReportedTrial) -> dict[str, Any]:
     return (
         {"data": trial.data, "learner": trial.training.learner}
         | dict(zip(DATA, _data(trial.data, counts), strict=True))
-        | dict(zip(COUNTED, (sum(counts), max(counts), min(counts)), strict=True))
+        | dict(
+            zip(
+                COUNTED,
+                (sum(counts), trial.data.majority or max(counts), trial.data.minority or min(counts)),
+                strict=True,
+            )
+        )
         | {"method": trial.method.name, "network": trial.network, "weights": (trial.weights or "random")[:8]}
         | {"tuning": reported.protocol, "protocol": trial.protocol, "plugin": (trial.method.plugin or "")[:8]}
         | {f"method.{name}": value for name, value in trial.method.values.items()}
@@ -89,7 +95,7 @@ def _fields(reported: ReportedTrial) -> dict[str, Any]:
 def _data(data: Data, counts: Sequence[int]) -> tuple[Any, ...]:
     own = min(counts) / max(counts)  # where nothing is cut
     ratio = own if data.profile == "natural" else float(f"{1 / data.imbalance_factor:.12g}")  # 0.1, not 0.1 + 1e-17
-    return data.name, ratio, data.total, data.head, data.profile
+    return data.title, ratio, data.total, data.head, data.profile
 
 
 def members_of(data: Data, group: str, by: Shots) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ from ...registry.estimators import MLP, learner_of
 from ...registry.networks import rows_network
 from ...spec.schema import Trial
 from ...spec.training import TableTraining
-from ..loop import DeviceData, TrainingLoop
+from ..device_images import DeviceData
+from ..loop import TrainingLoop
 from ..random_streams import RandomStreams, derive_seed, initialisation
 from .contract import Learner, check_columns, check_honoured
 from .estimator_fit import EstimatorFit, estimator_scene
