@@ -210,7 +210,8 @@ class Attempt:
             self._saved = self.store.tensors(self._file)
         except (FileNotFoundError, StoreError):  # none, or cut short: from the start, then
             self._saved = {}
-        self._saved = self._saved if _sound(self._saved) else {}
+        if not _sound(self._saved):
+            self._saved = {}
         self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
 
     def past(self) -> dict[str, Any]:
