@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalog import Dataset
-from ..lock import loading
+from ..lock import import_readers, loading
 from ..split import Images, Pool
 from ..tables.columns import Column
 from .locate import known, located, remember
@@ -58,6 +58,7 @@ def resolve(source: TableSource) -> tuple[TableFacts, tuple[str, ...]]:
             return TableFacts.of(kept["about"]), tuple(map(str, kept["notes"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             pass  # of an earlier version: it is read again
+    import_readers()
     with loading():
         read = table(source)
     facts = facts_of(read)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -200,4 +199,6 @@ def folds(y: np.ndarray, number: int, seed: int) -> Iterator[tuple[np.ndarray, n
 
 def _loss(scores: np.ndarray, y: np.ndarray) -> float:
     """The mean negative log-likelihood of the training rows, of the scores as logits."""
+    from scipy.special import log_softmax  # 0.1 s, which a network's trial need not wait for
+
     return -math.fsum(log_softmax(scores, axis=1)[np.arange(len(y)), y].tolist()) / len(y)
