@@ -90,7 +90,7 @@ def region_arrays(
         not complete.
 
     Raises:
-        ReportError: where a complete trial has none.
+        ReportError: where a complete trial has none. StoreError where they are damaged.
     """
     if store is None or not complete:
         return None, None
