@@ -40,6 +40,10 @@ def plan(
     request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name), root))
     resolved = request.plan
     check_names(resolved.trials, resolved.spec.plugins)
+    if resolved.spec.figure:
+        from ..reporting.figures.study import check_axes
+
+        check_axes(resolved.spec)
     text = "\n".join([summary.plan_table(resolved), *request.remarks])
     text += summary.tuning_table(resolved) if resolved.spec.tune else ""
     facts = summary.trial_facts(resolved.dependencies)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...datasets.user_images.source import WORDS
+from ...datasets.user_tables.source import WORDS as TABLE_WORDS
 from ..spec.presets import PRESETS_OF
 from ..spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from ..spec.studies.figure_block import Figure
 
 MADE = ("contents",)  # fields that no file holds: they are found by reading the images
 
@@ -21,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     data = _axes(Data, definitions)
     ratio = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}  # read as the factor's inverse
     data["properties"] |= {"train_ratio": _one_or_many(ratio)}
-    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in WORDS}
+    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in (*WORDS, *TABLE_WORDS)}
     routine = _axes(Training, definitions)
     training = {**routine, "properties": dict(routine["properties"])}
     presets = sorted({preset for presets in PRESETS_OF.values() for preset in presets})
@@ -42,6 +44,7 @@ def json_schema() -> dict[str, Any]:
     }
     for model in (Resources, Tracking, Shots, Tune):
         properties[model.__name__.lower()] = _closed(model, definitions)
+    properties["figure"] = _figure(definitions)
     searched = properties["tune"]["properties"]["parameters"].pop("items")
     properties["tune"]["properties"] |= {"parameters": _one_or_many({"anyOf": [name, searched]}), "training": routine}
     return {
@@ -53,6 +56,18 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _figure(definitions: dict[str, Any]) -> dict[str, Any]:
+    """A word where several may stand is one of them, and a number a curve of that value."""
+    figure, claim = _closed(Figure, definitions), definitions["FigureClaim"]
+    words = {"type": ["string", "number"]}
+    for name in ("better", "than"):
+        claim["properties"][name] = _one_or_many(words)
+    group = figure["properties"]["group"]["items"]
+    figure["properties"] |= {"group": _one_or_many(group), "baseline": words}
+    figure["properties"]["claims"] = _one_or_many({"$ref": "#/$defs/FigureClaim"})
+    return figure
 
 
 def _closed(model: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import SpecError
+from ..errors import ReportError, SpecError
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
     INTERRUPTED,
@@ -113,7 +113,28 @@ def run(
         _recommend(report, place)
     for form, path in files.items():
         print(f"{form:6} {path}")
+    if asked.figure:
+        _draw(asked, place)
     return INTERRUPTED if trained.interrupted else outcome(report)
+
+
+def _draw(spec: Spec, store: Store) -> None:
+    """Print the figure that the spec asks for, and where it is; it takes no table away."""
+    from ..reporting.figures.request import FigureRequest
+    from ..reporting.figures.study import publish
+
+    asked = FigureRequest.of(spec)
+    assert asked is not None  # noqa: S101  (for the type checker)
+    try:
+        drawn, files = publish(store, asked)
+    except (ReportError, OSError) as error:
+        print_status(f"the figure could not be drawn ({error})")
+        return
+    print_output(f"\n{drawn.text()}\n")
+    if "figure" not in files:
+        print_status('a picture needs matplotlib: pip install "tailboard[figures]"')
+    for form, path in files.items():
+        print(f"{form:6} {path}")
 
 
 def _check_options(spec: str | None, data: str | None, images: dict[str, Any], changes: dict[str, Any]) -> None:

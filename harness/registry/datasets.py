@@ -67,18 +67,9 @@ def test_counts(data: Data) -> tuple[int, ...]:
         return ()
 
 
-def unbalanced(data: Iterable[Data]) -> list[tuple[str, tuple[int, ...]]]:
-    """The data sets whose test sets are not balanced.
-
-    Args:
-        data: Of any number of settings.
-
-    Returns:
-        What tables call each, and the test images or rows of its classes.
-    """
-    once = {(each.name, each.contents, each.classes): each for each in data}.values()  # few, of thousands of tails
-    tested = [(each.title, test_counts(each)) for each in once]
-    return [(title, counts) for title, counts in tested if len(set(counts)) > 1]
+def each_once(data: Iterable[Data]) -> list[Data]:
+    """Of all settings of a data set one: of thousands of tails there are few."""
+    return list({(each.name, each.contents, each.classes): each for each in data}.values())
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:

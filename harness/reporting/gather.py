@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
 from ..planning.reported import protocol_label, row_label
-from ..registry.datasets import unbalanced
+from ..registry.datasets import each_once, test_counts
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -87,15 +87,15 @@ def gather(
     price = prices.pop() if len(prices) == 1 else None
     started = started_from(reported, set(rows["key"].unique()))
     spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
-    not_balanced = _not_balanced(specs)
+    unbalanced = list(dict.fromkeys(_unbalanced(specs)))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
         [message for messages in damaged for message in messages],
-        [_groups(shots), *spent, *not_balanced, *joined, *other_numbers],
+        [_groups(shots), *spent, *unbalanced, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
-        metric.unbalanced if not_balanced else metric,
+        metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
@@ -112,11 +112,15 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
     return replace(rescore.metric, lacks=tuple((name, why) for name, why in every.items() if why))
 
 
-def _not_balanced(specs: Sequence[Spec]) -> list[str]:
-    """A sentence for each data set whose test set is not balanced."""
-    known = unbalanced(data for spec in specs for data in spec.data)
-    sentence = "{}: the test set is not balanced; its classes have {} to {} examples."
-    return list(dict.fromkeys(sentence.format(name, min(tested), max(tested)) for name, tested in known))
+def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
+    """A sentence for each data set whose test set is not balanced, and for each whose rows have weights."""
+    for data in each_once(data for spec in specs for data in spec.data):
+        if weight := getattr(data.contents, "weight", None):
+            yield f"{data.name}: training rows are weighed by the column {weight!r}; each test row counts once."
+        tested = test_counts(data)
+        if len(set(tested)) > 1:
+            least, most = min(tested), max(tested)
+            yield f"{data.title}: the test set is not balanced; its classes have {least} to {most} examples."
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from ...leaderboard.metric import ACCURACY
 from ...leaderboard.recommendation import first_by
 from ...leaderboard.tables.further_metrics import FurtherMetrics
 from ..metrics.rescoring import MetricRequest, parse_metric
-from ..registry.datasets import unbalanced
+from ..registry.datasets import each_once, test_counts
 from ..storage.reader import StoreReader
 from .report import Report
 
@@ -24,8 +24,8 @@ CAPTION = (
 
 def natural(stores: Sequence[StoreReader]) -> set[str]:
     """The names of the data sets of two classes whose test set is not balanced."""
-    known = unbalanced(data for store in stores for spec in store.plans() for data in spec.data)
-    return {name for name, tested in known if len(tested) == 2}
+    known = each_once(data for store in stores for spec in store.plans() for data in spec.data)
+    return {data.title for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
 
 
 def with_two_classes(

@@ -15,7 +15,7 @@ from ..errors import SpecError
 from .yaml_format import load
 
 LONGEST_NAME = 80  # of one that is made
-NO_OTHER_PLAN = ("name", "resources", "tracking")  # fields that say how a plan is run, not what is compared
+NO_OTHER_PLAN = ("name", "resources", "tracking", "figure")  # fields that say how a plan is run, not what is compared
 
 
 @dataclass(frozen=True)

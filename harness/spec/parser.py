@@ -26,6 +26,7 @@ from .changes import SpecChanges
 from .learners import learner_kind
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from .studies.figure_block import Figure
 from .tracking_uri import absolute
 from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .yaml_format import load
@@ -33,6 +34,9 @@ from .yaml_format import load
 MOST_SEEDS = 10_000
 MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 
+FIELDS = (
+    "name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune", "figure"
+)  # fmt: skip
 SPECS = Path(__file__).parent / "specs"
 
 
@@ -93,10 +97,9 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     Raises:
         SpecError: with the field and the nearest right word. MethodError for what is wrong in a plugin.
     """
-    fields = ["name", "data", "methods", "network", "training", "seeds", "resources", "tracking", "shots", "tune"]
     for key in raw:
-        if key not in fields:
-            raise SpecError(f"unknown key {key!r}" + nearest(str(key), fields))
+        if key not in FIELDS:
+            raise SpecError(f"unknown key {key!r}" + nearest(str(key), FIELDS))
         if raw[key] == [] or raw[key] is None:
             raise SpecError(f"{key}: nothing is said of it; leave the key out, or name something")
     for key in ("name", "data", "methods"):
@@ -119,6 +122,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
         "tracking": _tracking(raw.get("tracking", {}), folder),
         "shots": _valid(Shots, raw.get("shots", {}), "shots"),
         "tune": _tune(raw["tune"]) if "tune" in raw else None,
+        "figure": _valid(Figure, raw["figure"], "figure") if "figure" in raw else None,
         "plugins": plugins,
         "protocol": PROTOCOL,
     }

@@ -23,6 +23,7 @@ from ...methods.need import Need
 from .canonical import CanonicalModel
 from .contents import AnyContents, TableContents
 from .resources import Resources, Tracking
+from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
 from .studies.tune_block import Tune
 from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
@@ -208,7 +209,7 @@ class Spec(CanonicalModel, frozen=True):
     ``weights`` are those that each of ``networks`` starts from, where any does.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights"})
+    later: ClassVar[frozenset[str]] = frozenset({"protocol", "weights", "figure"})
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: tuple[Data, ...] = Field(min_length=1)
@@ -223,6 +224,7 @@ class Spec(CanonicalModel, frozen=True):
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
     protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
     weights: tuple[Weights | None, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    figure: Figure | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:

@@ -1,7 +1,8 @@
 """FigureData: what the arithmetic of a figure gives and its drawing takes; and the observations that it starts from.
 
 Observations are a table with one row for each planned trial: ``panel`` (what the trials of one panel share), ``curve``,
-``x``, ``seed`` and ``value``, which is NaN where the trial is not complete.
+``x``, ``seed`` and ``value``, which is NaN where the trial is not complete; and ``group``
+where panels are of several groups of classes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from .contrasts import Claim
@@ -30,6 +32,25 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """The decision regions of one plane.
+
+    Args:
+        panel: Of which panel of the figure.
+        curve: Of which curve.
+        regions: (side, side), the number of the class at each point, rows from below.
+        corners: (3, 2), where the three images stand, in shares of the width and height.
+        classes: (3,), the numbers of their classes.
+    """
+
+    panel: str
+    curve: str
+    regions: np.ndarray
+    corners: np.ndarray
+    classes: Sequence[int]
+
+
+@dataclass(frozen=True)
 class FigureData:
     """The curves of a figure and its claims.
 
@@ -40,6 +61,7 @@ class FigureData:
         axes: What each ``quantity`` is drawn against.
         claims: Judged.
         notes: Sentences for the caption.
+        pictures: What is shown beside the curves.
     """
 
     kind: str
@@ -47,6 +69,7 @@ class FigureData:
     axes: Mapping[str, Axis]
     claims: Sequence[Claim]
     notes: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 def by_seed(observations: pd.DataFrame) -> pd.DataFrame:
@@ -68,3 +91,8 @@ def points(wide: pd.DataFrame, panel: str, quantity: str) -> pd.DataFrame:
     table = pd.DataFrame({"mean": wide.mean(axis=1), "stderr": wide.sem(axis=1), "n": wide.count(axis=1)}).reset_index()
     table = table.assign(panel=panel, quantity=quantity, low=float("nan"), high=float("nan"))
     return table[table["n"] > 0][list(POINTS)]
+
+
+def group_of(observations: pd.DataFrame) -> str:
+    """The group of classes that the observations of a panel are of."""
+    return str(observations["group"].iloc[0]) if "group" in observations else "all"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from .comparisons import Comparison, compared
 from .contrasts import Contrast, judged
-from .figure import Axis, FigureData, by_seed, points
+from .figure import Axis, FigureData, by_seed, group_of, points
 
 READINGS = {
     "baseline": "over the baseline's accuracy",
@@ -32,7 +33,11 @@ def relative_gain(option: np.ndarray, baseline: np.ndarray, over: str = "baselin
 
 
 def improvement(
-    observations: pd.DataFrame, baseline: str, over: str = "baseline", x: str = "train ratio"
+    observations: pd.DataFrame,
+    baseline: str,
+    over: str = "baseline",
+    x: str = "train ratio",
+    comparisons: Sequence[Comparison] = (),
 ) -> FigureData:
     """The gain of every other curve over ``baseline``, paired by seed.
 
@@ -41,6 +46,8 @@ def improvement(
         baseline: The curve to compare with. A panel without it, and an x at which it was not trained, is left out.
         over: As :func:`relative_gain` takes it.
         x: The name of the axis.
+        comparisons: What is claimed of the gains, in which the baseline's is 0; that each gains, and most at the
+            smallest x, if not given.
     """
     tables, contrasts, notes = [], list[Contrast](), [f"Gain in percent {READINGS[over]}."]
     for panel, rows in observations.groupby("panel", sort=False):
@@ -49,15 +56,17 @@ def improvement(
             notes.append(f"{panel or 'a panel'}: {baseline} was not trained here, so it is left out.")
             continue
         base = wide.loc[baseline]
-        others = wide.drop(index=baseline, level="curve")
-        at = others.index.get_level_values("x")
-        others = others[at.isin(base.index)]
-        matched = base.loc[others.index.get_level_values("x")]
-        gains = pd.DataFrame(
-            relative_gain(others.to_numpy(), matched.to_numpy(), over), index=others.index, columns=others.columns
+        wide = wide[wide.index.get_level_values("x").isin(base.index)]
+        matched = base.loc[wide.index.get_level_values("x")]
+        every = pd.DataFrame(
+            relative_gain(wide.to_numpy(), matched.to_numpy(), over), index=wide.index, columns=wide.columns
         )
+        gains = every.drop(index=baseline, level="curve")
         tables.append(points(gains, str(panel), "gain"))
-        contrasts += _contrasts(gains, str(panel), baseline, x)
+        if comparisons:
+            contrasts += compared(every, comparisons, str(panel), group_of(rows), x, "percent")
+        else:
+            contrasts += _contrasts(gains, str(panel), baseline, x)
     axis = Axis(x, f"gain over {baseline} (%)", log_x=True, zero=True)
     return FigureData("improvement", pd.concat(tables), {"gain": axis}, judged(contrasts), notes)
 

@@ -3,17 +3,23 @@ or the parameters of the network (figures 9, 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
+from .comparisons import Comparison, compared
 from .contrasts import Contrast, cross_fitted, halves, judged
-from .figure import Axis, FigureData, by_seed, points
+from .figure import Axis, FigureData, by_seed, group_of, points
 
 
 def sweep(
-    observations: pd.DataFrame, x: str, y: str, log_x: bool = False, unit: str = "percentage points"
+    observations: pd.DataFrame,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    unit: str = "percentage points",
+    comparisons: Sequence[Comparison] = (),
 ) -> FigureData:
     """Each curve over x; whether it ends higher than it begins, and whether its optimum lies inside of the range: the
     best value inside against either end.
@@ -24,29 +30,35 @@ def sweep(
         y: What the values are.
         log_x: Whether x is drawn on a logarithmic scale.
         unit: Of a difference.
+        comparisons: What is claimed in the place of that.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
         wide = by_seed(rows)
         tables.append(points(wide, str(panel), "value"))
-        for curve, values in wide.groupby("curve", sort=False):
+        contrasts += compared(wide, comparisons, str(panel), group_of(rows), x, unit)
+        for curve, values in () if comparisons else wide.groupby("curve", sort=False):
             contrasts += _contrasts(values.droplevel("curve"), str(panel), str(curve), x, unit)
     return FigureData("sweep", pd.concat(tables), {"value": Axis(x, y, log_x)}, judged(contrasts))
 
 
-def scaling(observations: pd.DataFrame, y: str, unit: str = "percentage points") -> FigureData:
+def scaling(
+    observations: pd.DataFrame, y: str, unit: str = "percentage points", comparisons: Sequence[Comparison] = ()
+) -> FigureData:
     """Each curve over the parameters of its networks, and whether the best smaller network beats the largest.
 
     Args:
         observations: As ``figure.py`` describes them; x is the number of parameters.
         y: What the values are.
         unit: Of a difference.
+        comparisons: What is claimed in the place of that.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
         wide = by_seed(rows)
         tables.append(points(wide, str(panel), "value"))
-        for curve, values in wide.groupby("curve", sort=False):
+        contrasts += compared(wide, comparisons, str(panel), group_of(rows), "parameters", unit)
+        for curve, values in () if comparisons else wide.groupby("curve", sort=False):
             table = values.droplevel("curve")
             if len(table) > 1:
                 scores = table.to_numpy()

@@ -14,7 +14,7 @@ import tailboard as tb
 from tailboard.harness.cli.app import app
 from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
-from tailboard.harness.registry import datasets
+from tailboard.harness.registry.datasets import each_once
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.two_classes import natural, sentences, with_two_classes
 from tailboard.harness.spec.parser import parse
@@ -116,10 +116,7 @@ def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
     assert natural([store]) == {"adult"}
 
 
-def test_a_data_set_of_many_tails_is_looked_up_once(tmp_path, monkeypatch):
-    data = [{"name": "adult", "total": total} for total in (8000, 9000, 10000)]
+def test_a_data_set_of_many_tails_is_looked_up_once():
+    data = [{"name": name, "total": total} for total in (8000, 9000, 10000) for name in ("adult", "covertype")]
     spec = parse({"name": "s", "data": data, "methods": ["ERM"], "network": "logistic_regression"})
-    asked = []
-    monkeypatch.setattr(datasets, "test_counts", lambda each: asked.append(each) or (12435, 3846))
-    assert datasets.unbalanced(spec.data) == [("adult", (12435, 3846))]
-    assert len(spec.data) == 3 and len(asked) == 1
+    assert [each.name for each in each_once(spec.data)] == ["adult", "covertype"]

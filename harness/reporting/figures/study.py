@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -12,98 +13,54 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ....leaderboard.figures.comparisons import Comparison
 from ....leaderboard.figures.figure import FigureData
-from ....leaderboard.figures.improvement import READINGS, improvement
+from ....leaderboard.figures.fit import fit
+from ....leaderboard.figures.improvement import improvement
 from ....leaderboard.figures.misalignment import misalignment
 from ....leaderboard.figures.ratio_matrix import ratio_matrix
+from ....leaderboard.figures.regions import regions
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
-from ....leaderboard.metric import ACCURACY
-from ....methods.names import nearest
 from ...errors import ReportError
 from ...metrics.rescoring import MetricRequest
-from ...spec.schema import Shots
+from ...registry.datasets import long_tail
+from ...spec.schema import Shots, Spec
+from ...storage import paths
 from ...storage.reader import StoreReader
+from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
-from .trial_table import GROUPS, members_of, parameters_of, trial_table
+from .request import AS_RECORDED, FigureRequest
+from .trained_state import fitted_table, region_arrays
+from .trial_table import members_of, parameters_of, planned_table, trial_table
 
-KINDS = {
-    "improvement": "what each option gains over a baseline, over the train ratio",
-    "sweep": "accuracy over any number of the spec",
-    "scaling": "accuracy over the parameters of the network",
-    "ratio_matrix": "accuracy at each pair of train and test ratio, and the best train ratio",
-    "misalignment": "how far the best train ratio lies from the test ratio, over the number of images",
-}
-AS_RECORDED = MetricRequest()  # the accuracies in the records
 ENDINGS = (".svg", ".pdf", ".png", ".csv", ".json")
 
 
 @dataclass(frozen=True)
-class FigureRequest:
-    """What is asked for: a kind of ``KINDS``, the field on x, the field whose values are the curves, the curve to
-    compare with, the denominator of its gain, the groups of classes, the margin within which two are alike, and the
-    metric."""
-
-    kind: str
-    x: str | None = None
-    curve: str | None = None
-    baseline: str | None = None
-    over: str = "baseline"
-    groups: Sequence[str] = ("all",)
-    margin: float = 1.0
-    metric: MetricRequest = AS_RECORDED
-
-    def __post_init__(self) -> None:
-        """ReportError for a word that is none."""
-        for option, words, allowed in (
-            ("--kind", [self.kind], KINDS),
-            ("--over", [self.over], READINGS),
-            ("--group", self.groups, GROUPS),
-        ):
-            if wrong := [word for word in words if word not in allowed]:
-                near = nearest(wrong[0], allowed)
-                raise ReportError(f"{option}: {wrong[0]!r} is not one of {', '.join(allowed)}{near}")
-        if not self.margin > 0:
-            raise ReportError(f"--margin: {self.margin:g} must be above 0")
-        if self.x and self.kind != "sweep":
-            raise ReportError(f"--x: of a sweep; the x of {self.kind} is fixed")
-        if self.baseline and self.kind != "improvement":
-            raise ReportError("--baseline: of an improvement only")
-        if self.metric != AS_RECORDED:
-            self._check_metric()
-
-    def _check_metric(self) -> None:
-        name = self.metric.name
-        if self.kind in ("ratio_matrix", "misalignment"):
-            raise ReportError(f"--metric: {self.kind} is of accuracy, which the recalls give at every test ratio")
-        if not self.metric.metric.larger_is_better:
-            raise ReportError(f"--metric: of {name} less is better, and claims say what is more")
-        if wrong := [group for group in self.groups if group not in self.metric.groups]:
-            raise ReportError(f"--group: {name} is of {', '.join(self.metric.groups)}, not {wrong[0]}")
-
-    @property
-    def y(self) -> str:
-        """The words of the axis."""
-        metric = self.metric.metric
-        label = "accuracy" if self.metric == AS_RECORDED else metric.label
-        return f"{label} (%)" if metric.unit == ACCURACY.unit else label
-
-
-@dataclass(frozen=True)
 class StudyFigure:
-    """A figure of a store, whether every planned trial is complete, and a message for each damaged record."""
+    """A figure of a store, whether every planned trial is complete, and a message for each damaged record; the study
+    that it is of, where its plan asks for it, and what the paper says there."""
 
     data: FigureData
     complete: bool
     damaged: Sequence[str]
+    study: str = ""
+    claim: str = ""
+
+    @property
+    def name(self) -> str:
+        """That of the study, else the kind."""
+        return self.study or self.data.kind
 
     def facts(self) -> dict[str, Any]:
         """For machines: the kind, the axes, the curves, the claims and the notes. A number that there is none of is
         null."""
         curves: list[dict[Any, Any]] = self.data.points.to_dict("records")
-        claims = [{"figure": self.data.kind} | asdict(claim) for claim in self.data.claims]
-        return {
+        claims = [{"figure": self.name} | asdict(claim) for claim in self.data.claims]
+        said = {"study": self.study} | ({"claim": self.claim} if self.claim else {}) if self.study else {}
+        return said | {
             "figure": self.data.kind,
             "axes": {name: asdict(axis) for name, axis in self.data.axes.items()},
             "curves": [_plain(row) for row in curves],
@@ -124,20 +81,44 @@ class StudyFigure:
         parts = [
             plain_columns(part).to_markdown(index=False, disable_numparse=True) for part in (claims, table) if len(part)
         ]
-        return "\n\n".join([*parts, *self.data.notes])
+        paper = [f"The paper: {self.claim}"] if self.claim else []
+        return "\n\n".join([*paper, *parts, *self.data.notes])
 
     def write(self, path: Path) -> None:
         """Write the file, whose ending says in which form. ReportError for another ending, or without matplotlib."""
         form = path.suffix.lower()
         if form not in ENDINGS:
             raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+        path.write_bytes(self.content(form))
+
+    def content(self, form: str) -> bytes:
+        """The file of a form of ``ENDINGS``. ReportError for a picture without matplotlib."""
         if form == ".csv":
-            content = csv_text(self.data.points).encode()
-        elif form == ".json":
-            content = (json.dumps(self.facts(), indent=1) + "\n").encode()
-        else:
-            content = _drawn(self.data, form[1:])
-        path.write_bytes(content)
+            return csv_text(self.data.points).encode()
+        if form == ".json":
+            return (json.dumps(self.facts(), indent=1) + "\n").encode()
+        return _drawn(self.data, form[1:])
+
+
+def publish(store: Store, asked: FigureRequest) -> tuple[StudyFigure, dict[str, str]]:
+    """Write the figure of a run into the store's report.
+
+    Args:
+        store: Where the trials are.
+        asked: What the spec asks for.
+
+    Returns:
+        The figure, and the address of each file by its form; without matplotlib there is no picture.
+
+    Raises:
+        ReportError: where there is nothing to draw.
+    """
+    drawn, files = study_figure(store, asked), {}
+    for form in (".csv", ".json", ".svg"):
+        with suppress(ReportError):
+            store.write(paths.report(f"figure{form}"), drawn.content(form))
+            files["figure" if form == ".svg" else form[1:]] = f"{store}/{paths.report(f'figure{form}')}"
+    return drawn, files
 
 
 def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
@@ -152,7 +133,7 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
         StoreError: where there is no store.
         DataError: where a trial's data set is not known here.
     """
-    table, shots, damaged = trial_table(store)
+    table, shots, damaged = trial_table(store, asked.plan)
     complete = not damaged and bool(table["recalls"].notna().all())
     if not table["recalls"].notna().any():
         raise ReportError(f"no trial of {store} is complete, so there is nothing to draw")
@@ -160,20 +141,48 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
         table = table.assign(
             measured=pd.Series(list(_measured(store, table, shots, asked.metric)), table.index, object)
         )
-    figure = _FAMILIES[asked.kind](table, shots, asked)
+    figure = _FAMILIES[asked.kind](_with_arrays(store, table, asked), shots, asked)
     if figure.points.empty:
         raise ReportError(f"no two complete trials of {store} can be compared at one point: {' '.join(figure.notes)}")
     unverified = [] if table["verified"].all() else ["Some trials ran on data whose checksums differ."]
-    return StudyFigure(replace(figure, notes=[*figure.notes, *unverified]), complete, damaged)
+    return StudyFigure(replace(figure, notes=[*figure.notes, *unverified]), complete, damaged, asked.plan, asked.claim)
+
+
+def check_axes(spec: Spec) -> None:
+    """Check, before anything is trained, that the figure which a spec asks for can be drawn of its trials. Of one that
+    asks for none nothing is checked. ReportError where they lack its axes, or a word is none."""
+    if asked := FigureRequest.of(spec):
+        table = planned_table(spec)
+        _check_metric(table, asked.metric)
+        _FAMILIES[asked.kind](_with_arrays(None, table, asked), spec.shots, asked)
+
+
+def _check_metric(table: pd.DataFrame, metric: MetricRequest) -> None:
+    """ReportError where a data set lacks it."""
+    for data in dict.fromkeys(table["data"]):
+        if why := metric.lacks(data):
+            raise ReportError(f"--metric: {data.name} has no {metric.name}, which is {why}")
+
+
+def _with_arrays(store: StoreReader | None, table: pd.DataFrame, asked: FigureRequest) -> pd.DataFrame:
+    """The trials with what the kind is made of beside the accuracies; of a plan (no store) without values."""
+    if asked.kind == "fit":
+        by_epoch = asked.x in (None, "epoch")
+        parts = [fitted_table(store, table, group, by_epoch).assign(group=group) for group in asked.groups]
+        return pd.concat(parts, ignore_index=True)
+    if asked.kind == "regions":
+        trials = zip(table["key"], table["data"], table["recalls"], strict=True)
+        found = [region_arrays(store, key, data, recalls is not None) for key, data, recalls in trials]
+        columns = {"shares": [s for s, _ in found], "picture": [p for _, p in found]}
+        return table.assign(**{name: pd.Series(each, table.index, object) for name, each in columns.items()})
+    return table
 
 
 def _measured(
     store: StoreReader, table: pd.DataFrame, shots: Shots, metric: MetricRequest
 ) -> Iterator[dict[str, float]]:
     """The metric of each trial by group; nothing of one that is not complete. ReportError where a data set lacks it."""
-    for data in dict.fromkeys(table["data"]):
-        if why := metric.lacks(data):
-            raise ReportError(f"--metric: {data.name} has no {metric.name}, which is {why}")
+    _check_metric(table, metric)
     for key, recalls in zip(table["key"], table["recalls"], strict=True):
         yield metric.measured(store, store.record(key), shots) if recalls is not None else {}
 
@@ -186,7 +195,8 @@ def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> Fig
     baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
     if len(curves) < 2:
         raise ReportError(f"{baseline} is the only curve, so nothing is compared with it")
-    figure = improvement(_valued(placed, shots, asked.groups), baseline, asked.over)
+    comparisons = _comparisons(placed, asked)
+    figure = improvement(_valued(placed, shots, asked.groups), baseline, asked.over, comparisons=comparisons)
     return _noted(figure, notes)
 
 
@@ -196,12 +206,9 @@ def _sweep(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureDat
     placed, notes, x = _placed(table, asked.x, asked)
     low, high = placed["x"].min(), placed["x"].max()
     name = x.rpartition(".")[2].replace("_", " ")
-    return _noted(
-        sweep(
-            _valued(placed, shots, asked.groups), name, asked.y, bool(0 < 20 * low <= high), asked.metric.metric.unit
-        ),
-        notes,
-    )
+    log_x, unit = bool(0 < 20 * low <= high), asked.metric.metric.unit
+    values = _valued(placed, shots, asked.groups)
+    return _noted(sweep(values, name, asked.y, log_x, unit, _comparisons(placed, asked)), notes)
 
 
 def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -213,7 +220,8 @@ def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureD
     sizes = {pair: parameters_of(*pair) for pair in set(pairs)}
     counted = [sizes[pair] for pair in pairs]
     placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
-    return _noted(scaling(_valued(placed, shots, asked.groups), asked.y, asked.metric.metric.unit), notes)
+    values, unit = _valued(placed, shots, asked.groups), asked.metric.metric.unit
+    return _noted(scaling(values, asked.y, unit, _comparisons(placed, asked)), notes)
 
 
 def _ratio_matrix(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -228,12 +236,58 @@ def _misalignment(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> Fi
     return _noted(misalignment(placed, members), notes)
 
 
+def _fit(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    """The table has a row for each group and epoch."""
+    if len(other := table.loc[table["learner"] == "estimator", "network"]):
+        raise ReportError(f"--kind fit: {other.iloc[0]} is no network, and nothing says how well it fits its rows")
+    x = "epoch" if asked.x in (None, "epoch") else require_field(table, str(asked.x), "--x")
+    table = table if x == "epoch" else require_numbers(table, x)
+    curve = require_field(table, asked.curve, "--curve") if asked.curve else None
+    if curve is None and x != "train_ratio" and table["train_ratio"].nunique() > 1:
+        curve = "train_ratio"
+    table = named_options(table, [x, *filter(None, [curve])])
+    curve = curve_field(table, x, curve)
+    ordered = all(isinstance(value, (int, float)) for value in table[curve])
+    parts = []
+    for group in asked.groups:
+        rows = table[table["group"] == group]
+        placed, notes = with_curves(rows.sort_values(curve, kind="stable") if ordered else rows, x, curve)
+        sizes = {data: [long_tail(data)[c] for c in members_of(data, group, shots)] for data in set(placed["data"])}
+        panel = placed["panel"] + ("" if len(asked.groups) == 1 and group == "all" else f", {group} classes")
+        parts.append(placed.assign(panel=panel, images=[sum(sizes[data]) for data in placed["data"]]))
+    return _noted(fit(pd.concat(parts, ignore_index=True), x.rpartition(".")[2], asked.margin, ordered), notes)
+
+
+def _regions(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    """The table has the shares of each trial, and a picture of some."""
+    if len(other := table.loc[table["learner"] != "images", "network"]):
+        raise ReportError(f"--kind regions: {other.iloc[0]} is no network on images, and planes lie between images")
+    if few := [data.name for data in dict.fromkeys(table["data"]) if len(long_tail(data)) < 3]:
+        raise ReportError(f"--kind regions: {few[0]} has two classes, and a plane lies through images of three")
+    curve = require_field(table, asked.curve, "--curve") if asked.curve else None
+    table = named_options(table, [*filter(None, [curve])])
+    placed, notes = with_curves(table, "seed", curve_field(table, "seed", curve), beside=("seed",))
+    placed = placed.assign(x=placed["train_ratio"])
+    curves = list(placed["curve"].unique())
+    if asked.baseline is None and "ERM" not in curves:
+        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
+    baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
+    shown = [
+        replace(row["picture"], panel=row["panel"], curve=row["curve"])
+        for row in placed.drop_duplicates(["panel", "curve"]).to_dict("records")
+        if row["picture"] is not None
+    ]
+    return _noted(regions(placed, baseline, shown), notes)
+
+
 _FAMILIES: dict[str, Callable[[pd.DataFrame, Shots, FigureRequest], FigureData]] = {
     "improvement": _improvement,
     "sweep": _sweep,
     "scaling": _scaling,
     "ratio_matrix": _ratio_matrix,
     "misalignment": _misalignment,
+    "fit": _fit,
+    "regions": _regions,
 }
 
 
@@ -263,8 +317,27 @@ def _valued(placed: pd.DataFrame, shots: Shots, groups: Sequence[str]) -> pd.Dat
         if "measured" in placed:
             values = [each.get(group, np.nan) for each in placed["measured"]]
         panel = placed["panel"] + (f", {group} classes" if len(groups) > 1 or group != "all" else "")
-        tables.append(placed.assign(value=values, panel=panel)[np.array([bool(at) for at in members])])
+        tables.append(placed.assign(value=values, panel=panel, group=group)[np.array([bool(at) for at in members])])
     return pd.concat(tables, ignore_index=True)
+
+
+def _comparisons(placed: pd.DataFrame, asked: FigureRequest) -> list[Comparison]:
+    """The claims that are named, in the words of the curves. ReportError for a curve, x or group that is not there."""
+    curves, there = placed["curve"].unique(), placed["x"].unique()
+    found = []
+    for claim in asked.claims:
+        if claim.group not in (None, *asked.groups):
+            raise ReportError(f"claims: of {claim.group} classes; the figure is of {', '.join(asked.groups)}")
+        for at in (claim.at, claim.than_at, claim.more_than_at):
+            if isinstance(at, float) and not np.isclose(there, at, rtol=1e-6, atol=0).any():
+                raise ReportError(f"claims: no trial is at {at:g}; {', '.join(f'{x:g}' for x in np.sort(there))}")
+        better, than = (
+            [curve_named(curves, word, f"claims.{name}") for word in words]
+            for name, words in (("better", claim.better), ("than", claim.than))
+        )
+        words = (claim.at, claim.than_at, claim.more_than_at, claim.group, claim.margin, claim.say)
+        found.append(Comparison(better, than, *words))
+    return found
 
 
 def _tails(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from ...errors import ReportError
 from ...metrics.shots import class_members
-from ...planning.reported import ReportedTrial
+from ...planning.reported import ReportedTrial, merge_rows, report_rows
 from ...registry.datasets import dataset_of, long_tail
-from ...spec.schema import Data, Shots
+from ...spec.schema import Data, Shots, Spec
 from ...storage.index import STATUSES, trial_results
 from ...storage.reader import StoreReader
 from .. import tuning_tables
@@ -18,14 +19,14 @@ from ..reported_store import merge_searches, read_plans, reported_store
 
 DATA = ("dataset", "train_ratio", "total", "head", "profile")  # what is cut from which data
 COUNTED = ("images", "majority", "minority")  # training images: all, of the largest class, of the smallest
-GROUPS = ("all", "few", "med", "many", "minority", "majority")
 
 
-def trial_table(store: StoreReader) -> tuple[pd.DataFrame, Shots, list[str]]:
+def trial_table(store: StoreReader, plan: str = "") -> tuple[pd.DataFrame, Shots, list[str]]:
     """Every planned trial of a store.
 
     Args:
         store: A store or a bundle.
+        plan: The name of the only plan that counts; empty for all.
 
     Returns:
         A row for each trial: its ``key``, ``seed``, ``data`` and kind of ``learner``; the fields of ``DATA`` and
@@ -36,9 +37,12 @@ def trial_table(store: StoreReader) -> tuple[pd.DataFrame, Shots, list[str]]:
 
     Raises:
         StoreError: where there is no store.
+        ReportError: where it holds no such plan.
         DataError: where a trial's data set is not known here.
     """
-    plans = read_plans(store, None, None)
+    plans = [each for each in read_plans(store, None, None) if plan in ("", each.spec.name)]
+    if not plans:
+        raise ReportError(f"{store} holds no plan {plan!r}; tailboard run {plan} makes it")
     searches = merge_searches(result for plan in plans for result in plan.results.values())
     protocols = tuning_tables.protocols([plan.spec for plan in plans])
     shown = reported_store(store, plans, searches, protocols, False).rows
@@ -54,7 +58,31 @@ def trial_table(store: StoreReader) -> tuple[pd.DataFrame, Shots, list[str]]:
                 recalls = results.accuracy[starts[at] : starts[at] + results.classes[at]]
                 verified = results.verified[at] == 1
             rows.append(named | {"key": key, "seed": seed, "recalls": recalls, "verified": verified})
-    return pd.DataFrame(rows), plans[0].spec.shots, damaged
+    return _with_augmentation(pd.DataFrame(rows)), plans[0].spec.shots, damaged
+
+
+def planned_table(spec: Spec) -> pd.DataFrame:
+    """The same of a plan of which nothing is trained, at the spec's own values."""
+    rows = [
+        _fields(row.first) | {"key": key, "seed": seed, "recalls": None, "verified": True}
+        for row in merge_rows(report_rows(spec, {}))
+        for key, seed in zip(row.keys, row.seeds, strict=True)
+    ]
+    return _with_augmentation(pd.DataFrame(rows))
+
+
+def _with_augmentation(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column ``training.augmentation``, where several words of a routine differ that change images:
+    what is done to them in one word, such as ``flip``, ``crop``, ``augmix`` or ``none``."""
+    words = ["training.flip", "training.crop_padding", "training.augment"]
+    if sum(word in table and table[word].nunique() > 1 for word in words) < 2:
+        return table
+    named = [
+        "+".join(filter(None, ["flip" * bool(flip), "crop" * bool(crop), "" if augment == "none" else augment]))
+        or "none"
+        for flip, crop, augment in table[words].itertuples(index=False, name=None)
+    ]
+    return table.assign(**{"training.augmentation": named})
 
 
 def _fields(reported: ReportedTrial) -> dict[str, Any]:
@@ -85,7 +113,7 @@ def _data(data: Data, counts: Sequence[int]) -> tuple[Any, ...]:
 
 
 def members_of(data: Data, group: str, by: Shots) -> tuple[int, ...]:
-    """The classes of a group of ``GROUPS``: the minority is the last half of the long tail, less one where they are odd
+    """The classes of a group: the minority is the last half of the long tail, less one where they are odd
     in number, the majority all others; the shot groups are counted on the training images.
 
     Args:

@@ -1,0 +1,136 @@
+"""Claims that a study names itself: contrasts between the curves of a figure, at one x or between two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .contrasts import Contrast, cross_fitted, halves
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """At the x ``at`` the curve ``better`` lies above ``than``; of several the best, chosen on the other half of the
+    seeds.
+
+    Args:
+        better: The curves that are said to be above; none means every curve, each by itself.
+        than: Those that they are compared with; none means the same curve, at ``than_at``.
+        at: An x, or ``smallest`` or ``largest`` of the panel.
+        than_at: The x of the second value, where it is another.
+        more_than_at: The difference is said to be larger than at this x.
+        group: The classes that it speaks of; None for every panel.
+        margin: Within how much the two are said to be alike; None where the first is said to be above.
+        say: The claim in words; made of the rest if not given.
+    """
+
+    better: Sequence[str] = ()
+    than: Sequence[str] = ()
+    at: float | str = "smallest"
+    than_at: float | str | None = None
+    more_than_at: float | str | None = None
+    group: str | None = None
+    margin: float | None = None
+    say: str = ""
+
+
+def compared(
+    wide: pd.DataFrame, comparisons: Sequence[Comparison], panel: str, group: str, x: str, unit: str
+) -> Iterator[Contrast]:
+    """The contrasts of one panel. What names a curve or an x that the panel lacks is left out of it.
+
+    Args:
+        wide: The values by seed, as ``figure.by_seed`` gives them.
+        comparisons: What is claimed.
+        panel: The panel's name.
+        group: The classes that it is of.
+        x: The name of the axis.
+        unit: Of the values.
+    """
+    for each in comparisons:
+        if each.group not in (None, group):
+            continue
+        for better in [tuple(each.better)] if each.better else [(curve,) for curve in _curves(wide)]:
+            places = [_place(wide, at) for at in (each.at, each.than_at, each.more_than_at)]
+            if any(at is not None and np.isnan(at) for at in places):
+                continue
+            at, than_at, more = places
+            assert at is not None  # noqa: S101  (for the type checker)
+            values = _Values(wide, better, tuple(each.than))
+            found = values.differences(at, at if than_at is None else than_at, more)
+            if found is not None:
+                words = each.say or _sentence(each, better, x, at, than_at, more)
+                yield Contrast(panel, words, found[0], unit, each.margin, found[1])
+
+
+@dataclass(frozen=True)
+class _Values:
+    wide: pd.DataFrame
+    better: tuple[str, ...]
+    than: tuple[str, ...]
+
+    def differences(self, at: float, than_at: float, more: float | None) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """By seed, and the half of each where something was chosen; None where a curve or x is not there."""
+        second_curves, xs = self.than or self.better, (at, than_at, *([] if more is None else [more]))
+        if not all((curve, x) in self.wide.index for curve in (*self.better, *second_curves) for x in xs):
+            return None
+        options, references = self._at(self.better, at), self._at(second_curves, than_at)
+        further = [(options, references)]
+        if more is not None:  # the same curves at another x
+            further.append((self._at(self.better, more), self._at(second_curves, more)))
+        arrays = [array for pair in further for array in pair]
+        whole: np.ndarray = np.logical_not(np.isnan(np.vstack(arrays)).any(axis=0))
+        folds = np.zeros(len(whole), int)
+        folds[whole] = halves(int(whole.sum()))
+        choosing = len(self.better) > 1 or len(self.than) > 1
+        if not whole.any() or (choosing and whole.sum() < 2):
+            return np.full(len(whole), np.nan), folds if choosing else None
+        first = _chosen(options[:, whole], folds[whole])
+        second = _chosen(references[:, whole], folds[whole]) if self.than else first
+        seeds = np.arange(int(whole.sum()))
+        parts = [a[:, whole][first, seeds] - b[:, whole][second, seeds] for a, b in further]
+        differences = np.full(len(whole), np.nan)
+        differences[whole] = parts[0] - parts[1] if more is not None else parts[0]
+        return differences, folds if choosing else None
+
+    def _at(self, curves: Sequence[str], x: float) -> np.ndarray:
+        """(curves, n)."""
+        return self.wide.loc[[(curve, x) for curve in curves]].to_numpy(float)
+
+
+def _chosen(options: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    return cross_fitted(options, folds) if len(options) > 1 else np.zeros(len(folds), int)
+
+
+def _curves(wide: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(wide.index.get_level_values("curve")))
+
+
+def _place(wide: pd.DataFrame, at: float | str | None) -> float | None:
+    """The x itself; NaN where the panel has none that is near it."""
+    if at is None:
+        return None
+    there = np.sort(wide.index.get_level_values("x").unique().to_numpy(float))
+    if isinstance(at, str):
+        return float(there[0] if at == "smallest" else there[-1])
+    near = there[np.isclose(there, at, rtol=1e-6, atol=0)]
+    return float(near[0]) if len(near) else float("nan")
+
+
+def _sentence(
+    each: Comparison, better: Sequence[str], x: str, at: float, than_at: float | None, more: float | None
+) -> str:
+    first = better[0] if len(better) == 1 else f"the best of {', '.join(better)}"
+    second = each.than[0] if len(each.than) == 1 else f"the best of {', '.join(each.than)}" if each.than else ""
+    here = f"{x} {at:g}"
+    there = f"{second} at {x} {than_at:g}" if second and than_at is not None else second or f"at {x} {than_at:g}"
+    if more is not None:
+        return f"{first} gains more over {there} at {here} than at {more:g}"
+    if each.margin is not None:
+        return f"{first} and {there} are within {each.margin:g} of each other at {here}"
+    if second and than_at is None:
+        return f"{first} is better than {second} at {here}"
+    return f"{first} at {here} is better than {there}"
