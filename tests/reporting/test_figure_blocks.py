@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,3 +171,29 @@ def test_a_run_ends_with_the_figures_path(tmp_path, capsys):
     assert told == study_figure(store, FigureRequest.of(store.plans()[0])).facts()
     _draw(store_of(tmp_path / "b", left_out=range(30), figure=GAIN).plans()[0], store_of(tmp_path / "c", [*range(30)]))
     assert "the figure could not be drawn" in capsys.readouterr().err
+
+
+def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
+    first = store_of(tmp_path / "a", figure=GAIN)
+    second = store_of(tmp_path / "b", name="g", methods="ERM", figure={"kind": "sweep", "x": "train_ratio"})
+    nothing = store_of(tmp_path / "c", name="h", left_out=range(30), figure=GAIN)
+    plain = store_of(tmp_path / "d", name="i")
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for store in (first, second, nothing, plain):
+        Path(store.root).rename(folder / store.plans()[0].name)
+    code, out, _ = tailboard("report", folder, "--format", "json")
+    told = json.loads(out)
+    assert code == 2  # one is not complete
+    alone = [facts(folder / name)["claims"] for name in ("f", "g")]
+    assert [(c["figure"], c["claim"], c["effect"]) for c in told["claims"]] == [
+        (c["figure"], c["claim"], pytest.approx(c["effect"])) for claims in alone for c in claims
+    ]
+    assert {c["data"] for c in told["claims"]} == {"fashion-mnist-mini, small"}
+    assert re.match(r"h: no trial of .* is complete, so there is nothing to draw", told["notes"][0])
+    _, text, _ = tailboard("report", folder)
+    assert "| f " in text and "supported" in text and "h: no trial of" in text
+    _, csv, _ = tailboard("report", folder, "--format", "csv")
+    assert csv.splitlines()[0] == "figure,claim,verdict,effect,unit,low,high,n,data,reason"
+    code, _, err = tailboard("report", folder, "--format", "latex")
+    assert code == 1 and "the claims of a folder of studies are in md, csv, json, not latex" in err
