@@ -31,10 +31,10 @@ from .catalog import Dataset
 from .contract import check
 from .decoded_files import DECODE_SECONDS, is_being_decoded, save
 from .files import cache, checksum, places
-from .lock import loading, note_labels
+from .lock import import_readers, loading, note_labels
 from .split import Images, Pool, Split, cut
 
-VERSION = 3  # raised when what is kept, or how, changes
+VERSION = 4  # raised when what is kept, or how, changes
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 ABOUT = "about.json"
 Stamp = list[int] | None  # size and time of a file or folder; None where there is none
@@ -107,6 +107,8 @@ def _only_one(goal: Path) -> Iterator[None]:
 
 def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> CachedPool:
     begun = time.time_ns()
+    if dataset.columns:
+        import_readers()
     with loading() as opened:
         pool = dataset.load(root, verify)
     check(dataset, pool)

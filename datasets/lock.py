@@ -53,6 +53,14 @@ def loading() -> Iterator[set[str]]:
         guard(opened)
 
 
+def import_readers() -> None:
+    """Import what reads tables. Asked for before :func:`loading`: these imports open files that are no data, such as
+    that of a time zone, and what a data set was loaded from is opened by nobody while a method is at work."""
+    import pandas as pd  # noqa: F401
+    import pyarrow.parquet as pq  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+
+
 def note_labels() -> None:
     """Labels of a test set are read in this process, and may be in its memory from now on."""
     global _labels_read  # noqa: PLW0603

@@ -2,6 +2,7 @@
 
 Source: Müller and Hutter, TrivialAugment (ICCV 2021, arXiv 2103.10158), in the form of
 ``torchvision.transforms.v2.TrivialAugmentWide``: 14 operations, 31 strengths, nearest neighbour, black fill.
+Torchvision itself is not imported: it brings PyTorch's compiler with it, 1.4 s of processor time in each process.
 Each operation gives torchvision's pixels on uint8 images, with two exceptions that tests/datasets/test_augment.py
 bounds. Color and Contrast may differ by one grey level where a blend is a whole number but for rounding, mostly where
 it is of two equal levels: ours keeps those, torchvision's can end just below them. Rotate may take the neighbouring
@@ -104,10 +105,11 @@ def apply_operations(x: Tensor, operation: Tensor, strength: Tensor, bilinear: b
 
 
 def greyscale(x: Tensor) -> Tensor:
-    """Images (B, C, H, W), C of 1 or 3, as (B, 1, H, W). Torchvision imports torch's compiler, which no plan needs."""
-    from torchvision.transforms.v2.functional import rgb_to_grayscale
-
-    return rgb_to_grayscale(x)
+    """The luma of images (B, C, H, W), C of 1 or 3, as (B, 1, H, W), with torchvision's weights and rounding."""
+    if x.shape[1] == 1:
+        return x.clone()
+    red, green, blue = x.split(1, dim=1)
+    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).to(x.dtype)
 
 
 def _inverse_maps(operation: Tensor, strength: Tensor, height: int, width: int) -> Tensor:
@@ -187,15 +189,26 @@ def _solarize(x: Tensor, threshold: Tensor) -> Tensor:
 
 
 def _autocontrast(x: Tensor, _: Tensor) -> Tensor:
-    from torchvision.transforms.v2.functional import autocontrast
-
-    return autocontrast(x)  # torchvision's is per sample already, and so is its equalize
+    """Each channel's levels are stretched to 0 to 255; one of a single level stays as it is."""
+    levels = x.float()
+    least, most = levels.amin((-2, -1), keepdim=True), levels.amax((-2, -1), keepdim=True)
+    flat = least == most
+    scale = torch.where(flat, 1.0, (most - least).mul_(1 / 255))
+    return levels.sub_(torch.where(flat, 0.0, least)).div_(scale).clamp_(0, 255).to(torch.uint8)
 
 
 def _equalize(x: Tensor, _: Tensor) -> Tensor:
-    from torchvision.transforms.v2.functional import equalize
-
-    return equalize(x)
+    """Each channel's levels are made equally frequent, by the table that PIL makes of their cumulative histogram; a
+    channel where PIL's whole-numbered step is 0 stays as it is."""
+    pixels = x.flatten(2).long()
+    histogram = pixels.new_zeros((*x.shape[:2], 256), dtype=torch.int32)
+    histogram.scatter_add_(2, pixels, histogram.new_ones(1).expand_as(pixels))
+    below = histogram.cumsum(2)
+    highest = histogram.gather(2, below.argmax(2, keepdim=True))  # of the highest level that occurs
+    step = (pixels.shape[2] - highest).div_(255, rounding_mode="floor")
+    table = (below[..., :-1] + step // 2).div_(step.clamp(min=1), rounding_mode="floor").clamp_(0, 255)
+    table = nnf.pad(table, (1, 0)).to(torch.uint8)
+    return torch.where(step.unsqueeze(3) == 0, x, table.gather(2, pixels).view_as(x))
 
 
 # In the order of OPERATIONS, after the geometric ones.

@@ -84,7 +84,7 @@ def prepare(kind: str, member: str, root: Path | None) -> Path:
 
 def _number(member: str) -> int:
     if not member.isascii() or not member.isdecimal() or not 0 < int(member[:12]) < LARGEST_ID:
-        raise DataError(f"data: openml:{member}: the number of a data set is expected, as in openml:31")
+        raise DataError(f"data: openml:{member[:40]}: the number of a data set is expected, as in openml:31")
     return int(member)
 
 

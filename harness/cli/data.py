@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
+from ..errors import SpecError
 from .options import Few, Json, Many, Root, Tercile, print_result
 
 app = typer.Typer(no_args_is_help=True, help="What is learned from: inspect, list, prepare, verify, clear, profile.")
 
 
-@app.command("inspect", epilog="Example: tailboard data inspect folder:photos")
+@app.command(
+    "inspect", epilog="Examples: tailboard data inspect folder:photos | tailboard data inspect csv:t.csv --label income"
+)
 def data_inspect(
-    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE, npz:FILE or hf:NAME, or an image set.")],
+    name: Annotated[str, typer.Argument(help="folder:PATH, csv:FILE ..., or an image set or collection's.")],
     label: Annotated[str | None, typer.Option(help="Of a csv: the column with the label.")] = None,
     image: Annotated[str | None, typer.Option(help="Of a csv: the column with the image's path.")] = None,
     group: Annotated[str | None, typer.Option(help="Of a csv: the column with the group.")] = None,
@@ -24,13 +27,18 @@ def data_inspect(
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Also write one page, with images of each class.")] = None,
 ) -> int:
-    """Print what is in images of your own: classes, sizes, copies, leaks, what cannot be read; 1 if not ready."""
+    """Print what is in images or a table of your own: classes, copies, leaks, what cannot be read; 1 if not ready."""
     from ...datasets.user_images.image_sets import source_of
     from ...datasets.user_images.inspect import inspected
+    from ...datasets.user_tables.source import is_user_table
     from ..metrics.advice import advice
     from ..reporting import images_page
     from . import listings
 
+    if is_user_table({"name": name, "image": image, "size": size}, Path()):
+        if html:
+            raise SpecError("--html: makes a page of images, and this is a table")
+        return _inspect_table(name, {"label": label, "group": group}, root, as_json)
     source = source_of({"name": name, "label": label, "image": image, "group": group, "size": size}, Path(), root)
     facts = inspected(source)
     facts |= advice(facts["classes"], bool(facts["groups"])) if facts["ready"] else {}
@@ -38,6 +46,18 @@ def data_inspect(
         images_page.write(facts, source, html)
     print_result(facts, listings.images_table(facts), as_json)
     return 0 if facts["ready"] else 1
+
+
+def _inspect_table(name: str, words: dict[str, str | None], root: Path | None, as_json: bool) -> int:
+    from ...datasets.user_tables.inspect import inspected
+    from ...datasets.user_tables.source import source_of
+    from ..metrics.advice import advice
+    from . import listings
+
+    facts = inspected(source_of({"name": name, **words}, Path(), root))
+    facts |= advice(facts["classes"], bool(facts["groups"]), "rows")
+    print_result(facts, listings.rows_table(facts), as_json)
+    return 0
 
 
 @app.command("list", epilog="Examples: tailboard data list | tailboard data list --croissant cifar10")

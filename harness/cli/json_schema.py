@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...datasets.user_images.source import WORDS
+from ...datasets.user_tables.source import WORDS as TABLE_WORDS
 from ..spec.presets import PRESETS_OF
 from ..spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from ..spec.studies.figure_block import Figure
@@ -22,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     data = _axes(Data, definitions)
     ratio = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}  # read as the factor's inverse
     data["properties"] |= {"train_ratio": _one_or_many(ratio)}
-    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in WORDS}
+    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in (*WORDS, *TABLE_WORDS)}
     routine = _axes(Training, definitions)
     training = {**routine, "properties": dict(routine["properties"])}
     presets = sorted({preset for presets in PRESETS_OF.values() for preset in presets})

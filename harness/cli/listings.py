@@ -13,6 +13,7 @@ from ...datasets.files import places
 from ...datasets.user_images.image_sets import IMAGE_SETS
 from ...datasets.user_images.near_duplicates import LACKING
 from ...datasets.user_images.source import HINT
+from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
 from ..errors import SpecError
 from ..metrics.shots import class_groups
@@ -82,7 +83,13 @@ def dataset_facts() -> list[dict[str, Any]]:
         for s in IMAGE_SETS.values()
     ]  # fmt: skip
     own = {"kind": "images of your own", "where": "wherever you say", "description": HINT}
-    return [*facts, dict.fromkeys(facts[0]) | {"name": "folder:, csv:, npz:, hf:"} | own]
+    tables = {"kind": "tables of your own and of collections", "where": "wherever you say; tailboard data prepare NAME"}
+    blank = dict.fromkeys(facts[0])
+    return [
+        *facts,
+        blank | {"name": "folder:, csv:, npz:, hf:"} | own,
+        blank | {"name": "csv:, parquet:, openml:, imblearn:", "description": HINT_OF_TABLES} | tables,
+    ]
 
 
 def _where(name: str, how: str) -> str:
@@ -177,6 +184,26 @@ def images_table(facts: dict[str, Any]) -> str:
     lines += [f"--metric {name}: {why}" for name, why in facts.get("metrics", {}).items()]
     lines.append("ready to be trained on" if facts["ready"] else f"not ready: {facts['reason']}")
     return "\n".join(lines)
+
+
+def rows_table(facts: dict[str, Any]) -> str:
+    """What ``data inspect`` prints of a table."""
+    roles = ", ".join(f"{word} {facts[word]!r}" for word in ("label", "group", "split", "weight") if facts[word])
+    balanced = "balanced" if facts["balanced_test"] else "not balanced"
+    lines = [
+        f"{facts['name']}: {facts['rows']} rows of {len(facts['classes'])} classes; {roles}",
+        "",
+        table(facts["classes"]),
+        f"imbalance factor {facts['factor']:g}; the test set is {balanced}",
+        "",
+        table(facts["columns"]),
+        "",
+        f"test rows that repeat a training row: {facts['repeated']}, {facts['conflicting']} of another class",
+        *facts["notes"],
+        facts["validation"],
+    ]
+    lines += [f"--metric {name}: {why}" for name, why in facts["metrics"].items()]
+    return "\n".join([*lines, "ready to be trained on"])
 
 
 def _near(facts: dict[str, Any]) -> list[str]:

@@ -12,12 +12,13 @@ from .shots import class_groups
 SMALL = 50  # test images of a class: with fewer, one is more than two points of its accuracy
 
 
-def advice(classes: Sequence[Mapping[str, Any]], grouped: bool) -> dict[str, Any]:
+def advice(classes: Sequence[Mapping[str, Any]], grouped: bool, things: str = "images") -> dict[str, Any]:
     """What ``data inspect`` says beyond what was found.
 
     Args:
         classes: Of each its name ``class``, and how many ``train`` and ``test`` images it has.
         grouped: Whether images belong together.
+        things: What the classes hold: images or rows.
 
     Returns:
         ``classes``, as they were given and with the ``shots`` of each; ``metrics``, by their words for ``--metric`` and
@@ -29,8 +30,8 @@ def advice(classes: Sequence[Mapping[str, Any]], grouped: bool) -> dict[str, Any
     rows = [{**each, "shots": group} for each, group in zip(classes, shots, strict=True)]
     return {
         "classes": rows,
-        "metrics": sensible(names, trained, tested),
-        "validation": _validation(names, trained, grouped),
+        "metrics": {name: why.replace("images", things) for name, why in sensible(names, trained, tested).items()},
+        "validation": _validation(names, trained, grouped).replace("image", things.removesuffix("s")),
     }
 
 

@@ -112,8 +112,10 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
 
 
 def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
-    """A sentence for each data set whose test set is not balanced."""
+    """A sentence for each data set whose test set is not balanced, and for each whose rows have weights."""
     for data in (data for spec in specs for data in spec.data):
+        if weight := getattr(data.contents, "weight", None):
+            yield f"{data.name}: training rows are weighed by the column {weight!r}; each test row counts once."
         tested = test_counts(data)
         if len(set(tested)) > 1:
             least, most = min(tested), max(tested)

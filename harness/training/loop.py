@@ -30,6 +30,7 @@ from ...datasets.augment.ssl_views import ssl_view
 from ...datasets.augment.trivial_augment import trivial_augment_wide
 from ...datasets.rows import Rows
 from ...methods.losses import cross_entropy
+from ...methods.optimizers.sgd import EagerSGD
 from ...methods.part import ClassWeights, MethodError, Mixed, Scene
 from ...methods.recipe import Recipe
 from ...methods.sampling.balance import shuffled
@@ -158,9 +159,9 @@ class TrainingLoop:
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        """Made when training begins: torch imports its compiler for it, which a plan is checked without."""
+        """Made when training begins, since a method's parts may have parameters of their own."""
         routine = self.training
-        return torch.optim.SGD(
+        return EagerSGD(
             self.trained.parameters(),
             lr=routine.lr,
             momentum=routine.momentum,

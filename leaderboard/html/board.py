@@ -50,6 +50,7 @@ class Board:
         standings: The methods, the best first.
         cards: What its methods are, by name.
         data: Its data sets.
+        bundle: Whether the bundle that it was made of lies beside it.
         figures: Its figures, each with what came of its claims, in words.
     """
 
@@ -63,6 +64,7 @@ class Board:
     standings: tuple[Standing, ...]
     cards: Mapping[str, MethodCard]
     data: tuple[DataFacts, ...]
+    bundle: bool = False
     figures: tuple[str, ...] = ()
 
     @property

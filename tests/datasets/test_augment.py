@@ -18,6 +18,7 @@ from tailboard.datasets.augment.trivial_augment import (
     OPERATIONS,
     apply_operations,
     draw_operations,
+    greyscale,
     trivial_augment_wide,
 )
 
@@ -85,6 +86,13 @@ def test_each_operation_gives_torchvisions_pixels_at_every_strength(name, shape)
         assert differing < 0.001  # a source point half-way between two pixels may fall on either
     else:
         assert differing == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_greyscale_is_torchvisions_to_the_last_bit(shape):
+    for x in (pictures(shape, 8), pictures(shape, 8) / 255):
+        grey = greyscale(x)
+        assert torch.equal(grey, tvf.rgb_to_grayscale(x)) and grey.dtype == x.dtype
 
 
 def test_in_one_batch_every_image_gets_its_own_operation_and_strength():

@@ -34,7 +34,8 @@ class RayHead:
         }  # fmt: skip
         command = [
             Path(sys.executable).with_name("ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}",
-            "--include-dashboard=false", "--disable-usage-stats", *ANY_PORT, *words,
+            "--include-dashboard=false", "--disable-usage-stats", "--no-monitor", "--include-log-monitor=false",
+            *ANY_PORT, *words,
         ]  # fmt: skip
         alone = {name: value for name, value in (os.environ | self.environment).items() if name != "RAY_ADDRESS"}
         process = subprocess.Popen(

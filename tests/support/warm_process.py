@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 LIBRARIES = (
-    "torch._dynamo", "torchvision", "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
+    "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
     "tailboard.harness.cli.app", "tailboard.harness.driver", "tailboard.harness.api",
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")

@@ -1,5 +1,6 @@
 """The wall: test labels never enter a process that runs a method, whatever became of the trials that ran there."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -125,6 +126,36 @@ def test_a_hundred_trials_in_one_process_leave_no_test_label_in_its_memory(tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "0", "Drained", "OutOfMemoryError", "complete", "diverged", "failed"]
+
+
+OF_TABLES = (
+    SCANNED.partition("raw, store, times")[0]
+    + """
+trials, store = [Trial.model_validate(each) for each in json.loads(sys.argv[1])], sys.argv[2]
+planted = np.repeat(np.arange(10), 300).astype(np.int64)
+control = found()
+planted[:] = 0
+ends = [run_trial(Job.of(trial), TrialContext(store=store)).status for trial in trials]
+print(control and not found() and not found(), *sorted(set(ends)))
+"""
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks through /proc/self/mem")
+def test_trials_on_a_table_leave_no_test_label_in_their_process(tmp_path):
+    """The table's test rows come class by class, as the labels that are looked for; its training rows do not."""
+    rows = [f"{(i * 7) % 11},c{i % 4},train" for i in range(400)]
+    rows += [f"{i % 11},c{i // 100},test" for i in range(400)]
+    (tmp_path / "t.csv").write_text("x,y,split\n" + "\n".join(rows))
+    data = {"name": f"csv:{tmp_path}/t.csv", "label": "y", "profile": "natural"}
+    raw = {"name": "t", "data": data, "methods": ["ERM", "RandomUnderSampler"], "network": "logistic_regression"}
+    trials = json.dumps([trial.model_dump(mode="json") for trial in plan(parse(raw | {"seeds": 2}))])
+    script = OF_TABLES.replace("import sys\n", "import json, sys\nfrom tailboard.harness.spec.schema import Trial\n", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", script, trials, str(tmp_path / "store")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["True", "complete"], done.stderr
 
 
 def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -14,6 +16,7 @@ from tailboard.harness.testing.network_checks import difference, trained
 from tailboard.harness.training.loop import Diverged
 from tailboard.harness.training.random_streams import RandomStreams, initialisation
 from tailboard.harness.training.schedule import ExponentialMovingAverage, learning_rate
+from tailboard.methods.optimizers.sgd import EagerSGD
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe
@@ -43,6 +46,53 @@ def test_resuming_at_any_epoch_changes_no_bit(name):
         assert difference(whole, second) == 0
         assert [line["loss"] for line in second.history] == [line["loss"] for line in whole.history]
         assert torch.equal(whole.logits(whole.material.x), second.logits(second.material.x))
+
+
+def test_the_optimizer_is_torchs_sgd_to_the_last_bit_and_goes_on_from_its_state():
+    def descended(one, other):
+        model, found = torch.nn.Linear(7, 3), []
+        with torch.no_grad():
+            for number, parameter in enumerate(model.parameters()):
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) * (number + 1))
+        about = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "fused": True}
+        optimizer = one(model.parameters(), **about)
+        for step in range(6):
+            if step == 3:
+                state = through_a_file(optimizer.state_dict())
+                optimizer = other(model.parameters(), **about)
+                optimizer.load_state_dict(state)
+            optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+            optimizer.zero_grad()
+            model(torch.full((4, 7), step + 0.3)).square().mean().backward()
+            optimizer.step()
+            found += [parameter.detach().clone() for parameter in model.parameters()]
+        return found
+
+    theirs = descended(torch.optim.SGD, torch.optim.SGD)
+    for ours in (descended(EagerSGD, EagerSGD), descended(torch.optim.SGD, EagerSGD)):
+        assert all(torch.equal(a, b) for a, b in zip(theirs, ours, strict=True))
+
+
+TRAINS = """
+import sys
+import torch
+from tailboard.harness.testing.dry_run import dry_run
+from tailboard.methods.registry import recipe
+
+torch.set_num_threads(1)
+for name in ("ERM", "SAM-A"):
+    loop = dry_run(recipe(name), counts=(60, 12), epochs=1)
+    list(loop.epochs())
+    loop.state()
+assert loop.training.augment == "trivial_augment_wide"
+print(*sys.modules)
+"""
+
+
+def test_training_imports_neither_torchs_compiler_nor_torchvision():
+    """Seconds of processor time and a hundred megabytes in every process that trains."""
+    done = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True, check=True)
+    assert not {"torch._dynamo", "torchvision", "sympy", "triton"} & set(done.stdout.split())
 
 
 def test_the_seed_decides_and_torch_s_own_generator_does_not():

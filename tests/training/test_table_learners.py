@@ -288,6 +288,16 @@ def test_what_the_data_cannot_have_is_said_before_anything_runs(method, words):
 
 
 @pytest.mark.parametrize(
+    ("method", "words"),
+    [("SMOTE", "these have weights of their own"), ("EasyEnsemble", "EasyEnsembleClassifier takes no weights of rows")],
+)
+def test_what_cannot_honour_weights_of_rows_is_refused_before_it_is_fitted(method, words):
+    columns = (*COLUMNS[:3], Column("w", "weight"))
+    with pytest.raises(MethodError, match=words):
+        table_learner(trial_of("xgboost"), TRAIN, COUNTS, recipe(method), torch.device("cpu"), columns)
+
+
+@pytest.mark.parametrize(
     ("network", "data", "words"),
     [
         ("small", "adult", "small is for images, and adult is a table; for tables: xgboost"),

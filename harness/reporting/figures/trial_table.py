@@ -58,7 +58,7 @@ def trial_table(store: StoreReader, plan: str = "") -> tuple[pd.DataFrame, Shots
                 recalls = results.accuracy[starts[at] : starts[at] + results.classes[at]]
                 verified = results.verified[at] == 1
             rows.append(named | {"key": key, "seed": seed, "recalls": recalls, "verified": verified})
-    return pd.DataFrame(rows), plans[0].spec.shots, damaged
+    return _with_augmentation(pd.DataFrame(rows)), plans[0].spec.shots, damaged
 
 
 def planned_table(spec: Spec) -> pd.DataFrame:
@@ -68,7 +68,21 @@ def planned_table(spec: Spec) -> pd.DataFrame:
         for row in merge_rows(report_rows(spec, {}))
         for key, seed in zip(row.keys, row.seeds, strict=True)
     ]
-    return pd.DataFrame(rows)
+    return _with_augmentation(pd.DataFrame(rows))
+
+
+def _with_augmentation(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column ``training.augmentation``, where several words of a routine differ that change images:
+    what is done to them in one word, such as ``flip``, ``crop``, ``augmix`` or ``none``."""
+    words = ["training.flip", "training.crop_padding", "training.augment"]
+    if sum(word in table and table[word].nunique() > 1 for word in words) < 2:
+        return table
+    named = [
+        "+".join(filter(None, ["flip" * bool(flip), "crop" * bool(crop), "" if augment == "none" else augment]))
+        or "none"
+        for flip, crop, augment in table[words].itertuples(index=False, name=None)
+    ]
+    return table.assign(**{"training.augmentation": named})
 
 
 def _fields(reported: ReportedTrial) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Learner(Protocol):
         ...
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
-        """What another trial starts from."""
+        """What another trial starts from, or a model is made of."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -94,6 +94,11 @@ def check_honoured(recipe: Recipe, kind: Kind) -> None:
 
 def check_columns(recipe: Recipe, columns: Sequence[Column]) -> None:
     """MethodError where a sampler cannot act on a table of such columns, with the reason."""
+    if recipe.rows and any(column.kind == "weight" for column in columns):
+        raise MethodError(
+            f"{type(recipe.rows).__name__} makes or drops rows, and these have weights of their own, which made "
+            "ones have not: leave data.weight out, or take a method that keeps the rows"
+        )
     if check := getattr(recipe.rows, "check_columns", None):
         kinds = [column.kind for column in columns]
         check(kinds.count("category"), len(kinds) - kinds.count("category") - kinds.count("weight"))

@@ -1,0 +1,62 @@
+"""The specs of the paper's figures: each plans, each figure can be drawn of its trials, and the mini forms keep within
+90 minutes; what their trials are made of trains."""
+
+import re
+
+import pytest
+
+from small_spec import SMALL
+from tailboard.harness.planning.plan import Plan
+from tailboard.harness.planning.request import check_names
+from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.reporting.figures.study import check_axes
+from tailboard.harness.reporting.figures.trial_table import planned_table
+from tailboard.harness.spec.parser import parse, read, shipped
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.training.job import Job
+from tailboard.harness.training.trial import TrialContext, run_trial
+
+FIGURES = [name for name in shipped() if re.match(r"fig\d\d|adult-", name)]
+MINIS = [name for name in FIGURES if name.endswith("-mini")]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_its_trials_can_be_had_and_its_figure_drawn_of_them(name):
+    spec = read(name)
+    check_names(Plan(spec).dependencies.trials, spec.plugins)
+    check_axes(spec)
+    assert len(spec.seeds) == 5, "with fewer a claim gets no word"
+    assert name.startswith(("fig18", "fig19")) or (spec.figure is not None and spec.figure.claim)
+    for data in spec.data:
+        assert data.total is None or sum(long_tail(data)) == data.total
+
+
+def test_the_mini_forms_have_caps_that_come_to_90_minutes_at_most():
+    first = {name: shipped()[name].read_text().splitlines()[0] for name in MINIS}
+    caps = {name: re.match(r"# Cap: (\d+) minutes of two cores\.", line) for name, line in first.items()}
+    assert [name for name, cap in caps.items() if cap is None] == []
+    assert sum(int(cap[1]) for cap in caps.values() if cap) <= 90
+
+
+def test_figures_that_share_trials_have_one_key_for_each():
+    keys = {name: {trial.key for trial in plan(read(name))} for name in ("fig12", "fig13", "fig15", "fig20")}
+    minis = [{trial.key for trial in plan(read(f"{name}-mini"))} for name in keys]
+    assert all(each == minis[0] for each in minis)
+    assert keys["fig12"] == keys["fig13"] and keys["fig12"] | keys["fig15"] == keys["fig20"]
+
+
+def test_augmentations_of_several_words_are_one_axis():
+    table = planned_table(read("fig07-mini"))
+    assert [*dict.fromkeys(table["training.augmentation"])] == [
+        "none", "flip", "crop", "augmix", "trivial_augment_wide", "auto_augment"
+    ]  # fmt: skip
+    assert "training.augmentation" not in planned_table(read("fig08-mini"))
+
+
+@pytest.mark.parametrize("augment", ["augmix", "auto_augment"])
+def test_each_augmentation_trains(tmp_path, augment):
+    training = SMALL["training"] | {"epochs": 1, "augment": augment}
+    trial = plan(parse(SMALL | {"training": training}))[0]
+    record = run_trial(Job.of(trial), TrialContext(store=str(tmp_path)))
+    assert (record.status, record.reason) == ("complete", "")
+    assert trial.key != plan(parse(SMALL | {"training": training | {"augment": "none"}}))[0].key
