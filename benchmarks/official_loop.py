@@ -24,6 +24,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ BATCH, RATE, WARM_UP = 128, 0.1, 5
 class PilImages(Dataset):
     """Images of uint8 (N, channels, H, W) as PIL's, one at a time, with what is done to each."""
 
-    def __init__(self, images: Images, transform: transforms.Compose) -> None:
+    def __init__(self, images: Images, transform: Callable[[Image.Image], Any]) -> None:
         self.x = np.ascontiguousarray(np.asarray(images.x).transpose(0, 2, 3, 1)).squeeze()
         self.y, self.transform = images.y.tolist(), transform
 
