@@ -99,6 +99,11 @@ class Bundle(StoreReader):
         self._file.close()
 
     @property
+    def file(self) -> Path:
+        """The bundle itself."""
+        return Path(self.url)
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of the file, by which a bundle is cited."""
         with Path(self.url).open("rb") as file:

@@ -1,4 +1,4 @@
-"""``tailboard export`` and ``verify``: what leaves a group, and what a stranger makes of it."""
+"""``tailboard export``, ``verify``, ``submit`` and ``publish``: what leaves a group, and what others make of it."""
 
 from __future__ import annotations
 
@@ -82,6 +82,52 @@ def verify(
             print_result(facts, words, as_json)
         place.close()
     return code
+
+
+@app.command(epilog="Examples: tailboard submit mine.zip --to leaderboard | tailboard submit mine.zip --to clone/")
+def submit(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    to: Annotated[Path, typer.Option("--to", help="A folder, or a local clone, where it becomes a branch.")],
+) -> int:
+    """Check a bundle, and put it under its SHA-256 with a summary into a folder or a clone; exit code 3 where it does
+    not hold. Nothing is sent anywhere."""
+    from ..bundles.submission import submit as submitted
+
+    done = submitted(bundle, to)
+    if done.differences:
+        print_output("\n".join(map(str, done.differences)))
+        print_status(f"error: {bundle} does not hold, and was not put anywhere")
+        return 3
+    what = "was there already" if done.already else "put there with its summary"
+    place = f"{done.path} on the branch {done.branch}" if done.branch else f"{done.path}"
+    print_output(f"{place}: {what}")
+    if done.branch:
+        print_status(f"to send it: git -C {to} push origin {done.branch}, and open a pull request")
+    return 0
+
+
+@app.command(epilog="Example: tailboard publish mine.zip --hf results.yaml --method M2m")
+def publish(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    hf: Annotated[Path, typer.Option("--hf", help="The YAML of the model card's evaluation results.")],
+    method: Annotated[str | None, typer.Option(help="One method of the bundle; all if not given.")] = None,
+) -> int:
+    """Write the results of a bundle as others show them: Hugging Face's model-index. A bundle that does not hold is
+    refused."""
+    from ..bundles.bundle import Bundle
+    from ..bundles.model_index import model_index
+    from ..bundles.split_checks import SplitConsistency
+    from ..bundles.verify import require
+
+    place = Bundle(bundle)
+    try:
+        require(place, SplitConsistency(local=False))
+        text = model_index(place, place.digest, method)
+    finally:
+        place.close()
+    hf.write_text(text, encoding="utf-8", newline="\n")
+    print_output(f"{hf}: paste it between the --- lines of the model card")
+    return 0
 
 
 def _again(

@@ -33,7 +33,6 @@ WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
     "tailboard report --audit results.csv"
 )
 def report(
-    context: typer.Context,
     stores: Annotated[list[str] | None, typer.Argument(metavar="STORE...")] = None,
     form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
@@ -87,6 +86,7 @@ def report(
         Path | None, typer.Option(help="In place of stores: anybody's results of each seed or item, a CSV.")
     ] = None,
     less_is_better: Annotated[bool, typer.Option("--less-is-better", help="Of the values of --audit.")] = False,
+    context: typer.Context = None,  # pyright: ignore[reportArgumentType]  (typer hands it on; Python need not)
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -115,11 +117,28 @@ def write_site(
         for form, text in {**cells, "md": markdown}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
         (place / "leaderboard.parquet").write_bytes(report.parquet())
-        boards.append(board.board(name, shown, options.versus))
-    for name, text in site.pages(boards, options.words).items():
+        if store.file:
+            shutil.copyfile(store.file, place / "bundle.zip")
+        boards.append(replace(board.board(name, shown, options.versus), bundle=bool(store.file)))
+    croissants = _write_croissants(folder / "croissant", boards)
+    for name, text in site.pages(boards, options.words, croissants).items():
         _file(folder / name, "--site").write_text(text, encoding="utf-8", newline="\n")
     (folder / ".nojekyll").touch()  # some hosts would else leave out files by their names
     return index
+
+
+def _write_croissants(folder: Path, boards: Sequence[board.Board]) -> set[str]:
+    """The metadata of each data set of the catalog, in a file of its name; which they are."""
+    from ..registry.croissant import croissant
+
+    written = set()
+    for name in {one.name for each in boards for one in each.data if one.card}:
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            folder.mkdir(exist_ok=True)
+            text = json.dumps(croissant(name), indent=1, ensure_ascii=False) + "\n"
+            (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+            written.add(name)
+    return written
 
 
 def _file(path: Path, option: str) -> Path:

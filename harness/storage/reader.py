@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +25,11 @@ M = TypeVar("M", Record, TrialResult)
 
 class StoreReader(ReadablePlace):
     """What a store and a bundle have in common: each says how its files are read, and this what is in them."""
+
+    @property
+    def file(self) -> Path | None:
+        """The one file that holds all of it, where it is a bundle."""
+        return None
 
     def exists(self) -> bool:
         """Whether a plan was ever run into it."""

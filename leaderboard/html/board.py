@@ -49,6 +49,7 @@ class Board:
         standings: The methods, the best first.
         cards: What its methods are, by name.
         data: Its data sets.
+        bundle: Whether the bundle that it was made of lies beside it.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class Board:
     standings: tuple[Standing, ...]
     cards: Mapping[str, MethodCard]
     data: tuple[DataFacts, ...]
+    bundle: bool = False
 
     @property
     def first_tier(self) -> list[Standing]:

@@ -4,7 +4,7 @@ They hold no script and ask no other server for anything; all links within the s
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from string import Template
@@ -30,12 +30,18 @@ class Words:
     description: str = ""
 
 
-def pages(boards: Sequence[Board], words: Words = Words()) -> dict[str, str]:
-    """Each page of the site but the boards' own, by the name of its file."""
+def pages(boards: Sequence[Board], words: Words = Words(), croissant: Collection[str] = ()) -> dict[str, str]:
+    """Each page of the site but the boards' own, by the name of its file.
+
+    Args:
+        boards: Its boards.
+        words: What its keeper says of it.
+        croissant: The data sets whose metadata lie in the folder ``croissant``.
+    """
     bodies = {
         "index.html": _front(boards, words),
         "methods.html": _methods(boards),
-        "data.html": _data(boards),
+        "data.html": _data(boards, croissant),
     }
     return {name: _page(name, words, body) for name, body in bodies.items()}
 
@@ -72,6 +78,7 @@ def _card(board: Board) -> str:
     first, files = board.first_tier, [
         f'<a href="{board.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items()
     ]  # fmt: skip
+    files += [f'<a href="{board.folder}/bundle.zip">Bundle</a>'] if board.bundle else []
     shown = [one for one in board.standings if one.mean is not None][:MOST_BARS]
     drawing = bars(
         [one.mean or 0 for one in shown],
@@ -142,12 +149,12 @@ def _linked(text: str) -> str:
                      escape(text))  # fmt: skip
 
 
-def _data(boards: Sequence[Board]) -> str:
+def _data(boards: Sequence[Board], croissant: Collection[str]) -> str:
     facts = {(one.name, one.setting, one.counts): one for board in boards for one in board.data}
-    return f"<h1>Data</h1>{_cards(_data_set(one, boards) for one in facts.values())}"
+    return f"<h1>Data</h1>{_cards(_data_set(one, boards, one.name in croissant) for one in facts.values())}"
 
 
-def _data_set(one: DataFacts, boards: Sequence[Board]) -> str:
+def _data_set(one: DataFacts, boards: Sequence[Board], croissant: bool) -> str:
     links = [
         f'<a href="{board.folder}/index.html">{escape(board.title)}</a>' for board in boards
         if any((each.name, each.setting) == (one.name, one.setting) for each in board.data)
@@ -155,10 +162,12 @@ def _data_set(one: DataFacts, boards: Sequence[Board]) -> str:
     facts = {
         "Source": _linked(plain(one.card.description)) if one.card else "",
         "Terms": one.card.terms if one.card else "",
+        "Metadata": f'<a href="croissant/{escape(one.name)}.json">Croissant</a>' if croissant else "",
         "Boards": "<br>".join(links),
     }
     title = ", ".join(filter(None, [one.name, one.setting]))
-    return f'<article class="card"><h2>{escape(title)}</h2>{_tail(one)}{_list(facts, ("Source", "Boards"))}</article>'
+    listed = _list(facts, ("Source", "Metadata", "Boards"))
+    return f'<article class="card"><h2>{escape(title)}</h2>{_tail(one)}{listed}</article>'
 
 
 def _tail(one: DataFacts) -> str:
