@@ -34,6 +34,7 @@ class Dataset:
     ``superclasses`` are groups of its classes that have a name of their own.
 
     A table has ``columns``; its ``images`` are then rows, float64 of shape (N, columns), and it has no ``mean``.
+    ``categories(root)`` are the names of the categories of each column that has any, in the order of their numbers.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Dataset:
     groups: str = ""
     archives: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
+    categories: Callable[[Path | None], Mapping[str, tuple[str, ...]]] | None = None
     superclasses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

@@ -42,6 +42,15 @@ def read(folder: Path, verify: bool) -> Pool | None:
     return Pool(train, test, verified, hashes)
 
 
+def categories_in(folder: Path) -> dict[str, tuple[str, ...]] | None:
+    """The names of the categories of each column, in the order of their numbers; None where the files are not there."""
+    paths = [folder / name for name in OFFICIAL]
+    if not all(path.is_file() for path in paths):
+        return None
+    found = _categories([row for path in paths for row in _rows(path)])
+    return {COLUMNS[place].name: tuple(names) for place, names in found.items()}
+
+
 def _rows(path: Path) -> list[list[str]]:
     """The lines with a label, without the comment that ``adult.test`` begins with and the dots behind its labels."""
     try:

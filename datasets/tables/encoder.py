@@ -44,6 +44,18 @@ class Encoder:
             steps.append(("categories", onehot, categories))
         self._steps = ColumnTransformer(steps)
 
+    @classmethod
+    def of(cls, columns: Sequence[Column], steps: Any) -> Encoder:
+        """An encoder of such columns with the ``steps`` of another that was fitted."""
+        made = cls(columns)
+        made._steps = steps
+        return made
+
+    @property
+    def steps(self) -> Any:
+        """All that was learnt: a transformer of scikit-learn's."""
+        return self._steps
+
     def fit(self, x: np.ndarray) -> Encoder:
         """Learn from training rows (N, columns)."""
         self._steps.fit(x)

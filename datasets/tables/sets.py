@@ -39,6 +39,10 @@ def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Pat
     return pool
 
 
+def _adult_categories(root: Path | None) -> dict[str, tuple[str, ...]]:
+    return next(filter(None, map(adult.categories_in, places("adult", root))))
+
+
 def _prepare_adult(root: Path | None) -> Path:
     folder = destination("adult", root)
     for name, checksum in adult.OFFICIAL.items():
@@ -63,6 +67,7 @@ ADULT = register_dataset(
         tested=(12435, 3846),
         official=adult.OFFICIAL,
         columns=adult.COLUMNS,
+        categories=_adult_categories,
     )
 )
 

@@ -86,10 +86,10 @@ def days(texts: Sequence[str]) -> np.ndarray | None:
         return None
     try:
         times = [datetime.fromisoformat(text) for text in texts]
-    except ValueError:  # such as the 30th of February
+        zoned = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in times]
+        return np.array([(time - EPOCH).total_seconds() / DAY for time in zoned])
+    except (ValueError, OverflowError):  # such as the 30th of February, or a time zone before the year 1
         return None
-    zoned = [time if time.tzinfo else time.replace(tzinfo=UTC) for time in times]
-    return np.array([(time - EPOCH).total_seconds() / DAY for time in zoned])
 
 
 def checked_names(names: Sequence[Any], file: str) -> list[str]:

@@ -84,8 +84,15 @@ def dataset(name: str, facts: TableFacts) -> Dataset:
     """The data set that the facts are of, under the name that reports show. Its file is looked for when it is loaded,
     which raises DataError where a table with these contents is nowhere."""
 
+    def found(root: Path | None) -> Table:
+        return located(name, (facts.sha256, facts.groups), {word: getattr(facts, word) for word in WORDS}, root)
+
+    def categories(root: Path | None) -> dict[str, tuple[str, ...]]:
+        here = found(root)
+        return {column.name: texts for column, texts in zip(here.columns, here.categories, strict=True) if texts}
+
     def load(root: Path | None, verify: bool) -> Pool:
-        here = located(name, (facts.sha256, facts.groups), {word: getattr(facts, word) for word in WORDS}, root)
+        here = found(root)
         train, test = (Images(here.x[part], here.y[part]) for part in (~here.test, here.test))
         return Pool(train, test, True, {"contents": f"sha256:{facts.sha256}"}, here.groups)
 
@@ -106,4 +113,5 @@ def dataset(name: str, facts: TableFacts) -> Dataset:
         contents=facts.sha256,
         groups=facts.groups or "",
         columns=facts.columns,
+        categories=categories,
     )

@@ -22,7 +22,7 @@ MOST_JSON = 2**26  # bytes
 FEATURES = "api/v1/json/data/features/{}.gz"
 ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+)\s+(.+)""", re.IGNORECASE | re.DOTALL)
 COMMENT = re.compile(rb"^%.*$", re.MULTILINE)
-ODD = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError)
+ODD = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class OpenmlSet:

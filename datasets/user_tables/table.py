@@ -202,9 +202,9 @@ def _groups(rows: Rows, column: Cells | None) -> Cells | None:
 
 
 def _weights(rows: Rows, column: Cells) -> np.ndarray:
+    _whole(rows, column, "weight")
     if column.numbers is None:
         raise DataError(f"{rows.file}: the weight (column {column.name!r}) holds texts such as {column.texts[0]!r}")
-    _whole(rows, column, "weight")
     wrong = np.flatnonzero(~(np.isfinite(column.numbers) & (column.numbers > 0)))
     if len(wrong):
         value = column.numbers[wrong[0]]

@@ -1,16 +1,19 @@
-"""``tailboard train`` and ``predict``: a model of a store's method, and what it says of images."""
+"""``tailboard train`` and ``predict``: a model of a store's method, and what it says of images or rows."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ModelError
 from .options import NoVerify, Root, print_output, print_status
+
+if TYPE_CHECKING:
+    from ..prediction.table_model import TableModel
 
 app = typer.Typer()
 
@@ -32,6 +35,7 @@ def train(
     """
     from ..prediction import choice, onnx_export
     from ..prediction.fit import Fit
+    from ..prediction.table_model import TableModel
     from ..scheduling.processes import ended_by_sigterm
     from ..storage.store import Store
 
@@ -48,14 +52,17 @@ def train(
     Path(workplace.root).mkdir(parents=True, exist_ok=True)
     with ended_by_sigterm():
         model = Fit(place, chosen, workplace, root.resolve() if root else None, not no_verify, print_status).model()
+    if onnx is not None and isinstance(model, TableModel):
+        raise ModelError("--onnx: only a network on images is written as ONNX, and this is an estimator")
     model.save(output)
     if onnx is not None:
         onnx_export.write_onnx(model, onnx)
     shutil.rmtree(workplace.root, ignore_errors=True)
-    about = model.description
+    about, of_rows = model.description, isinstance(model, TableModel)
+    what, given = ("rows", "TABLE.csv -o OUT.csv") if of_rows else ("images", "IMAGES...")
     print_output(
-        f"{output}: {about.trial.method.name} on {about.trial.data.name}, {sum(about.counts)} images of "
-        f"{len(model.classes)} classes; tailboard predict {output} IMAGES..."
+        f"{output}: {about.trial.method.name} on {about.trial.data.name}, {sum(about.counts)} {what} of "
+        f"{len(model.classes)} classes; tailboard predict {output} {given}"
     )
     return 0
 
@@ -63,23 +70,40 @@ def train(
 @app.command(epilog="Example: tailboard predict m2m.model photos/new holiday.jpg --prior balanced -o predictions.csv")
 def predict(
     model: Annotated[Path, typer.Argument(metavar="FILE", help="What tailboard train wrote.")],
-    images: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images, and folders that are walked.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Images, and folders that are walked; of a table one CSV.")
+    ],
     prior: Annotated[
         str | None,
         typer.Option(help="How frequent the classes are where it is used: balanced, train, or CLASS=SHARE,..."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV; the terminal if not given.")] = None,
 ) -> int:
-    """Print the class of each image and the probability of each class, as CSV; 2 where an image cannot be read."""
+    """Print the class of each image or row and the probability of each class, as CSV; 2 where one cannot be read."""
     from ..prediction.model import load_model
     from ..prediction.table import save_predictions, write_predictions
+    from ..prediction.table_model import TableModel
 
     if output is not None and output.is_dir():
         raise ModelError(f"-o: {output} is a folder: name the file")
     loaded = load_model(model)
+    if isinstance(loaded, TableModel):
+        return _predict_rows(loaded, images, prior, output)
     if output is None:
         _, unreadable = write_predictions(loaded, images, sys.stdout, prior, print_status)
     else:
         predicted, unreadable = save_predictions(loaded, images, output, prior, print_status)
         print_status(f"{output}: {predicted} images")
     return 2 if unreadable else 0
+
+
+def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, output: Path | None) -> int:
+    from ..prediction.table_rows import save_row_predictions, write_row_predictions
+
+    if len(tables) > 1:
+        raise ModelError(f"{tables[1]}: the model is of the rows of a table: name one CSV")
+    if output is None:
+        write_row_predictions(model, tables[0], sys.stdout, prior)
+    else:
+        print_status(f"{output}: {save_row_predictions(model, tables[0], output, prior)} rows")
+    return 0

@@ -33,7 +33,7 @@ WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
     "tailboard report --audit results.csv"
 )
 def report(
-    stores: Annotated[list[str] | None, typer.Argument(metavar="STORE...")] = None,
+    stores: Annotated[list[str] | None, typer.Argument(metavar="STORE...", help="Or a folder of studies.")] = None,
     form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
     versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
@@ -101,6 +101,8 @@ def report(
     if audit:
         return _audit(context, audit, form, output, versus, less_is_better)
     stores = stores or []
+    if len(stores) == 1 and (code := _claims(stores[0], form, output)) is not None:
+        return code
     _check(stores, form, output, noise, less_is_better)
     printed = _printed(
         form, bold=bold, caption=caption, label=label, groups=columns, methods=rows, decimals=decimals,
@@ -193,6 +195,21 @@ def _check(stores: list[str], form: str, output: Path | None, noise: str | None,
         raise ReportError("--format: parquet is no text; name a file with -o")
     if noise not in (None, "images"):
         raise ReportError(f"--noise: {noise!r} is not images")
+
+
+def _claims(place: str, form: str, output: Path | None) -> int | None:
+    """Print what the studies of a folder claim; None where the place is no folder of studies."""
+    from ..reporting.figures.claims_table import claims_table, studies_in
+
+    if not (studies := studies_in(place)):
+        return None
+    table = claims_table(studies)
+    text = table.rendered(form)
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        print_output(text)
+    return outcome(table)
 
 
 def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:

@@ -72,6 +72,7 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
         checkpoint_seconds=spec.resources.checkpoint_seconds,
         time_limit=spec.resources.time_limit,
         plugins=spec.plugins,
+        regions=spec.figure is not None and spec.figure.kind == "regions",
     )
     return PreparedRun(request, store, storage, known_trials, context, damaged, results, outcomes)
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...methods.need import Need
+from ..registry.limits import why_not_tried
 from ..spec.labels import Labels
 from ..spec.schema import Spec, Trial, experiments, plan, prerequisite, pretraining
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
+NOT_TRIED = "not tried: "  # what the reason of such a row begins with
 UNTRAINED = "only tailboard run --with-defaults trains this row"
 
 
@@ -100,7 +102,11 @@ def report_rows(
     """
     shown = []
     for experiment in experiments(spec):
-        row, result = experiment.trial(spec.seeds[0]), results.get(experiment.canonical)
+        row = experiment.trial(spec.seeds[0])
+        result = results.get(experiment.canonical) if results else None  # of many rows the text is not made in vain
+        if why := why_not_tried(row):
+            shown.append(ReportedTrial(row, row, "", protocol, why=f"{NOT_TRIED}{why}"))
+            continue
         if result is None:
             shown.append(ReportedTrial(row, row, "", protocol))
         elif result.winner and result.finished:

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from ..errors import NetworkError
 from ..registry.datasets import dataset_of, long_tail
-from ..registry.estimators import Estimator, learner_of, table_learners
+from ..registry.estimators import learner_of, table_learners
+from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
 from ..registry.networks import check_shape
 from ..spec.schema import Spec, Trial, pretraining
@@ -82,6 +83,7 @@ def _learner_words(trial: Trial) -> tuple[str, ...]:
 def _check_learners(trials: Iterable[Trial]) -> None:
     """NetworkError where there is no network or estimator of a name, or it is not for the kind of its data or for so
     many rows."""
+    trials = list(trials)
     for trial in {(t.data, t.val_per_class, t.network, str(t.network_values)): t for t in trials}.values():
         images, table = trial.training.learner == "images", bool(dataset_of(trial.data).columns)
         learner = learner_of(trial)
@@ -93,9 +95,8 @@ def _check_learners(trials: Iterable[Trial]) -> None:
                 f"network: {trial.network} is for {kinds}, and {trial.data.name} is {rest}"
                 + (f"; for tables: {', '.join(table_learners())}" if table else "")
             )
-        most = learner.most_rows if isinstance(learner, Estimator) else 0
-        if most and (rows := sum(long_tail(trial.data, trial.val_per_class))) > most:
+    for trial in {(t.data, t.val_per_class, t.network, t.method.name): t for t in trials}.values():
+        if why := why_not_tried(trial):
             raise NetworkError(
-                f"network: {trial.network} is not tried on more than {most:,} training rows, and {trial.data.name} has "
-                f"{rows:,} here; data: {{name: {trial.data.name}, total: {most}}} cuts a tail of so many"
+                f"network: {why}; data: {{name: {trial.data.name}, total: {MOST_ROWS}}} cuts a tail of so many"
             )

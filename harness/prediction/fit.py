@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ...datasets.lock import guard
+from ...datasets.lock import guard, loading
 from ..errors import ModelError
 from ..planning.dependencies import Dependencies, resolve_dependencies
 from ..planning.prepare import check_files
@@ -27,6 +28,7 @@ from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
 from ..training.job import Job, record_of
+from ..training.learners.estimator_file import FORMS
 from ..training.trial import TrialContext, run_trial
 from ..tuning.search import FIRST_SEED
 from .choice import Choice
@@ -34,6 +36,7 @@ from .description import Calibration, Description
 from .model import Model
 from .model_file import network_of
 from .probabilities import fitted
+from .table_model import SavedColumn, TableDescription, TableModel, digest
 
 ENOUGH = 200  # images to calibrate on; where a tenth of the smallest class gives fewer, up to a quarter of it
 EVERY = 30.0  # seconds between two lines about epochs
@@ -52,7 +55,7 @@ class Fit:
     verify: bool
     say: Callable[[str], None]
 
-    def model(self) -> Model:
+    def model(self) -> Model | TableModel:
         """Train the trial again, and calibrate it.
 
         Raises:
@@ -60,34 +63,66 @@ class Fit:
             DataError: where the data are not at hand, or not as they should be.
         """
         trial, plugins = self.choice.trial, self.choice.plugins
+        if trial.training.learner == "table":
+            raise ModelError(f"{trial.network} cannot be saved: a model of a table holds an estimator, and no network")
+        if trial.training.learner == "estimator":
+            return self._table_model()
         parts = [slot for slot in ("head", "finish") if slot in recipe_of(trial, plugins).parts()]
         if parts and trial.method.plugin:
             raise ModelError(f"{trial.method.name}: its {parts[0]} is code of a plugin, which no model file holds")
-        second, reason = calibrating_trial(trial)
-        wanted = resolve_dependencies([trial, second] if second else [trial], plugins)
-        if second and second.key in self.store.finished() and self.store.result(second.key).status == "complete":
-            wanted = resolve_dependencies([trial], plugins)
-        check_files(wanted.trials, self.root, self.verify)
-        records = {each.key: record for each, record in self._trained(wanted)}
-        again, about = records[trial.key], dataset_of(trial.data)
-        assert again.data is not None  # noqa: S101  (for the type checker)
+        _, shared = self._again()
+        about = dataset_of(trial.data)
         description = Description(
-            trial=trial,
-            classes=about.classes,
-            counts=again.counts,
+            **shared,
             shape=about.shape,  # pyright: ignore[reportArgumentType]
             mean=about.mean,
             std=about.std,
             parts=tuple(parts),  # pyright: ignore[reportArgumentType]
-            calibration=self._calibration(second, again, reason),
-            data=again.data,
-            versions={"python": again.environment["python"]} | again.environment["packages"],
-            repeats=self._repeats(again),
         )
         network = network_of(description)
         network.load_state_dict(self.workplace.weights(trial.key))
         network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         return Model(description, network)
+
+    @property
+    def _things(self) -> str:
+        return "images" if self.choice.trial.training.learner == "images" else "rows"
+
+    def _table_model(self) -> TableModel:
+        """The same of an estimator."""
+        trial = self.choice.trial
+        _, shared = self._again()
+        tensors = self.workplace.weights(trial.key)
+        about = dataset_of(trial.data)
+        with loading():
+            categories = about.categories(self.root) if about.categories else {}
+        columns = tuple(
+            SavedColumn(name=column.name, kind=column.kind, categories=categories.get(column.name, ()))  # pyright: ignore[reportArgumentType]
+            for column in about.columns
+        )
+        (form,) = tensors.keys() & FORMS.keys()
+        description = TableDescription(**shared, columns=columns, form=form, sha256=digest(tensors))
+        return TableModel.of(description, tensors)
+
+    def _again(self) -> tuple[Record, dict[str, Any]]:
+        """The record of the trial, trained again, and what a description of any model says of it."""
+        trial, plugins = self.choice.trial, self.choice.plugins
+        second, reason = calibrating_trial(trial)
+        wanted = resolve_dependencies([trial, second] if second else [trial], plugins)
+        if second and second.key in self.store.finished() and self.store.result(second.key).status == "complete":
+            wanted = resolve_dependencies([trial], plugins)
+        check_files(wanted.trials, self.root, self.verify)
+        again = {each.key: record for each, record in self._trained(wanted)}[trial.key]
+        assert again.data is not None  # noqa: S101  (for the type checker)
+        return again, {
+            "trial": trial,
+            "classes": dataset_of(trial.data).classes,
+            "counts": again.counts,
+            "calibration": self._calibration(second, again, reason),
+            "data": again.data,
+            "versions": {"python": again.environment["python"]} | again.environment["packages"],
+            "repeats": self._repeats(again),
+        }
 
     def _trained(self, wanted: Dependencies) -> list[tuple[Trial, Record]]:
         """Every trial with its record, each after those that it starts from."""
@@ -134,7 +169,7 @@ class Fit:
         claimed = self.store.record(again.key)
         if claimed.data and again.data and claimed.data.fingerprint != again.data.fingerprint:
             raise ModelError(
-                f"the images are others than those that {label(again.trial)} in {self.store} was trained on"
+                f"the {self._things} are others than those that {label(again.trial)} in {self.store} was trained on"
             )
         try:
             before = self.store.arrays(again.key, LOGITS)[LOGITS]
@@ -142,7 +177,7 @@ class Fit:
             return None
         same = np.array_equal(before, self.workplace.arrays(again.key, LOGITS)[LOGITS])
         self.say(
-            "its logits of the test images are those of the store, bit for bit"
+            f"its logits of the test {self._things} are those of the store, bit for bit"
             if same
             else "its logits are not bit for bit those of the store, as on another machine, version or a GPU"
         )
@@ -159,7 +194,7 @@ class Fit:
         temperature, carried = fitted(arrays[LOGITS], arrays["labels"].astype(int), counts)
         images = len(arrays["labels"])
         self.say(
-            f"calibrated on {images} validation images of {label(trial)}: temperature {temperature:g}, "
+            f"calibrated on {images} validation {self._things} of {label(trial)}: temperature {temperature:g}, "
             f"{carried:g} of the training prior in the scores"
         )
         return Calibration(temperature=temperature, carried_prior=carried, images=images, key=trial.key)

@@ -21,24 +21,12 @@ from ..training.device_images import DeviceData
 from ..training.loop import EVALUATION_BATCH, evaluated
 from . import model_file
 from .description import Description
+from .predictions import Predictions
 from .probabilities import prior_shares, probabilities
+from .table_model import TableModel
 
 LARGEST_BATCH = 1 << 23  # numbers of all images that are predicted at a time
 Picture = str | PathLike[str] | Image.Image | np.ndarray
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Of N images: ``logits`` and ``probabilities`` (N, C), and ``labels``, the name of the likeliest class of each."""
-
-    classes: tuple[str, ...]
-    logits: np.ndarray
-    probabilities: np.ndarray
-
-    @property
-    def labels(self) -> list[str]:
-        """The most probable class of each image, by name."""
-        return [self.classes[index] for index in self.probabilities.argmax(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -146,8 +134,8 @@ class Model:
         model_file.write(Path(path), self.description, self.network.state_dict())
 
 
-def load_model(path: str | PathLike[str]) -> Model:
-    """A model that ``tailboard train`` wrote. Nothing in the file is run.
+def load_model(path: str | PathLike[str]) -> Model | TableModel:
+    """A model that ``tailboard train`` wrote: of images, or of the rows of a table. Nothing in the file is run.
 
     Args:
         path: The file.
@@ -155,4 +143,5 @@ def load_model(path: str | PathLike[str]) -> Model:
     Raises:
         ModelError: where it is no model, or a damaged one.
     """
-    return Model(*model_file.read(Path(path)))
+    held = model_file.read(Path(path))
+    return held if isinstance(held, TableModel) else Model(*held)

@@ -25,6 +25,7 @@ from ..registry.methods import recipe_of
 from ..registry.networks import Network, network
 from ..storage.files import Files
 from ..training.random_streams import RandomStreams, initialisation
+from . import table_model
 from .description import Description
 
 WORD = "tailboard.model"  # of the header, under which the description stands
@@ -48,14 +49,19 @@ def write(path: Path, description: Description, state: Mapping[str, torch.Tensor
     Files(path.parent).write(path.name, data)
 
 
-def read(path: Path) -> tuple[Description, Network]:
-    """The description and the network of a model file, on the CPU.
+def read(path: Path) -> tuple[Description, Network] | table_model.TableModel:
+    """The description and the network of a model file, on the CPU; or its model of rows.
 
     Raises:
         ModelError: where the file is no model, is damaged, or does not hold the network that it names.
     """
     data = _bytes(path)
     header = _header(path, data)
+    if isinstance(text := header["__metadata__"].get(table_model.WORD), str):
+        try:
+            return table_model.read(data, text)
+        except ModelError as error:
+            raise ModelError(f"{path} cannot be used: {error}") from None
     description = _description(path, header)
     try:
         with torch.device("meta"):  # shapes without memory

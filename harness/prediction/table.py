@@ -59,7 +59,7 @@ def write_predictions(
         ModelError: for a prior that is none, or where there is no image.
     """
     shares, table = model.shares(prior), csv.writer(goal, lineterminator="\n")
-    table.writerow(["image", "label", "probability", *(f"p_{_cell(name)}" for name in model.classes)])
+    table.writerow(["image", "label", "probability", *(f"p_{cell(name)}" for name in model.classes)])
     predicted = unreadable = 0
     files = image_files(places)
     while several := list(islice(files, model.batch_size)):
@@ -74,7 +74,7 @@ def write_predictions(
         if readable:
             found = model.of_pixels(np.stack([x for _, x in readable]), shares)
             for (path, _), name, each in zip(readable, found.labels, found.probabilities, strict=True):
-                table.writerow([_cell(str(path)), _cell(name), f"{each.max():.6g}", *(f"{p:.6g}" for p in each)])
+                table.writerow([cell(str(path)), cell(name), f"{each.max():.6g}", *(f"{p:.6g}" for p in each)])
             predicted += len(readable)
     if not predicted and not unreadable:
         raise ModelError(f"there are no images in {', '.join(map(str, places))} ({', '.join(SUFFIXES)})")
@@ -106,8 +106,8 @@ def save_predictions(
     return counted
 
 
-def _cell(text: str) -> str:
-    """What no spreadsheet takes for a formula; a number is none."""
+def cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; a number is none."""
     try:
         float(text)
     except ValueError:

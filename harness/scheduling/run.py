@@ -10,6 +10,7 @@ from typing import Any
 
 from ..planning.prepare import PreparedRun
 from ..planning.request import RunRequest
+from ..registry.limits import why_not_tried
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisites
 from ..training.cost import estimate_flops
@@ -35,6 +36,8 @@ def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: Run
     judges: dict[str, Search | None] = {t.key: None for search in searches.values() for t in search.prerequisites()}
     judges |= {t.key: search for search in searches.values() for t in search.default_trials() if t.key in judges}
     for experiment in experiments(request.spec):
+        if why_not_tried(experiment.trial(request.spec.seeds[0])):
+            continue
         search = searches.get(experiment.canonical)
         if search:
             queue.add(tuning_flow(search, queue, request, storage, judges, observer))

@@ -203,7 +203,8 @@ class Trial(CanonicalModel, frozen=True):
     @property
     def row_key(self) -> str:
         """A hash of all that the trials of one row share: neither the seed nor the protocol's number is in it."""
-        return _hashed(self.canonical_without("seed", "protocol"))
+        before, _, after = self.canonical.rpartition(f'"protocol":{self.protocol},"seed":{self.seed},"stage":')
+        return _hashed(f'{before}"stage":{after}')
 
     def keys(self, seeds: Iterable[int]) -> list[str]:
         """The keys of the trials that differ from this one by their seeds only; those are not made for it."""

@@ -60,6 +60,7 @@ def table_dry_run(
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     made = {
         "number": lambda: rng.normal(size=len(y)) + y,
+        "date": lambda: rng.normal(size=len(y)) + y,
         "category": lambda: rng.integers(0, 3, len(y)),
         "weight": lambda: np.ones(len(y)),
     }

@@ -6,6 +6,7 @@ by its trial's key, and an epoch that it already has is left out.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 from ..errors import StoreError, TrackingError
 from ..metrics.shots import shot_means
-from ..spec.labels import method_label
+from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..storage.record import Record
 from ..storage.sqlite import address, make_whole, path_of, require_harmless
@@ -35,6 +36,8 @@ SETTINGS = {  # of MLflow, where the environment does not say otherwise
 
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
 ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's page opens as one for language models
+COMMIT, CONTEXT = "mlflow.source.git.commit", "mlflow.data.context"
 ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
 
 
@@ -85,9 +88,12 @@ class MlflowRuns:
                 f"{experiment.experiment_id}), or name another in tracking.experiment"
             )
         if experiment:
+            for tag, kind in KIND.items():
+                if tag not in experiment.tags:  # whoever chose another keeps it
+                    self.client.set_experiment_tag(experiment.experiment_id, tag, kind)
             return experiment.experiment_id
         # Without a server, mlflow would put artifacts into the current folder, wherever that is.
-        return self.client.create_experiment(name, self._artifacts(uri).as_uri() if path_of(uri) else None)
+        return self.client.create_experiment(name, self._artifacts(uri).as_uri() if path_of(uri) else None, KIND)
 
     @staticmethod
     def _artifacts(uri: str) -> Path:
@@ -121,8 +127,12 @@ class MlflowRuns:
 
     def _parent(self) -> str:
         run = self._one(self._of_role("spec"))
-        tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["spec"]}
+        tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["spec"]} | self._source()
         return run.info.run_id if run else self._new(tags, self.spec.name)
+
+    def _source(self) -> dict[str, str]:
+        """What made a run, as the column Source of MLflow's page shows it."""
+        return {"mlflow.source.name": f"tailboard run {self.spec.name}", "mlflow.source.type": "LOCAL"}
 
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
@@ -144,7 +154,7 @@ class MlflowRuns:
             "method": method_label(trial),
             "seed": str(trial.seed),
             "stage": trial.stage,
-        }
+        } | self._source()
         name = f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}"
         start = int((at or time.time()) * 1000)
         run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
@@ -207,12 +217,30 @@ class MlflowRuns:
             metrics.append(self._entities.Metric(name, value, int(ended * 1000), record.epochs))
         params = [self._entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
         tags = [self._entities.RunTag("status", record.status), self._entities.RunTag("reason", record.reason[:5000])]
+        if commit := record.environment.get("commit"):
+            tags.append(self._entities.RunTag(COMMIT, str(commit)[:5000]))
         self._log(run, metrics=metrics, params=params, tags=tags)
+        self._log_data(run, record)
         if self._at_home(run):
             self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
         done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
+
+    def _log_data(self, run: str, record: Record) -> None:
+        """The images that it was trained on, as MLflow's page filters and groups by them."""
+        if not record.data:
+            return
+        about = {"tailboard": record.trial.data.model_dump(mode="json", exclude_none=True)}
+        data = self._entities.Dataset(
+            name=f"{record.trial.data.title}, {setting_label(record.trial.data)}"[:500],
+            digest=record.data.fingerprint[:36],
+            source_type="tailboard",
+            source=json.dumps(about)[:60_000],
+            profile=json.dumps({"num_rows": sum(record.counts), "classes": len(record.counts)}),
+        )
+        tags = [self._entities.InputTag(CONTEXT, "training")]
+        self.client.log_inputs(run, [self._entities.DatasetInput(data, tags)])
 
     def _at_home(self, run: str) -> bool:
         """Whether the run's artifacts lie beside the store's own database. Who handed the store on may have written

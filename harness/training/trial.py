@@ -35,6 +35,7 @@ from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
 from .job import Job, is_done
 from .learners.contract import Learner
+from .learners.decision_regions import decision_regions
 from .learners.image_learner import image_learner
 from .learners.table_learners import table_learner
 from .loop import Diverged
@@ -74,6 +75,7 @@ class TrialContext:
     time_limit: float | None = None  # seconds of training
     alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
     plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
+    regions: bool = False  # whether what it decides between training images is recorded too
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +124,7 @@ def run_trial(
             about["values"] = method.values()
             run = _learner(trial, data, method, context)
             attempt.train(run, report, should_stop)
-        logits = _logits(run, scoring)
+        logits = _logits(run, scoring) | (decision_regions(run, trial) if context.regions and job.is_final else {})
         if job.is_final and job.keep_weights:
             attempt.store.write_weights(trial.key, run.averaged_weights())
         about["status"] = "complete" if job.is_final else "pruned"

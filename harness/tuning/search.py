@@ -13,6 +13,7 @@ from ...methods.need import Need
 from ..errors import SpecError
 from ..metrics import validation
 from ..registry.datasets import dataset_of, long_tail
+from ..registry.limits import why_not_tried
 from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisites
 from ..spec.training import AnyTraining
@@ -133,7 +134,7 @@ def searches(spec: Spec) -> dict[str, Search]:
     planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
-        if space
+        if space and not why_not_tried(experiment.trial(0))
     ]
     for search in planned:
         _check_validation(search)

@@ -29,6 +29,8 @@ class Contrast:
         unit: Of the differences.
         margin: How far from 0 still counts as alike; None where the claim is that the difference is above 0.
         folds: (n,), which half of the seeds each belongs to; None where nothing was chosen.
+        step: By how much one seed can differ at least, such as one image of all: seeds that do not vary are taken to
+            have it for their standard deviation. 0 where there is none, and no word is said of such seeds.
     """
 
     panel: str
@@ -37,6 +39,7 @@ class Contrast:
     unit: str = "percentage points"
     margin: float | None = None
     folds: np.ndarray | None = None
+    step: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ class _Test:
         groups = [values[folds[~np.isnan(contrast.differences)] == fold] for fold in np.unique(folds)]
         groups = [group for group in groups if len(group)]
         spread = [group for group in groups if len(group) > 1 and np.ptp(group) > NO_SPREAD]
+        if not spread and contrast.step > 0 and not reason:
+            error = contrast.step * sum(sqrt(len(group)) for group in groups) / n
+            return cls(contrast, n, float(values.mean()), error, n - len(groups), reason)
         if not spread:
             return cls(contrast, n, float(values.mean()) if n else nan, nan, 0, reason or "the seeds do not vary")
         freedom = sum(len(group) - 1 for group in spread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from itertools import cycle
+from itertools import cycle, zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from ..formats.text import plain
-from .figure import Axis, FigureData
+from .figure import Axis, FigureData, Picture
 from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
 
 SIZE = (4.6, 3.2)  # inches of a panel
@@ -32,16 +32,35 @@ def drawn(figure: FigureData, form: str) -> bytes:
         The file. The same figure and versions give the same bytes: no date, no random name, no setting of the user's.
     """
     panels = list(figure.points.groupby("panel", sort=False))
-    wide, tall = len(figure.axes), len(panels)
+    shown = {name: [each for each in figure.pictures if each.panel == name] for name, _ in panels}
+    wide, tall = len(figure.axes) + max(map(len, shown.values()), default=0), len(panels)
     with as_shipped():
         picture = Figure(figsize=(SIZE[0] * wide, SIZE[1] * tall), dpi=150, layout="constrained")
         grid = picture.subplots(tall, wide, squeeze=False)
         for row, (name, points) in zip(grid, panels, strict=True):
-            for axes, (quantity, axis) in zip(row, figure.axes.items(), strict=True):
+            for axes, (quantity, axis) in zip(row, figure.axes.items(), strict=False):
                 _curves(axes, points[points["quantity"] == quantity], axis)
+            for axes, picture_of in zip_longest(row[len(figure.axes) :], shown[name]):
+                _regions(axes, picture_of, points)
             if tall > 1:
                 row[0].set_title(textwrap.fill(plain(str(name)), 60), fontsize=8, loc="left", **INERT)
         return saved(picture, form)
+
+
+def _regions(axes: Axes, shown: Picture | None, points: pd.DataFrame) -> None:
+    """Which class is decided where, from dark (the most frequent) to light, and the three images by their classes."""
+    axes.set_axis_off()
+    if shown is None:
+        return
+    classes = int(points.loc[points["quantity"] == "share", "x"].max())
+    look: dict[str, Any] = {"cmap": "viridis", "vmin": -0.5, "vmax": classes - 0.5, "interpolation": "nearest"}
+    axes.imshow(shown.regions, origin="lower", extent=(0, 1, 0, 1), **look)
+    for (x, y), label in zip(shown.corners, shown.classes, strict=True):
+        box = {"boxstyle": "circle", "facecolor": "white", "linewidth": 0.6}
+        axes.text(x, y, str(label + 1), fontsize=7, ha="center", va="center", bbox=box)
+    of = points[(points["quantity"] == "entropy") & (points["curve"] == shown.curve)]
+    said = f"{shown.curve}: {of['mean'].iloc[0]:.2f} bits" if len(of) else shown.curve
+    axes.set_title(textwrap.fill(plain(said), 40), fontsize=8, **INERT)
 
 
 def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from .contrasts import Claim
@@ -31,6 +32,25 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """The decision regions of one plane.
+
+    Args:
+        panel: Of which panel of the figure.
+        curve: Of which curve.
+        regions: (side, side), the number of the class at each point, rows from below.
+        corners: (3, 2), where the three images stand, in shares of the width and height.
+        classes: (3,), the numbers of their classes.
+    """
+
+    panel: str
+    curve: str
+    regions: np.ndarray
+    corners: np.ndarray
+    classes: Sequence[int]
+
+
+@dataclass(frozen=True)
 class FigureData:
     """The curves of a figure and its claims.
 
@@ -41,6 +61,7 @@ class FigureData:
         axes: What each ``quantity`` is drawn against.
         claims: Judged.
         notes: Sentences for the caption.
+        pictures: What is shown beside the curves.
     """
 
     kind: str
@@ -48,6 +69,7 @@ class FigureData:
     axes: Mapping[str, Axis]
     claims: Sequence[Claim]
     notes: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 def by_seed(observations: pd.DataFrame) -> pd.DataFrame:

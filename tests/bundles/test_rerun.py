@@ -27,6 +27,12 @@ from tailboard.methods.plugin import load_plugin
 # Trained again
 
 
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    """What is trained again is trained here: for a test that is not about the process in which that is done."""
+    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+
+
 @pytest.mark.parametrize(("n", "shift"), [(3, 1000), (5, 60), (10, 20)])
 def test_an_honest_claim_is_rarely_doubted_and_a_false_one_seen(n, shift):
     """Claim, repetition and the other seeds of n from one normal distribution, 20,000 times; and a claim that is
@@ -70,6 +76,7 @@ def test_trials_trained_again_are_compared(tuned_bundle, tmp_path, tailboard):
     assert {each["key"] for each in found["repetitions"]} <= set(reported)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_predictions_that_were_made_up_whole_are_found_by_training(groups, tmp_path, tailboard):
     """Everything in it follows from its predictions; only that nobody trained them is wrong."""
 
@@ -103,6 +110,7 @@ def four(tmp_path_factory) -> Path:
     return folder / "f.zip"
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_another_machine_is_said_and_judged_by_the_other_seeds(four, tmp_path, tailboard):
     honest = rewritten(four, tmp_path / "h.zip", elsewhere)
     code, out, _ = tailboard("verify", honest, "--rerun", 1, "--seed", 1)
@@ -131,6 +139,7 @@ def failed(f: Forger, **changes: Any) -> None:
     f.tell()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_seed_that_is_called_failed_may_be_drawn_and_differs(groups, tmp_path, tailboard):
     forger = Forger(groups["erm"], "erm")
     failed(forger)
@@ -142,6 +151,7 @@ def test_a_seed_that_is_called_failed_may_be_drawn_and_differs(groups, tmp_path,
     assert re.search(r"  status: claimed failed: ValueError: no after .*\n  status: now complete after", out)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_an_honest_failure_is_the_same_again(tmp_path, tailboard):
     text = PLANTED.replace("2 * cross", "1 / 0 * cross")
     spec = with_plugin(parse(RAW | {"seeds": 1}), text, ["Planted"])
@@ -181,6 +191,7 @@ def test_another_end_differs_unless_the_machine_may_have_brought_it(groups, clai
     assert found[0] == verdict and (verdict == "same" or len(found[2]) == 2)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_trial_that_is_said_to_have_hung_is_not_trained(groups, tmp_path, tailboard):
     """Nobody would stop it here."""
     forger = Forger(groups["erm"], "erm")
@@ -190,6 +201,7 @@ def test_a_trial_that_is_said_to_have_hung_is_not_trained(groups, tmp_path, tail
     assert err.count("training ") == 1 and "same: ERM, " in out
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, monkeypatch):
     made = trained(tmp_path / "m", parse(RAW | {"name": "m", "methods": "M2m", "seeds": 1}))
     assert tailboard("export", made, "-o", "m.zip")[0] == 0
@@ -200,12 +212,12 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
         return record
 
     monkeypatch.setattr("tailboard.harness.bundles.rerun.run_trial", badly)
-    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     code, out, _ = tailboard("verify", "m.zip", "--rerun", 2)  # the judge's own claim is in the bundle too
     assert re.search(r"not judged: M2m, .*: the trial whose network it starts from did not end", out)
     assert code == 3 and re.search(r"differs: ERM, .*independent draws", out)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
     code, out, _ = tailboard("verify", rewritten(groups["erm"], tmp_path / "h.zip", elsewhere), "--rerun", 1)
     assert code == 2 and re.search(r"not judged: ERM, .*too few, or spread too far, to judge by", out)
@@ -219,13 +231,13 @@ def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
     assert code == 1 and json.loads(out)["differences"] == [] and json.loads(out)["seed"] == 1
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboard, monkeypatch):
     """Where ERM alone is drawn, nobody need trust Planted."""
     loaded: list[str] = []
     monkeypatch.setattr(
         "tailboard.harness.registry.methods.load_plugin", lambda text: loaded.append(text) or load_plugin(text)
     )
-    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     place = Bundle(bundle)
     seed = next(seed for seed in range(99) if sample_trials(place, 1, seed)[0].trial.method.name == "ERM")
     code, out, err = tailboard("verify", bundle, "--rerun", 1, "--seed", seed)

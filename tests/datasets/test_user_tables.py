@@ -70,9 +70,18 @@ def test_a_parquet_holds_the_same_table(here):
     frame.assign(tags=[["a"]] * 60).to_parquet("t.parquet")
     with pytest.raises(DataError, match="column 'tags' holds list"):
         table(source_of({"name": "parquet:t.parquet", "label": "income"}, here))
+    frame.assign(w=pd.Series([None] * 60, dtype="str")).to_parquet("t.parquet")
+    with pytest.raises(DataError, match=r"t.parquet, row 1: the weight \(column 'w'\) is missing, and in 59 rows more"):
+        table(source_of({"name": "parquet:t.parquet", "label": "income", "weight": "w"}, here))
     (here / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"t.parquet cannot be read as Parquet"):
         table(source_of({"name": "parquet:t.parquet", "label": "income"}, here))
+
+
+def test_what_is_no_date_is_a_category():
+    assert cells.days(["2024-02-29", "1969-12-31T18:00-06:00"]).tolist() == [19782, 0]
+    for text in ("2024-02-30", "0001-01-01T00:00+23:00x", "20240229", "29.2.2024"):
+        assert cells.days(["2024-02-29", text]) is None
 
 
 def test_a_fifth_of_each_class_is_tested_on_by_a_seed_that_nothing_changes(here):

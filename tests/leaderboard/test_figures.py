@@ -10,9 +10,11 @@ from scipy import stats
 
 from tailboard.leaderboard.figures.contrasts import Contrast, cross_fitted, halves, judged
 from tailboard.leaderboard.figures.drawing import drawn
+from tailboard.leaderboard.figures.fit import first_fitted, fit
 from tailboard.leaderboard.figures.improvement import improvement, relative_gain
 from tailboard.leaderboard.figures.misalignment import misalignment
 from tailboard.leaderboard.figures.ratio_matrix import RatioMatrix, exponential_prior, ratio_matrix, reweighted
+from tailboard.leaderboard.figures.regions import entropy, regions
 from tailboard.leaderboard.figures.sweep import best_against, scaling, sweep
 
 SEEDS = range(5)
@@ -235,3 +237,85 @@ def test_a_drawing_is_the_same_bytes_each_time(form):
     if form == "svg":
         assert not re.search(rb"<dc:date>|\d{4}-\d\d-\d\dT", first)
         assert len(drawn(ratio_matrix(recalled(RECALLS)), form)) < 100_000
+
+
+# The fit, and decision regions
+
+
+def fitted(curves, images=200):
+    """A curve's mean at each epoch; each seed is one image off or not."""
+    rows = [
+        {"panel": "", "curve": curve, "x": x, "seed": seed, "value": value, "images": images}
+        for curve, epochs in curves.items()
+        for x, values in epochs.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_fit_of_training_images_and_when_it_is_reached():
+    late = {2: [60] * 5, 4: [98, 99.5, 98, 98, 98], 6: [99, 100, 99.5, 99.5, 99.5]}
+    soon = {2: [99.5] * 5, 4: [100] * 5, 6: [100] * 5}
+    figure = fit(fitted({"train_ratio 0.1": late, "train_ratio 1": soon}), ordered=True)
+    assert figure.points.set_index(["curve", "x"])["mean"]["train_ratio 0.1", 6] == pytest.approx(99.5)
+    at = pd.DataFrame(late).T
+    assert first_fitted(at, 1.0).tolist() == [6, 4, 6, 6, 6]
+    assert first_fitted(at, 0.1).tolist() == [6] * 5, "one that never gets there counts as at the last epoch"
+    first, second, later = figure.claims
+    assert (first.claim, first.effect) == ("train_ratio 0.1 ends within 1 points of 100 percent", pytest.approx(-0.5))
+    assert (second.verdict, second.effect) == ("supported", 0)  # no seed varies: as if by one image of 200
+    test = 2 * stats.t.sf((1 - 0) / (0.5 / np.sqrt(5)), 4)
+    assert judged([Contrast("", "", np.zeros(5), margin=1.0, step=0.5)])[0].p == pytest.approx(test)
+    assert (later.effect, later.verdict) == (pytest.approx(3.6), "supported")
+
+
+def test_a_fit_of_too_few_images_is_no_proof():
+    (claim,) = fit(fitted({"ERM": {1: [100.0] * 5}}, images=20)).claims
+    assert (claim.verdict, claim.effect) == ("not separable", 0.0)  # a step is 5 points
+
+
+def test_a_trial_that_is_not_complete_leaves_its_claims_without_a_word():
+    figure = fit(fitted({"ERM": {2: [100.0] * 5, 4: [100.0] * 4 + [np.nan]}}))
+    assert [claim.reason for claim in figure.claims] == ["1 of 5 seeds are not complete"]
+
+
+def test_of_trainings_that_are_fitted_alike_at_most_5_percent_get_a_word():
+    """800 studies of whole epochs, in which seeds often agree; the bound is 5 percent and three standard errors."""
+    random, epochs = np.random.default_rng(5), np.arange(2, 18, 2)
+    said = 0
+    for _ in range(800):
+        ends = [pd.DataFrame((epochs[:, None] >= random.integers(2, 8, 5) * 2) * 100.0, epochs) for _ in range(2)]
+        later = first_fitted(ends[0], 1.0) - first_fitted(ends[1], 1.0)
+        said += judged([Contrast("", "later", later, "epochs", step=2)])[0].verdict in ("supported", "contradicted")
+    assert said / 800 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 800)
+
+
+def test_of_regions_that_are_alike_at_most_5_percent_get_a_word():
+    random = np.random.default_rng(6)
+    shares = entropy(random.dirichlet([0.5] * 4, (800, 2, 5, 20))).mean(axis=-1)
+    words = [judged([Contrast("", "above", first - second, "bits")])[0].verdict for first, second in shares]
+    assert np.mean([word in ("supported", "contradicted") for word in words]) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 800)
+
+
+def test_entropy_by_hand():
+    shares = np.array([[1.0, 0, 0, 0], [0.25] * 4, [0.5, 0.25, 0.25, 0]])
+    assert entropy(shares).tolist() == [0.0, 2.0, 1.5]
+
+
+def test_regions_are_compared_by_the_entropy_of_their_shares():
+    random = np.random.default_rng(0)
+    rows = [
+        {"panel": "", "curve": curve, "x": 0.1, "seed": seed, "shares": random.dirichlet([alpha] * 4, 20)}
+        for curve, alpha in (("ERM", 0.3), ("SAM-A", 3.0))
+        for seed in SEEDS
+    ]
+    figure = regions(pd.DataFrame(rows), "ERM")
+    (claim,) = figure.claims
+    by_hand = [entropy(rows[5 + s]["shares"]).mean() - entropy(rows[s]["shares"]).mean() for s in SEEDS]
+    assert (claim.verdict, claim.effect) == ("supported", pytest.approx(np.mean(by_hand)))
+    shares = figure.points[figure.points["quantity"] == "share"].set_index(["curve", "x"])["mean"]
+    assert shares["ERM"].sum() == pytest.approx(100)
+    assert shares["ERM", 1.0] == pytest.approx(np.mean([100 * rows[s]["shares"][:, 0].mean() for s in SEEDS]))
+    rows[0]["shares"] = None
+    assert regions(pd.DataFrame(rows), "ERM").claims[0].reason == "1 of 5 seeds are not complete"
+    assert regions(pd.DataFrame(rows), "CE").claims == []

@@ -1,7 +1,9 @@
 """A spec's block ``figure``: it is in the plan and in no key, draws without a word more, and names its own claims."""
 
+import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from tailboard.harness.reporting.figures.request import FigureRequest
 from tailboard.harness.reporting.figures.study import check_axes, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, plan
+from tailboard.leaderboard.html.figures import section
+from tailboard.leaderboard.html.model import PageFigure
+from tailboard.leaderboard.tables.grid import Table
 
 GAIN = {"kind": "improvement", "baseline": "ERM", "claim": "Focal Loss helps where classes are few."}
 BATCHES = {"methods": "ERM", "training": {"epochs": 4, "batch_size": [16, 32, 128]}}
@@ -170,3 +175,55 @@ def test_a_run_ends_with_the_figures_path(tmp_path, capsys):
     assert told == study_figure(store, FigureRequest.of(store.plans()[0])).facts()
     _draw(store_of(tmp_path / "b", left_out=range(30), figure=GAIN).plans()[0], store_of(tmp_path / "c", [*range(30)]))
     assert "the figure could not be drawn" in capsys.readouterr().err
+
+
+def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
+    first = store_of(tmp_path / "a", figure=GAIN)
+    second = store_of(tmp_path / "b", name="g", methods="ERM", figure={"kind": "sweep", "x": "train_ratio"})
+    nothing = store_of(tmp_path / "c", name="h", left_out=range(30), figure=GAIN)
+    plain = store_of(tmp_path / "d", name="i")
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for store in (first, second, nothing, plain):
+        Path(store.root).rename(folder / store.plans()[0].name)
+    code, out, _ = tailboard("report", folder, "--format", "json")
+    told = json.loads(out)
+    assert code == 2  # one is not complete
+    alone = [facts(folder / name)["claims"] for name in ("f", "g")]
+    assert [(c["figure"], c["claim"], c["effect"]) for c in told["claims"]] == [
+        (c["figure"], c["claim"], pytest.approx(c["effect"])) for claims in alone for c in claims
+    ]
+    assert {c["data"] for c in told["claims"]} == {"fashion-mnist-mini, small"}
+    assert re.match(r"h: no trial of .* is complete, so there is nothing to draw", told["notes"][0])
+    _, text, _ = tailboard("report", folder)
+    assert "| f " in text and "supported" in text and "h: no trial of" in text
+    _, csv, _ = tailboard("report", folder, "--format", "csv")
+    assert csv.splitlines()[0] == "figure,claim,verdict,effect,unit,low,high,n,data,reason"
+    code, _, err = tailboard("report", folder, "--format", "latex")
+    assert code == 1 and "the claims of a folder of studies are in md, csv, json, not latex" in err
+
+
+def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):
+    store, page = store_of(tmp_path, figure=GAIN), tmp_path / "page.html"
+    code, _, _ = tailboard("report", store, "--html", page, "--site", tmp_path / "site", "-o", tmp_path / "t.md")
+    assert code == 0
+    text = page.read_text()
+    (picture,) = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', text)
+    drawn = study_figure(store, FigureRequest.of(store.plans()[0]))
+    assert base64.b64decode(picture) == drawn.content(".svg")
+    (points,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', text)
+    assert base64.b64decode(points) == drawn.content(".csv")
+    assert "The paper: Focal Loss helps where classes are few." in text
+    assert "<td>Focal Loss is better than ERM at train ratio 0.05</td><td>supported</td>" in text
+    front = (tmp_path / "site" / "index.html").read_text()
+    assert re.search(r"<dt>Figures and claims</dt><dd>f \(\d supported", front)
+    assert tailboard("figure", store, "--group", "minority", "-o", tmp_path / "figure.html")[0] == 0
+    assert "minority classes" in (tmp_path / "figure.html").read_text()
+    tailboard("report", store_of(tmp_path / "plain"), "--html", page)
+    assert '<section class="figure">' not in page.read_text()
+
+
+def test_a_name_on_the_page_is_only_ever_text():
+    nasty = Table("t", (), (("<b>", '"><script>', "supported"),), (), (), ("a", "b", "c"))
+    shown = section(PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a"))
+    assert not re.search(r"<script|<b>|<i>|<u>|<svg", shown)

@@ -48,10 +48,10 @@ class Tabs:
 
 def until(tab, holds):
     """Playwright's own waiting would evaluate the text inside the page, whose policy forbids that."""
-    for _ in range(200):
+    for _ in range(1000):
         if tab.evaluate(holds):
             return
-        tab.wait_for_timeout(50)
+        tab.wait_for_timeout(10)
     raise AssertionError(holds)
 
 
@@ -69,9 +69,11 @@ def grid(tab, rows="#body tr"):
 
 
 def copied(tab, form):
-    """What a button copies."""
+    """What a button copies; the page says so once the clipboard has it."""
+    tab.evaluate("window.caught = undefined")
     tab.click(f"#copy-{form}")
-    assert tab.inner_text("#told").endswith("is in the clipboard.")
+    until(tab, "window.caught !== undefined")
+    until(tab, "document.getElementById('told').textContent.endsWith('is in the clipboard.')")
     return tab.evaluate("caught")
 
 

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver
-from tailboard.harness.storage.record import Record
+from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.sqlite import address
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
@@ -79,6 +79,7 @@ class Page:
     def __init__(self, uri: str) -> None:
         self.client = MlflowClient(uri)
         experiment = self.client.get_experiment_by_name("tailboard")
+        assert not experiment or experiment.tags["mlflow.experimentKind"] == "custom_model_development"
         runs = self.client.search_runs([experiment.experiment_id]) if experiment else []
         self.trials = {run.data.tags[KEY]: run for run in runs if KEY in run.data.tags}
         self.specs = [run for run in runs if KEY not in run.data.tags]
@@ -106,6 +107,10 @@ class Page:
             assert self.steps(key, "test/all") == [record["epochs"]]
             expected = sum(record["accuracy"]["last_ema"]) / len(record["counts"])
             assert run.data.metrics["test/all"] == pytest.approx(expected)
+        assert run.data.tags["mlflow.source.name"] == "tailboard run t"
+        assert run.data.tags.get("mlflow.source.git.commit") == record["environment"].get("commit")
+        inputs = [each.dataset for each in run.inputs.dataset_inputs]
+        assert [each.digest for each in inputs] == ([record["data"]["fingerprint"][:36]] if record["data"] else [])
         path = self.client.download_artifacts(run.info.run_id, "record.json")
         assert json.loads(Path(path).read_text())["key"] == key
 
@@ -140,6 +145,7 @@ def finish(store: Store, trial, status="complete", **changes) -> Record:
         key=trial.key, trial=trial, status=status, counts=(60, 6), epochs=EPOCHS if complete else 0,
         accuracy={"last_ema": (80.0, 20.0), "last": (80.0, 20.0)} if complete else {},
         started="2026-01-01T00:00:00+00:00", finished="2026-01-01T00:01:00+00:00",
+        data=Provenance(verified=True, hashes={}, fingerprint="f" * 64), environment={"commit": "c0ffee"},
         files={f"arrays/{trial.key}.npz": "0"} if complete else {}, **changes,
     )  # fmt: skip
     store.write_record(record)

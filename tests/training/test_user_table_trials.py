@@ -11,6 +11,7 @@ from tailboard.harness.planning.image_run import ImageRequest
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.planning.table_run import resolve
 from tailboard.harness.registry.datasets import dataset_of, split_of
+from tailboard.harness.reporting import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.training.learners.table_learners import table_learner
@@ -108,6 +109,8 @@ def test_weights_of_rows_reach_the_fit(people):
     direct = LogisticRegression(max_iter=1000).fit(x, split.train.y, sample_weight=weights / weights.mean())
     found = torch.softmax(learner.logits(torch.from_numpy(pool.test.x)), 1).numpy()
     assert np.allclose(found, direct.predict_proba(test), atol=1e-6)
+    (said, _) = gather._unbalanced([parse(raw_of(weight="w"))])
+    assert said == "csv:people.csv: training rows are weighed by the column 'w'; each test row counts once."
     plain = LogisticRegression(max_iter=1000).fit(x, split.train.y)
     assert not np.allclose(found, plain.predict_proba(test), atol=1e-4)
 

@@ -15,13 +15,16 @@ import pandas as pd
 
 from ....leaderboard.figures.comparisons import Comparison
 from ....leaderboard.figures.figure import FigureData
+from ....leaderboard.figures.fit import fit
 from ....leaderboard.figures.improvement import improvement
 from ....leaderboard.figures.misalignment import misalignment
 from ....leaderboard.figures.ratio_matrix import ratio_matrix
+from ....leaderboard.figures.regions import regions
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
 from ...metrics.rescoring import MetricRequest
+from ...registry.datasets import long_tail
 from ...spec.schema import Shots, Spec
 from ...storage import paths
 from ...storage.reader import StoreReader
@@ -29,6 +32,7 @@ from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
 from .request import AS_RECORDED, FigureRequest
+from .trained_state import fitted_table, region_arrays
 from .trial_table import members_of, parameters_of, planned_table, trial_table
 
 ENDINGS = (".svg", ".pdf", ".png", ".csv", ".json")
@@ -84,7 +88,7 @@ class StudyFigure:
         """Write the file, whose ending says in which form. ReportError for another ending, or without matplotlib."""
         form = path.suffix.lower()
         if form not in ENDINGS:
-            raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+            raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS)} or .html")
         path.write_bytes(self.content(form))
 
     def content(self, form: str) -> bytes:
@@ -137,7 +141,7 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
         table = table.assign(
             measured=pd.Series(list(_measured(store, table, shots, asked.metric)), table.index, object)
         )
-    figure = _FAMILIES[asked.kind](table, shots, asked)
+    figure = _FAMILIES[asked.kind](_with_arrays(store, table, asked), shots, asked)
     if figure.points.empty:
         raise ReportError(f"no two complete trials of {store} can be compared at one point: {' '.join(figure.notes)}")
     unverified = [] if table["verified"].all() else ["Some trials ran on data whose checksums differ."]
@@ -150,7 +154,7 @@ def check_axes(spec: Spec) -> None:
     if asked := FigureRequest.of(spec):
         table = planned_table(spec)
         _check_metric(table, asked.metric)
-        _FAMILIES[asked.kind](table, spec.shots, asked)
+        _FAMILIES[asked.kind](_with_arrays(None, table, asked), spec.shots, asked)
 
 
 def _check_metric(table: pd.DataFrame, metric: MetricRequest) -> None:
@@ -158,6 +162,20 @@ def _check_metric(table: pd.DataFrame, metric: MetricRequest) -> None:
     for data in dict.fromkeys(table["data"]):
         if why := metric.lacks(data):
             raise ReportError(f"--metric: {data.name} has no {metric.name}, which is {why}")
+
+
+def _with_arrays(store: StoreReader | None, table: pd.DataFrame, asked: FigureRequest) -> pd.DataFrame:
+    """The trials with what the kind is made of beside the accuracies; of a plan (no store) without values."""
+    if asked.kind == "fit":
+        by_epoch = asked.x in (None, "epoch")
+        parts = [fitted_table(store, table, group, by_epoch).assign(group=group) for group in asked.groups]
+        return pd.concat(parts, ignore_index=True)
+    if asked.kind == "regions":
+        trials = zip(table["key"], table["data"], table["recalls"], strict=True)
+        found = [region_arrays(store, key, data, recalls is not None) for key, data, recalls in trials]
+        columns = {"shares": [s for s, _ in found], "picture": [p for _, p in found]}
+        return table.assign(**{name: pd.Series(each, table.index, object) for name, each in columns.items()})
+    return table
 
 
 def _measured(
@@ -218,12 +236,58 @@ def _misalignment(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> Fi
     return _noted(misalignment(placed, members), notes)
 
 
+def _fit(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    """The table has a row for each group and epoch."""
+    if len(other := table.loc[table["learner"] == "estimator", "network"]):
+        raise ReportError(f"--kind fit: {other.iloc[0]} is no network, and nothing says how well it fits its rows")
+    x = "epoch" if asked.x in (None, "epoch") else require_field(table, str(asked.x), "--x")
+    table = table if x == "epoch" else require_numbers(table, x)
+    curve = require_field(table, asked.curve, "--curve") if asked.curve else None
+    if curve is None and x != "train_ratio" and table["train_ratio"].nunique() > 1:
+        curve = "train_ratio"
+    table = named_options(table, [x, *filter(None, [curve])])
+    curve = curve_field(table, x, curve)
+    ordered = all(isinstance(value, (int, float)) for value in table[curve])
+    parts = []
+    for group in asked.groups:
+        rows = table[table["group"] == group]
+        placed, notes = with_curves(rows.sort_values(curve, kind="stable") if ordered else rows, x, curve)
+        sizes = {data: [long_tail(data)[c] for c in members_of(data, group, shots)] for data in set(placed["data"])}
+        panel = placed["panel"] + ("" if len(asked.groups) == 1 and group == "all" else f", {group} classes")
+        parts.append(placed.assign(panel=panel, images=[sum(sizes[data]) for data in placed["data"]]))
+    return _noted(fit(pd.concat(parts, ignore_index=True), x.rpartition(".")[2], asked.margin, ordered), notes)
+
+
+def _regions(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
+    """The table has the shares of each trial, and a picture of some."""
+    if len(other := table.loc[table["learner"] != "images", "network"]):
+        raise ReportError(f"--kind regions: {other.iloc[0]} is no network on images, and planes lie between images")
+    if few := [data.name for data in dict.fromkeys(table["data"]) if len(long_tail(data)) < 3]:
+        raise ReportError(f"--kind regions: {few[0]} has two classes, and a plane lies through images of three")
+    curve = require_field(table, asked.curve, "--curve") if asked.curve else None
+    table = named_options(table, [*filter(None, [curve])])
+    placed, notes = with_curves(table, "seed", curve_field(table, "seed", curve), beside=("seed",))
+    placed = placed.assign(x=placed["train_ratio"])
+    curves = list(placed["curve"].unique())
+    if asked.baseline is None and "ERM" not in curves:
+        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
+    baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
+    shown = [
+        replace(row["picture"], panel=row["panel"], curve=row["curve"])
+        for row in placed.drop_duplicates(["panel", "curve"]).to_dict("records")
+        if row["picture"] is not None
+    ]
+    return _noted(regions(placed, baseline, shown), notes)
+
+
 _FAMILIES: dict[str, Callable[[pd.DataFrame, Shots, FigureRequest], FigureData]] = {
     "improvement": _improvement,
     "sweep": _sweep,
     "scaling": _scaling,
     "ratio_matrix": _ratio_matrix,
     "misalignment": _misalignment,
+    "fit": _fit,
+    "regions": _regions,
 }
 
 

@@ -39,7 +39,7 @@ class Learner(Protocol):
         ...
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
-        """What another trial starts from."""
+        """What another trial starts from, or a model is made of."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from ....methods.recipe import Recipe
 from ...spec.training import EstimatorTraining
 from ..random_streams import RandomStreams, derive_seed
 from .contract import check_honoured
+from .estimator_file import saved, skops_saved
 from .made_rows import made_rows
 
 SMALLEST = 1e-12  # a probability below is taken for it: its logarithm is a score
@@ -83,6 +84,15 @@ class EstimatorFit:
                 f"{type(self.estimator).__name__} are margins"
             )
 
+        if "weights" in self._parts or any(column.kind == "weight" for column in columns):
+            self._check_takes_weights()
+
+    def _check_takes_weights(self) -> None:
+        from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
+
+        if not has_fit_parameter(self.estimator, "sample_weight"):
+            raise MethodError(f"{type(self.estimator).__name__} takes no weights of rows")
+
     def epochs(self) -> Iterator[dict[str, float]]:
         """The fit."""
         if self.done:
@@ -110,8 +120,6 @@ class EstimatorFit:
             drawn = sampler(torch.from_numpy(y), 0).numpy()
             x, y, weights = x[drawn], y[drawn], weights[drawn] if weights is not None else None
         if rows := self._parts.get("rows"):
-            if weights is not None:
-                raise MethodError("rows with weights of their own cannot be made or dropped by a sampler")
             x, y = made_rows(rows, self.encoder, self._x, y)
             counts: tuple[int, ...] = tuple(np.bincount(y).tolist())
             self.scene.counts, self.scene.frequencies = counts, counts  # what is learnt from
@@ -137,25 +145,14 @@ class EstimatorFit:
         finish.choose(scores, self._y)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        from sklearn.utils.validation import has_fit_parameter  # see ``Encoder``
-
         if weights is None or np.ptp(weights) == 0:
             self.estimator.fit(x, y)
-        elif has_fit_parameter(self.estimator, "sample_weight"):
-            self.estimator.fit(x, y, sample_weight=weights)
         else:
-            raise MethodError(f"{type(self.estimator).__name__} takes no weights of rows")
+            self.estimator.fit(x, y, sample_weight=weights)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Scores (N, C) of rows (N, columns), before the method adjusts them."""
-        return self._scores(self.encoder.transform(rows))
-
-    def _scores(self, x: np.ndarray) -> np.ndarray:
-        """Scores (N, C) of encoded rows: logarithms of probabilities, or margins where it has no probabilities."""
-        if hasattr(self.estimator, "predict_proba"):
-            return np.log(np.maximum(self.estimator.predict_proba(x), SMALLEST))
-        margins = np.asarray(self.estimator.decision_function(x), np.float64)
-        return np.stack([np.zeros_like(margins), margins], axis=1) if margins.ndim == 1 else margins
+        return scores_of(self.estimator, self.encoder.transform(rows))
 
     def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
         """The scores (N, C) in float32 of rows (N, columns), adjusted where the method does."""
@@ -166,8 +163,17 @@ class EstimatorFit:
         return self._scored[1]
 
     def averaged_weights(self) -> dict[str, torch.Tensor]:
-        """Nothing starts from an estimator."""
-        return {}
+        """All that predicts, as bytes: the estimator under the name of its form (see ``estimator_file.py``), the
+        encoder, and ``shift`` (C,), which the method adds to scores. MethodError where one cannot be saved."""
+        finish = self._parts.get("finish", lambda scores: scores)
+        shift, tried = finish(torch.zeros(1, self.scene.classes)), torch.eye(self.scene.classes)
+        if not torch.equal(finish(tried), tried + shift):
+            raise MethodError(f"{type(self.recipe.finish).__name__} cannot be saved: it does more than shift scores")
+        form, data = saved(self.estimator)
+        parts = {form: data, "encoder": skops_saved(self.encoder.steps)}
+        return {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()} | {
+            "shift": shift[0]
+        }
 
     def state(self) -> dict[str, Any]:
         """It is fitted or it is not: there is no state between."""
@@ -175,6 +181,14 @@ class EstimatorFit:
 
     def restore(self, state: dict[str, Any]) -> None:
         """A fit begins anew."""
+
+
+def scores_of(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """Scores (N, C) of encoded rows: logarithms of probabilities, or margins where it has no probabilities."""
+    if hasattr(estimator, "predict_proba"):
+        return np.log(np.maximum(estimator.predict_proba(x), SMALLEST))
+    margins = np.asarray(estimator.decision_function(x), np.float64)
+    return np.stack([np.zeros_like(margins), margins], axis=1) if margins.ndim == 1 else margins
 
 
 def folds(y: np.ndarray, number: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

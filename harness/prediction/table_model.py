@@ -1,0 +1,270 @@
+"""TableModel: a fitted estimator with its preprocessing in a file, and its predictions of rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from threadpoolctl import threadpool_limits
+
+from ...datasets.tables.columns import Column
+from ...datasets.tables.encoder import Encoder
+from ...datasets.user_tables.cells import MISSING, days
+from ...methods.names import nearest
+from ...methods.part import MethodError
+from ..errors import ModelError
+from ..spec.canonical import CanonicalModel
+from ..spec.schema import Trial
+from ..storage.files import Files
+from ..storage.record import Provenance
+from ..training.learners.estimator_file import FORMS, opened, skops_opened
+from ..training.learners.estimator_fit import scores_of
+from ..training.learners.sound_trees import Unsound
+from .description import Calibration, ClassName
+from .predictions import Predictions
+from .probabilities import prior_shares, probabilities
+
+WORD = "tailboard.table_model"  # of the file's header, under which the description stands
+PARTS = ("encoder", "shift")
+
+
+class SavedColumn(CanonicalModel, frozen=True):
+    """A column of the rows that the model takes; ``categories`` are their names, in the order of their numbers."""
+
+    name: str = Field(min_length=1, max_length=1000)
+    kind: Literal["number", "category", "date", "weight"]
+    categories: tuple[str, ...] = ()
+
+
+class TableDescription(CanonicalModel, frozen=True):
+    """A model of a table: its trial, the columns that it takes and the classes that it tells apart.
+
+    ``form`` says how the estimator is written, ``sha256`` is the hash of it, the encoder and the shift. The rest is as
+    of :class:`~tailboard.harness.prediction.description.Description`.
+    """
+
+    version: Literal[1] = 1
+    trial: Trial
+    classes: tuple[ClassName, ...] = Field(min_length=2, max_length=1000)
+    counts: tuple[int, ...]
+    columns: tuple[SavedColumn, ...] = Field(min_length=1, max_length=100_000)
+    form: Literal["xgboost", "lightgbm", "catboost", "skops"]
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    calibration: Calibration = Calibration()
+    data: Provenance
+    versions: dict[str, str] = {}
+    repeats: bool | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> TableDescription:
+        if not len(self.classes) == len(set(self.classes)) == len(self.counts) or min(self.counts) < 1:
+            raise ValueError("classes and counts must tell of the same classes, each once")
+        if len({column.name for column in self.columns}) < len(self.columns):
+            raise ValueError("columns must tell of each column once")
+        if all(column.kind == "weight" for column in self.columns):
+            raise ValueError("columns must tell of one to learn from")
+        return self
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """A fitted estimator with all that it needs to predict rows (see ``tailboard.load_model``)."""
+
+    description: TableDescription
+    tensors: Mapping[str, torch.Tensor]
+    encoder: Encoder
+    estimator: Any
+
+    @classmethod
+    def of(cls, description: TableDescription, tensors: Mapping[str, torch.Tensor]) -> TableModel:
+        """The model of what a file holds. ModelError where that cannot be evaluated, or a library is missing."""
+        if set(tensors) != {description.form, *PARTS} or digest(tensors) != description.sha256:
+            raise ModelError("what it holds is damaged: it has not the hash of its description")
+        shift = tensors["shift"]
+        if shift.shape != (len(description.classes),) or shift.dtype != torch.float32 or not shift.isfinite().all():
+            raise ModelError("its shift is none of its classes")
+        columns = tuple(Column(each.name, each.kind) for each in description.columns)
+        row = np.zeros((1, len(columns)))
+        try:
+            encoder = Encoder.of(columns, skops_opened(_bytes(tensors["encoder"])))
+            features, threads = _features(encoder, row), description.trial.threads
+            estimator = opened(description.form, _bytes(tensors[description.form]), features, threads)
+            model = cls(description, tensors, encoder, estimator)
+            model.logits(row)
+        except (MethodError, ModelError) as error:
+            raise ModelError(str(error)) from None
+        except Exception as error:
+            raise ModelError(f"it cannot be evaluated: {' '.join(str(error).split())[:300]}") from None
+        return model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the columns of what is predicted."""
+        return self.description.classes
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that a row must have."""
+        return tuple(column.name for column in self.description.columns if column.kind != "weight")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """As of :attr:`Model.provenance`."""
+        return {"key": self.description.trial.key} | self.description.model_dump(mode="json")
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Scores (N, C) in float32 of rows as :meth:`rows` gives them: of the test rows those of the trial, bit for
+        bit. ModelError where the estimator gives none."""
+        with threadpool_limits(self.description.trial.threads):
+            found = torch.from_numpy(scores_of(self.estimator, self.encoder.transform(x))).float()
+        if found.shape != (len(x), len(self.classes)):
+            raise ModelError(f"scores of shape {tuple(found.shape)} where {(len(x), len(self.classes))} are expected")
+        return (found + self.tensors["shift"]).numpy()
+
+    def rows(self, table: Any, first: int = 1) -> np.ndarray:
+        """Rows (N, columns) of a table.
+
+        Args:
+            table: A DataFrame, or the values of each column by its name; other columns are passed over.
+            first: The number of its first row, for errors.
+
+        Raises:
+            ModelError: where a column is missing, a value is no number, or columns are of different lengths.
+        """
+        names = [str(name) for name in table]
+        for name in self.columns:
+            if name not in names:
+                raise ModelError(f"the table has no column {name!r}" + nearest(name, names))
+        found = {
+            column.name: _values(column, list(table[column.name]), first)
+            for column in self.description.columns
+            if column.kind != "weight"  # rows to be predicted need none
+        }
+        lengths = {len(values) for values in found.values()}
+        if len(lengths) > 1:
+            raise ModelError("the columns of the table have different lengths")
+        weights = np.ones(*lengths)
+        return np.column_stack([found.get(column.name, weights) for column in self.description.columns])
+
+    def predict(self, table: Any, prior: str | Mapping[str, float] | None = None) -> Predictions:
+        """Predict the classes of rows.
+
+        Args:
+            table: As in :meth:`rows`.
+            prior: As in :meth:`Model.predict`.
+
+        Raises:
+            ModelError: as :meth:`rows`, for a prior that is none, and where there is no row.
+        """
+        x = self.rows(table)
+        if not len(x):
+            raise ModelError("there is no row to predict")
+        return self.of_rows(x, self.shares(prior))
+
+    def of_rows(self, x: np.ndarray, shares: Sequence[float] | None) -> Predictions:
+        """The predictions for rows as :meth:`rows` gives them, and the shares of :meth:`shares`."""
+        found, how = self.logits(x), self.description.calibration
+        each = probabilities(found, how.temperature, how.carried_prior, self.description.counts, shares)
+        return Predictions(self.classes, found, each)
+
+    def shares(self, prior: str | Mapping[str, float] | None) -> tuple[float, ...] | None:
+        """The share of each class that a prior stands for. ModelError where it is none."""
+        return prior_shares(prior, self.classes, self.description.counts)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to a file, whole or not at all. OSError where that cannot be done."""
+        path = Path(path)
+        data = save(dict(self.tensors), {WORD: self.description.model_dump_json()})
+        Files(path.parent).write(path.name, data)
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The SHA-256 of tensors, in the order of their names."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        found.update(tensors[name].contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def read(data: bytes, text: str) -> TableModel:
+    """The model of a file.
+
+    Args:
+        data: All of it, safetensors.
+        text: The description that its header holds.
+
+    Raises:
+        ModelError: where it is no model of rows, or a damaged one.
+    """
+    try:
+        description = TableDescription.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelError(f"its description, {where or 'as a whole'}: {first['msg']}") from None
+    if description.form not in FORMS:
+        raise ModelError(f"its form {description.form!r} is not known")
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ModelError(str(error)) from None
+    return TableModel.of(description, tensors)
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    if tensor.dtype != torch.uint8 or tensor.ndim != 1:
+        raise Unsound("bytes are expected")
+    return tensor.numpy().tobytes()
+
+
+def _features(encoder: Encoder, row: np.ndarray) -> int:
+    """The numbers of an encoded row. Unsound where it gives none."""
+    encoded = encoder.transform(row)
+    if encoded.ndim != 2 or len(encoded) != 1 or not np.isfinite(encoded).all():
+        raise Unsound("its encoder gives no numbers")
+    return encoded.shape[1]
+
+
+def _values(column: SavedColumn, values: list[Any], first: int) -> np.ndarray:
+    texts = [
+        "" if value is None or (isinstance(value, float) and isnan(value)) else str(value).strip() for value in values
+    ]
+    if column.kind == "category":
+        place = {name: float(number) for number, name in enumerate(column.categories)}
+        other = float(len(place))  # what no training row had
+        return np.array([np.nan if text in MISSING else place.get(text, other) for text in texts], np.float64)
+    if column.kind == "date":
+        return _days(column, texts, first)
+    found = np.empty(len(texts))
+    for number, text in enumerate(texts):
+        try:
+            found[number] = np.nan if text in MISSING else float(text)
+        except ValueError:
+            raise ModelError(f"row {first + number}: {column.name} is {text[:80]!r}, no number") from None
+    if np.isinf(found).any():
+        row = first + int(np.flatnonzero(np.isinf(found))[0])
+        raise ModelError(f"row {row}: {column.name} is infinite; leave it empty where it is not known")
+    return found
+
+
+def _days(column: SavedColumn, texts: list[str], first: int) -> np.ndarray:
+    """The days of dates, as the rows that the model was fitted on have them."""
+    found = np.full(len(texts), np.nan)
+    for number, text in enumerate(texts):
+        if text not in MISSING:
+            day = days([text])
+            if day is None:
+                raise ModelError(f"row {first + number}: {column.name} is {text[:80]!r}, no date such as 2026-01-31")
+            found[number] = day[0]
+    return found

@@ -1,0 +1,88 @@
+"""Predictions of the rows of a CSV, as CSV: a column of labels, and one of probabilities for each class. Rows are read
+and predicted some thousands at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from ..errors import ModelError
+from ..storage.files import Files
+from .table import cell
+from .table_model import TableModel
+
+AT_ONCE = 4096  # rows
+
+
+def write_row_predictions(
+    model: TableModel, path: Path, goal: TextIO, prior: str | Mapping[str, float] | None = None
+) -> int:
+    """Write a header, and for each row of a table the likeliest class and the probability of each class.
+
+    Args:
+        model: What predicts.
+        path: A CSV in UTF-8, whose first line names its columns; those that the model does not take are passed over.
+        goal: Where the CSV goes.
+        prior: As in ``Model.predict``.
+
+    Returns:
+        How many rows were predicted.
+
+    Raises:
+        ModelError: where the table cannot be read, lacks a column or has a wrong value, and for a prior that is none.
+    """
+    shares, out, count = model.shares(prior), csv.writer(goal, lineterminator="\n"), 0
+    out.writerow(["label", *(f"p_{cell(name)}" for name in model.classes)])
+    for chunk in _chunks(path):
+        found = model.of_rows(model.rows(chunk, count + 1), shares)
+        for name, each in zip(found.labels, found.probabilities, strict=True):
+            out.writerow([cell(name), *(f"{p:.6g}" for p in each)])
+        count += len(found.labels)
+    if not count:
+        raise ModelError(f"{path} has no rows to predict")
+    return count
+
+
+def save_row_predictions(
+    model: TableModel, path: Path, goal: Path, prior: str | Mapping[str, float] | None = None
+) -> int:
+    """The same into a file, whole or not at all.
+
+    Args:
+        model, path, prior: As of :func:`write_row_predictions`.
+        goal: The file.
+
+    Raises:
+        OSError: where it cannot be written. ModelError as of :func:`write_row_predictions`.
+    """
+    text = io.StringIO()
+    count = write_row_predictions(model, path, text, prior)
+    Files(goal.parent).write(goal.name, text.getvalue().encode())
+    return count
+
+
+def _chunks(path: Path) -> Iterator[dict[str, list[str]]]:
+    """The values of each column by its name, some rows at a time."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            names = [name.strip() for name in next(lines, [])]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise ModelError(f"{path}: two columns are called {twice!r}: rename one")
+            read = 0
+            while rows := [row for row in islice(lines, AT_ONCE) if row]:
+                for number, row in enumerate(rows, start=read + 1):
+                    if len(row) != len(names):
+                        raise ModelError(
+                            f"{path}, row {number}: {len(row)} values, and the first line names {len(names)}"
+                        )
+                yield {name: [row[place] for row in rows] for place, name in enumerate(names)}
+                read += len(rows)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{path} cannot be read as a CSV in UTF-8: {why}") from None

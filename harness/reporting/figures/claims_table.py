@@ -1,0 +1,86 @@
+"""One table of what the studies of a folder claim, and what came of each claim."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ....leaderboard.formats.text import plain_columns
+from ...errors import ReportError
+from ...storage.store import Store
+from ..figure_files import csv_text
+from .request import FigureRequest
+from .study import study_figure
+
+COLUMNS = ("figure", "claim", "verdict", "effect", "unit", "low", "high", "n", "data", "reason")
+FORMS = ("md", "csv", "json")
+
+
+@dataclass(frozen=True)
+class ClaimsTable:
+    """The claims of several studies, a row each with the columns ``COLUMNS``; sentences about studies that have no
+    figure yet, and whether every trial is complete."""
+
+    rows: pd.DataFrame
+    notes: Sequence[str]
+    complete: bool
+    damaged: Sequence[str]
+
+    def rendered(self, form: str) -> str:
+        """The table as Markdown, CSV or JSON. ReportError for another form."""
+        if form not in FORMS:
+            raise ReportError(f"--format: the claims of a folder of studies are in {', '.join(FORMS)}, not {form}")
+        if form == "csv":
+            return csv_text(self.rows)
+        if form == "json":
+            told: list[dict[str, Any]] = json.loads(self.rows.to_json(orient="records"))
+            return json.dumps({"claims": told, "notes": list(self.notes)}, indent=1)
+        claims = self.rows.to_dict("records")
+        shown = pd.DataFrame(
+            [
+                {"figure": c["figure"], "claim": c["claim"], "verdict": c["verdict"] or f"no word: {c['reason']}",
+                 "effect": f"{c['effect']:+.3g} {c['unit']}", "95% interval": f"{c['low']:+.3g} to {c['high']:+.3g}",
+                 "n": str(c["n"]), "data": c["data"]}
+                for c in claims
+            ]
+        )  # fmt: skip
+        table = plain_columns(shown).to_markdown(index=False, disable_numparse=True) if len(shown) else "No claim."
+        return "\n\n".join([str(table), *self.notes])
+
+
+def studies_in(place: str) -> list[Store]:
+    """The stores in a folder of which a plan asks for a figure, by name; none where the place is a store itself, or no
+    folder of this machine. StoreError where a plan is damaged."""
+    folder = Path(place).expanduser()
+    if "://" in place or not folder.is_dir() or Store(place).exists():
+        return []
+    stores = [Store(str(each)) for each in sorted(folder.iterdir()) if each.is_dir()]
+    return [store for store in stores if store.exists() and any(spec.figure for spec in store.plans())]
+
+
+def claims_table(stores: Sequence[Store]) -> ClaimsTable:
+    """The claims of all studies, in the order of the stores and plans; a study with nothing to draw is said.
+
+    Args:
+        stores: Those of the studies.
+    """
+    rows, notes, complete, damaged = [], list[str](), True, list[str]()
+    for store, asked in ((s, FigureRequest.of(spec)) for s in stores for spec in s.plans()):
+        if asked is None:
+            continue
+        try:
+            drawn = study_figure(store, asked)
+        except ReportError as error:
+            notes, complete = [*notes, f"{asked.plan}: {error}"], False
+            continue
+        complete, damaged = complete and drawn.complete, [*damaged, *drawn.damaged]
+        rows += [
+            (drawn.name, c.claim, c.verdict, c.effect, c.unit, c.low, c.high, c.n, c.panel, c.reason)
+            for c in drawn.data.claims
+        ]
+    return ClaimsTable(pd.DataFrame(rows, columns=list(COLUMNS)), notes, complete, damaged)

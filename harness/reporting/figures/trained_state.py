@@ -1,0 +1,127 @@
+"""What records hold beside the accuracies, and figures are made of: the accuracy on training images by epoch, and the
+decision regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ....leaderboard.figures.figure import Picture
+from ...errors import ReportError, StoreError
+from ...registry.datasets import long_tail
+from ...spec.schema import Data
+from ...storage.reader import StoreReader
+
+TRACKED = {"all": "history_train_accuracy", "minority": "history_train_accuracy_minority"}
+REGIONS, PARTS = "regions_", ("shares", "picture", "corners", "classes")
+
+
+def training_accuracy(store: StoreReader, key: str) -> dict[str, dict[int, float]]:
+    """The accuracy in percent on a trial's training images by group, at each epoch (from 1) after which it was taken;
+    nothing where it never was. StoreError where the arrays are damaged."""
+    found = {}
+    arrays = _arrays(store, key, "history_train_accuracy")
+    for group, name in TRACKED.items():
+        column = arrays.get(name)
+        if column is not None and column.ndim == 1:
+            taken = np.flatnonzero(np.isfinite(column))
+            found[group] = {int(epoch) + 1: float(column[epoch]) for epoch in taken}
+    return {group: epochs for group, epochs in found.items() if epochs}
+
+
+def fitted_table(store: StoreReader | None, table: pd.DataFrame, group: str, by_epoch: bool) -> pd.DataFrame:
+    """The trials with ``value``, the accuracy on their training images, and ``epoch``.
+
+    Args:
+        store: Where the records are; None where nothing is trained yet.
+        table: The trials.
+        group: ``all`` or ``minority``.
+        by_epoch: Whether there is a row for each epoch after which it was taken, or one, of the last. A trial that is
+            not complete has one row, without a value, at its last epoch.
+
+    Raises:
+        ReportError: where no complete trial has it.
+    """
+    rows: list[dict[str, Any]] = []
+    trials: list[dict[Any, Any]] = table.to_dict("records")
+    for trial in trials:
+        planned = int(trial["training.epochs"])
+        complete = store is not None and trial["recalls"] is not None
+        taken = training_accuracy(store, str(trial["key"])).get(group, {}) if store is not None and complete else {}
+        points = {max(taken): taken[max(taken)]} if taken and not by_epoch else taken or {planned: np.nan}
+        rows += [{**trial, "epoch": float(epoch), "value": value} for epoch, value in points.items()]
+    found = pd.DataFrame(rows)
+    if store is not None and not found["value"].notna().any():
+        of = "" if group == "all" else f"{group} "
+        raise ReportError(
+            f"no trial of {store} says how well its {of}training images were fitted; the spec needs training: "
+            "{track_every: 5}, and a store of its own"
+        )
+    return found
+
+
+def last_fitted(store: StoreReader, keys: Mapping[str, bool]) -> list[float]:
+    """The accuracy on all training images at the end, of each complete trial that says it.
+
+    Args:
+        store: Where the records are.
+        keys: Whether each trial is complete, by its key.
+    """
+    taken = (training_accuracy(store, key).get("all", {}) for key, complete in keys.items() if complete)
+    return [each[max(each)] for each in taken if each]
+
+
+def region_arrays(
+    store: StoreReader | None, key: str, data: Data, complete: bool
+) -> tuple[np.ndarray | None, Picture | None]:
+    """The decision regions of a trial, classes in the order of the long tail.
+
+    Args:
+        store: Where the records are; None where nothing is trained yet.
+        key: The trial's.
+        data: What it was trained on.
+        complete: Whether it is complete.
+
+    Returns:
+        The share of each class on each plane (planes, C), and the regions of the first plane; None of a trial that is
+        not complete.
+
+    Raises:
+        ReportError: where a complete trial has none. StoreError where they are damaged.
+    """
+    if store is None or not complete:
+        return None, None
+    arrays, counts = _arrays(store, key, REGIONS), long_tail(data)
+    shares, picture, corners, classes = (arrays.get(REGIONS + name) for name in PARTS)
+    if shares is None or picture is None or corners is None or classes is None:
+        raise ReportError(
+            f"trial {key} of {store} holds no decision regions: it was trained by a plan without "
+            "figure: {kind: regions}; run the spec into a store of its own"
+        )
+    order = sorted(range(len(counts)), key=lambda c: -counts[c])
+    rank = np.argsort(order)
+    if shares.shape[1:] != rank.shape or not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
+        raise StoreError(f"{store}/arrays/{key}.npz is damaged: its shares are not those of {len(counts)} classes")
+    if (
+        picture.ndim != 2
+        or corners.shape != (3, 2)
+        or classes.shape != (3,)
+        or not _are_classes(rank, picture, classes)
+    ):
+        raise StoreError(f"{store}/arrays/{key}.npz is damaged: its regions are not those of {len(counts)} classes")
+    shown = Picture("", "", rank[picture], corners.astype(float), rank[classes].tolist())
+    return shares.astype(float)[:, order], shown
+
+
+def _are_classes(rank: np.ndarray, *numbers: np.ndarray) -> bool:
+    return all(a.dtype.kind in "iu" and 0 <= a.min(initial=0) <= a.max(initial=0) < len(rank) for a in numbers)
+
+
+def _arrays(store: StoreReader, key: str, prefix: str) -> dict[str, np.ndarray]:
+    try:
+        return store.arrays(key, prefix)
+    except FileNotFoundError as error:
+        raise StoreError(f"{store}/arrays/{key}.npz is missing") from error
