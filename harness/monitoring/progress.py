@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...leaderboard.metric import GROUPS
 from ..errors import StoreError
 from ..metrics.shots import Outcome, outcome_of
+from ..registry.limits import why_not_tried
 from ..spec.labels import label, method_label
 from ..spec.schema import Shots, Spec, Trial, experiments
 from ..storage.record import Record, TrialResult
@@ -87,6 +88,8 @@ class RunProgress:
         """
         for experiment in experiments(spec):
             result, trials = results.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
+            if why_not_tried(trials[0]):
+                continue
             row, flops = method_label(trials[0]), self._flops(trials[0])
             if result:
                 pending = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..registry.limits import why_not_tried
+from ..spec.labels import method_label, network_label
 from ..spec.schema import Spec, Trial
 from ..spec.schema import plan as reported_by
 from ..tuning.search import Search, searches
@@ -20,8 +22,19 @@ class Plan:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """Every trial that is reported, at the values that the spec gives, each once."""
-        return reported_by(self.spec)
+        """Every trial that is reported, at the values that the spec gives, each once; without those that are not tried,
+        where others are."""
+        trials = reported_by(self.spec)
+        return [trial for trial in trials if not why_not_tried(trial)] or trials
+
+    @cached_property
+    def not_tried(self) -> dict[str, str]:
+        """Why rows are not tried, by what they are."""
+        reasons = {}
+        for trial in reported_by(self.spec):
+            if why := why_not_tried(trial):
+                reasons[f"{method_label(trial)} on {network_label(trial)}, {trial.data.title}"] = why
+        return reasons
 
     @cached_property
     def searches(self) -> dict[str, Search]:

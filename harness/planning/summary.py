@@ -44,7 +44,8 @@ def plan_table(plan: Plan) -> str:
         dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
         for kind, n in kinds.items()
     ]
-    foreseen = "".join(f"\n{line}" for line in warnings(plan))
+    foreseen = "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
+    foreseen += "".join(f"\n{line}" for line in warnings(plan))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
     erm = sum(relative_cost(trial, spec.plugins) for trial in needed.trials)

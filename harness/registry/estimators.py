@@ -31,7 +31,7 @@ class Estimator(Part):
     """A part that builds an estimator. ``module`` and ``factory`` name its class, ``threads`` and ``seed`` what that
     calls the number of threads and the seed (nothing where it has none), ``fixed`` what is set beside the fields.
 
-    ``most_rows`` is the number of training rows beyond which it is not tried, 0 for none; ``cost`` its operations.
+    ``cost`` are its operations; what grows with the square of the rows has a limit in ``limits.py``.
     """
 
     module: ClassVar[str]
@@ -39,7 +39,6 @@ class Estimator(Part):
     threads: ClassVar[str] = "n_jobs"
     seed: ClassVar[str] = "random_state"
     fixed: ClassVar[Mapping[str, Any]] = {}
-    most_rows: ClassVar[int] = 0
 
     def options(self, scene: Scene) -> dict[str, Any]:
         """The arguments of its class."""
@@ -110,7 +109,6 @@ class SVM(Estimator):
     gamma: str = hyper("scale", "scikit-learn's default", Range(choices=("scale", "auto")))
     module, factory, threads, seed = "sklearn.svm", "SVC", "", ""
     fixed = {"break_ties": True, "cache_size": 500}
-    most_rows = 50_000  # its time grows with the square of the rows
 
     def cost(self, rows: int, columns: int) -> float:
         """As of :class:`Estimator`."""

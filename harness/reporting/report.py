@@ -20,6 +20,7 @@ from ...leaderboard.tables.report_tables import UNCERTAINTY, View
 from ...leaderboard.tables.standings import standings, why_not
 from ...methods.names import nearest
 from ..errors import ReportError
+from ..planning.reported import NOT_TRIED
 from ..storage.record import Weights
 from . import tuning_tables
 
@@ -60,8 +61,9 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned trial is complete, and no record damaged."""
-        return not self.damaged and bool((self.rows["status"] == "complete").all())
+        """Whether every planned trial is complete, and no record damaged; what is not tried is none of them."""
+        tried = ~self.rows["reason"].astype(str).str.startswith(NOT_TRIED)
+        return not self.damaged and bool((self.rows["status"][tried] == "complete").all())
 
     def rendered(
         self,

@@ -10,8 +10,9 @@ from typing import Any
 
 from ..planning.prepare import PreparedRun
 from ..planning.request import RunRequest
+from ..registry.limits import why_not_tried
 from ..registry.methods import recipe_of
-from ..spec.schema import Trial, experiments, prerequisite
+from ..spec.schema import Trial, experiments, prerequisites
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed
 from ..tuning.configuration import best
@@ -35,6 +36,8 @@ def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: Run
     judges: dict[str, Search | None] = {t.key: None for search in searches.values() for t in search.prerequisites()}
     judges |= {t.key: search for search in searches.values() for t in search.default_trials() if t.key in judges}
     for experiment in experiments(request.spec):
+        if why_not_tried(experiment.trial(request.spec.seeds[0])):
+            continue
         search = searches.get(experiment.canonical)
         if search:
             queue.add(tuning_flow(search, queue, request, storage, judges, observer))
@@ -71,7 +74,7 @@ def reporting_flow(
     Returns:
         The flow, which yields the jobs that are to be done before it goes on.
     """
-    first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
+    first = prerequisites(trial, recipe_of(trial, plugins).needs())
     work = estimate_flops(trial, plugins)
     try:
         started = yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]

@@ -13,8 +13,9 @@ from ...methods.need import Need
 from ..errors import SpecError
 from ..metrics import validation
 from ..registry.datasets import dataset_of, long_tail
+from ..registry.limits import why_not_tried
 from ..spec.labels import method_label, network_label, setting_label
-from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisite
+from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisites
 from ..spec.training import AnyTraining
 from .configuration import Configuration
 from .dimension import Space, canonical
@@ -114,7 +115,7 @@ class Search:
 
     def prerequisites(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [prerequisite(trial, need) for trial in self.default_trials() for need in self.starts_from]
+        return [start for trial in self.default_trials() for start in prerequisites(trial, self.starts_from)]
 
     def default_trials(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""
@@ -133,7 +134,7 @@ def searches(spec: Spec) -> dict[str, Search]:
     planned = [
         Search(experiment, space, spec.tune, spec, recipe_of(experiment.trial(0), spec.plugins).needs())
         for experiment, space in spaces(spec)
-        if space
+        if space and not why_not_tried(experiment.trial(0))
     ]
     for search in planned:
         _check_validation(search)

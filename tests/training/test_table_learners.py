@@ -20,9 +20,16 @@ from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.datasets.tables.encoder import Encoder
 from tailboard.harness.errors import NetworkError
-from tailboard.harness.planning.request import check_names
+from tailboard.harness.planning.plan import Plan
+from tailboard.harness.planning.prepare import write_plan
+from tailboard.harness.planning.request import RunRequest, check_names
+from tailboard.harness.planning.summary import plan_table
+from tailboard.harness.reporting.gather import gather
+from tailboard.harness.scheduling.queue import JobQueue
+from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage.store import Store
 from tailboard.harness.training.learners.estimator_fit import folds
 from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.harness.training.notes import remarks, summary
@@ -316,3 +323,36 @@ def test_what_grows_with_the_square_of_the_rows_is_refused_before_it_is_tried():
         check_names([trial_of("svm", data=whole)], {})
     check_names([trial_of("xgboost", data=whole)], {})
     check_names([trial_of("svm", data={"name": "covertype", "train_ratio": 0.1, "total": 50_000})], {})
+
+
+class Silent:
+    """Is told of nothing."""
+
+    def on_abandoned(self, trial, why):
+        raise AssertionError
+
+
+def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_path):
+    raw = {
+        "name": "t",
+        "data": {"name": "covertype", "profile": "natural"},
+        "methods": ["ERM", "SVMSMOTE"],
+        "network": ["xgboost", "svm"],
+        "seeds": 2,
+    }
+    spec = parse(raw | {"tune": {"trials": 4, "parameters": "all"}})
+    planned = Plan(spec)
+    assert [(t.method.name, t.network) for t in planned.trials] == [("ERM", "xgboost")] * 2
+    assert len(planned.searches) == 1 and len(planned.not_tried) == 3
+    assert "not tried: SVMSMOTE on xgboost, covertype: SVMSMOTE is not tried on more than 50,000" in plan_table(planned)
+    store = Store(tmp_path)
+    write_plan(RunRequest.of(spec), store)
+    report = gather([store])
+    words = report.rendered("md")
+    assert "not tried: svm is not tried on more than 50,000 training rows, and covertype has 464,812 here" in words
+    assert report.rows["reason"].str.startswith("not tried").sum() == 3 * 2 * 4, "rows, seeds, groups"
+    queue, untuned = JobQueue(store), RunRequest.of(parse(raw))
+    fill_queue(queue, untuned, None, Silent())
+    assert len(queue) == 2
+    with pytest.raises(NetworkError, match="svm is not tried"):
+        check_names(Plan(parse(raw | {"network": "svm"})).trials, {})
