@@ -66,6 +66,7 @@ def figure(
     from ..metrics.rescoring import parse_metric
     from ..reporting.figures.request import FigureRequest, planned_request
     from ..reporting.figures.study import study_figure
+    from ..reporting.html_pages import write_figure_page
 
     given = {
         "x": x, "curve": curve, "baseline": baseline, "over": over, "margin": margin,
@@ -81,7 +82,9 @@ def figure(
         else:
             asked = (planned or planned_request(opened, spec.name if spec else study)).changed(options)
         drawn = study_figure(opened, asked)
-    if output:
+        if output and output.suffix.lower() == ".html":
+            write_figure_page(opened, drawn, output)
+    if output and output.suffix.lower() != ".html":
         drawn.write(output)
     print_output(json.dumps(drawn.facts(), indent=1) if as_json else drawn.text())
     return outcome(drawn)

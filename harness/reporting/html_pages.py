@@ -18,6 +18,9 @@ from ..storage.reader import StoreReader
 from . import tuning_tables
 from .cards import data_cards, method_cards
 from .evidence import evidence
+from .figures.on_page import page_figure, planned_figures
+from .figures.study import StudyFigure
+from .gather import gather
 from .report import Report, known
 
 
@@ -73,6 +76,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         methods=method_cards(report.trials),
         further=report.further.tables() if report.further else (),
         data=data_cards(report.rows["dataset"].unique()),
+        figures=planned_figures(stores),
     )
 
 
@@ -80,6 +84,21 @@ def write_page(shown: PageContent, path: Path) -> None:
     """Write a page to the file ``path``. ReportError where that is a folder."""
     _file(path, "--html")
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
+
+
+def write_figure_page(store: StoreReader, drawn: StudyFigure, path: Path) -> None:
+    """Write the page of a store with one figure on it.
+
+    Args:
+        store: Where the trials are.
+        drawn: The figure.
+        path: The file.
+
+    Raises:
+        ReportError: where that is a folder.
+    """
+    shown = page_content(gather([store]), [store])
+    write_page(replace(shown, figures=[page_figure(drawn)]), path)
 
 
 def write_site(

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ...leaderboard.metric import ACCURACY
 from ...leaderboard.recommendation import first_by
 from ...leaderboard.tables.further_metrics import FurtherMetrics
 from ..metrics.rescoring import MetricRequest, parse_metric
-from ..registry.datasets import test_counts
+from ..registry.datasets import each_once, test_counts
 from ..storage.reader import StoreReader
 from .report import Report
 
@@ -24,7 +25,7 @@ CAPTION = (
 
 def natural(stores: Sequence[StoreReader]) -> set[str]:
     """The names of the data sets of two classes whose test set is not balanced."""
-    known = [data for store in stores for spec in store.plans() for data in spec.data]
+    known = each_once(data for store in stores for spec in store.plans() for data in spec.data)
     return {data.title for data in known if len(tested := test_counts(data)) == 2 and len(set(tested)) > 1}
 
 
@@ -38,6 +39,8 @@ def with_two_classes(
         stores: What it is made of.
         gathered: The same report by another metric.
     """
+    if report.metric == ACCURACY:  # which says that every test set is balanced
+        return report
     names = natural(stores) & set(report.rows["dataset"])
     if not names:
         return report

@@ -1,5 +1,6 @@
 """What a site says of one of its pages: what it compares, how its methods stand, and what they and its data are."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from ..formats.text import plain
 from ..metric import ACCURACY, Metric
 from ..results import COLUMN, TRIAL, arranged, summarise
 from ..statistics.tiers import tiers
-from .model import DataCard, MethodCard, PageContent
+from .model import DataCard, MethodCard, PageContent, PageFigure
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Board:
         cards: What its methods are, by name.
         data: Its data sets.
         bundle: Whether the bundle that it was made of lies beside it.
+        figures: Its figures, each with what came of its claims, in words.
     """
 
     folder: str
@@ -63,6 +65,7 @@ class Board:
     cards: Mapping[str, MethodCard]
     data: tuple[DataFacts, ...]
     bundle: bool = False
+    figures: tuple[str, ...] = ()
 
     @property
     def first_tier(self) -> list[Standing]:
@@ -91,7 +94,14 @@ def board(folder: str, subject: PageContent, versus: str | None = None) -> Board
         standings=standings,
         cards={plain(name): card for name, card in subject.methods.items()},
         data=_data(rows, subject),
+        figures=tuple(map(_figure, subject.figures)),
     )
+
+
+def _figure(figure: PageFigure) -> str:
+    verdicts = Counter(row[2].partition(":")[0] for row in figure.claims.body)
+    came = ", ".join(f"{times} {verdict}" for verdict, times in verdicts.items()) or "it claims nothing"
+    return f"{plain(figure.title)} ({came})"
 
 
 def _standings(rows: pd.DataFrame, metric: Metric) -> tuple[str, tuple[Standing, ...]]:

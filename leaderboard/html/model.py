@@ -71,6 +71,29 @@ class DataCard:
 
 
 @dataclass(frozen=True)
+class PageFigure:
+    """A figure of the runs that a page is of.
+
+    Args:
+        title: Its study.
+        claim: What the paper says; empty where nothing is said.
+        claims: What came of each claim.
+        points: What is drawn.
+        notes: Sentences for the caption.
+        picture: The SVG; empty where there is none.
+        csv: The points, to be saved.
+    """
+
+    title: str
+    claim: str
+    claims: Table
+    points: Table
+    notes: Sequence[str]
+    picture: bytes
+    csv: bytes
+
+
+@dataclass(frozen=True)
 class PageContent:
     """What one page shows.
 
@@ -90,6 +113,7 @@ class PageContent:
         uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
         scored: The metric of the rows.
         further: Tables of other metrics, below that of the rows.
+        figures: Those that the plans ask for.
     """
 
     title: str
@@ -105,5 +129,6 @@ class PageContent:
     routines: Mapping[str, Routine] = field(default_factory=dict)
     scored: Metric = ACCURACY
     further: Sequence[Table] = ()
+    figures: Sequence[PageFigure] = ()
     methods: Mapping[str, MethodCard] = field(default_factory=dict)
     data: Mapping[str, DataCard] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from ..formats.notebook import html_table
 from ..formats.text import plain
 from ..tables.grid import Table
 from .data import content
+from .figures import section
 from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
@@ -49,6 +50,7 @@ def html(subject: PageContent, library: str) -> str:
         policy=policy(own, library),
         style=read("page.css"),
         further="\n".join(map(_further, subject.further)),
+        figures="\n".join(map(section, subject.figures)),
         data=embedded(shown),
         behind=behind,
         library=library,

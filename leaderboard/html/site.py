@@ -92,6 +92,7 @@ def _card(board: Board) -> str:
         "Methods": str(len(board.standings)),
         "Trials finished": f"{board.finished} of {board.trials}",
         "Compared with": board.compared,
+        "Figures and claims": "; ".join(board.figures),
     }
     return (
         f'<article class="card"><h2><a href="{board.folder}/index.html">{escape(board.title)}</a></h2>'

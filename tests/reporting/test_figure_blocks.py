@@ -1,5 +1,6 @@
 """A spec's block ``figure``: it is in the plan and in no key, draws without a word more, and names its own claims."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,9 @@ from tailboard.harness.reporting.figures.request import FigureRequest
 from tailboard.harness.reporting.figures.study import check_axes, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, plan
+from tailboard.leaderboard.html.figures import section
+from tailboard.leaderboard.html.model import PageFigure
+from tailboard.leaderboard.tables.grid import Table
 
 GAIN = {"kind": "improvement", "baseline": "ERM", "claim": "Focal Loss helps where classes are few."}
 BATCHES = {"methods": "ERM", "training": {"epochs": 4, "batch_size": [16, 32, 128]}}
@@ -197,3 +201,29 @@ def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
     assert csv.splitlines()[0] == "figure,claim,verdict,effect,unit,low,high,n,data,reason"
     code, _, err = tailboard("report", folder, "--format", "latex")
     assert code == 1 and "the claims of a folder of studies are in md, csv, json, not latex" in err
+
+
+def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):
+    store, page = store_of(tmp_path, figure=GAIN), tmp_path / "page.html"
+    code, _, _ = tailboard("report", store, "--html", page, "--site", tmp_path / "site", "-o", tmp_path / "t.md")
+    assert code == 0
+    text = page.read_text()
+    (picture,) = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', text)
+    drawn = study_figure(store, FigureRequest.of(store.plans()[0]))
+    assert base64.b64decode(picture) == drawn.content(".svg")
+    (points,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', text)
+    assert base64.b64decode(points) == drawn.content(".csv")
+    assert "The paper: Focal Loss helps where classes are few." in text
+    assert "<td>Focal Loss is better than ERM at train ratio 0.05</td><td>supported</td>" in text
+    front = (tmp_path / "site" / "index.html").read_text()
+    assert re.search(r"<dt>Figures and claims</dt><dd>f \(\d supported", front)
+    assert tailboard("figure", store, "--group", "minority", "-o", tmp_path / "figure.html")[0] == 0
+    assert "minority classes" in (tmp_path / "figure.html").read_text()
+    tailboard("report", store_of(tmp_path / "plain"), "--html", page)
+    assert '<section class="figure">' not in page.read_text()
+
+
+def test_a_name_on_the_page_is_only_ever_text():
+    nasty = Table("t", (), (("<b>", '"><script>', "supported"),), (), (), ("a", "b", "c"))
+    shown = section(PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a"))
+    assert not re.search(r"<script|<b>|<i>|<u>|<svg", shown)

@@ -14,6 +14,7 @@ import tailboard as tb
 from tailboard.harness.cli.app import app
 from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.registry.datasets import each_once
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.two_classes import natural, sentences, with_two_classes
 from tailboard.harness.spec.parser import parse
@@ -113,3 +114,9 @@ def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
     assert "balanced test set" not in report
     assert "adult: the test set is not balanced; its classes have 3846 to 12435 examples." in report
     assert natural([store]) == {"adult"}
+
+
+def test_a_data_set_of_many_tails_is_looked_up_once():
+    data = [{"name": name, "total": total} for total in (8000, 9000, 10000) for name in ("adult", "covertype")]
+    spec = parse({"name": "s", "data": data, "methods": ["ERM"], "network": "logistic_regression"})
+    assert [each.name for each in each_once(spec.data)] == ["adult", "covertype"]

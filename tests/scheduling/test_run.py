@@ -248,7 +248,8 @@ def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared
     assert ran == {f"records/{key}.json" for key, record in job.records().items() if record["status"] != "complete"}
 
 
-def test_a_second_run_of_a_store_is_refused_while_the_first_lives(job):
+def test_a_second_run_of_a_store_is_refused_while_the_first_lives(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray)
     job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
     process = job.start()
     job.wait_for(job.saved, process)

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 
 # Held trains like ERM, and waits in its third epoch while there is a file.
 HELD = """
-import os, time
+import time
+from pathlib import Path
 from dataclasses import dataclass
 from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
 
@@ -22,7 +23,7 @@ from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
 class Held(Part):
     def build(self, scene):
         def weights(epoch):
-            while epoch >= 2 and os.path.exists(os.environ["HOLD"]):
+            while epoch >= 2 and Path("HOLD").exists():
                 time.sleep(0.05)
             return ClassWeights(scene.tensor(range(1, scene.classes + 1)))
         return weights
@@ -71,14 +72,19 @@ def hold(tmp_path):
 
 
 @pytest.fixture
-def remote(launcher, tmp_path, hold, bucket):
-    return Remote(launcher(tmp_path, SPEC, {"held.py": HELD}, HOLD=str(hold)), f"{bucket}/x")
+def files(hold):
+    return {"held.py": HELD.replace("HOLD", str(hold))}
 
 
 @pytest.fixture
-def on_disk(launcher, tmp_path_factory, hold):
+def remote(launcher, tmp_path, files, bucket):
+    return Remote(launcher(tmp_path, SPEC, files), f"{bucket}/x")
+
+
+@pytest.fixture
+def on_disk(launcher, tmp_path_factory, files, shared_ray):
     """A run that nobody disturbs into a local store; what the bucket must come to."""
-    job = launcher(tmp_path_factory.mktemp("disk"), SPEC, {"held.py": HELD}, HOLD=str(hold))
+    job = launcher(tmp_path_factory.mktemp("disk"), SPEC, files, **shared_ray)
     done = job.run()
     assert done.returncode == 0, done.stderr
     return job

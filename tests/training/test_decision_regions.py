@@ -19,9 +19,10 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.learners import decision_regions
 from tailboard.harness.training.learners.decision_regions import MARGIN, Plane, _decided, drawn_triples
 from tailboard.harness.training.loop import DeviceData
-from tailboard.harness.training.trial import TrialContext, run_trial
+from tailboard.harness.training.stop_decision import StopDecision
+from tailboard.harness.training.trial import Drained, TrialContext, run_trial
 
-RAW = SMALL | {"methods": ["ERM", "Focal Loss"], "figure": {"kind": "regions"}, "training": {"epochs": 1}}
+RAW = SMALL | {"methods": ["ERM", "Focal Loss"], "figure": {"kind": "regions"}, "training": {"epochs": 2}}
 
 
 def test_a_plane_holds_its_three_images_in_coordinates_that_keep_distances():
@@ -72,13 +73,21 @@ def test_images_are_drawn_by_the_seed_from_three_classes():
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """One seed of two methods, with few planes of few points."""
-    store, spec = Store(tmp_path_factory.mktemp("regions")), parse(RAW)
+    return trained(Store(tmp_path_factory.mktemp("regions")))
+
+
+def trained(store, stopped=False):
+    spec = parse(RAW)
     store.write_plan(spec)
+    context = TrialContext(store=str(store), regions=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, size in (("PLANES", 6), ("GRID", 6), ("PICTURE", 16)):
             patch.setattr(decision_regions, name, size)
         for trial in plan(spec):
-            run_trial(Job.of(trial), TrialContext(store=str(store), regions=True))
+            if stopped:
+                with pytest.raises(Drained):
+                    run_trial(Job.of(trial), context, should_stop=lambda: StopDecision.DRAIN)
+            run_trial(Job.of(trial), context)
     return store
 
 
@@ -106,6 +115,14 @@ def test_the_figure_of_two_trainings(store, tmp_path):
         drawn.write(tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert len((tmp_path / "a.svg").read_bytes()) < 100_000
+
+
+def test_a_study_that_was_stopped_and_resumed_draws_the_same_bytes(store, tmp_path):
+    again = trained(Store(tmp_path / "again"), stopped=True)
+    assert [again.record(trial.key).attempts for trial in plan(parse(RAW))] == [2, 2]
+    first, second = (study_figure(each, FigureRequest.of(parse(RAW))) for each in (store, again))
+    for form in (".svg", ".csv", ".json"):
+        assert first.content(form) == second.content(form)
 
 
 def test_what_has_no_regions_is_said(store, tmp_path):

@@ -88,7 +88,7 @@ class StudyFigure:
         """Write the file, whose ending says in which form. ReportError for another ending, or without matplotlib."""
         form = path.suffix.lower()
         if form not in ENDINGS:
-            raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+            raise ReportError(f"--output: {path} must end in {', '.join(ENDINGS)} or .html")
         path.write_bytes(self.content(form))
 
     def content(self, form: str) -> bytes:

@@ -1,0 +1,58 @@
+"""The figures that the plans of stores ask for, as a page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import isnan
+
+from ....leaderboard.html.model import PageFigure
+from ....leaderboard.tables.grid import Table
+from ...errors import ReportError
+from ...storage.reader import StoreReader
+from .request import FigureRequest
+from .study import StudyFigure, study_figure
+
+
+def planned_figures(stores: Sequence[StoreReader]) -> list[PageFigure]:
+    """Those of all plans that ask for one, and of which something can be drawn.
+
+    Args:
+        stores: Stores and bundles.
+    """
+    return list(_planned(stores))
+
+
+def _planned(stores: Sequence[StoreReader]) -> Iterator[PageFigure]:
+    for store, spec in ((each, spec) for each in stores for spec in each.plans()):
+        with suppress(ReportError):  # nothing is complete yet
+            if asked := FigureRequest.of(spec):
+                yield page_figure(study_figure(store, asked))
+
+
+def page_figure(drawn: StudyFigure) -> PageFigure:
+    """A figure with its claims and points as tables."""
+    claims = tuple(
+        (c.panel, c.claim, c.verdict or f"no word: {c.reason}", f"{c.effect:+.3g} {c.unit}",
+         f"{c.low:+.3g} to {c.high:+.3g}", str(c.n))
+        for c in drawn.data.claims
+    )  # fmt: skip
+    shown = drawn.data.points.dropna(axis=1, how="all")
+    points = tuple(
+        tuple(("" if isnan(value) else f"{value:.5g}") if isinstance(value, float) else str(value) for value in row)
+        for row in shown.itertuples(index=False, name=None)
+    )
+    heads = ("Panel", "Claim", "Verdict", "Effect", "95% interval", "n")
+    try:
+        picture = drawn.content(".svg")
+    except ReportError:  # without matplotlib
+        picture = b""
+    return PageFigure(
+        drawn.name,
+        drawn.claim,
+        Table("What came of its claims", (), claims, (), (), heads),
+        Table("Points", (), points, (), (), tuple(map(str, shown.columns))),
+        drawn.data.notes,
+        picture,
+        drawn.content(".csv"),
+    )
