@@ -3,15 +3,18 @@ navigation to the painted table and to the drawn charts; and from a click to the
 
     .venv/bin/python benchmarks/page_open.py [methods] [repeats]
 
-Measured in Chromium 156 on 2 cores of an AMD EPYC with nothing else at work, no GPU; a page of 23 MiB, medians of 7:
-table 0.66 s (0.61 to 0.71), all charts 2.29 s (2.15 to 2.44), sorted 0.35 s, compared with another method 0.63 s. A
-chart is drawn when it comes into sight, none is at the opening of so long a page; here all are asked for at once.
-That was before the page had tiers and charts beside the table. Side by side at load 10 to 20, the page before
-and with them: the thread is busy for 1.64 and 1.73 s until all charts are drawn (medians of 3), the table is painted
-after 0.9 to 1.2 and 1.0 to 1.4 s, sorted in 0.9 to 1.8 and 0.6 to 1.2 s; a comparison, which now shows the values too,
-takes 1.6 to 1.8 and 2.6 to 4.2 s.
-Beside other work (load 2.7 to 2.9): 0.9, 3.0, 0.4 and 0.7 s, of which the main thread was busy for 2.1 s: 0.4 s until
-the table was painted, 0.7 s for plotly.js to start, 0.4 s for the four charts.
+Measured in Chromium 156 on 2 quiet cores of an AMD EPYC, no GPU, medians of 3; beside it, on the same machine, the page
+before it had tiers, standings and charts beside the table (commit 37acbe9):
+
+                                            this page   37acbe9
+    file, MiB                                    25.7      23.2
+    table painted, s                             0.44      0.39
+    all charts, s                                1.77      1.63
+    the thread busy until the charts, s          1.69
+    sorted, s                                    0.36      0.28
+    compared with another method, s              0.90      0.51
+
+A chart is drawn when it comes into sight, none is at the opening of so long a page; here all are asked for at once.
 """
 
 from __future__ import annotations

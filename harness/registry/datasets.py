@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -65,6 +65,11 @@ def test_counts(data: Data) -> tuple[int, ...]:
         return dataset_of(data).tested
     except DataError:
         return ()
+
+
+def each_once(data: Iterable[Data]) -> list[Data]:
+    """Of all settings of a data set one: of thousands of tails there are few."""
+    return list({(each.name, each.contents, each.classes): each for each in data}.values())
 
 
 def long_tail(data: Data, val_per_class: int = 0) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
 from ..planning.reported import protocol_label, row_label
-from ..registry.datasets import test_counts
+from ..registry.datasets import each_once, test_counts
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
@@ -85,7 +85,8 @@ def gather(
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
-    spent = _spent(rows, tuned, started_from(reported), not all(spec.tune for spec in specs), price)
+    started = started_from(reported, set(rows["key"].unique()))
+    spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
     unbalanced = list(dict.fromkeys(_unbalanced(specs)))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
@@ -113,7 +114,7 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
 
 def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
     """A sentence for each data set whose test set is not balanced, and for each whose rows have weights."""
-    for data in (data for spec in specs for data in spec.data):
+    for data in each_once(data for spec in specs for data in spec.data):
         if weight := getattr(data.contents, "weight", None):
             yield f"{data.name}: training rows are weighed by the column {weight!r}; each test row counts once."
         tested = test_counts(data)
@@ -189,15 +190,14 @@ def _groups(by: Shots) -> str:
 def _spent(
     rows: pd.DataFrame,
     tuned: Sequence[tuning_tables.TunedRow],
-    started: Mapping[str, float],
+    beside: Sequence[float],
     untuned: bool,
     price: float | None,
 ) -> list[str]:
-    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``started``,
-    the seconds by key of those that rows start from. ``price`` is that of an hour."""
+    """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
+    the seconds of those that rows start from. ``price`` is that of an hour."""
     trials = rows[~rows["pending"]].drop_duplicates("key")
     pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
-    beside = [seconds for key, seconds in started.items() if key not in set(trials["key"])]
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"

@@ -130,18 +130,21 @@ def reported_store(
     return ReportedStore(store, plans, merge_rows(rows))
 
 
-def started_from(stores: Iterable[ReportedStore]) -> dict[str, float]:
+def started_from(stores: Iterable[ReportedStore], shown: set[str]) -> dict[str, float]:
     """What the networks took that rows start from and no table shows.
 
     Args:
         stores: Stores with their rows.
+        shown: The keys of the tables' trials.
 
     Returns:
         The seconds of training by key, where a store has them.
     """
     seconds: dict[str, float] = {}
     for each in stores:
-        finished = each.store.finished()
+        finished = each.store.finished() - shown
+        if not finished:  # as in most large stores, whose rows are asked nothing then
+            continue
         first = {judge.row_key: (judge, row.seeds) for row in each.rows for judge in judges([row.first.trial])}
         for judge, seeds in first.values():
             with suppress(StoreError):  # damaged: nothing can be counted

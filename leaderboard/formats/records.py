@@ -102,4 +102,5 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
 
 def _fields(column: pd.Series) -> list[object]:
     values = column.astype(object).where(column.notna(), "").tolist()
-    return [spreadsheet_cell(value) if isinstance(value, str) else value for value in values]
+    cells = {text: spreadsheet_cell(text) for text in {value for value in values if isinstance(value, str)}}
+    return [cells[value] if isinstance(value, str) else value for value in values]

@@ -14,6 +14,7 @@ import tailboard as tb
 from tailboard.harness.cli.app import app
 from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
+from tailboard.harness.registry.datasets import each_once
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.two_classes import natural, sentences, with_two_classes
 from tailboard.harness.spec.parser import parse
@@ -58,7 +59,7 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     store = store_of(tmp_path, (120, 20))
     report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table,), said = report.tables, sentences(report)
-    assert table.spans[0][1] == ("AUROC", "average precision", "F1", "recall at a precision")
+    assert table.spans[0][1] == ("AUROC", "average precision", "F1", "G-mean", "recall at a precision")
     expected = {"ERM": [], "Focal Loss": []}
     for key in sorted(store.finished()):
         arrays = store.arrays(key)
@@ -77,7 +78,7 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     entries = json.loads(CliRunner().invoke(app, ["report", str(store), "--format", "json", "--versus", "ERM"]).stdout)
     jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
     means = {(entry["method"], entry["metric"]): entry["mean"] for entry in entries if entry["group"] == "all"}
-    metrics = ("balanced_accuracy", "auroc", "average_precision", "f1", "recall_at_precision:0.9")
+    metrics = ("balanced_accuracy", "auroc", "average_precision", "f1", "g_mean", "recall_at_precision:0.9")
     assert means.keys() == {(method, metric) for method in expected for metric in metrics}
     for method, values in expected.items():
         assert means[method, "auroc"] == pytest.approx(100 * np.mean(values, axis=0)[0])
@@ -113,3 +114,9 @@ def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
     assert "balanced test set" not in report
     assert "adult: the test set is not balanced; its classes have 3846 to 12435 examples." in report
     assert natural([store]) == {"adult"}
+
+
+def test_a_data_set_of_many_tails_is_looked_up_once():
+    data = [{"name": name, "total": total} for total in (8000, 9000, 10000) for name in ("adult", "covertype")]
+    spec = parse({"name": "s", "data": data, "methods": ["ERM"], "network": "logistic_regression"})
+    assert [each.name for each in each_once(spec.data)] == ["adult", "covertype"]

@@ -1,5 +1,6 @@
 """From a spec to its trials: the product of the axes, keys that stay, and one clear message for each mistake."""
 
+import hashlib
 import math
 
 import pytest
@@ -297,3 +298,7 @@ def test_the_key_of_another_seed_needs_no_trial(old, new, values):
     trial = plan(parse({"name": "t", "data": "cifar10", "methods": ["ERM"], "seeds": 1}))[0]
     trial = trial.model_copy(update={"method": method, "seed": old})
     assert trial.keys([new, old]) == [trial.model_copy(update={"seed": new}).key, trial.key]
+    words = {f'"protocol":{PROTOCOL},"seed":{old},"stage":': "x"} | words
+    trial = trial.model_copy(update={"method": Method(name="m", values=words)})
+    text = trial.canonical_without("seed", "protocol")
+    assert trial.row_key == hashlib.sha256(text.encode()).hexdigest()[:20]
