@@ -30,7 +30,7 @@ def json_schema() -> dict[str, Any]:
     training["properties"] |= {"preset": _one_or_many({"enum": presets}), "kind": {"enum": list(PRESETS_OF)}}
     method = _axes(MethodEntry, definitions)
     method["properties"] |= {"values": {"type": "object"}, "training": routine}
-    words = {"name": {"type": "string"}, "weights": {"type": "string"}, "values": {"type": "object"}}
+    words = {"name": {"type": "string"}, "weights": {"type": ["string", "object"]}, "values": {"type": "object"}}
     network = {"type": "object", "properties": words, "required": ["name"], "additionalProperties": False}
     name = {"type": "string"}
     seeds = {"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer", "minimum": 0}}

@@ -16,6 +16,7 @@ from ...datasets.user_images.source import HINT
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
 from ..errors import SpecError
+from ..metrics.definitions import DEFINITIONS
 from ..metrics.shots import class_groups
 from ..registry.network_names import NETWORKS
 from ..spec.labels import setting_label
@@ -118,8 +119,6 @@ def network_facts() -> list[dict[str, str]]:
 
 def metric_facts() -> list[dict[str, str]]:
     """What ``list metrics --json`` prints: each metric, of what it is, what it is made from, its word in searches."""
-    from ..metrics.definitions import DEFINITIONS
-
     after = {"class": ":CLASS", "share": ":SHARE"}
     return [
         {"name": name + after.get(about.of, ""), "of": about.scope, "from": about.source,

@@ -42,8 +42,13 @@ def print_status(text: str) -> None:
 
 
 def print_output(text: str) -> None:
-    """To stdout, with one line feed at its end. Whoever pipes it gets the same as a terminal."""
+    """To stdout, with one line feed at its end."""
     print(lines(text.removesuffix("\n")))
+
+
+def for_reader(form: str, output: Path | None = None) -> str:
+    """The form in which a report is written: ``text`` in place of Markdown where it goes to a terminal."""
+    return "text" if form == "md" and output is None and sys.stdout.isatty() else form
 
 
 def print_result(facts: Any, text: str, as_json: bool) -> None:

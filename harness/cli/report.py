@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ReportError
-from .options import Defaults, Few, Many, Tercile, print_output
+from .options import Defaults, Few, Many, Tercile, for_reader, print_output
 from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
@@ -34,7 +34,13 @@ WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
 )
 def report(
     stores: Annotated[list[str] | None, typer.Argument(metavar="STORE...", help="Or a folder of studies.")] = None,
-    form: Annotated[str, typer.Option("--format", help="md, latex, csv, json, or parquet (with -o).")] = "md",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="md (on a terminal text, the same without escapes), latex, csv, json, or parquet (with -o).",
+        ),
+    ] = "md",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of stdout.")] = None,
     versus: Annotated[str | None, typer.Option(help="Compare every method with this one, seed by seed.")] = None,
     quote: Annotated[
@@ -100,7 +106,7 @@ def report(
 
     if audit:
         return _audit(context, audit, form, output, versus, less_is_better)
-    stores = stores or []
+    stores, form = stores or [], for_reader(form, output)
     if len(stores) == 1 and (code := _claims(stores[0], form, output)) is not None:
         return code
     _check(stores, form, output, noise, less_is_better)
@@ -126,7 +132,7 @@ def report(
         if site:  # first: pages of their own need not fit into one table
             html_pages.write_site(site, [(place, whole([place])) for place in places], options)
         with _uncollected():
-            report = (whole if html or form in ("md", "latex", "json") else leaderboard)(places)
+            report = (whole if html or form in ("md", "text", "latex", "json") else leaderboard)(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
         written = (
@@ -166,7 +172,8 @@ def _audit(
     if others := [name for name in given if name not in WITH_AUDIT]:
         name = "stores" if others[0] == "stores" else f"--{others[0].replace('_', '-')}"
         raise ReportError(f"--audit: not with {name}; it takes --format, --output, --versus and --less-is-better")
-    if form not in ("md", "csv", "json"):
+    form = for_reader(form, output)
+    if form not in ("md", "text", "csv", "json"):
         raise ReportError(f"--format: {form!r} is not one of md, csv, json, which --audit has")
     try:
         results = read_results(path)
@@ -174,9 +181,9 @@ def _audit(
     except ValueError as error:
         raise ReportError(f"--audit: {error}") from None
     unit = results.attrs["unit"]
-    if form == "md":
+    if form in ("md", "text"):
         tables = audit_tables(found, unit, not less_is_better, chosen=versus is None)
-        text = "\n\n".join(map(markdown_section, tables)) + "\n"
+        text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
         text = (frame_csv if form == "csv" else frame_json)(found)
     if output:
@@ -204,7 +211,7 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
     if not (studies := studies_in(place)):
         return None
     table = claims_table(studies)
-    text = table.rendered(form)
+    text = table.rendered("md" if form == "text" else form)
     if output:
         output.write_text(text, encoding="utf-8")
     else:

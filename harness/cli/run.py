@@ -26,6 +26,7 @@ from .options import (
     Slots,
     SpecArgument,
     StoreOption,
+    for_reader,
     print_output,
     print_status,
 )
@@ -108,7 +109,7 @@ def run(
         files = gather.publish(report, place)
     except OSError as error:
         print_status(f"the report's files could not be written ({error}); the same command writes them")
-    print_output(f"{report.rendered('md')}\n")
+    print_output(f"{report.rendered(for_reader('md'))}\n")
     if data is not None and not trained.interrupted:
         _recommend(report, place)
     for form, path in files.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..registry.methods import recipe_of
-from ..spec.schema import Trial, prerequisite
+from ..spec.schema import Trial, prerequisites
 from ..storage.store import Store
 from ..training.job import Job, is_done
 
@@ -58,7 +58,7 @@ def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) ->
 
     def add(trial: Trial) -> None:
         if trial.key not in resolved:
-            inner = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
+            inner = prerequisites(trial, recipe_of(trial, plugins).needs())
             for other in inner:
                 add(other)
             resolved[trial.key] = trial

@@ -119,7 +119,7 @@ def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> Non
         NetworkError: where weights that a network starts from do not fit it.
     """
     trials = list(trials)
-    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if t.weights}
+    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if isinstance(t.weights, str)}
     for name, channels, weights in sorted(started):
         load_weights(network(name, channels, 2), name, located(weights, root))
     asked = {(trial.data.title, trial.data.contents): trial.data for trial in trials}

@@ -9,7 +9,7 @@ from typing import Any
 from ...methods.need import Need
 from ..registry.limits import why_not_tried
 from ..spec.labels import Labels
-from ..spec.schema import Spec, Trial, experiments, plan, prerequisite
+from ..spec.schema import Spec, Trial, experiments, plan, prerequisite, pretraining
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -146,17 +146,19 @@ def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
 
 
 def judges(trials: Iterable[Trial]) -> list[Trial]:
-    """The independent networks that trials may start from, which no table shows.
+    """The networks that trials may start from and no table shows: independent ones, and those of their pretraining.
 
     Args:
         trials: Of any methods; which of them do start from one, only their methods know.
 
     Returns:
-        ERM's trials of other draws, one for each data, network, routine and seed. There were none under the first
-        protocol.
+        ERM's trials of other draws, one for each data, network, routine and seed, of which there were none under the
+        first protocol; and the pretraining of those that have one.
     """
-    needed = (prerequisite(trial, Need("ERM", independent=True)) for trial in trials if trial.protocol > 1)
-    return list({trial.key: trial for trial in needed}.values())
+    trials = list(trials)
+    trials += filter(None, map(pretraining, trials))
+    needed = [prerequisite(trial, Need("ERM", independent=True)) for trial in trials if trial.protocol > 1]
+    return list({trial.key: trial for trial in (*needed, *filter(None, map(pretraining, trials)))}.values())
 
 
 def protocol_label(reported: ReportedTrial, labels: Labels) -> str:

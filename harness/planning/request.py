@@ -12,7 +12,7 @@ from ..registry.estimators import learner_of, table_learners
 from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
 from ..registry.networks import check_shape
-from ..spec.schema import Spec, Trial
+from ..spec.schema import Spec, Trial, pretraining
 from .method_check import check_methods
 from .plan import Plan
 from .same_methods import distinct_methods
@@ -51,13 +51,25 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     Raises:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
     """
-    trials = list(trials)
+    trials = list({trial.key: trial for given in trials for trial in (given, pretraining(given)) if trial}.values())
     _check_learners(trials)
+    _check_pretraining(trials)
     check_methods(list({(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values()), plugins)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
     for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
         check_shape(name, shape)
+
+
+def _check_pretraining(trials: Iterable[Trial]) -> None:
+    """NetworkError where the images of a pretraining have other channels than those of the trials that start from
+    it."""
+    for trial in trials:
+        if start := pretraining(trial):
+            has, needs = (dataset_of(each.data).shape[0] for each in (start, trial))
+            if has != needs:
+                other = f"{trial.data.title} of {needs}"
+                raise NetworkError(f"network.weights.data: {start.data.title} has images of {has} channels, {other}")
 
 
 def _learner_words(trial: Trial) -> tuple[str, ...]:

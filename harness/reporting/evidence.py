@@ -18,7 +18,7 @@ from ..errors import StoreError
 from ..metrics.shots import class_groups
 from ..spec.labels import label
 from ..spec.presets import PRESETS_OF
-from ..spec.schema import PROTOCOL, Shots, Trial, prerequisite
+from ..spec.schema import PROTOCOL, Shots, Trial, prerequisites
 from ..spec.training import AnyTraining
 from ..spec.weights_file import network_words
 from ..spec.yaml_format import Dumper
@@ -98,7 +98,7 @@ def _starts(store: StoreReader, record: Record, finished: set[str]) -> dict[str,
     if record.trial.method.plugin:
         return {}
     try:
-        starts = [prerequisite(record.trial, need) for need in recipe_of(record.trial, {}).needs()]
+        starts = prerequisites(record.trial, recipe_of(record.trial, {}).needs())
         return {label(start): store.result(start.key).train_seconds for start in starts if start.key in finished}
     except (MethodError, StoreError):  # a method of another version of ours; a record that is damaged
         return {}

@@ -76,7 +76,7 @@ class Report:
         """The leaderboard as text.
 
         Args:
-            form: ``md``, ``latex``, ``csv`` or ``json``.
+            form: ``md``, ``text`` (the same for a terminal, without escapes), ``latex``, ``csv`` or ``json``.
             versus: A method with which every other is compared, seed by seed.
             quote: Show every published row, and beside the measured ones those of the same method and data.
             uncertainty: What follows ±: ``se``, ``std`` or ``ci95``.
@@ -89,8 +89,8 @@ class Report:
             ReportError: where a word is unknown.
         """
         known(uncertainty)
-        if form not in ENDINGS:
-            raise ReportError(f"--format: {form!r} is not one of {', '.join(ENDINGS)}, parquet")
+        if form not in (*ENDINGS, "text"):
+            raise ReportError(f"--format: {form!r} is not one of text, {', '.join(ENDINGS)}, parquet")
         self.require(versus)
         if form in ("csv", "json"):
             self._only_cells(form, quote)
@@ -100,8 +100,8 @@ class Report:
             return records.json(self.rows, self.metric, versus, self.further.measured if self.further else ())
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
-        if form == "md":
-            return markdown.markdown(*shown)
+        if form in ("md", "text"):
+            return markdown.markdown(*shown, escaped=form == "md")
         for method in printed.methods if printed else ():
             self.require(method, "--rows")
         return latex.latex(*shown, printed)

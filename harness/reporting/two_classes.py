@@ -14,11 +14,12 @@ from ..registry.datasets import each_once, test_counts
 from ..storage.reader import StoreReader
 from .report import Report
 
-METRICS = ("auroc", "average_precision", "f1", "recall_at_precision:0.9")
+METRICS = ("auroc", "average_precision", "f1", "g_mean", "recall_at_precision:0.9")
 CAPTION = (
     "In percent, mean ± one standard error over seeds (ddof = 1), at the frequencies of the test set: the area under "
     "the ROC curve, which neither a threshold nor the frequencies move; and of the class with fewer training images "
-    "its average precision, its F1, and the recall that a precision of 0.9 leaves. –: not every seed is complete."
+    "its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the geometric mean of "
+    "both classes' accuracies. –: not every seed is complete."
 )
 
 

@@ -12,7 +12,7 @@ from ..planning.prepare import PreparedRun
 from ..planning.request import RunRequest
 from ..registry.limits import why_not_tried
 from ..registry.methods import recipe_of
-from ..spec.schema import Trial, experiments, prerequisite
+from ..spec.schema import Trial, experiments, prerequisites
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed
 from ..tuning.configuration import best
@@ -74,7 +74,7 @@ def reporting_flow(
     Returns:
         The flow, which yields the jobs that are to be done before it goes on.
     """
-    first = [prerequisite(trial, need) for need in recipe_of(trial, plugins).needs()]
+    first = prerequisites(trial, recipe_of(trial, plugins).needs())
     work = estimate_flops(trial, plugins)
     try:
         started = yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .contents import Contents
-from .schema import Data, Trial
+from .schema import Data, Pretraining, Trial
 
 
 def method_label(trial: Trial) -> str:
@@ -34,7 +34,17 @@ def network_label(trial: Trial) -> str:
     start of the SHA-256 of the weights that it starts from."""
     values = ", ".join(f"{name}={value}" for name, value in sorted((trial.network_values or {}).items()))
     name = f"{trial.network} ({values})" if values else trial.network
-    return f"{name} from {trial.weights[:8]}" if trial.weights else name
+    return f"{name} from {weights_label(trial)}" if trial.weights else name
+
+
+def weights_label(trial: Trial) -> str:
+    """What its network starts from: ``random``, the start of a file's SHA-256, or the method and the data of its
+    pretraining, with its epochs."""
+    start = trial.weights
+    if isinstance(start, Pretraining):
+        method = method_label(trial.model_copy(update={"method": start.method}))
+        return f"{method} on {start.data.title}, {setting_label(start.data)}, {start.training.epochs} epochs"
+    return start[:8] if start else "random"
 
 
 def label(trial: Trial) -> str:

@@ -25,7 +25,7 @@ from . import user_images, weights_file
 from .changes import SpecChanges
 from .learners import learner_kind
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
-from .schema import PROTOCOL, Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
 from .studies.figure_block import Figure
 from .tracking_uri import absolute
 from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
@@ -108,7 +108,7 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     _check_size(raw)
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
-    networks = _networks(raw, folder)
+    networks = _networks(raw, folder, root, resources)
     spec = {
         "name": raw["name"],
         "data": [
@@ -344,7 +344,7 @@ def _tune(raw: Any) -> Tune:
     return tune
 
 
-def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources: Resources) -> dict[str, Any]:
     """The networks that are named, or the one of the only preset; and the weights that each starts from, if any does.
 
     The weights' file is looked up relative to ``folder``. Lists of values of an estimator are axes.
@@ -356,15 +356,26 @@ def _networks(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         known = ["name", "weights", "values"]
         if wrong := [key for key in entry if key not in known]:
             raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), known))
-        name, file = entry.get("name"), entry.get("weights")
-        if not isinstance(name, str) or not isinstance(file, str | None):
+        name, start = entry.get("name"), entry.get("weights")
+        if not isinstance(name, str) or not isinstance(start, str | dict | None):
             raise SpecError(f"network: a name, or {{name: ..., weights: FILE}} is expected, not {entry!r}")
         entries = list(_learner(entry)) if learner_kind(name) != "images" else [full_name(name)]
         if "values" in entry and learner_kind(name) == "images":
             raise SpecError(f"network.values: {name} takes none")
         names += entries
-        weights += [weights_file.resolved(file, folder) if file else None] * len(entries)
+        read = _pretraining(start, folder, root, resources) if isinstance(start, dict) else None
+        weights += [weights_file.resolved(start, folder) if isinstance(start, str) and start else read] * len(entries)
     return {"networks": names} | ({"weights": weights} if any(weights) else {})
+
+
+def _pretraining(raw: dict[str, Any], folder: Path, root: Path | None, resources: Resources) -> Pretraining:
+    words = dict(raw)
+    if isinstance(words.get("data"), str | dict):
+        words["data"] = parse_data(_named(words["data"], "network.weights.data")[0], folder, root)
+    words["method"] = {"name": words["method"]} if isinstance(words.get("method"), str) else words.get("method")
+    training = words.get("training", {})
+    words["training"] = _training(training, "images", resources) if isinstance(training, dict) else training
+    return _valid(Pretraining, words, "network.weights")
 
 
 def _learner(entry: dict[str, Any]) -> Iterator[NetworkEntry]:

@@ -154,6 +154,20 @@ class Shots(CanonicalModel, frozen=True):
         return self
 
 
+class Pretraining(CanonicalModel, frozen=True):
+    """The trial, of the same network and seed on data of its own, whose features a network starts from."""
+
+    data: Data
+    method: Method
+    training: Training
+
+    @model_validator(mode="after")
+    def _ours(self) -> Pretraining:
+        if self.method.plugin:
+            raise ValueError("method: one that is registered here is expected, not one of a plugin")
+        return self
+
+
 class Trial(CanonicalModel, frozen=True):
     """One training run. Same key, same numbers.
 
@@ -179,7 +193,7 @@ class Trial(CanonicalModel, frozen=True):
     independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
     network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
     val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: Weights | Pretraining | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
@@ -223,7 +237,9 @@ class Spec(CanonicalModel, frozen=True):
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
     protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
-    weights: tuple[Weights | None, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: tuple[Weights | Pretraining | None, ...] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     figure: Figure | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
@@ -269,7 +285,7 @@ class Experiment(CanonicalModel, frozen=True):
     threads: int
     protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
     network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
-    weights: Weights | None = Field(default=None, exclude_if=lambda value: value is None)
+    weights: Weights | Pretraining | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as
@@ -339,3 +355,25 @@ def prerequisite(trial: Trial, need: Need) -> Trial:
     """
     own = {"method": Method(name=need.method), "training": trial.base or trial.training, "base": None}
     return trial.model_copy(update=own | {"independent": True if need.independent and trial.protocol > 1 else None})
+
+
+def pretraining(trial: Trial) -> Trial | None:
+    """The trial whose features the network of another starts from; None where it starts from a file, or from nothing.
+    It is trained to its end and scored as any is, whatever stage the other is of."""
+    start = trial.weights
+    if not isinstance(start, Pretraining):
+        return None
+    return Trial(
+        data=start.data,
+        method=start.method,
+        network=trial.network,
+        training=start.training,
+        seed=trial.seed,
+        threads=trial.threads,
+        protocol=trial.protocol,
+    )
+
+
+def prerequisites(trial: Trial, needs: Iterable[Need]) -> list[Trial]:
+    """The trials whose networks a trial starts from: those that its method needs, and its own pretraining."""
+    return [*(prerequisite(trial, need) for need in needs), *filter(None, [pretraining(trial)])]

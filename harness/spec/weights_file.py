@@ -14,22 +14,34 @@ from ...datasets.catalog import DataError
 from ...datasets.files import cache, checksum, roots
 from ...datasets.user_images.scan import write_whole
 from ..errors import SpecError
+from .schema import Pretraining, Weights
 
 BY_HASH = "sha256:"  # begins what a written spec says of a file
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 MOST_CANDIDATES = 1000  # files that are looked at below a data folder
 
 
-def network_words(name: str, values: Mapping[str, Any] | None, weights: str | None) -> str | dict[str, Any]:
+def network_words(
+    name: str, values: Mapping[str, Any] | None, weights: Weights | Pretraining | None
+) -> str | dict[str, Any]:
     """A network as a spec names it: a name, with its values and its weights where it has any.
 
     Args:
         name: Its name.
         values: What differs from its defaults.
-        weights: The SHA-256 of the file that it starts from.
+        weights: The SHA-256 of the file that it starts from, or its pretraining.
     """
-    words = {"values": values} if values else {}
-    words |= {"weights": f"{BY_HASH}{weights}"} if weights else {}
+    words: dict[str, Any] = {"values": values} if values else {}
+    if isinstance(weights, Pretraining):
+        data, method = weights.data.model_dump(mode="json", exclude_defaults=True), weights.method.model_dump()
+        training = weights.training.model_dump()
+        words["weights"] = {
+            "data": data,
+            "method": {"name": method["name"], "values": method["values"]},
+            "training": training,
+        }
+    elif weights:
+        words["weights"] = f"{BY_HASH}{weights}"
     return {"name": name} | words if words else name
 
 

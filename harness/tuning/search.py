@@ -15,7 +15,7 @@ from ..metrics import validation
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.limits import why_not_tried
 from ..spec.labels import method_label, network_label, setting_label
-from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisite
+from ..spec.schema import Experiment, Spec, Trial, Tune, Value, prerequisites
 from ..spec.training import AnyTraining
 from .configuration import Configuration
 from .dimension import Space, canonical
@@ -115,7 +115,7 @@ class Search:
 
     def prerequisites(self) -> list[Trial]:
         """The trials whose networks all of its trials start from."""
-        return [prerequisite(trial, need) for trial in self.default_trials() for need in self.starts_from]
+        return [start for trial in self.default_trials() for start in prerequisites(trial, self.starts_from)]
 
     def default_trials(self) -> list[Trial]:
         """The trials of its first configuration, the defaults."""

@@ -50,7 +50,7 @@ def regions(observations: pd.DataFrame, baseline: str, pictures: Sequence[Pictur
 
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:
     """The mean share in percent over the planes: a row for each (curve, class from 1 on), a column for each seed."""
-    classes = next((s.shape[1] for s in rows["shares"] if s is not None), 0)
+    classes = next((s.shape[1] for s in rows["shares"] if s is not None), 1)  # of a plan no share is known yet
     long = [
         {
             "curve": curve,

@@ -1,6 +1,7 @@
 """`report --audit`: what is said of results that no store holds, by the rules of the leaderboard."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,16 @@ def test_more_than_can_be_compared_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(result_file, "MOST_LINES", 500)
     with pytest.raises(ValueError, match="more than 500 lines"):
         result_file.read_results(tmp_path / "r.csv")
+
+
+def test_a_terminal_shows_names_without_the_escapes_of_markdown(tmp_path, monkeypatch, capsys):
+    results = of_seeds().replace({"method": {"A": "a_b*"}})
+    results.attrs = of_seeds().attrs
+    path = written(tmp_path, csv_of(results))
+    for terminal, name in ((False, r"| a\_b\* "), (True, "| a_b* ")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        app(["report", "--audit", str(path)], standalone_mode=False)
+        assert name in capsys.readouterr().out
 
 
 def test_what_audit_does_not_take_is_named(tmp_path):

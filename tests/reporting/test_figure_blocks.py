@@ -227,3 +227,39 @@ def test_a_name_on_the_page_is_only_ever_text():
     nasty = Table("t", (), (("<b>", '"><script>', "supported"),), (), (), ("a", "b", "c"))
     shown = section(PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a"))
     assert not re.search(r"<script|<b>|<i>|<u>|<svg", shown)
+
+
+def tracked(store, last):
+    """Each trial's accuracy on its training images, every second of four epochs; the first ends at ``last``."""
+    for number, trial in enumerate(plan(store.plans()[0])):
+        ratio = 1 / trial.data.imbalance_factor
+        column = np.array([np.nan, 70 + 20 * ratio, np.nan, 100.0 if number else last])
+        store.write_arrays(trial.key, {"history_train_accuracy": column, "history_train_accuracy_minority": column - 1})
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(99.0, "supported"), (80.0, "")])
+def test_what_has_not_converged_gets_no_word(tmp_path, last, verdict):
+    store = store_of(tmp_path, figure=GAIN | {"converged": 95})
+    assert facts(store)["notes"][-1].startswith("30 of 30 trials do not say")
+    tracked(store, last)
+    told = facts(store)
+    assert {claim["verdict"] for claim in told["claims"][:1]} == {verdict}
+    if not verdict:
+        said = "accuracy on the training images reached 80.0 to 100.0 percent, and 95 are asked for"
+        assert told["claims"][0]["reason"] == f"not converged: {said}"
+        assert told["notes"][-1] == f"Not converged: {said}."
+
+
+def test_the_fit_of_a_store_over_epochs_and_at_the_end(tmp_path):
+    store = store_of(tmp_path, methods="ERM", figure={"kind": "fit", "group": ["all", "minority"]})
+    with pytest.raises(ReportError, match=r"no trial of .* says how well its training images were fitted"):
+        raise printed(store).exception
+    tracked(store, 100.0)
+    told = facts(store)
+    rows = {(row["panel"].split(", ")[-1], row["curve"], row["x"]): row["mean"] for row in told["curves"]}
+    assert rows["all classes", "train_ratio 0.05", 2] == pytest.approx(71)
+    assert rows["minority classes", "train_ratio 1", 4] == pytest.approx(99)
+    assert len(rows) == 2 * 3 * 2
+    assert "train_ratio 0.05 is fitted later than train_ratio 1" in {claim["claim"] for claim in told["claims"]}
+    at_end = facts(store, "--x", "train_ratio", "--group", "all", "--curve", "method")
+    assert [row["x"] for row in at_end["curves"]] == [0.05, 0.2, 1.0]

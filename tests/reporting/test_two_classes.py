@@ -59,7 +59,7 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     store = store_of(tmp_path, (120, 20))
     report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table,), said = report.tables, sentences(report)
-    assert table.spans[0][1] == ("AUROC", "average precision", "F1", "recall at a precision")
+    assert table.spans[0][1] == ("AUROC", "average precision", "F1", "G-mean", "recall at a precision")
     expected = {"ERM": [], "Focal Loss": []}
     for key in sorted(store.finished()):
         arrays = store.arrays(key)
@@ -78,7 +78,7 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     entries = json.loads(CliRunner().invoke(app, ["report", str(store), "--format", "json", "--versus", "ERM"]).stdout)
     jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
     means = {(entry["method"], entry["metric"]): entry["mean"] for entry in entries if entry["group"] == "all"}
-    metrics = ("balanced_accuracy", "auroc", "average_precision", "f1", "recall_at_precision:0.9")
+    metrics = ("balanced_accuracy", "auroc", "average_precision", "f1", "g_mean", "recall_at_precision:0.9")
     assert means.keys() == {(method, metric) for method in expected for metric in metrics}
     for method, values in expected.items():
         assert means[method, "auroc"] == pytest.approx(100 * np.mean(values, axis=0)[0])

@@ -29,12 +29,30 @@ exit "$code"
 SCONTROL = """#!/bin/bash
 if [ "$1 $2" = "show hostnames" ]; then tr ',' '\\n' <<< "$3"; else echo "scontrol $*" >> "$SLURM_SAID"; fi
 """
+# It waits in its third epoch while there is a file, so that both nodes have begun when the job is told to save itself.
+HELD = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
+
+@dataclass(frozen=True)
+class Held(Part):
+    def build(self, scene):
+        def weights(epoch):
+            while epoch >= 2 and Path("HOLD").exists():
+                time.sleep(0.05)
+            return ClassWeights(scene.tensor([1.0] * scene.classes))
+        return weights
+
+register("ERM, held", Recipe(weights=Held()))
+"""
 SPEC = {
     "name": "t",
     "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
-    "methods": ["ERM"],
+    "methods": [{"name": "ERM, held", "plugin": "held.py"}],
     "network": "small",
-    "training": {"epochs": 200, "batch_size": 32, "augment": "none"},
+    "training": {"epochs": 60, "batch_size": 32, "augment": "none"},
     "seeds": 2,
     "resources": {"checkpoint_seconds": 0},
 }
@@ -66,15 +84,19 @@ class Allocation:
 @pytest.fixture
 def allocation(launcher, tmp_path):
     shims = Path(tempfile.mkdtemp(prefix="t-slurm-", dir="/tmp"))
-    yield Allocation(launcher(tmp_path, SPEC), shims)
+    held = HELD.replace("HOLD", str(tmp_path / "hold"))
+    yield Allocation(launcher(tmp_path, SPEC, {"held.py": held}), shims)
     shutil.rmtree(shims)
 
 
 def test_a_job_saves_itself_before_its_time_is_up_comes_back_and_ends(allocation):
     job = allocation.job
+    hold = job.folder / "hold"
+    hold.touch()
     process = allocation.start("n1,n2")
     job.wait_for(lambda: len(job.checkpoints()) == 2, process)
     process.send_signal(signal.SIGUSR1)
+    hold.unlink()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "the same command goes on" in err

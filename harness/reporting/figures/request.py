@@ -42,6 +42,7 @@ class FigureRequest:
     claims: Sequence[FigureClaim] = ()
     claim: str = ""
     plan: str = ""
+    converged: float | None = None  # percent of the training images that every trial must know at its end
 
     @classmethod
     def of(cls, spec: Spec) -> FigureRequest | None:
@@ -50,7 +51,7 @@ class FigureRequest:
             return None
         return cls(
             block.kind, block.x, block.curve, block.baseline, block.over, block.group, block.margin,
-            parse_metric(block.metric, "test", 0.0), block.claims, block.claim, spec.name,
+            parse_metric(block.metric, "test", 0.0), block.claims, block.claim, spec.name, block.converged,
         )  # fmt: skip
 
     def changed(self, options: Mapping[str, Any]) -> FigureRequest:

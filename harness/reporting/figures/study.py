@@ -32,7 +32,7 @@ from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
 from .request import AS_RECORDED, FigureRequest
-from .trained_state import fitted_table, region_arrays
+from .trained_state import fitted_table, region_arrays, with_convergence
 from .trial_table import members_of, parameters_of, planned_table, trial_table
 
 ENDINGS = (".svg", ".pdf", ".png", ".csv", ".json")
@@ -144,6 +144,8 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
     figure = _FAMILIES[asked.kind](_with_arrays(store, table, asked), shots, asked)
     if figure.points.empty:
         raise ReportError(f"no two complete trials of {store} can be compared at one point: {' '.join(figure.notes)}")
+    if asked.converged is not None:
+        figure = with_convergence(figure, store, table.loc[table["recalls"].notna(), "key"], asked.converged)
     unverified = [] if table["verified"].all() else ["Some trials ran on data whose checksums differ."]
     return StudyFigure(replace(figure, notes=[*figure.notes, *unverified]), complete, damaged, asked.plan, asked.claim)
 

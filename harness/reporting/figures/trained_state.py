@@ -3,13 +3,15 @@ decision regions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ....leaderboard.figures.figure import Picture
+from ....leaderboard.figures.figure import FigureData, Picture
 from ...errors import ReportError, StoreError
 from ...registry.datasets import long_tail
 from ...spec.schema import Data
@@ -22,8 +24,9 @@ REGIONS, PARTS = "regions_", ("shares", "picture", "corners", "classes")
 def training_accuracy(store: StoreReader, key: str) -> dict[str, dict[int, float]]:
     """The accuracy in percent on a trial's training images by group, at each epoch (from 1) after which it was taken;
     nothing where it never was. StoreError where the arrays are damaged."""
-    found = {}
-    arrays = _arrays(store, key, "history_train_accuracy")
+    found, arrays = {}, {}
+    with suppress(FileNotFoundError):
+        arrays = store.arrays(key, "history_train_accuracy")
     for group, name in TRACKED.items():
         column = arrays.get(name)
         if column is not None and column.ndim == 1:
@@ -58,20 +61,32 @@ def fitted_table(store: StoreReader | None, table: pd.DataFrame, group: str, by_
         of = "" if group == "all" else f"{group} "
         raise ReportError(
             f"no trial of {store} says how well its {of}training images were fitted; the spec needs training: "
-            "{track_every: 5}, and a store of its own"
+            "{track: minority, track_every: 5}, and a store of its own"
         )
     return found
 
 
-def last_fitted(store: StoreReader, keys: Mapping[str, bool]) -> list[float]:
-    """The accuracy on all training images at the end, of each complete trial that says it.
+def with_convergence(figure: FigureData, store: StoreReader, keys: Iterable[str], converged: float) -> FigureData:
+    """The figure with a sentence on the accuracy that its trials reached on their training images; its claims get no
+    word where one reached less than is asked for, or says nothing of it.
 
     Args:
+        figure: The figure.
         store: Where the records are.
-        keys: Whether each trial is complete, by its key.
+        keys: The complete trials.
+        converged: What is asked for, in percent.
     """
-    taken = (training_accuracy(store, key).get("all", {}) for key, complete in keys.items() if complete)
-    return [each[max(each)] for each in taken if each]
+    taken = [training_accuracy(store, key).get("all", {}) for key in keys]
+    reached = [each[max(each)] for each in taken if each]
+    if len(reached) < len(taken) or not reached:
+        said = f"{len(taken) - len(reached)} of {len(taken)} trials do not say how well they fit their training images"
+    else:
+        said = f"accuracy on the training images reached {min(reached):.1f} to {max(reached):.1f} percent"
+        if min(reached) >= converged:
+            return replace(figure, notes=[*figure.notes, f"Converged: {said}."])
+        said = f"not converged: {said}, and {converged:g} are asked for"
+    claims = [replace(claim, verdict="", reason=claim.reason or said) for claim in figure.claims]
+    return replace(figure, claims=claims, notes=[*figure.notes, f"{said[0].upper()}{said[1:]}."])
 
 
 def region_arrays(
@@ -94,7 +109,10 @@ def region_arrays(
     """
     if store is None or not complete:
         return None, None
-    arrays, counts = _arrays(store, key, REGIONS), long_tail(data)
+    try:
+        arrays, counts = store.arrays(key, REGIONS), long_tail(data)
+    except FileNotFoundError as error:
+        raise StoreError(f"{store}/arrays/{key}.npz is missing") from error
     shares, picture, corners, classes = (arrays.get(REGIONS + name) for name in PARTS)
     if shares is None or picture is None or corners is None or classes is None:
         raise ReportError(
@@ -118,10 +136,3 @@ def region_arrays(
 
 def _are_classes(rank: np.ndarray, *numbers: np.ndarray) -> bool:
     return all(a.dtype.kind in "iu" and 0 <= a.min(initial=0) <= a.max(initial=0) < len(rank) for a in numbers)
-
-
-def _arrays(store: StoreReader, key: str, prefix: str) -> dict[str, np.ndarray]:
-    try:
-        return store.arrays(key, prefix)
-    except FileNotFoundError as error:
-        raise StoreError(f"{store}/arrays/{key}.npz is missing") from error

@@ -11,6 +11,7 @@ from ...errors import ReportError
 from ...metrics.shots import class_members
 from ...planning.reported import ReportedTrial, merge_rows, report_rows
 from ...registry.datasets import dataset_of, long_tail
+from ...spec.labels import weights_label
 from ...spec.schema import Data, Shots, Spec
 from ...storage.index import STATUSES, trial_results
 from ...storage.reader import StoreReader
@@ -98,7 +99,7 @@ def _fields(reported: ReportedTrial) -> dict[str, Any]:
                 strict=True,
             )
         )
-        | {"method": trial.method.name, "network": trial.network, "weights": (trial.weights or "random")[:8]}
+        | {"method": trial.method.name, "network": trial.network, "weights": weights_label(trial)}
         | {"tuning": reported.protocol, "protocol": trial.protocol, "plugin": (trial.method.plugin or "")[:8]}
         | {f"method.{name}": value for name, value in trial.method.values.items()}
         | {f"network.{name}": value for name, value in (trial.network_values or {}).items()}

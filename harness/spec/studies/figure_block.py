@@ -68,7 +68,10 @@ class FigureClaim(CanonicalModel, frozen=True):
 
 
 class Figure(CanonicalModel, frozen=True):
-    """Which figure is drawn: its kind, the fields of its axes, what is compared, and what the paper claims of it."""
+    """Which figure is drawn: its kind, the fields of its axes, what is compared, and what the paper claims of it.
+
+    No claim gets a word where a trial knows less than ``converged`` percent of its training images at its end.
+    """
 
     kind: Kind
     x: Word | None = None
@@ -78,6 +81,7 @@ class Figure(CanonicalModel, frozen=True):
     group: tuple[Group, ...] = Field(default=("all",), min_length=1, max_length=len(GROUPS))
     metric: Word = "balanced_accuracy"
     margin: float = Field(default=1.0, gt=0)
+    converged: float | None = Field(default=None, gt=0, le=100)
     claim: Sentence = ""
     claims: tuple[FigureClaim, ...] = Field(default=(), max_length=100)
 

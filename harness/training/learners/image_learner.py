@@ -16,7 +16,7 @@ from ...registry.datasets import dataset_of
 from ...registry.methods import recipe_of
 from ...registry.networks import network
 from ...registry.pretrained_weights import load_weights
-from ...spec.schema import Trial, prerequisite
+from ...spec.schema import Trial, prerequisite, pretraining
 from ...spec.training import Training
 from ...spec.weights_file import located
 from ...storage.store import Store
@@ -60,8 +60,12 @@ def image_learner(
     streams = RandomStreams(seed_of(trial))
     with initialisation(streams.seed, "network"):
         model = network(trial.network, about.shape[0], len(counts), trial.training.init)
-    if trial.weights:
+    if isinstance(trial.weights, str):
         load_weights(model, trial.network, located(trial.weights, root))
+    elif start := pretraining(trial):
+        state = _stored(trial, start, store, device)
+        features = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+        model.features.load_state_dict(features)
     material = DeviceData(
         x=on_device(train.x, device),
         y=torch.from_numpy(train.y).to(device),
@@ -100,19 +104,23 @@ def pretrained(trial: Trial, need: Need, scene: Scene, channels: int, store: Sto
         StoreError: where its weights are not in the store.
     """
     start = prerequisite(trial, need)
-    key = start.key
-    try:
-        state = store.weights(key, scene.device)
-    except FileNotFoundError:
-        raise StoreError(
-            f"{trial.method.name} starts from {need.method}'s trial {key}, whose weights are missing"
-        ) from None
-    except StoreError:
-        store.remove_weights(key)  # so that the next run trains them again
-        raise
+    state = _stored(trial, start, store, scene.device)
     model = network(trial.network, channels, scene.classes)
     head = recipe_of(start, {}).head
     if head:
         model.head = head.build(scene)
     model.load_state_dict(state)
     return model.to(scene.device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+
+def _stored(trial: Trial, start: Trial, store: Store, device: torch.device) -> dict[str, torch.Tensor]:
+    """The averaged weights of the trial that another starts from. StoreError where they are not in the store."""
+    try:
+        return store.weights(start.key, device)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{trial.method.name} starts from {start.method.name}'s trial {start.key}, whose weights are missing"
+        ) from None
+    except StoreError:
+        store.remove_weights(start.key)  # so that the next run trains them again
+        raise
