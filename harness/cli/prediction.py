@@ -48,14 +48,14 @@ def train(
             raise ModelError(f"{option}: {file} is a folder: name the file")
     place = Store(store)
     chosen = choice.by_key(place, key) if key else choice.by_method(place, str(method))
+    if onnx is not None and chosen.trial.training.learner != "images":
+        raise ModelError("--onnx: only a network on images is written as ONNX, and this is a model of a table")
     workplace = Store(output.with_name(f".{output.name}.training"))
     Path(workplace.root).mkdir(parents=True, exist_ok=True)
     with ended_by_sigterm():
         model = Fit(place, chosen, workplace, root.resolve() if root else None, not no_verify, print_status).model()
-    if onnx is not None and isinstance(model, TableModel):
-        raise ModelError("--onnx: only a network on images is written as ONNX, and this is an estimator")
     model.save(output)
-    if onnx is not None:
+    if onnx is not None and not isinstance(model, TableModel):
         onnx_export.write_onnx(model, onnx)
     shutil.rmtree(workplace.root, ignore_errors=True)
     about, of_rows = model.description, isinstance(model, TableModel)

@@ -101,7 +101,7 @@ class Fit:
             for column in about.columns
         )
         (form,) = tensors.keys() & FORMS.keys()
-        description = TableDescription(**shared, columns=columns, form=form, sha256=digest(tensors))
+        description = TableDescription(**shared, columns=columns, form=form, sha256=digest(tensors))  # pyright: ignore[reportArgumentType]
         return TableModel.of(description, tensors)
 
     def _again(self) -> tuple[Record, dict[str, Any]]:

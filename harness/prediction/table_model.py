@@ -153,8 +153,8 @@ class TableModel:
         lengths = {len(values) for values in found.values()}
         if len(lengths) > 1:
             raise ModelError("the columns of the table have different lengths")
-        weights = np.ones(*lengths)
-        return np.column_stack([found.get(column.name, weights) for column in self.description.columns])
+        weights = np.ones(max(lengths, default=0))
+        return np.column_stack([found.get(str(column.name), weights) for column in self.description.columns])
 
     def predict(self, table: Any, prior: str | Mapping[str, float] | None = None) -> Predictions:
         """Predict the classes of rows.

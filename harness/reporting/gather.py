@@ -87,12 +87,12 @@ def gather(
     price = prices.pop() if len(prices) == 1 else None
     started = started_from(reported, set(rows["key"].unique()))
     spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
-    unbalanced = list(dict.fromkeys(_unbalanced(specs)))
+    weighed, unbalanced = (list(dict.fromkeys(each(specs))) for each in (_weighed, _unbalanced))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
         [message for messages in damaged for message in messages],
-        [_groups(shots), *spent, *unbalanced, *joined, *other_numbers],
+        [_groups(shots), *spent, *weighed, *unbalanced, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
@@ -112,11 +112,16 @@ def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
     return replace(rescore.metric, lacks=tuple((name, why) for name, why in every.items() if why))
 
 
-def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
-    """A sentence for each data set whose test set is not balanced, and for each whose rows have weights."""
+def _weighed(specs: Sequence[Spec]) -> Iterator[str]:
+    """A sentence for each data set whose rows have weights."""
     for data in each_once(data for spec in specs for data in spec.data):
         if weight := getattr(data.contents, "weight", None):
             yield f"{data.name}: training rows are weighed by the column {weight!r}; each test row counts once."
+
+
+def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
+    """A sentence for each data set whose test set is not balanced."""
+    for data in each_once(data for spec in specs for data in spec.data):
         tested = test_counts(data)
         if len(set(tested)) > 1:
             least, most = min(tested), max(tested)

@@ -72,7 +72,7 @@ def check_lightgbm(text: str, features: int) -> None:
         Unsound: as :func:`check_xgboost`.
     """
     first, *trees = text.partition("\nend of trees")[0].split("\nTree=")
-    words = dict(line.partition("=")[::2] for line in first.split("\n"))
+    words = _words(first)
     if "tree_sizes" in words or int(words["max_feature_idx"]) + 1 != features or not trees:
         raise Unsound(f"it takes {words['max_feature_idx']} features, and a row has {features}")
     if not words["objective"].startswith(("binary ", "multiclass ")) or int(words["num_class"]) > 1000:
@@ -80,7 +80,7 @@ def check_lightgbm(text: str, features: int) -> None:
     if words["num_tree_per_iteration"] != words["num_class"] or len(trees) % int(words["num_class"]):
         raise Unsound("its trees are not of its classes")
     for tree in trees:
-        held = dict(line.partition("=")[::2] for line in tree.split("\n"))
+        held = _words(tree)
         leaves = int(held["num_leaves"])
         if held["num_cat"] != "0" or held.get("is_linear", "0") != "0":
             raise Unsound("a tree is of another kind than ours")
@@ -88,6 +88,12 @@ def check_lightgbm(text: str, features: int) -> None:
             raise Unsound("a tree's leaves do not fit together")
         if leaves > 1:
             _check_leafwise(held, leaves, features)
+
+
+def _words(lines: str) -> dict[str, str]:
+    """The values of lines ``name=value``."""
+    parted = (line.partition("=") for line in lines.split("\n"))
+    return {name: value for name, _, value in parted}
 
 
 def _check_leafwise(held: Mapping[str, str], leaves: int, features: int) -> None:
