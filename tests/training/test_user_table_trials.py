@@ -109,7 +109,9 @@ def test_weights_of_rows_reach_the_fit(people):
     direct = LogisticRegression(max_iter=1000).fit(x, split.train.y, sample_weight=weights / weights.mean())
     found = torch.softmax(learner.logits(torch.from_numpy(pool.test.x)), 1).numpy()
     assert np.allclose(found, direct.predict_proba(test), atol=1e-6)
-    (said, _) = gather._unbalanced([parse(raw_of(weight="w"))])
+    weighed = parse(raw_of(weight="w"))
+    (said,) = gather._weighed([weighed])
+    assert not any("weighed" in each for each in gather._unbalanced([weighed])), "that is of the test set alone"
     assert said == "csv:people.csv: training rows are weighed by the column 'w'; each test row counts once."
     plain = LogisticRegression(max_iter=1000).fit(x, split.train.y)
     assert not np.allclose(found, plain.predict_proba(test), atol=1e-4)
