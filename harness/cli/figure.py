@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..spec.studies.figure_block import KINDS
+from ..spec.studies.figure_kinds import KINDS
 from .options import Json, print_output
 from .status import outcome
 

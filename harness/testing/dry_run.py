@@ -58,9 +58,11 @@ def table_dry_run(
     """
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    measured = sum(column.kind in ("number", "date") for column in columns)
+    numbers = iter((rng.normal(size=(len(y), measured)) + y[:, None]).T)
     made = {
-        "number": lambda: rng.normal(size=len(y)) + y,
-        "date": lambda: rng.normal(size=len(y)) + y,
+        "number": lambda: next(numbers),
+        "date": lambda: next(numbers),
         "category": lambda: rng.integers(0, 3, len(y)),
         "weight": lambda: np.ones(len(y)),
     }

@@ -76,7 +76,7 @@ def test_no_form_holds_a_formula_or_moves_a_cursor(tmp_path, monkeypatch, form):
         text = path.read_text(encoding="utf-8")
         # A page's own script and style have tabs; plotly's source names the characters that it strips.
         assert not re.search(r"\x1b|\x07|\x9b31m|\u202eabc", text), path
-        assert "HYPERLINK" in text or path.name in ("index.html", "data.html")
+        assert "HYPERLINK" in text or path.name in ("index.html", "data.html") or path.parent.name == "croissant"
     if form == "csv":
         cells = [cell for line in csv.reader(io.StringIO(goal.read_text(encoding="utf-8"))) for cell in line]
         assert any(cell.startswith("'=HYPERLINK") for cell in cells)

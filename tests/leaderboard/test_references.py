@@ -1,5 +1,7 @@
 """Our statistics against those of kept libraries: Holm's correction and Nemenyi's critical difference."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,14 @@ from tailboard.leaderboard.statistics.ranks import critical_difference
 
 multitest = pytest.importorskip("statsmodels.stats.multitest")
 posthocs = pytest.importorskip("scikit_posthocs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """statsmodels collects garbage at each call: what the other tests hold need not be looked through each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))

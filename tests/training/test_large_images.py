@@ -88,7 +88,7 @@ def test_images_in_the_file_train_to_the_bits_of_images_in_memory(photos, method
     for most in (2**30, 0):
         monkeypatch.setattr(device_images, "MOST_IN_MEMORY", most)
         kinds = []
-        monkeypatch.setattr("tailboard.harness.training.trial.on_device", _noted(kinds))
+        monkeypatch.setattr("tailboard.harness.training.learners.image_learner.on_device", _noted(kinds))
         context = TrialContext(str(photos / f"store-{most}"))
         if method == "M2m":
             from tailboard.harness.planning.dependencies import resolve_dependencies

@@ -12,7 +12,8 @@ from ....methods.names import nearest
 from ...errors import ReportError
 from ...metrics.rescoring import MetricRequest, parse_metric
 from ...spec.schema import Spec
-from ...spec.studies.figure_block import GROUPS, KINDS, FigureClaim
+from ...spec.studies.figure_block import GROUPS, FigureClaim
+from ...spec.studies.figure_kinds import KINDS
 from ...storage.reader import StoreReader
 
 AS_RECORDED = MetricRequest()  # the accuracies in the records

@@ -10,11 +10,11 @@ from pydantic import Field, field_validator, model_validator
 
 from ....methods.names import nearest
 from ..canonical import CanonicalModel
+from .figure_kinds import KINDS, Kind
 
-Kind = Literal["improvement", "sweep", "scaling", "ratio_matrix", "misalignment", "fit", "regions"]
 Group = Literal["all", "few", "med", "many", "minority", "majority"]
 Over = Literal["baseline", "option"]
-KINDS, GROUPS, OVER = get_args(Kind), get_args(Group), get_args(Over)
+GROUPS, OVER = get_args(Group), get_args(Over)
 CLAIMING = ("improvement", "sweep", "scaling")  # kinds whose curves a claim may name
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Sentence = Annotated[str, Field(max_length=500)]
