@@ -89,13 +89,14 @@ def reached(store: Store, records: list[Record]) -> str:
 
 
 def took(records: list[Record]) -> str:
-    """From the first start to the last end, beside whatever else ran, and the training in processor time."""
+    """From the first start to the last end, beside whatever else ran, the training alone, and the processors."""
     first = min(datetime.fromisoformat(each.started) for each in records)
     last = max(datetime.fromisoformat(each.finished) for each in records)
     seconds, training = (last - first).total_seconds(), sum(each.train_seconds for each in records)
+    processors = {str(each.environment["processor"]) for each in records}
     return (
         f"{len(records)} trials took {seconds / 60:.1f} minutes from the first start to the last end, and "
-        f"{training / 60:.1f} minutes of training, on a machine of two cores that had other work too."
+        f"{training / 60:.1f} minutes of training, on {', '.join(sorted(processors))}."
     )
 
 

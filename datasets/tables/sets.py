@@ -15,7 +15,6 @@ from . import adult, covertype
 
 ADULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
 COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{samples,targets}_py3 (scikit-learn's)"
-COVERTYPE_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/covtype/covtype.data.gz"
 
 
 def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Path | None, verify: bool) -> Pool:
@@ -26,9 +25,13 @@ def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Pat
     except OSError as error:
         raise DataError(f"the data set {dataset.name!r} could not be read: {error}") from None
     if pool is None:
-        command = f"tailboard data prepare {dataset.name}" if dataset.prepare else "put the files there yourself"
+        command = f"tailboard data prepare {dataset.name}" + (f" --root {root}" if root else "")
         raise missing(
-            dataset.name, searched, dataset.layout, dataset.terms, command + (f" --root {root}" if root else "")
+            dataset.name,
+            searched,
+            dataset.layout,
+            dataset.terms,
+            command if dataset.prepare else "put the file into one of these folders, or name its folder with --root",
         )
     held = np.bincount(pool.train.y, minlength=len(dataset.classes)).tolist()
     if held != list(dataset.available):

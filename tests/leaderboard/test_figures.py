@@ -237,6 +237,7 @@ def test_a_drawing_is_the_same_bytes_each_time(form):
     if form == "svg":
         assert not re.search(rb"<dc:date>|\d{4}-\d\d-\d\dT", first)
         assert len(drawn(ratio_matrix(recalled(RECALLS)), form)) < 100_000
+        assert len(first) < 100_000 and b">_b" in first, "two panels, and text is text"
 
 
 # The fit, and decision regions
