@@ -26,7 +26,7 @@ from hypothesis import settings
 from torch import nn
 
 from ray_head import RayHead
-from tailboard.datasets import builtin, catalog
+from tailboard.datasets import builtin, catalog, lock
 from tailboard.harness.cli import app
 from tailboard.harness.registry.networks import Network
 from tailboard.harness.spec.schema import Training
@@ -72,6 +72,12 @@ def clusters_of_their_own() -> Iterator[None]:
     os.environ.pop(LOOPBACK, None)
     yield
     os.environ.pop(LOOPBACK, None)
+
+
+@pytest.fixture(autouse=True)
+def labels_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that an earlier test read are no reason to build this one's methods in a process started for that."""
+    monkeypatch.setattr(lock, "_labels_read", False)
 
 
 @pytest.fixture(scope="session", autouse=True)
