@@ -28,7 +28,7 @@ from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
 from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_from
-from .tidy import tidy
+from .tidy import TidyTable, tidy
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
@@ -66,9 +66,9 @@ def gather(
         ReportError: where the budget fits nothing, where stores or plans give one row different trials, and where
             rows are not ``comparable``.
     """
-    if comparable and by is None:
-        check_groups(stores)
     plans = [read_plans(store, only, budget) for store in stores]
+    if comparable and by is None:
+        check_groups(list(zip(stores, plans, strict=True)))
     specs = [plan.spec for each in plans for plan in each]
     if budget is not None and not any(spec.tune for spec in specs):
         raise ReportError("--budget: nothing was tuned here, so there is no other budget to show")
@@ -78,27 +78,28 @@ def gather(
         reported_store(store, each, searches, protocols, defaults) for store, each in zip(stores, plans, strict=True)
     ]
     other_numbers = check_images(reported) if comparable and len(stores) > 1 else []
-    labels, shots = Labels(row.first.row for each in reported for row in each.rows), by or specs[0].shots
-    tables, damaged = zip(*(tidy(each, shots, labels, rescore) for each in reported), strict=True)
-    rows, sources, joined = join_tables(tables)
-    _refuse_twins(rows)
+    labels, shots = Labels(row.first.row for each in reported for row in each.rows.kinds()), by or specs[0].shots
+    tables = [tidy(each, shots, labels, rescore) for each in reported]
+    rows, sources, joined = join_tables([table.rows for table in tables])
     tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
-    started = started_from(reported, set(rows["key"].unique()))
-    spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
+    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
+    _refuse_twins(trials)
+    started = started_from(_beside(reported, tables, trials))
+    spent = _spent(trials, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
     weighed, unbalanced = (list(dict.fromkeys(each(specs))) for each in (_weighed, _unbalanced))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
-        [message for messages in damaged for message in messages],
+        [message for table in tables for message in table.damaged],
         [_groups(shots), *spent, *weighed, *unbalanced, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
-        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
+        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows.kinds()},
         sources=sources,
     )
 
@@ -128,8 +129,17 @@ def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
             yield f"{data.title}: the test set is not balanced; its classes have {least} to {most} examples."
 
 
-def _refuse_twins(rows: pd.DataFrame) -> None:
-    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
+def _beside(
+    reported: Sequence[ReportedStore], tables: Sequence[TidyTable], trials: pd.DataFrame
+) -> Iterator[tuple[ReportedStore, set[str]]]:
+    """Each store with its finished trials that no table shows."""
+    for store, table in zip(reported, tables, strict=True):
+        beside = set(table.beside)
+        yield store, beside - set(trials["key"]) if beside else beside
+
+
+def _refuse_twins(trials: pd.DataFrame) -> None:
+    """ReportError where two trials stand under the same words."""
     if (twice := trials.duplicated(TRIAL)).any():
         row = trials[twice].iloc[0]
         raise ReportError(
@@ -148,7 +158,7 @@ def _tuned_row(result: SearchResult, labels: Labels, protocols: Mapping[str, str
 def _routines(reported: Sequence[ReportedStore], labels: Labels, by: Shots) -> dict[str, Routine]:
     """How the first row of each protocol was trained."""
     first: dict[str, Trial] = {}
-    for row in (row for each in reported for row in each.rows):
+    for row in (row for each in reported for row in each.rows.kinds()):
         first.setdefault(protocol_label(row.first, labels), row.first.trial)
     return {protocol: routine(trial, by) for protocol, trial in first.items()}
 
@@ -193,7 +203,7 @@ def _groups(by: Shots) -> str:
 
 
 def _spent(
-    rows: pd.DataFrame,
+    every: pd.DataFrame,
     tuned: Sequence[tuning_tables.TunedRow],
     beside: Sequence[float],
     untuned: bool,
@@ -201,8 +211,8 @@ def _spent(
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
     the seconds of those that rows start from. ``price`` is that of an hour."""
-    trials = rows[~rows["pending"]].drop_duplicates("key")
-    pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
+    trials = every[~every["pending"]].drop_duplicates("key")
+    pending = every[every["pending"]].drop_duplicates(["row_key", "seed"])
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"

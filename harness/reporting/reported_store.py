@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import ReportError, StoreError
 from ..planning.reported import ReportRow, judges, merge_rows, report_rows
+from ..planning.row_columns import ListedRows, Rows, rows_of
 from ..spec.schema import Spec
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
@@ -36,7 +37,7 @@ class ReportedStore:
 
     store: StoreReader
     plans: Sequence[SearchedPlan]
-    rows: Sequence[ReportRow]
+    rows: Rows
 
 
 def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
@@ -117,6 +118,8 @@ def reported_store(
         protocols: How each tuned spec was tuned, by its canonical text.
         defaults: Whether each tuned row stands also at the spec's own values.
     """
+    if (axes := rows_of([(plan.spec, protocols.get(plan.spec.canonical, "")) for plan in plans])) is not None:
+        return ReportedStore(store, plans, axes)
     rows: list[ReportRow] = []
     for plan in plans:
         results = {row: searches[_identity(result)] for row, result in plan.results.items()}
@@ -127,22 +130,20 @@ def reported_store(
             else ""
         )
         rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
-    return ReportedStore(store, plans, merge_rows(rows))
+    return ReportedStore(store, plans, ListedRows(merge_rows(rows)))
 
 
-def started_from(stores: Iterable[ReportedStore], shown: set[str]) -> dict[str, float]:
+def started_from(stores: Iterable[tuple[ReportedStore, set[str]]]) -> dict[str, float]:
     """What the networks took that rows start from and no table shows.
 
     Args:
-        stores: Stores with their rows.
-        shown: The keys of the tables' trials.
+        stores: Stores with their rows, and the keys of the finished trials of each that no table shows.
 
     Returns:
         The seconds of training by key, where a store has them.
     """
     seconds: dict[str, float] = {}
-    for each in stores:
-        finished = each.store.finished() - shown
+    for each, finished in stores:
         if not finished:  # as in most large stores, whose rows are asked nothing then
             continue
         first = {judge.row_key: (judge, row.seeds) for row in each.rows for judge in judges([row.first.trial])}
