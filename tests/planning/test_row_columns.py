@@ -14,7 +14,7 @@ SPECS = {
             {"name": "cifar10", "imbalance_factor": [10, 33.5]},
             {"name": "fashion-mnist-mini", "profile": "step"},
         ],
-        "methods": ["ERM", {"name": "Focal Loss", "gamma": [1, 2]}, {"name": "LDAM-DRW", "training": {"lr": 0.05}}],
+        "methods": ["ERM", {"name": "Focal Loss", "values": {"gamma": 2}}, {"name": "LDAM-DRW", "training": {"lr": 0.05}}],
         "network": ["resnet32", "small"],
         "training": {"epochs": [3, 4]},
         "seeds": [3, 0, 11],
@@ -55,7 +55,7 @@ def test_words_from_axes_are_those_of_the_rows(spec):
     "words",
     [
         {"methods": ["ERM", "ERM"]},
-        {"methods": "ERM", "tune": {"trials": 2, "parameters": ["training.lr"]}},
+        {"methods": "ERM", "tune": {"trials": 4, "parameters": ["training.lr"]}},
     ],
 )
 def test_rows_that_are_no_axes_are_made(words):
