@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailboard.harness.planning.calibration import GIB, MARGIN, MOST, MemoryFit, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration_summary import memory_words
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.summary import memory_words
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 
