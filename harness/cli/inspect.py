@@ -118,7 +118,8 @@ def list_(
     plugin: Plugins = None,
 ) -> None:
     """Print what there is to choose from."""
-    defer_torch()
+    if what == "methods":
+        defer_torch()
     from . import listings
 
     if what not in listings.LISTS:

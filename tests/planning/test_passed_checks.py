@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from tailboard.harness.planning import passed_checks
@@ -35,9 +33,8 @@ def checked(tmp_path, monkeypatch) -> list[str]:
     return names
 
 
-def planned(*methods: str, plugins: dict[str, str] | None = None, **words) -> None:
-    entries = [{"name": name} | ({"plugin": next(iter(plugins))} if plugins else {}) for name in methods]
-    check_names(plan(parse(RAW | words | {"methods": entries})), plugins or {}, trains=False)
+def planned(*methods: str, **words) -> None:
+    check_names(plan(parse(RAW | words | {"methods": list(methods)})), {}, trains=False)
 
 
 def test_a_method_that_passed_is_not_built_again_until_the_code_or_its_values_are_others(checked, monkeypatch):
@@ -73,10 +70,11 @@ def test_who_trains_asks_nothing_of_what_is_remembered(monkeypatch):
         check_names(plan(parse(RAW | {"methods": CLASH})), {})
 
 
-def test_a_plugin_is_built_each_time(checked):
-    plugins = {hashlib.sha256(PLUGIN.encode()).hexdigest(): PLUGIN}
+def test_a_plugin_is_built_each_time(checked, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    spec = parse(RAW | {"methods": [{"name": "Mine", "plugin": "mine.py"}]}, tmp_path)
     for _ in range(2):
-        planned("Mine", plugins=plugins)
+        check_names(plan(spec), spec.plugins, trains=False)
     assert checked == ["Mine", "Mine"]
 
 
