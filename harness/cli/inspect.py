@@ -50,10 +50,10 @@ def plan(
     text += summary.tuning_table(resolved) if resolved.spec.tune else ""
     facts = summary.trial_facts(resolved.dependencies)
     if calibrate:
-        from ..planning import calibration_summary
+        from ..planning.calibration import summary as measured
 
         print_status("measuring a few steps of each kind of trial ...")
-        text += calibration_summary.calibrated(resolved, facts)
+        text += measured.calibrated(resolved, facts)
     if resolved.spec.tune:
         facts += summary.tuning_facts(resolved)
     print_result(facts, text, as_json)

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from ..spec.labels import method_label, network_label
-from ..spec.schema import Spec, Trial
-from ..text import money, table
-from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
-from .dependencies import Dependencies
-from .plan import Plan
+from ...spec.labels import method_label, network_label
+from ...spec.schema import Spec, Trial
+from ...text import money, table
+from ..dependencies import Dependencies
+from ..plan import Plan
+from .estimates import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
 
 
 def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
