@@ -237,15 +237,18 @@ def tracked(store, last):
         store.write_arrays(trial.key, {"history_train_accuracy": column, "history_train_accuracy_minority": column - 1})
 
 
-@pytest.mark.parametrize(("last", "verdict"), [(99.0, "supported"), (80.0, "")])
+@pytest.mark.parametrize(("last", "verdict"), [(99.0, "supported"), (80.0, ""), (95.5, "")])
 def test_what_has_not_converged_gets_no_word(tmp_path, last, verdict):
     store = store_of(tmp_path, figure=GAIN | {"converged": 95})
     assert facts(store)["notes"][-1].startswith("30 of 30 trials do not say")
     tracked(store, last)
     told = facts(store)
     assert {claim["verdict"] for claim in told["claims"][:1]} == {verdict}
-    if not verdict:
-        said = "accuracy on the training images reached 80.0 to 100.0 percent, and 95 are asked for"
+    if last == 80:
+        said = (
+            "accuracy on the training images reached 80.0 to 100.0 percent, on those of the minority classes 79.0 to "
+            "99.0 percent, and 95 are asked for"
+        )
         assert told["claims"][0]["reason"] == f"not converged: {said}"
         assert told["notes"][-1] == f"Not converged: {said}."
 
