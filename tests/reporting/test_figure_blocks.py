@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study_stores import SPEC, facts, printed, recalls_of, store_of
@@ -15,8 +16,9 @@ from tailboard.harness.reporting.figures.request import FigureRequest
 from tailboard.harness.reporting.figures.study import check_axes, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, plan
-from tailboard.leaderboard.html.figures import section
-from tailboard.leaderboard.html.model import PageFigure
+from tailboard.leaderboard.figures.figure import POINTS, Axis
+from tailboard.leaderboard.html.figures import sections
+from tailboard.leaderboard.html.model import PageFigure, StudyChart
 from tailboard.leaderboard.tables.grid import Table
 
 GAIN = {"kind": "improvement", "baseline": "ERM", "claim": "Focal Loss helps where classes are few."}
@@ -224,8 +226,9 @@ def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard
 
 
 def test_a_name_on_the_page_is_only_ever_text():
+    chart = StudyChart('"><script>', Axis('"><b>', "<i>"), pd.DataFrame([], columns=list(POINTS)))
     nasty = Table("t", (), (("<b>", '"><script>', "supported"),), (), (), ("a", "b", "c"))
-    shown = section(PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a"))
+    shown = sections([PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a", [chart])])
     assert not re.search(r"<script|<b>|<i>|<u>|<svg", shown)
 
 
