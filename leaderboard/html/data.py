@@ -12,7 +12,8 @@ from ..metric import GROUPS
 from ..results import COLUMN, arranged, summarise
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
-from ..tables.differences import USUAL_SEEDS, rule
+from ..tables.cell_texts import USUAL_SEEDS
+from ..tables.differences import rule
 from ..tables.report_tables import UNVERIFIED, View, measured
 from .cards import cards
 from .evidence import LINE, behind, trials_of
