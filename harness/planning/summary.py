@@ -38,13 +38,14 @@ def plan_table(plan: Plan) -> str:
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
     kinds = Counter(
-        (t.data.title, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
+        (t.data.title, setting_label(t.data), method_label(t), network_label(t), _epochs(t)) for t in trials
     )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
-        dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
+        dict(zip(names, kind, strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
         for kind, n in kinds.items()
     ]
+    lines = _without_empty(lines, "epochs")
     foreseen = "".join(f"\n{line}" for line in _sizes(trials))
     foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
     foreseen += "".join(f"\n{line}" for line in warnings(plan))
@@ -73,6 +74,17 @@ def _sizes(trials: Sequence[Trial]) -> list[str]:
     ]
 
 
+def _epochs(trial: Trial) -> str:
+    """An estimator has none."""
+    return "" if trial.training.learner == "estimator" else str(trial.training.epochs)
+
+
+def _without_empty(lines: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The lines without those of these columns that are empty in each."""
+    empty = {name for name in names if not any(line[name] for line in lines)}
+    return [{name: value for name, value in line.items() if name not in empty} for line in lines]
+
+
 def warnings(plan: Plan) -> list[str]:
     """What is known beforehand to keep a row from being what its name says: a part that will not act, or weights that
     are averaged over too few half-lives after one began to."""
@@ -99,13 +111,15 @@ def tuning_table(plan: Plan) -> str:
     searches = plan.searches.values()
     lines = [
         {
-            "search": search.name.rpartition(" [")[0],
+            "search": search.label,
             "trials": search.tune.trials,
-            "epochs": search.planned_epochs,
+            "epochs": "" if search.of_fits else search.planned_epochs,
+            "fits": search.planned_epochs if search.of_fits else "",
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in search.space.items()),
         }
         for search in searches
     ]
+    lines = _without_empty(lines, "epochs", "fits")
     erm = sum(
         relative_cost(search.experiment.trial(0), plan.spec.plugins)
         * search.planned_epochs

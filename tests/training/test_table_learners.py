@@ -23,7 +23,7 @@ from tailboard.harness.errors import NetworkError
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
 from tailboard.harness.planning.request import RunRequest, check_names
-from tailboard.harness.planning.summary import plan_table
+from tailboard.harness.planning.summary import plan_table, tuning_table
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
@@ -345,10 +345,12 @@ def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_pa
     assert [(t.method.name, t.network) for t in planned.trials] == [("ERM", "xgboost")] * 2
     assert len(planned.searches) == 1 and len(planned.not_tried) == 3
     assert "not tried: SVMSMOTE on xgboost, covertype: SVMSMOTE is not tried on more than 50,000" in plan_table(planned)
+    assert "epochs" not in plan_table(planned) + tuning_table(planned) and " fits " in tuning_table(planned)
     store = Store(tmp_path)
     write_plan(RunRequest.of(spec), store)
     report = gather([store])
     words = report.rendered("md")
+    assert "epochs" not in words and "0 tuning trials and 0 fits took" in words
     assert "not tried: svm is not tried on more than 50,000 training rows, and covertype has 464,812 here" in words
     assert report.rows["reason"].str.startswith("not tried").sum() == 3 * 2 * 4, "rows, seeds, groups"
     queue, untuned = JobQueue(store), RunRequest.of(parse(raw))
