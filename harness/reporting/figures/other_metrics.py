@@ -25,7 +25,18 @@ def check_metric(table: pd.DataFrame, metric: MetricRequest) -> None:
 
 
 def with_metric(store: StoreReader, table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> pd.DataFrame:
-    """The trials with the metric: ``measured``, by group, or ``tested``, at each test ratio."""
+    """The trials with the metric: ``measured``, by group, or ``tested``, at each test ratio.
+
+    Args:
+        store: Where the records are.
+        table: The trials.
+        shots: How the classes are grouped.
+        asked: Which figure, of which metric.
+
+    Raises:
+        ReportError: where a data set lacks the metric, or has another number of classes than the others.
+        StoreError: where it needs arrays that are damaged or not there.
+    """
     if asked.kind not in AT_TEST_RATIOS:
         return table.assign(measured=pd.Series(list(_measured(store, table, shots, asked.metric)), table.index, object))
     tested: list[dict[float, float]] = [{} for _ in table.index]
