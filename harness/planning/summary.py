@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from ..registry.datasets import long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
+from ..registry.networks import parameters
 from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..text import money, table
@@ -45,7 +46,8 @@ def plan_table(plan: Plan) -> str:
         for kind, n in kinds.items()
     ]
     lines = _without_empty(lines, "epochs")
-    foreseen = "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
+    foreseen = "".join(f"\n{line}" for line in _sizes(trials))
+    foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
     foreseen += "".join(f"\n{line}" for line in warnings(plan))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
@@ -53,6 +55,23 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
+
+
+def _sizes(trials: Sequence[Trial]) -> list[str]:
+    """How many numbers each of several networks on images learns, one line for each data set; none of a single one."""
+    known: dict[str, dict[str, int]] = {}
+    for trial in trials:
+        sizes = known.setdefault(trial.data.title, {})
+        if trial.training.learner == "images" and trial.network not in sizes:
+            about = dataset_of(trial.data)
+            sizes[trial.network] = parameters(trial.network, about.shape[0], len(about.classes))
+    several = {
+        data: sorted(sizes.items(), key=lambda named: named[1]) for data, sizes in known.items() if len(sizes) > 1
+    }
+    return [
+        f"parameters on {data}: {', '.join(f'{name} {size:,}' for name, size in sizes)}"
+        for data, sizes in several.items()
+    ]
 
 
 def _epochs(trial: Trial) -> str:
