@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from ..registry.datasets import long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, network_label, setting_label
 from ..spec.schema import Trial
@@ -42,7 +42,8 @@ def plan_table(plan: Plan) -> str:
         for kind, n in kinds.items()
     ]
     lines = _without_empty(lines, "epochs")
-    foreseen = "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
+    foreseen = "".join(f"\n{line}" for line in _sizes(trials))
+    foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
     foreseen += "".join(f"\n{line}" for line in warnings(plan))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
@@ -50,6 +51,25 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
+
+
+def _sizes(trials: Sequence[Trial]) -> list[str]:
+    """How many numbers each of several networks on images learns, one line for each data set; none of a single one."""
+    known: dict[str, dict[str, tuple[int, int]]] = {}
+    for trial in trials:
+        networks, about = known.setdefault(trial.data.title, {}), dataset_of(trial.data)
+        if trial.training.learner == "images":
+            networks[trial.network] = about.shape[0], len(about.classes)
+    several = {data: networks for data, networks in known.items() if len(networks) > 1}
+    if not several:
+        return []
+    from ..registry.networks import parameters
+
+    lines = []
+    for data, networks in several.items():
+        sizes = sorted(((name, parameters(name, *of)) for name, of in networks.items()), key=lambda named: named[1])
+        lines.append(f"parameters on {data}: {', '.join(f'{name} {size:,}' for name, size in sizes)}")
+    return lines
 
 
 def _epochs(trial: Trial) -> str:

@@ -44,9 +44,10 @@ class JointSSL(Part):
     """L_supervised + VICReg / lambda, or, with ``scaling="literal"``, the appendix's lambda L_supervised + VICReg.
 
     The two have one minimum; the first leaves the loss as large as ERM's, so that learning rate and weight decay mean
-    the same. ``views`` of each image: 3 is two for VICReg beside the routine's own, augmented and mixed; 2 trains the
-    classifier on VICReg's first view, without CutMix. ``width`` is the size K of the embeddings and of the two hidden
-    layers of the expander, which is dropped after training and takes no part in the moving average.
+    the same. With a literal lambda of 0 the features learn by VICReg alone. ``views`` of each image: 3 is two for
+    VICReg beside the routine's own, augmented and mixed; 2 trains the classifier on VICReg's first view, without
+    CutMix. ``width`` is the size K of the embeddings and of the two hidden layers of the expander, which is dropped
+    after training and takes no part in the moving average.
 
     ``form="official"`` adds the covariance terms of the two views and averages their variance terms and the squared
     differences over B and K. ``"appendix"`` takes one covariance, of the 2B embeddings of both, and divides the squared
@@ -68,7 +69,8 @@ class JointSSL(Part):
         self.require(self.views in (2, 3), "views must be 2 or 3")
         self.require(self.form in ("official", "appendix"), "form must be 'official' or 'appendix'")
         self.require(self.scaling in ("divided", "literal"), "scaling must be 'divided' or 'literal'")
-        self.require(self.lambda_ > 0, "lambda must be positive")
+        least = "at least 0" if self.scaling == "literal" else "positive"
+        self.require(self.lambda_ > 0 or (self.scaling == "literal" and self.lambda_ == 0), f"lambda must be {least}")
         self.require(self.scaling == "divided" or self.lambda_ < math.inf, "a literal lambda must be finite")
         self.require(self.width >= 1, "width must be at least 1")
 
