@@ -197,10 +197,10 @@ def report(
     rescore = None if asked == MetricRequest() else asked
     with opened(names) as places:
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
-        found = gathered(rescore=rescore)
+        gathered_report = gathered(rescore=rescore)
         if not rescore:
-            found = with_two_classes(found, places, lambda request: gathered(rescore=request))
-        return Leaderboard(found, names, by)
+            gathered_report = with_two_classes(gathered_report, places, lambda request: gathered(rescore=request))
+        return Leaderboard(gathered_report, names, by)
 
 
 @dataclass(frozen=True)
