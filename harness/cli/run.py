@@ -53,6 +53,8 @@ def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
     data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
+    group: Annotated[str | None, typer.Option(help="With --data: the column of what belongs together.")] = None,
+    weight: Annotated[str | None, typer.Option(help="With --data: the column of how much a row counts.")] = None,
     methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
@@ -81,7 +83,7 @@ def run(
     from ..spec.parser import read
     from ..storage.store import Store
 
-    images = {"label": label, "minutes": minutes}
+    images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
     if data is not None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from tailboard import UserError
 from tailboard.datasets import lock
 from tailboard.datasets.split import Images
 from tailboard.harness.planning.image_run import ImageRequest
@@ -154,6 +155,15 @@ def test_weights_of_rows_reach_the_fit(people):
 def test_what_rows_with_weights_cannot_have_is_said_before_anything_runs(people, monkeypatch, network, method, said):
     with pytest.raises(MethodError, match=said):
         checked(plan(parse(raw_of(network, method, weight="w"))), monkeypatch)
+
+
+def test_run_on_a_table_takes_its_columns_of_groups_and_weights(people):
+    spec, _ = resolve(ImageRequest("csv:people.csv", "y", group="who", weight="w"), None, lambda word: None)
+    facts = spec.data[0].contents
+    assert (facts.label, facts.group, facts.weight) == ("y", "who", "w")
+    assert "SMOTE" not in {method.name for method in spec.methods}, "rows with weights are not made"
+    with pytest.raises(UserError, match=r"'whom'.*did you mean 'who'"):
+        resolve(ImageRequest("csv:people.csv", "y", group="whom"), None, lambda word: None)
 
 
 def test_run_on_a_table_compares_a_dozen_methods_on_two_estimators(people, monkeypatch):
