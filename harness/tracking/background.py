@@ -82,7 +82,9 @@ def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
 
 
 def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
-    RowRuns(runs).tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
+    rows = RowRuns(runs)
+    rows.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
+    rows.offer_view()
     runs.write_files(files)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from .mlflow_runs import COMMIT, KEY, PARENT, ROLE, ROLES, ROW, SPEC, MlflowRuns
 from .table_rows import TableRow, measured_numbers
 
+VIEW = "mlflow.sharedViewState.tailboard-table"  # a saved view of the experiment, as MLflow's page writes it
+COLUMNS = [f"test/{name}" for name in ("all", "all_stderr", "all_ci95_low", "all_ci95_high", "few", "med", "many")]
 ENDED = {"complete": "FINISHED", "n/a": "FINISHED", "failed": "FAILED"}  # else seeds are missing: KILLED
 
 
@@ -23,6 +27,22 @@ class RowRuns:
         for run in found:
             if run.data.tags.get(ROLE) == ROLES["row"] and run.data.tags.get(SPEC) == runs.spec.name:
                 self._there.setdefault(run.data.tags.get(ROW, ""), []).append(run)
+
+    def offer_view(self) -> None:
+        """A saved view of the experiment with the columns of the table, the best mean first; whoever changed it there
+        keeps it."""
+        experiment = self._client.get_experiment(self._runs.experiment)
+        if VIEW in experiment.tags:
+            return
+        metrics = [f"metrics.`{name}`" for name in [*COLUMNS, "seeds", "train_seconds"]]
+        shown = {
+            "searchFilter": f"tags.`{ROLE}` = '{ROLES['row']}'", "orderByKey": metrics[0], "orderByAsc": False, "startTime": "ALL",
+            "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
+            "selectedColumns": metrics,
+        }  # fmt: skip
+        now = int(time.time() * 1000)
+        view = {"name": "Leaderboard", "createdAt": now, "updatedAt": now, "state": json.dumps(shown)}
+        self._client.set_experiment_tag(experiment.experiment_id, VIEW, json.dumps(view))
 
     def tell(self, rows: Sequence[TableRow], until: float) -> None:
         """Write the rows of which a trial has ended, and remove those that the report does not have.
@@ -91,12 +111,18 @@ class RowRuns:
                 self._client.set_tag(trial.info.run_id, PARENT, parent)
                 trial.data.tags[PARENT] = parent
 
-    @staticmethod
-    def _data(run: Any, trials: Sequence[Any]) -> list[Any]:
-        """What its trials were trained on, each once, but for what the run has."""
-        every = {(each.dataset.name, each.dataset.digest): each for trial in trials for each in _inputs(trial)}
-        known = {(each.dataset.name, each.dataset.digest) for each in _inputs(run)}
-        return [each for what, each in every.items() if what not in known]
+    def _data(self, run: Any, trials: Sequence[Any]) -> list[Any]:
+        """What its trials were trained on, as one data set; nothing where the run has it.
+
+        Each seed has a subset of its own: the digest of several is the hash of theirs.
+        """
+        every = {each.dataset.digest: each for trial in trials for each in _inputs(trial)}
+        if not every or _inputs(run):
+            return []
+        (data, *others), entities = every.values(), self._runs.entities
+        digest = sha256("\n".join(sorted(every)).encode()).hexdigest()[:36] if others else data.dataset.digest
+        same = {name: getattr(data.dataset, name) for name in ("name", "source_type", "source", "profile")}
+        return [entities.DatasetInput(entities.Dataset(digest=digest, **same), data.tags)]
 
 
 def _inputs(run: Any) -> list[Any]:

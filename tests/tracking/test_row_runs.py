@@ -72,7 +72,7 @@ def test_a_row_has_the_numbers_of_the_report_over_its_trials(store):
         assert run.data.tags["mlflow.source.name"] == "tailboard run t"
         assert run.data.tags["mlflow.source.git.commit"] == "c0ffee"
         (data,) = run.inputs.dataset_inputs
-        assert (data.dataset.name, data.dataset.digest) == ("Fashion-MNIST-mini-LT, IF 10, head 60", "f" * 36)
+        assert (data.dataset.name, data.dataset.digest) == ("fashion-mnist-mini, IF 10, head 60", "f" * 36)
         under = [t for t in page.trials.values() if t.data.tags["mlflow.parentRunId"] == run.info.run_id]
         assert {trial.data.params["seed"] for trial in under} == {"0", "1"}
         assert {trial.data.params["method"] for trial in under} == {run.info.run_name}
