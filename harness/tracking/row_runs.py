@@ -36,8 +36,8 @@ class RowRuns:
             return
         metrics = [f"metrics.`{name}`" for name in [*COLUMNS, "seeds", "train_seconds"]]
         shown = {
-            "searchFilter": f"tags.`{ROLE}` = '{ROLES['row']}'", "orderByKey": metrics[0], "orderByAsc": False, "startTime": "ALL",
-            "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
+            "searchFilter": f"tags.`{ROLE}` = '{ROLES['row']}'", "orderByKey": metrics[0], "orderByAsc": False,
+            "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
             "selectedColumns": metrics,
         }  # fmt: skip
         now = int(time.time() * 1000)
