@@ -199,11 +199,13 @@ def test_an_ensemble_predicts_as_its_library_called_directly(name):
 
 
 def test_an_ensemble_has_one_row_whatever_estimators_are_named():
-    raw = {"name": "t", "data": "adult", "methods": ["ERM", "RUSBoost"], "network": ["xgboost", "svm"], "seeds": 2}
+    raw = {"name": "t", "data": "adult", "methods": ["ERM", "RUSBoost"], "network": ["xgboost", "mlp"], "seeds": 2}
     rows = [(trial.method.name, trial.network) for trial in plan(parse(raw)) if trial.seed == 0]
-    assert rows == [("ERM", "xgboost"), ("RUSBoost", "ensemble"), ("ERM", "svm")]
+    assert rows == [("ERM", "xgboost"), ("RUSBoost", "ensemble"), ("ERM", "mlp")]
+    alone = trial_of("mlp", "RUSBoost")
+    assert alone.key == trial_of("xgboost", "RUSBoost").key
     with pytest.raises(MethodError, match="it brings its own estimator"):
-        check_names([trial_of("mlp", "RUSBoost")], {})
+        check_names([alone.model_copy(update={"network": "mlp", "training": trial_of("mlp", "ERM").training})], {})
 
 
 def test_a_class_with_too_few_rows_is_told_and_a_sum_adjusts_to_the_rows_that_are_learnt_from():
@@ -330,6 +332,25 @@ class Silent:
 
     def on_abandoned(self, trial, why):
         raise AssertionError
+
+
+def test_an_ensemble_stands_in_the_tables_of_the_estimators_beside_it(tmp_path):
+    data = {"name": "adult", "train_ratio": 0.01, "total": 10000}
+    raw = {"name": "t", "data": data, "methods": ["ERM", "RUSBoost"], "seeds": 2}
+    store = Store(tmp_path / "both")
+    store.write_plan(parse(raw | {"network": ["xgboost", "mlp"]}))
+    report = gather([store])
+    rows = report.rows.drop_duplicates(["protocol", "method"])
+    assert [*zip(rows["protocol"].str.partition(",")[0], rows["method"], strict=True)] == [
+        ("xgboost", "ERM"), ("xgboost", "RUSBoost"), ("mlp", "RUSBoost"), ("mlp", "ERM"),
+    ]  # fmt: skip
+    words = report.rendered("md", versus="ERM")
+    assert "ensemble" not in words and words.count("RUSBoost") > 2 and "RUSBoost bring their own estimator" in words
+    assert "0 of 6 trials are complete" in words, "it is trained and counted once"
+    alone = Store(tmp_path / "alone")
+    alone.write_plan(parse(raw | {"methods": "RUSBoost", "network": "xgboost"}))
+    assert set(gather([alone]).rows["protocol"]) == {"ensemble"}
+    assert set(gather([store, alone]).rows["protocol"]) == set(rows["protocol"])
 
 
 def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_path):
