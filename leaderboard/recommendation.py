@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from .metric import Metric
-from .results import COLUMN, summarise
+from .results import CELL, COLUMN, summarise
 from .statistics.paired import paired
 
 BASELINE = "ERM"
-OWN = "ensemble"  # the network of a method that brings its own estimator
 WORDS = {
     "better": "which separates after Holm's correction",
     "worse": "which separates after Holm's correction",
@@ -32,7 +31,10 @@ def joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if rows["protocol"].nunique() <= 1:
         return rows, BASELINE
     method, network = rows["method"].astype(str), rows["protocol"].astype(str).str.partition(",")[0]
-    named = rows.assign(method=method.where(network == OWN, method + " on " + network), protocol="all")
+    own = network.groupby(rows["row_key"].astype(str)).transform("nunique") > 1  # one row beside several networks
+    named = rows.assign(method=method.where(own, method + " on " + network), protocol="all")
+    again = own & named.duplicated([*CELL, "seed"])
+    named, method = named[~again].reset_index(drop=True), method[~again].reset_index(drop=True)
     of_baseline = named[(method == BASELINE) & (named["group"] == "all") & named["value"].notna()]
     if of_baseline.empty:
         return named, BASELINE

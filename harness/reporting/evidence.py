@@ -119,7 +119,8 @@ def _facts(environment: dict[str, Any]) -> dict[str, str]:
 
 def _course(record: Record) -> str:
     words = [f"{record.started} to {record.finished}" if record.started else record.finished]
-    words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
+    words += [f"{record.epochs} epochs"] if record.trial.training.learner != "estimator" else []
+    words += [f"{record.wall_seconds:.1f} s in all"]
     words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
     return ", ".join(filter(None, words))
 

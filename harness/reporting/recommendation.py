@@ -46,4 +46,4 @@ def recommendation(report: Report, store: StoreReader) -> Recommendation:
     key = str(complete.loc[complete["method"] == name, "key"].iloc[0])
     method = str(report.rows.loc[report.rows["key"] == key, "method"].iloc[0])
     same = report.rows[report.rows["method"] == method]
-    return Recommendation(method, key, tuple(sentences), same["protocol"].nunique() > 1)
+    return Recommendation(method, key, tuple(sentences), same["row_key"].nunique() > 1)

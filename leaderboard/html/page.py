@@ -16,13 +16,13 @@ from ..formats.notebook import html_table
 from ..formats.text import plain
 from ..tables.grid import Table
 from .data import content
-from .figures import section
+from .figures import sections
 from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
 SCRIPTS = (
     "data", "view", "cells", "paired", "texts", "rank", "table", "quoted", "behind", "confusion", "cards", "markup",
-    "copy", "look", "axes", "charts", "drawn", "downloads", "main",
+    "copy", "look", "axes", "charts", "studies", "drawn", "downloads", "main",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def html(subject: PageContent, library: str) -> str:
         policy=policy(own, library),
         style=read("page.css"),
         further="\n".join(map(_further, subject.further)),
-        figures="\n".join(map(section, subject.figures)),
+        figures=sections(subject.figures),
         data=embedded(shown),
         behind=behind,
         library=library,
