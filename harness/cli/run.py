@@ -30,7 +30,7 @@ from .options import (
     print_output,
     print_status,
 )
-from .status import outcome
+from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ..reporting.report import Report
@@ -78,10 +78,11 @@ def run(
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
-    from ..reporting import gather
+    from ..reporting import gather, html_pages
     from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store
+    from ..tracking.background import tell_report
 
     images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
@@ -118,6 +119,8 @@ def run(
         print(f"{form:6} {path}")
     if asked.figure:
         _draw(asked, place)
+    if trained.tracked and not trained.interrupted:
+        print_unreachable(tell_report(asked, place, partial(html_pages.contents, store=place, gathered=gathered)))
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 

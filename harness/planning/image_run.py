@@ -25,7 +25,7 @@ from ..spec.contents import Contents
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
 from ..storage.store import Store
-from .calibration import calibrate, kind
+from .calibration.estimates import calibrate, kind
 from .plan import Plan
 
 SEEDS = 5  # below, the report calls nothing better

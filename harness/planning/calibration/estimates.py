@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...methods.recipe import Recipe
-from ..errors import ClusterError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
-from ..spec.schema import Method, Spec, Trial, prerequisite
-from ..storage.store import Store
-from ..training.device_images import most_bytes
-from ..training.learners.image_learner import image_learner
-from ..training.loop import TrainingLoop
-from ..training.schedule import steps_per_epoch
-from .dependencies import Dependencies
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....methods.recipe import Recipe
+from ...errors import ClusterError
+from ...registry.datasets import dataset_of, long_tail
+from ...registry.methods import recipe_of
+from ...spec.schema import Method, Spec, Trial, prerequisite
+from ...storage.store import Store
+from ...training.device_images import most_bytes
+from ...training.learners.image_learner import image_learner
+from ...training.loop import TrainingLoop
+from ...training.schedule import steps_per_epoch
+from ..dependencies import Dependencies
 from .table_timing import fit_seconds, learner_on
 
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
