@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
     from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
+    from ..spec.schema import Spec
     from ..storage.reader import StoreReader
+    from ..storage.store import Store
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -151,10 +153,20 @@ def report(
             print_output(str(written))
         for place in places:
             if isinstance(place, Store):
-                print_unreachable(background.catch_up_all(place))
+                print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
+    """What the report of a plan holds, which is one of several perhaps."""
+    from ..reporting import gather, html_pages
+    from ..reporting.reported_store import SearchedPlan
+    from ..tuning.results import search_results
+
+    plan = SearchedPlan(spec, search_results(spec, store))
+    return html_pages.contents(spec, store, partial(gather.gather, [store], only=plan, defaults=defaults))
 
 
 def _audit(

@@ -30,7 +30,7 @@ from .options import (
     print_output,
     print_status,
 )
-from .status import outcome
+from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ..reporting.report import Report
@@ -53,6 +53,8 @@ def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
     data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
+    group: Annotated[str | None, typer.Option(help="With --data: the column of what belongs together.")] = None,
+    weight: Annotated[str | None, typer.Option(help="With --data: the column of how much a row counts.")] = None,
     methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
@@ -76,12 +78,13 @@ def run(
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
-    from ..reporting import gather
+    from ..reporting import gather, html_pages
     from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store
+    from ..tracking.background import tell_report
 
-    images = {"label": label, "minutes": minutes}
+    images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
     if data is not None:
@@ -116,6 +119,8 @@ def run(
         print(f"{form:6} {path}")
     if asked.figure:
         _draw(asked, place)
+    if trained.tracked and not trained.interrupted:
+        print_unreachable(tell_report(asked, place, partial(html_pages.contents, store=place, gathered=gathered)))
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
