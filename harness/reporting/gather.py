@@ -229,11 +229,17 @@ def _spent(
 
 
 def publish(report: Report, store: WritablePlace) -> dict[str, str]:
-    """Write the four files into the store, and where there are searches their two; the addresses by form."""
+    """Write the report's files into the store; their addresses by form."""
+    files = report_files(report)
+    for name, text in files.values():
+        store.write(paths.report(name), text.encode())
+    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+
+
+def report_files(report: Report) -> dict[str, tuple[str, str]]:
+    """The name and the text of each of the four files, and where there are searches of their two, by form."""
     files = {form: (f"leaderboard.{ending}", report.rendered(form)) for form, ending in ENDINGS.items()}
     if report.searches:
         files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
         files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))
-    for name, text in files.values():
-        store.write(paths.report(name), text.encode())
-    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+    return files

@@ -113,10 +113,10 @@ def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) ->
     peak = MemoryProbe(device)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        for other in (prerequisite(trial, need) for need in method.needs()):
+        for start in (prerequisite(trial, need) for need in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
-            stand_in = image_learner(other, images, counts, recipe_of(other, plugins), device, store)
-            store.write_weights(other.key, stand_in.averaged_weights())
+            stand_in = image_learner(start, images, counts, recipe_of(start, plugins), device, store)
+            store.write_weights(start.key, stand_in.averaged_weights())
         run = image_learner(trial, images, counts, method, device, store)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
