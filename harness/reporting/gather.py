@@ -27,7 +27,15 @@ from . import tuning_tables
 from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
-from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_by, started_from
+from .reported_store import (
+    ReportedStore,
+    SearchedPlan,
+    merge_searches,
+    read_plans,
+    reported_store,
+    started_by,
+    started_from,
+)
 from .tidy import tidy
 
 if TYPE_CHECKING:
