@@ -41,9 +41,9 @@ def tidy(
         rescore: A metric from the stored logits, in place of what the records hold.
 
     Returns:
-        The table, with the columns ``COLUMNS``, ``ROW``, ``NOTES`` and ``MACHINE`` of ``leaderboard/results.py`` (times in
-        seconds, values in percent or what the metric is in); and a message for each record that is damaged, whose trial
-        counts as missing.
+        The table, with the columns ``COLUMNS``, ``ROW``, ``NOTES`` and ``MACHINE`` of ``leaderboard/results.py`` (times
+        in seconds, values in percent or what the metric is in); and a message for each record that is damaged, whose
+        trial counts as missing.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
