@@ -27,8 +27,8 @@ def training_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataF
     """
     first = rows["group"] == rows["group"].iloc[0]  # what holds for one group of a trial holds for all
     trials = rows[first & (rows["status"] == "complete")].sort_values("seed", kind="stable")
-    keys = trials["key"].astype(str)
-    seconds = trials["device_seconds"].astype(float) + keys.map(dict(started)).fillna(0.0)
+    before = np.array([started.get(key, 0.0) for key in trials["key"]], float)
+    seconds = trials["device_seconds"].astype(float) + before
     machine = trials[MACHINE].astype(str) if MACHINE in trials else pd.Series("", trials.index)
     trials = trials[[*BLOCK, "method"]].astype(str).assign(device_seconds=seconds, machine=machine)
     trials = trials[trials["device_seconds"] > 0]

@@ -62,6 +62,12 @@ def test_where_no_machine_is_known_there_is_no_ratio_and_no_table():
         assert cost_tables(known, {}) == []
 
 
+def test_of_nothing_finished_nothing_is_said():
+    nothing = rows().query("status != 'complete'")
+    assert training_costs(nothing, {}).empty
+    assert cost_tables(nothing, {}) == []
+
+
 def test_the_table_says_what_is_not_known():
     (table,) = cost_tables(rows(), {})
     assert table.spans == (("d, IF 10", ("Device-hours", "ERM trainings")),)

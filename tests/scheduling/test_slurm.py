@@ -154,7 +154,7 @@ def test_where_a_fraction_of_a_gpu_is_asked_for_mps_runs_as_long_as_ray(allocati
     ray.chmod(0o755)
     allocation.start("n1").communicate(timeout=120)
     said = [line for line in allocation.said.read_text().splitlines() if line.startswith("MPS")]
-    assert said == ([f"MPS in /tmp/tb-ray-{os.getpid()}/mps", "MPS quit"] if starts else [])  # noqa: S108
+    assert said == ([f"MPS in /tmp/tb-ray-{os.getpid()}/mps", "MPS quit"] if starts else [])
     assert allocation.job.gone_within(10), allocation.job.processes()
 
 
