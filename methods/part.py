@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from torch import nn
 
 from .. import UserError
 from .need import Need
@@ -62,10 +61,10 @@ class Scene:
 
     counts: tuple[int, ...]
     epochs: int
-    model: nn.Module
+    model: torch.nn.Module
     device: torch.device
     generator: Callable[[str], torch.Generator]
-    pretrained: Callable[..., nn.Module]
+    pretrained: Callable[..., torch.nn.Module]
     normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     images: Callable[[int, int], torch.Tensor] = lambda label, most: torch.empty(0)
     epoch: int = 0

@@ -95,7 +95,7 @@ def merge_searches(results: Iterable[SearchResult]) -> Searches:
         if result.winner and known.winner and result.finished and known.finished:
             if result.winner.values != known.winner.values:
                 raise ReportError(
-                    f"the stores tuned {result.search.name} to different values, as other machines may; "
+                    f"the stores tuned {result.search.label} to different values, as other machines may; "
                     "report them one by one"
                 )
         elif (result.ended, result.winner is not None) > (known.ended, known.winner is not None):

@@ -127,18 +127,18 @@ def _standings(rows: pd.DataFrame, subject: PageContent) -> tuple[str, tuple[Sta
 
 
 def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
-    found = []
+    facts = []
     for (name, setting), trials in rows.groupby(["dataset", "setting"], sort=False):
         keys = (key for key in trials["key"].unique() if key in subject.evidence)
-        told = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
-        counts = told.counts if told else ()
+        known = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
+        counts = known.counts if known else ()
         order = sorted(range(len(counts)), key=lambda place: -counts[place])
-        found.append(
+        facts.append(
             DataFacts(
                 plain(str(name)), plain(str(setting)), subject.data.get(str(name)),
                 counts=tuple(counts[place] for place in order),
-                groups=tuple(told.groups[place] for place in order) if told else (),
-                tested=sum(told.tests) if told else 0,
+                groups=tuple(known.groups[place] for place in order) if known else (),
+                tested=sum(known.tests) if known else 0,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(facts)

@@ -13,10 +13,12 @@ from ..results import COLUMN, arranged, summarise
 from ..statistics.cost import training_costs
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
-from ..tables.differences import USUAL_SEEDS, rule
+from ..tables.cell_texts import USUAL_SEEDS
+from ..tables.differences import rule
 from ..tables.report_tables import UNVERIFIED, View, measured
 from .cards import cards
 from .evidence import LINE, behind, trials_of
+from .figures import charts
 from .model import Evidence, PageContent
 from .published import number, quoted, records
 from .shared import Interner
@@ -51,6 +53,7 @@ def content(subject: PageContent) -> dict[str, Any]:
         "compared": rule(),
         "ranked": TIERS,
         "cards": cards(subject),
+        "studies": charts(subject.figures),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,

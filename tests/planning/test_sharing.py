@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tailboard.harness.planning import sharing, summary
-from tailboard.harness.planning.calibration import GIB, Estimate
+from tailboard.harness.planning.calibration import sharing, summary
+from tailboard.harness.planning.calibration.estimates import GIB, Estimate
+from tailboard.harness.planning.calibration.sharing import Throughput, best, measured_together, mps_runs
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.sharing import Throughput, best, measured_together, mps_runs
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 

@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...methods.recipe import Recipe
-from ..errors import ClusterError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
-from ..spec.schema import Method, Spec, Trial, prerequisite
-from ..storage.store import Store
-from ..training.device_images import most_bytes
-from ..training.learners.image_learner import image_learner
-from ..training.loop import TrainingLoop
-from ..training.schedule import steps_per_epoch
-from .dependencies import Dependencies
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....methods.recipe import Recipe
+from ...errors import ClusterError
+from ...registry.datasets import dataset_of, long_tail
+from ...registry.methods import recipe_of
+from ...spec.schema import Method, Spec, Trial, prerequisite
+from ...storage.store import Store
+from ...training.device_images import most_bytes
+from ...training.learners.image_learner import image_learner
+from ...training.loop import TrainingLoop
+from ...training.schedule import steps_per_epoch
+from ..dependencies import Dependencies
 from .table_timing import fit_seconds, learner_on
 
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
@@ -134,10 +134,10 @@ def loop_on_noise(trial: Trial, device: torch.device, plugins: Mapping[str, str]
     method = recipe_of(trial, plugins)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        for other in (prerequisite(trial, need) for need in method.needs()):
+        for start in (prerequisite(trial, need) for need in method.needs()):
             # An untrained network costs as much as the trained one that it stands for.
-            stand_in = image_learner(other, images, counts, recipe_of(other, plugins), device, store)
-            store.write_weights(other.key, stand_in.averaged_weights())
+            stand_in = image_learner(start, images, counts, recipe_of(start, plugins), device, store)
+            store.write_weights(start.key, stand_in.averaged_weights())
         return image_learner(trial, images, counts, method, device, store), images
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ..spec.schema import Trial
-from .calibration import STEPS, loop_on_noise
+from ...spec.schema import Trial
+from .estimates import STEPS, loop_on_noise
 
 TOGETHER = (1, 2, 4)
 SECONDS = 5.0  # for which the steps are counted
