@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from torch import nn
 
 from .. import UserError
 from .need import Need
@@ -57,16 +56,16 @@ class Scene:
     ``images(label, most)`` gives at most so many training images of a class, as pixels in [0, 1], and ``normalise``
     turns such pixels into what networks take. While training,
     ``epoch`` is the present one (from 0) and ``frequencies`` are how often the sampler draws each class in it, in
-    proportion: the counts, unless a sampler says otherwise. ``present`` holds the labels of the batch in training, on the
-    device and on the CPU (see :meth:`on_cpu`). ``threads`` is the number that a library may use.
+    proportion: the counts, unless a sampler says otherwise. ``present`` holds the labels of the batch in training, on
+    the device and on the CPU (see :meth:`on_cpu`). ``threads`` is the number that a library may use.
     """
 
     counts: tuple[int, ...]
     epochs: int
-    model: nn.Module
+    model: torch.nn.Module
     device: torch.device
     generator: Callable[[str], torch.Generator]
-    pretrained: Callable[..., nn.Module]
+    pretrained: Callable[..., torch.nn.Module]
     normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     images: Callable[[int, int], torch.Tensor] = lambda label, most: torch.empty(0)
     epoch: int = 0

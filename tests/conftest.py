@@ -17,11 +17,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import typer.main
 from hypothesis import settings
 from torch import nn
 
@@ -86,6 +88,31 @@ def disk_not_waited_for() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """A process that calls one command builds all of them once; this one calls hundreds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
+
+
+_migrations: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def migrations_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna reads its migrations, a dozen modules, whenever it opens a file; they are the same all session long."""
+    if opened := sys.modules.get("optuna.storages._rdb.storage"):
+        read = opened._VersionManager._create_alembic_script
+
+        def once(self: Any) -> Any:
+            if not _migrations:
+                _migrations.append(read(self))
+            return _migrations[0]
+
+        monkeypatch.setattr(opened._VersionManager, "_create_alembic_script", once)
 
 
 @pytest.fixture
@@ -479,7 +506,7 @@ def s3() -> Iterator[Way]:
         for name, value in {
             "AWS_ENDPOINT_URL": way.url, "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests",
             "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_MAX_ATTEMPTS": "1",  # botocore's own, below s3fs's and ours
         }.items():  # fmt: skip
             patch.setenv(name, value)
         scoring_process().close()  # one that was started before knows of another environment

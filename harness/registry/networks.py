@@ -1,4 +1,4 @@
-"""Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet56`` (the CIFAR ones),
+"""Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet110`` (the CIFAR ones),
 ``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``; for large images
 ``torchvision:NAME`` and ``timm:NAME``, as those libraries have them.
 
@@ -222,7 +222,7 @@ def _small(channels: int) -> tuple[nn.Module, int]:
 
 _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     "small": _small,
-    **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9)},
+    **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9, 18)},
     **{f"resnet{n}": _with_small_stem(f"resnet{n}") for n in (18, 34, 50)},
 }
 _LIBRARIES: dict[str, Callable[[str, int], tuple[nn.Module, int]]] = {"torchvision": _torchvision, "timm": _timm}

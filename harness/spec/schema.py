@@ -26,7 +26,7 @@ from .resources import Resources, Tracking
 from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
 from .studies.tune_block import Tune
-from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
+from .training import AnyTraining, EstimatorTraining, NetworkEntry, Value, kind_of, name_of, values_of
 from .training import Training as Training  # noqa: PLC0414  (handed on)
 
 MOST_TRIALS = 2_000_000  # of a plan
@@ -332,8 +332,9 @@ def experiments(spec: Spec) -> list[Experiment]:
     ]
     if not any(is_ensemble(method.name) for method in spec.methods):
         return rows
-    own = {"network": OWN, "network_values": None}  # an ensemble has one row, whatever estimators are named
-    alone = [row.training.learner == "estimator" and is_ensemble(row.entrant.name) for row in rows]
+    # An ensemble has one row, whatever estimators and networks are named.
+    own = {"network": OWN, "network_values": None, "weights": None, "training": EstimatorTraining(kind="estimator")}
+    alone = [row.training.learner != "images" and is_ensemble(row.entrant.name) for row in rows]
     rows = [row.model_copy(update=own) if at else row for row, at in zip(rows, alone, strict=True)]
     return list({row.canonical: row for row in rows}.values())
 

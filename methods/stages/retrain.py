@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
@@ -65,7 +64,7 @@ class _Retraining:
         """Whether the features rested in the present epoch."""
         return {"acted": float(self._scene.epoch >= self._first)}
 
-    def _replace_head(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def _replace_head(self, head: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """New weights, at rest: the old head's momentum is not theirs."""
         head.load_state_dict(self._fresh)
         for weight in head.parameters():
@@ -74,7 +73,7 @@ class _Retraining:
                     value.zero_()
 
 
-def _redrawn(head: nn.Module, generator: torch.Generator) -> nn.Module:
+def _redrawn(head: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
     """A copy of the head with first weights of its own, drawn on the CPU; MethodError where it cannot draw any."""
     head = copy.deepcopy(head).cpu()
     if not hasattr(head, "reset_parameters"):

@@ -16,10 +16,10 @@ from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
 from tailboard.datasets.augment.resized_crop import random_resized_crop
 from tailboard.datasets.augment.ssl_views import ssl_view
 from tailboard.datasets.rows import Rows
-from tailboard.harness.planning import calibration
-from tailboard.harness.planning.calibration import GIB, MARGIN, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration import estimates
+from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration.summary import memory_words
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.summary import memory_words
 from tailboard.harness.registry.networks import network
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
@@ -182,7 +182,7 @@ def test_images_that_stay_on_disk_are_sent_without_waiting(kind, tmp_path):
 
 
 def test_calibration_measures_on_the_device_and_says_how_many_trials_share_it(monkeypatch):
-    monkeypatch.setattr(calibration, "MOMENTS", (0.0, 0.95))  # before and after M2m begins to generate
+    monkeypatch.setattr(estimates, "MOMENTS", (0.0, 0.95))  # before and after M2m begins to generate
     spec = parse(SMALL | {"methods": "M2m", "training": {"epochs": 5, "batch_size": 8}, "resources": {"gpu": 1}})
     with simulated_gpu():
         found = calibrate(spec, resolve_dependencies(plan(spec), {}))
