@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     """The registered methods, and those of ``plugins``, with parts and values. MethodError where a plugin fails."""
-    from ...methods.plugin import load_plugin, read_plugin
+    from ...methods.plugin import plugin_file
     from ...methods.registry import registry
 
     entries = registry()
     for file in plugins:
-        entries |= load_plugin(read_plugin(file))
+        entries |= plugin_file(file)[1]
     return [_method(entry) for entry in entries.values()]
 
 

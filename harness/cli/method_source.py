@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...methods.part import Part
-from ...methods.plugin import MODULE, load_plugin, read_plugin
+from ...methods.plugin import MODULE, plugin_file
 from ...methods.recipe import Entry
 from ...methods.registry import recipe, registry
 
@@ -30,10 +30,11 @@ def method_source(name: str, plugins: Iterable[Path] = ()) -> str:
     Raises:
         MethodError: for an unknown name, with the nearest right word, or a plugin that fails.
     """
-    texts = {str(path): read_plugin(path) for path in plugins}
+    texts: dict[str, str] = {}
     plugin_entries: dict[str, Entry] = {}
-    for text in texts.values():
-        plugin_entries |= load_plugin(text)
+    for path in plugins:
+        texts[str(path)], entries = plugin_file(path)
+        plugin_entries |= entries
     parts = recipe(name, plugin_entries).parts()
     entry = (registry() | plugin_entries).get(name)
     about = [f"# {entry.description}", f"# {entry.source}; {entry.cost:g} ERM-steps a step"] if entry else []

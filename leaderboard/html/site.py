@@ -141,7 +141,9 @@ def _method(name: str, boards: Sequence[Board]) -> str:
 def _place(one: Standing, board: Board) -> str:
     if one.mean is None:
         return "no number"
-    return f"{plus_minus(one.mean, float('nan'))} in {board.column}" + (f", tier {one.tier}" if one.tier else "")
+    words = [f"{plus_minus(one.mean, float('nan'))} in {board.column}", f"tier {one.tier}" if one.tier else ""]
+    words += [f"a training costs {one.cost:.3g} times ERM's on the same machine"] if one.cost else []
+    return ", ".join(filter(None, words))
 
 
 def _linked(text: str) -> str:
