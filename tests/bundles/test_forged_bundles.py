@@ -391,6 +391,7 @@ def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
     assert export(made, tmp_path / "b.zip") == []
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
@@ -433,6 +434,7 @@ def odd_places(raw: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in inside for place in odd_places(value, (*path, key)))]
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
