@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from . import vision  # noqa: F401  (importing them registers theirs)
 from .catalog import Dataset, registered
 from .readers import embedded  # noqa: F401
-from .tables import sets  # noqa: F401
+from .tables import sets, simulated  # noqa: F401
 
 
 def catalog() -> dict[str, Dataset]:

@@ -17,11 +17,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import typer.main
 from hypothesis import settings
 from torch import nn
 
@@ -86,6 +88,31 @@ def disk_not_waited_for() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_made_once() -> Iterator[None]:
+    """A process that calls one command builds all of them once; this one calls hundreds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        yield
+
+
+_migrations: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def migrations_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna reads its migrations, a dozen modules, whenever it opens a file; they are the same all session long."""
+    if opened := sys.modules.get("optuna.storages._rdb.storage"):
+        read = opened._VersionManager._create_alembic_script
+
+        def once(self: Any) -> Any:
+            if not _migrations:
+                _migrations.append(read(self))
+            return _migrations[0]
+
+        monkeypatch.setattr(opened._VersionManager, "_create_alembic_script", once)
 
 
 @pytest.fixture
@@ -246,7 +273,8 @@ class Launched:
     def __init__(self, folder: Path, spec: dict[str, Any], files: dict[str, str], environment: dict[str, str]) -> None:
         self.folder, self.store, self.spec = folder, folder / "store", spec
         self.environment = {"TMPDIR": tempfile.mkdtemp(prefix="t-", dir="/tmp"), **environment}
-        self.program: list[str] = []  # another one than `tailboard`, with its first words
+        self.program: list[str] = []  # another one than `tailboard`, with its first words, which imports all anew
+        self.script = "tailboard"  # or a Python file that calls its main
         self.sessions: list[int] = []
         self._checkpointed: dict[str, int] = {}
         for name, text in files.items():
@@ -262,7 +290,7 @@ class Launched:
         self._checkpointed = {path.name: path.stat().st_mtime_ns for path in self.store.glob("checkpoints/*.pt")}
         environment = os.environ | self.environment
         if not self.program:
-            process = WarmProcess(["tailboard", *map(str, words)], self.folder, environment)
+            process = WarmProcess([self.script, *map(str, words)], self.folder, environment)
         else:
             process = subprocess.Popen(
                 [*self.program, *map(str, words)], cwd=self.folder, env=environment, text=True, start_new_session=True,
@@ -402,6 +430,13 @@ def shared_ray(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
     head.close()
 
 
+@pytest.fixture(scope="session")
+def shared_mlflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a driver's environment holds to tell one database of MLflow's, whose tables are made once: for a test that
+    is not about MLflow."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"}
+
+
 MOTO = """
 import logging, sys
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -479,7 +514,7 @@ def s3() -> Iterator[Way]:
         for name, value in {
             "AWS_ENDPOINT_URL": way.url, "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests",
             "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_MAX_ATTEMPTS": "1",  # botocore's own, below s3fs's and ours
         }.items():  # fmt: skip
             patch.setenv(name, value)
         scoring_process().close()  # one that was started before knows of another environment

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-TABLES = ("adult", "covertype", "covertype-ramp")  # of the catalog; ``sets.py`` holds them
+TABLES = ("adult", "covertype", "covertype-ramp", "simulated-table")  # of the catalog; ``sets.py`` and
+# ``simulated.py`` hold them
 
 
 class Column(NamedTuple):

@@ -8,7 +8,11 @@ from ..spec.schema import Trial
 from .datasets import long_tail
 
 MOST_ROWS = 50_000  # of training
-OF_SQUARE = frozenset({"svm", "SVMSMOTE", "ClusterCentroids", "CondensedNearestNeighbour"})
+OF_SQUARE = frozenset({
+    *("svm", "SVMSMOTE", "ClusterCentroids", "CondensedNearestNeighbour"),
+    # These look at all pairs of rows more than once, or at those of rows that were made too.
+    *("RepeatedEditedNearestNeighbours", "AllKNN", "SMOTEENN", "SMOTETomek"),
+})  # fmt: skip
 
 
 def why_not_tried(trial: Trial) -> str:

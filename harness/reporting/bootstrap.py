@@ -8,7 +8,7 @@ import numpy as np
 
 from ...leaderboard.metric import GROUPS
 from ...leaderboard.statistics.bootstrap import DRAWS, resampled
-from ...leaderboard.tables.differences import USUAL_SEEDS
+from ...leaderboard.tables.cell_texts import USUAL_SEEDS
 from ...leaderboard.tables.grid import Table
 from ..errors import ReportError, StoreError
 from ..metrics.rescoring import predictions

@@ -19,7 +19,7 @@ CAPTION = (
     "In percent, mean ± one standard error over seeds (ddof = 1), at the frequencies of the test set: the area under "
     "the ROC curve, which neither a threshold nor the frequencies move; and of the class with fewer training images "
     "its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the geometric mean of "
-    "both classes' accuracies. –: not every seed is complete."
+    "both classes' accuracies. n = 5 seeds unless shown; a failed, diverged or missing trial is never averaged in."
 )
 
 

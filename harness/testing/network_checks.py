@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,20 @@ def difference(one: TrainingLoop, other: TrainingLoop) -> float:
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     require(ours.keys() == theirs.keys(), "the networks have different weights")
     return max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours)
+
+
+@cache
+def erm(counts: tuple[int, ...], epochs: int) -> TrainingLoop:
+    """ERM, trained; what a method is compared with is the same for every method.
+
+    Args:
+        counts: The training images of each class.
+        epochs: How many.
+
+    Returns:
+        The loop, which is only looked at.
+    """
+    return trained(dry_run(Recipe(), counts=counts, epochs=epochs))
 
 
 def builds_from_counts_alone(entry: Entry) -> str:
@@ -171,10 +185,10 @@ def neutral_values_are_erm(entry: Entry) -> str:
     neutral = {slot: part for slot, part in entry.recipe.parts().items() if part.neutral is not None}
     if not neutral:
         raise Skipped("no part declares neutral values")
-    erm = trained(dry_run(Recipe()))
+    base = erm((24, 12, 6, 3), 3)
     for slot, part in neutral.items():
         values = {f"{slot}.{name}": value for name, value in (part.neutral or {}).items()}
-        away = difference(erm, trained(dry_run(Recipe(**{slot: part}).tuned(values))))
+        away = difference(base, trained(dry_run(Recipe(**{slot: part}).tuned(values))))
         require(away == 0, f"{slot} at {values} differs from ERM by {away:.3g}")
     return ", ".join(f"{slot}: {type(part).__name__}" for slot, part in neutral.items())
 
@@ -187,11 +201,10 @@ def says_whether_it_acted(entry: Entry) -> str:
         Skipped: where no part acts under a condition.
     """
     tails = (24, 12, 6, 3), (60, 40, 30, 24)
-    bases = [trained(dry_run(Recipe(), counts=counts, epochs=6)) for counts in tails]
     declared = []
     for slot, part in entry.recipe.parts().items():
         alone = [dry_run(Recipe(**{slot: part}), counts=counts, epochs=6) for counts in tails] if slot in ALONE else []
-        same = [difference(base, trained(run)) == 0 for base, run in zip(bases, alone, strict=False)]
+        same = [difference(erm(counts, 6), trained(run)) == 0 for counts, run in zip(tails, alone, strict=False)]
         require(
             bool(part.condition) or len(set(same)) < 2,
             f"{slot}: {type(part).__name__} is ERM on one long tail and not on another: declare its condition",

@@ -7,12 +7,12 @@ import pandas as pd
 from ..metric import ACCURACY, Metric
 from ..results import CELL
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, POWER, paired
+from .cell_texts import USUAL_SEEDS
 from .grid import Headers, Table, grid, plus_minus
 
 COLUMNS = [
     "difference", "difference_stderr", "shared", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable",
 ]  # fmt: skip
-USUAL_SEEDS = 5  # n is shown where it differs
 COMPARED = (
     "Differences are in {unit}, seed by seed, ± one standard error of their mean; – where no seed "
     "was finished by both.",

@@ -9,7 +9,8 @@ import pandas as pd
 
 from ..metric import Metric
 from ..results import COLUMN, summarise
-from .grid import Table, plus_minus
+from .cell_texts import CellTexts
+from .grid import Table
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class FurtherMetrics:
 
     def tables(self) -> list[Table]:
         """A table for each protocol, data set and setting."""
-        places: dict[tuple[str, ...], dict[str, list[str]]] = {}
-        for rows, metric in self.measured:
-            for cell in summarise(rows, metric).to_dict("records"):
-                text = plus_minus(cell["mean"], cell["stderr"]) if cell["status"] == "complete" else "–"
-                methods = places.setdefault(tuple(str(cell[word]) for word in COLUMN[:3]), {})
-                methods.setdefault(str(cell["method"]), []).append(text)
         heads = tuple(metric.label.removesuffix(" 0.9") for _, metric in self.measured)
-        return [
-            Table(
-                f"{protocol}: {self.title}",
-                spans=((f"{dataset}, {setting}", heads),),
-                body=tuple((method, *texts) for method, texts in methods.items()),
-                footnotes=(),
-                caption=(self.caption,),
-            )
-            for (protocol, dataset, setting), methods in places.items()
-        ]
+        summaries = [summarise(rows, metric) for rows, metric in self.measured]
+        places = pd.concat(summaries).groupby(COLUMN[:3], sort=False)
+        return [self._table(tuple(map(str, place)), cells, heads) for place, cells in places]
+
+    def _table(self, place: tuple[str, ...], cells: pd.DataFrame, heads: tuple[str, ...]) -> Table:
+        protocol, dataset, setting = place
+        texts, rows = CellTexts(cells), dict[str, list[str]]()
+        for cell in cells.itertuples():  # of one metric after the other
+            rows.setdefault(str(cell.method), []).append(texts.text(cell))
+        return Table(
+            f"{protocol}: {self.title}",
+            spans=((f"{dataset}, {setting}", heads),),
+            body=tuple((method, *each) for method, each in rows.items()),
+            footnotes=tuple(texts.footnotes),
+            caption=(self.caption,),
+        )

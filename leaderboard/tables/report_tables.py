@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
@@ -9,8 +10,9 @@ from ..metric import ACCURACY, Metric
 from ..published.comparison import Routine
 from ..results import summarise
 from ..statistics.paired import paired
-from .differences import USUAL_SEEDS, differences
-from .grid import SUPERSCRIPT, Headers, Place, Table, grid, headers, plus_minus
+from .cell_texts import USUAL_SEEDS, CellTexts
+from .differences import differences
+from .grid import Headers, Place, Table, grid, headers
 from .leaders import EMPHASIS, Leaders, leaders
 from .published import beside, quoted
 
@@ -82,26 +84,16 @@ def measured(view: View) -> list[str]:
 def _means(
     title: str, cells: pd.DataFrame, above: Headers, caption: Sequence[str], view: View, emphasis: Mapping[Place, str]
 ) -> Table:
-    # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
-    said = cells["status"].isin(["missing", "complete"]) & cells["reason"].str.contains(":")
-    told = cells["status"].isin(["incomplete", "failed"]) | said
-    explained = cells.loc[told, "reason"]
-    marks = {reason: str(i).translate(SUPERSCRIPT) for i, reason in enumerate(dict.fromkeys(explained), start=1)}
-    error = UNCERTAINTY[view.uncertainty][0]
-
-    def write(cell) -> str:
-        match cell.status:
-            case "n/a":
-                return f"n/a ({cell.reason})"
-            case "missing":
-                return f"missing {cell.planned}/{cell.planned}{marks.get(cell.reason, '')}"
-            case "failed":
-                return f"failed {cell.failed}/{cell.planned}{marks[cell.reason]}"
-        count = "" if cell.n == USUAL_SEEDS and cell.status == "complete" else f" (n={cell.n})"
-        shown = plus_minus(cell.mean, getattr(cell, error), digits=view.metric.digits)
-        return shown + count + marks.get(cell.reason, "")
-
-    footnotes = [f"{mark} {reason}" for reason, mark in marks.items()]
+    texts = CellTexts(cells, UNCERTAINTY[view.uncertainty][0])
+    footnotes = texts.footnotes
     if not cells["verified"].all():
         footnotes.append(UNVERIFIED)
-    return grid(title, cells, above, write=write, caption=caption, footnotes=footnotes, emphasis=emphasis)
+    return grid(
+        title,
+        cells,
+        above,
+        write=partial(texts.text, digits=view.metric.digits),
+        caption=caption,
+        footnotes=footnotes,
+        emphasis=emphasis,
+    )

@@ -40,6 +40,18 @@ def test_adult_is_read_from_ucis_layout(tmp_path):
         adult.read(tmp_path / "adult", False)
 
 
+def test_the_simulated_table_is_the_same_wherever_it_is_made():
+    known = catalog()["simulated-table"]
+    pool = known.load(None, True)
+    assert pool.verified and pool.train.x.shape == (125_000, 50) and np.isfinite(pool.train.x).all()
+    for part, counts in ((pool.train, known.available), (pool.test, known.tested)):
+        assert tuple(np.bincount(part.y)) == counts
+    (names,) = {*known.categories(None).values()}
+    places = [place for place, column in enumerate(known.columns) if column.kind == "category"]
+    assert {*np.unique(pool.train.x[:, places])} == {*range(len(names))}
+    assert long_tail(parse_data({"name": "simulated-table", "profile": "natural", "total": 100_000})) == (95_000, 5_000)
+
+
 def cover(each: int = 10) -> tuple[np.ndarray, np.ndarray]:
     types = np.tile(np.arange(1, 8), each)
     return np.random.default_rng(0).random((len(types), 54)), types

@@ -14,7 +14,11 @@ SPECS = {
             {"name": "cifar10", "imbalance_factor": [10, 33.5]},
             {"name": "fashion-mnist-mini", "profile": "step"},
         ],
-        "methods": ["ERM", {"name": "Focal Loss", "values": {"gamma": 2}}, {"name": "LDAM-DRW", "training": {"lr": 0.05}}],
+        "methods": [
+            "ERM",
+            {"name": "Focal Loss", "values": {"gamma": 2}},
+            {"name": "LDAM-DRW", "training": {"lr": 0.05}},
+        ],
         "network": ["resnet32", "small"],
         "training": {"epochs": [3, 4]},
         "seeds": [3, 0, 11],

@@ -87,6 +87,23 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     assert "balanced test set" not in printed and "the test set is not balanced" in printed
 
 
+def test_a_row_with_a_failed_seed_is_shown_with_its_n_and_mark_in_both_tables(tmp_path):
+    store = store_of(tmp_path, (120, 20))
+    key = min(key for key in store.finished() if store.record(key).trial.method.name == "ERM")
+    failed = store.record(key).model_copy(update={"status": "failed", "reason": "out of rows", "accuracy": {}})
+    (tmp_path / "store" / "records" / f"{key}.json").unlink()
+    store.write_record(failed)
+    store = Store(tmp_path / "store")
+    report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    (table,) = report.tables
+    texts = {method: cells for method, *cells in table.body}
+    assert all(text.endswith(" (n=4)¹") for text in texts["ERM"])
+    assert not any("n=" in text for text in texts["Focal Loss"])
+    assert table.footnotes == ("¹ 1 of 5 failed: out of rows",)
+    lines = [line for line in report.rendered("md").splitlines() if line.startswith("| ERM")]
+    assert len(lines) == 2 and all("(n=4)¹ |" in line for line in lines)
+
+
 def test_python_reports_any_metric(tmp_path):
     store = store_of(tmp_path, (120, 20))
     board = tb.report(str(store), metric="auroc")

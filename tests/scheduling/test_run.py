@@ -55,10 +55,12 @@ SPEC = {
     "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
     "methods": ["ERM", {"name": "Slow", "plugin": "slow.py"}],
     "network": "small",
-    "training": {"epochs": 6, "batch_size": 32},
+    "training": {"epochs": 6, "batch_size": 32, "track": "minority", "track_every": 2},
     "seeds": 2,
     "resources": {"checkpoint_seconds": 0},
+    "figure": {"kind": "fit", "group": ["all", "minority"]},
 }
+FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,8 @@ def test_a_driver_killed_at_any_moment_loses_nothing_finished(undisturbed, job):
     now = job.bytes_of("records")
     assert {name: now[name] for name in finished} == finished, "a finished trial ran again"
     assert job.csv() == undisturbed.csv()
+    for name in FIGURE:
+        assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
     assert sum(record["attempts"] for record in job.records().values()) > 4, "no trial was resumed: no test"
     assert not list(Path(job.environment["TMPDIR"]).glob("tb-*")), "the next run clears up after the killed ones"
 
@@ -161,6 +165,8 @@ def test_a_worker_killed_in_mid_trial_is_tried_again(undisturbed, job):
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert job.csv() == undisturbed.csv()
+    for name in FIGURE:
+        assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
     assert sum(record["attempts"] for record in job.records().values()) > 4, "nothing was resumed"
     assert job.leftovers() == []
 
