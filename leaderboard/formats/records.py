@@ -105,9 +105,10 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
 
 def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
-    if pd.api.types.is_float_dtype(column):
-        return _floats(column.to_numpy(float))
-    if pd.api.types.is_integer_dtype(column) or pd.api.types.is_bool_dtype(column):
+    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
+    if kind == "f":
+        return _floats(column.to_numpy())
+    if kind in ("i", "u", "b"):
         return [*map(str, column.tolist())]
     codes, words = pd.factorize(column)  # few words are many fields
     fields = [_line([spreadsheet_cell(word) if isinstance(word, str) else word, ""])[:-1] for word in words]

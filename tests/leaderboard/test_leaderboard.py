@@ -478,3 +478,8 @@ def test_a_csv_writes_each_number_in_full(values):
 def test_a_csv_writes_each_text_so_that_it_is_read_again(texts):
     fields = records._written(pd.Series(texts, dtype="str"))
     assert next(csv.reader([",".join([*fields, "end"])])) == [*map(spreadsheet_cell, texts), "end"]
+
+
+def test_a_csv_leaves_a_number_out_that_is_not_known():
+    assert records._written(pd.Series([1, None, 3], dtype="Int64")) == ["1", "", "3"]
+    assert records._written(pd.Series([1, 1, 3])) == ["1", "1", "3"]
