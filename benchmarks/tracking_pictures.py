@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/tracking_pictures.py runs/tuned-mini [docs]
 
-On the way it chooses the view and filters as docs/tracking.md tells the reader to, and ends with an error where the page
+On the way it chooses the view and filters as docs/tracking.md says, and ends with an error where the page
 does not show what the guide says.
 """
 
