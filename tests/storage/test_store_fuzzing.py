@@ -34,7 +34,7 @@ from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 
-pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.fuzz, pytest.mark.timeout(3600)]
 
 CHANGES = 3000 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150
 LONGEST_SECONDS = 30.0
