@@ -181,23 +181,23 @@ def _audit(
 
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    if others := [name for name in given if name not in WITH_AUDIT]:
-        name = "stores" if others[0] == "stores" else f"--{others[0].replace('_', '-')}"
+    if refused := [name for name in given if name not in WITH_AUDIT]:
+        name = "stores" if refused[0] == "stores" else f"--{refused[0].replace('_', '-')}"
         raise ReportError(f"--audit: not with {name}; it takes --format, --output, --versus and --less-is-better")
     form = for_reader(form, output)
     if form not in ("md", "text", "csv", "json"):
         raise ReportError(f"--format: {form!r} is not one of md, csv, json, which --audit has")
     try:
         results = read_results(path)
-        found = audit(results, not less_is_better, versus)
+        compared = audit(results, not less_is_better, versus)
     except ValueError as error:
         raise ReportError(f"--audit: {error}") from None
     unit = results.attrs["unit"]
     if form in ("md", "text"):
-        tables = audit_tables(found, unit, not less_is_better, chosen=versus is None)
+        tables = audit_tables(compared, unit, not less_is_better, chosen=versus is None)
         text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
-        text = (frame_csv if form == "csv" else frame_json)(found)
+        text = (frame_csv if form == "csv" else frame_json)(compared)
     if output:
         output.write_text(text)
     else:

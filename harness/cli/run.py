@@ -168,22 +168,19 @@ def _recommend(report: Report, store: Store) -> None:
     from ..reporting import two_classes
     from ..reporting.recommendation import recommendation
 
-    found = recommendation(report, store)
-    if not found.method:
+    advice = recommendation(report, store)
+    if not advice.method:
         print_output("No method is complete, so none is recommended.\n")
         return
     place, here = Path(store.url), Path.cwd()
     shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
-    goal = re.sub(r"[^a-z0-9]+", "-", found.method.lower()).strip("-")
-    unsure = found.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
-    which = ["--key", found.key] if unsure else ["--method", found.method]
+    goal = re.sub(r"[^a-z0-9]+", "-", advice.method.lower()).strip("-")
+    unsure = advice.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
+    which = ["--key", advice.key] if unsure else ["--method", advice.method]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
-    said = two_classes.sentences(report)
-    what = "rows" if store.record(found.key).trial.data.is_table else "images"
-    print_output(
-        "\n".join([*found.sentences, *said, f"A model of it, trained on all {what} but those for testing: {command}"])
-        + "\n"
-    )
+    what = "rows" if store.record(advice.key).trial.data.is_table else "images"
+    last = f"A model of it, trained on all {what} but those for testing: {command}"
+    print_output("\n".join([*advice.sentences, *two_classes.sentences(report), last, ""]))
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")

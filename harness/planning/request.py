@@ -75,10 +75,12 @@ def _check_pretraining(trials: Iterable[Trial]) -> None:
     it."""
     for trial in trials:
         if start := pretraining(trial):
-            has, needs = (dataset_of(each.data).shape[0] for each in (start, trial))
-            if has != needs:
-                other = f"{trial.data.title} of {needs}"
-                raise NetworkError(f"network.weights.data: {start.data.title} has images of {has} channels, {other}")
+            channels, needs = (dataset_of(each.data).shape[0] for each in (start, trial))
+            if channels != needs:
+                wanted = f"{trial.data.title} of {needs}"
+                raise NetworkError(
+                    f"network.weights.data: {start.data.title} has images of {channels} channels, {wanted}"
+                )
 
 
 def _learner_words(trial: Trial) -> tuple[str, ...]:

@@ -91,17 +91,17 @@ def warnings(plan: Plan) -> list[str]:
 
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
-    counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
+    counts, training, recipe = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
     steps, judged = steps_per_epoch(sum(counts), training), (trial.base or training).label_smoothing
-    begins = [(part, ceil(getattr(part, "start", 0.0) * training.epochs)) for part in made.parts().values()]
-    found = [
+    begins = [(part, ceil(getattr(part, "start", 0.0) * training.epochs)) for part in recipe.parts().values()]
+    remarks = [
         part.condition if part.condition and first >= training.epochs else part.foreseen(counts, judged)
         for part, first in begins
     ]
     begun = max((first for _, first in begins if first < training.epochs), default=0)
     if training.ema and begun:
-        found += behind(half_lives(begun * steps, training.epochs * steps, training.ema))
-    yield from (f"{method_label(trial)}: {word}" for word in found if word)
+        remarks += behind(half_lives(begun * steps, training.epochs * steps, training.ema))
+    yield from (f"{method_label(trial)}: {word}" for word in remarks if word)
 
 
 def tuning_table(plan: Plan) -> str:

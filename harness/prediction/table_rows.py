@@ -43,10 +43,10 @@ def write_row_predictions(
     shares, out, count = model.shares(prior), csv.writer(goal, lineterminator="\n"), 0
     out.writerow(["label", *(f"p_{cell(name)}" for name in model.classes)])
     for chunk in _of_parquet(path, model) if path.suffix.lower() == ".parquet" else _of_csv(path):
-        found = model.of_rows(model.rows(chunk, count + 1), shares)
-        for name, each in zip(found.labels, found.probabilities, strict=True):
+        predicted = model.of_rows(model.rows(chunk, count + 1), shares)
+        for name, each in zip(predicted.labels, predicted.probabilities, strict=True):
             out.writerow([cell(name), *(f"{p:.6g}" for p in each)])
-        count += len(found.labels)
+        count += len(predicted.labels)
     if not count:
         raise ModelError(f"{path} has no rows to predict")
     return count

@@ -27,7 +27,15 @@ from . import tuning_tables
 from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
-from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_from
+from .reported_store import (
+    ReportedStore,
+    SearchedPlan,
+    merge_searches,
+    read_plans,
+    reported_store,
+    started_by,
+    started_from,
+)
 from .tidy import tidy
 
 if TYPE_CHECKING:
@@ -106,6 +114,7 @@ def gather(
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
+        started=started_by(reported, bool(started)),
     )
 
 

@@ -99,13 +99,13 @@ class ExponentialMovingAverage:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model holds the average inside, and its own weights again after."""
-        own = [t.clone() for t in self._tensors()]
+        weights = [t.clone() for t in self._tensors()]
         with torch.no_grad():
             torch._foreach_copy_(self._tensors(), self._mean)
             try:
                 yield
             finally:
-                torch._foreach_copy_(self._tensors(), own)
+                torch._foreach_copy_(self._tensors(), weights)
 
     def state(self) -> list[torch.Tensor]:
         """The averaged tensors, for a checkpoint."""

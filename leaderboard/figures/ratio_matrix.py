@@ -122,16 +122,16 @@ def ratio_matrix(
         y: What the values are.
         unit: Of a difference.
     """
-    tables, contrasts = [], list[Contrast]()
+    tables, contrasts, value = [], list[Contrast](), y.removesuffix(" (%)")
     for panel, rows in observations.groupby("panel", sort=False):
         matrix = RatioMatrix.of(rows, str(panel), members)
-        tables += _tables(matrix)
+        tables += _tables(matrix, value)
         contrasts += _contrasts(matrix, margin, unit)
-    accuracy = y.removesuffix(" (%)") + " at that test ratio" + " (%)" * y.endswith(" (%)")
+    label = f"{value} at that test ratio{y.removeprefix(value)}"
     axes = {
-        "accuracy": Axis("test ratio", accuracy, log_x=True),
+        value: Axis("test ratio", label, log_x=True),
         "best": Axis("test ratio", "best train ratio", log_x=True, log_y=True, diagonal=True),
-        "matrix": Axis("test ratio", accuracy, log_x=True),
+        "matrix": Axis("test ratio", label, log_x=True),
     }
     notes = [
         "Optimal is the train ratio that one half of the seeds chose, judged on the other half.",
@@ -140,12 +140,12 @@ def ratio_matrix(
     return FigureData("ratio_matrix", pd.concat(tables), axes, judged(contrasts), notes)
 
 
-def _tables(matrix: RatioMatrix) -> Iterator[pd.DataFrame]:
+def _tables(matrix: RatioMatrix, value: str) -> Iterator[pd.DataFrame]:
     identical = np.einsum("rrn->rn", matrix.accuracy)
     curves = {"identical": identical, "balanced": matrix.accuracy[-1], "optimal": matrix.optimal()[0]}
     if matrix.ratios[-1] != 1:
         del curves["balanced"]
-    yield points(_wide(matrix, curves), matrix.panel, "accuracy")
+    yield points(_wide(matrix, curves), matrix.panel, value)
     trained = {f"trained at {ratio:g}": matrix.accuracy[at] for at, ratio in enumerate(matrix.ratios)}
     if matrix.whole.any():
         best, low, high = matrix.band()

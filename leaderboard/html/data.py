@@ -10,6 +10,7 @@ from ..formats import latex, markdown
 from ..formats.text import plain
 from ..metric import GROUPS
 from ..results import COLUMN, arranged, summarise
+from ..statistics.cost import training_costs
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
 from ..tables.cell_texts import USUAL_SEEDS
@@ -95,7 +96,8 @@ def _lines(
     profiles: Interner,
     facts: Interner,
 ) -> list[dict[str, Any]]:
-    """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
+    """Each method of each block: its cells by group, what stands behind them (see `page_evidence.behind`), and
+    its `cost` in trainings of ERM on the same machine, where that is known."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
     lines: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -112,6 +114,10 @@ def _lines(
         }
     for name, trials in trials_of(rows).items():
         lines[name]["behind"] = behind(trials, evidence, profiles, facts)
+    started = {key: one.start_seconds for key, one in evidence.items()}
+    for cost in training_costs(rows, started).to_dict("records"):
+        if (ratio := number(cost["erm"])) is not None:
+            lines[tuple(str(cost[word]) for word in LINE)]["cost"] = float(f"{ratio:.3g}")
     return list(lines.values())
 
 

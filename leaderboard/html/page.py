@@ -42,19 +42,19 @@ def html(subject: PageContent, library: str) -> str:
     """
     if "</script" in library.lower() or "<!--" in library:
         raise ValueError("the charting library cannot stand inside a page: it holds </script or <!--")
-    own = "\n".join(read(f"{name}.js") for name in SCRIPTS)
+    scripts = "\n".join(read(f"{name}.js") for name in SCRIPTS)
     shown = content(subject)
     behind = "\n".join(embedded(line.pop("behind")) for line in shown["lines"])
     return Template(read("page.html")).substitute(
         title=escape(plain(subject.title)),
-        policy=policy(own, library),
+        policy=policy(scripts, library),
         style=read("page.css"),
         further="\n".join(map(_further, subject.further)),
         figures=sections(subject.figures),
         data=embedded(shown),
         behind=behind,
         library=library,
-        script=own,
+        script=scripts,
     )
 
 

@@ -191,6 +191,7 @@ class _ImbSAMStep:
     def __init__(self, part: ImbSAM, scene: Scene) -> None:
         self._part, self._scene = part, scene
         self._is_head = scene.tensor(float(n >= part.eta) for n in scene.counts)
+        self._tail_classes = float(sum(n < part.eta for n in scene.counts))
         self._steps, self._acted = 0, torch.zeros((), device=scene.device)
 
     def __call__(self, objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
@@ -212,4 +213,4 @@ class _ImbSAMStep:
         share = float(self._acted) / max(self._steps, 1)
         self._steps = 0
         self._acted.zero_()
-        return {"acted": share, "tail_classes": float((self._is_head == 0).sum())}
+        return {"acted": share, "tail_classes": self._tail_classes}

@@ -110,9 +110,9 @@ class Translator:
         if not self.generating():
             return Mixed(x, y, y)
         with torch.no_grad():
-            slots = self.draw(y.cpu())
+            slots = self.draw(self._scene.on_cpu(y))
             if len(slots.places):
-                x = self._filled_in(x, y, Slots(*(index.to(x.device) for index in slots)))
+                x = self._filled_in(x, y, Slots(*(index.to(x.device, non_blocking=True) for index in slots)))
         return Mixed(x, y, y)
 
     def draw(self, y: torch.Tensor) -> Slots:
@@ -168,7 +168,7 @@ class Translator:
 
     def _noise(self, x: torch.Tensor) -> torch.Tensor:
         noise = torch.rand(x.shape, generator=self._scene.generator("m2m"), dtype=x.dtype) - 0.5
-        return noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE).to(x.device)
+        return noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE).to(x.device, non_blocking=True)
 
     def _direction(self, x: torch.Tensor, own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """The gradient of the objective, of L2 length 1 for each image; the networks' weights get none."""

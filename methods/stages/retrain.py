@@ -41,7 +41,8 @@ class _Retraining:
 
     def __init__(self, first: int, scene: Scene) -> None:
         self._first, self._scene = first, scene
-        self._fresh = _redrawn(scene.model.head, scene.generator("retrain")).state_dict()  # type: ignore[arg-type]
+        fresh = _redrawn(scene.model.head, scene.generator("retrain"))  # type: ignore[arg-type]
+        self._fresh = fresh.to(scene.device).state_dict()
         self._seen = -1  # the epoch of the last step; checkpoints lie between epochs, so it need not be saved
 
     def __call__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...text import money, table
 from ..dependencies import Dependencies
 from ..plan import Plan
 from .estimates import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
+from .sharing import Throughput, best, measured_together, mps_runs
 
 
 def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
@@ -27,7 +29,7 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
     whole = sum(seconds_of(estimates, needed.trials)) / 3600 + before
     hours = f"{estimate_table(estimates, needed)}{searches}{money(whole, spec.resources.price)}"
     precision = f"\n\n{precision_words(ratios)}" if ratios else ""
-    return f"\n\n{hours}\n{memory_words(spec, estimates)}{precision}"
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}{_sharing(spec, estimates, needed)}{precision}"
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
@@ -40,6 +42,36 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     if fit.trials < 1:
         return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
+
+
+def _sharing(spec: Spec, estimates: Sequence[Estimate], needed: Dependencies) -> str:
+    """What several trials at a time come to on a GPU, of the kind that takes most of the plan's time; nothing where
+    there is no GPU, or no two fit on it."""
+    numbers = Counter(map(kind, needed.trials))
+    longest = max(estimates, key=lambda e: e.whole * numbers[kind(e.trial)]).trial
+    if not spec.resources.gpu or longest.training.learner != "images":
+        return ""
+    device = torch.device("cuda")
+    fit = MemoryFit(max(e.memory for e in estimates), total(device))
+    measured = measured_together(longest, device, spec.plugins, fit.trials)
+    return f"\n{sharing_words(longest, measured, mps_runs())}" if len(measured) > 1 else ""
+
+
+def sharing_words(trial: Trial, measured: Sequence[Throughput], mps: bool) -> str:
+    """The steps a second at each number of trials at a time, and what ``resources`` may ask for.
+
+    Args:
+        trial: What was trained.
+        measured: At least one.
+        mps: Whether NVIDIA's MPS runs.
+    """
+    rates = ", ".join(f"{each.steps:.1f} with {each.trials}" for each in measured)
+    proposed = f"resources: {{gpu: {1 / best(measured).trials:g}}} trains most in an hour"
+    how = "runs" if mps else "does not run here; docs/cluster.md says when it helps"
+    return (
+        f"steps a second of {method_label(trial)} on {network_label(trial)}, all trials on the GPU together: {rates}; "
+        f"{proposed} (NVIDIA's MPS {how})"
+    )
 
 
 def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
