@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions
+from typing import Any
 
 from ..errors import SpecError
 from .training import Kind
@@ -37,6 +38,17 @@ def learner_kind(name: str) -> Kind:
         return "table"
     known = name in ESTIMATORS or FACTORY.fullmatch(name) or name in installed_estimators()
     return "estimator" if known else "images"
+
+
+def with_factory(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of ``network`` under the name of its ``estimator``, where it has one in the place of a name. SpecError
+    where it has both, or as :func:`factory_name`."""
+    if "estimator" not in entry:
+        return entry
+    if "name" in entry:
+        raise SpecError("network: give a name, or estimator: module:factory, not both")
+    rest = {word: value for word, value in entry.items() if word != "estimator"}
+    return {"name": factory_name(entry["estimator"])} | rest
 
 
 def factory_name(word: object) -> str:

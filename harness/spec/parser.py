@@ -23,7 +23,7 @@ from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images, weights_file
 from .changes import SpecChanges
-from .learners import factory_name, learner_kind
+from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
 from .studies.figure_block import Figure
@@ -353,7 +353,7 @@ def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources
         return {"networks": [_network_of_preset(raw)]}
     names, weights = [], []
     for given in _named(raw["network"], "network"):
-        known, entry = ["name", "estimator", "weights", "values"], _with_factory(given)
+        known, entry = ["name", "estimator", "weights", "values"], with_factory(given)
         if wrong := [key for key in entry if key not in known]:
             raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), known))
         name, start = entry.get("name"), entry.get("weights")
@@ -366,16 +366,6 @@ def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources
         read = _pretraining(start, folder, root, resources) if isinstance(start, dict) else None
         weights += [weights_file.resolved(start, folder) if isinstance(start, str) and start else read] * len(entries)
     return {"networks": names} | ({"weights": weights} if any(weights) else {})
-
-
-def _with_factory(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry under the name of its ``estimator``, where it has one in the place of a name."""
-    if "estimator" not in entry:
-        return entry
-    if "name" in entry:
-        raise SpecError("network: give a name, or estimator: module:factory, not both")
-    rest = {word: value for word, value in entry.items() if word != "estimator"}
-    return {"name": factory_name(entry["estimator"])} | rest
 
 
 def _pretraining(raw: dict[str, Any], folder: Path, root: Path | None, resources: Resources) -> Pretraining:
