@@ -65,7 +65,8 @@ class Sizes:
     """How much is measured."""
 
     network: str = "resnet32"
-    data: str = "cifar10"  # random images of its shape and long tail
+    data: Any = "cifar10"  # random images of its shape and long tail
+    small: bool = False
     batch: int = 128
     steps: int = 96  # of one timing
     repeats: int = 7
@@ -74,7 +75,8 @@ class Sizes:
     methods: tuple[str, ...] = ()  # all where none is named
 
 
-SMALL = Sizes("small", "fashion-mnist-mini", 16, 2, 1, 0.2, 1, ("ERM", "SAM", "M2m"))
+FEW = {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 40}
+SMALL = Sizes("small", FEW, True, 16, 2, 1, 0.2, 1, ("ERM", "SAM", "M2m"))
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def cuda_graph(sizes: Sizes, device: torch.device) -> list[Measured]:
 
 def compiled(sizes: Sizes, device: torch.device) -> list[Measured]:
     """The network under ``torch.compile``."""
-    if sizes == SMALL:
+    if sizes.small:
         raise NotHere("left out with --small: it compiles for half a minute")
     trial = trial_of(sizes, device)
     eager, other = (learner(trial, device, sizes.batch) for _ in range(2))
@@ -254,27 +256,25 @@ def memory(sizes: Sizes, device: torch.device) -> list[Measured]:
     return [Measured("the memory probe over a trial's peak", proposed / took, "ratio", said)]
 
 
-def official(sizes: Sizes, device: torch.device, root: Path | None = None) -> list[Measured]:
-    """LDAM-DRW's loop on the device, with four processes that load its images."""
-    small = sizes == SMALL
+def official(sizes: Sizes, device: torch.device) -> list[Measured]:
+    """LDAM-DRW's loop on the device, with four processes that load its images; on what is in the package."""
     spec = parse({
         "name": "official-loop",
-        "data": {"name": "cifar10" if root else "fashion-mnist-mini", "imbalance_factor": 10}
-        | ({"head": 40} if small else {}),
+        "data": FEW if sizes.small else {"name": "fashion-mnist-mini", "imbalance_factor": 10},
         "methods": "ERM",
         "network": sizes.network,
         "training": {"preset": "ldam2019", "precision": "float32", "batch_size": 128},
         "seeds": 1,
     })  # fmt: skip
     trial = plan(spec)[0]
-    split, _ = split_of(trial, root, False)
-    workers = 0 if small else 4
+    split, _ = split_of(trial, None, False)
+    workers = 0 if sizes.small else 4
     pairs = [
         (
             official_loop(trial, split, sizes.epochs, workers, time.perf_counter, device)[0],
             ours(trial, split, sizes.epochs, time.perf_counter, device)[0],
         )
-        for _ in range(1 if small else 3)
+        for _ in range(1 if sizes.small else 3)
     ]
     said = f"{sum(split.counts)} images of {trial.data.title}, {sizes.epochs} epochs, {workers} processes load for it"
     ratios = [theirs / own for theirs, own in pairs]
@@ -283,7 +283,7 @@ def official(sizes: Sizes, device: torch.device, root: Path | None = None) -> li
 
 def together(sizes: Sizes, device: torch.device) -> list[Measured]:
     """Several trials share the device, without MPS and with it."""
-    trial, most = trial_of(sizes, device), 1 if sizes == SMALL else 4
+    trial, most = trial_of(sizes, device), 1 if sizes.small else 4
     rows = []
     for how in ("without MPS", "with MPS"):
         if how == "with MPS" and (device.type != "cuda" or not shutil.which(MPS)):
