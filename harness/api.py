@@ -123,11 +123,11 @@ def run(
     if trained.interrupted:
         raise KeyboardInterrupt
     gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
-    found = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    gathered_report = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
     contents = partial(html_pages.contents, store=place, gathered=gathered)
     if trained.tracked and (away := tell_report(request.spec, place, contents)):
         warnings.warn(away, stacklevel=2)
-    return Leaderboard(found, (str(place),))
+    return Leaderboard(gathered_report, (str(place),))
 
 
 def tune(

@@ -30,11 +30,11 @@ def cost_tables(rows: pd.DataFrame, started: Mapping[str, float]) -> list[Table]
             continue
         places = list(dict.fromkeys(zip(costs["dataset"], costs["setting"], strict=True)))
         texts = {
-            (cost.method, cost.dataset, cost.setting): (
-                f"{cost.device_seconds / 3600:.2g}",
-                "–" if pd.isna(cost.erm) else f"{cost.erm:.2f}",
+            (cost["method"], cost["dataset"], cost["setting"]): (
+                f"{cost['device_seconds'] / 3600:.2g}",
+                "–" if pd.isna(cost["erm"]) else f"{cost['erm']:.2f}",
             )
-            for cost in costs.itertuples()
+            for cost in costs.to_dict("records")
         }
         methods = dict.fromkeys(rows.loc[rows["protocol"] == protocol, "method"])
         body = [(str(method), *(t for p in places for t in texts.get((method, *p), ("–", "–")))) for method in methods]

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from page_tabs import Tabs, browsing, drawn
+from page_tabs import Tabs, browsing, drawn, serious
 from study_stores import facts, store_of
 
 pytestmark = browsing
@@ -65,6 +65,8 @@ def test_a_sites_page_draws_the_figure_and_saves_its_points(study, site, opened)
     assert not printed.locator("img").is_visible()
     printed.locator("summary").click()
     assert printed.locator("img").evaluate("image => image.naturalWidth") > 0
+    tab.locator("section.figure summary:has-text('The points behind it')").click()
+    assert serious(tab) == []
 
 
 def test_the_page_of_one_figure_has_logarithmic_axes_a_diagonal_and_bands(tailboard, opened, tmp_path):

@@ -46,9 +46,9 @@ def test_the_mini_forms_have_caps_that_come_to_90_minutes_at_most():
 
 
 def test_a_plan_says_how_many_parameters_each_of_several_networks_has():
-    sizes = {name: sum(p.numel() for p in network(name, 1, 10).parameters()) for name in ("wrn-10-1", "wrn-10-2")}
+    sizes = {name: sum(p.numel() for p in network(name, 1, 10).parameters()) for name in ("small", "small-2")}
     said = plan_table(Plan(read("fig09-mini")))
-    assert f"parameters on fashion-mnist-mini: wrn-10-1 {sizes['wrn-10-1']:,}, wrn-10-2 {sizes['wrn-10-2']:,}, " in said
+    assert f"parameters on fashion-mnist-mini: small {sizes['small']:,}, small-2 {sizes['small-2']:,}, " in said
     assert "parameters" not in plan_table(Plan(read("fig12-mini")))
 
 
