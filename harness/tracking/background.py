@@ -82,9 +82,9 @@ def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
 
 
 def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
-    rows = RowRuns(runs)
-    rows.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
-    rows.offer_view()
+    table = RowRuns(runs)
+    table.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
+    table.offer_view()
     runs.write_files(files)
 
 
