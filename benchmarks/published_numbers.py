@@ -171,7 +171,7 @@ def versus(numbers: Numbers, method: str) -> str:
 
 
 def difference(numbers: Numbers, words: str) -> str:
-    """Of two methods in All, as a phrase: ``METHOD from METHOD``, or ``METHOD from METHOD by METRIC``, a further one."""
+    """Of two methods in All, as a phrase: ``METHOD from METHOD``, or ``METHOD from METHOD by METRIC``, a further."""
     compared, _, metric = words.partition(" by ")
     method, _, reference = compared.partition(" from ")
     rows = numbers.rows
