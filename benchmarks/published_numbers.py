@@ -61,6 +61,7 @@ def summary_of(store: Store) -> dict[str, Any]:
     (spec,) = store.plans()
     report = with_two_classes(gather([store]), [store], lambda request: gather([store], rescore=request))
     records = [store.record(key) for key in sorted(store.finished())]
+    complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
     columns = {name: _plain(rows[name]) for name in rows}
     differing = {name for name, values in columns.items() if len(set(map(str, values))) > 1} | {"value"}
@@ -74,7 +75,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
-        "losses": _losses(store, report.rows, [record.trial for record in records]),
+        "losses": _losses(store, report.rows, complete),
     }
 
 
