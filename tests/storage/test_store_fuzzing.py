@@ -198,7 +198,7 @@ def command(words: list[str], patch: pytest.MonkeyPatch) -> int:
 
 
 def test_whatever_is_changed_in_a_store_ends_in_lines(whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(background, "catch_up_all", lambda store: "")
+    monkeypatch.setattr(background, "catch_up_all", lambda *_: "")
     monkeypatch.setattr("tailboard.harness.storage.files.os.fsync", lambda _: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outside.txt").write_text("mine")
@@ -226,7 +226,7 @@ def test_whatever_is_changed_in_a_store_ends_in_lines(whole, tmp_path, monkeypat
 
 def test_the_store_that_is_changed_is_whole(whole, tmp_path, monkeypatch, capsys):
     """Else every change would end at the same early fault."""
-    monkeypatch.setattr(background, "catch_up_all", lambda store: "")
+    monkeypatch.setattr(background, "catch_up_all", lambda *_: "")
     monkeypatch.chdir(tmp_path)
     assert command(["report", str(whole)], monkeypatch) == 0
     assert command(["status", str(whole)], monkeypatch) == 0
