@@ -64,15 +64,18 @@ class ListedRows(Rows):
         return self._rows[place]
 
     def keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """The packed key of each trial, and whether it has one."""
         known = np.repeat(np.array([not row.first.pending for row in self._rows], bool), self.lengths)
         keys = np.zeros((len(known), SIZE), np.uint8)
         keys[known] = packed(key for row in self._rows if not row.first.pending for key in row.keys)
         return keys, known
 
     def kinds(self) -> Iterable[ReportRow]:
+        """Rows that have every routine and every method that there is."""
         return self._rows
 
     def words(self, labels: Labels) -> Mapping[str, Words]:
+        """The columns of the tidy table that tell each row from every other."""
         first = [row.first for row in self._rows]
         each = {
             "row_key": [trial.row.row_key for trial in first],
@@ -117,6 +120,7 @@ class PlannedRows(Rows):
         return [data.canonical.encode() for data in self._spec.data]
 
     def keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """The packed key of each trial, and whether it has one."""
         return self._keys.reshape(-1, SIZE), np.ones(self._keys.size // SIZE, bool)
 
     @cached_property
@@ -137,11 +141,13 @@ class PlannedRows(Rows):
         return np.stack(found).reshape(self._shape[0], self._shape[2], *found[0].shape).swapaxes(1, 2)
 
     def kinds(self) -> Iterable[ReportRow]:
+        """Rows that have every routine and every method that there is."""
         for data in dict.fromkeys([0, self._shape[1] - 1]):
             for routine, method in np.ndindex(self._shape[0], self._shape[2]):
                 yield self._row(self._experiment(routine, data, method))
 
     def words(self, labels: Labels) -> Mapping[str, Words]:
+        """The columns of the tidy table that tell each row from every other."""
         kinds = [
             self._row(self._experiment(routine, 0, method)).first
             for routine, method in np.ndindex(self._shape[0], self._shape[2])

@@ -342,10 +342,9 @@ def routines_of(spec: Spec) -> list[Routine]:
 def combined(spec: Spec, routine: Routine, data: Data, method: MethodEntry) -> Experiment:
     """The row of these in the spec."""
     network, weights, training = routine
-    shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol, "network": name_of(network)}
-    return Experiment(
-        data=data, network_values=values_of(network), weights=weights, training=training, entrant=method, **shared
-    )
+    own = {"network": name_of(network), "network_values": values_of(network), "weights": weights, "training": training}
+    threads = max(1, int(spec.resources.cpu))
+    return Experiment(data=data, entrant=method, threads=threads, protocol=spec.protocol, **own)
 
 
 def experiments(spec: Spec) -> list[Experiment]:
