@@ -97,7 +97,7 @@ def test_nine_commands_lead_from_nothing_to_a_published_site(wheel, tmp_path):
     }  # fmt: skip
     script = "\n".join(["set -e", *made])
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=500
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / packages / "tailboard/harness/cli/app.py").is_file()
