@@ -273,7 +273,8 @@ class Launched:
     def __init__(self, folder: Path, spec: dict[str, Any], files: dict[str, str], environment: dict[str, str]) -> None:
         self.folder, self.store, self.spec = folder, folder / "store", spec
         self.environment = {"TMPDIR": tempfile.mkdtemp(prefix="t-", dir="/tmp"), **environment}
-        self.program: list[str] = []  # another one than `tailboard`, with its first words
+        self.program: list[str] = []  # another one than `tailboard`, with its first words, which imports all anew
+        self.script = "tailboard"  # or a Python file that calls its main
         self.sessions: list[int] = []
         self._checkpointed: dict[str, int] = {}
         for name, text in files.items():
@@ -289,7 +290,7 @@ class Launched:
         self._checkpointed = {path.name: path.stat().st_mtime_ns for path in self.store.glob("checkpoints/*.pt")}
         environment = os.environ | self.environment
         if not self.program:
-            process = WarmProcess(["tailboard", *map(str, words)], self.folder, environment)
+            process = WarmProcess([self.script, *map(str, words)], self.folder, environment)
         else:
             process = subprocess.Popen(
                 [*self.program, *map(str, words)], cwd=self.folder, env=environment, text=True, start_new_session=True,
@@ -427,6 +428,13 @@ def shared_ray(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
     head = RayHead(free_port(), "--num-cpus=2")
     yield head.environment
     head.close()
+
+
+@pytest.fixture(scope="session")
+def shared_mlflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a driver's environment holds to tell one database of MLflow's, whose tables are made once: for a test that
+    is not about MLflow."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"}
 
 
 MOTO = """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from math import prod
@@ -53,7 +56,21 @@ def _operations(name: str, shape: tuple[int, int, int], classes: int) -> int:
 
     from ..registry.networks import network
 
+    _import_compiler()
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), counter:
         network(name, shape[0], classes).eval()(torch.empty(1, *shape))
     return counter.get_total_flops()
+
+
+def _import_compiler() -> None:
+    """Import torch's compiler, which the ``meta`` device needs: it makes the folder of its cache at once, where
+    temporary files are. Nothing is compiled, so that the folder goes again, unless the user says where it is."""
+    if "torch._dynamo" in sys.modules or "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        try:
+            import torch._dynamo  # noqa: F401
+        finally:
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]

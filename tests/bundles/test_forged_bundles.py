@@ -363,12 +363,19 @@ def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack
 
 
 def test_honest_twins_are_left_alone(groups, tmp_path):
-    """A constant predictor is the same whatever its seed, and a method under neutral values is ERM."""
+    """A constant predictor and a small tree are the same whatever their seed, and a method under neutral values is
+    ERM."""
 
     def constant(record, arrays):
         return record, arrays | {name: np.zeros_like(arrays[name]) for name in ("last_ema", "last")}
 
+    def stump(record, arrays):
+        said = np.zeros_like(arrays["last"])
+        said[arrays["labels"] % 2 == 0, 0] = 1
+        return record, arrays | {"last_ema": said, "last": said}
+
     rewritten(groups["erm"], tmp_path / "c.zip", constant)
+    rewritten(groups["erm"], tmp_path / "s.zip", stump)
     raw = {"name": "n", "methods": ["ERM", {"name": "Focal Loss", "values": {"loss.gamma": 0}}]}
     spec = parse(RAW | raw | {"training": RAW["training"] | {"label_smoothing": 0}})
     made = trained(tmp_path / "n", spec)
@@ -384,6 +391,7 @@ def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
     assert export(made, tmp_path / "b.zip") == []
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
@@ -426,6 +434,7 @@ def odd_places(raw: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in inside for place in odd_places(value, (*path, key)))]
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())

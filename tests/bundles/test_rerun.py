@@ -110,6 +110,7 @@ def four(tmp_path_factory) -> Path:
     return folder / "f.zip"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_another_machine_is_said_and_judged_by_the_other_seeds(four, tmp_path, tailboard):
     honest = rewritten(four, tmp_path / "h.zip", elsewhere)
@@ -244,6 +245,7 @@ def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboa
     assert code == 0 and "same: ERM, " in out and "the bundle's own code" not in err and not loaded
 
 
+@pytest.mark.slow
 def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
     """The plugin of a bundle leaves a trace when it is run: there is none until it is trusted."""
     trace = tmp_path / "trace"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -131,6 +134,13 @@ def test_the_small_network_s_operations_are_those_of_its_layers():
         layer.register_forward_hook(count)
     model(torch.zeros(1, 1, 28, 28))
     assert _operations("small", (1, 28, 28), 10) == hand > 0
+
+
+def test_a_count_of_operations_leaves_no_folder_of_a_compiler_s_cache(tmp_path):
+    code = "from tailboard.harness.training.cost import _operations; assert _operations('small', (1, 28, 28), 10)"
+    environment = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 # What is tried again

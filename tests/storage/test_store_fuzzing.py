@@ -34,7 +34,7 @@ from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.optuna_study import open_storage
 from tailboard.harness.tuning.search import searches
 
-pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.fuzz, pytest.mark.timeout(3600)]
 
 CHANGES = 3000 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150
 LONGEST_SECONDS = 30.0
@@ -197,7 +197,7 @@ def command(words: list[str], patch: pytest.MonkeyPatch) -> int:
 
 
 def test_whatever_is_changed_in_a_store_ends_in_lines(whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(background, "catch_up_all", lambda store: "")
+    monkeypatch.setattr(background, "catch_up_all", lambda *_: "")
     monkeypatch.setattr("tailboard.harness.storage.files.os.fsync", lambda _: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outside.txt").write_text("mine")
@@ -225,7 +225,7 @@ def test_whatever_is_changed_in_a_store_ends_in_lines(whole, tmp_path, monkeypat
 
 def test_the_store_that_is_changed_is_whole(whole, tmp_path, monkeypatch, capsys):
     """Else every change would end at the same early fault."""
-    monkeypatch.setattr(background, "catch_up_all", lambda store: "")
+    monkeypatch.setattr(background, "catch_up_all", lambda *_: "")
     monkeypatch.chdir(tmp_path)
     assert command(["report", str(whole)], monkeypatch) == 0
     assert command(["status", str(whole)], monkeypatch) == 0

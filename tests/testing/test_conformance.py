@@ -20,13 +20,12 @@ from tailboard.methods.range import Range
 from tailboard.methods.recipe import Entry, Recipe
 from tailboard.methods.registry import registry
 
-DEAR = [pytest.mark.slow]
+MANY = ("InstanceHardnessThreshold", "EasyEnsemble")  # they train many estimators
+DEAR = {name: [pytest.mark.slow] for name, entry in registry().items() if entry.cost >= 2 or name in MANY}
 BROKEN_BY_LIBRARY = {"KMeansSMOTE": ["takes a class of three rows"]}  # it finds no cluster with enough of them
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=DEAR if entry.cost >= 3 else []) for name, entry in registry().items()]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=DEAR.get(name, [])) for name in registry()])
 def test_every_registered_method_conforms(name):
     entry = registry()[name]
     ranges_contain_defaults(entry)

@@ -276,6 +276,7 @@ register("Built", Recipe(loss=Built()))
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_has_read_labels_runs_no_method(tmp_path, monkeypatch):
     """As after a report: what a plan tries on random images is tried elsewhere."""
     spec = with_plugin(parse(RAW), BUILT.replace("FILE", str(tmp_path / "built")), ["Built"])

@@ -79,7 +79,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_decoded(photos, mon
     assert files(photos) == [name for name in files(photos) if name.endswith(".lock")]
 
 
-@pytest.mark.parametrize("method", ["ERM", "M2m", "Joint-SSL + SAM-A"])
+@pytest.mark.parametrize("method", ["ERM", "M2m", pytest.param("Joint-SSL + SAM-A", marks=pytest.mark.slow)])
 def test_images_in_the_file_train_to_the_bits_of_images_in_memory(photos, method, monkeypatch):
     training = {"epochs": 2, "batch_size": 8, "warmup_epochs": 0, "resized_crop": 0.5}
     words = {"name": "w", "data": f"folder:{photos / 'photos'}", "methods": method, "network": "small", "seeds": 1}

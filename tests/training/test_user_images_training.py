@@ -78,6 +78,7 @@ def pool_of(trial, top: Path):
     return pool(trial.data.name, top, False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not JPEG_CIFAR10.is_file(), reason=f"needs {JPEG_CIFAR10}")
 def test_the_nine_rows_are_the_same_through_folders_a_csv_and_arrays(jpegs, tmp_path, monkeypatch, cache_of_its_own):
     own = parse({"name": "x", "data": "folder:cifar10", "methods": "ERM", "seeds": 1}, jpegs).data[0].contents
