@@ -109,7 +109,7 @@ class PlannedRows(Rows):
         return self._row(self._experiment(int(routine), int(data), int(method)))
 
     def _experiment(self, routine: int, data: int, method: int) -> Experiment:
-        return combined(self._spec, self._routines[routine], self._spec.data[data], self._spec.methods[method])
+        return combined(self._spec, (self._routines[routine], self._spec.data[data], self._spec.methods[method]))
 
     def _row(self, experiment: Experiment) -> ReportRow:
         trial = experiment.trial(self._spec.seeds[0])

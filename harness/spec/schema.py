@@ -339,9 +339,9 @@ def routines_of(spec: Spec) -> list[Routine]:
     return [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
 
 
-def combined(spec: Spec, routine: Routine, data: Data, method: MethodEntry) -> Experiment:
+def combined(spec: Spec, axes: tuple[Routine, Data, MethodEntry]) -> Experiment:
     """The row of these in the spec."""
-    network, weights, training = routine
+    (network, weights, training), data, method = axes
     own = {"network": name_of(network), "network_values": values_of(network), "weights": weights, "training": training}
     threads = max(1, int(spec.resources.cpu))
     return Experiment(data=data, entrant=method, threads=threads, protocol=spec.protocol, **own)
@@ -349,7 +349,7 @@ def combined(spec: Spec, routine: Routine, data: Data, method: MethodEntry) -> E
 
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
-    rows = [combined(spec, *axes) for axes in product(routines_of(spec), spec.data, spec.methods)]
+    rows = [combined(spec, each) for each in product(routines_of(spec), spec.data, spec.methods)]
     if not any(is_ensemble(method.name) for method in spec.methods):
         return rows
     # An ensemble has one row, whatever estimators and networks are named.
