@@ -62,7 +62,7 @@ def section(spec: Spec, store: Store, pictures: Path) -> str:
         f"The paper: {spec.figure.claim}" if spec.figure else "",
         f"![{spec.name}](figures/{picture.name})",
         claims(drawn),
-        " ".join([reached(store, records), took(records), *drawn.data.notes]).strip(),
+        " ".join(["" if asked.converged else reached(store, records), took(records), *drawn.data.notes]).strip(),
         f"`tailboard run {spec.name}`",
     ]
     return "\n\n".join(filter(None, parts))

@@ -170,10 +170,11 @@ def difference(numbers: Numbers, words: str) -> str:
 def made(numbers: Numbers, _: str) -> str:
     """The sentences that say how the numbers came about."""
     about, bundle = numbers.raw["made"], numbers.raw["bundle"]
-    commits, machines = (", ".join(about[word]) for word in ("commit", "processor"))
+    commits = "commit" + "s" * (len(about["commit"]) > 1) + " " + ", ".join(each[:7] for each in about["commit"])
+    machines = ", ".join(about["processor"])
     versions = f"Python {', '.join(about['python'])}, torch {', '.join(about['torch'])}"
     return (
-        f"`{numbers.raw['command']}`, protocol {numbers.raw['protocol']}, at commit {commits[:7]}, begun "
+        f"`{numbers.raw['command']}`, protocol {numbers.raw['protocol']}, at {commits}, begun "
         f"{about['begun'][:10]}, {took(numbers, '')} from the first trial to the last on {machines} "
         f"({', '.join(about['instruction_set'])}, {', '.join(about['device'])}; {versions}). Its bundle has "
         f"{bundle['bytes']:,} bytes and the SHA-256 `{bundle['sha256']}`."

@@ -128,10 +128,10 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
             warnings.warn(f"the decoded images could not be kept in {goal.parent}: {error}", stacklevel=2)
         else:
             return _opened(goal, about)
-    own = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    _write(own / "arrays", pool, about)
-    return _opened(own / "arrays", about)
+    folder = Path(tempfile.mkdtemp(prefix=f"tb-{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _write(folder / "arrays", pool, about)
+    return _opened(folder / "arrays", about)
 
 
 def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:

@@ -41,10 +41,10 @@ def fetch(url: str, md5: str, file: Path) -> Path:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _download(url, part)
-        found = checksum(part, "md5").removeprefix("md5:")
-        if found != md5:
+        received = checksum(part, "md5").removeprefix("md5:")
+        if received != md5:
             part.unlink()
-            raise DataError(f"{url} could not be fetched: what it sent has the md5 {found}. {yourself}")
+            raise DataError(f"{url} could not be fetched: what it sent has the md5 {received}. {yourself}")
         part.replace(file)
     except (OSError, HTTPException, ValueError) as error:
         begun = f" {part.stat().st_size:,} bytes are kept: the same command goes on." if part.is_file() else ""

@@ -22,19 +22,21 @@ from .rows import Rows, chunks
 @dataclass(frozen=True)
 class Images:
     """Images and their labels: ``x`` uint8 of shape (N, channels, height, width), ``y`` int64 of shape (N,). Of a table
-    ``x`` holds its rows, float64 of shape (N, columns).
+    ``x`` holds its rows, float64 of shape (N, columns), and ``groups`` (N,), where a trial is given them, which of the
+    rows belong together.
 
     ``x`` may be rows that are read when they are asked for; ``take`` copies.
     """
 
     x: np.ndarray | Rows
     y: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, indices: np.ndarray) -> Images:
-        return Images(self.x[indices], self.y[indices])
+        return Images(self.x[indices], self.y[indices], None if self.groups is None else self.groups[indices])
 
 
 @dataclass(frozen=True)

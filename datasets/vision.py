@@ -74,11 +74,11 @@ def _check_complete(pool: Pool, dataset: Dataset, folder: Path) -> None:
         if not np.isin(labels, range(classes)).all():
             raise DataError(f"{folder} holds labels outside 0 to {classes - 1}, those of {dataset.name}.")
     for part, labels, counts in (("training", pool.train.y, dataset.available), ("test", pool.test.y, dataset.tested)):
-        found = np.bincount(labels, minlength=classes).tolist()
-        for name, has, expected in zip(dataset.classes, found, counts or found, strict=True):
-            if has != expected:
+        present = np.bincount(labels, minlength=classes).tolist()
+        for name, count, expected in zip(dataset.classes, present, counts or present, strict=True):
+            if count != expected:
                 raise DataError(
-                    f"{folder} holds {has} {part} images of class {name!r} where {dataset.name} has {expected}: "
+                    f"{folder} holds {count} {part} images of class {name!r} where {dataset.name} has {expected}: "
                     "the copy is not complete, fetch it again."
                 )
 

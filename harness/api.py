@@ -6,6 +6,7 @@ mend is raised as a ``UserError``, whose message is what the command line prints
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from .reporting.two_classes import with_two_classes
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
+from .tracking.background import tell_report
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
 FORMS = {f".{ending}": form for form, ending in ENDINGS.items()}  # of Leaderboard.save, beside .parquet and .html
@@ -75,7 +77,7 @@ def plan(spec: SpecLike, *, root: str | Path | None = None) -> list[Trial]:
     from .planning.request import RunRequest, check_names
 
     request = RunRequest.of(load_spec(spec, root=root))
-    check_names(request.plan.trials, request.spec.plugins)
+    check_names(request.plan.trials, request.spec.plugins, trains=False)
     return list(request.plan.trials)
 
 
@@ -121,8 +123,11 @@ def run(
     if trained.interrupted:
         raise KeyboardInterrupt
     gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
-    found = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
-    return Leaderboard(found, (str(place),))
+    gathered_report = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    contents = partial(html_pages.contents, store=place, gathered=gathered)
+    if trained.tracked and (away := tell_report(request.spec, place, contents)):
+        warnings.warn(away, stacklevel=2)
+    return Leaderboard(gathered_report, (str(place),))
 
 
 def tune(
@@ -197,10 +202,10 @@ def report(
     rescore = None if asked == MetricRequest() else asked
     with opened(names) as places:
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
-        found = gathered(rescore=rescore)
+        gathered_report = gathered(rescore=rescore)
         if not rescore:
-            found = with_two_classes(found, places, lambda request: gathered(rescore=request))
-        return Leaderboard(found, names, by)
+            gathered_report = with_two_classes(gathered_report, places, lambda request: gathered(rescore=request))
+        return Leaderboard(gathered_report, names, by)
 
 
 @dataclass(frozen=True)

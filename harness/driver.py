@@ -37,6 +37,7 @@ class Trained:
 
     interrupted: bool
     plan: SearchedPlan
+    tracked: bool  # whether MLflow could be told of the trials
 
 
 def train(
@@ -97,4 +98,4 @@ def train(
         results = storage.results(request.plan.searches)
     if away:
         say(away)
-    return Trained(interrupted, SearchedPlan(request.spec, results))
+    return Trained(interrupted, SearchedPlan(request.spec, results), not away)

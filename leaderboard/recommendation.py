@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from .metric import Metric
-from .results import COLUMN, summarise
+from .results import CELL, COLUMN, summarise
 from .statistics.paired import paired
 
 BASELINE = "ERM"
-OWN = "ensemble"  # the network of a method that brings its own estimator
 WORDS = {
     "better": "which separates after Holm's correction",
     "worse": "which separates after Holm's correction",
@@ -32,7 +31,10 @@ def joined(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if rows["protocol"].nunique() <= 1:
         return rows, BASELINE
     method, network = rows["method"].astype(str), rows["protocol"].astype(str).str.partition(",")[0]
-    named = rows.assign(method=method.where(network == OWN, method + " on " + network), protocol="all")
+    own = network.groupby(rows["row_key"].astype(str)).transform("nunique") > 1  # one row beside several networks
+    named = rows.assign(method=method.where(own, method + " on " + network), protocol="all")
+    again = own & named.duplicated([*CELL, "seed"])
+    named, method = named[~again].reset_index(drop=True), method[~again].reset_index(drop=True)
     of_baseline = named[(method == BASELINE) & (named["group"] == "all") & named["value"].notna()]
     if of_baseline.empty:
         return named, BASELINE
@@ -82,13 +84,13 @@ def first_by(rows: pd.DataFrame, metric: Metric) -> list[str]:
     if whole.empty:
         return []
     best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
-    said = f"By {metric.label} {best['method']} is first: {best['mean']:.1f} percent"
+    sentence = f"By {metric.label} {best['method']} is first: {best['mean']:.1f} percent"
     if baseline not in set(whole["method"]) or best["method"] == baseline:
-        return [f"{said}."]
+        return [f"{sentence}."]
     differences = paired(rows, baseline, metric)
     same = (differences["method"] == best["method"]) & (differences["group"] == "all")
     beside = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]
-    return [f"{said}, {beside['difference']:+.1f} points beside {baseline}, {WORDS[beside['verdict']]}."]
+    return [f"{sentence}, {beside['difference']:+.1f} points beside {baseline}, {WORDS[beside['verdict']]}."]
 
 
 def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
@@ -106,10 +108,10 @@ def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
 
 def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     """The next method, where it is not the baseline, of which enough was said."""
-    others = whole[whole["method"] != best["method"]].sort_values("mean", ascending=False, kind="stable")
-    if others.empty or (others.iloc[0]["method"] == baseline and best["method"] != baseline):
+    rest_of_methods = whole[whole["method"] != best["method"]].sort_values("mean", ascending=False, kind="stable")
+    if rest_of_methods.empty or (rest_of_methods.iloc[0]["method"] == baseline and best["method"] != baseline):
         return []
-    second = others.iloc[0]
+    second = rest_of_methods.iloc[0]
     differences = paired(rows, str(best["method"]))
     same = (differences["method"] == second["method"]) & (differences["group"] == "all")
     verdict = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]["verdict"]
@@ -141,10 +143,10 @@ def _priors(table: pd.DataFrame, images: np.ndarray, name: str, things: str) -> 
             f"{mine[-1]:.1f} percent of such {things}."
         ]
     first = ahead[0]
-    other = str(table.index[accuracy[first].argmax()])
+    winner = str(table.index[accuracy[first].argmax()])
     last = str(table.index[accuracy[-1].argmax()])
     at = f"{factor ** powers[first]:.2g}"
     return [
-        f"For {things} whose classes differ by a factor of more than about {at}, the mean of {other} is larger; as in "
+        f"For {things} whose classes differ by a factor of more than about {at}, the mean of {winner} is larger; as in "
         f"training ({factor:.3g}), {last} has {accuracy[-1].max():.1f} percent and {name} {mine[-1]:.1f}."
     ]

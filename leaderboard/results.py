@@ -21,6 +21,7 @@ ROW = (  # columns of a report's rows beside these, which no statistic needs
     "pending",  # whether the row has no values to train at
 )
 NOTES = "notes"  # a column beside these too: how far each part of the trial's method acted, as JSON, or nothing
+MACHINE = "machine"  # and this: on what each trial was trained, or nothing
 NOT_YET = "not run yet"  # the reason of a missing trial that says no more than its status
 STATUSES = ("complete", "failed", "diverged", "missing")
 COLUMN = ["protocol", "dataset", "setting", "group"]  # what one column of a table holds fixed
@@ -34,7 +35,7 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
     Raises:
         ValueError: naming the column, or the first offending row.
     """
-    if difference := set(COLUMNS) ^ (set(rows.columns) - {*ROW, NOTES}):
+    if difference := set(COLUMNS) ^ (set(rows.columns) - {*ROW, NOTES, MACHINE}):
         raise ValueError(f"missing or unknown columns {sorted(difference)}; the table has {', '.join(COLUMNS)}")
     if rows.empty:
         raise ValueError("the table has no rows: a plan holds at least one trial")

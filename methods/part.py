@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from torch import nn
 
 from .. import UserError
 from .need import Need
@@ -57,27 +56,29 @@ class Scene:
     ``images(label, most)`` gives at most so many training images of a class, as pixels in [0, 1], and ``normalise``
     turns such pixels into what networks take. While training,
     ``epoch`` is the present one (from 0) and ``frequencies`` are how often the sampler draws each class in it, in
-    proportion: the counts, unless a sampler says otherwise. ``threads`` is the number that a library may use.
+    proportion: the counts, unless a sampler says otherwise. ``present`` holds the labels of the batch in training, on
+    the device and on the CPU (see :meth:`on_cpu`). ``threads`` is the number that a library may use.
     """
 
     counts: tuple[int, ...]
     epochs: int
-    model: nn.Module
+    model: torch.nn.Module
     device: torch.device
     generator: Callable[[str], torch.Generator]
-    pretrained: Callable[..., nn.Module]
+    pretrained: Callable[..., torch.nn.Module]
     normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x
     images: Callable[[int, int], torch.Tensor] = lambda label, most: torch.empty(0)
     epoch: int = 0
     frequencies: tuple[float, ...] = ()
     threads: int = 1
+    present: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.frequencies = self.frequencies or self.counts
 
     def __getattr__(self, name: str) -> Any:
         """AttributeError for a name that a scene has not, with all those that it has."""
-        known = sorted([*self.__dataclass_fields__, "classes", "tensor"])
+        known = sorted([*self.__dataclass_fields__, "classes", "integer", "on_cpu", "tensor"])
         raise AttributeError(f"a Scene has no {name!r}; it has {', '.join(known)}")
 
     @property
@@ -90,7 +91,12 @@ class Scene:
 
     def tensor(self, values: Iterable[float]) -> torch.Tensor:
         """A tensor of one number for each class, on the device, in the default precision."""
-        return torch.tensor(list(values), dtype=torch.get_default_dtype(), device=self.device)
+        made = torch.tensor(list(values), dtype=torch.get_default_dtype())
+        return made.to(self.device, non_blocking=True)
+
+    def on_cpu(self, y: torch.Tensor) -> torch.Tensor:
+        """Labels (B,) on the CPU: of the batch in training as they were drawn there, without a wait for a GPU."""
+        return self.present[1] if self.present and self.present[0] is y else y.cpu()
 
 
 @dataclass(frozen=True)

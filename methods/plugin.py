@@ -31,6 +31,16 @@ def read_plugin(path: Path) -> str:
         raise MethodError(f"the plugin {path} cannot be read: {error}") from error
 
 
+def plugin_file(path: Path) -> tuple[str, dict[str, Entry]]:
+    """The plugin's source, and the methods that it registers. MethodError as `read_plugin` and `load_plugin`, with the
+    file's name."""
+    text = read_plugin(path)
+    try:
+        return text, load_plugin(text)
+    except MethodError as error:
+        raise MethodError(f"{path}: {error}") from error
+
+
 @cache
 def load_plugin(text: str) -> dict[str, Entry]:
     """The methods that the plugin's source registers, by name; run once for each process.
@@ -45,9 +55,10 @@ def load_plugin(text: str) -> dict[str, Entry]:
         with registrations() as entries:
             exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
-        line = plugin_line(error)
+        unread = isinstance(error, SyntaxError) and error.filename == module.__name__
+        line, words = (error.lineno, error.msg) if unread else (plugin_line(error), error)
         where = f"line {line}: " if line else ""
-        raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {error}") from error
+        raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {words}") from error
     if not entries:
         raise MethodError('the plugin registers no method; end it with register("My method", Recipe(...))')
     return entries

@@ -148,8 +148,8 @@ def _warp_bilinearly(x: Tensor, theta: Tensor) -> Tensor:
     """Each output pixel is interpolated between the four around its source under ``theta``, black beyond the border."""
     height, width = x.shape[-2:]
     # From pixels about the centre to grid_sample's units of -1 to 1, which half of a side is.
-    scale = torch.tensor([[1.0, height / width, 2 / width], [width / height, 1.0, 2 / height]], device=x.device)
-    grid = nnf.affine_grid(theta * scale, list(x.shape), align_corners=False)
+    scale = torch.tensor([[1.0, height / width, 2 / width], [width / height, 1.0, 2 / height]])
+    grid = nnf.affine_grid(theta * scale.to(x.device, non_blocking=True), list(x.shape), align_corners=False)
     return nnf.grid_sample(x.float(), grid, align_corners=False).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -97,10 +97,10 @@ def read(folder: Path, verify: bool, batches: Batches) -> Pool | None:
     folder = folder / batches.folder
     if not folder.is_dir():
         return None
-    found: dict[str, str] = {}
-    train = _read_files(folder, batches.train, batches.labels, verify, found)
-    test = _read_files(folder, batches.test, batches.labels, verify, found)
-    return Pool(train, test, found == {**batches.train, **batches.test}, found)
+    hashes: dict[str, str] = {}
+    train = _read_files(folder, batches.train, batches.labels, verify, hashes)
+    test = _read_files(folder, batches.test, batches.labels, verify, hashes)
+    return Pool(train, test, hashes == {**batches.train, **batches.test}, hashes)
 
 
 def _read_files(

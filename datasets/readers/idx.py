@@ -47,10 +47,10 @@ def _read_all(folder: Path, files: Mapping[str, Path], verify: bool, official: M
         if name not in files:
             raise DataError(f"{folder} lacks {name}.gz, one of the four files of Fashion-MNIST.")
     raw = {name: _decompress(path) for name, path in files.items()}
-    found = {name: checksum_bytes(data, "sha256") for name, data in raw.items()}
-    verified = vouch(folder, found, official, verify)
+    hashes = {name: checksum_bytes(data, "sha256") for name, data in raw.items()}
+    verified = vouch(folder, hashes, official, verify)
     train_x, train_y, test_x, test_y = (_parse(raw[name], files[name]) for name in official)
-    return Pool(_images(train_x, train_y, folder), _images(test_x, test_y, folder), verified, found)
+    return Pool(_images(train_x, train_y, folder), _images(test_x, test_y, folder), verified, hashes)
 
 
 def _decompress(path: Path) -> bytes:

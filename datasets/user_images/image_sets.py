@@ -132,10 +132,10 @@ def source_of(words: Mapping[str, Any], folder: Path, root: Path | None) -> Sour
 def listing(source: Source) -> Files:
     """The images of a set in the folder that the source names. DataError where its layout is not there."""
     known = IMAGE_SETS[source.kind]
-    found = known.read(source.path, source.split or next(iter(known.splits)))
-    if found is None:
+    files = known.read(source.path, source.split or next(iter(known.splits)))
+    if files is None:
         raise DataError(f"{source.path} does not hold {known.name}: {known.layout} is expected.")
-    return found
+    return files
 
 
 def folder_of(name: str, split: str | None, root: Path | None) -> Path:

@@ -79,10 +79,10 @@ def _counted(words: Any) -> dict[str, int]:
 
 
 def _copies(usable: list[tuple[Item, Facts]]) -> dict[str, Any]:
-    same = defaultdict(list)
+    by_digest = defaultdict(list)
     for item, fact in usable:
-        same[fact.digest].append(item)
-    several = [items for items in same.values() if len(items) > 1]
+        by_digest[fact.digest].append(item)
+    several = [items for items in by_digest.values() if len(items) > 1]
     kinds = {
         "copies": several,
         "conflicts": [items for items in several if len({item.label for item in items}) > 1],

@@ -148,10 +148,10 @@ def split(items: Sequence[Item], facts: Sequence[Facts]) -> tuple[tuple[list[int
         return (train, test), f"the test images are a fifth of each class, drawn by a fixed seed{groups}"
     train = sorted(index for part in parts.values() for index in part)
     _check_classes(items, train, test)
-    both = {items[index].group for index in train} & {items[index].group for index in test} - {""}
-    if both:
-        more = f"; {len(both)} groups in all" if len(both) > 1 else ""
-        raise DataError(f"group {min(both)!r} has training and test images{more}: a group must stand on one side")
+    torn = {items[index].group for index in train} & {items[index].group for index in test} - {""}
+    if torn:
+        more = f"; {len(torn)} groups in all" if len(torn) > 1 else ""
+        raise DataError(f"group {min(torn)!r} has training and test images{more}: a group must stand on one side")
     return (train, test), how
 
 

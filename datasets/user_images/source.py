@@ -76,11 +76,11 @@ def source_of(words: Mapping[str, Any], folder: Path) -> Source:
     if kind == "hf":
         return Source(kind, path if path.is_dir() else Path(place), **given)
     if kind == "folder" and not path.is_dir():
-        what = "a file, not a folder" if path.exists() else "no such folder"
-        raise DataError(f"data: {kind}:{place}: {path} is {what}")
+        reason = "a file, not a folder" if path.exists() else "no such folder"
+        raise DataError(f"data: {kind}:{place}: {path} is {reason}")
     if kind != "folder" and not path.is_file():
-        what = "a folder, not a file" if path.is_dir() else "no such file"
-        raise DataError(f"data: {kind}:{place}: {path} is {what}")
+        reason = "a folder, not a file" if path.is_dir() else "no such file"
+        raise DataError(f"data: {kind}:{place}: {path} is {reason}")
     return Source(kind, path, **given)
 
 

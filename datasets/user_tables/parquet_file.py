@@ -21,7 +21,8 @@ class ParquetFile:
 
     label: str | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, labelled: bool = True) -> None:
+        """``labelled`` says whether it is to have a column of labels."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -29,7 +30,7 @@ class ParquetFile:
         data = read_bytes(path, MOST_BYTES)
         try:
             about = pq.ParquetFile(io.BytesIO(data))
-            self.names = checked_names(about.schema_arrow.names or [""], self.file)
+            self.names = checked_names(about.schema_arrow.names or [""], self.file, labelled)
             self._types = {name: about.schema_arrow.field(place).type for place, name in enumerate(self.names)}
             self._check(about.metadata)
             as_texts = [n for n, t in self._types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
@@ -37,13 +38,15 @@ class ParquetFile:
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise self._damaged(error) from None
 
-    def read(self, texts: Collection[str]) -> Rows:
-        """All rows; the columns ``texts`` are texts whatever they hold. DataError where it is damaged."""
+    def read(self, texts: Collection[str], only: Collection[str] | None = None) -> Rows:
+        """All rows, of the columns ``only`` where they are named; ``texts`` are texts whatever they hold. DataError
+        where it is damaged."""
         import pyarrow as pa
 
         try:
-            table = self._open.read()
-            columns = [self._cells(name, table.column(place)) for place, name in enumerate(self.names)]
+            kept = [place for place, name in enumerate(self.names) if only is None or name in only]
+            table = self._open.read([self._open.schema_arrow.names[place] for place in kept])
+            columns = [self._cells(self.names[place], table.column(number)) for number, place in enumerate(kept)]
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
         return Rows(self.file, tuple(c.worded() if c.name in texts else c for c in columns))

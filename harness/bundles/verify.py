@@ -163,10 +163,10 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             yield Mismatch(paths.record(record.key), f"files.{name}", record.files.get(name, "none"), digest)
         if record.status in ("complete", "pruned"):
             read = bundle.arrays(record.key)
-            found = recompute_accuracies(record, read)
+            recomputed = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
-            yield from accuracies(record, found, read)
-            bundle.recomputed[record.key] = found
+            yield from accuracies(record, recomputed, read)
+            bundle.recomputed[record.key] = recomputed
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))
     yield from images.differences(record, labels)

@@ -28,10 +28,10 @@ def export(
 
     if output.suffix != ".zip":
         raise typer.BadParameter(f"--output: {output} must end in .zip")
-    found = written(Store(store), output)
-    for difference in found:
+    differences = written(Store(store), output)
+    for difference in differences:
         print_status(f"error: {difference}")
-    if found:
+    if differences:
         return 3
     bundle = Bundle(output)
     print_output(f"{output}: {bundle.summary}")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ...methods.deferred_torch import defer_torch
 from ..errors import SpecError
 from ..spec.changes import SpecChanges
 from ..spec.yaml_format import load
@@ -33,13 +34,14 @@ def plan(
     root: Root = None,
 ) -> None:
     """Print the trials that a spec stands for, and with --calibrate how long they will take."""
+    defer_torch()
     from ..planning import summary
     from ..planning.request import RunRequest, check_names
     from ..spec.parser import read
 
     request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name), root))
     resolved = request.plan
-    check_names(resolved.trials, resolved.spec.plugins)
+    check_names(resolved.trials, resolved.spec.plugins, trains=False)
     if resolved.spec.figure:
         from ..reporting.figures.study import check_axes
 
@@ -48,8 +50,10 @@ def plan(
     text += summary.tuning_table(resolved) if resolved.spec.tune else ""
     facts = summary.trial_facts(resolved.dependencies)
     if calibrate:
+        from ..planning.calibration import summary as measured
+
         print_status("measuring a few steps of each kind of trial ...")
-        text += summary.calibrated(resolved, facts)
+        text += measured.calibrated(resolved, facts)
     if resolved.spec.tune:
         facts += summary.tuning_facts(resolved)
     print_result(facts, text, as_json)
@@ -62,6 +66,7 @@ def init(
     methods: Annotated[str, typer.Option(help="Names, with commas between them.")] = "ERM, Resampling, LDAM-DRW, M2m",
 ) -> None:
     """Write a spec to begin with, with what each field means beside it."""
+    defer_torch()
     from ..planning.request import check_names
     from ..spec.parser import parse
     from ..spec.schema import plan as planned
@@ -73,7 +78,7 @@ def init(
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
     text = commented_spec(str(file), stem, data, names)
     spec = parse(load(text), file.parent)
-    check_names(planned(spec), spec.plugins)
+    check_names(planned(spec), spec.plugins, trains=False)
     file.write_text(text, encoding="utf-8")
     print_output(f"{file} is written: tailboard plan {file} prints what it stands for, tailboard run {file} trains it")
 
@@ -113,6 +118,8 @@ def list_(
     plugin: Plugins = None,
 ) -> None:
     """Print what there is to choose from."""
+    if what == "methods":
+        defer_torch()
     from . import listings
 
     if what not in listings.LISTS:
@@ -131,6 +138,7 @@ def show(
     plugin: Plugins = None,
 ) -> None:
     """Print a method whole: what it is, and the source of the part in each slot that it fills."""
+    defer_torch()
     from .method_source import method_source
 
     print_output(method_source(method, plugin or ()))

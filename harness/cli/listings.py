@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     """The registered methods, and those of ``plugins``, with parts and values. MethodError where a plugin fails."""
-    from ...methods.plugin import load_plugin, read_plugin
+    from ...methods.plugin import plugin_file
     from ...methods.registry import registry
 
     entries = registry()
     for file in plugins:
-        entries |= load_plugin(read_plugin(file))
+        entries |= plugin_file(file)[1]
     return [_method(entry) for entry in entries.values()]
 
 
@@ -83,12 +83,12 @@ def dataset_facts() -> list[dict[str, Any]]:
          "head": None, "shape": s.size, "terms": s.terms, "where": _where(s.name, s.how), "description": s.description}
         for s in IMAGE_SETS.values()
     ]  # fmt: skip
-    own = {"kind": "images of your own", "where": "wherever you say", "description": HINT}
+    images = {"kind": "images of your own", "where": "wherever you say", "description": HINT}
     tables = {"kind": "tables of your own and of collections", "where": "wherever you say; tailboard data prepare NAME"}
     blank = dict.fromkeys(facts[0])
     return [
         *facts,
-        blank | {"name": "folder:, csv:, npz:, hf:"} | own,
+        blank | {"name": "folder:, csv:, npz:, hf:"} | images,
         blank | {"name": "csv:, parquet:, openml:, imblearn:", "description": HINT_OF_TABLES} | tables,
     ]
 
@@ -170,13 +170,13 @@ def images_table(facts: dict[str, Any]) -> str:
         "",
         table(facts["classes"]),
     ]
-    for what in ("sizes", "modes"):
-        lines.append(f"{what}: " + ", ".join(f"{name} ({count})" for name, count in facts[what].items()))
+    for topic in ("sizes", "modes"):
+        lines.append(f"{topic}: " + ", ".join(f"{name} ({count})" for name, count in facts[topic].items()))
     if facts["ready"]:
         balanced = "balanced" if facts["balanced_test"] else "not balanced"
         lines.append(f"imbalance factor {facts['factor']:g}; the test set is {balanced}")
-    for what in ("copies", "conflicts", "leaks"):
-        lines += [f"{what}: {', '.join(names)}" for names in facts[what]]
+    for topic in ("copies", "conflicts", "leaks"):
+        lines += [f"{topic}: {', '.join(names)}" for names in facts[topic]]
     lines += _near(facts)
     lines += [f"{facts['unreadable_files']} files cannot be used:", *facts["unreadable"]] if facts["unreadable"] else []
     lines += [*facts["notes"], *filter(None, [facts.get("validation")])]

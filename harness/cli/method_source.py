@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...methods.part import Part
-from ...methods.plugin import MODULE, load_plugin, read_plugin
+from ...methods.plugin import MODULE, plugin_file
 from ...methods.recipe import Entry
 from ...methods.registry import recipe, registry
 
@@ -30,12 +30,13 @@ def method_source(name: str, plugins: Iterable[Path] = ()) -> str:
     Raises:
         MethodError: for an unknown name, with the nearest right word, or a plugin that fails.
     """
-    texts = {str(path): read_plugin(path) for path in plugins}
-    own: dict[str, Entry] = {}
-    for text in texts.values():
-        own |= load_plugin(text)
-    parts = recipe(name, own).parts()
-    entry = (registry() | own).get(name)
+    texts: dict[str, str] = {}
+    plugin_entries: dict[str, Entry] = {}
+    for path in plugins:
+        texts[str(path)], entries = plugin_file(path)
+        plugin_entries |= entries
+    parts = recipe(name, plugin_entries).parts()
+    entry = (registry() | plugin_entries).get(name)
     about = [f"# {entry.description}", f"# {entry.source}; {entry.cost:g} ERM-steps a step"] if entry else []
     head = "\n".join([f"# {name}", *about])
     blocks = [
@@ -69,10 +70,10 @@ def _declaration(part: type[Part]) -> str:
     """What the class statement would be of a part that was made by a call, as imbalanced-learn's adapters are."""
     values = {name: value for name, value in vars(part).items() if not name.startswith("_")}
     hyperparameters = {each.name: each for each in dataclasses.fields(part) if each.name in part.__annotations__}
-    own = [f"    {name} = {value!r}" for name, value in values.items() if name not in hyperparameters]
-    own += [
+    lines = [f"    {name} = {value!r}" for name, value in values.items() if name not in hyperparameters]
+    lines += [
         f"    {name}: {each.type.__name__ if isinstance(each.type, type) else each.type} = {each.default!r}"
         for name, each in hyperparameters.items()
     ]
     bases = ", ".join(base.__name__ for base in part.__bases__)
-    return "\n".join([f"class {part.__name__}({bases}):", *(own or ["    pass"])])
+    return "\n".join([f"class {part.__name__}({bases}):", *(lines or ["    pass"])])

@@ -71,7 +71,8 @@ def train(
 def predict(
     model: Annotated[Path, typer.Argument(metavar="FILE", help="What tailboard train wrote.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, and folders that are walked; of a table one CSV.")
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Images, folders that are walked; of a table one CSV or Parquet."),
     ],
     prior: Annotated[
         str | None,
@@ -101,7 +102,7 @@ def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, outp
     from ..prediction.table_rows import save_row_predictions, write_row_predictions
 
     if len(tables) > 1:
-        raise ModelError(f"{tables[1]}: the model is of the rows of a table: name one CSV")
+        raise ModelError(f"{tables[1]}: the model is of the rows of a table: name one CSV or Parquet file")
     if output is None:
         write_row_predictions(model, tables[0], sys.stdout, prior)
     else:

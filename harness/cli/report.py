@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ...leaderboard.formats.latex import LatexOptions
     from ..metrics.rescoring import MetricRequest
     from ..reporting.report import Report
+    from ..spec.schema import Spec
     from ..storage.reader import StoreReader
+    from ..storage.store import Store
 
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
@@ -151,10 +153,20 @@ def report(
             print_output(str(written))
         for place in places:
             if isinstance(place, Store):
-                print_unreachable(background.catch_up_all(place))
+                print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
+    """What the report of a plan holds, which is one of several perhaps."""
+    from ..reporting import gather, html_pages
+    from ..reporting.reported_store import SearchedPlan
+    from ..tuning.results import search_results
+
+    plan = SearchedPlan(spec, search_results(spec, store))
+    return html_pages.contents(spec, store, partial(gather.gather, [store], only=plan, defaults=defaults))
 
 
 def _audit(
@@ -169,23 +181,23 @@ def _audit(
 
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    if others := [name for name in given if name not in WITH_AUDIT]:
-        name = "stores" if others[0] == "stores" else f"--{others[0].replace('_', '-')}"
+    if refused := [name for name in given if name not in WITH_AUDIT]:
+        name = "stores" if refused[0] == "stores" else f"--{refused[0].replace('_', '-')}"
         raise ReportError(f"--audit: not with {name}; it takes --format, --output, --versus and --less-is-better")
     form = for_reader(form, output)
     if form not in ("md", "text", "csv", "json"):
         raise ReportError(f"--format: {form!r} is not one of md, csv, json, which --audit has")
     try:
         results = read_results(path)
-        found = audit(results, not less_is_better, versus)
+        compared = audit(results, not less_is_better, versus)
     except ValueError as error:
         raise ReportError(f"--audit: {error}") from None
     unit = results.attrs["unit"]
     if form in ("md", "text"):
-        tables = audit_tables(found, unit, not less_is_better, chosen=versus is None)
+        tables = audit_tables(compared, unit, not less_is_better, chosen=versus is None)
         text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
-        text = (frame_csv if form == "csv" else frame_json)(found)
+        text = (frame_csv if form == "csv" else frame_json)(compared)
     if output:
         output.write_text(text)
     else:

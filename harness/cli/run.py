@@ -30,7 +30,7 @@ from .options import (
     print_output,
     print_status,
 )
-from .status import outcome
+from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
     from ..reporting.report import Report
@@ -53,6 +53,8 @@ def run(
     spec: Annotated[str | None, typer.Argument(metavar="[SPEC]", help="A YAML file, or a shipped spec's name.")] = None,
     data: Annotated[str | None, typer.Option(help="Instead of a spec: folder:PATH, csv:FILE ...")] = None,
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
+    group: Annotated[str | None, typer.Option(help="With --data: the column of what belongs together.")] = None,
+    weight: Annotated[str | None, typer.Option(help="With --data: the column of how much a row counts.")] = None,
     methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
@@ -76,12 +78,13 @@ def run(
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
-    from ..reporting import gather
+    from ..reporting import gather, html_pages
     from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store
+    from ..tracking.background import tell_report
 
-    images = {"label": label, "minutes": minutes}
+    images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
     if data is not None:
@@ -116,6 +119,8 @@ def run(
         print(f"{form:6} {path}")
     if asked.figure:
         _draw(asked, place)
+    if trained.tracked and not trained.interrupted:
+        print_unreachable(tell_report(asked, place, partial(html_pages.contents, store=place, gathered=gathered)))
     return INTERRUPTED if trained.interrupted else outcome(report)
 
 
@@ -163,22 +168,19 @@ def _recommend(report: Report, store: Store) -> None:
     from ..reporting import two_classes
     from ..reporting.recommendation import recommendation
 
-    found = recommendation(report, store)
-    if not found.method:
+    advice = recommendation(report, store)
+    if not advice.method:
         print_output("No method is complete, so none is recommended.\n")
         return
     place, here = Path(store.url), Path.cwd()
     shown = str(place.relative_to(here)) if store.local and place.is_relative_to(here) else store.url
-    goal = re.sub(r"[^a-z0-9]+", "-", found.method.lower()).strip("-")
-    unsure = found.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
-    which = ["--key", found.key] if unsure else ["--method", found.method]
+    goal = re.sub(r"[^a-z0-9]+", "-", advice.method.lower()).strip("-")
+    unsure = advice.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
+    which = ["--key", advice.key] if unsure else ["--method", advice.method]
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
-    said = two_classes.sentences(report)
-    what = "rows" if store.record(found.key).trial.data.is_table else "images"
-    print_output(
-        "\n".join([*found.sentences, *said, f"A model of it, trained on all {what} but those for testing: {command}"])
-        + "\n"
-    )
+    what = "rows" if store.record(advice.key).trial.data.is_table else "images"
+    last = f"A model of it, trained on all {what} but those for testing: {command}"
+    print_output("\n".join([*advice.sentences, *two_classes.sentences(report), last, ""]))
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")

@@ -54,8 +54,8 @@ def commented_spec(file: str, name: str, data: str, methods: Sequence[str]) -> s
     Returns:
         The text, as YAML.
     """
-    own = is_user_images(data)
-    words = f"{{name: {json.dumps(data)}}}" if own else f"{{name: {json.dumps(data)}, imbalance_factor: 100}}"
+    is_own = is_user_images(data)
+    words = f"{{name: {json.dumps(data)}}}" if is_own else f"{{name: {json.dumps(data)}, imbalance_factor: 100}}"
     rows = "\n".join(f"  - {json.dumps(method, ensure_ascii=False)}" for method in methods)
-    help_ = OWN_IMAGES if own else LONG_TAIL
+    help_ = OWN_IMAGES if is_own else LONG_TAIL
     return TEMPLATE.format(file=file, name=name, data=words, methods=rows, data_help=help_)

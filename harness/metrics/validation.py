@@ -86,13 +86,13 @@ def validation_scores(logits: np.ndarray, labels: np.ndarray, counts: Sequence[i
     tested = np.bincount(labels, minlength=len(counts))
     accuracy, prior = per_class_accuracy(logits, labels), tested / len(labels)
     scored = Scored(accuracy, prior, positive_class(counts), logits=logits.astype(float), labels=labels)
-    found = {}
+    scores = {}
     for name in TUNED:
         about = DEFINITIONS[name]
         if about.source == "logits" and not about.lacks("", len(counts), class_ranks(class_names(data, len(counts)))):
             at = (scored.positive,) if about.of == "class" else range(len(counts))
-            found[name] = about.values(scored, {"all": at})["all"]
-    return found
+            scores[name] = about.values(scored, {"all": at})["all"]
+    return scores
 
 
 def measured(metric: str, record: Record, by: Shots) -> float:

@@ -171,7 +171,8 @@ class RunProgress:
 
     def start(self, trial: Trial) -> None:
         """A trial is trained."""
-        task, about = self.tasks[trial.key], {"trial": label(trial), "epochs": trial.training.epochs}
+        task, training = self.tasks[trial.key], trial.training
+        about = {"trial": label(trial), "epochs": training.epochs, "fit": training.learner == "estimator"}
         self.abandoned.discard(trial.key)
         self.running[trial.key] = Running(key=trial.key, rows=task.rows, epoch=task.done, **about)
         self._places = max(self._places, len(self.running))

@@ -100,7 +100,8 @@ def _run(store: Store) -> dict[str, Any]:
 def _search(result: SearchResult) -> dict[str, Any]:
     states = Counter(c.state for c in result.configurations)
     best = f"{result.winner.value:.1f}" if result.winner and result.winner.value is not None else ""
-    return {"search": result.search.name, "trials": result.search.tune.trials} | {
+    name = f"{result.search.label} [{result.search.identity[:12]}]"
+    return {"search": name, "trials": result.search.tune.trials} | {
         state: states.get(state, 0) for state in ("complete", "pruned", "failed", "running")
     } | {result.search.tune.metric: best}  # fmt: skip
 
@@ -135,6 +136,10 @@ def status_table(facts: dict[str, Any]) -> str:
     return text
 
 
+def _epochs_words(one: dict[str, Any]) -> str:
+    return "" if one["fit"] else f": {one['epoch']} of {one['epochs']} epochs"
+
+
 def _run_words(run: dict[str, Any]) -> str:
     progress = run["progress"]
     if progress is None:
@@ -142,7 +147,7 @@ def _run_words(run: dict[str, Any]) -> str:
     elapsed = max(0.0, progress["at"] - progress["began"])
     times = clock({"elapsed": elapsed, "left": progress["left"]})
     words = [f"running: process {progress['pid']} on {progress['host']}, {times}"]
-    words += [f"  {one['trial']}: {one['epoch']} of {one['epochs']} epochs" for one in progress["running"][:LISTED]]
+    words += [f"  {one['trial']}{_epochs_words(one)}" for one in progress["running"][:LISTED]]
     more = len(progress["running"]) - LISTED
     words += [f"  and {more} more"] if more > 0 else []
     return "\n".join(words + places(progress))

@@ -29,13 +29,15 @@ END_SECONDS = 10.0  # how long a store that does not answer may keep a driver th
 
 
 class Running(CanonicalModel, frozen=True):
-    """A trial that trains: its key, its words, the rows that it is for, and the epochs that are done."""
+    """A trial that trains: its key, its words, the rows that it is for, and the epochs that are done; or that is the
+    ``fit`` of an estimator, which counts as one epoch."""
 
     key: str
     trial: str
     rows: tuple[str, ...]
     epoch: int
     epochs: int
+    fit: bool = False
 
 
 class Progress(CanonicalModel, frozen=True):

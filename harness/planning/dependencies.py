@@ -59,10 +59,10 @@ def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) ->
     def add(trial: Trial) -> None:
         if trial.key not in resolved:
             inner = prerequisites(trial, recipe_of(trial, plugins).needs())
-            for other in inner:
-                add(other)
+            for start in inner:
+                add(start)
             resolved[trial.key] = trial
-            of.update({trial.key: tuple(other.key for other in inner)} if inner else {})
+            of.update({trial.key: tuple(start.key for start in inner)} if inner else {})
 
     for trial in trials:
         add(trial)

@@ -25,7 +25,7 @@ from ..spec.contents import Contents
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
 from ..storage.store import Store
-from .calibration import calibrate, kind
+from .calibration.estimates import calibrate, kind
 from .plan import Plan
 
 SEEDS = 5  # below, the report calls nothing better
@@ -39,7 +39,8 @@ SHARES = 4  # trials on one GPU
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What the command line asks for: ``data`` as ``folder:PATH``, and what differs from the defaults."""
+    """What the command line asks for: ``data`` as ``folder:PATH``, and what differs from the defaults; ``label``,
+    ``group`` and ``weight`` name columns."""
 
     data: str
     label: str | None = None
@@ -47,6 +48,14 @@ class ImageRequest:
     network: str | None = None
     seeds: int = SEEDS
     minutes: float | None = None
+    group: str | None = None
+    weight: str | None = None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What a spec would say of the data: where they are, and the columns that were named."""
+        named = {name: getattr(self, name) for name in ("label", "group", "weight")}
+        return {"name": self.data} | {name: column for name, column in named.items() if column}
 
 
 def resolve(
@@ -63,8 +72,7 @@ def resolve(
     Raises:
         DataError: where the images cannot be trained on. SpecError where the time is too short for an epoch.
     """
-    words = {"name": request.data} | ({"label": request.label} if request.label else {})
-    data = parse_data(words, root=root)
+    data = parse_data(request.words, root=root)
     if data.contents is None:
         raise SpecError(
             f"--data: {request.data!r} is no place of images. {HINT} A known data set is compared by a spec, which "
@@ -72,7 +80,7 @@ def resolve(
         )
     gpu = torch.cuda.is_available()
     asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
-    name, place, kept = named(source_of(words, Path(), root).path.stem, "images", asked, store)
+    name, place, kept = named(source_of(request.words, Path(), root).path.stem, "images", asked, store)
     if kept:
         return kept, place
     raw = _raw(name, data, request, gpu)

@@ -16,7 +16,6 @@ from ...methods.part import MethodError
 from ..registry.datasets import dataset_of
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial
-from ..testing.dry_run import dry_run, table_dry_run
 from ..training.learners.contract import check_honoured
 
 
@@ -45,6 +44,8 @@ def check_methods(trials: Sequence[Trial], plugins: Mapping[str, str]) -> None:
 
 
 def _check(trial: Trial, plugins: Mapping[str, str]) -> None:
+    from ..testing.dry_run import dry_run, table_dry_run
+
     with locked():
         made = recipe_of(trial, plugins)
     try:

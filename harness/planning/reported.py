@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...methods.ensemble_names import OWN
 from ...methods.need import Need
 from ..registry.limits import why_not_tried
 from ..spec.labels import Labels
@@ -30,6 +31,8 @@ class ReportedTrial:
         why: Why there are no values to train at; nothing where there are.
         failed: Whether there never will be any.
         untrained: Why no run trains it, where none does.
+        beside: Of an ensemble, which brings its own estimator: a trial of the estimator or network in whose tables it
+            stands.
     """
 
     trial: Trial
@@ -39,6 +42,7 @@ class ReportedTrial:
     why: str = ""
     failed: bool = False
     untrained: str = ""
+    beside: Trial | None = None
 
     @property
     def pending(self) -> bool:
@@ -71,6 +75,33 @@ class ReportRow:
             row = _with_seed(self.first.row, seed)
             trial = row if self.first.trial is self.first.row else _with_seed(self.first.trial, seed)
             yield replace(self.first, trial=trial, row=row)
+
+
+def beside_networks(rows: Sequence[ReportRow], every: Iterable[ReportRow], labels: Labels) -> list[ReportRow]:
+    """The rows, each of an ensemble once for every estimator or network that was fitted to the same data under the
+    same conditions, in whose tables it stands; where there is none it has its own.
+
+    Args:
+        rows: Of one store.
+        every: Of all stores that are reported together.
+        labels: How trials are called.
+    """
+    if not any(row.first.row.network == OWN for row in rows):
+        return [*rows]
+    beside: dict[tuple[Any, ...], dict[str, Trial]] = {}
+    for row in every:
+        if row.first.row.network != OWN and row.first.row.training.learner != "images":
+            beside.setdefault(_conditions(row), {}).setdefault(labels.protocol(row.first.row), row.first.row)
+    placed = []
+    for row in rows:
+        found = beside.get(_conditions(row), {}) if row.first.row.network == OWN else {}
+        placed += [ReportRow(replace(row.first, beside=trial), row.seeds) for trial in found.values()] or [row]
+    return placed
+
+
+def _conditions(row: ReportRow) -> tuple[Any, ...]:
+    trial = row.first.row
+    return trial.data.canonical, trial.threads, trial.val_per_class, trial.protocol, row.first.protocol
 
 
 def _with_seed(trial: Trial, seed: int) -> Trial:
@@ -162,8 +193,9 @@ def judges(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def protocol_label(reported: ReportedTrial, labels: Labels) -> str:
-    """The protocol of a row in words: network, training, and how it was tuned."""
-    return ", ".join(filter(None, [labels.protocol(reported.row), reported.protocol]))
+    """The protocol of a row in words: network, training, and how it was tuned; of an ensemble those of the row that it
+    stands beside."""
+    return ", ".join(filter(None, [labels.protocol(reported.beside or reported.row), reported.protocol]))
 
 
 def row_label(reported: ReportedTrial, labels: Labels) -> str:

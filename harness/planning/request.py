@@ -11,9 +11,9 @@ from ..registry.datasets import dataset_of, long_tail
 from ..registry.estimators import learner_of, table_learners
 from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
-from ..registry.networks import check_shape
 from ..spec.schema import Spec, Trial, pretraining
 from .method_check import check_methods
+from .passed_checks import check_new_methods
 from .plan import Plan
 from .same_methods import distinct_methods
 
@@ -41,12 +41,13 @@ class RunRequest:
         return Plan(self.spec)
 
 
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
+def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: bool = True) -> None:
     """Check that all that trials name can be had.
 
     Args:
         trials: The trials.
         plugins: The texts of plugin files, by their hashes.
+        trains: They are to be trained: each method is built now, though it was before (see ``passed_checks.py``).
 
     Raises:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
@@ -54,11 +55,18 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str]) -> None:
     trials = list({trial.key: trial for given in trials for trial in (given, pretraining(given)) if trial}.values())
     _check_learners(trials)
     _check_pretraining(trials)
-    check_methods(list({(t.method.model_dump_json(), _learner_words(t)): t for t in trials}.values()), plugins)
+    methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
+    if trains:
+        check_methods(list(methods.values()), plugins)
+    else:
+        check_new_methods(methods, plugins)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
-    for name, shape in {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
-        check_shape(name, shape)
+    if of_libraries := {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
+        from ..registry.networks import check_shape
+
+        for name, shape in of_libraries:
+            check_shape(name, shape)
 
 
 def _check_pretraining(trials: Iterable[Trial]) -> None:
@@ -66,10 +74,12 @@ def _check_pretraining(trials: Iterable[Trial]) -> None:
     it."""
     for trial in trials:
         if start := pretraining(trial):
-            has, needs = (dataset_of(each.data).shape[0] for each in (start, trial))
-            if has != needs:
-                other = f"{trial.data.title} of {needs}"
-                raise NetworkError(f"network.weights.data: {start.data.title} has images of {has} channels, {other}")
+            channels, needs = (dataset_of(each.data).shape[0] for each in (start, trial))
+            if channels != needs:
+                wanted = f"{trial.data.title} of {needs}"
+                raise NetworkError(
+                    f"network.weights.data: {start.data.title} has images of {channels} channels, {wanted}"
+                )
 
 
 def _learner_words(trial: Trial) -> tuple[str, ...]:

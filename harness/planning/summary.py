@@ -7,18 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-import torch
-
-from ..registry.datasets import long_tail
+from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import method_label, network_label, setting_label
-from ..spec.schema import Spec, Trial
-from ..text import money, table
+from ..spec.schema import Trial
+from ..text import table
 from ..training.cost import relative_cost
 from ..training.notes import behind
 from ..training.schedule import half_lives, steps_per_epoch
 from ..tuning.search import Search
-from .calibration import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
 
@@ -37,14 +34,16 @@ def plan_table(plan: Plan) -> str:
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
     kinds = Counter(
-        (t.data.title, setting_label(t.data), method_label(t), network_label(t), t.training.epochs) for t in trials
+        (t.data.title, setting_label(t.data), method_label(t), network_label(t), _epochs(t)) for t in trials
     )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
-        dict(zip(names, map(str, kind), strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
+        dict(zip(names, kind, strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
         for kind, n in kinds.items()
     ]
-    foreseen = "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
+    lines = _without_empty(lines, "epochs")
+    foreseen = "".join(f"\n{line}" for line in _sizes(trials))
+    foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
     foreseen += "".join(f"\n{line}" for line in warnings(plan))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
@@ -52,6 +51,36 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
+
+
+def _sizes(trials: Sequence[Trial]) -> list[str]:
+    """How many numbers each of several networks on images learns, one line for each data set; none of a single one."""
+    known: dict[str, dict[str, tuple[int, int]]] = {}
+    for trial in trials:
+        networks, about = known.setdefault(trial.data.title, {}), dataset_of(trial.data)
+        if trial.training.learner == "images":
+            networks[trial.network] = about.shape[0], len(about.classes)
+    several = {data: networks for data, networks in known.items() if len(networks) > 1}
+    if not several:
+        return []
+    from ..registry.networks import parameters
+
+    lines = []
+    for data, networks in several.items():
+        sizes = sorted(((name, parameters(name, *of)) for name, of in networks.items()), key=lambda named: named[1])
+        lines.append(f"parameters on {data}: {', '.join(f'{name} {size:,}' for name, size in sizes)}")
+    return lines
+
+
+def _epochs(trial: Trial) -> str:
+    """An estimator has none."""
+    return "" if trial.training.learner == "estimator" else str(trial.training.epochs)
+
+
+def _without_empty(lines: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The lines without those of these columns that are empty in each."""
+    empty = {name for name in names if not any(line[name] for line in lines)}
+    return [{name: value for name, value in line.items() if name not in empty} for line in lines]
 
 
 def warnings(plan: Plan) -> list[str]:
@@ -62,17 +91,17 @@ def warnings(plan: Plan) -> list[str]:
 
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
-    counts, training, made = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
+    counts, training, recipe = long_tail(trial.data, trial.val_per_class), trial.training, recipe_of(trial, plugins)
     steps, judged = steps_per_epoch(sum(counts), training), (trial.base or training).label_smoothing
-    begins = [(part, ceil(getattr(part, "start", 0.0) * training.epochs)) for part in made.parts().values()]
-    found = [
+    begins = [(part, ceil(getattr(part, "start", 0.0) * training.epochs)) for part in recipe.parts().values()]
+    remarks = [
         part.condition if part.condition and first >= training.epochs else part.foreseen(counts, judged)
         for part, first in begins
     ]
     begun = max((first for _, first in begins if first < training.epochs), default=0)
     if training.ema and begun:
-        found += behind(half_lives(begun * steps, training.epochs * steps, training.ema))
-    yield from (f"{method_label(trial)}: {word}" for word in found if word)
+        remarks += behind(half_lives(begun * steps, training.epochs * steps, training.ema))
+    yield from (f"{method_label(trial)}: {word}" for word in remarks if word)
 
 
 def tuning_table(plan: Plan) -> str:
@@ -80,13 +109,15 @@ def tuning_table(plan: Plan) -> str:
     searches = plan.searches.values()
     lines = [
         {
-            "search": search.name.rpartition(" [")[0],
+            "search": search.label,
             "trials": search.tune.trials,
-            "epochs": search.planned_epochs,
+            "epochs": "" if search.of_fits else search.planned_epochs,
+            "fits": search.planned_epochs if search.of_fits else "",
             "parameters": ", ".join(f"{name} {dimension.range}" for name, dimension in search.space.items()),
         }
         for search in searches
     ]
+    lines = _without_empty(lines, "epochs", "fits")
     erm = sum(
         relative_cost(search.experiment.trial(0), plan.spec.plugins)
         * search.planned_epochs
@@ -124,75 +155,3 @@ def _axes(trials: Sequence[Trial]) -> str:
         "seeds": len({t.seed for t in trials}),
     }
     return " x ".join(f"{n} {name}" for name, n in axes.items())
-
-
-def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
-    """What the plan will take, measured now; ``facts`` (see :func:`trial_facts`) get ``estimated_seconds``."""
-    spec, needed = plan.spec, plan.dependencies
-    estimates = calibrate(spec, needed)
-    for fact, seconds in zip(facts, seconds_of(estimates, needed.trials), strict=True):
-        fact["estimated_seconds"] = seconds
-    ratios = bfloat16_over_float32(spec, needed.trials)
-    before = _tuning_hours(plan, estimates)
-    searches = f"; the searches before it about {before:.2f} more" if spec.tune else ""
-    whole = sum(seconds_of(estimates, needed.trials)) / 3600 + before
-    hours = f"{estimate_table(estimates, needed)}{searches}{money(whole, spec.resources.price)}"
-    precision = f"\n\n{precision_words(ratios)}" if ratios else ""
-    return f"\n\n{hours}\n{memory_words(spec, estimates)}{precision}"
-
-
-def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
-    """What ``resources`` may ask for, by the trial that needs most."""
-    most = max(estimates, key=lambda e: e.memory)
-    needs = f"{method_label(most.trial)} on {network_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
-    if not spec.resources.gpu:
-        return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
-    fit = MemoryFit(most.memory, total(torch.device("cuda")))
-    if fit.trials < 1:
-        return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
-    return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
-
-
-def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
-    """What the searches take beside: their epochs, each as long as one of the row's own trial."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    seconds = sum(
-        of_kind[kind(search.experiment.trial(plan.spec.seeds[0]))]
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in plan.searches.values()
-    )
-    return seconds / 3600
-
-
-def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
-    """The estimated seconds of each trial, from the estimate of its kind."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    return [of_kind[kind(trial)] for trial in trials]
-
-
-def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
-    """Seconds of a step and of a trial for each kind of trial, and hours of the whole plan."""
-    lines = [
-        {
-            "data": e.trial.data.title,
-            "method": method_label(e.trial),
-            "network": network_label(e.trial),
-            "precision": e.trial.training.precision,
-            "ms a step": f"{1000 * e.step:.1f}",
-            "minutes a trial": f"{e.whole / 60:.1f}",
-            "GiB at most": f"{e.memory / GIB:.1f}",
-        }
-        for e in estimates
-    ]
-    seconds = sum(seconds_of(estimates, needed.trials))
-    return (
-        f"{table(lines)}\n\nabout {seconds / 3600:.2f} device-hours on a machine like this one, measured alone on "
-        f"it with {estimates[0].trial.threads} thread(s) a trial"
-    )
-
-
-def precision_words(ratios: Mapping[str, float]) -> str:
-    """What ``training: {precision: ...}`` would gain, for each network."""
-    lines = [f"{name}: a step in bfloat16 takes {ratio:.2f} of float32's time here" for name, ratio in ratios.items()]
-    return "\n".join([*lines, "training.precision chooses; it is part of a trial's key, since it changes the numbers"])

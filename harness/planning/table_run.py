@@ -46,10 +46,9 @@ def resolve(
         raise SpecError(
             "--minutes: is of images; an estimator is fitted once, and tailboard plan --calibrate measures it"
         )
-    words = {"name": request.data} | ({"label": request.label} if request.label else {})
-    data = parse_data(words, root=root)
+    data = parse_data(request.words, root=root)
     assert isinstance(data.contents, TableContents)  # noqa: S101  (for the type checker)
-    source = source_of(words, Path(), root)
+    source = source_of(request.words, Path(), root)
     name, place, kept = named(
         source.member or source.path.stem,
         "table",

@@ -164,12 +164,12 @@ def _entries(experiment: Experiment, result: SearchResult | None) -> Iterator[di
     if result is not None and result.winner is None:
         return
     changed = result.search.changed_values(result.winner) if result and result.winner else {}
-    own = {name: value for name, value in changed.items() if not name.startswith("training.")}
-    routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in own}
+    of_method = {name: value for name, value in changed.items() if not name.startswith("training.")}
+    routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in of_method}
     entrant = experiment.entrant
     entry = {
         "name": entrant.name,
-        "values": entrant.values | own,
+        "values": entrant.values | of_method,
         "training": entrant.training | routine,
         "plugin": _plugin(entrant.plugin) if entrant.plugin else None,
     }

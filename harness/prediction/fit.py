@@ -139,7 +139,7 @@ class Fit:
             alone=True,
             plugins=self.choice.plugins,
         )
-        found = []
+        trained = []
         for number, trial in enumerate(wanted.trials, start=1):
             kept = trial.key == self.choice.trial.key or trial.key in wanted.prerequisite_keys
             job = Job.of(trial, keep_weights=kept)
@@ -150,8 +150,8 @@ class Fit:
                 record = run_trial(job, context, self._progress(trial))
             if record.status != "complete":
                 raise ModelError(f"{label(trial)} is {record.status} here: {record.reason}")
-            found.append((trial, record))
-        return found
+            trained.append((trial, record))
+        return trained
 
     def _progress(self, trial: Trial) -> Callable[[dict[str, float]], None]:
         last = time.monotonic()
@@ -175,13 +175,13 @@ class Fit:
             before = self.store.arrays(again.key, LOGITS)[LOGITS]
         except (FileNotFoundError, KeyError):
             return None
-        same = np.array_equal(before, self.workplace.arrays(again.key, LOGITS)[LOGITS])
+        is_equal = np.array_equal(before, self.workplace.arrays(again.key, LOGITS)[LOGITS])
         self.say(
             f"its logits of the test {self._things} are those of the store, bit for bit"
-            if same
+            if is_equal
             else "its logits are not bit for bit those of the store, as on another machine, version or a GPU"
         )
-        return same
+        return is_equal
 
     def _calibration(self, second: Trial | None, again: Record, reason: str) -> Calibration:
         """Of the validation images of a trial: the second one, or the model's own where it is one of tuning."""

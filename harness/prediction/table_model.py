@@ -126,10 +126,10 @@ class TableModel:
         """Scores (N, C) in float32 of rows as :meth:`rows` gives them: of the test rows those of the trial, bit for
         bit. ModelError where the estimator gives none."""
         with threadpool_limits(self.description.trial.threads):
-            found = torch.from_numpy(scores_of(self.estimator, self.encoder.transform(x))).float()
-        if found.shape != (len(x), len(self.classes)):
-            raise ModelError(f"scores of shape {tuple(found.shape)} where {(len(x), len(self.classes))} are expected")
-        return (found + self.tensors["shift"]).numpy()
+            scores = torch.from_numpy(scores_of(self.estimator, self.encoder.transform(x))).float()
+        if scores.shape != (len(x), len(self.classes)):
+            raise ModelError(f"scores of shape {tuple(scores.shape)} where {(len(x), len(self.classes))} are expected")
+        return (scores + self.tensors["shift"]).numpy()
 
     def rows(self, table: Any, first: int = 1) -> np.ndarray:
         """Rows (N, columns) of a table.
@@ -145,16 +145,16 @@ class TableModel:
         for name in self.columns:
             if name not in names:
                 raise ModelError(f"the table has no column {name!r}" + nearest(name, names))
-        found = {
+        columns = {
             column.name: _values(column, list(table[column.name]), first)
             for column in self.description.columns
             if column.kind != "weight"  # rows to be predicted need none
         }
-        lengths = {len(values) for values in found.values()}
+        lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:
             raise ModelError("the columns of the table have different lengths")
         weights = np.ones(max(lengths, default=0))
-        return np.column_stack([found.get(str(column.name), weights) for column in self.description.columns])
+        return np.column_stack([columns.get(str(column.name), weights) for column in self.description.columns])
 
     def predict(self, table: Any, prior: str | Mapping[str, float] | None = None) -> Predictions:
         """Predict the classes of rows.
@@ -190,11 +190,11 @@ class TableModel:
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """The SHA-256 of tensors, in the order of their names."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
-        found.update(tensors[name].contiguous().numpy().tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}\n".encode())
+        sha256.update(tensors[name].contiguous().numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def read(data: bytes, text: str) -> TableModel:
@@ -246,25 +246,25 @@ def _values(column: SavedColumn, values: list[Any], first: int) -> np.ndarray:
         return np.array([np.nan if text in MISSING else place.get(text, other) for text in texts], np.float64)
     if column.kind == "date":
         return _days(column, texts, first)
-    found = np.empty(len(texts))
+    numbers = np.empty(len(texts))
     for number, text in enumerate(texts):
         try:
-            found[number] = np.nan if text in MISSING else float(text)
+            numbers[number] = np.nan if text in MISSING else float(text)
         except ValueError:
             raise ModelError(f"row {first + number}: {column.name} is {text[:80]!r}, no number") from None
-    if np.isinf(found).any():
-        row = first + int(np.flatnonzero(np.isinf(found))[0])
+    if np.isinf(numbers).any():
+        row = first + int(np.flatnonzero(np.isinf(numbers))[0])
         raise ModelError(f"row {row}: {column.name} is infinite; leave it empty where it is not known")
-    return found
+    return numbers
 
 
 def _days(column: SavedColumn, texts: list[str], first: int) -> np.ndarray:
     """The days of dates, as the rows that the model was fitted on have them."""
-    found = np.full(len(texts), np.nan)
+    numbers = np.full(len(texts), np.nan)
     for number, text in enumerate(texts):
         if text not in MISSING:
             day = days([text])
             if day is None:
                 raise ModelError(f"row {first + number}: {column.name} is {text[:80]!r}, no date such as 2026-01-31")
-            found[number] = day[0]
-    return found
+            numbers[number] = day[0]
+    return numbers

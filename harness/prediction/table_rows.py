@@ -1,5 +1,5 @@
-"""Predictions of the rows of a CSV, as CSV: a column of labels, and one of probabilities for each class. Rows are read
-and predicted some thousands at a time."""
+"""Predictions of the rows of a CSV or a Parquet file, as CSV: a column of labels, and one of probabilities for each
+class. Rows are predicted some thousands at a time, and of a CSV read so too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import io
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from ...datasets.catalog import DataError
+from ...datasets.user_tables.cells import Cells
+from ...datasets.user_tables.parquet_file import ParquetFile
+from ...methods.names import nearest
 from ..errors import ModelError
 from ..storage.files import Files
 from .table import cell
@@ -25,7 +29,8 @@ def write_row_predictions(
 
     Args:
         model: What predicts.
-        path: A CSV in UTF-8, whose first line names its columns; those that the model does not take are passed over.
+        path: A CSV in UTF-8, whose first line names its columns, or a file ``*.parquet``; columns that the model does
+            not take are passed over.
         goal: Where the CSV goes.
         prior: As in ``Model.predict``.
 
@@ -37,11 +42,11 @@ def write_row_predictions(
     """
     shares, out, count = model.shares(prior), csv.writer(goal, lineterminator="\n"), 0
     out.writerow(["label", *(f"p_{cell(name)}" for name in model.classes)])
-    for chunk in _chunks(path):
-        found = model.of_rows(model.rows(chunk, count + 1), shares)
-        for name, each in zip(found.labels, found.probabilities, strict=True):
+    for chunk in _of_parquet(path, model) if path.suffix.lower() == ".parquet" else _of_csv(path):
+        predicted = model.of_rows(model.rows(chunk, count + 1), shares)
+        for name, each in zip(predicted.labels, predicted.probabilities, strict=True):
             out.writerow([cell(name), *(f"{p:.6g}" for p in each)])
-        count += len(found.labels)
+        count += len(predicted.labels)
     if not count:
         raise ModelError(f"{path} has no rows to predict")
     return count
@@ -65,7 +70,31 @@ def save_row_predictions(
     return count
 
 
-def _chunks(path: Path) -> Iterator[dict[str, list[str]]]:
+def _of_parquet(path: Path, model: TableModel) -> Iterator[dict[str, list[Any]]]:
+    """The values of each column that the model takes by its name, some rows at a time."""
+    try:
+        file = ParquetFile(path, labelled=False)
+        texts = {column.name for column in model.description.columns if column.kind == "category"}
+        columns = file.read(texts, only=model.columns).columns
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    except DataError as error:
+        raise ModelError(str(error)) from None
+    if missing := next((name for name in model.columns if name not in {c.name for c in columns}), None):
+        raise ModelError(f"the table has no column {missing!r}" + nearest(missing, file.names))
+    for start in range(0, max((len(column.missing()) for column in columns), default=0), AT_ONCE):
+        yield {column.name: _listed(column, slice(start, start + AT_ONCE)) for column in columns}
+
+
+def _listed(column: Cells, some: slice) -> list[Any]:
+    """Numbers, or texts; a missing one is empty."""
+    if column.numbers is not None:
+        return column.numbers[some].tolist()
+    texts = (*column.texts, "")  # -1 is the last
+    return [texts[code] for code in column.codes[some].tolist()]
+
+
+def _of_csv(path: Path) -> Iterator[dict[str, list[str]]]:
     """The values of each column by its name, some rows at a time."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -113,12 +113,12 @@ def _halves(data: Data, available: Sequence[int]) -> tuple[int, ...]:
     """The counts of majority and minority classes. DataError where a class has too few, with the most there can be."""
     assert data.majority and data.minority  # noqa: S101  (for the type checker)
     rare = len(available) // 2
-    for word, wanted, has in (
+    for word, wanted, images in (
         ("majority", data.majority, available[:-rare]),
         ("minority", data.minority, available[-rare:]),
     ):
-        if wanted > min(has):
-            raise DataError(f"{data.title}: {word}: {wanted} of each class; {min(has)} is the most that can be had")
+        if wanted > min(images):
+            raise DataError(f"{data.title}: {word}: {wanted} of each class; {min(images)} is the most that can be had")
     return (data.majority,) * (len(available) - rare) + (data.minority,) * rare
 
 
@@ -127,13 +127,13 @@ def _total(data: Data, available: Sequence[int]) -> tuple[int, ...]:
     ValueError where one would be empty."""
     assert data.total  # noqa: S101  (for the type checker)
     kept = shared(data.profile, len(available), data.total, data.imbalance_factor)
-    if any(wanted > has for wanted, has in zip(kept, available, strict=True)):
+    if any(wanted > most for wanted, most in zip(kept, available, strict=True)):
         low, high = 0, data.total
         while high - low > 1:
             middle = (low + high) // 2
             try:
                 tail = shared(data.profile, len(available), middle, data.imbalance_factor)
-                fits = all(wanted <= has for wanted, has in zip(tail, available, strict=True))
+                fits = all(wanted <= most for wanted, most in zip(tail, available, strict=True))
             except ValueError:  # a class would be empty
                 fits = True
             low, high = (middle, high) if fits else (low, middle)
@@ -147,10 +147,10 @@ def _total(data: Data, available: Sequence[int]) -> tuple[int, ...]:
 def _check_tail(data: Data, available: Sequence[int], asked: Sequence[int]) -> None:
     """DataError where a class has fewer images than the tail asks for: it would not have the factor that it is said
     to have."""
-    for name, has, wanted in zip(dataset_of(data).classes, available, asked, strict=True):
-        if has < wanted:
+    for name, most, wanted in zip(dataset_of(data).classes, available, asked, strict=True):
+        if most < wanted:
             raise DataError(
-                f"{data.name}: class {name!r} has {has} training images, and a tail of factor "
+                f"{data.name}: class {name!r} has {most} training images, and a tail of factor "
                 f"{data.imbalance_factor:g} from {asked[0]} asks for {wanted}: "
                 "take a larger factor, a smaller head, or profile: natural"
             )

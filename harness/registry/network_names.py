@@ -12,7 +12,8 @@ from ..spec.presets import TORCHVISION
 
 NETWORKS = {
     "small": "five convolutions, for a quick run on one core",
-    **{f"resnet{6 * n + 2}": "CIFAR ResNet with option-A shortcuts, as in LDAM-DRW" for n in (3, 5, 7, 9)},
+    **{f"small-{width}": f"the same, {width} times as wide" for width in (2, 3, 4)},
+    **{f"resnet{6 * n + 2}": "CIFAR ResNet with option-A shortcuts, as in LDAM-DRW" for n in (3, 5, 7, 9, 18)},
     **{f"resnet{n}": "torchvision's, with a CIFAR stem" for n in (18, 34, 50)},
     "torchvision:resnext50_32x4d": "torchvision's, with its own stem, for images from about 100 pixels",
     "torchvision:resnet50": "the same of any ResNet, ResNeXt or wide ResNet there",

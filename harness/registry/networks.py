@@ -1,6 +1,6 @@
-"""Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet56`` (the CIFAR ones),
-``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``; for large images
-``torchvision:NAME`` and ``timm:NAME``, as those libraries have them.
+"""Networks by name: ``wrn-28-10`` (any depth and width), ``resnet20`` to ``resnet110`` (the CIFAR ones),
+``resnet18``/``resnet34``/``resnet50`` (torchvision's, with a CIFAR stem) and ``small``, up to four times as wide
+(``small-4``); for large images ``torchvision:NAME`` and ``timm:NAME``, as those libraries have them.
 
 Each is features and a head. ``width`` is the number of features that the head gets.
 """
@@ -8,6 +8,7 @@ Each is features and a head. ``width`` is the number of features that the head g
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -207,10 +208,11 @@ def _timm(name: str, channels: int) -> tuple[Any, int]:
     return net, getattr(net, "head_hidden_size", net.num_features)  # before the classifier there may be a layer more
 
 
-def _small(channels: int) -> tuple[nn.Module, int]:
-    """Five convolutions, 16 to 64 channels, three of them strided: trains in seconds on one core."""
+def _small(channels: int, width: int = 1) -> tuple[nn.Module, int]:
+    """Five convolutions, 16 to 64 channels or so many times as many, three of them strided: trains in seconds on one
+    core."""
     layers: list[nn.Module] = []
-    widths = [channels, 16, 32, 32, 64, 64]
+    widths = [channels, *(width * each for each in (16, 32, 32, 64, 64))]
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
         layers += [
             _conv(inputs, outputs, 2 if index in (0, 2, 4) else 1),
@@ -222,7 +224,8 @@ def _small(channels: int) -> tuple[nn.Module, int]:
 
 _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
     "small": _small,
-    **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9)},
+    **{f"small-{width}": partial(_small, width=width) for width in (2, 3, 4)},
+    **{f"resnet{6 * n + 2}": _cifar_resnet(n) for n in (3, 5, 7, 9, 18)},
     **{f"resnet{n}": _with_small_stem(f"resnet{n}") for n in (18, 34, 50)},
 }
 _LIBRARIES: dict[str, Callable[[str, int], tuple[nn.Module, int]]] = {"torchvision": _torchvision, "timm": _timm}

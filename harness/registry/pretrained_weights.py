@@ -34,12 +34,12 @@ def load_weights(model: Network, name: str, path: Path) -> None:
         NetworkError: where it holds no tensors, or not those of this network, with the first that does not fit.
     """
     wanted = model.features.state_dict()
-    found = _named(_read(path), wanted, [child for child, _ in model.features.named_children()])
-    if found is None:
+    tensors = _named(_read(path), wanted, [child for child, _ in model.features.named_children()])
+    if tensors is None:
         raise NetworkError(f"{path.name} holds no weights of {name}: it has no tensor {next(iter(wanted))}")
-    if fault := next(_faults(found, wanted), None):
+    if fault := next(_faults(tensors, wanted), None):
         raise NetworkError(f"{path.name} does not fit {name}: {fault}")
-    model.features.load_state_dict({key: found.get(key, value) for key, value in wanted.items()})
+    model.features.load_state_dict({key: tensors.get(key, value) for key, value in wanted.items()})
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -93,20 +93,20 @@ def _named(
     return best or None
 
 
-def _faults(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> Iterator[str]:
-    missing = [key for key in wanted if key not in found and not key.endswith(UNUSED)]
+def _faults(tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> Iterator[str]:
+    missing = [key for key in wanted if key not in tensors and not key.endswith(UNUSED)]
     if missing:
         yield f"{len(missing)} of {len(wanted)} tensors are not in it, such as {missing[0]}"
-    own = {key.partition(".")[0] for key in wanted}
-    if more := [key for key in found if key not in wanted and key.partition(".")[0] in own]:
-        yield f"it is of a larger network, which has {more[0]} too"
-    for key in (key for key in wanted if key in found):
-        has, needs = found[key], wanted[key]
-        if has.shape != needs.shape:
-            small = key == "conv1.weight" and has.shape[2:] != needs.shape[2:]
+    children = {key.partition(".")[0] for key in wanted}
+    if unknown := [key for key in tensors if key not in wanted and key.partition(".")[0] in children]:
+        yield f"it is of a larger network, which has {unknown[0]} too"
+    for key in (key for key in wanted if key in tensors):
+        given, expected = tensors[key], wanted[key]
+        if given.shape != expected.shape:
+            small = key == "conv1.weight" and given.shape[2:] != expected.shape[2:]
             hint = "; the network of torchvision: has the stem of large images" if small else ""
-            yield f"{key} is {tuple(has.shape)} there and {tuple(needs.shape)} in the network{hint}"
-        elif has.is_floating_point() != needs.is_floating_point():
-            yield f"{key} holds {has.dtype} there and {needs.dtype} in the network"
-        elif not torch.isfinite(has).all():
+            yield f"{key} is {tuple(given.shape)} there and {tuple(expected.shape)} in the network{hint}"
+        elif given.is_floating_point() != expected.is_floating_point():
+            yield f"{key} holds {given.dtype} there and {expected.dtype} in the network"
+        elif not torch.isfinite(given).all():
             yield f"{key} holds values that are not finite"

@@ -51,10 +51,10 @@ def evidence(
     keys, numbers = list(keys), sources or {}
     for number, store in enumerate(stores):
         shots, finished = by or store.plans()[0].shots, store.finished()
-        here = [key for key in keys if key in finished and numbers.get(key, 0) == number]
+        of_store = [key for key in keys if key in finished and numbers.get(key, 0) == number]
         with ThreadPoolExecutor(READERS) as readers:
             about = (repeat(each) for each in (shots, weights, finished))
-            read = zip(here, readers.map(_evidence, repeat(store), here, *about), strict=True)
+            read = zip(of_store, readers.map(_evidence, repeat(store), of_store, *about), strict=True)
             evidences |= {key: evidence for key, evidence in read if evidence}
     return evidences
 
@@ -119,7 +119,8 @@ def _facts(environment: dict[str, Any]) -> dict[str, str]:
 
 def _course(record: Record) -> str:
     words = [f"{record.started} to {record.finished}" if record.started else record.finished]
-    words += [f"{record.epochs} epochs", f"{record.wall_seconds:.1f} s in all"]
+    words += [f"{record.epochs} epochs"] if record.trial.training.learner != "estimator" else []
+    words += [f"{record.wall_seconds:.1f} s in all"]
     words += [f"{record.attempts} attempts"] if record.attempts > 1 else []
     return ", ".join(filter(None, words))
 
@@ -159,12 +160,12 @@ def _spec(trial: Trial, device: str) -> dict[str, Any]:
         method["values"] = trial.method.values
     if trial.method.plugin:
         method["plugin"] = f"plugin-{trial.method.plugin[:8]}.py"
-    own = {name: value for name, value in _words(trial.training).items() if value != getattr(base, name)}
+    routine = {name: value for name, value in _words(trial.training).items() if value != getattr(base, name)}
     gpu = {"gpu": 1} if device == "cuda" else {}
     return {
         "name": "again",
         "data": [{name: value for name, value in trial.data.model_dump().items() if value is not None}],
-        "methods": [method | ({"training": own} if own else {})],
+        "methods": [method | ({"training": routine} if routine else {})],
         "network": network_words(trial.network, trial.network_values, trial.weights),
         "training": _routine(base, "bfloat16" if gpu else "float32"),
         "resources": {"cpu": trial.threads, **gpu},

@@ -14,7 +14,7 @@ from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
 from ..errors import ReportError
-from ..planning.reported import protocol_label, row_label
+from ..planning.reported import beside_networks, protocol_label, row_label
 from ..registry.datasets import each_once, test_counts
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
@@ -27,13 +27,25 @@ from . import tuning_tables
 from .comparability import check_groups, check_images
 from .figure_files import csv_text
 from .report import ENDINGS, Report
-from .reported_store import ReportedStore, SearchedPlan, merge_searches, read_plans, reported_store, started_from
+from .reported_store import (
+    ReportedStore,
+    SearchedPlan,
+    merge_searches,
+    read_plans,
+    reported_store,
+    started_by,
+    started_from,
+)
 from .tidy import tidy
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
     from .bootstrap import TestSetBootstrap
 
+OWN_ESTIMATOR = (
+    "BalancedRandomForest, BalancedBagging, EasyEnsemble and RUSBoost bring their own estimator: their rows are the "
+    "same whatever estimator a table is of."
+)
 AUGMENTATIONS = {"augmix": "AugMix", "auto_augment": "AutoAugment", "trivial_augment_wide": "TrivialAugmentWide"}
 
 
@@ -79,10 +91,12 @@ def gather(
     ]
     other_numbers = check_images(reported) if comparable and len(stores) > 1 else []
     labels, shots = Labels(row.first.row for each in reported for row in each.rows), by or specs[0].shots
+    reported = _placed(reported, labels)
+    beside = {row.first.row.row_key: row.first.beside for each in reported for row in each.rows if row.first.beside}
     tables, damaged = zip(*(tidy(each, shots, labels, rescore) for each in reported), strict=True)
     rows, sources, joined = join_tables(tables)
     _refuse_twins(rows)
-    tuned = [_tuned_row(result, labels, protocols) for result in searches.values()]
+    tuned = [_tuned_row(result, labels, protocols, beside) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
     started = started_from(reported, set(rows["key"].unique()))
@@ -92,7 +106,7 @@ def gather(
     return Report(
         rows,
         [message for messages in damaged for message in messages],
-        [_groups(shots), *spent, *weighed, *unbalanced, *joined, *other_numbers],
+        [_groups(shots), *spent, *weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else []), *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
@@ -100,7 +114,14 @@ def gather(
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
         trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
         sources=sources,
+        started=started_by(reported, bool(started)),
     )
+
+
+def _placed(reported: Sequence[ReportedStore], labels: Labels) -> list[ReportedStore]:
+    """The stores with each ensemble's row in the tables of the estimators beside it, where it can be compared."""
+    every = [row for each in reported for row in each.rows]
+    return [replace(each, rows=beside_networks(each.rows, every, labels)) for each in reported]
 
 
 def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
@@ -138,10 +159,12 @@ def _refuse_twins(rows: pd.DataFrame) -> None:
         )
 
 
-def _tuned_row(result: SearchResult, labels: Labels, protocols: Mapping[str, str]) -> tuning_tables.TunedRow:
-    """A search under the words of its row."""
+def _tuned_row(
+    result: SearchResult, labels: Labels, protocols: Mapping[str, str], beside: Mapping[str, Trial]
+) -> tuning_tables.TunedRow:
+    """A search under the words of its row; that of an ensemble once, in whichever tables its row stands."""
     row = result.search.experiment.trial(result.search.spec.seeds[0])
-    protocol = f"{labels.protocol(row)}, {protocols[result.search.spec.canonical]}"
+    protocol = f"{labels.protocol(beside.get(row.row_key, row))}, {protocols[result.search.spec.canonical]}"
     return tuning_tables.TunedRow(row.data.title, setting_label(row.data), protocol, labels.method(row), result)
 
 
@@ -215,11 +238,17 @@ def _spent(
 
 
 def publish(report: Report, store: WritablePlace) -> dict[str, str]:
-    """Write the four files into the store, and where there are searches their two; the addresses by form."""
+    """Write the report's files into the store; their addresses by form."""
+    files = report_files(report)
+    for name, text in files.values():
+        store.write(paths.report(name), text.encode())
+    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+
+
+def report_files(report: Report) -> dict[str, tuple[str, str]]:
+    """The name and the text of each of the four files, and where there are searches of their two, by form."""
     files = {form: (f"leaderboard.{ending}", report.rendered(form)) for form, ending in ENDINGS.items()}
     if report.searches:
         files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
         files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))
-    for name, text in files.values():
-        store.write(paths.report(name), text.encode())
-    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+    return files

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
+
 from ...leaderboard.html import board, page, site
 from ...leaderboard.html.model import PageContent
+from ...leaderboard.metric import ACCURACY, Metric
 from ..errors import ReportError
-from ..spec.schema import Shots
+from ..metrics.definitions import DEFINITIONS
+from ..metrics.rescoring import parse_metric
+from ..spec.schema import Shots, Spec
 from ..storage.reader import StoreReader
 from . import tuning_tables
 from .cards import data_cards, method_cards
 from .evidence import evidence
 from .figures.on_page import page_figure, planned_figures
 from .figures.study import StudyFigure
-from .gather import gather
+from .gather import gather, report_files
 from .report import Report, known
+from .two_classes import with_two_classes
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,40 @@ def write_page(shown: PageContent, path: Path) -> None:
     """Write a page to the file ``path``. ReportError where that is a folder."""
     _file(path, "--html")
     path.write_text(page.html(shown, _library()), encoding="utf-8", newline="\n")
+
+
+def contents(
+    spec: Spec, store: StoreReader, gathered: Callable[..., Report]
+) -> tuple[list[tuple[pd.DataFrame, Metric]], dict[str, bytes]]:
+    """What is told of a plan elsewhere than in its store.
+
+    Args:
+        spec: The plan.
+        store: Where its trials are.
+        gathered: Its report; with the keyword ``rescore`` by another metric.
+
+    Returns:
+        The rows of its table, with what their values are, and those of each further metric that the spec names or the
+        report shows; and the report's files by their names, with its page and its figure.
+
+    Raises:
+        StoreError: where there is no store.
+    """
+    report = with_two_classes(gathered(), [store], lambda request: gathered(rescore=request))
+    named = [spec.figure.metric] if spec.figure else []
+    named += [spec.tune.metric.removeprefix("val/")] if spec.tune else []
+    measured = [(report.rows, report.metric), *(report.further.measured if report.further else ())]
+    for name in dict.fromkeys(named):
+        if name.partition(":")[0] in DEFINITIONS and name != ACCURACY.name:
+            other = gathered(rescore=parse_metric(name, "test", 0.0))
+            measured.append((other.rows, other.metric))
+    files = {name: text.encode() for name, text in report_files(report).values()}
+    shown = page_content(report, [store])
+    files["leaderboard.html"] = page.html(shown, _library()).encode()
+    for number, figure in enumerate(shown.figures, start=1):
+        name = f"figure-{number}" if len(shown.figures) > 1 else "figure"
+        files |= {f"{name}.csv": figure.csv} | ({f"{name}.svg": figure.picture} if figure.picture else {})
+    return measured, files
 
 
 def write_figure_page(store: StoreReader, drawn: StudyFigure, path: Path) -> None:

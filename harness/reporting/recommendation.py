@@ -30,13 +30,13 @@ def recommendation(report: Report, store: StoreReader) -> Recommendation:
     ``METHOD on ESTIMATOR``; all were fitted on the same draws, so that they are compared seed by seed."""
     rows, baseline = joined(report.rows)
     complete = rows[(rows["group"] == "all") & (rows["status"] == "complete")]
-    found = []
+    lines = []
     for method, key in complete[["method", "key"]].itertuples(index=False, name=None):
         with suppress(StoreError, FileNotFoundError):  # the report has said so
             record = store.record(key)
             each = zip(dataset_of(record.trial.data).classes, record.counts, record.accuracy["last_ema"], strict=True)
-            found += [(method, *words) for words in each]
-    classes = pd.DataFrame(found, columns=pd.Index(CLASSES))
+            lines += [(method, *words) for words in each]
+    classes = pd.DataFrame(lines, columns=pd.Index(CLASSES))
     each_class = classes.groupby(["method", "class"], sort=False, as_index=False).mean()
     named = set(rows["dataset"])
     tables = all(data.is_table for spec in store.plans() for data in spec.data if data.name in named)
@@ -46,4 +46,4 @@ def recommendation(report: Report, store: StoreReader) -> Recommendation:
     key = str(complete.loc[complete["method"] == name, "key"].iloc[0])
     method = str(report.rows.loc[report.rows["key"] == key, "method"].iloc[0])
     same = report.rows[report.rows["method"] == method]
-    return Recommendation(method, key, tuple(sentences), same["protocol"].nunique() > 1)
+    return Recommendation(method, key, tuple(sentences), same["row_key"].nunique() > 1)

@@ -14,6 +14,7 @@ from ...leaderboard.published import rows as published
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import summarise
 from ...leaderboard.statistics.ranks import Ranks, ranked
+from ...leaderboard.tables.cost import cost_tables
 from ...leaderboard.tables.further_metrics import FurtherMetrics
 from ...leaderboard.tables.grid import Table
 from ...leaderboard.tables.report_tables import UNCERTAINTY, View
@@ -58,6 +59,7 @@ class Report:
     sources: Mapping[str, int] = field(
         default_factory=dict
     )  # by the key of a row, of which store it is; else the first
+    started: Mapping[str, float] = field(default_factory=dict)  # seconds of what a trial started from, by its key
 
     @property
     def complete(self) -> bool:
@@ -108,9 +110,11 @@ class Report:
 
     @property
     def tables(self) -> list[Table]:
-        """The tables that follow those of the rows: of other metrics, what was asked for, and what was tuned."""
+        """The tables that follow those of the rows: of other metrics, what was asked for, what was tuned, and what a
+        training costs."""
         further = self.further.tables() if self.further else []
-        return [*further, *self.more, *tuning_tables.tables(self.searches)]
+        costs = cost_tables(self.rows, self.started)
+        return [*further, *self.more, *tuning_tables.tables(self.searches), *costs]
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
         """The tidy rows, from which every other form comes. ReportError where more is asked for."""

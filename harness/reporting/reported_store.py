@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import fsum
 
 from ..errors import ReportError, StoreError
 from ..planning.reported import ReportRow, judges, merge_rows, report_rows
-from ..spec.schema import Spec
+from ..spec.schema import Spec, Trial, prerequisites
+from ..storage.index import trial_results
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -93,7 +95,7 @@ def merge_searches(results: Iterable[SearchResult]) -> Searches:
         if result.winner and known.winner and result.finished and known.finished:
             if result.winner.values != known.winner.values:
                 raise ReportError(
-                    f"the stores tuned {result.search.name} to different values, as other machines may; "
+                    f"the stores tuned {result.search.label} to different values, as other machines may; "
                     "report them one by one"
                 )
         elif (result.ended, result.winner is not None) > (known.ended, known.winner is not None):
@@ -128,6 +130,44 @@ def reported_store(
         )
         rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
     return ReportedStore(store, plans, merge_rows(rows))
+
+
+def started_by(stores: Sequence[ReportedStore], beside: bool) -> dict[str, float]:
+    """What the networks took that each trial of the rows starts from.
+
+    Args:
+        stores: Stores with their rows.
+        beside: Whether any store holds such networks beside the trials of its rows; under the first protocol they are
+            trials of rows.
+
+    Returns:
+        The seconds of training by the key of the trial that starts from them. What a plugin needs is not known, since
+        none is run.
+    """
+    seconds: dict[str, float] = {}
+    for each in stores:
+        rows = [row for row in each.rows if not row.first.pending and (beside or row.first.trial.protocol == 1)]
+        starts = {trial.key: keys for row in rows for trial, keys in _starts(row)}
+        results, _ = trial_results(each.store, [key for keys in starts.values() for key in keys])
+        took = dict(zip(results.keys, results.seconds.tolist(), strict=True))
+        seconds |= {key: fsum(took.get(start, 0.0) for start in keys) for key, keys in starts.items()}
+    return seconds
+
+
+def _starts(row: ReportRow) -> list[tuple[Trial, list[str]]]:
+    """The row's trials, each with the keys of those whose networks it starts from; none where it starts from none."""
+    from ...methods.part import MethodError  # imports torch, as the next does
+    from ..registry.methods import recipe_of
+
+    first = row.first.trial
+    try:
+        needs = () if first.method.plugin else recipe_of(first, {}).needs()
+    except MethodError:  # of another version of ours
+        needs = ()
+    if not prerequisites(first, needs):
+        return []
+    trials = [reported.trial for reported in row.each()]
+    return [(trial, [start.key for start in prerequisites(trial, needs)]) for trial in trials]
 
 
 def started_from(stores: Iterable[ReportedStore], shown: set[str]) -> dict[str, float]:

@@ -41,9 +41,9 @@ def tidy(
         rescore: A metric from the stored logits, in place of what the records hold.
 
     Returns:
-        The table, with the columns ``COLUMNS``, ``ROW`` and ``NOTES`` of ``leaderboard/results.py`` (times in seconds,
-        values in percent or what the metric is in); and a message for each record that is damaged, whose trial counts
-        as missing.
+        The table, with the columns ``COLUMNS``, ``ROW``, ``NOTES`` and ``MACHINE`` of ``leaderboard/results.py`` (times
+        in seconds, values in percent or what the metric is in); and a message for each record that is damaged, whose
+        trial counts as missing.
     """
     trials = _Trials(reported)
     groups = rescore.groups if rescore else GROUPS
@@ -94,15 +94,17 @@ class _Trials:
             "reason": pd.array(self._reasons(), dtype="str"),
             "verified": np.where(status == COMPLETE, verified == 1, verified > 0),  # what trained was given images
             "device_seconds": np.append(self._results.seconds, nan)[self._place],
-            "notes": self._notes(),
+            "notes": self._words(self._results.noted, self._results.notes),
+            "machine": self._words(self._results.machine, self._results.machines),
         }
 
     def _status(self) -> np.ndarray:
         return np.append(self._results.status, MISSING)[self._place]
 
-    def _notes(self) -> Any:
-        words = list(dict.fromkeys([*self._results.notes, ""]))
-        return _coded(np.append(self._results.noted, words.index(""))[self._place], words)
+    def _words(self, codes: np.ndarray, known: Sequence[str]) -> Any:
+        """The word of each trial; nothing where it has no outcome."""
+        words = list(dict.fromkeys([*known, ""]))
+        return _coded(np.append(codes, words.index(""))[self._place], words)
 
     def _reasons(self) -> np.ndarray:
         broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)

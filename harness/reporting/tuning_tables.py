@@ -41,7 +41,7 @@ class TunedRow:
 
     @property
     def epochs(self) -> int:
-        """The epochs that its search has trained."""
+        """The epochs that its search has trained; a fit of an estimator counts as one."""
         return sum(c.epochs for c in self.tuned.configurations)
 
     @property
@@ -79,12 +79,17 @@ def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
     trials, metrics = _either(str(tune.trials) for tune in tunes), _either(tune.metric for tune in tunes)
     natural = " of natural proportions" * any(tune.val for tune in tunes)
     # Specs that differ in how many trials they ask for share what they have in common.
-    spent = {(line.tuned.search.identity, c.number): c for line in lines for c in line.tuned.configurations}.values()
-    hours, epochs = sum(c.seconds for c in spent) / 3600, sum(c.epochs for c in spent)
+    spent = {(line.tuned.search.identity, c.number): c for line in lines for c in line.tuned.configurations}
+    hours, ended = sum(c.seconds for c in spent.values()) / 3600, sum(c.state != "running" for c in spent.values())
+    counted = dict.fromkeys(map(_counted, lines), 0)
+    unit = {line.tuned.search.identity: _counted(line) for line in lines}
+    for (identity, _), each in spent.items():
+        counted[unit[identity]] += each.epochs
+    counts = " and ".join(f"{number} {word}" for word, number in counted.items())
     return [
         f"Each method with something to tune got {trials} trials, its default values the first, judged by "
         f"{metrics} on validation images{natural} that no training saw, with seeds that no row uses.",
-        f"{sum(c.state != 'running' for c in spent)} tuning trials and {epochs} epochs took {hours:.2g} device-hours.",
+        f"{ended} tuning trials{',' if len(counted) > 1 else ' and'} {counts} took {hours:.2g} device-hours.",
         *(["Where the title does not say tuned, every method ran at the values that its spec gives."] * plain),
     ]
 
@@ -99,17 +104,23 @@ def tables(lines: Sequence[TunedRow]) -> list[Table]:
     return [_values_table(lines, head, names), _importance_table(lines, head, names)]
 
 
+def _counted(line: TunedRow) -> str:
+    """What of its training is counted: an estimator has no epochs."""
+    return "fits" if line.tuned.search.of_fits else "epochs"
+
+
 def _values_table(lines: Sequence[TunedRow], head: tuple[str, ...], names: Sequence[tuple[str, ...]]) -> Table:
+    counted = _either(map(_counted, lines))
     return Table(
         "Tuning",
         head=(*head, "Values used"),
-        spans=(("Spent", ("Trials", "Epochs", "Device-hours")), ("Validation", ("Defaults", "Winner"))),
+        spans=(("Spent", ("Trials", counted.capitalize(), "Device-hours")), ("Validation", ("Defaults", "Winner"))),
         body=tuple((*name, *_outcome(line)) for name, line in zip(names, lines, strict=True)),
         footnotes=(),
         caption=(
             "The values of the winner, each with its default where it differs.",
-            "Trials are all that ended, the defaults, pruned and failed ones among them; epochs and device-hours are "
-            "theirs, without the networks that some methods start from.",
+            "Trials are all that ended, the defaults, pruned and failed ones among them; "
+            f"{counted} and device-hours are theirs, without the networks that some methods start from.",
             f"Validation: {_either(line.tuned.search.tune.metric for line in lines)} in percent. The winner's is the "
             "best of all trials on the same images, so it flatters; the tables above do not use it.",
         ),

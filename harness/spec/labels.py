@@ -63,12 +63,12 @@ class Labels:
             routines.setdefault(_routine(trial), trial)
             versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
         fields = {routine: _fields(trial) for routine, trial in routines.items()}
-        words = dict.fromkeys(["epochs", *_OWN, *(name for found in fields.values() for name in found)])
+        words = dict.fromkeys(["epochs", *_OWN, *(name for values in fields.values() for name in values)])
         differ = [n for n in words if len({str(f[n]) for f in fields.values() if n in f}) > 1]
         tell = dict.fromkeys(["epochs", *differ])
         self._protocols = {
-            routine: [f"{found[n]} epochs" if n == "epochs" else f"{n} {found[n]}" for n in tell if n in found]
-            for routine, found in fields.items()
+            routine: [f"{values[n]} epochs" if n == "epochs" else f"{n} {values[n]}" for n in tell if n in values]
+            for routine, values in fields.items()
         }
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
 

@@ -71,10 +71,10 @@ def read(
     if spec is None:
         raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
     for file in plugins:
-        from ...methods.plugin import load_plugin, read_plugin  # imports torch
+        from ...methods.plugin import plugin_file  # imports torch
 
-        text = read_plugin(file)
-        spec = with_plugin(spec, text, list(load_plugin(text)))
+        text, methods = plugin_file(file)
+        spec = with_plugin(spec, text, list(methods))
     return spec
 
 

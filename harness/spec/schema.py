@@ -26,7 +26,7 @@ from .resources import Resources, Tracking
 from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
 from .studies.tune_block import Tune
-from .training import AnyTraining, NetworkEntry, Value, kind_of, name_of, values_of
+from .training import AnyTraining, EstimatorTraining, NetworkEntry, Value, kind_of, name_of, values_of
 from .training import Training as Training  # noqa: PLC0414  (handed on)
 
 MOST_TRIALS = 2_000_000  # of a plan
@@ -80,20 +80,20 @@ class Data(CanonicalModel, frozen=True):
             raise ValueError(f"{next(iter(counts))}: give majority and minority together, the images of each class")
         if not counts or not all(isinstance(n, int) and n > 0 for n in counts.values()):
             return raw
-        own = {"profile": "step", "imbalance_factor": max(counts.values()) / min(counts.values())}
-        cuts = (*own, "train_ratio", "head", "total")
-        if other := [word for word in cuts if raw.get(word) is not None and raw[word] != own.get(word)]:
-            raise ValueError(f"majority and minority say how many images each class has: leave {other[0]} out")
-        return {**raw, **own}
+        step = {"profile": "step", "imbalance_factor": max(counts.values()) / min(counts.values())}
+        cuts = (*step, "train_ratio", "head", "total")
+        if refused := [word for word in cuts if raw.get(word) is not None and raw[word] != step.get(word)]:
+            raise ValueError(f"majority and minority say how many images each class has: leave {refused[0]} out")
+        return {**raw, **step}
 
     @model_validator(mode="after")
     def _natural(self) -> Data:
         """What is not cut has the factor that it has."""
-        own = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
+        factor = self.contents.factor if self.contents else Data.model_fields["imbalance_factor"].default
         natural = self.profile == "natural"
         if natural and not self.contents and not self.is_table:
             raise ValueError(f"profile: natural is for images of your own; for {self.name}, say imbalance_factor: 1")
-        if natural and (self.head or (self.total and not self.is_table) or self.imbalance_factor != own):
+        if natural and (self.head or (self.total and not self.is_table) or self.imbalance_factor != factor):
             raise ValueError("profile: natural cuts nothing: leave imbalance_factor, train_ratio, head and total out")
         if natural and self.classes and self.contents:
             raise ValueError("profile: natural keeps every class; with classes, give a profile and a factor or ratio")
@@ -295,13 +295,13 @@ class Experiment(CanonicalModel, frozen=True):
             slot, _, bare = name.partition(".")
             slot, word = (slot, bare) if slot in ("training", "network") else ("", name)
             given[slot][word] = value
-        own, network = given[""], (self.network_values or {}) | given["network"]
+        of_method, network = given[""], (self.network_values or {}) | given["network"]
         method, routine = self.entrant.method, self.entrant.training | given["training"]
         base = words.pop("base", self.training)
         training = base.changed(routine) if routine else base
         return Trial(
             data=self.data,
-            method=method.model_copy(update={"values": method.values | own}) if own else method,
+            method=method.model_copy(update={"values": method.values | of_method}) if of_method else method,
             network=self.network,
             network_values=network or None,
             weights=self.weights,
@@ -332,8 +332,9 @@ def experiments(spec: Spec) -> list[Experiment]:
     ]
     if not any(is_ensemble(method.name) for method in spec.methods):
         return rows
-    own = {"network": OWN, "network_values": None}  # an ensemble has one row, whatever estimators are named
-    alone = [row.training.learner == "estimator" and is_ensemble(row.entrant.name) for row in rows]
+    # An ensemble has one row, whatever estimators and networks are named.
+    own = {"network": OWN, "network_values": None, "weights": None, "training": EstimatorTraining(kind="estimator")}
+    alone = [row.training.learner != "images" and is_ensemble(row.entrant.name) for row in rows]
     rows = [row.model_copy(update=own) if at else row for row, at in zip(rows, alone, strict=True)]
     return list({row.canonical: row for row in rows}.values())
 

@@ -131,10 +131,12 @@ class Files(WritablePlace):
     def names(self, folder: str, suffix: str = "") -> set[str]:
         """The names in a folder, without the suffix."""
         try:
-            found = self._with_retries(os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder))
+            listed = self._with_retries(
+                os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder)
+            )
         except FileNotFoundError:
             return set()
-        return {name.removesuffix(suffix) for name in found if name.endswith(suffix) and not name.startswith(".")}
+        return {name.removesuffix(suffix) for name in listed if name.endswith(suffix) and not name.startswith(".")}
 
     def stamped(self, folder: str, suffix: str) -> dict[str, Stamp | None]:
         """The names in a folder, without the suffix, each with what changes when the file does; None where the place

@@ -30,6 +30,7 @@ WITH_ACCURACIES = [STATUSES.index("complete"), STATUSES.index("pruned")]
 COLUMNS = {
     "status": np.uint8, "verified": np.uint8, "seconds": np.float64, "classes": np.int32,
     "reason": np.int32, "fingerprint": np.int32, "counts": np.int32, "noted": np.int32,
+    "machine": np.int32,
 }  # fmt: skip
 NAME = paths.INDEX
 KEY = 10  # bytes: twenty hexadecimal digits
@@ -85,7 +86,7 @@ def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None
     stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
     if not stamped.keys:
         return
-    words = {name: getattr(stamped, name) for name in ("reasons", "fingerprints", "tails", "notes")}
+    words = {name: getattr(stamped, name) for name in ("reasons", "fingerprints", "tails", "notes", "machines")}
     arrays = {name: getattr(stamped, name) for name in (*COLUMNS, "accuracy")} | {
         "keys": np.frombuffer(bytes.fromhex("".join(stamped.keys)), np.uint8),
         "stamps": np.array([stamps[key] for key in stamped.keys], np.int64),
@@ -120,6 +121,7 @@ def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
         fingerprints=[str(word) for word in words["fingerprints"]],
         tails=[tuple(map(int, tail)) for tail in words["tails"]],
         notes=[str(word) for word in words["notes"]],
+        machines=[str(word) for word in words["machines"]],
         **columns,
     )
     wrong = [name for name, holds in _checks(results, len(arrays["stamps"])).items() if not holds]
@@ -135,7 +137,8 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
     ended = np.isin(results.status, WITH_ACCURACIES)
     lengths = np.array([len(tail) for tail in results.tails], int)
     codes = {"status": STATUSES, "verified": range(VERDICTS), "reason": results.reasons,
-             "fingerprint": results.fingerprints, "counts": results.tails, "noted": results.notes}  # fmt: skip
+             "fingerprint": results.fingerprints, "counts": results.tails, "noted": results.notes,
+             "machine": results.machines}  # fmt: skip
     return {
         "types": all(columns[name].dtype == kind for name, kind in COLUMNS.items()) and accuracy.dtype == float,
         "lengths": all(column.shape == (len(keys),) for column in columns.values()),
@@ -152,8 +155,8 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
 @dataclass(frozen=True)
 class TrialResults:
     """One place in each column for each record: ``status`` counts into STATUSES; ``verified`` is 0 or 1, and 2 where no
-    data were read; ``reason``, ``fingerprint``, ``counts`` and ``noted`` count into the lists of all words that there
-    are. ``notes`` are JSON, and empty where a trial has none.
+    data were read; ``reason``, ``fingerprint``, ``counts``, ``noted`` and ``machine`` count into the lists of all words
+    that there are. ``notes`` are JSON, and empty where a trial has none.
 
     ``accuracy`` holds those of the classes of each record (``last_ema``) one record after the other, ``classes`` says
     how many; a trial that did not end has none.
@@ -168,11 +171,13 @@ class TrialResults:
     fingerprint: np.ndarray
     counts: np.ndarray
     noted: np.ndarray
+    machine: np.ndarray
     accuracy: np.ndarray
     reasons: list[str]
     fingerprints: list[str]
     tails: list[tuple[int, ...]]  # training images of each class
     notes: list[str]
+    machines: list[str]
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -194,11 +199,12 @@ class TrialResults:
         keys = [key for key, stays in zip(self.keys, mask, strict=True) if stays]
         accuracy = self.accuracy[np.repeat(mask, self.classes)]
         return TrialResults(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
-                            tails=self.tails, notes=self.notes, **columns)  # fmt: skip
+                            tails=self.tails, notes=self.notes, machines=self.machines, **columns)  # fmt: skip
 
     def append(self, results: Sequence[TrialResult]) -> TrialResults:
         """These and those after them."""
-        reasons, fingerprints, tails, notes = map(_numbered, (self.reasons, self.fingerprints, self.tails, self.notes))
+        words = self.reasons, self.fingerprints, self.tails, self.notes, self.machines
+        reasons, fingerprints, tails, notes, machines = map(_numbered, words)
         added: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
         for result in results:
             status, data = STATUSES.index(result.status), result.data
@@ -213,6 +219,7 @@ class TrialResults:
             added["counts"].append(tails.setdefault(result.counts, len(tails)))
             noted = json.dumps(result.notes, sort_keys=True) if result.notes else ""
             added["noted"].append(notes.setdefault(noted, len(notes)))
+            added["machine"].append(machines.setdefault(result.machine, len(machines)))
             added["accuracy"] += accuracies
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), np.array(added[name], kind)])
@@ -224,6 +231,7 @@ class TrialResults:
             fingerprints=list(fingerprints),
             tails=list(tails),
             notes=list(notes),
+            machines=list(machines),
             **columns,
         )
 
@@ -231,7 +239,9 @@ class TrialResults:
 def no_results() -> TrialResults:
     """The results of no trial."""
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
-    return TrialResults([], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], **columns)
+    return TrialResults(
+        [], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], machines=[], **columns
+    )
 
 
 def _numbered(words: Iterable[Any]) -> dict[Any, int]:

@@ -203,10 +203,10 @@ def _read(store: Store, number: int) -> dict[str, Any]:
 
 def _parsed(store: Store, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.read(name))
+        lease = json.loads(store.read(name))
     except (FileNotFoundError, ValueError, RecursionError, StoreError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return lease if isinstance(lease, dict) else {}
 
 
 def _alive(about: dict[str, Any]) -> bool:

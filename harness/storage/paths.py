@@ -10,7 +10,7 @@ checkpoints/KEY.pt         a trial in progress
 index.npz                  what a report needs of every record (see ``index.py``); made anew where it is missing
 identity                   a random name, which tells this store from every other
 tracked/KEY                that MLflow has the whole of it, and in which run
-tracking/NAME              a spec of which MLflow may still show runs as running
+tracking/NAME              a spec of which MLflow may still show runs as running, or no table
 broken/KEY                 why a trial could not be finished, the last time that it was tried
 silent/KEY                 where a trial stands that has said nothing for too long
 driver.json                which process fills the store now

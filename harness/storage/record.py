@@ -11,6 +11,7 @@ from ..spec.schema import Trial
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
 Status = Literal["complete", "failed", "diverged", "pruned"]
+MOST_LETTERS = 200  # of a machine's name, which a stranger may have written
 Weights = Literal["last_ema", "last"]  # of which accuracies are: the moving average at the end, and the last themselves
 
 
@@ -39,6 +40,15 @@ class TrialResult(CanonicalModel, frozen=True):
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
     data: Provenance | None = None
     notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
+    environment: dict[str, Any] = {}  # the machine, the versions and the code that it was trained with
+
+    @property
+    def machine(self) -> str:
+        """The GPU, or the processor with the threads that were used; empty where the record does not tell."""
+        if self.environment.get("device") == "cuda":
+            return str(self.environment.get("gpu", ""))[:MOST_LETTERS]
+        words = self.environment.get("processor", ""), self.environment.get("threads", "")
+        return ", ".join(str(word) for word in words if word)[:MOST_LETTERS]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -60,7 +70,6 @@ class Record(TrialResult, frozen=True):
     epochs: int = 0
     wall_seconds: float = 0.0  # with loading, scoring and what a kill made it do again since its last checkpoint
     attempts: int = 1
-    environment: dict[str, Any] = {}
     started: str = ""
     finished: str = ""
     confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema

@@ -146,10 +146,10 @@ class Store(Files, StoreReader):
         """
         if not self.has(paths.IDENTITY):
             self.write(paths.IDENTITY, uuid.uuid4().hex.encode())
-        found = self.read(paths.IDENTITY).decode(errors="replace")
-        if not re.fullmatch(r"[0-9a-f]{32}", found):  # it becomes part of what MLflow is asked
+        identity = self.read(paths.IDENTITY).decode(errors="replace")
+        if not re.fullmatch(r"[0-9a-f]{32}", identity):  # it becomes part of what MLflow is asked
             raise StoreError(f"{self.url}/{paths.IDENTITY} is damaged: remove it, and MLflow gets the trials once more")
-        return found
+        return identity
 
     def mark_tracked(self, key: str, where: dict[str, str]) -> None:
         """Write that MLflow has a trial, and under which run."""

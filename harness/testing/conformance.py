@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from ...methods.plugin import load_plugin, plugin_line, read_plugin
+from ...methods.plugin import plugin_file, plugin_line
 from ...methods.recipe import Entry
 from ...methods.registry import recipe, registry
 from .network_checks import CHECKS, Skipped, declared_cost
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 def entries(method: str) -> dict[str, Entry]:
     """The methods of a plugin's file, or the registered method (or sum) of that name. MethodError as ``recipe``."""
     if method.endswith(".py"):
-        return load_plugin(read_plugin(Path(method)))
+        return plugin_file(Path(method))[1]
     known = registry()
     return {method: known[method] if method in known else Entry(method, recipe(method), "", "", math.nan)}
 

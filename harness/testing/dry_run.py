@@ -112,13 +112,17 @@ def dry_run(
         with initialisation(seed, purpose):
             return network(name, shape[0], len(counts), routine.get("init"))
 
+    def frozen(judge: nn.Module) -> nn.Module:
+        judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return judge.eval().requires_grad_(False)
+
     scene = Scene(
         counts=counts,
         epochs=routine["epochs"],
         model=untrained("network"),
         device=device,
         generator=streams,
-        pretrained=lambda method, independent=False: untrained(method).to(device).eval().requires_grad_(False),
+        pretrained=lambda method, independent=False: frozen(untrained(method)),
         normalise=material.normalised,
         images=material.images,
     )

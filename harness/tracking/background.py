@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
@@ -19,22 +19,27 @@ from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
+from .row_runs import RowRuns
+from .table_rows import Measured, table_rows
 from .uri import is_ours, masked, unreachable
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 0.2  # one request for the lines of so long
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
+# Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
+Contents = Callable[[Spec], tuple[Sequence[Measured], Mapping[str, bytes]]]
 Item = tuple[Trial, dict[str, float] | Record]  # a trial, and an epoch's line or, once it is finished, its record
 
 
-def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
-    """Fill in what MLflow misses of the finished trials.
+def catch_up(spec: Spec, store: Store, trials: Sequence[Trial], contents: Contents | None = None) -> str:
+    """Fill in what MLflow misses of the finished trials, and of the report.
 
     Args:
         spec: The plan.
         store: Where the records are.
         trials: Those of the plan.
+        contents: What its report holds; nothing of it is told if not given.
 
     Returns:
         Why it could not; nothing where it could.
@@ -46,21 +51,53 @@ def catch_up(spec: Spec, store: Store, trials: Sequence[Trial]) -> str:
         runs = MlflowRuns(spec, store)
         _fill(runs, missing)
         runs.close(trials)
+        if contents:
+            _tell(runs, *contents(spec))
+        store.end_tracking(spec.name)
     except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
         return _reason(error)
     return ""
 
 
-def catch_up_all(store: Store) -> str:
-    """The same for every plan of a store, unless a driver is at it, which does so itself."""
+def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
+    """Write a row of MLflow's table for each of the report, and the report's files, after a run; nothing where MLflow
+    has them.
+
+    Args:
+        spec: The plan, of which every finished trial has been told.
+        store: Where the records are.
+        contents: What its report holds.
+
+    Returns:
+        Why it could not; nothing where it could.
+    """
+    if spec.name not in store.tracking():
+        return ""
+    try:
+        _tell(MlflowRuns(spec, store), *contents(spec))
+        store.end_tracking(spec.name)
+    except Exception as error:  # see catch_up
+        return _reason(error)
+    return ""
+
+
+def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
+    rows = RowRuns(runs)
+    rows.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
+    rows.offer_view()
+    runs.write_files(files)
+
+
+def catch_up_all(store: Store, contents: Contents | None = None) -> str:
+    """The same as :func:`catch_up` for every plan of a store, unless a driver is at it, which does so itself."""
     if (store.finished() <= store.tracked() and not store.tracking()) or is_driven(store):
         return ""
-    return next(filter(None, (_told_or_why(spec, store) for spec in store.plans())), "")
+    return next(filter(None, (_told_or_why(spec, store, contents) for spec in store.plans())), "")
 
 
-def _told_or_why(spec: Spec, store: Store) -> str:
+def _told_or_why(spec: Spec, store: Store, contents: Contents | None) -> str:
     if is_ours(spec):
-        return catch_up(spec, store, known_trials(spec, store))
+        return catch_up(spec, store, known_trials(spec, store), contents)
     return unreachable(
         f"only the store says that it is at {masked(str(spec.tracking.uri))}: set MLFLOW_TRACKING_URI to that too"
     )

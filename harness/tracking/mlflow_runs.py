@@ -1,4 +1,5 @@
-"""One MLflow run for each trial, under a parent run for the spec: the only file that imports mlflow.
+"""One MLflow run for each trial, one for the spec, and one for each row of the report (see ``row_runs.py``): the only
+file that imports mlflow.
 
 MLflow mirrors the store and is never read for a result. What is written twice is written once: a run is looked up
 by its trial's key, and an epoch that it already has is left out.
@@ -11,7 +12,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ..spec.schema import Spec, Trial
 from ..storage.record import Record
 from ..storage.sqlite import address, make_whole, path_of, require_harmless
 from ..storage.store import Store
+from ..storage.temporary import temporary_folder
 from .uri import own_database, path_of_file, tracking_uri
 
 SETTINGS = {  # of MLflow, where the environment does not say otherwise
@@ -35,10 +37,10 @@ SETTINGS = {  # of MLflow, where the environment does not say otherwise
 }
 
 STORE, KEY, SPEC = "tailboard.store", "tailboard.key", "tailboard.spec"
-ROLE, PARENT = "tailboard.role", "mlflow.parentRunId"
+ROLE, ROW, PARENT = "tailboard.role", "tailboard.row", "mlflow.parentRunId"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow's page opens as one for language models
 COMMIT, CONTEXT = "mlflow.source.git.commit", "mlflow.data.context"
-ROLES = {"spec": "spec", "tune": "tuning"}  # of the runs that group others
+ROLES = {"spec": "spec", "tune": "tuning", "row": "row"}  # of the runs that group others
 
 
 def _make_database(uri: str) -> None:
@@ -62,7 +64,7 @@ class MlflowRuns:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         import mlflow.entities
 
-        self._entities = mlflow.entities
+        self.entities = mlflow.entities
         self.store, self.spec, self.id = store, spec, store.identity()
         self._mine = f"tags.`{STORE}` = '{self.id}'"
         self._folder = self._artifacts(uri).resolve() if uri == own_database(store) else None
@@ -115,20 +117,20 @@ class MlflowRuns:
         if len(runs) > 1:
             runs.sort(key=lambda run: (not self._has_children(run), run.info.status == "RUNNING", run.info.start_time))
         for other in runs[1:]:
-            self._remove(other)
+            self.remove(other)
         return runs[0] if runs else None
 
     def _has_children(self, run: Any) -> bool:
         return bool(self.client.search_runs([self.experiment], f"tags.`{PARENT}` = '{run.info.run_id}'", max_results=1))
 
-    def _remove(self, run: Any) -> None:
+    def remove(self, run: Any) -> None:
+        """Take away a run that is one too many."""
         self.client.set_terminated(run.info.run_id, "KILLED")
         self.client.delete_run(run.info.run_id)
 
     def _parent(self) -> str:
         run = self._one(self._of_role("spec"))
-        tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["spec"]} | self._source()
-        return run.info.run_id if run else self._new(tags, self.spec.name)
+        return run.info.run_id if run else self._new({ROLE: ROLES["spec"]}, self.spec.name)
 
     def _source(self) -> dict[str, str]:
         """What made a run, as the column Source of MLflow's page shows it."""
@@ -146,19 +148,14 @@ class MlflowRuns:
 
     def _create(self, trial: Trial, at: float | None) -> str:
         tags = {
-            STORE: self.id,
-            SPEC: self.spec.name,
             KEY: trial.key,
             PARENT: self._group(trial),
             "dataset": trial.data.name,
             "method": method_label(trial),
             "seed": str(trial.seed),
             "stage": trial.stage,
-        } | self._source()
-        name = f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}"
-        start = int((at or time.time()) * 1000)
-        run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
-        return run.info.run_id
+        }
+        return self._new(tags, f"{method_label(trial)}, {trial.data.name}, seed {trial.seed}", at)
 
     def _group(self, trial: Trial) -> str:
         """The run under which a trial's stands: the spec's, or for tuning trials one for each method."""
@@ -167,8 +164,7 @@ class MlflowRuns:
         name = f"tuning {trial.method.name}"
         if name not in self._groups:
             there = self._one(self._of_role("tune"), name[:250])
-            tags = {STORE: self.id, SPEC: self.spec.name, ROLE: ROLES["tune"]}
-            tags |= {PARENT: self.parent, "method": trial.method.name, "stage": "tune"}
+            tags = {ROLE: ROLES["tune"], PARENT: self.parent, "method": trial.method.name, "stage": "tune"}
             self._groups[name] = there.info.run_id if there else self._new(tags, name)
             self.client.set_terminated(self._groups[name], "FINISHED")  # it only groups: nothing of it can be lost
         return self._groups[name]
@@ -176,8 +172,20 @@ class MlflowRuns:
     def _of_role(self, role: str) -> str:
         return f"tags.`{SPEC}` = '{self.spec.name}' and tags.`{ROLE}` = '{ROLES[role]}'"
 
-    def _new(self, tags: dict[str, str], name: str) -> str:
-        return self.client.create_run(self.experiment, tags=tags, run_name=name[:250]).info.run_id
+    def _new(self, tags: dict[str, str], name: str, at: float | None = None) -> str:
+        return self.new(tags, name, at).info.run_id
+
+    def new(self, tags: dict[str, str], name: str, at: float | None = None) -> Any:
+        """A new run.
+
+        Args:
+            tags: Beside those that say of which store and spec it is, and what made it.
+            name: As its page calls it.
+            at: When it began, in seconds since 1970; now if not given.
+        """
+        tags = {STORE: self.id, SPEC: self.spec.name} | self._source() | tags
+        start = int((at or time.time()) * 1000)
+        return self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
 
     def _have(self, key: str) -> dict[int, int]:
         """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
@@ -188,7 +196,7 @@ class MlflowRuns:
     def epochs(self, trial: Trial, lines: list[dict[str, float]]) -> None:
         """Each epoch's loss and learning rate, as they come."""
         run, now = self.start(trial), int(time.time() * 1000)
-        self._log(run, metrics=self._missing(trial.key, lines, now))
+        self.log(run, metrics=self._missing(trial.key, lines, now))
 
     def _missing(self, key: str, lines: Iterable[dict[str, float]], at: int) -> list[Any]:
         """The metrics of those epochs that the run does not hold yet; from now on it does.
@@ -202,7 +210,7 @@ class MlflowRuns:
             if epoch not in held:
                 held[epoch] = min((time for e, time in held.items() if e > epoch), default=max([at, *held.values()]))
                 metrics += [
-                    self._entities.Metric(f"train/{name}", value, held[epoch], epoch)
+                    self.entities.Metric(f"train/{name}", value, held[epoch], epoch)
                     for name, value in line.items()
                     if name != "epoch" and not math.isnan(value)
                 ]
@@ -214,12 +222,12 @@ class MlflowRuns:
         run = self.start(record.trial, at=begun)
         metrics = self._missing(record.key, self._history(record), int(ended * 1000))
         for name, value in self._results(record).items():
-            metrics.append(self._entities.Metric(name, value, int(ended * 1000), record.epochs))
-        params = [self._entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
-        tags = [self._entities.RunTag("status", record.status), self._entities.RunTag("reason", record.reason[:5000])]
+            metrics.append(self.entities.Metric(name, value, int(ended * 1000), record.epochs))
+        params = [self.entities.Param(name, str(value)[:6000]) for name, value in parameters(record).items()]
+        tags = [self.entities.RunTag("status", record.status), self.entities.RunTag("reason", record.reason[:5000])]
         if commit := record.environment.get("commit"):
-            tags.append(self._entities.RunTag(COMMIT, str(commit)[:5000]))
-        self._log(run, metrics=metrics, params=params, tags=tags)
+            tags.append(self.entities.RunTag(COMMIT, str(commit)[:5000]))
+        self.log(run, metrics=metrics, params=params, tags=tags)
         self._log_data(run, record)
         if self._at_home(run):
             self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
@@ -232,15 +240,15 @@ class MlflowRuns:
         if not record.data:
             return
         about = {"tailboard": record.trial.data.model_dump(mode="json", exclude_none=True)}
-        data = self._entities.Dataset(
+        data = self.entities.Dataset(
             name=f"{record.trial.data.title}, {setting_label(record.trial.data)}"[:500],
             digest=record.data.fingerprint[:36],
             source_type="tailboard",
             source=json.dumps(about)[:60_000],
             profile=json.dumps({"num_rows": sum(record.counts), "classes": len(record.counts)}),
         )
-        tags = [self._entities.InputTag(CONTEXT, "training")]
-        self.client.log_inputs(run, [self._entities.DatasetInput(data, tags)])
+        tags = [self.entities.InputTag(CONTEXT, "training")]
+        self.client.log_inputs(run, [self.entities.DatasetInput(data, tags)])
 
     def _at_home(self, run: str) -> bool:
         """Whether the run's artifacts lie beside the store's own database. Who handed the store on may have written
@@ -250,24 +258,36 @@ class MlflowRuns:
         found = path_of_file(self.client.get_run(run).info.artifact_uri or "")
         return found is not None and found.is_relative_to(self._folder)
 
+    def found(self) -> Iterable[Any]:
+        """Every run of the store."""
+        return self._search(self._mine)
+
+    def write_files(self, files: Mapping[str, bytes]) -> None:
+        """The files of the report, by their names, at the run of the spec."""
+        if not self._at_home(self.parent):
+            return
+        with temporary_folder() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            self.client.log_artifacts(self.parent, str(folder))
+
     def close(self, trials: Iterable[Trial]) -> None:
         """Nothing of the store runs any more: no run of it says so, and none is there twice."""
         finished = self.store.finished()
         done = all(trial.key in finished for trial in trials)
         for run in list(self._search(f"{self._mine} and attributes.status = 'RUNNING'")):
             if self._is_second(run):
-                self._remove(run)
+                self.remove(run)
             else:
                 self.client.set_terminated(run.info.run_id, "KILLED")
         self.client.set_terminated(self.parent, "FINISHED" if done else "KILLED")
-        self.store.end_tracking(self.spec.name)
 
     def _is_second(self, run: Any) -> bool:
         """Whether what it stands for has another run: the client asks again where no answer comes in time."""
         tags, known = run.data.tags, None
         if KEY in tags:
             known = self.store.run_of(tags[KEY])
-        elif tags.get(SPEC) == self.spec.name:
+        elif tags.get(SPEC) == self.spec.name and tags.get(ROLE) != ROLES["row"]:
             known = self._groups.get(run.info.run_name) if tags.get(ROLE) == ROLES["tune"] else self.parent
         return known not in (None, run.info.run_id)
 
@@ -290,8 +310,15 @@ class MlflowRuns:
         means = {f"{scored}/{group}": value for group, value in shot_means(record, self.spec.shots).items()}
         return means | {"train_seconds": record.train_seconds, "wall_seconds": record.wall_seconds}
 
-    def _log(self, run: str, metrics: list[Any], params: Any = (), tags: Any = ()) -> None:
-        """A batch holds at most 1,000 metrics."""
+    def log(self, run: str, metrics: list[Any], params: Any = (), tags: Any = ()) -> None:
+        """Write to a run in batches, which hold at most 1,000 metrics each.
+
+        Args:
+            run: Its id.
+            metrics: MLflow's entities, as all that follows.
+            params: Of the first batch.
+            tags: Of the first batch.
+        """
         for start in range(0, max(len(metrics), 1), 1000):
             first = start == 0
             self.client.log_batch(run, metrics[start : start + 1000], params if first else (), tags if first else ())

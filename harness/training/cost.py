@@ -15,7 +15,6 @@ from ...methods.registry import registry
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.estimators import Estimator, learner_of
 from ..registry.methods import plugin_of
-from ..registry.networks import network
 from ..spec.schema import Trial
 
 COLUMNS_OF_ONE = 4  # encoded, of a table's column, roughly
@@ -54,6 +53,8 @@ def estimate_flops(trial: Trial, plugins: Mapping[str, str]) -> float:
 def _operations(name: str, shape: tuple[int, int, int], classes: int) -> int:
     """Of one image's forward pass. Nothing is computed: the network is on torch's ``meta`` device."""
     from torch.utils.flop_counter import FlopCounterMode  # imports triton
+
+    from ..registry.networks import network
 
     _import_compiler()
     counter = FlopCounterMode(display=False)

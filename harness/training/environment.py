@@ -17,10 +17,10 @@ PACKAGES = ("tailboard", "torch", "torchvision", "numpy", "ray", "optuna", "mlfl
 @cache
 def commit() -> str:
     """The git commit of this installation, ``+changes`` behind it where files differ; empty outside a checkout."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603, S607
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603, S607
 
     try:
         git("ls-files", "--error-unmatch", "environment.py")  # else the checkout is another project's

@@ -109,9 +109,10 @@ def evaluated(
     parts = []
     for chunk in split(x, EVALUATION_BATCH):
         with autocast(material.mean.device, precision):
-            logits = model(material.normalised(material.pixels(chunk.to(material.mean.device)), keep=False))
-        parts.append(finish(logits.float()).cpu())
-    return torch.cat(parts)
+            sent = chunk.to(material.mean.device, non_blocking=True)
+            logits = model(material.normalised(material.pixels(sent), keep=False))
+        parts.append(finish(logits.float()))
+    return torch.cat(parts).cpu()  # once, so that a GPU is not waited for after each batch
 
 
 @dataclass
@@ -153,6 +154,7 @@ class TrainingLoop:
         if isinstance(self.extra, nn.Module):
             self.trained["extra"] = self.extra.to(scene.device)
         self.labels = self.material.y.cpu()
+        self._on_cpu: dict[torch.Tensor, torch.Tensor] = {}  # the positions of each batch of the epoch
         self.batch_size = min(self.training.batch_size, len(self.labels))
         self.steps_per_epoch = steps_per_epoch(len(self.labels), self.training)
         self.average = ExponentialMovingAverage(self.model, self.training.ema)
@@ -187,13 +189,17 @@ class TrainingLoop:
                 self.history[-1] |= self._tracked(self.training.track == "minority")
             yield self.history[-1]
 
+    def _images(self, positions: torch.Tensor) -> torch.Tensor:
+        """Those of positions (B,) on the CPU."""
+        return self.material.x[positions.to(self.material.y.device, non_blocking=True)]
+
     def _tracked(self, minority: bool) -> dict[str, float]:
         """The accuracy in percent on the training images as they are, of the network that would be scored now; and that
         on those of the last C // 2 classes. Nothing is drawn, so training goes on as without it."""
         hits = torch.cat(
             [
-                self.logits(self.material.x[positions]).argmax(1) == self.labels[positions.cpu()]
-                for positions in torch.arange(len(self.labels), device=self.material.y.device).split(EVALUATION_BATCH)
+                self.logits(self._images(positions)).argmax(1) == self.labels[positions]
+                for positions in torch.arange(len(self.labels)).split(EVALUATION_BATCH)
             ]
         ).double()
         shares = {"train_accuracy": hits.mean()}
@@ -234,9 +240,10 @@ class TrainingLoop:
         order = self.sampler(self.labels, epoch)[:taken]
         if len(order) < taken:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
-        batches = order.to(self.material.y.device).split(self.batch_size)
+        batches = order.to(self.material.y.device, non_blocking=True).split(self.batch_size)
+        self._on_cpu = dict(zip(batches, order.split(self.batch_size), strict=True))
         if isinstance(self.material.x, MappedImages):
-            self.material.x.announce(batches, order.cpu())
+            self.material.x.announce(batches, order)
         return batches, self.weights(epoch)
 
     def _set_rate(self, step: int) -> float:
@@ -264,6 +271,8 @@ class TrainingLoop:
     def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, tuple[torch.Tensor, ...]]:
         """The images of one step, and views of the originals where the recipe has an unsupervised loss."""
         raw, y = self.material.x[chosen], self.material.y[chosen]
+        if chosen in self._on_cpu:
+            self.scene.present = y, self.labels[self._on_cpu[chosen]]
         if self.two_views:
             one, two = self._views(raw)
             return Mixed(one, y, y), (two,)
@@ -292,7 +301,8 @@ class TrainingLoop:
 
     def _views(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pixels, generator = self.material.pixels(raw), self.streams("views")
-        one, two = (self.material.normalised(ssl_view(pixels, generator)) for _ in range(2))
+        views = (ssl_view(pixels, generator).contiguous(memory_format=torch.channels_last) for _ in range(2))
+        one, two = map(self.material.normalised, views)
         return one, two
 
     def _autocast(self) -> AbstractContextManager:

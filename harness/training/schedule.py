@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from math import fsum
 
 import torch
-from torch import nn
 
 from ..spec.training import AnyTraining, NetworkTraining
 
@@ -84,7 +83,7 @@ class ExponentialMovingAverage:
     Integer buffers, BatchNorm's count of batches, are left to the model.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
         self.decay = decay
         self._model = model
         self._mean = [t.detach().clone() for t in self._tensors()]
@@ -92,21 +91,21 @@ class ExponentialMovingAverage:
     def _tensors(self) -> list[torch.Tensor]:
         return [t for t in self._model.state_dict(keep_vars=False).values() if t.is_floating_point()]
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after step ``step`` (from 0)."""
-        torch._foreach_lerp_(self._mean, self._tensors(), 1 - average_decay(step, self.decay))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._mean, self._tensors(), 1 - average_decay(step, self.decay))
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """The model holds the average inside, and its own weights again after."""
-        own = [t.clone() for t in self._tensors()]
+        weights = [t.clone() for t in self._tensors()]
         with torch.no_grad():
             torch._foreach_copy_(self._tensors(), self._mean)
             try:
                 yield
             finally:
-                torch._foreach_copy_(self._tensors(), own)
+                torch._foreach_copy_(self._tensors(), weights)
 
     def state(self) -> list[torch.Tensor]:
         """The averaged tensors, for a checkpoint."""

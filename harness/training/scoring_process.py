@@ -107,7 +107,7 @@ class ScoringProcess:
         refuse_if_locked("a split was asked for")
         about, arrays = self._ask({"ask": "split", "trial": trial.model_dump(mode="json"), **_where(root, verify)})
         guard(about["guarded"])
-        images = Images(Rows(_mapped(about), arrays["indices"]), arrays["labels"])
+        images = Images(Rows(_mapped(about), arrays["indices"]), arrays["labels"], arrays.get("groups"))
         return TrainingData(images, tuple(about["counts"]), tuple(about["test_counts"]), about["data"])
 
     def images(self) -> Rows:

@@ -106,9 +106,10 @@ class ScoringServer:
             },
             "guarded": cached.guarded,
         }
-        return about, pack_arrays(
-            {"indices": split.indices[0], "labels": cached.pool.train.y[split.indices[0]]}, compressed=False
-        )
+        trained = {"indices": split.indices[0], "labels": cached.pool.train.y[split.indices[0]]}
+        if trial.data.is_table and cached.pool.groups is not None:
+            trained["groups"] = cached.pool.groups[split.indices[0]]
+        return about, pack_arrays(trained, compressed=False)
 
     def _images(self) -> tuple[dict[str, Any], bytes]:
         """The images to be scored: where they are and, where not all of them are, which."""

@@ -106,10 +106,10 @@ class Study:
         Returns:
             They; fewer where the space holds no more that are new.
         """
-        there = self._trials()
-        if start <= len(there) < start + size:  # with fewer than ``start`` the space was used up before
-            proposed = propose(space, there[:start], size, sampler, seed)
-            for values in proposed[len(there) - start :]:
+        trials = self._trials()
+        if start <= len(trials) < start + size:  # with fewer than ``start`` the space was used up before
+            proposed = propose(space, trials[:start], size, sampler, seed)
+            for values in proposed[len(trials) - start :]:
                 self._study.add_trial(_trial(space, values, TrialState.RUNNING))
             if len(proposed) < size:
                 self.exhausted = True

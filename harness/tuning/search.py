@@ -92,10 +92,24 @@ class Search:
 
     @property
     def name(self) -> str:
-        """The name of its study in Optuna's storage."""
+        """The name of its study in Optuna's storage; of an estimator's too it says how many epochs, by which stores
+        that exist are read."""
+        return f"{self._words}, {self.routine.epochs} epochs [{self.identity[:12]}]"
+
+    @property
+    def label(self) -> str:
+        """The search in words: its row, and the epochs of a network's."""
+        return self._words if self.of_fits else f"{self._words}, {self.routine.epochs} epochs"
+
+    @property
+    def of_fits(self) -> bool:
+        """Whether it fits an estimator, which has no epochs."""
+        return self.routine.learner == "estimator"
+
+    @property
+    def _words(self) -> str:
         trial = self.experiment.trial(0)
-        where = f"{trial.data.title}, {setting_label(trial.data)}, {network_label(trial)}, {self.routine.epochs} epochs"
-        return f"{method_label(trial)}, {where} [{self.identity[:12]}]"
+        return f"{method_label(trial)}, {trial.data.title}, {setting_label(trial.data)}, {network_label(trial)}"
 
     @property
     def planned_epochs(self) -> int:

@@ -114,18 +114,18 @@ def _means(word: str, name: str) -> bool:
 
 
 def _checked(searched: Range | None, name: str, default: Any, experiment: Experiment) -> Range:
-    who = experiment.entrant.name
+    method = experiment.entrant.name
     if searched is None:
-        raise SpecError(f"tune.parameters: {name} of {who} declares no range; give low and high, or choices")
+        raise SpecError(f"tune.parameters: {name} of {method} declares no range; give low and high, or choices")
     numbers = not searched.choices
     if numbers and (isinstance(default, (bool, str)) or not isinstance(default, (int, float))):
-        raise SpecError(f"tune.parameters: {name} of {who} is {default!r}, no number: give choices")
+        raise SpecError(f"tune.parameters: {name} of {method} is {default!r}, no number: give choices")
     if isinstance(default, (int, float)) and not isinstance(default, bool) and True in map(_is_bool, searched.choices):
-        raise SpecError(f"tune.parameters: {name} of {who} is a number, and its choices must be numbers: {searched}")
+        raise SpecError(f"tune.parameters: {name} of {method} is a number, and its choices must be numbers: {searched}")
     if default not in searched:
         raise SpecError(
-            f"tune.parameters: {name} of {who} starts at {default!r}, which is outside {searched}; the first trial of "
-            "each method is its default values, so widen the range"
+            f"tune.parameters: {name} of {method} starts at {default!r}, which is outside {searched}; the first trial "
+            "of each method is its default values, so widen the range"
         )
     return searched
 
@@ -150,9 +150,9 @@ def _unknown(parameter: Searched, spec: Spec) -> str:
 
 
 def _all_names(spec: Spec) -> Sequence[str]:
-    own: dict[str, None] = {}
+    names: dict[str, None] = {}
     for trial in (experiment.trial(0) for experiment in experiments(spec)):
-        own |= dict.fromkeys(recipe_of(trial, spec.plugins).values())
+        names |= dict.fromkeys(recipe_of(trial, spec.plugins).values())
         learner = learner_of(trial)
-        own |= dict.fromkeys(f"network.{name}" for name in (learner.hyperparameters() if learner else ()))
-    return [*own, *(f"training.{name}" for name in Training.model_fields)]
+        names |= dict.fromkeys(f"network.{name}" for name in (learner.hyperparameters() if learner else ()))
+    return [*names, *(f"training.{name}" for name in Training.model_fields)]

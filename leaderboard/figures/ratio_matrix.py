@@ -1,7 +1,8 @@
 """One training, all test ratios: accuracy at each pair of train and test ratio, from the recalls of each class (figures
 12 to 15), and how far the best train ratio lies from the test ratio (figures 13, 14, 16).
 
-Observations have ``recalls`` (C,) in percent in the place of ``value``, classes in the order of the long tail.
+Observations have ``recalls`` (C,) in percent in the place of ``value``, classes in the order of the long tail; of
+another metric than accuracy also ``tested``, its value at each test ratio.
 """
 
 from __future__ import annotations
@@ -58,10 +59,15 @@ class RatioMatrix:
         """From the observations of one panel."""
         ratios, seeds = np.sort(rows["x"].unique()), tuple(sorted(rows["seed"].unique()))
         accuracy = np.full((len(ratios), len(ratios), len(seeds)), np.nan)
-        for x, seed, recalls in zip(rows["x"], rows["seed"], rows["recalls"], strict=True):
+        tested = rows["tested"] if "tested" in rows else [None] * len(rows)
+        for x, seed, recalls, values in zip(rows["x"], rows["seed"], rows["recalls"], tested, strict=True):
             if recalls is not None:
-                at = int(np.searchsorted(ratios, x))
-                accuracy[at, :, seeds.index(seed)] = reweighted(np.asarray(recalls, float), ratios.tolist(), members)
+                every = [float(ratio) for ratio in ratios]
+                accuracy[int(np.searchsorted(ratios, x)), :, seeds.index(seed)] = (
+                    reweighted(np.asarray(recalls, float), every, members)
+                    if values is None
+                    else [values[ratio] for ratio in every]
+                )
         return cls(panel, ratios, seeds, accuracy)
 
     @property
@@ -99,25 +105,33 @@ class RatioMatrix:
         return values, folds
 
 
-def ratio_matrix(observations: pd.DataFrame, members: Sequence[int] | None = None, margin: float = 1.0) -> FigureData:
+def ratio_matrix(
+    observations: pd.DataFrame,
+    members: Sequence[int] | None = None,
+    margin: float = 1.0,
+    y: str = "accuracy (%)",
+    unit: str = "percentage points",
+) -> FigureData:
     """Accuracy over the test ratio, trained at the same ratio (identical), balanced, and at the best one (optimal); the
     best train ratio over the test ratio; and the whole matrix.
 
     Args:
         observations: As above; x is the train ratio. The test ratios are the train ratios.
         members: The classes that are tested; None for all.
-        margin: Within how many percentage points optimal and identical count as alike.
+        margin: Within how much of a difference optimal and identical count as alike.
+        y: What the values are.
+        unit: Of a difference.
     """
-    tables, contrasts = [], list[Contrast]()
+    tables, contrasts, value = [], list[Contrast](), y.removesuffix(" (%)")
     for panel, rows in observations.groupby("panel", sort=False):
         matrix = RatioMatrix.of(rows, str(panel), members)
-        tables += _tables(matrix)
-        contrasts += _contrasts(matrix, margin)
-    accuracy = "accuracy at that test ratio (%)"
+        tables += _tables(matrix, value)
+        contrasts += _contrasts(matrix, margin, unit)
+    label = f"{value} at that test ratio{y.removeprefix(value)}"
     axes = {
-        "accuracy": Axis("test ratio", accuracy, log_x=True),
+        value: Axis("test ratio", label, log_x=True),
         "best": Axis("test ratio", "best train ratio", log_x=True, log_y=True, diagonal=True),
-        "matrix": Axis("test ratio", accuracy, log_x=True),
+        "matrix": Axis("test ratio", label, log_x=True),
     }
     notes = [
         "Optimal is the train ratio that one half of the seeds chose, judged on the other half.",
@@ -126,12 +140,12 @@ def ratio_matrix(observations: pd.DataFrame, members: Sequence[int] | None = Non
     return FigureData("ratio_matrix", pd.concat(tables), axes, judged(contrasts), notes)
 
 
-def _tables(matrix: RatioMatrix) -> Iterator[pd.DataFrame]:
+def _tables(matrix: RatioMatrix, value: str) -> Iterator[pd.DataFrame]:
     identical = np.einsum("rrn->rn", matrix.accuracy)
     curves = {"identical": identical, "balanced": matrix.accuracy[-1], "optimal": matrix.optimal()[0]}
     if matrix.ratios[-1] != 1:
         del curves["balanced"]
-    yield points(_wide(matrix, curves), matrix.panel, "accuracy")
+    yield points(_wide(matrix, curves), matrix.panel, value)
     trained = {f"trained at {ratio:g}": matrix.accuracy[at] for at, ratio in enumerate(matrix.ratios)}
     if matrix.whole.any():
         best, low, high = matrix.band()
@@ -146,17 +160,17 @@ def _wide(matrix: RatioMatrix, curves: dict[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate(list(curves.values())), index=index, columns=list(matrix.seeds))
 
 
-def _contrasts(matrix: RatioMatrix, margin: float) -> Iterator[Contrast]:
+def _contrasts(matrix: RatioMatrix, margin: float, unit: str) -> Iterator[Contrast]:
     ratios, panel = matrix.ratios, matrix.panel
     if len(ratios) < 2:
         return
     identical = np.einsum("rrn->rn", matrix.accuracy)
     if ratios[-1] == 1:
         text = f"at test ratio {ratios[0]:g} training at it beats balanced training"
-        yield Contrast(panel, text, identical[0] - matrix.accuracy[-1, 0])
+        yield Contrast(panel, text, identical[0] - matrix.accuracy[-1, 0], unit)
     optimal, folds = matrix.optimal()
     text = f"over all test ratios the optimal train ratio gains less than {margin:g} points over the identical one"
-    yield Contrast(panel, text, (optimal - identical).mean(axis=0), margin=margin, folds=folds)
+    yield Contrast(panel, text, (optimal - identical).mean(axis=0), unit, margin, folds)
     step = (log10(ratios[-1]) - log10(ratios[0])) / (len(ratios) - 1)
     distance = (np.log10(matrix.best()) - np.log10(ratios)[:, None]).mean(axis=0)
     text = f"the best train ratio is on average within a step of the grid, {10**step:.3g} times, of the test ratio"

@@ -104,10 +104,10 @@ def _selected(table: Table, options: LatexOptions) -> Table:
     columns = [0, *(j for j, name in enumerate(names, start=1) if name.lower() in groups)]
     line = {row[0]: i for i, row in enumerate(table.body)}
     lines = [line[method] for method in options.methods if method in line] if options.methods else list(line.values())
-    spans = [(span, tuple(name for name in own if name.lower() in groups)) for span, own in table.spans]
+    spans = [(span, tuple(name for name in inner if name.lower() in groups)) for span, inner in table.spans]
     return replace(
         table,
-        spans=tuple((span, own) for span, own in spans if own),
+        spans=tuple((span, inner) for span, inner in spans if inner),
         body=tuple(tuple(table.body[i][j] for j in columns) for i in lines),
         emphasis={
             (new_i, new_j): table.emphasis[i, j]
@@ -121,14 +121,14 @@ def _selected(table: Table, options: LatexOptions) -> Table:
 def _float(table: Table, options: LatexOptions, number: int) -> str:
     """A float: the caption's first two sentences above, the others below the table."""
     title = _in_latex(table.title)
-    own = options.caption is not None and number == 1
-    caption = _in_latex(options.caption or "") if own else f"{title}. {_in_latex(' '.join(table.caption[:2]))}"
+    captioned = options.caption is not None and number == 1
+    caption = _in_latex(options.caption or "") if captioned else f"{title}. {_in_latex(' '.join(table.caption[:2]))}"
     label = options.label and (options.label if number == 1 else f"{options.label}-{number}")
     below = [*table.footnotes, *([" ".join(table.caption[2:])] if table.caption[2:] else [])]
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption[{caption if own else title}]{{{caption}}}",
+        rf"\caption[{caption if captioned else title}]{{{caption}}}",
         *([rf"\label{{{label}}}"] if label else []),
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",  # shrink to the line, never stretch
         *_tabular(table, end="}"),

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..formats.text import plain
-from ..metric import ACCURACY, Metric
+from ..metric import ACCURACY
 from ..results import COLUMN, TRIAL, arranged, summarise
+from ..statistics.cost import training_costs
 from ..statistics.tiers import tiers
 from .model import DataCard, MethodCard, PageContent, PageFigure
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a method stands in the column by which its page is ranked; mean (percent) and tier may be missing."""
+    """Where a method stands in the column by which its page is ranked, and what a training of it costs there, in
+    trainings of ERM on the same machine; mean (percent), tier and cost may be missing."""
 
     method: str
     mean: float | None
     tier: int | None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def board(folder: str, subject: PageContent, versus: str | None = None) -> Board
     """
     rows = arranged(subject.rows, subject.scored)
     trials = rows.drop_duplicates(TRIAL)
-    column, standings = _standings(rows, subject.scored)
+    column, standings = _standings(rows, subject)
     return Board(
         folder,
         plain(subject.title) if plain(subject.title) == folder else f"{plain(subject.title)} ({folder})",
@@ -104,8 +107,9 @@ def _figure(figure: PageFigure) -> str:
     return f"{plain(figure.title)} ({came})"
 
 
-def _standings(rows: pd.DataFrame, metric: Metric) -> tuple[str, tuple[Standing, ...]]:
+def _standings(rows: pd.DataFrame, subject: PageContent) -> tuple[str, tuple[Standing, ...]]:
     """The column by which the page opens ranked, All of the first data set, and how the methods stand in it."""
+    metric = subject.scored
     first = rows[COLUMN].drop_duplicates().groupby(COLUMN[:3], sort=False).last().reset_index().iloc[0]
     here = rows[(rows[COLUMN] == first[COLUMN]).all(axis=1)]
     ranked = tiers(here, metric)[tuple(map(str, first[COLUMN]))]
@@ -114,25 +118,27 @@ def _standings(rows: pd.DataFrame, metric: Metric) -> tuple[str, tuple[Standing,
     )
     label = "" if metric.name == ACCURACY.name else plain(metric.label)
     words = [label, str(first["group"]).title(), plain(str(first["dataset"])), plain(str(first["setting"]))]
+    costs = training_costs(here, {key: one.start_seconds for key, one in subject.evidence.items()})
+    cost = {method: float(ratio) for method, ratio in zip(costs["method"], costs["erm"], strict=True) if ratio > 0}
     return ", ".join(filter(None, words)), tuple(
-        Standing(plain(str(method)), None if pd.isna(mean) else float(mean), ranked.get(str(method)))
+        Standing(plain(str(method)), None if pd.isna(mean) else float(mean), ranked.get(str(method)), cost.get(method))
         for method, mean in zip(cells["method"], cells["mean"], strict=True)
     )
 
 
 def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
-    found = []
+    facts = []
     for (name, setting), trials in rows.groupby(["dataset", "setting"], sort=False):
         keys = (key for key in trials["key"].unique() if key in subject.evidence)
-        told = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
-        counts = told.counts if told else ()
+        known = next((subject.evidence[key] for key in keys if subject.evidence[key].right), None)
+        counts = known.counts if known else ()
         order = sorted(range(len(counts)), key=lambda place: -counts[place])
-        found.append(
+        facts.append(
             DataFacts(
                 plain(str(name)), plain(str(setting)), subject.data.get(str(name)),
                 counts=tuple(counts[place] for place in order),
-                groups=tuple(told.groups[place] for place in order) if told else (),
-                tested=sum(told.tests) if told else 0,
+                groups=tuple(known.groups[place] for place in order) if known else (),
+                tested=sum(known.tests) if known else 0,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(facts)

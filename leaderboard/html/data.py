@@ -10,6 +10,7 @@ from ..formats import latex, markdown
 from ..formats.text import plain
 from ..metric import GROUPS
 from ..results import COLUMN, arranged, summarise
+from ..statistics.cost import training_costs
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
 from ..tables.cell_texts import USUAL_SEEDS
@@ -17,6 +18,7 @@ from ..tables.differences import rule
 from ..tables.report_tables import UNVERIFIED, View, measured
 from .cards import cards
 from .evidence import LINE, behind, trials_of
+from .figures import charts
 from .model import Evidence, PageContent
 from .published import number, quoted, records
 from .shared import Interner
@@ -51,6 +53,7 @@ def content(subject: PageContent) -> dict[str, Any]:
         "compared": rule(),
         "ranked": TIERS,
         "cards": cards(subject),
+        "studies": charts(subject.figures),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
@@ -93,7 +96,8 @@ def _lines(
     profiles: Interner,
     facts: Interner,
 ) -> list[dict[str, Any]]:
-    """Each method of each block: its cells by group, and what stands behind them (see `page_evidence.behind`)."""
+    """Each method of each block: its cells by group, what stands behind them (see `page_evidence.behind`), and
+    its `cost` in trainings of ERM on the same machine, where that is known."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}
     lines: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -110,6 +114,10 @@ def _lines(
         }
     for name, trials in trials_of(rows).items():
         lines[name]["behind"] = behind(trials, evidence, profiles, facts)
+    started = {key: one.start_seconds for key, one in evidence.items()}
+    for cost in training_costs(rows, started).to_dict("records"):
+        if (ratio := number(cost["erm"])) is not None:
+            lines[tuple(str(cost[word]) for word in LINE)]["cost"] = float(f"{ratio:.3g}")
     return list(lines.values())
 
 

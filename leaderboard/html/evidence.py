@@ -21,10 +21,10 @@ Trials = list[list[Row]]
 
 def trials_of(rows: pd.DataFrame) -> dict[tuple[str, ...], Trials]:
     """The trials of each line in the order of their seeds, each as its rows, one for each group."""
-    found: dict[tuple[str, ...], dict[Any, list[Row]]] = {}
+    of_line: dict[tuple[str, ...], dict[Any, list[Row]]] = {}
     for row in rows.to_dict("records"):
-        found.setdefault(tuple(str(row[word]) for word in LINE), {}).setdefault(row["seed"], []).append(row)
-    return {name: list(seeds.values()) for name, seeds in found.items()}
+        of_line.setdefault(tuple(str(row[word]) for word in LINE), {}).setdefault(row["seed"], []).append(row)
+    return {name: list(seeds.values()) for name, seeds in of_line.items()}
 
 
 def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner, facts: Interner) -> dict[str, Any]:
@@ -39,11 +39,11 @@ def behind(trials: Trials, evidence: Mapping[str, Evidence], profiles: Interner,
     notes = mean_notes(trial[0].get(NOTES, "") for trial in trials)
     evidences = [evidence.get(trial[0]["key"], Evidence()) for trial in trials]
     return {
-        "trials": [_trial(trial, one, profiles, facts) for trial, one in zip(trials, evidences, strict=True)],
+        "trials": [_trial(trial, of_trial, profiles, facts) for trial, of_trial in zip(trials, evidences, strict=True)],
         "curve": _curve(evidences),
         "values": _values(evidences),
         "mistakes": mistakes(evidences),
-        "rerun": next((list(one.rerun) for one in evidences if one.rerun[0]), []),
+        "rerun": next((list(of_trial.rerun) for of_trial in evidences if of_trial.rerun[0]), []),
     } | ({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
 
 

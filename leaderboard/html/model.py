@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..figures.figure import Axis
 from ..metric import ACCURACY, Metric
 from ..published.comparison import Routine
 from ..tables.grid import Table
@@ -71,6 +72,21 @@ class DataCard:
 
 
 @dataclass(frozen=True)
+class StudyChart:
+    """The curves of one quantity in one panel of a figure.
+
+    Args:
+        panel: What its trials share.
+        axis: What the quantity is drawn against.
+        points: With the columns of ``figures.figure.POINTS``.
+    """
+
+    panel: str
+    axis: Axis
+    points: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class PageFigure:
     """A figure of the runs that a page is of.
 
@@ -82,6 +98,8 @@ class PageFigure:
         notes: Sentences for the caption.
         picture: The SVG; empty where there is none.
         csv: The points, to be saved.
+        charts: The points again, to be drawn by the page.
+        regions: Whether the picture shows what no chart does, such as decision regions.
     """
 
     title: str
@@ -91,6 +109,8 @@ class PageFigure:
     notes: Sequence[str]
     picture: bytes
     csv: bytes
+    charts: Sequence[StudyChart] = ()
+    regions: bool = False
 
 
 @dataclass(frozen=True)

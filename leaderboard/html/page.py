@@ -16,13 +16,13 @@ from ..formats.notebook import html_table
 from ..formats.text import plain
 from ..tables.grid import Table
 from .data import content
-from .figures import section
+from .figures import sections
 from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
 SCRIPTS = (
     "data", "view", "cells", "paired", "texts", "rank", "table", "quoted", "behind", "confusion", "cards", "markup",
-    "copy", "look", "axes", "charts", "drawn", "downloads", "main",
+    "copy", "look", "axes", "charts", "studies", "drawn", "downloads", "main",
 )  # fmt: skip
 
 
@@ -42,19 +42,19 @@ def html(subject: PageContent, library: str) -> str:
     """
     if "</script" in library.lower() or "<!--" in library:
         raise ValueError("the charting library cannot stand inside a page: it holds </script or <!--")
-    own = "\n".join(read(f"{name}.js") for name in SCRIPTS)
+    scripts = "\n".join(read(f"{name}.js") for name in SCRIPTS)
     shown = content(subject)
     behind = "\n".join(embedded(line.pop("behind")) for line in shown["lines"])
     return Template(read("page.html")).substitute(
         title=escape(plain(subject.title)),
-        policy=policy(own, library),
+        policy=policy(scripts, library),
         style=read("page.css"),
         further="\n".join(map(_further, subject.further)),
-        figures="\n".join(map(section, subject.figures)),
+        figures=sections(subject.figures),
         data=embedded(shown),
         behind=behind,
         library=library,
-        script=own,
+        script=scripts,
     )
 
 

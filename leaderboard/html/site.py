@@ -79,13 +79,13 @@ def _card(board: Board) -> str:
         f'<a href="{board.folder}/leaderboard.{form}">{name}</a>' for form, name in FORMS.items()
     ]  # fmt: skip
     files += [f'<a href="{board.folder}/bundle.zip">Bundle</a>'] if board.bundle else []
-    shown = [one for one in board.standings if one.mean is not None][:MOST_BARS]
+    shown = [standing for standing in board.standings if standing.mean is not None][:MOST_BARS]
     drawing = bars(
-        [one.mean or 0 for one in shown],
-        ["tier 1" if one.tier == 1 else "the rest" for one in shown],
+        [standing.mean or 0 for standing in shown],
+        ["tier 1" if standing.tier == 1 else "the rest" for standing in shown],
         f"{board.column} of the best {len(shown)} methods, the best first",
     )
-    best = "".join(f"<li>{_standing(one)}</li>" for one in first)
+    best = "".join(f"<li>{_standing(standing)}</li>" for standing in first)
     tier = f"<p>First tier of {escape(board.column)}:</p><ul>{best}</ul>" if first else f"<p>{_untiered(board)}</p>"
     facts = {
         "Data": "; ".join(", ".join(filter(None, [facts.name, facts.setting])) for facts in board.data),
@@ -141,7 +141,9 @@ def _method(name: str, boards: Sequence[Board]) -> str:
 def _place(one: Standing, board: Board) -> str:
     if one.mean is None:
         return "no number"
-    return f"{plus_minus(one.mean, float('nan'))} in {board.column}" + (f", tier {one.tier}" if one.tier else "")
+    words = [f"{plus_minus(one.mean, float('nan'))} in {board.column}", f"tier {one.tier}" if one.tier else ""]
+    words += [f"a training costs {one.cost:.3g} times ERM's on the same machine"] if one.cost else []
+    return ", ".join(filter(None, words))
 
 
 def _linked(text: str) -> str:
@@ -155,29 +157,29 @@ def _data(boards: Sequence[Board], croissant: Collection[str]) -> str:
     return f"<h1>Data</h1>{_cards(_data_set(one, boards, one.name in croissant) for one in facts.values())}"
 
 
-def _data_set(one: DataFacts, boards: Sequence[Board], croissant: bool) -> str:
+def _data_set(data: DataFacts, boards: Sequence[Board], croissant: bool) -> str:
     links = [
         f'<a href="{board.folder}/index.html">{escape(board.title)}</a>' for board in boards
-        if any((each.name, each.setting) == (one.name, one.setting) for each in board.data)
+        if any((each.name, each.setting) == (data.name, data.setting) for each in board.data)
     ]  # fmt: skip
     facts = {
-        "Source": _linked(plain(one.card.description)) if one.card else "",
-        "Terms": one.card.terms if one.card else "",
-        "Metadata": f'<a href="croissant/{escape(one.name)}.json">Croissant</a>' if croissant else "",
+        "Source": _linked(plain(data.card.description)) if data.card else "",
+        "Terms": data.card.terms if data.card else "",
+        "Metadata": f'<a href="croissant/{escape(data.name)}.json">Croissant</a>' if croissant else "",
         "Boards": "<br>".join(links),
     }
-    title = ", ".join(filter(None, [one.name, one.setting]))
+    title = ", ".join(filter(None, [data.name, data.setting]))
     listed = _list(facts, ("Source", "Metadata", "Boards"))
-    return f'<article class="card"><h2>{escape(title)}</h2>{_tail(one)}{listed}</article>'
+    return f'<article class="card"><h2>{escape(title)}</h2>{_tail(data)}{listed}</article>'
 
 
-def _tail(one: DataFacts) -> str:
-    if not one.counts:
+def _tail(data: DataFacts) -> str:
+    if not data.counts:
         return "<p>No trial is finished, so its counts are not known here.</p>"
-    most, least = one.counts[0], one.counts[-1]
+    most, least = data.counts[0], data.counts[-1]
     factor = f"imbalance factor {most / least:.3g}" if least else "a class without images"
-    said = (
-        f"{sum(one.counts):,} training images of {len(one.counts)} classes, from {most:,} down to {least:,} "
-        f"({factor}); {one.tested:,} test images."
+    sizes = (
+        f"{sum(data.counts):,} training images of {len(data.counts)} classes, from {most:,} down to {least:,} "
+        f"({factor}); {data.tested:,} test images."
     )
-    return f"<p>{said}</p>{bars(one.counts, one.groups, 'Training images of each class, from the largest on')}"
+    return f"<p>{sizes}</p>{bars(data.counts, data.groups, 'Training images of each class, from the largest on')}"

@@ -91,14 +91,14 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
         p = np.minimum(2 * binom.cdf(np.minimum(won, lost), won + lost, 0.5), 1.0)
     else:
         p = 2 * stdtr(freedom, -np.abs(mean / spread))
-    others = np.arange(len(values)) != reference
-    settled = others & ~np.isnan(values).any(axis=1) & ~np.isnan(values[reference]).any() & (n >= fewest)
+    rivals = np.arange(len(values)) != reference
+    settled = rivals & ~np.isnan(values).any(axis=1) & ~np.isnan(values[reference]).any() & (n >= fewest)
     p = np.where(settled, p, np.nan)
     adjusted = np.full(len(values), np.nan)
-    adjusted[others] = holm(np.where(np.isnan(p), 1.0, p)[others])  # who has no word keeps a place in the family
+    adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])  # who has no word keeps a place in the family
     adjusted = np.where(np.isnan(p), np.nan, adjusted)
     equal = settled & (np.nan_to_num(np.abs(differences)).max(axis=1) <= NO_SPREAD)
-    shown = np.where(others, mean, np.nan)
+    shown = np.where(rivals, mean, np.nan)
     return pd.DataFrame(
         {
             "difference": shown, "difference_low": shown - half, "difference_high": shown + half,

@@ -8,8 +8,8 @@ from scipy.special import stdtrit
 ALPHA = 0.01  # of all comparisons together: how often an honest claim is doubted
 
 
-def tolerance(others: Sequence[float], least: float, comparisons: int = 1) -> float:
-    """The largest difference between claim and repetition that chance explains, in the unit of ``others``.
+def tolerance(claimed: Sequence[float], least: float, comparisons: int = 1) -> float:
+    """The largest difference between claim and repetition that chance explains, in the unit of ``claimed``.
 
     Other rounding leads a training astray from its first steps, but not further than another seed would: a repetition
     is taken for one more seed. Claim and repetition then differ by a normal variable of variance 2 sigma^2, and over
@@ -18,17 +18,17 @@ def tolerance(others: Sequence[float], least: float, comparisons: int = 1) -> fl
     the bound is wide rather than narrow.
 
     Args:
-        others: The claimed values of the same cell's other seeds.
+        claimed: The claimed values of the same cell's other seeds.
         least: The standard deviation of the value over test images; seeds that agree better do so by chance.
         comparisons: Over how many comparisons `ALPHA` is divided (Bonferroni).
 
     Returns:
         The tolerance; NaN with fewer than two other seeds, which tell nothing of the spread.
     """
-    if len(others) < 2:
+    if len(claimed) < 2:
         return np.nan
-    spread = max(float(np.std(others, ddof=1)), least)
-    return float(stdtrit(len(others) - 1, 1 - ALPHA / comparisons / 2)) * spread * 2**0.5
+    spread = max(float(np.std(claimed, ddof=1)), least)
+    return float(stdtrit(len(claimed) - 1, 1 - ALPHA / comparisons / 2)) * spread * 2**0.5
 
 
 def image_error(accuracy: Sequence[float], images: Sequence[int]) -> float:

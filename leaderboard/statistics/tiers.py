@@ -46,12 +46,12 @@ def _tiers(cells: pd.DataFrame, metric: Metric) -> dict[str, int]:
     ranked: dict[str, int] = {}
     tier = 0
     while waiting:
-        first, *others = waiting
-        same, separable = _judged(values, copies, complete, first)
-        if tier or same.any() or separable.any():  # a column without any word has no tier
+        first, *following = waiting
+        tied, separable = _judged(values, copies, complete, first)
+        if tier or tied.any() or separable.any():  # a column without any word has no tier
             tier += 1
-            ranked |= {str(wide.index[place]): tier for place in (first, *others) if place == first or same[place]}
-        waiting = [place for place in others if separable[place]]
+            ranked |= {str(wide.index[place]): tier for place in (first, *following) if place == first or tied[place]}
+        waiting = [place for place in following if separable[place]]
     return ranked
 
 
@@ -73,9 +73,9 @@ def _judged(values: np.ndarray, copies: np.ndarray, complete: np.ndarray, first:
     error = np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
     spread = np.where(error > NO_SPREAD, error, np.nan)
     p = np.where(settled, 2 * stdtr(np.maximum(n - 1, 1), -np.abs(mean / spread)), np.nan)
-    others = np.arange(len(values)) != first
+    rivals = np.arange(len(values)) != first
     adjusted = np.full(len(values), np.nan)
-    adjusted[others] = holm(np.where(np.isnan(p), 1.0, p)[others])
-    judged = others & ~np.isnan(p)
-    equal = others & settled & (np.nanmax(np.abs(np.nan_to_num(differences)), axis=1) <= NO_SPREAD)
+    adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])
+    judged = rivals & ~np.isnan(p)
+    equal = rivals & settled & (np.nanmax(np.abs(np.nan_to_num(differences)), axis=1) <= NO_SPREAD)
     return judged & (adjusted >= ALPHA) | equal, judged & (adjusted < ALPHA)

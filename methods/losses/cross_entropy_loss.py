@@ -8,15 +8,15 @@ functions (methods such as LDAM shift the logit of one class).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
 
-LossFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+LossFunction: TypeAlias = "Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]"
 
 
 def cross_entropy(logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
     """Label-smoothed cross-entropy, -sum_j q_j log p_j with q = (1 - epsilon) 1[y] + epsilon / C (eq. 7 and 8)."""
-    log_p = F.log_softmax(logits, dim=1)
+    log_p = logits.log_softmax(dim=1)
     hard = -log_p.gather(1, y[:, None]).squeeze(1)
     return (1 - epsilon) * hard - epsilon * log_p.mean(dim=1)

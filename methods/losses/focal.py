@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from ..part import Part, Scene, hyper
 from ..range import Range
@@ -31,7 +30,7 @@ class Focal(Part):
             plain = cross_entropy(logits, y, epsilon)
             if self.gamma == 0:
                 return plain
-            p = F.softmax(logits, dim=1).gather(1, y[:, None]).squeeze(1)
+            p = logits.softmax(dim=1).gather(1, y[:, None]).squeeze(1)
             # p = 1 in floating point would put the gradient of 0 ** gamma, infinite for gamma < 1, into the weights
             return (1 - p).clamp_min(torch.finfo(p.dtype).tiny) ** self.gamma * plain
 

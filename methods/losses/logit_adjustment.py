@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
@@ -63,7 +62,7 @@ class TauNormalisation(Part):
 
     def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
         head = scene.model.head
-        if not isinstance(head, nn.Linear):
+        if not isinstance(head, torch.nn.Linear):
             raise MethodError(
                 f"tau-normalisation shortens the class vectors of a linear head, and a {type(head).__name__} head has "
                 "none whose length counts"

@@ -1,33 +1,14 @@
-"""Margins that grow as classes become rare, and the head of cosines on which they are defined."""
+"""Margins that grow as classes become rare, and the part of the head of cosines on which they are defined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
 from .cross_entropy_loss import LossFunction, cross_entropy
-
-
-class Cosine(nn.Module):
-    """Logits as scaled cosines between features and class vectors, without bias (LDAM-DRW's NormedLinear)."""
-
-    def __init__(self, width: int, classes: int, scale: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(classes, width))
-        self.scale = scale
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        self.weight.copy_(F.normalize(self.weight.uniform_(-1, 1), dim=1))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
 
 
 @dataclass(frozen=True)
@@ -39,7 +20,9 @@ class CosineHead(Part):
     def __post_init__(self) -> None:
         self.require(self.scale > 0, "scale must be positive")
 
-    def build(self, scene: Scene) -> nn.Module:
+    def build(self, scene: Scene) -> torch.nn.Module:
+        from .cosine import Cosine
+
         return Cosine(scene.model.width, scene.classes, self.scale)  # type: ignore[arg-type]
 
 
@@ -68,6 +51,6 @@ class LDAM(Part):
         shift = scale * self.margins(scene)
 
         def loss(logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-            return cross_entropy(logits - F.one_hot(y, logits.shape[1]) * shift[y, None], y, epsilon)
+            return cross_entropy(logits - torch.nn.functional.one_hot(y, logits.shape[1]) * shift[y, None], y, epsilon)
 
         return loss

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+import torch
 
 
 @contextmanager
-def resting_statistics(model: nn.Module) -> Iterator[None]:
+def resting_statistics(model: torch.nn.Module) -> Iterator[None]:
     """Forward passes inside normalise by the batch, as in training, and leave the running statistics alone."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    kind = torch.nn.modules.batchnorm._BatchNorm
+    norms = [m for m in model.modules() if isinstance(m, kind) and m.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import torch
-from torch import nn
-from torch.nn.utils import get_total_norm
 
 from ..part import ClassWeights, Part, Scene, hyper
 from ..range import Range
@@ -23,7 +21,7 @@ from ..sampling.balance import Scheme, class_weights
 from .batchnorm import resting_statistics
 
 Kind = Literal["weighted_dir", "radius", "eq5_literal", "one_minus", "eq3_linear"]
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]  # what torch's _foreach functions take
+Tensors: TypeAlias = "tuple[torch.Tensor, ...] | list[torch.Tensor]"  # what torch's _foreach functions take
 
 FLOOR = 1e-12  # of a norm that divides, as in davda54/sam: where all gradients are 0, so is the climb
 
@@ -36,7 +34,7 @@ class Objective(Protocol):
     def each(self, *emphases: ClassWeights | None) -> Tensors: ...
 
 
-Step = Callable[[Objective, torch.Tensor, torch.optim.Optimizer], torch.Tensor]
+Step: TypeAlias = "Callable[[Objective, torch.Tensor, torch.optim.Optimizer], torch.Tensor]"
 
 
 def trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
@@ -51,11 +49,11 @@ def gradient(loss: torch.Tensor, weights: Tensors, again: bool = False) -> Tenso
 
 def norm(vectors: Tensors) -> torch.Tensor:
     """The Euclidean norm of all the vectors together, a scalar that stays on the device; at least FLOOR."""
-    return get_total_norm(vectors) + FLOOR
+    return torch.nn.utils.get_total_norm(vectors) + FLOOR
 
 
 @contextmanager
-def climbed(model: nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
+def climbed(model: torch.nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
     """Inside, the weights are theta + e and running statistics rest; after, they are theta, bit for bit (copied back:
     subtracting e would leave rounding errors)."""
     theta = [weight.detach().clone() for weight in weights]
@@ -69,7 +67,7 @@ def climbed(model: nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
             torch._foreach_copy_(weights, theta)
 
 
-def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> None:
     """SAM's second pass: the optimizer's step at theta with the plain gradient at theta + e (eq. 4)."""
     optimizer.zero_grad(set_to_none=True)
     with climbed(model, trained(optimizer), e):
@@ -193,6 +191,7 @@ class _ImbSAMStep:
     def __init__(self, part: ImbSAM, scene: Scene) -> None:
         self._part, self._scene = part, scene
         self._is_head = scene.tensor(float(n >= part.eta) for n in scene.counts)
+        self._tail_classes = float(sum(n < part.eta for n in scene.counts))
         self._steps, self._acted = 0, torch.zeros((), device=scene.device)
 
     def __call__(self, objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
@@ -214,4 +213,4 @@ class _ImbSAMStep:
         share = float(self._acted) / max(self._steps, 1)
         self._steps = 0
         self._acted.zero_()
-        return {"acted": share, "tail_classes": float((self._is_head == 0).sum())}
+        return {"acted": share, "tail_classes": self._tail_classes}

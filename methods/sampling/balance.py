@@ -67,15 +67,16 @@ class _Reweighter:
     def __init__(self, part: Reweighting, scene: Scene) -> None:
         self._first, self._scene = part.start * scene.epochs, scene
         self._even = ClassWeights(scene.tensor([1.0] * scene.classes))
-        weights = class_weights(scene.counts, part.scheme, part.beta, part.power)
-        self._later = ClassWeights(scene.tensor(weights), part.divide_by)  # type: ignore[arg-type]
+        weights = scene.tensor(class_weights(scene.counts, part.scheme, part.beta, part.power))
+        self._later = ClassWeights(weights, part.divide_by)  # type: ignore[arg-type]
+        self._differ = weights.unique().numel() > 1
 
     def __call__(self, epoch: int) -> ClassWeights:
         return self._later if epoch >= self._first else self._even
 
     def notes(self) -> dict[str, float]:
         """Whether classes weighed differently in the present epoch."""
-        return {"acted": float(self(self._scene.epoch).values.unique().numel() > 1)}
+        return {"acted": float(self._differ and self._scene.epoch >= self._first)}
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,11 @@ class _Adapted(Part):
             kind = getattr(import_module(self.module), self.factory)
         except ModuleNotFoundError as error:
             raise MethodError(EXTRA) from error
-        own = {name: getattr(self, field.name) for name, field in self.hyperparameters().items()}
+        hyperparameters = {name: getattr(self, field.name) for name, field in self.hyperparameters().items()}
         known = inspect.signature(kind).parameters
         drawn = {"random_state": seed} if "random_state" in known else {}
         threads = {"n_jobs": scene.threads} if "n_jobs" in known else {}
-        given = own | drawn | threads | changed
+        given = hyperparameters | drawn | threads | changed
         if "smote" in known:  # of the two in one, the neighbours are SMOTE's
             smote = import_module("imblearn.over_sampling").SMOTE
             given["smote"] = smote(k_neighbors=given.pop("k_neighbors"), **drawn)

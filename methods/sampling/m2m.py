@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from ..need import Need
 from ..part import Mixed, Part, Scene, hyper
@@ -95,7 +93,7 @@ class Slots(NamedTuple):
 class Translator:
     """The mixer of M2m: pixels (B, channels, H, W) in [0, 1] and labels (B,) -> the batch with its slots filled."""
 
-    def __init__(self, part: M2m, scene: Scene, judge: nn.Module) -> None:
+    def __init__(self, part: M2m, scene: Scene, judge: torch.nn.Module) -> None:
         self._part, self._scene, self._judge = part, scene, judge
         counts = torch.tensor(scene.counts, dtype=torch.float64)
         self.keep = counts / counts.max()
@@ -108,13 +106,13 @@ class Translator:
         """Whether classes are drawn equally often now, and any may be translated at all."""
         return len(set(self._scene.frequencies)) == 1 and bool(self.chance.any())
 
-    @torch.no_grad()
     def __call__(self, x: torch.Tensor, y: torch.Tensor, epoch: int) -> Mixed:
         if not self.generating():
             return Mixed(x, y, y)
-        slots = self.draw(y.cpu())
-        if len(slots.places):
-            x = self._filled_in(x, y, Slots(*(index.to(x.device) for index in slots)))
+        with torch.no_grad():
+            slots = self.draw(self._scene.on_cpu(y))
+            if len(slots.places):
+                x = self._filled_in(x, y, Slots(*(index.to(x.device, non_blocking=True) for index in slots)))
         return Mixed(x, y, y)
 
     def draw(self, y: torch.Tensor) -> Slots:
@@ -170,7 +168,7 @@ class Translator:
 
     def _noise(self, x: torch.Tensor) -> torch.Tensor:
         noise = torch.rand(x.shape, generator=self._scene.generator("m2m"), dtype=x.dtype) - 0.5
-        return noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE).to(x.device)
+        return noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE).to(x.device, non_blocking=True)
 
     def _direction(self, x: torch.Tensor, own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """The gradient of the objective, of L2 length 1 for each image; the networks' weights get none."""
@@ -178,12 +176,12 @@ class Translator:
             x = x.detach().requires_grad_()
             judged, learnt = self._logits(self._judge, x), self._logits(self._scene.model, x)
             # Summed: the length is divided out for each image, so an average over the batch would change nothing.
-            objective = F.cross_entropy(judged, wanted, reduction="sum")
+            objective = torch.nn.functional.cross_entropy(judged, wanted, reduction="sum")
             objective = objective + self._part.lambda_ * learnt.gather(1, own[:, None]).sum()
             (gradient,) = torch.autograd.grad(objective, [x])
         return gradient / (gradient.flatten(1).norm(dim=1) + 1e-10)[:, None, None, None]
 
-    def _logits(self, network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    def _logits(self, network: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         logits = network(self._scene.normalise(pixels))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
@@ -204,7 +202,7 @@ class Translator:
 
 
 @contextmanager
-def evaluating(*networks: nn.Module) -> Iterator[None]:
+def evaluating(*networks: torch.nn.Module) -> Iterator[None]:
     """The networks are in evaluation mode inside, and each of their modules is as it was after."""
     before = [(module, module.training) for network in networks for module in network.modules()]
     for network in networks:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from ..part import MethodError, Part, Scene, hyper
+from ..part import Part, Scene, hyper
 from ..range import Range
+
+if TYPE_CHECKING:
+    from .vicreg import VICReg
 
 
 def invariance(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
     """The mean squared difference between two views' embeddings (B, K), over both axes."""
-    return F.mse_loss(one, two)
+    return torch.nn.functional.mse_loss(one, two)
 
 
 def variance(z: torch.Tensor) -> torch.Tensor:
     """How far each dimension's standard deviation over the batch falls short of 1, on average; z is (B, K)."""
-    return F.relu(1 - (z.var(dim=0) + 1e-4).sqrt()).mean()
+    return (1 - (z.var(dim=0) + 1e-4).sqrt()).relu().mean()
 
 
 def covariance(z: torch.Tensor) -> torch.Tensor:
@@ -42,9 +44,10 @@ class JointSSL(Part):
     """L_supervised + VICReg / lambda, or, with ``scaling="literal"``, the appendix's lambda L_supervised + VICReg.
 
     The two have one minimum; the first leaves the loss as large as ERM's, so that learning rate and weight decay mean
-    the same. ``views`` of each image: 3 is two for VICReg beside the routine's own, augmented and mixed; 2 trains the
-    classifier on VICReg's first view, without CutMix. ``width`` is the size K of the embeddings and of the two hidden
-    layers of the expander, which is dropped after training and takes no part in the moving average.
+    the same. With a literal lambda of 0 the features learn by VICReg alone. ``views`` of each image: 3 is two for
+    VICReg beside the routine's own, augmented and mixed; 2 trains the classifier on VICReg's first view, without
+    CutMix. ``width`` is the size K of the embeddings and of the two hidden layers of the expander, which is dropped
+    after training and takes no part in the moving average.
 
     ``form="official"`` adds the covariance terms of the two views and averages their variance terms and the squared
     differences over B and K. ``"appendix"`` takes one covariance, of the 2B embeddings of both, and divides the squared
@@ -66,12 +69,23 @@ class JointSSL(Part):
         self.require(self.views in (2, 3), "views must be 2 or 3")
         self.require(self.form in ("official", "appendix"), "form must be 'official' or 'appendix'")
         self.require(self.scaling in ("divided", "literal"), "scaling must be 'divided' or 'literal'")
-        self.require(self.lambda_ > 0, "lambda must be positive")
+        least = "at least 0" if self.scaling == "literal" else "positive"
+        self.require(self.lambda_ > 0 or (self.scaling == "literal" and self.lambda_ == 0), f"lambda must be {least}")
         self.require(self.scaling == "divided" or self.lambda_ < math.inf, "a literal lambda must be finite")
         self.require(self.width >= 1, "width must be at least 1")
 
     def build(self, scene: Scene) -> VICReg:
-        return VICReg(self, scene.model.width)  # type: ignore[arg-type]
+        from .vicreg import VICReg
+
+        literal = self.scaling == "literal"
+        return VICReg(
+            scene.model.width,  # type: ignore[arg-type]
+            self.width,
+            self.loss,
+            divisor=1.0 if literal else self.lambda_,
+            supervised_weight=self.lambda_ if literal else 1.0,
+            views=self.views,
+        )
 
     def loss(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
         """VICReg of the embeddings (B, K) of two views of the same images, in the same order."""
@@ -81,28 +95,3 @@ class JointSSL(Part):
         overlap = sum(covariance(z) for z in stacks)
         apart = invariance(one, two) * (1 if official else one.shape[1])
         return self.invariance * apart + self.variance * spread + self.covariance * overlap
-
-
-class VICReg(nn.Module):
-    """The scalar that is added to the loss, from the features (B, F) of two views; holds the expander."""
-
-    def __init__(self, part: JointSSL, features: int) -> None:
-        super().__init__()
-        literal = part.scaling == "literal"
-        self.supervised_weight = part.lambda_ if literal else 1.0
-        self.views = part.views
-        self._part, self._divisor = part, 1.0 if literal else part.lambda_
-        self.expander = nn.Sequential(
-            *_hidden(features, part.width), *_hidden(part.width, part.width),
-            nn.Linear(part.width, part.width, bias=False),
-        )  # fmt: skip
-
-    def forward(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
-        if len(one) < 2:
-            raise MethodError("Joint-SSL compares images with each other: a batch must hold at least 2")
-        return self._part.loss(self.expander(one), self.expander(two)) / self._divisor
-
-
-def _hidden(inputs: int, width: int) -> tuple[nn.Module, ...]:
-    """A hidden layer; BatchNorm keeps no running statistics, since the expander is never evaluated."""
-    return nn.Linear(inputs, width), nn.BatchNorm1d(width, track_running_stats=False), nn.ReLU(inplace=True)

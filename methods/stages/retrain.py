@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
@@ -42,7 +41,8 @@ class _Retraining:
 
     def __init__(self, first: int, scene: Scene) -> None:
         self._first, self._scene = first, scene
-        self._fresh = _redrawn(scene.model.head, scene.generator("retrain")).state_dict()  # type: ignore[arg-type]
+        fresh = _redrawn(scene.model.head, scene.generator("retrain"))  # type: ignore[arg-type]
+        self._fresh = fresh.to(scene.device).state_dict()
         self._seen = -1  # the epoch of the last step; checkpoints lie between epochs, so it need not be saved
 
     def __call__(
@@ -64,7 +64,7 @@ class _Retraining:
         """Whether the features rested in the present epoch."""
         return {"acted": float(self._scene.epoch >= self._first)}
 
-    def _replace_head(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def _replace_head(self, head: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """New weights, at rest: the old head's momentum is not theirs."""
         head.load_state_dict(self._fresh)
         for weight in head.parameters():
@@ -73,7 +73,7 @@ class _Retraining:
                     value.zero_()
 
 
-def _redrawn(head: nn.Module, generator: torch.Generator) -> nn.Module:
+def _redrawn(head: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
     """A copy of the head with first weights of its own, drawn on the CPU; MethodError where it cannot draw any."""
     head = copy.deepcopy(head).cpu()
     if not hasattr(head, "reset_parameters"):

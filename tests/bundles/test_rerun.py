@@ -245,7 +245,7 @@ def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboa
     assert code == 0 and "same: ERM, " in out and "the bundle's own code" not in err and not loaded
 
 
-@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.slow
 def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
     """The plugin of a bundle leaves a trace when it is run: there is none until it is trusted."""
     trace = tmp_path / "trace"

@@ -87,10 +87,16 @@ def test_quick_commands_import_no_torch(tmp_path):
     assert not modules & {"torch", "scipy.stats", "pandas", "ray", "mlflow"}
 
 
-def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need(tmp_path):
-    _, modules = imported(f"plan {spec_file(tmp_path)}")
-    assert "torch" in modules
+def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_next_time_without_torch(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first, modules = imported(f"plan {spec_file(tmp_path)}")
+    assert "torch.nn" in modules
     assert not modules & {"torch._dynamo", "torchvision", "triton", "sklearn", "pandas"}
+    again, modules = imported(f"plan {tmp_path / 't.yaml'}", "list methods", "show Joint-SSL")
+    assert again.startswith(first)
+    assert not any(name.startswith("torch.") for name in modules)
 
 
 @pytest.mark.parametrize(

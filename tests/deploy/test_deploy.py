@@ -76,6 +76,32 @@ def test_the_head_is_on_demand_and_trains_nothing_while_workers_are_spot(cluster
     assert worker["max_workers"] == cluster["max_workers"]
 
 
+def mps_commands() -> list[str]:
+    """What each template's workers run to start NVIDIA's MPS."""
+    found = [read(ROOT / "ray_cluster.yaml")[0]["worker_start_ray_commands"][-2]]
+    for path in KUBERAY:
+        spec = read(path)[1]["spec"]
+        (worker,) = spec.get("rayClusterSpec", spec)["workerGroupSpecs"]
+        (container,) = worker["template"]["spec"]["containers"]
+        found.append(container["lifecycle"]["postStart"]["exec"]["command"][-1])
+    return found
+
+
+@pytest.mark.parametrize(("there", "code"), [(True, 0), (True, 1), (False, 0)])
+def test_workers_start_mps_before_ray_and_do_without_where_it_is_not(there, code, tmp_path):
+    commands = mps_commands()
+    assert len(commands) == 3
+    if there:
+        (tmp_path / "nvidia-cuda-mps-control").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\nexit {code}\n')
+        (tmp_path / "nvidia-cuda-mps-control").chmod(0o755)
+    for command in commands:
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["bash", "-c", command], env=path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = tmp_path / "said"
+    assert (said.read_text() if said.exists() else "") == "-d\n" * (3 * there)
+
+
 def test_nothing_listens_to_the_world_and_ray_asks_for_its_token(cluster):
     started = "\n".join(cluster["head_start_ray_commands"])
     assert "--dashboard-host=127.0.0.1" in started

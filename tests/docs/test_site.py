@@ -17,7 +17,7 @@ PAGES = ("start", "compare", "tune", "images", "tables", "method", "publish")  #
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
     "installs", "minutes of training", "needs CIFAR-100 and hours", "trains again", "needs a cluster", "needs a server",
-    "shown with names of stores that are not here",
+    "shown with names of stores that are not here", "run in a new environment",
 }  # fmt: skip
 FENCE = re.compile(r"^```(?P<info>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 

@@ -13,7 +13,13 @@ from tailboard.leaderboard.figures.drawing import drawn
 from tailboard.leaderboard.figures.fit import first_fitted, fit
 from tailboard.leaderboard.figures.improvement import improvement, relative_gain
 from tailboard.leaderboard.figures.misalignment import misalignment
-from tailboard.leaderboard.figures.ratio_matrix import RatioMatrix, exponential_prior, ratio_matrix, reweighted
+from tailboard.leaderboard.figures.ratio_matrix import (
+    RatioMatrix,
+    _contrasts,
+    exponential_prior,
+    ratio_matrix,
+    reweighted,
+)
 from tailboard.leaderboard.figures.regions import entropy, regions
 from tailboard.leaderboard.figures.sweep import best_against, scaling, sweep
 
@@ -107,6 +113,21 @@ def test_at_the_margin_at_most_5_percent_get_a_word():
     drawn = np.random.default_rng(0).normal(1.0, 0.3, (1000, 5))
     verdicts = [judged([Contrast("", "alike", values, margin=1.0)])[0].verdict for values in drawn]
     assert 0 < np.mean([word in ("supported", "contradicted") for word in verdicts]) <= 0.07
+
+
+@pytest.mark.parametrize(("gain", "claim"), [(0.0, "at test ratio 0.01"), (4 / 3, "over all test ratios")])
+def test_of_ratios_that_are_alike_or_at_the_margin_at_most_5_percent_get_a_word(gain, claim):
+    """Without a gain training at the test ratio is as good as balanced training; with one of 4/3 points of the first of
+    four train ratios, the identical one at one test ratio of four, the optimal gains the margin, 1 point."""
+    random, said = np.random.default_rng([7, len(claim)]), 0
+    for _ in range(400):
+        accuracy = random.normal(0, 0.3, (4, 4, 5)) + random.normal(0, 2, 5)
+        accuracy[0] += gain
+        matrix = RatioMatrix("", np.array([0.01, 0.03, 0.1, 1.0]), tuple(range(5)), accuracy)
+        found = {each.claim: each.verdict for each in judged([*_contrasts(matrix, 1.0, "points")])}
+        (verdict,) = (word for text, word in found.items() if text.startswith(claim))
+        said += verdict in ("supported", "contradicted")
+    assert said / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
 # Families

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tailboard.leaderboard.recommendation import recommended
+from tailboard.leaderboard.recommendation import joined, recommended
 
 
 def rows(values: dict[str, list[float]], status: str = "complete") -> pd.DataFrame:
@@ -36,6 +36,19 @@ def test_the_best_is_named_with_its_difference_and_what_it_costs():
     assert sentences[4] == expected
     _, sentences = recommended(rows({"ERM": [60.0, 61, 62, 61, 60], "M2m": [51.0, 50, 52, 51, 51]}))
     assert sentences[1] == "Next is M2m, 9.8 points behind, which separates after Holm's correction."
+
+
+def test_an_ensemble_beside_several_estimators_is_one_candidate():
+    tables = [
+        rows(values | {"RUSBoost": [60.0] * 5}).assign(protocol=f"{network}, tuned")
+        for network, values in {"xgboost": {"ERM": [50.0] * 5}, "svm": {"ERM": [52.0] * 5}}.items()
+    ]
+    for table, network in zip(tables, ("xgboost", "svm"), strict=True):
+        table["row_key"] = table["method"].where(table["method"] == "RUSBoost", table["method"] + network)
+    one, baseline = joined(pd.concat(tables, ignore_index=True))
+    assert baseline == "ERM on svm" and set(one["method"]) == {"ERM on xgboost", "ERM on svm", "RUSBoost"}
+    method, sentences = recommended(one, baseline=baseline)
+    assert method == "RUSBoost" and sentences[1].startswith("That is +8.0 points beside ERM on svm")
 
 
 def classes(accuracies: dict[str, tuple[float, ...]]) -> pd.DataFrame:

@@ -128,6 +128,17 @@ def test_the_literal_scaling_is_lambda_times_the_divided_one(tiny):
         torch.testing.assert_close(a, 7 * b, rtol=1e-9, atol=1e-12)
 
 
+def test_a_literal_lambda_of_0_is_vicreg_alone(tiny):
+    part = JointSSL(lambda_=0, scaling="literal", **SMALL)
+    (loss, as_they_are), (_, permuted) = (
+        gradients(tiny, part, labels) for labels in (None, torch.tensor([2, 1, 0] * 4))
+    )
+    assert loss > 0 and any(g.abs().max() > 1e-3 for g in as_they_are)
+    assert all(torch.equal(a, b) for a, b in zip(as_they_are, permuted, strict=True))
+    with pytest.raises(MethodError, match="lambda must be positive"):
+        JointSSL(lambda_=0)
+
+
 def forwards(run) -> list[tuple[torch.Tensor, bool]]:
     """The images of each pass through the features in the first step, and whether BatchNorm learnt from it."""
     seen = []

@@ -8,7 +8,9 @@ import pytest
 from small_spec import SMALL
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.request import check_names
+from tailboard.harness.planning.summary import plan_table
 from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.registry.networks import network
 from tailboard.harness.reporting.figures.study import check_axes
 from tailboard.harness.reporting.figures.trial_table import planned_table
 from tailboard.harness.spec.parser import parse, read, shipped
@@ -36,12 +38,27 @@ def test_the_mini_forms_have_caps_that_come_to_90_minutes_at_most():
     caps = {name: re.match(r"# Cap: (\d+) minutes of two cores\.", line) for name, line in first.items()}
     assert [name for name, cap in caps.items() if cap is None] == []
     assert sum(int(cap[1]) for cap in caps.values() if cap) <= 90
+    for name in MINIS:
+        trainings = read(name).trainings
+        tracked = all(routine.model_dump().get("track") == "minority" for routine in trainings)
+        asked = (spec := read(name).figure) and (spec.kind == "fit" or spec.converged)
+        assert asked or not tracked, f"{name}: what has not converged must get no word"
+
+
+def test_a_plan_says_how_many_parameters_each_of_several_networks_has():
+    sizes = {name: sum(p.numel() for p in network(name, 1, 10).parameters()) for name in ("small", "small-2")}
+    said = plan_table(Plan(read("fig09-mini")))
+    assert f"parameters on fashion-mnist-mini: small {sizes['small']:,}, small-2 {sizes['small-2']:,}, " in said
+    assert "parameters" not in plan_table(Plan(read("fig12-mini")))
 
 
 def test_figures_that_share_trials_have_one_key_for_each():
     keys = {name: {trial.key for trial in plan(read(name))} for name in ("fig12", "fig13", "fig15", "fig20")}
     minis = [{trial.key for trial in plan(read(f"{name}-mini"))} for name in keys]
     assert all(each == minis[0] for each in minis)
+    gains = [{trial.key for trial in plan(read(f"fig{n}-mini"))} for n in ("06", "07", "08")]
+    assert [len(gains[0] & each) for each in gains[1:]] == [15, 15] and len(gains[1] & gains[2]) == 30
+    assert minis[0] < {trial.key for trial in plan(read("fig16-mini"))}
     assert keys["fig12"] == keys["fig13"] and keys["fig12"] | keys["fig15"] == keys["fig20"]
 
 

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.planning.calibration import GIB, MARGIN, MOST, MemoryFit, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, MOST, MemoryFit, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration.summary import memory_words
 from tailboard.harness.planning.dependencies import resolve_dependencies
-from tailboard.harness.planning.summary import memory_words
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 PEAKS = """
 import torch
-from tailboard.harness.planning.calibration import MemoryProbe
+from tailboard.harness.planning.calibration.estimates import MemoryProbe
 
 cpu, size = torch.device("cpu"), 400 * 2**20
 before = MemoryProbe(cpu).bytes()

@@ -5,9 +5,12 @@ import json
 import pickle
 import random
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import skops.io
 import torch
@@ -100,6 +103,23 @@ def file(tmp_path_factory) -> Path:
 
 
 TABLE = "town,extra,age,pay,since\nBonn,1,0.5,1,1970-01-03\n ?,2,,2.5,\nParis,3,1,NA,1969-12-31\n"
+
+
+def test_a_parquet_file_is_predicted_as_the_csv_of_the_same_rows(tmp_path, file):
+    model = tb.load_model(file)
+    rows = {"town": ["Bonn", None, "Paris"], "age": [0.5, None, 1], "pay": [1, 2.5, None], "odd": [[1], [2], []]}
+    since = [date(1970, 1, 3), None, date(1969, 12, 31)]
+    pq.write_table(pa.table(rows | {"since": since}), tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text(TABLE)
+    for name in ("t.csv", "t.parquet"):
+        assert save_row_predictions(model, tmp_path / name, tmp_path / f"{name}.out") == 3
+    assert (tmp_path / "t.parquet.out").read_bytes() == (tmp_path / "t.csv.out").read_bytes()
+    pq.write_table(pa.table({"age": [1.0], "pay": [1], "towns": ["Bonn"]}), tmp_path / "t.parquet")
+    with pytest.raises(tb.UserError, match="no column 'town'; did you mean 'towns'"):
+        save_row_predictions(model, tmp_path / "t.parquet", tmp_path / "out.csv")
+    (tmp_path / "t.parquet").write_text(TABLE)
+    with pytest.raises(tb.UserError, match="cannot be read as Parquet"):
+        save_row_predictions(model, tmp_path / "t.parquet", tmp_path / "out.csv")
 
 
 def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path, file):

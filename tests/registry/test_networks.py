@@ -12,8 +12,8 @@ from tailboard.harness.registry.networks import network
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("resnet20", 0.27), ("resnet32", 0.46), ("resnet44", 0.66), ("resnet56", 0.85), ("wrn-28-10", 36.5),
-     ("wrn-16-4", 2.75), ("resnet18", 11.17), ("resnet34", 21.28), ("resnet50", 23.5),
+    [("resnet20", 0.27), ("resnet32", 0.46), ("resnet44", 0.66), ("resnet56", 0.85), ("resnet110", 1.7),
+     ("wrn-28-10", 36.5), ("wrn-16-4", 2.75), ("resnet18", 11.17), ("resnet34", 21.28), ("resnet50", 23.5),
      ("torchvision:resnext50_32x4d", 23.0), ("torchvision:resnet152", 58.2)],
 )  # fmt: skip
 def test_as_many_parameters_as_the_literature_says(name, millions):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from study_stores import SPEC, facts, printed, recalls_of, store_of
@@ -15,8 +16,9 @@ from tailboard.harness.reporting.figures.request import FigureRequest
 from tailboard.harness.reporting.figures.study import check_axes, study_figure
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, plan
-from tailboard.leaderboard.html.figures import section
-from tailboard.leaderboard.html.model import PageFigure
+from tailboard.leaderboard.figures.figure import POINTS, Axis
+from tailboard.leaderboard.html.figures import sections
+from tailboard.leaderboard.html.model import PageFigure, StudyChart
 from tailboard.leaderboard.tables.grid import Table
 
 GAIN = {"kind": "improvement", "baseline": "ERM", "claim": "Focal Loss helps where classes are few."}
@@ -224,8 +226,9 @@ def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard
 
 
 def test_a_name_on_the_page_is_only_ever_text():
+    chart = StudyChart('"><script>', Axis('"><b>', "<i>"), pd.DataFrame([], columns=list(POINTS)))
     nasty = Table("t", (), (("<b>", '"><script>', "supported"),), (), (), ("a", "b", "c"))
-    shown = section(PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a"))
+    shown = sections([PageFigure('"><script>x', "<i>", nasty, nasty, ["<u>"], b"<svg/>", b"a", [chart])])
     assert not re.search(r"<script|<b>|<i>|<u>|<svg", shown)
 
 
@@ -237,15 +240,18 @@ def tracked(store, last):
         store.write_arrays(trial.key, {"history_train_accuracy": column, "history_train_accuracy_minority": column - 1})
 
 
-@pytest.mark.parametrize(("last", "verdict"), [(99.0, "supported"), (80.0, "")])
+@pytest.mark.parametrize(("last", "verdict"), [(99.0, "supported"), (80.0, ""), (95.5, "")])
 def test_what_has_not_converged_gets_no_word(tmp_path, last, verdict):
     store = store_of(tmp_path, figure=GAIN | {"converged": 95})
     assert facts(store)["notes"][-1].startswith("30 of 30 trials do not say")
     tracked(store, last)
     told = facts(store)
     assert {claim["verdict"] for claim in told["claims"][:1]} == {verdict}
-    if not verdict:
-        said = "accuracy on the training images reached 80.0 to 100.0 percent, and 95 are asked for"
+    if last == 80:
+        said = (
+            "accuracy on the training images reached 80.0 to 100.0 percent, on those of the minority classes 79.0 to "
+            "99.0 percent, and 95 are asked for"
+        )
         assert told["claims"][0]["reason"] == f"not converged: {said}"
         assert told["notes"][-1] == f"Not converged: {said}."
 

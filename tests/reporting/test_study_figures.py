@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from study_stores import DATA, SPEC, facts, printed, recalls_of, store_of
 from tailboard.harness.errors import ReportError
@@ -69,6 +70,27 @@ def test_the_matrix_of_a_store_by_hand(tmp_path):
     assert "with data: {total: N} each has as many" in facts(unequal, "--kind", "ratio_matrix")["notes"][0]
 
 
+def test_the_matrix_of_another_metric_is_that_metric_at_each_test_ratio(tmp_path):
+    store = store_of(tmp_path, methods="ERM")
+    trials, stored = plan(store.plans()[0]), []
+    labels = np.repeat(np.arange(10), [30, 12, 20, 8, 16, 10, 24, 6, 14, 10])
+    for number, trial in enumerate(trials):
+        logits = np.random.default_rng(number).normal(size=(len(labels), 10)) + 2 * np.eye(10)[labels]
+        stored.append(logits.astype(np.float32))
+        store.write_arrays(trial.key, {"last_ema": stored[-1], "labels": labels})
+    told = facts(store, "--kind", "ratio_matrix", "--metric", "macro_f1")
+    assert told["axes"]["matrix"]["y"] == "macro F1 at that test ratio (%)"
+    rows = {(row["curve"], row["x"]): row["mean"] for row in told["curves"] if row["quantity"] == "matrix"}
+    shares = 0.2 ** (np.arange(10) / 9)
+    weights = (shares / np.bincount(labels))[labels]
+    by_hand = [
+        100 * f1_score(labels, found.argmax(axis=1), average="macro", sample_weight=weights)
+        for found, trial in zip(stored, trials, strict=True)
+        if trial.data.imbalance_factor == 1
+    ]
+    assert rows["trained at 1", 0.2] == pytest.approx(np.mean(by_hand))
+
+
 def test_misalignment_over_totals(tmp_path):
     store = store_of(tmp_path, methods="ERM", data=DATA | {"total": [200, 400]})
     told = facts(store, "--kind", "misalignment")
@@ -113,7 +135,8 @@ def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missin
         (["--kind", "improvement", "--group", "tail"], "--group: 'tail' is not one of"),
         (["--kind", "ratio_matrix", "--group", "few"], "--group: ratio_matrix is of all, minority or majority"),
         (["--kind", "ratio_matrix", "--margin", "0"], "--margin: 0 must be above 0"),
-        (["--kind", "ratio_matrix", "--metric", "macro_f1"], "--metric: ratio_matrix is of accuracy"),
+        (["--kind", "ratio_matrix", "--metric", "worst_class"], "worst_class is the same at every test ratio"),
+        (["--kind", "fit", "--metric", "macro_f1"], "--metric: fit is of the accuracy on the training images"),
         (["--kind", "improvement", "--metric", "nll"], "--metric: of nll less is better"),
         (["--kind", "improvement", "--metric", "recall:Coat", "--group", "few"], "--group: recall is of all, not few"),
         (["--kind", "improvement", "--metric", "recall_at_precision:0.9"], "has no recall_at_precision"),

@@ -55,23 +55,25 @@ SPEC = {
     "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
     "methods": ["ERM", {"name": "Slow", "plugin": "slow.py"}],
     "network": "small",
-    "training": {"epochs": 6, "batch_size": 32},
+    "training": {"epochs": 6, "batch_size": 32, "track": "minority", "track_every": 2},
     "seeds": 2,
     "resources": {"checkpoint_seconds": 0},
+    "figure": {"kind": "fit", "group": ["all", "minority"]},
 }
+FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher, tmp_path_factory, shared_ray, shared_mlflow):
+def undisturbed(launcher, tmp_path_factory, shared_ray):
     """A run that nobody disturbs; what the others, each with a Ray of its own, must come to."""
-    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray, **shared_mlflow)
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray)
     job.done = job.run()
     return job
 
 
 @pytest.fixture
-def job(launcher, tmp_path, shared_mlflow):
-    return launcher(tmp_path, SPEC, {"slow.py": SLOW, "broken.py": BROKEN}, **shared_mlflow)
+def job(launcher, tmp_path):
+    return launcher(tmp_path, SPEC, {"slow.py": SLOW, "broken.py": BROKEN})
 
 
 def test_a_run_ends_with_a_table_and_four_files(undisturbed):
@@ -150,6 +152,8 @@ def test_a_driver_killed_at_any_moment_loses_nothing_finished(undisturbed, job):
     now = job.bytes_of("records")
     assert {name: now[name] for name in finished} == finished, "a finished trial ran again"
     assert job.csv() == undisturbed.csv()
+    for name in FIGURE:
+        assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
     assert sum(record["attempts"] for record in job.records().values()) > 4, "no trial was resumed: no test"
     assert not list(Path(job.environment["TMPDIR"]).glob("tb-*")), "the next run clears up after the killed ones"
 
@@ -161,6 +165,8 @@ def test_a_worker_killed_in_mid_trial_is_tried_again(undisturbed, job):
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert job.csv() == undisturbed.csv()
+    for name in FIGURE:
+        assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
     assert sum(record["attempts"] for record in job.records().values()) > 4, "nothing was resumed"
     assert job.leftovers() == []
 
@@ -221,8 +227,8 @@ def test_ctrl_c_twice_stops_at_once(job):
     assert job.gone_within(10), job.leftovers()
 
 
-def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray, shared_mlflow):
-    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray, **shared_mlflow)
+def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray)
     methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
     job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
     done = job.run()
@@ -248,8 +254,8 @@ def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared
     assert ran == {f"records/{key}.json" for key, record in job.records().items() if record["status"] != "complete"}
 
 
-def test_a_second_run_of_a_store_is_refused_while_the_first_lives(launcher, tmp_path, shared_ray, shared_mlflow):
-    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray, **shared_mlflow)
+def test_a_second_run_of_a_store_is_refused_while_the_first_lives(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray)
     job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
     process = job.start()
     job.wait_for(job.saved, process)

@@ -29,6 +29,15 @@ exit "$code"
 SCONTROL = """#!/bin/bash
 if [ "$1 $2" = "show hostnames" ]; then tr ',' '\\n' <<< "$3"; else echo "scontrol $*" >> "$SLURM_SAID"; fi
 """
+# In place of NVIDIA's: it runs until it is told to quit, and tells of both.
+MPS = """#!/bin/bash
+pipe=$CUDA_MPS_PIPE_DIRECTORY/control
+if [ "$*" = -f ]; then
+    echo "MPS in $CUDA_MPS_PIPE_DIRECTORY" >> "$SLURM_SAID"; touch "$pipe"; while [ -e "$pipe" ]; do sleep 0.05; done
+else
+    echo "MPS $(cat)" >> "$SLURM_SAID"; rm "$pipe"
+fi
+"""
 # It waits in its third epoch while there is a file, so that both nodes have begun when the job is told to save itself.
 HELD = """
 import time
@@ -63,7 +72,7 @@ class Allocation:
 
     def __init__(self, job, shims: Path) -> None:
         self.job, self.said = job, shims / "said"
-        for name, text in (("srun", SRUN), ("scontrol", SCONTROL)):
+        for name, text in (("srun", SRUN), ("scontrol", SCONTROL), ("nvidia-cuda-mps-control", MPS)):
             (shims / name).write_text(text)
             (shims / name).chmod(0o755)
         self.environment = os.environ | job.environment | {
@@ -82,10 +91,10 @@ class Allocation:
 
 
 @pytest.fixture
-def allocation(launcher, tmp_path, shared_mlflow):
+def allocation(launcher, tmp_path):
     shims = Path(tempfile.mkdtemp(prefix="t-slurm-", dir="/tmp"))
     held = HELD.replace("HOLD", str(tmp_path / "hold"))
-    yield Allocation(launcher(tmp_path, SPEC, {"held.py": held}, **shared_mlflow), shims)
+    yield Allocation(launcher(tmp_path, SPEC, {"held.py": held}), shims)
     shutil.rmtree(shims)
 
 
@@ -129,6 +138,24 @@ def test_a_job_uses_no_folder_that_another_user_may_enter(allocation):
     ray.chmod(0o755)
     allocation.start("n1").communicate(timeout=60)
     assert allocation.said.read_text().splitlines()[0] == "700"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "starts"), [("0.25", True), ("{gpu: .5}", True), ("1", False), ("0", False), ("1.0", False)]
+)
+def test_where_a_fraction_of_a_gpu_is_asked_for_mps_runs_as_long_as_ray(allocation, gpu, starts):
+    """Ray's stand-in ends once MPS runs, or at once where it is not to run."""
+    (allocation.job.folder / "t.yaml").write_text(gpu if "{" in gpu else f"resources:\n  gpu: {gpu}\n")
+    ray = allocation.said.with_name("ray")
+    ray.write_text(
+        '#!/bin/bash\n[ -z "$CUDA_MPS_PIPE_DIRECTORY" ] ||'
+        ' until [ -e "$CUDA_MPS_PIPE_DIRECTORY/control" ]; do sleep 0.05; done\nexit 1\n'
+    )
+    ray.chmod(0o755)
+    allocation.start("n1").communicate(timeout=120)
+    said = [line for line in allocation.said.read_text().splitlines() if line.startswith("MPS")]
+    assert said == ([f"MPS in /tmp/tb-ray-{os.getpid()}/mps", "MPS quit"] if starts else [])
+    assert allocation.job.gone_within(10), allocation.job.processes()
 
 
 def test_a_job_whose_ray_does_not_start_says_so_and_leaves_nothing(allocation):

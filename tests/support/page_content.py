@@ -6,7 +6,7 @@ import pandas as pd
 from tailboard.leaderboard.html.model import DataCard, Evidence, MethodCard, PageContent
 from tailboard.leaderboard.published.comparison import Routine
 from tailboard.leaderboard.published.rows import published
-from tailboard.leaderboard.results import COLUMNS
+from tailboard.leaderboard.results import COLUMNS, MACHINE
 
 NASTY = "<img src=x onerror=alert(1)>"
 WORSE = '</script><script>alert(2)</script> "&amp; $x$ %{y} <a href="javascript:alert(3)">a</a> a|b \\ 中\n\x1b[2J'
@@ -35,7 +35,7 @@ def trial(method, setting, seed, rng):
     accuracy = [100 * n / of for n, of in zip(right, TESTS, strict=False)]
     common = {"key": key, "dataset": dataset, "setting": words, "protocol": protocol, "method": method, "seed": seed,
               "status": status, "reason": reason, "verified": dataset != "cinic10",
-              "device_seconds": 10.0 + seed}  # fmt: skip
+              "device_seconds": 10.0 + seed, MACHINE: "slide rule"}  # fmt: skip
     rows = [
         common | {"group": g, "classes": len(at), "value": np.mean([accuracy[c] for c in at]) if accuracy else np.nan}
         for g, at in GROUPS.items()
@@ -53,7 +53,7 @@ def trial(method, setting, seed, rng):
 def built(seeds=5):
     rng = np.random.default_rng(seeds)
     found = [trial(m, s, seed, rng) for s in SETTINGS for m in METHODS for seed in range(seeds)]
-    rows = pd.DataFrame([row for rows, _, _ in found for row in rows], columns=list(COLUMNS))
+    rows = pd.DataFrame([row for rows, _, _ in found for row in rows], columns=[*COLUMNS, MACHINE])
     return rows, {key: told for _, key, told in found if told.right or told.log}
 
 

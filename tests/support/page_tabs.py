@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from page_content import SETTINGS
 from tailboard.leaderboard.formats import text as text_module
@@ -44,6 +45,12 @@ class Tabs:
     def ask(self, url, path):
         if url.split("#")[0] != path.as_uri() and not url.startswith(("data:", "blob:")):
             self.troubles.append(url)
+
+
+def serious(tab):
+    """What axe-core finds of weight: each rule, and where it is broken."""
+    found = [each for each in Axe().run(tab).response["violations"] if each["impact"] in ("serious", "critical")]
+    return [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
 
 
 def until(tab, holds):

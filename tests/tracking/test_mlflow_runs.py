@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -14,19 +13,17 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from mlflow_page import EPOCHS, SPEC, Page, finish, line
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver
-from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.sqlite import address
-from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
 from tailboard.harness.tracking.background import Tracker, catch_up, catch_up_all
-from tailboard.harness.tracking.mlflow_runs import KEY, MlflowRuns
+from tailboard.harness.tracking.mlflow_runs import MlflowRuns
 from tailboard.harness.tracking.uri import masked, tracking_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
@@ -61,99 +58,9 @@ class Slow(Part):
 
 register("Slow", Recipe(weights=Slow()))
 """
-EPOCHS = 5
-SPEC = {
-    "name": "t",
-    "data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}],
-    "methods": ["ERM", "Reweighting"],
-    "network": "small",
-    "training": {"epochs": EPOCHS, "batch_size": 32},
-    "seeds": 1,
-    "resources": {"checkpoint_seconds": 0},
-}
-
-
-class Page:
-    """What MLflow holds: the runs of the trials by key, and the runs of specs."""
-
-    def __init__(self, uri: str) -> None:
-        self.client = MlflowClient(uri)
-        experiment = self.client.get_experiment_by_name("tailboard")
-        assert not experiment or experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-        runs = self.client.search_runs([experiment.experiment_id]) if experiment else []
-        self.trials = {run.data.tags[KEY]: run for run in runs if KEY in run.data.tags}
-        self.specs = [run for run in runs if KEY not in run.data.tags]
-        assert len(self.trials) + len(self.specs) == len(runs), "a trial has two runs"
-
-    def steps(self, key: str, metric: str = "train/loss") -> list[int]:
-        """In the order in which its page shows them."""
-        return [m.step for m in self.client.get_metric_history(self.trials[key].info.run_id, metric)]
-
-    def check(self, key: str, record: dict) -> None:
-        """All of a finished trial is there, once."""
-        run, trial = self.trials[key], record["trial"]
-        complete = record["status"] == "complete"
-        assert run.info.status == ("FINISHED" if complete else "FAILED")
-        assert run.data.tags["status"] == record["status"]
-        assert run.data.tags["reason"] == record["reason"]
-        assert run.data.tags["method"] == run.data.params["method"] == trial["method"]["name"]
-        assert run.data.tags["mlflow.parentRunId"] == self.specs[0].info.run_id
-        assert (run.data.tags["dataset"], run.data.tags["stage"]) == ("fashion-mnist-mini", "report")
-        assert run.data.tags["seed"] == run.data.params["seed"] == str(trial["seed"])
-        assert run.data.params["training.batch_size"] == "32"
-        epochs = list(range(record["epochs"]))
-        assert self.steps(key) == self.steps(key, "train/lr") == epochs
-        if complete:
-            assert self.steps(key, "test/all") == [record["epochs"]]
-            expected = sum(record["accuracy"]["last_ema"]) / len(record["counts"])
-            assert run.data.metrics["test/all"] == pytest.approx(expected)
-        assert run.data.tags["mlflow.source.name"] == "tailboard run t"
-        assert run.data.tags.get("mlflow.source.git.commit") == record["environment"].get("commit")
-        inputs = [each.dataset for each in run.inputs.dataset_inputs]
-        assert [each.digest for each in inputs] == ([record["data"]["fingerprint"][:36]] if record["data"] else [])
-        path = self.client.download_artifacts(run.info.run_id, "record.json")
-        assert json.loads(Path(path).read_text())["key"] == key
 
 
 # In this process, against SQLite
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory) -> Path:
-    """Made once, since that takes MLflow longer than all the rest."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch, empty_database) -> Store:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    store = Store(tmp_path / "store")
-    store.write_plan(parse(SPEC))
-    shutil.copy(empty_database, store.root)
-    return store
-
-
-def finish(store: Store, trial, status="complete", **changes) -> Record:
-    """A trial's record and arrays, as run_trial leaves them."""
-    complete = status == "complete"
-    if complete:
-        loss = np.linspace(2, 1, EPOCHS)
-        store.write_arrays(trial.key, {"history_epoch": np.arange(EPOCHS), "history_loss": loss, "history_lr": loss})
-    record = Record(
-        key=trial.key, trial=trial, status=status, counts=(60, 6), epochs=EPOCHS if complete else 0,
-        accuracy={"last_ema": (80.0, 20.0), "last": (80.0, 20.0)} if complete else {},
-        started="2026-01-01T00:00:00+00:00", finished="2026-01-01T00:01:00+00:00",
-        data=Provenance(verified=True, hashes={}, fingerprint="f" * 64), environment={"commit": "c0ffee"},
-        files={f"arrays/{trial.key}.npz": "0"} if complete else {}, **changes,
-    )  # fmt: skip
-    store.write_record(record)
-    return record
-
-
-def line(epoch: int) -> dict[str, float]:
-    return {"epoch": epoch, "loss": 2.0 - epoch / 4, "lr": 2.0 - epoch / 4}
 
 
 def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
@@ -450,6 +357,9 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     for key, record in records.items():
         page.check(key, record)
     assert [run.info.status for run in page.specs] == ["FINISHED"]
+    assert {run.info.run_name: run.info.status for run in page.rows} == {
+        "ERM": "FINISHED", "Slow": "FINISHED", "Raises": "FAILED",
+    }  # fmt: skip
     status = json.loads(job.tailboard("status", job.store, "--json").stdout)
     assert status["mlflow"] == {"uri": uri, "tracked": 3, "finished": 3}
 
@@ -483,6 +393,7 @@ def test_a_server_that_is_away_is_told_later(launcher, tmp_path, shared_ray):
             for key, record in job.records().items():
                 page.check(key, record)
             assert [run.info.status for run in page.specs] == ["FINISHED"]
+            assert {run.info.run_name for run in page.rows} == {"ERM", "Reweighting"}
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

@@ -16,7 +16,7 @@ from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import MethodError, Part
-from tailboard.methods.plugin import load_plugin
+from tailboard.methods.plugin import load_plugin, plugin_file
 from tailboard.methods.recipe import Entry, Recipe
 from tailboard.methods.registry import recipe
 
@@ -153,6 +153,20 @@ def test_a_number_with_an_exponent_is_a_number(tmp_path):
 def test_a_plugin_that_leaves_or_registers_nonsense_is_one_message(text):
     with pytest.raises(MethodError, match="the plugin fails"):
         load_plugin(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import os\ndef f(:\n", "line 2: SyntaxError: invalid syntax"),
+        ("import os\n\nos.nothing()\n", "line 3: AttributeError: module 'os' has no attribute 'nothing'"),
+    ],
+)
+def test_what_is_wrong_in_a_plugin_s_file_is_told_with_file_and_line(tmp_path, text, words):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(MethodError) as caught:
+        plugin_file(tmp_path / "mine.py")
+    assert str(caught.value) == f"{tmp_path / 'mine.py'}: the plugin fails: {words}"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tailboard.harness.errors import NetworkError
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
 from tailboard.harness.planning.request import RunRequest, check_names
-from tailboard.harness.planning.summary import plan_table
+from tailboard.harness.planning.summary import plan_table, tuning_table
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
@@ -199,11 +199,13 @@ def test_an_ensemble_predicts_as_its_library_called_directly(name):
 
 
 def test_an_ensemble_has_one_row_whatever_estimators_are_named():
-    raw = {"name": "t", "data": "adult", "methods": ["ERM", "RUSBoost"], "network": ["xgboost", "svm"], "seeds": 2}
+    raw = {"name": "t", "data": "adult", "methods": ["ERM", "RUSBoost"], "network": ["xgboost", "mlp"], "seeds": 2}
     rows = [(trial.method.name, trial.network) for trial in plan(parse(raw)) if trial.seed == 0]
-    assert rows == [("ERM", "xgboost"), ("RUSBoost", "ensemble"), ("ERM", "svm")]
+    assert rows == [("ERM", "xgboost"), ("RUSBoost", "ensemble"), ("ERM", "mlp")]
+    alone = trial_of("mlp", "RUSBoost")
+    assert alone.key == trial_of("xgboost", "RUSBoost").key
     with pytest.raises(MethodError, match="it brings its own estimator"):
-        check_names([trial_of("mlp", "RUSBoost")], {})
+        check_names([alone.model_copy(update={"network": "mlp", "training": trial_of("mlp", "ERM").training})], {})
 
 
 def test_a_class_with_too_few_rows_is_told_and_a_sum_adjusts_to_the_rows_that_are_learnt_from():
@@ -332,6 +334,25 @@ class Silent:
         raise AssertionError
 
 
+def test_an_ensemble_stands_in_the_tables_of_the_estimators_beside_it(tmp_path):
+    data = {"name": "adult", "train_ratio": 0.01, "total": 10000}
+    raw = {"name": "t", "data": data, "methods": ["ERM", "RUSBoost"], "seeds": 2}
+    store = Store(tmp_path / "both")
+    store.write_plan(parse(raw | {"network": ["xgboost", "mlp"]}))
+    report = gather([store])
+    rows = report.rows.drop_duplicates(["protocol", "method"])
+    assert [*zip(rows["protocol"].str.partition(",")[0], rows["method"], strict=True)] == [
+        ("xgboost", "ERM"), ("xgboost", "RUSBoost"), ("mlp", "RUSBoost"), ("mlp", "ERM"),
+    ]  # fmt: skip
+    words = report.rendered("md", versus="ERM")
+    assert "ensemble" not in words and words.count("RUSBoost") > 2 and "RUSBoost bring their own estimator" in words
+    assert "0 of 6 trials are complete" in words, "it is trained and counted once"
+    alone = Store(tmp_path / "alone")
+    alone.write_plan(parse(raw | {"methods": "RUSBoost", "network": "xgboost"}))
+    assert set(gather([alone]).rows["protocol"]) == {"ensemble"}
+    assert set(gather([store, alone]).rows["protocol"]) == set(rows["protocol"])
+
+
 def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_path):
     raw = {
         "name": "t",
@@ -345,10 +366,12 @@ def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_pa
     assert [(t.method.name, t.network) for t in planned.trials] == [("ERM", "xgboost")] * 2
     assert len(planned.searches) == 1 and len(planned.not_tried) == 3
     assert "not tried: SVMSMOTE on xgboost, covertype: SVMSMOTE is not tried on more than 50,000" in plan_table(planned)
+    assert "epochs" not in plan_table(planned) + tuning_table(planned) and " fits " in tuning_table(planned)
     store = Store(tmp_path)
     write_plan(RunRequest.of(spec), store)
     report = gather([store])
     words = report.rendered("md")
+    assert "epochs" not in words and "0 tuning trials and 0 fits took" in words
     assert "not tried: svm is not tried on more than 50,000 training rows, and covertype has 464,812 here" in words
     assert report.rows["reason"].str.startswith("not tried").sum() == 3 * 2 * 4, "rows, seeds, groups"
     queue, untuned = JobQueue(store), RunRequest.of(parse(raw))

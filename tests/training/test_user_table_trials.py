@@ -6,7 +6,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from tailboard import UserError
 from tailboard.datasets import lock
+from tailboard.datasets.split import Images
 from tailboard.harness.planning.image_run import ImageRequest
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.planning.table_run import resolve
@@ -14,7 +16,11 @@ from tailboard.harness.registry.datasets import dataset_of, split_of
 from tailboard.harness.reporting import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.serialization import unpack_arrays
+from tailboard.harness.training.learners import estimator_fit
+from tailboard.harness.training.learners.estimator_fit import folds
 from tailboard.harness.training.learners.table_learners import table_learner
+from tailboard.harness.training.scoring_server import ScoringServer
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import recipe
 
@@ -98,6 +104,28 @@ def test_a_column_that_gives_held_out_rows_away_tells_nothing(people, method):
     assert torch.equal(learner.logits(torch.from_numpy(pool.test.x)), learner.logits(torch.from_numpy(blind)))
 
 
+def test_a_threshold_is_chosen_on_whole_groups_that_were_held_out(people, monkeypatch):
+    (trial, *_) = plan(parse(raw_of(methods="Threshold")))
+    request = {"ask": "split", "trial": trial.model_dump(mode="json"), "root": None, "verify": True}
+    given = unpack_arrays(ScoringServer().answer(request, b"")[1])
+    split, pool = split_of(trial, None, True)
+    assert np.array_equal(given["groups"], pool.groups[split.indices[0]]), "the worker is told"
+    held_out = []
+
+    def watched(*words):
+        for kept, held in folds(*words):
+            held_out.append((set(given["groups"][kept]), set(given["groups"][held]), held))
+            yield kept, held
+
+    monkeypatch.setattr(estimator_fit, "folds", watched)
+    fitted(trial, Images(split.train.x, split.train.y, given["groups"]), split.counts, "Threshold")
+    assert len(held_out) == 5 and not any(kept & held for kept, held, _ in held_out)
+    assert np.array_equal(np.sort(np.concatenate([rows for *_, rows in held_out])), np.arange(len(split.train)))
+    one = np.where(split.train.y == 1, 0, 1 + np.arange(len(split.train)))
+    with pytest.raises(MethodError, match="the rows of class 1 are of too few groups to hold one out whole"):
+        list(folds(split.train.y, 5, 0, one))
+
+
 def test_weights_of_rows_reach_the_fit(people):
     (trial, *_) = plan(parse(raw_of(weight="w")))
     split, pool = split_of(trial, None, True)
@@ -127,6 +155,15 @@ def test_weights_of_rows_reach_the_fit(people):
 def test_what_rows_with_weights_cannot_have_is_said_before_anything_runs(people, monkeypatch, network, method, said):
     with pytest.raises(MethodError, match=said):
         checked(plan(parse(raw_of(network, method, weight="w"))), monkeypatch)
+
+
+def test_run_on_a_table_takes_its_columns_of_groups_and_weights(people):
+    spec, _ = resolve(ImageRequest("csv:people.csv", "y", group="who", weight="w"), None, lambda word: None)
+    facts = spec.data[0].contents
+    assert (facts.label, facts.group, facts.weight) == ("y", "who", "w")
+    assert "SMOTE" not in {method.name for method in spec.methods}, "rows with weights are not made"
+    with pytest.raises(UserError, match=r"'whom'.*did you mean 'who'"):
+        resolve(ImageRequest("csv:people.csv", "y", group="whom"), None, lambda word: None)
 
 
 def test_run_on_a_table_compares_a_dozen_methods_on_two_estimators(people, monkeypatch):

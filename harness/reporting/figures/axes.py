@@ -130,8 +130,8 @@ def with_curves(table: pd.DataFrame, x: str, curve: str, beside: Sequence[str] =
 
 def _differing(table: pd.DataFrame) -> list[str]:
     held = {
-        "key", "seed", "data", "learner", "recalls", "verified", "measured", "epoch", "value", "group", "shares",
-        "picture",
+        "key", "seed", "data", "learner", "recalls", "verified", "measured", "tested", "epoch", "value", "group",
+        "shares", "picture",
     }  # fmt: skip
     return [str(name) for name in table if name not in held and table[name].nunique(dropna=False) > 1]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from math import isnan
 
-from ....leaderboard.html.model import PageFigure
+from ....leaderboard.html.model import PageFigure, StudyChart
 from ....leaderboard.tables.grid import Table
 from ...errors import ReportError
 from ...storage.reader import StoreReader
@@ -31,7 +31,7 @@ def _planned(stores: Sequence[StoreReader]) -> Iterator[PageFigure]:
 
 
 def page_figure(drawn: StudyFigure) -> PageFigure:
-    """A figure with its claims and points as tables."""
+    """A figure with its claims and points as tables, and the points again for charts."""
     claims = tuple(
         (c.panel, c.claim, c.verdict or f"no word: {c.reason}", f"{c.effect:+.3g} {c.unit}",
          f"{c.low:+.3g} to {c.high:+.3g}", str(c.n))
@@ -55,4 +55,11 @@ def page_figure(drawn: StudyFigure) -> PageFigure:
         drawn.data.notes,
         picture,
         drawn.content(".csv"),
+        [
+            StudyChart(str(panel), axis, part)
+            for panel, rows in drawn.data.points.groupby("panel", sort=False)
+            for quantity, axis in drawn.data.axes.items()
+            if len(part := rows[rows["quantity"] == quantity])
+        ],
+        regions=bool(drawn.data.pictures),
     )

@@ -18,11 +18,13 @@ from ...storage.reader import StoreReader
 
 AS_RECORDED = MetricRequest()  # the accuracies in the records
 OF_ACCURACY = {  # what the kinds are of that take no metric
-    "ratio_matrix": "accuracy, which the recalls give at every test ratio",
-    "misalignment": "accuracy, which the recalls give at every test ratio",
     "fit": "the accuracy on the training images",
     "regions": "the shares that a network gives each class",
 }
+AT_TEST_RATIOS = (
+    "ratio_matrix",
+    "misalignment",
+)  # kinds whose trials are tested at the ratios that all were trained at
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class FigureRequest:
         name = self.metric.name
         if of := OF_ACCURACY.get(self.kind):
             raise ReportError(f"--metric: {self.kind} is of {of}")
+        if self.kind in AT_TEST_RATIOS and not self.metric.definition.follows_prior:
+            raise ReportError(
+                f"--metric: {name} is the same at every test ratio; --kind sweep --x train_ratio draws it over those "
+                "of the training"
+            )
         if not self.metric.metric.larger_is_better:
             raise ReportError(f"--metric: of {name} less is better, and claims say what is more")
         if wrong := [group for group in self.groups if group not in self.metric.groups]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import isnan
@@ -23,7 +23,6 @@ from ....leaderboard.figures.regions import regions
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
-from ...metrics.rescoring import MetricRequest
 from ...registry.datasets import long_tail
 from ...spec.schema import Shots, Spec
 from ...storage import paths
@@ -31,6 +30,7 @@ from ...storage.reader import StoreReader
 from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
+from .other_metrics import check_metric, with_metric
 from .request import AS_RECORDED, FigureRequest
 from .trained_state import fitted_table, region_arrays, with_convergence
 from .trial_table import members_of, parameters_of, planned_table, trial_table
@@ -138,9 +138,7 @@ def study_figure(store: StoreReader, asked: FigureRequest) -> StudyFigure:
     if not table["recalls"].notna().any():
         raise ReportError(f"no trial of {store} is complete, so there is nothing to draw")
     if asked.metric != AS_RECORDED:
-        table = table.assign(
-            measured=pd.Series(list(_measured(store, table, shots, asked.metric)), table.index, object)
-        )
+        table = with_metric(store, table, shots, asked)
     figure = _FAMILIES[asked.kind](_with_arrays(store, table, asked), shots, asked)
     if figure.points.empty:
         raise ReportError(f"no two complete trials of {store} can be compared at one point: {' '.join(figure.notes)}")
@@ -155,15 +153,8 @@ def check_axes(spec: Spec) -> None:
     asks for none nothing is checked. ReportError where they lack its axes, or a word is none."""
     if asked := FigureRequest.of(spec):
         table = planned_table(spec)
-        _check_metric(table, asked.metric)
+        check_metric(table, asked.metric)
         _FAMILIES[asked.kind](_with_arrays(None, table, asked), spec.shots, asked)
-
-
-def _check_metric(table: pd.DataFrame, metric: MetricRequest) -> None:
-    """ReportError where a data set lacks it."""
-    for data in dict.fromkeys(table["data"]):
-        if why := metric.lacks(data):
-            raise ReportError(f"--metric: {data.name} has no {metric.name}, which is {why}")
 
 
 def _with_arrays(store: StoreReader | None, table: pd.DataFrame, asked: FigureRequest) -> pd.DataFrame:
@@ -178,15 +169,6 @@ def _with_arrays(store: StoreReader | None, table: pd.DataFrame, asked: FigureRe
         columns = {"shares": [s for s, _ in found], "picture": [p for _, p in found]}
         return table.assign(**{name: pd.Series(each, table.index, object) for name, each in columns.items()})
     return table
-
-
-def _measured(
-    store: StoreReader, table: pd.DataFrame, shots: Shots, metric: MetricRequest
-) -> Iterator[dict[str, float]]:
-    """The metric of each trial by group; nothing of one that is not complete. ReportError where a data set lacks it."""
-    _check_metric(table, metric)
-    for key, recalls in zip(table["key"], table["recalls"], strict=True):
-        yield metric.measured(store, store.record(key), shots) if recalls is not None else {}
 
 
 def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -228,7 +210,8 @@ def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureD
 
 def _ratio_matrix(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
     placed, notes, members = _tails(table, shots, asked)
-    return _noted(ratio_matrix(placed, members, asked.margin), notes)
+    y = "accuracy (%)" if asked.metric == AS_RECORDED else asked.y
+    return _noted(ratio_matrix(placed, members, asked.margin, y, asked.metric.metric.unit), notes)
 
 
 def _misalignment(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:

@@ -67,8 +67,9 @@ def fitted_table(store: StoreReader | None, table: pd.DataFrame, group: str, by_
 
 
 def with_convergence(figure: FigureData, store: StoreReader, keys: Iterable[str], converged: float) -> FigureData:
-    """The figure with a sentence on the accuracy that its trials reached on their training images; its claims get no
-    word where one reached less than is asked for, or says nothing of it.
+    """The figure with a sentence on the accuracy that its trials reached on their training images, of all and, where
+    they were followed, of the minority classes; its claims get no word where one reached less than is asked for, or
+    says nothing of it.
 
     Args:
         figure: The figure.
@@ -76,17 +77,23 @@ def with_convergence(figure: FigureData, store: StoreReader, keys: Iterable[str]
         keys: The complete trials.
         converged: What is asked for, in percent.
     """
-    taken = [training_accuracy(store, key).get("all", {}) for key in keys]
-    reached = [each[max(each)] for each in taken if each]
-    if len(reached) < len(taken) or not reached:
-        said = f"{len(taken) - len(reached)} of {len(taken)} trials do not say how well they fit their training images"
+    taken = [training_accuracy(store, key) for key in keys]
+    ends = {group: [each[group][max(each[group])] for each in taken if group in each] for group in TRACKED}
+    if len(ends["all"]) < len(taken) or not taken:
+        silent = len(taken) - len(ends["all"])
+        said = f"{silent} of {len(taken)} trials do not say how well they fit their training images"
     else:
-        said = f"accuracy on the training images reached {min(reached):.1f} to {max(reached):.1f} percent"
-        if min(reached) >= converged:
+        said = f"accuracy on the training images reached {_range(ends['all'])}"
+        said += f", on those of the minority classes {_range(ends['minority'])}" if ends["minority"] else ""
+        if min(map(min, filter(None, ends.values()))) >= converged:
             return replace(figure, notes=[*figure.notes, f"Converged: {said}."])
         said = f"not converged: {said}, and {converged:g} are asked for"
     claims = [replace(claim, verdict="", reason=claim.reason or said) for claim in figure.claims]
     return replace(figure, claims=claims, notes=[*figure.notes, f"{said[0].upper()}{said[1:]}."])
+
+
+def _range(percent: list[float]) -> str:
+    return f"{min(percent):.1f} to {max(percent):.1f} percent"
 
 
 def region_arrays(

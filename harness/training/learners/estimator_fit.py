@@ -74,6 +74,7 @@ class EstimatorFit:
         self.recipe, self.scene, self.training = recipe, scene, EstimatorTraining(kind="estimator")
         self.done, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
         self._x, self._y, self._seed, self.encoder = np.asarray(rows.x), rows.y, seed, Encoder(columns)
+        self._groups = rows.groups
         self._part = part
         self._scored: tuple[torch.Tensor | Rows, torch.Tensor] | None = None
         self._parts = {slot: part.build(scene) for slot, part in recipe.parts().items()}
@@ -135,7 +136,7 @@ class EstimatorFit:
     def _choose(self, finish: Any) -> None:
         """Give ``finish`` the scores of every training row from a fit that did not see it."""
         scores = np.empty((len(self._y), self.scene.classes))
-        for kept, held in folds(self._y, finish.folds, derive_seed(self._seed, "folds", 0)):
+        for kept, held in folds(self._y, finish.folds, derive_seed(self._seed, "folds", 0), self._groups):
             rows, counts = Images(self._x[kept], self._y[kept]), tuple(np.bincount(self._y[kept]).tolist())
             scene = estimator_scene(counts, self._seed, self.scene.threads)
             recipe = replace(self.recipe, finish=None)
@@ -191,24 +192,40 @@ def scores_of(estimator: Any, x: np.ndarray) -> np.ndarray:
     return np.stack([np.zeros_like(margins), margins], axis=1) if margins.ndim == 1 else margins
 
 
-def folds(y: np.ndarray, number: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Parts of rows, class by class: of each the rows outside it and its own.
+def folds(
+    y: np.ndarray, number: int, seed: int, groups: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of rows, class by class: of each the rows outside it and its own. Of grouped rows whole groups stand in one
+    part, which the classes share as evenly as they allow.
 
     Args:
         y: The labels of the rows.
-        number: How many parts.
+        number: How many parts; of fewer groups as many as there are.
         seed: Of the draw.
+        groups: Of which group each row is.
 
     Raises:
-        MethodError: where a class has a single row: a part would leave none of it.
+        MethodError: where a part would leave none of a class: it has a single row, or its rows are of too few groups.
     """
-    from sklearn.model_selection import StratifiedKFold  # see ``Encoder``
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # see ``Encoder``
 
     if (few := np.bincount(y)).min() < 2:
         raise MethodError(f"class {int(few.argmin())} has one row: none can be held out to choose by")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a class with fewer rows than parts, some parts have none
-        yield from StratifiedKFold(number, shuffle=True, random_state=seed % 2**32).split(np.empty(len(y)), y)
+        if groups is None:
+            yield from StratifiedKFold(number, shuffle=True, random_state=seed % 2**32).split(np.empty(len(y)), y)
+            return
+        number = min(number, len(np.unique(groups)))
+        if number < 2:
+            raise MethodError("all training rows are of one group: none can be held out to choose by")
+        parts = StratifiedGroupKFold(number, shuffle=True, random_state=seed % 2**32).split(y, y, groups)
+        for kept, held in parts:
+            left = np.bincount(y[kept], minlength=len(few))
+            if left.min() < 1:
+                raise MethodError(f"the rows of class {int(left.argmin())} are of too few groups to hold one out whole")
+            if len(held):
+                yield kept, held
 
 
 def _loss(scores: np.ndarray, y: np.ndarray) -> float:

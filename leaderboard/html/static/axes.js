@@ -52,7 +52,7 @@ function logarithmic(title, values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const steps = high / low > 200 ? [1] : high / low > 4 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
   const tickvals = [];
-  for (let power = -3; power < 9; power += 1) for (const step of steps) tickvals.push(Number(`${step}e${power}`));
+  for (let power = -6; power < 9; power += 1) for (const step of steps) tickvals.push(Number(`${step}e${power}`));
   const pad = Math.max(0.05 * Math.log10(high / low), 0.05);
   return { title: across(title), type: "log", tickvals, ticktext: tickvals.map(String), range: [Math.log10(low) - pad, Math.log10(high) + pad] };
 }

@@ -45,12 +45,15 @@ function chooser(method) {
 /** What one training of the method took here, for each data set of the table. */
 function measuredOf(method) {
   const rows = shownBlocks().flatMap((block) => {
-    const [ours, erm] = [method, DATA.methods.indexOf("ERM")].map((each) => secondsOf(lineOf(block, each)));
-    if (ours === null) return [];
-    return [[headerOf(block), `${ours.toPrecision(3)} device seconds a training${erm && method !== DATA.methods.indexOf("ERM") ? `, ${(ours / erm).toFixed(2)} times ERM's` : ""}`]];
+    const line = lineOf(block, method);
+    const ours = secondsOf(line);
+    return ours === null ? [] : [[headerOf(block), `${ours.toPrecision(3)} device seconds a training${timesErm(line)}`]];
   });
   return rows.length ? [element("h3", {}, "Measured here"), listOf(rows)] : [];
 }
+
+/** How much longer than ERM on the same machine, in words; nothing where that is not known. */
+const timesErm = (line) => (line.cost === undefined ? "" : `, ${line.cost} times ERM's on the same machine`);
 
 function secondsOf(line) {
   const seconds = line ? complete(line).map((trial) => trial.seconds).filter((each) => each > 0) : [];

@@ -83,7 +83,7 @@ function costChart() {
     const [cell, seconds] = [cellOf(line, view.group), complete(line).map((trial) => trial.seconds).filter((each) => each > 0)];
     if (!seconds.length || !cell || cell.mean === null) return [];
     const { mean } = meanAndError(seconds);
-    return [{ line, x: mean, y: cell.mean, stderr: cell.stderr, said: `${nameOfLine(line)}: ${cellText(cell)} % in ${mean.toPrecision(3)} device seconds` }];
+    return [{ line, x: mean, y: cell.mean, stderr: cell.stderr, said: `${nameOfLine(line)}: ${cellText(cell)} % in ${mean.toPrecision(3)} device seconds${timesErm(line)}` }];
   });
   const front = paretoFront(points);
   const colour = styleOf("--text");
@@ -99,8 +99,8 @@ function costChart() {
   const value = `${measured(view.group)} (%)`;
   return {
     traces, x: logarithmic("device seconds of one training", points.map((one) => one.x)), y: { title: upwards(value) },
-    table: [["method", "device seconds of one training", value, "standard error", "on the Pareto front"],
-      ...points.map((one) => [nameOfLine(one.line), one.x, one.y, one.stderr, front.includes(one)])],
+    table: [["method", "device seconds of one training", "trainings of ERM on the same machine", value, "standard error", "on the Pareto front"],
+      ...points.map((one) => [nameOfLine(one.line), one.x, one.line.cost ?? "", one.y, one.stderr, front.includes(one)])],
     missing: "No seed of these methods is finished.",
   };
 }

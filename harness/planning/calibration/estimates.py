@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...methods.recipe import Recipe
-from ..errors import ClusterError
-from ..registry.datasets import dataset_of, long_tail
-from ..registry.methods import recipe_of
-from ..spec.schema import Method, Spec, Trial, prerequisite
-from ..storage.store import Store
-from ..training.device_images import most_bytes
-from ..training.learners.image_learner import image_learner
-from ..training.loop import TrainingLoop
-from ..training.schedule import steps_per_epoch
-from .dependencies import Dependencies
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....methods.recipe import Recipe
+from ...errors import ClusterError
+from ...registry.datasets import dataset_of, long_tail
+from ...registry.methods import recipe_of
+from ...spec.schema import Method, Spec, Trial, prerequisite
+from ...storage.store import Store
+from ...training.device_images import most_bytes
+from ...training.learners.image_learner import image_learner
+from ...training.loop import TrainingLoop
+from ...training.schedule import steps_per_epoch
+from ..dependencies import Dependencies
 from .table_timing import fit_seconds, learner_on
 
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
@@ -108,16 +108,8 @@ def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) ->
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
     if about.columns:
         return _table_estimate(trial, about.columns, counts, recipe_of(trial, plugins))
-    images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
-    method = recipe_of(trial, plugins)
     peak = MemoryProbe(device)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
-        for other in (prerequisite(trial, need) for need in method.needs()):
-            # An untrained network costs as much as the trained one that it stands for.
-            stand_in = image_learner(other, images, counts, recipe_of(other, plugins), device, store)
-            store.write_weights(other.key, stand_in.averaged_weights())
-        run = image_learner(trial, images, counts, method, device, store)
+    run, images = loop_on_noise(trial, device, plugins)
     medians = [
         statistics.median(run.step_seconds(int(moment * trial.training.epochs), STEPS)[1:]) for moment in MOMENTS
     ]
@@ -127,6 +119,26 @@ def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) ->
     unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(device) else 0
     whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
+
+
+def loop_on_noise(trial: Trial, device: torch.device, plugins: Mapping[str, str]) -> tuple[TrainingLoop, Images]:
+    """The training of a trial at its start, on random images of a few steps; and these.
+
+    Args:
+        trial: Of a learner on images, without weights that it starts from.
+        device: Where it is trained.
+        plugins: The texts of plugin files, by their hashes.
+    """
+    about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
+    images = _noise(about.shape, counts, trial.training.batch_size * STEPS)
+    method = recipe_of(trial, plugins)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        for start in (prerequisite(trial, need) for need in method.needs()):
+            # An untrained network costs as much as the trained one that it stands for.
+            stand_in = image_learner(start, images, counts, recipe_of(start, plugins), device, store)
+            store.write_weights(start.key, stand_in.averaged_weights())
+        return image_learner(trial, images, counts, method, device, store), images
 
 
 def _table_estimate(trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe) -> Estimate:

@@ -9,12 +9,12 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ...datasets.split import Images
-from ...datasets.tables.columns import Column
-from ...methods.recipe import Recipe
-from ..spec.schema import Trial
-from ..training.learners.contract import Learner
-from ..training.learners.table_learners import table_learner
+from ....datasets.split import Images
+from ....datasets.tables.columns import Column
+from ....methods.recipe import Recipe
+from ...spec.schema import Trial
+from ...training.learners.contract import Learner
+from ...training.learners.table_learners import table_learner
 
 WHOLE = 4000  # rows up to which the whole fit is timed; of more a quarter and an eighth, at least half as many
 CATEGORIES = 10  # of a column of random rows

@@ -1,0 +1,120 @@
+"""What a training costs, in device-hours and in trainings of ERM on the same machine."""
+
+import pandas as pd
+import pytest
+
+from page_content import EVIDENCE, SUBJECT
+from tailboard.harness.reporting.gather import gather
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan, prerequisite
+from tailboard.harness.storage.record import Provenance, Record, TrialResult
+from tailboard.harness.storage.store import Store
+from tailboard.leaderboard.html.board import board
+from tailboard.leaderboard.html.data import content
+from tailboard.leaderboard.results import COLUMNS, MACHINE
+from tailboard.leaderboard.statistics.cost import training_costs
+from tailboard.leaderboard.tables.cost import cost_tables
+from tailboard.methods.need import Need
+
+TRAINED = [  # method, seed, machine, seconds, status
+    ("ERM", 0, "slow", 36.0, "complete"),
+    ("ERM", 1, "slow", 40.0, "complete"),
+    ("ERM", 2, "fast", 9.0, "complete"),
+    ("ERM", 3, "fast", 1000.0, "failed"),
+    ("SAM", 0, "slow", 76.0, "complete"),
+    ("SAM", 1, "fast", 27.0, "complete"),
+    ("SAM", 2, "unknown", 500.0, "complete"),
+    ("elsewhere", 0, "unknown", 5.0, "complete"),
+    ("broken", 0, "slow", 5.0, "diverged"),
+]
+
+
+def rows() -> pd.DataFrame:
+    every = [
+        {"key": f"{method}{seed}", "dataset": "d", "setting": "IF 10", "protocol": "p", "method": method, "seed": seed,
+         "group": group, "classes": 2, "value": 50.0 if status == "complete" else float("nan"), "status": status,
+         "reason": "", "verified": True, "device_seconds": seconds, MACHINE: machine}
+        for method, seed, machine, seconds, status in TRAINED for group in ("few", "all")
+    ]  # fmt: skip
+    return pd.DataFrame(every)[[*COLUMNS, MACHINE]]
+
+
+def by_method(found: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    return {cost.method: (cost.device_seconds, cost.erm) for cost in found.itertuples()}
+
+
+def test_each_trial_is_measured_by_erm_on_its_own_machine():
+    found = by_method(training_costs(rows(), {}))
+    assert found["ERM"] == (pytest.approx(85 / 3), pytest.approx(1))
+    assert found["SAM"] == (pytest.approx(603 / 3), pytest.approx((76 / 38 + 27 / 9) / 2))
+    assert found["elsewhere"] == (5, pytest.approx(float("nan"), nan_ok=True))
+    assert "broken" not in found
+
+
+def test_the_networks_that_a_trial_starts_from_are_part_of_its_cost():
+    found = by_method(training_costs(rows(), {"SAM0": 38.0, "SAM1": 9.0, "another": 1e9}))
+    assert found["SAM"] == (pytest.approx(650 / 3), pytest.approx((114 / 38 + 36 / 9) / 2))
+
+
+def test_where_no_machine_is_known_there_is_no_ratio_and_no_table():
+    for known in (rows().drop(columns=MACHINE), rows().assign(**{MACHINE: ""})):
+        assert training_costs(known, {})["erm"].isna().all()
+        assert cost_tables(known, {}) == []
+
+
+def test_of_nothing_finished_nothing_is_said():
+    nothing = rows().query("status != 'complete'")
+    assert training_costs(nothing, {}).empty
+    assert cost_tables(nothing, {}) == []
+
+
+def test_the_table_says_what_is_not_known():
+    (table,) = cost_tables(rows(), {})
+    assert table.spans == (("d, IF 10", ("Device-hours", "ERM trainings")),)
+    assert table.body == (
+        ("ERM", "0.0079", "1.00"), ("SAM", "0.056", "2.50"), ("elsewhere", "0.0014", "–"), ("broken", "–", "–"),
+    )  # fmt: skip
+
+
+def test_a_page_and_a_site_show_the_same():
+    costs = training_costs(SUBJECT.rows, {key: told.start_seconds for key, told in EVIDENCE.items()})
+    (better,) = costs.query("protocol == 'small, 20 epochs' and dataset == 'cifar10' and method == 'part'")["erm"]
+    assert better != 1, "a seed of it is missing, and later seeds take longer"
+    shown = content(SUBJECT)
+    line = next(x for x in shown["lines"] if x["block"] == 0 and shown["methods"][x["method"]] == "part")
+    assert line["cost"] == float(f"{better:.3g}")
+    (standing,) = (one for one in board("a", SUBJECT).standings if one.method == "part")
+    assert standing.cost == pytest.approx(better)
+
+
+@pytest.mark.parametrize(
+    ("environment", "machine"),
+    [
+        ({"device": "cuda", "gpu": "A10G", "processor": "EPYC", "threads": 4}, "A10G"),
+        ({"device": "cpu", "processor": "EPYC", "threads": 2}, "EPYC, 2"),
+        ({}, ""),
+        ({"device": "cpu", "processor": {"a": ["stranger's"] * 1000}}, str({"a": ["stranger's"] * 1000})[:200]),
+    ],
+)
+def test_a_machine_is_what_the_record_says(environment, machine):
+    assert TrialResult(key="0" * 20, status="failed", environment=environment).machine == machine
+
+
+def test_a_report_counts_the_judge_that_m2m_starts_from(tmp_path):
+    """From the store on: each record's machine, through the tidy table, and what the network it starts from took."""
+    raw = {"name": "s", "data": "cifar10", "methods": ["ERM", "M2m"], "network": "small", "seeds": 2}
+    spec, store = parse(raw), Store(tmp_path)
+    store.write_plan(spec)
+    for trial in plan(spec):
+        starts = [prerequisite(trial, Need("ERM", independent=True))] if trial.method.name == "M2m" else []
+        for each, seconds in ((trial, 30.0 if starts else 20.0), *((start, 10.0 + trial.seed) for start in starts)):
+            about = {"device": "cpu", "processor": "one", "threads": 1}
+            store.write_record(
+                Record(key=each.key, trial=each, status="complete", counts=(500,) * 10, train_seconds=seconds,
+                       accuracy={"last_ema": (50.0,) * 10}, environment=about,
+                       data=Provenance(verified=True, hashes={}, fingerprint="0" * 64))
+            )  # fmt: skip
+    text = gather([store]).rendered("text")
+    assert "cost of a training" in text
+    (line,) = (line for line in text.split("cost of a training")[1].split("\n") if "M2m" in line)
+    assert [word.strip() for word in line.split("|")[1:-1]] == ["M2m", f"{40.5 / 3600:.2g}", f"{40.5 / 20:.2f}"]
