@@ -54,7 +54,7 @@ DRIVER = """
 from tailboard.harness.scheduling import timeouts as deadline
 from tailboard.harness.cli.app import main
 
-deadline.LOADING_SECONDS = 25.0
+deadline.LOADING_SECONDS = 35.0
 if __name__ == "__main__":
     main()
 """
