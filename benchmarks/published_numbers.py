@@ -27,6 +27,8 @@ import pandas as pd
 
 from tailboard.harness.bundles.export import export
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.report import Report
+from tailboard.harness.reporting.two_classes import with_two_classes
 from tailboard.harness.spec.schema import Trial
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
@@ -39,6 +41,7 @@ from tailboard.leaderboard.tables.grid import Table
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 BLOCK = re.compile(r"(<!-- numbers: ([a-z0-9-]+) (.+?) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
+TUNING = ("Tuning", "Importance")  # how the titles of its tables begin
 ACTED = ("ceiling", "accepted", "filled")  # of M2m's notes; its classes' own shares are in the summary
 
 
@@ -57,8 +60,9 @@ def summary_of(store: Store) -> dict[str, Any]:
         StoreError: where there is no store. ValueError where its bundle would not hold.
     """
     (spec,) = store.plans()
-    report = gather([store])
+    report = with_two_classes(gather([store]), [store], lambda request: gather([store], rescore=request))
     records = [store.record(key) for key in sorted(store.finished())]
+    complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
     columns = {name: _plain(rows[name]) for name in rows}
     differing = {name for name, values in columns.items() if len(set(map(str, values))) > 1} | {"value"}
@@ -71,9 +75,15 @@ def summary_of(store: Store) -> dict[str, Any]:
         "shared": shared,
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
+        "further": _further(report),
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
-        "losses": _losses(store, report.rows, [record.trial for record in records]),
+        "losses": _losses(store, report.rows, complete),
     }
+
+
+def _further(report: Report) -> dict[str, list[Any]]:
+    """By each further metric what the rows of the group ``all`` have, in their order."""
+    return {metric.label: _plain(rows["value"]) for rows, metric in (report.further.measured if report.further else ())}
 
 
 def _plain(column: pd.Series) -> list[Any]:
@@ -142,9 +152,10 @@ def _table(raw: dict[str, Any]) -> Table:
     return Table(raw["title"], spans, tuple(map(tuple, raw["body"])), footnotes, caption, head)
 
 
-def report(numbers: Numbers, _: str) -> str:
-    """All that ``tailboard report`` says."""
-    return markdown(numbers.rows, notes=numbers.raw["notes"], more=numbers.tables).strip()
+def report(numbers: Numbers, words: str) -> str:
+    """All that ``tailboard report`` says; ``without tuning`` what was searched and found is left out."""
+    more = [table for table in numbers.tables if not words or table.title.split(" of ")[0] not in TUNING]
+    return markdown(numbers.rows, notes=numbers.raw["notes"], more=more).strip()
 
 
 def table(numbers: Numbers, _: str) -> str:
@@ -160,9 +171,13 @@ def versus(numbers: Numbers, method: str) -> str:
 
 
 def difference(numbers: Numbers, words: str) -> str:
-    """Of two methods in All, as a phrase: ``METHOD from METHOD``."""
-    method, _, reference = words.partition(" from ")
-    cells = paired(numbers.rows, reference)
+    """Of two methods in All, as a phrase: ``METHOD from METHOD``, or ``METHOD from METHOD by METRIC``, a further."""
+    compared, _, metric = words.partition(" by ")
+    method, _, reference = compared.partition(" from ")
+    rows = numbers.rows
+    if metric:
+        rows = rows[rows["group"] == "all"].assign(value=numbers.raw["further"][metric])
+    cells = paired(rows, reference)
     (cell,) = cells[(cells["method"] == method) & (cells["group"] == "all")].itertuples()
     return verdict(cell)
 

@@ -20,7 +20,8 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         spec = self.__spec__
         assert spec is not None and spec.loader is not None  # noqa: S101  (for the type checker)
-        self.__class__ = ModuleType  # what is asked from here on is asked of the module itself
+        # What is asked from here on is asked of the module itself.
+        self.__class__ = ModuleType  # type: ignore[assignment]
         self.__path__ = list(spec.submodule_search_locations or ())
         spec.loader.exec_module(self)
         return getattr(self, name)

@@ -55,8 +55,9 @@ def load_plugin(text: str) -> dict[str, Entry]:
         with registrations() as entries:
             exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
-        unread = isinstance(error, SyntaxError) and error.filename == module.__name__
-        line, words = (error.lineno, error.msg) if unread else (plugin_line(error), error)
+        line, words = plugin_line(error), str(error)
+        if isinstance(error, SyntaxError) and error.filename == module.__name__:
+            line, words = error.lineno, error.msg
         where = f"line {line}: " if line else ""
         raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {words}") from error
     if not entries:

@@ -62,7 +62,8 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
         check_new_methods(methods, plugins)
     for trial in {(t.data, t.val_per_class): t for t in trials}.values():
         long_tail(trial.data, trial.val_per_class)
-    if of_libraries := {(t.network, dataset_of(t.data).shape) for t in trials if ":" in t.network}:
+    images = [trial for trial in trials if trial.training.learner == "images"]
+    if of_libraries := {(t.network, dataset_of(t.data).shape) for t in images if ":" in t.network}:
         from ..registry.networks import check_shape
 
         for name, shape in of_libraries:

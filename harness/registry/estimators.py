@@ -8,7 +8,7 @@ point ``tailboard.estimators``, as a name and a subclass of :class:`Estimator`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,8 +20,9 @@ from ...methods.part import MethodError, Part, Scene, hyper
 from ...methods.range import Range
 from ...methods.recipe import with_values
 from ..errors import NetworkError
-from ..spec.learners import GROUP
+from ..spec.learners import FACTORY, GROUP
 from ..spec.schema import Trial, Value
+from .installed_classifiers import check_words, classifier
 
 EXTRA = 'pip install "tailboard[tables]"'
 
@@ -197,9 +198,25 @@ def table_learners() -> dict[str, Part]:
     return LEARNERS | {entry.name: entry.load()() for entry in entry_points(group=GROUP)}
 
 
+@cache
+def _installed(name: str) -> Estimator:
+    """The part of a classifier of an installed package: its fields are what a value can be given for."""
+    kind, defaults = classifier(name)
+    module, _, factory = name.partition("@")[0].partition(":")
+    own = {"n_jobs": "threads", "random_state": "seed"}
+    taken = {what: word if word in defaults else "" for word, what in own.items()}
+    free = [word for word in defaults if word not in own and not hasattr(Estimator, word)]
+    fields = [(word, type(defaults[word]), hyper(defaults[word], "the default of its class")) for word in free]
+    words = {"module": module, "factory": factory, "__module__": kind.__module__} | taken
+    return make_dataclass(factory, fields, bases=(Estimator,), frozen=True, namespace=words)()
+
+
 def table_learner(name: str, values: Mapping[str, Value] | None = None) -> Part:
     """The learner of a name with other values. NetworkError where the name, a value's name or a value is wrong."""
     known = table_learners() | ({OWN: Own()} if name == OWN else {})
+    if name not in known and FACTORY.fullmatch(name):
+        check_words(values or {})
+        known |= {name: _installed(name)}
     if name not in known:
         raise NetworkError(f"unknown estimator {name!r}" + nearest(name, known))
     part = known[name]

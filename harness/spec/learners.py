@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions
+from typing import Any
 
+from ..errors import SpecError
 from .training import Kind
 
 ESTIMATORS = {
@@ -18,6 +21,9 @@ ESTIMATORS = {
 }
 TABLE_NETWORKS = {"mlp": "layers with BatchNorm and ReLU, for the rows of a table"}
 GROUP = "tailboard.estimators"
+FACTORY = re.compile(r"([A-Za-z]\w*(?:\.[A-Za-z]\w*)*):([A-Za-z]\w*)@([\w.+!-]+)")  # module, class, version
+LIBRARY = "scikit-learn"
+PACKAGES = {"sklearn": LIBRARY, "imblearn": "imbalanced-learn"}  # whose names are not those of their modules
 
 
 @cache
@@ -30,4 +36,50 @@ def learner_kind(name: str) -> Kind:
     """The kind of routine that the learner of a name takes; an unknown name is taken for a network on images."""
     if name in TABLE_NETWORKS:
         return "table"
-    return "estimator" if name in ESTIMATORS or name in installed_estimators() else "images"
+    known = name in ESTIMATORS or FACTORY.fullmatch(name) or name in installed_estimators()
+    return "estimator" if known else "images"
+
+
+def with_factory(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of ``network`` under the name of its ``estimator``, where it has one in the place of a name. SpecError
+    where it has both, or as :func:`factory_name`."""
+    if "estimator" not in entry:
+        return entry
+    if "name" in entry:
+        raise SpecError("network: give a name, or estimator: module:factory, not both")
+    rest = {word: value for word, value in entry.items() if word != "estimator"}
+    return {"name": factory_name(entry["estimator"])} | rest
+
+
+def factory_name(word: object) -> str:
+    """``module:factory`` with the version of the package that holds it, ``module:factory@version``, as it stands in
+    keys. Nothing is imported.
+
+    Raises:
+        SpecError: where it is no such word, or no installed package that builds on scikit-learn holds the module.
+    """
+    if not isinstance(word, str) or not FACTORY.fullmatch(f"{word}@0"):
+        raise SpecError(f"network.estimator: module:factory is expected, such as sklearn.svm:LinearSVC, not {word!r}")
+    module = word.partition(":")[0]
+    version = installed_version(module)
+    if not version:
+        raise SpecError(
+            f"network.estimator: no installed package that builds on {LIBRARY} holds {module!r}. Install it; a file "
+            f"beside the spec is not run. A package offers others under the entry point {GROUP}"
+        )
+    return f"{word}@{version}"
+
+
+@cache
+def installed_version(module: str) -> str:
+    """The version of the installed package that holds a module; empty where none does, or it does not build on
+    scikit-learn. Nothing is imported."""
+    top = module.partition(".")[0]
+    try:
+        package = distribution(PACKAGES.get(top, top))
+    except PackageNotFoundError:  # looking through the files of all packages takes long
+        package = next((distribution(name) for name in packages_distributions().get(top, ())), None)
+    if package is None:
+        return ""
+    needs = (re.split(r"[^A-Za-z0-9._-]", need)[0].lower() for need in package.requires or ())
+    return package.version if package.name.lower() == LIBRARY or LIBRARY in needs else ""

@@ -23,7 +23,7 @@ from ...methods.text_file import read_text
 from ..errors import SpecError
 from . import user_images, weights_file
 from .changes import SpecChanges
-from .learners import learner_kind
+from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
 from .studies.figure_block import Figure
@@ -352,8 +352,8 @@ def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources
     if raw.get("network") is None:
         return {"networks": [_network_of_preset(raw)]}
     names, weights = [], []
-    for entry in _named(raw["network"], "network"):
-        known = ["name", "weights", "values"]
+    for given in _named(raw["network"], "network"):
+        known, entry = ["name", "estimator", "weights", "values"], with_factory(given)
         if wrong := [key for key in entry if key not in known]:
             raise SpecError(f"network: unknown key {str(wrong[0])!r}" + nearest(str(wrong[0]), known))
         name, start = entry.get("name"), entry.get("weights")

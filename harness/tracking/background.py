@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
+from ..storage import paths
 from ..storage.lease import is_driven
+from ..storage.packed_keys import places
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
-from .row_runs import RowRuns
+from .row_runs import ENDED, RowRuns
 from .table_rows import Measured, table_rows
 from .uri import is_ours, masked, unreachable
 
@@ -82,15 +84,18 @@ def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
 
 
 def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
-    rows = RowRuns(runs)
-    rows.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
-    rows.offer_view()
+    table, rows = RowRuns(runs), table_rows(measured)
+    table.tell(rows, time.monotonic() + CLOSE_SECONDS)
+    table.offer_view()
+    if all(row.status in ENDED for row in rows):  # what was tuned is not trained at the spec's own values, nor need be
+        runs.client.set_terminated(runs.parent, "FINISHED")
     runs.write_files(files)
 
 
 def catch_up_all(store: Store, contents: Contents | None = None) -> str:
     """The same as :func:`catch_up` for every plan of a store, unless a driver is at it, which does so itself."""
-    if (store.finished() <= store.tracked() and not store.tracking()) or is_driven(store):
+    finished, tracked = store.packed_keys(paths.RECORDS), store.packed_keys(paths.TRACKED)
+    if ((places(finished, tracked) >= 0).all() and not store.tracking()) or is_driven(store):
         return ""
     return next(filter(None, (_told_or_why(spec, store, contents) for spec in store.plans())), "")
 

@@ -34,7 +34,7 @@ class RowRuns:
         experiment = self._client.get_experiment(self._runs.experiment)
         if VIEW in experiment.tags:
             return
-        metrics = [f"metrics.`{name}`" for name in [*COLUMNS, "seeds", "train_seconds"]]
+        metrics = [f"metrics.`{name}`" for name in [*COLUMNS, "train_seconds"]]
         shown = {
             "searchFilter": f"tags.`{ROLE}` = '{ROLES['row']}'", "orderByKey": metrics[0], "orderByAsc": False,
             "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],

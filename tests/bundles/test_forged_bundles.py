@@ -363,12 +363,19 @@ def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack
 
 
 def test_honest_twins_are_left_alone(groups, tmp_path):
-    """A constant predictor is the same whatever its seed, and a method under neutral values is ERM."""
+    """A constant predictor and a small tree are the same whatever their seed, and a method under neutral values is
+    ERM."""
 
     def constant(record, arrays):
         return record, arrays | {name: np.zeros_like(arrays[name]) for name in ("last_ema", "last")}
 
+    def stump(record, arrays):
+        said = np.zeros_like(arrays["last"])
+        said[arrays["labels"] % 2 == 0, 0] = 1
+        return record, arrays | {"last_ema": said, "last": said}
+
     rewritten(groups["erm"], tmp_path / "c.zip", constant)
+    rewritten(groups["erm"], tmp_path / "s.zip", stump)
     raw = {"name": "n", "methods": ["ERM", {"name": "Focal Loss", "values": {"loss.gamma": 0}}]}
     spec = parse(RAW | raw | {"training": RAW["training"] | {"label_smoothing": 0}})
     made = trained(tmp_path / "n", spec)

@@ -60,7 +60,7 @@ def secret(tmp_path) -> Path:
 def command(capsys, *words: str) -> tuple[int, str]:
     """The exit code and stderr of a command, but for MLflow's mirror."""
     with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "catch_up_all", lambda store: "")
+        patch.setattr(background, "catch_up_all", lambda *_: "")
         patch.setattr(sys, "argv", ["tailboard", *words])
         app.main()
     err = capsys.readouterr().err

@@ -75,7 +75,7 @@ def everything(store: Store) -> str:
 def command(capsys, *words: str) -> tuple[int, str, str]:
     """A `tailboard` command, but for MLflow's mirror."""
     with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailboard.harness.tracking.background.catch_up_all", lambda store: "")
+        patch.setattr("tailboard.harness.tracking.background.catch_up_all", lambda *_: "")
         patch.setattr(sys, "argv", ["tailboard", *words])
         app.main()
     out, err = capsys.readouterr()

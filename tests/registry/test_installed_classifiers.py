@@ -1,0 +1,85 @@
+"""``estimator: module:factory``: any classifier of an installed package, and nothing that is none."""
+
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from tailboard import UserError
+from tailboard.datasets.split import Images
+from tailboard.datasets.tables.columns import Column
+from tailboard.harness.errors import NetworkError
+from tailboard.harness.registry.estimators import learner_of
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.training.learners.table_learners import table_learner
+from tailboard.harness.tuning.search import searches
+from tailboard.methods.recipe import Recipe
+
+NEIGHBOURS = "sklearn.neighbors:KNeighborsClassifier"
+
+
+def raw_of(network, **words):
+    data = {"name": "simulated-table", "profile": "natural", "total": 1000}
+    return {"name": "t", "data": data, "methods": "ERM", "network": network, "seeds": 1} | words
+
+
+def trial_of(word, values=None):
+    return plan(parse(raw_of({"estimator": word, "values": values or {}})))[0]
+
+
+def test_it_predicts_as_its_library_called_directly_and_its_version_is_in_the_key():
+    trial = trial_of(NEIGHBOURS, {"n_neighbors": 3, "weights": "distance"})
+    assert trial.network == f"{NEIGHBOURS}@{version('scikit-learn')}" and trial.training.learner == "estimator"
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat([0, 1], [60, 20]))
+    x = rng.normal(size=(80, 2)) + y[:, None]
+    columns = (Column("a"), Column("b"))
+    learner = table_learner(trial, Images(x, y), (60, 20), Recipe(), torch.device("cpu"), columns)
+    list(learner.epochs())
+    z = learner.encoder.transform(x)
+    direct = KNeighborsClassifier(3, weights="distance", n_jobs=1).fit(z, y)
+    assert learner.estimator.n_jobs == 1
+    assert np.array_equal(learner.logits(torch.from_numpy(x)).argmax(1).numpy(), direct.predict(z))
+
+
+def test_a_range_that_the_spec_gives_is_searched():
+    tune = {"trials": 4, "parameters": [{"name": "network.n_neighbors", "low": 1, "high": 30}]}
+    (search,) = searches(parse(raw_of({"estimator": NEIGHBOURS}, tune=tune))).values()
+    assert search.space["network.n_neighbors"].default == 5
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("os:system", "no installed package that builds on scikit-learn holds 'os'"),
+        ("pytest:main", "no installed package that builds on scikit-learn holds 'pytest'"),
+        ("beside:Factory", "a file beside the spec is not run"),
+        ("sklearn.svm", "module:factory is expected, such as sklearn.svm:LinearSVC"),
+        ("sklearn.__main__:X", "module:factory is expected"),
+        ("sklearn.neighbors:KNeighborClassifier", "did you mean 'KNeighborsClassifier'"),
+        ("sklearn.svm:SVR", "SVR of sklearn.svm is no classifier of scikit-learn's kind"),
+        ("sklearn.model_selection:train_test_split", "is no classifier of scikit-learn's kind"),
+        ("sklearn.ensemble:VotingClassifier", "cannot be made without its 'estimators'"),
+        ("sklearn.nothing:X", "cannot be imported"),
+    ],
+)
+def test_what_is_no_classifier_of_an_installed_package_is_refused_in_one_line(tmp_path, monkeypatch, word, said):
+    (tmp_path / "beside.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(UserError, match=said) as error:
+        learner_of(trial_of(word))
+    assert "\n" not in str(error.value)
+
+
+def test_of_another_version_or_with_a_path_it_is_not_made():
+    trial = trial_of(NEIGHBOURS)
+    with pytest.raises(NetworkError, match=r"version 0\.1 is asked for, and installed is"):
+        learner_of(trial.model_copy(update={"network": f"{NEIGHBOURS}@0.1"}))
+    with pytest.raises(NetworkError, match="a path, which no estimator is given"):
+        learner_of(trial.model_copy(update={"network_values": {"algorithm": "../out"}}))
+    with pytest.raises(UserError, match="give a name, or estimator: module:factory, not both"):
+        parse(raw_of({"name": "svm", "estimator": NEIGHBOURS}))
