@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,7 +96,8 @@ class Measured:
 
 def measured(command: list[str | Path]) -> Measured:
     """Run a command to its end, and see what each of its processes takes."""
-    began, seen = time.time(), {}
+    began = time.time()
+    seen: dict[psutil.Process, tuple[str, float]] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         root = psutil.Process(process.pid)
         while process.poll() is None:
@@ -112,10 +112,10 @@ def measured(command: list[str | Path]) -> Measured:
         printed = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    seconds = Counter()
+    seconds: dict[str, float] = {}
     for kind, spent in seen.values():
-        seconds[kind] += spent
-    return Measured(time.time() - began, dict(seconds), began, printed)
+        seconds[kind] = seconds.get(kind, 0.0) + spent
+    return Measured(time.time() - began, seconds, began, printed)
 
 
 def _kind(process: psutil.Process, root: psutil.Process) -> str:
@@ -130,7 +130,7 @@ def _kind(process: psutil.Process, root: psutil.Process) -> str:
     return "workers" if parents else "others"
 
 
-def main(trials: int = 45, epochs: int = 3, file: str = "") -> None:
+def main(trials: int, epochs: int, file: str) -> None:
     """Print the table, and write it as JSON where a file is named."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -163,4 +163,5 @@ def main(trials: int = 45, epochs: int = 3, file: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]), *sys.argv[3:])
+    given = [*sys.argv[1:], *("45", "3", "")[len(sys.argv) - 1 :]]
+    main(int(given[0]), int(given[1]), given[2])
