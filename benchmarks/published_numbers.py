@@ -27,6 +27,7 @@ import pandas as pd
 
 from tailboard.harness.bundles.export import export
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.report import Report
 from tailboard.harness.reporting.two_classes import with_two_classes
 from tailboard.harness.spec.schema import Trial
 from tailboard.harness.storage.record import Record
@@ -61,6 +62,7 @@ def summary_of(store: Store) -> dict[str, Any]:
     (spec,) = store.plans()
     report = with_two_classes(gather([store]), [store], lambda request: gather([store], rescore=request))
     records = [store.record(key) for key in sorted(store.finished())]
+    complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
     columns = {name: _plain(rows[name]) for name in rows}
     differing = {name for name, values in columns.items() if len(set(map(str, values))) > 1} | {"value"}
@@ -73,9 +75,15 @@ def summary_of(store: Store) -> dict[str, Any]:
         "shared": shared,
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
+        "further": _further(report),
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
-        "losses": _losses(store, report.rows, [record.trial for record in records]),
+        "losses": _losses(store, report.rows, complete),
     }
+
+
+def _further(report: Report) -> dict[str, list[Any]]:
+    """By each further metric what the rows of the group ``all`` have, in their order."""
+    return {metric.label: _plain(rows["value"]) for rows, metric in (report.further.measured if report.further else ())}
 
 
 def _plain(column: pd.Series) -> list[Any]:
@@ -163,9 +171,13 @@ def versus(numbers: Numbers, method: str) -> str:
 
 
 def difference(numbers: Numbers, words: str) -> str:
-    """Of two methods in All, as a phrase: ``METHOD from METHOD``."""
-    method, _, reference = words.partition(" from ")
-    cells = paired(numbers.rows, reference)
+    """Of two methods in All, as a phrase: ``METHOD from METHOD``, or ``METHOD from METHOD by METRIC``, a further."""
+    compared, _, metric = words.partition(" by ")
+    method, _, reference = compared.partition(" from ")
+    rows = numbers.rows
+    if metric:
+        rows = rows[rows["group"] == "all"].assign(value=numbers.raw["further"][metric])
+    cells = paired(rows, reference)
     (cell,) = cells[(cells["method"] == method) & (cells["group"] == "all")].itertuples()
     return verdict(cell)
 

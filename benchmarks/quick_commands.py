@@ -41,6 +41,21 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 
+MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
+    (
+        "`tailboard --help`, `list specs`, a small `report`, processor time",
+        "0.10 s, 0.48 s, 0.99 s",
+        "",
+        "2 quiet cores of an AMD EPYC",
+    ),
+    (
+        "`plan` of methods that were checked before and, beside it, `list specs`, processor time",
+        "0.73 s, 0.66 s; 2.6 s the first time, when it builds them",
+        "",
+        "the same under a load of 12",
+    ),
+)
+
 REPEATS = 3
 SPEC = {
     "name": "small",

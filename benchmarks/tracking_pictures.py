@@ -64,7 +64,7 @@ def shows(tab: Page, *texts: str) -> None:
 
 def mlflow(tab: Page, address: str, folder: Path) -> None:
     """The rows as a table; then what the guide tells to do with them."""
-    tab.goto(f"{address}/#/{TABLE}")
+    tab.goto(f"{address}/#/{TABLE}", wait_until="commit")
     shows(tab, "Leaderboard", "LDAM-DRW", "matching runs", "test/all_stderr")
     assistant = tab.get_by_role("button", name="Close")
     if assistant.count():
@@ -81,11 +81,12 @@ def mlflow(tab: Page, address: str, folder: Path) -> None:
 
 def optuna(tab: Page, address: str, folder: Path) -> None:
     """The searches, and one of them."""
-    tab.goto(f"{address}/dashboard/")
+    tab.set_viewport_size(SIZE | {"height": 1150})
+    tab.goto(f"{address}/dashboard", wait_until="commit")
     shows(tab, "M2m")
     tab.get_by_text("M2m").first.click()
-    shows(tab, "History", "Hyperparameter Importance")
-    tab.wait_for_timeout(4000)
+    shows(tab, "History", "Hyperparameter Importance", "Timeline")
+    tab.wait_for_timeout(6000)
     save(tab, folder / "optuna-dashboard.png")
 
 

@@ -45,7 +45,8 @@ def check_new_methods(trials: Mapping[str, Trial], plugins: Mapping[str, str]) -
             lasting.add(name)
         if name not in passed:
             new.append(trial)
-    check_methods(new, plugins)
+    if new:
+        check_methods(new, plugins)
     if not lasting <= passed:
         _write(code, passed | lasting)
 
@@ -60,7 +61,7 @@ def _is_of_this_package(recipe: Recipe, trial: Trial) -> bool:
 def _code() -> str:
     """A hash of all that a check runs: Python, this package's files, and the names and versions of what is
     installed."""
-    folders = [Path(folder) for folder in sys.path if Path(folder).is_dir()]
+    folders = [Path(folder) for folder in sys.path if folder and Path(folder).is_dir()]
     installed = sorted(each.name for folder in folders for each in folder.glob("*.*-info"))
     code = hashlib.sha256("\n".join([sys.version, *installed]).encode())
     for folder in ("methods", "datasets", "harness"):

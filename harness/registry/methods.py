@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...methods.part import MethodError
 from ...methods.plugin import load_plugin
 from ...methods.recipe import Entry, Recipe
 from ...methods.registry import recipe
@@ -11,8 +12,14 @@ from ..spec.schema import Trial
 
 
 def plugin_of(trial: Trial, plugins: Mapping[str, str] | None) -> dict[str, Entry]:
-    """The methods that the trial's plugin file registers, by name; none where it has no plugin."""
-    return load_plugin((plugins or {})[trial.method.plugin]) if trial.method.plugin else {}
+    """The methods that the trial's plugin file registers, by name; none where it has no plugin. MethodError where the
+    file fails, with the method whose entry of the spec names it."""
+    if not trial.method.plugin:
+        return {}
+    try:
+        return load_plugin((plugins or {})[trial.method.plugin])
+    except MethodError as error:
+        raise MethodError(f"{trial.method.name}: {error}") from error
 
 
 def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:

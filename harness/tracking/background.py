@@ -19,7 +19,7 @@ from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
-from .row_runs import RowRuns
+from .row_runs import ENDED, RowRuns
 from .table_rows import Measured, table_rows
 from .uri import is_ours, masked, unreachable
 
@@ -82,9 +82,11 @@ def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
 
 
 def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
-    table = RowRuns(runs)
-    table.tell(table_rows(measured), time.monotonic() + CLOSE_SECONDS)
+    table, rows = RowRuns(runs), table_rows(measured)
+    table.tell(rows, time.monotonic() + CLOSE_SECONDS)
     table.offer_view()
+    if all(row.status in ENDED for row in rows):  # what was tuned is not trained at the spec's own values, nor need be
+        runs.client.set_terminated(runs.parent, "FINISHED")
     runs.write_files(files)
 
 

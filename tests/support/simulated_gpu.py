@@ -222,6 +222,7 @@ def simulated_gpu() -> Iterator[SimulatedGPU]:
         "is_bf16_supported": lambda *_, **__: True,
         "get_device_properties": lambda *_: about,
         "get_device_name": lambda *_: about.name,
+        "synchronize": lambda *_: None,
         "empty_cache": lambda: None,
         "reset_peak_memory_stats": lambda *_: None,
         "max_memory_reserved": lambda *_: HELD,

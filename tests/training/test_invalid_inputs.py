@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from small_spec import SMALL
 from tailboard.harness.errors import SpecError, StoreError
 from tailboard.harness.planning.request import check_names
+from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse, read, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
@@ -167,6 +170,10 @@ def test_what_is_wrong_in_a_plugin_s_file_is_told_with_file_and_line(tmp_path, t
     with pytest.raises(MethodError) as caught:
         plugin_file(tmp_path / "mine.py")
     assert str(caught.value) == f"{tmp_path / 'mine.py'}: the plugin fails: {words}"
+    spec = {"name": "a", "data": "cifar10", "methods": {"name": "Mine", "plugin": "mine.py"}}
+    asked = parse(spec, tmp_path)
+    with pytest.raises(MethodError, match=f"^Mine: the plugin fails: {re.escape(words)}$"):
+        recipe_of(plan(asked)[0], asked.plugins)
 
 
 @pytest.mark.parametrize(
