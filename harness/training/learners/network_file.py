@@ -44,8 +44,16 @@ class SavedNetwork:
 
 
 def network_opened(data: bytes, features: int, threads: int) -> SavedNetwork:
-    """What :func:`network_saved` wrote. Unsound where it is no network of such rows, or holds other numbers than
-    finite ones; no more memory is taken than the bytes tell."""
+    """What :func:`network_saved` wrote; no more memory is taken than the bytes tell.
+
+    Args:
+        data: The bytes, which anyone may have written.
+        features: The numbers of an encoded row.
+        threads: With how many it predicts.
+
+    Raises:
+        Unsound: where it is no network of such rows, or holds numbers that are not finite.
+    """
     state = load(data)
     network = _shaped(state)
     if network is None or {name: t.shape for name, t in network.state_dict().items()} != {
@@ -60,7 +68,16 @@ def network_opened(data: bytes, features: int, threads: int) -> SavedNetwork:
 
 
 def shift_of(finish: Callable[[torch.Tensor], torch.Tensor], classes: int, name: str) -> torch.Tensor:
-    """What a method adds to scores (C,). MethodError where it does more, naming the part."""
+    """What a method adds to scores (C,).
+
+    Args:
+        finish: Its last change of scores (N, C).
+        classes: How many there are.
+        name: What the part is called.
+
+    Raises:
+        MethodError: where it does more than add.
+    """
     shift, tried = finish(torch.zeros(1, classes)), torch.eye(classes)
     if not torch.equal(finish(tried), tried + shift):
         raise MethodError(f"{name} cannot be saved: it does more than shift scores")
