@@ -1,7 +1,7 @@
 """The tidy table, with one row for each trial and shot group, and its summary, with one row for each cell."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import fsum
 
 import numpy as np
@@ -51,8 +51,10 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
         "a value must stand exactly where a trial is complete and its group has classes": measured != value.notna(),
         f"a value must be a {metric.kind}": measured & ~value.between(metric.low, metric.top),
         "a complete trial must have a key": (rows["status"] == "complete") & (rows["key"] == ""),
-        "two trials share a cell and a seed": rows.duplicated([*CELL, "seed"]),
     }
+    seeds = [*CELL, "seed"]
+    if _numbered(rows, seeds).max() + 1 < len(rows):
+        faults["two trials share a cell and a seed"] = rows.duplicated(seeds)
     for message, at_fault in faults.items():
         if at_fault.any():
             raise ValueError(f"{message}: {rows.loc[at_fault].iloc[0].to_dict()}")
@@ -68,17 +70,36 @@ def arranged(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ValueError: if the table is not tidy (see `check`).
     """
     check(rows, metric)
-    return _ordered(rows)
-
-
-def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    keys = [
-        rows.groupby(columns, sort=False).ngroup()
-        for columns in (["protocol"], ["protocol", "dataset", "setting"], ["method"])
-    ]
-    group = rows["group"].map({name: position for position, name in enumerate(GROUPS)})
-    order = np.lexsort([rows["seed"], group, *reversed(keys)])
+    order, _ = _arrangement(rows)
     return rows.iloc[order].astype({"value": float}).reset_index(drop=True)
+
+
+def _arrangement(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the rows in the order of presentation, and for each place of that order the number of its cell."""
+    protocol = _numbered(rows, ["protocol"])
+    place = _numbered(rows, ["protocol", "dataset", "setting"], protocol)
+    of_place = np.empty(place.max() + 1, np.int64)
+    of_place[place] = protocol
+    rank = np.empty_like(of_place)
+    rank[np.argsort(of_place, kind="stable")] = np.arange(len(rank))
+    method = _numbered(rows, ["method"])
+    group = rows["group"].map({name: position for position, name in enumerate(GROUPS)}).to_numpy(int)
+    cell = (rank[place] * (method.max() + 1) + method) * len(GROUPS) + group
+    seeds, seed_of = pd.factorize(rows["seed"], sort=True)
+    order = np.lexsort([seeds.astype(np.min_scalar_type(len(seed_of))), cell])
+    cell = cell[order]
+    return order, np.cumsum(np.diff(cell, prepend=cell[:1]) != 0)
+
+
+def _numbered(rows: pd.DataFrame, columns: Sequence[str], first: np.ndarray | None = None) -> np.ndarray:
+    """Which of the distinct combinations in these columns each row has, counted as they appear. What the first column
+    comes to may be given."""
+    codes = pd.factorize(rows[columns[0]])[0].astype(np.int64) if first is None else first
+    for name in columns[1:]:
+        column, words = pd.factorize(rows[name])
+        if len(words) > 1:
+            codes = pd.factorize(codes * len(words) + column)[0].astype(np.int64)
+    return codes
 
 
 def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
@@ -99,24 +120,28 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         ValueError: if the table is not tidy (see `check`).
     """
     check(rows, metric)
-    rows = _ordered(rows[[*CELL, "seed", "value", "status", "reason", "verified"]])  # all that is moved here
-    finished = rows["status"] == "complete"
-    rows = rows.assign(
-        finished=finished,
-        failed=~finished & (rows["status"] != "missing"),
-        verified=rows["verified"].astype(bool) | ~finished,
+    order, cells = _arrangement(rows)
+    summary = rows[CELL].iloc[order[np.flatnonzero(np.diff(cells, prepend=-1))]].reset_index(drop=True).infer_objects()
+    finished, missing = (rows["status"] == word for word in ("complete", "missing"))
+    columns = {
+        "value": rows["value"].astype(float),
+        "finished": finished,
+        "failed": ~finished & ~missing,
+        "verified": rows["verified"].astype(bool) | ~finished,
+    }
+    by_cell = pd.DataFrame({name: column.to_numpy()[order] for name, column in columns.items()}).groupby(cells)
+    summary = summary.join(
+        by_cell.agg(
+            mean=("value", "mean"),
+            stderr=("value", "sem"),
+            std=("value", "std"),
+            n=("value", "count"),
+            planned=("value", "size"),
+            failed=("failed", "sum"),
+            finished=("finished", "sum"),
+            verified=("verified", "all"),
+        )
     )
-    cells = rows.groupby(CELL, sort=False)
-    summary = cells.agg(
-        mean=("value", "mean"),
-        stderr=("value", "sem"),
-        std=("value", "std"),
-        n=("value", "count"),
-        planned=("seed", "size"),
-        failed=("failed", "sum"),
-        finished=("finished", "sum"),
-        verified=("verified", "all"),
-    ).reset_index()
     status = np.select(
         [
             summary["n"] == summary["planned"],
@@ -128,9 +153,12 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         default="missing",
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
-    reason = _reasons(rows.assign(cell=cells.ngroup()), summary["planned"].to_numpy())
-    without = [dict(metric.lacks).get(str(name), "0 classes") for name in summary["dataset"]]
-    summary = summary.assign(status=status, ci95=half, reason=np.where(status == "n/a", without, reason))
+    reason = _reasons(rows, order, cells, summary["planned"].to_numpy())
+    without = np.flatnonzero(status == "n/a")
+    lacks, datasets = dict(metric.lacks), summary["dataset"].iloc[without].tolist()
+    for cell, dataset in zip(without, datasets, strict=True):
+        reason[cell] = lacks.get(str(dataset), "0 classes")
+    summary = summary.assign(status=status, ci95=half, reason=reason)
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 
 
@@ -147,13 +175,15 @@ def mean_notes(texts: Iterable[str]) -> dict[str, float]:
     return {name: fsum(each) / len(each) for name, each in values.items()}
 
 
-def _reasons(rows: pd.DataFrame, planned: np.ndarray) -> list[str]:
+def _reasons(rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: np.ndarray) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
-    that are in it, what of their method did not act: "5 of 5: no image was accepted"."""
-    noted = rows[rows["value"].isna() | (rows["reason"] != "")]
+    that are in it, what of their method did not act: "5 of 5: no image was accepted". The arguments are the rows, as
+    :func:`_arrangement` orders them, and how many are planned of each cell."""
+    told = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
+    noted = rows[["value", "reason", "status"]].iloc[order[told]]
     valued = noted["value"].notna()
     stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")
-    noted = noted.assign(reason=stated, status=noted["status"].astype(str).mask(valued, ""))
+    noted = noted.assign(cell=cells[told], reason=stated, status=noted["status"].astype(str).mask(valued, ""))
     counts = noted.groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):

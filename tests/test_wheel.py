@@ -103,7 +103,7 @@ def test_nine_commands_lead_from_nothing_to_a_published_site(wheel, tmp_path):
     assert (tmp_path / packages / "tailboard/harness/cli/app.py").is_file()
     pages = sorted((tmp_path / "public").rglob("*.html"))
     assert [str(page.relative_to(tmp_path / "public")) for page in pages] == [
-        "data.html", "index.html", "methods.html", "mine/index.html",
+        "data.html", "index.html", "methods.html", "mine.zip/index.html",
     ]  # fmt: skip
     for page in pages:
         ours = [urlsplit(link) for link in Links(page).found if not urlsplit(link).scheme]

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Any
 
 from ..errors import StoreError
-from ..planning.reported import reported_trials, trials_of
+from ..planning.reported import NOT_TRIED, reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
 from ..storage import paths
@@ -30,7 +30,8 @@ def status_facts(store: Store) -> dict[str, Any]:
     plans = store.plans()
     results = {spec.name: search_results(spec, store, importance=False) for spec in plans}
     reported = [entry for spec in plans for entry in reported_trials(spec, results[spec.name])]
-    shown = {(entry.trial.key, entry.row.row_key, entry.pending): entry for entry in reported}.values()
+    every = {(entry.trial.key, entry.row.row_key, entry.pending): entry for entry in reported}.values()
+    shown = [entry for entry in every if not entry.not_tried]
     finished, broken = store.finished(), store.broken()
     started = store.keys(paths.CHECKPOINTS)
     methods: dict[str, Counter[str]] = {}
@@ -46,6 +47,11 @@ def status_facts(store: Store) -> dict[str, Any]:
         methods.setdefault(method_label(trial), Counter())[state] += 1
         if reason:
             troubles.append(_trouble(trial, state, reason))
+    skipped = {(entry.row.network, method_label(entry.trial)): entry for entry in every if entry.not_tried}
+    troubles += [
+        _trouble(entry.trial, "not tried", entry.why.removeprefix(NOT_TRIED), entry.row.network)
+        for entry in skipped.values()
+    ]
     beside = _beside(store, {entry.trial.key for entry in shown}, plans, results, broken)
     troubles += beside
     retryable += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
@@ -68,7 +74,8 @@ def status_facts(store: Store) -> dict[str, Any]:
 
 
 def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
-    where = ", ".join(filter(None, [trial.data.title, setting_label(trial.data), f"seed {trial.seed}", what]))
+    seed = "" if state == "not tried" else f"seed {trial.seed}"
+    where = ", ".join(filter(None, [trial.data.title, setting_label(trial.data), seed, what]))
     return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
 
 
@@ -129,7 +136,9 @@ def status_table(facts: dict[str, Any]) -> str:
     if facts["troubles"]:
         go_on = f"tailboard run SPEC --store {quote(facts['store'])}"
         again = f"To run what failed or diverged again: {go_on} --retry-failed"
-        text += f"\n\n{table(facts['troubles'])}\n{again if facts['again'] else f'To go on: {go_on}'}"
+        text += f"\n\n{table(facts['troubles'])}"
+        if any(trouble["state"] != "not tried" for trouble in facts["troubles"]):
+            text += f"\n{again if facts['again'] else f'To go on: {go_on}'}"
     text += f"\n\nMLflow has {facts['mlflow']['tracked']} of {facts['mlflow']['finished']} finished trials, at {uri}"
     if uri.startswith("sqlite:"):
         text += f"\nTo look at them: mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {quote(uri)}"

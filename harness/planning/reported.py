@@ -49,6 +49,11 @@ class ReportedTrial:
         """Whether the row has no values to be reported at yet."""
         return bool(self.why)
 
+    @property
+    def not_tried(self) -> bool:
+        """Whether no run trains the row, since it would take too long: it is told, and waited for by nobody."""
+        return self.why.startswith(NOT_TRIED)
+
 
 @dataclass(frozen=True)
 class ReportRow:

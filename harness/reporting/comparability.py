@@ -14,13 +14,14 @@ from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
 from ..storage.index import STATUSES, trial_results
+from ..storage.packed_keys import packed, texts
 from ..storage.reader import StoreReader
-from .reported_store import ReportedStore
+from .reported_store import ReportedStore, SearchedPlan
 
 
-def check_groups(stores: Sequence[StoreReader]) -> None:
+def check_groups(stores: Sequence[tuple[StoreReader, Sequence[SearchedPlan]]]) -> None:
     """ReportError where two plans count Few, Med and Many in different ways: a report has one caption."""
-    plans = [(f"plan {spec.name} of {store}", spec.shots) for store in stores for spec in store.plans()]
+    plans = [(f"plan {plan.spec.name} of {store}", plan.spec.shots) for store, plans in stores for plan in plans]
     first, rule = plans[0]
     for plan, shots in plans:
         if shots != rule:
@@ -65,9 +66,9 @@ def check_images(reported: Sequence[ReportedStore]) -> list[str]:
 def _complete(reported: ReportedStore) -> Iterator[tuple[Trial, str, bytes]]:
     """Each complete trial with the fingerprint of its images, and its accuracies."""
     trials = {each.trial.key: each.trial for row in reported.rows for each in row.each() if not each.pending}
-    results, _ = trial_results(reported.store, trials)  # the report names those that are damaged
+    results, *_ = trial_results(reported.store, packed(trials))  # the report names those that are damaged
     ends = results.offsets() + results.classes
-    for i, key in enumerate(results.keys):
+    for i, key in enumerate(texts(results.keys)):
         if key in trials and STATUSES[results.status[i]] == "complete":
             accuracy = results.accuracy[ends[i] - results.classes[i] : ends[i]]
             yield trials[key], results.fingerprints[results.fingerprint[i]], accuracy.tobytes()

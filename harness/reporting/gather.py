@@ -13,8 +13,10 @@ from ...leaderboard.join import join_tables
 from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
+from ...methods.ensemble_names import OWN
 from ..errors import ReportError
 from ..planning.reported import beside_networks, protocol_label, row_label
+from ..planning.row_columns import ListedRows
 from ..registry.datasets import each_once, test_counts
 from ..spec.labels import Labels, setting_label
 from ..spec.schema import Shots, Spec, Trial
@@ -36,7 +38,7 @@ from .reported_store import (
     started_by,
     started_from,
 )
-from .tidy import tidy
+from .tidy import TidyTable, tidy
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
@@ -78,9 +80,9 @@ def gather(
         ReportError: where the budget fits nothing, where stores or plans give one row different trials, and where
             rows are not ``comparable``.
     """
-    if comparable and by is None:
-        check_groups(stores)
     plans = [read_plans(store, only, budget) for store in stores]
+    if comparable and by is None:
+        check_groups(list(zip(stores, plans, strict=True)))
     specs = [plan.spec for each in plans for plan in each]
     if budget is not None and not any(spec.tune for spec in specs):
         raise ReportError("--budget: nothing was tuned here, so there is no other budget to show")
@@ -90,29 +92,31 @@ def gather(
         reported_store(store, each, searches, protocols, defaults) for store, each in zip(stores, plans, strict=True)
     ]
     other_numbers = check_images(reported) if comparable and len(stores) > 1 else []
-    labels, shots = Labels(row.first.row for each in reported for row in each.rows), by or specs[0].shots
+    labels, shots = Labels(row.first.row for each in reported for row in each.rows.kinds()), by or specs[0].shots
     reported = _placed(reported, labels)
-    beside = {row.first.row.row_key: row.first.beside for each in reported for row in each.rows if row.first.beside}
-    tables, damaged = zip(*(tidy(each, shots, labels, rescore) for each in reported), strict=True)
-    rows, sources, joined = join_tables(tables)
-    _refuse_twins(rows)
+    kinds = [row.first for each in reported for row in each.rows.kinds()]
+    beside = {first.row.row_key: first.beside for first in kinds if first.beside}
+    tables = [tidy(each, shots, labels, rescore) for each in reported]
+    rows, sources, joined = join_tables([table.rows for table in tables])
     tuned = [_tuned_row(result, labels, protocols, beside) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
-    started = started_from(reported, set(rows["key"].unique()))
-    spent = _spent(rows, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
+    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
+    _refuse_twins(trials)
+    started = started_from(_beside(reported, tables, trials))
+    spent = _spent(trials, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
     weighed, unbalanced = (list(dict.fromkeys(each(specs))) for each in (_weighed, _unbalanced))
     metric = _metric(rescore, specs) if rescore else ACCURACY
     return Report(
         rows,
-        [message for messages in damaged for message in messages],
+        [message for table in tables for message in table.damaged],
         [_groups(shots), *spent, *weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else []), *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
         rescore.weights if rescore else "last_ema",
         predictions=_predictions(reported, sources, labels, shots, rescore) if images else None,
-        trials={row_label(row.first, labels): row.first.trial for each in reported for row in each.rows},
+        trials={row_label(first, labels): first.trial for first in kinds},
         sources=sources,
         started=started_by(reported, bool(started)),
     )
@@ -120,8 +124,10 @@ def gather(
 
 def _placed(reported: Sequence[ReportedStore], labels: Labels) -> list[ReportedStore]:
     """The stores with each ensemble's row in the tables of the estimators beside it, where it can be compared."""
+    if not any(row.first.row.network == OWN for each in reported for row in each.rows.kinds()):
+        return [*reported]
     every = [row for each in reported for row in each.rows]
-    return [replace(each, rows=beside_networks(each.rows, every, labels)) for each in reported]
+    return [replace(each, rows=ListedRows(beside_networks(each.rows, every, labels))) for each in reported]
 
 
 def _metric(rescore: MetricRequest, specs: Sequence[Spec]) -> Metric:
@@ -149,8 +155,17 @@ def _unbalanced(specs: Sequence[Spec]) -> Iterator[str]:
             yield f"{data.title}: the test set is not balanced; its classes have {least} to {most} examples."
 
 
-def _refuse_twins(rows: pd.DataFrame) -> None:
-    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
+def _beside(
+    reported: Sequence[ReportedStore], tables: Sequence[TidyTable], trials: pd.DataFrame
+) -> Iterator[tuple[ReportedStore, set[str]]]:
+    """Each store with its finished trials that no table shows."""
+    for store, table in zip(reported, tables, strict=True):
+        beside = set(table.beside)
+        yield store, beside - set(trials["key"]) if beside else beside
+
+
+def _refuse_twins(trials: pd.DataFrame) -> None:
+    """ReportError where two trials stand under the same words."""
     if (twice := trials.duplicated(TRIAL)).any():
         row = trials[twice].iloc[0]
         raise ReportError(
@@ -171,7 +186,7 @@ def _tuned_row(
 def _routines(reported: Sequence[ReportedStore], labels: Labels, by: Shots) -> dict[str, Routine]:
     """How the first row of each protocol was trained."""
     first: dict[str, Trial] = {}
-    for row in (row for each in reported for row in each.rows):
+    for row in (row for each in reported for row in each.rows.kinds()):
         first.setdefault(protocol_label(row.first, labels), row.first.trial)
     return {protocol: routine(trial, by) for protocol, trial in first.items()}
 
@@ -216,7 +231,7 @@ def _groups(by: Shots) -> str:
 
 
 def _spent(
-    rows: pd.DataFrame,
+    every: pd.DataFrame,
     tuned: Sequence[tuning_tables.TunedRow],
     beside: Sequence[float],
     untuned: bool,
@@ -224,8 +239,8 @@ def _spent(
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
     the seconds of those that rows start from. ``price`` is that of an hour."""
-    trials = rows[~rows["pending"]].drop_duplicates("key")
-    pending = rows[rows["pending"]].drop_duplicates(["row_key", "seed"])
+    trials = every[~every["pending"]].drop_duplicates("key")
+    pending = every[every["pending"]].drop_duplicates(["row_key", "seed"])
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"

@@ -9,8 +9,10 @@ from math import fsum
 
 from ..errors import ReportError, StoreError
 from ..planning.reported import ReportRow, judges, merge_rows, report_rows
+from ..planning.row_columns import ListedRows, Rows, rows_of
 from ..spec.schema import Spec, Trial, prerequisites
 from ..storage.index import trial_results
+from ..storage.packed_keys import packed, texts
 from ..storage.reader import StoreReader
 from ..tuning.results import SearchResult, search_results
 
@@ -38,7 +40,7 @@ class ReportedStore:
 
     store: StoreReader
     plans: Sequence[SearchedPlan]
-    rows: Sequence[ReportRow]
+    rows: Rows
 
 
 def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
@@ -119,6 +121,8 @@ def reported_store(
         protocols: How each tuned spec was tuned, by its canonical text.
         defaults: Whether each tuned row stands also at the spec's own values.
     """
+    if (axes := rows_of([(plan.spec, protocols.get(plan.spec.canonical, "")) for plan in plans])) is not None:
+        return ReportedStore(store, plans, axes)
     rows: list[ReportRow] = []
     for plan in plans:
         results = {row: searches[_identity(result)] for row, result in plan.results.items()}
@@ -129,7 +133,7 @@ def reported_store(
             else ""
         )
         rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
-    return ReportedStore(store, plans, merge_rows(rows))
+    return ReportedStore(store, plans, ListedRows(merge_rows(rows)))
 
 
 def started_by(stores: Sequence[ReportedStore], beside: bool) -> dict[str, float]:
@@ -146,10 +150,12 @@ def started_by(stores: Sequence[ReportedStore], beside: bool) -> dict[str, float
     """
     seconds: dict[str, float] = {}
     for each in stores:
+        if not beside and all(row.first.trial.protocol > 1 for row in each.rows.kinds()):
+            continue  # as in most large stores, whose rows are asked nothing then
         rows = [row for row in each.rows if not row.first.pending and (beside or row.first.trial.protocol == 1)]
         starts = {trial.key: keys for row in rows for trial, keys in _starts(row)}
-        results, _ = trial_results(each.store, [key for keys in starts.values() for key in keys])
-        took = dict(zip(results.keys, results.seconds.tolist(), strict=True))
+        results, *_ = trial_results(each.store, packed(key for keys in starts.values() for key in keys))
+        took = dict(zip(texts(results.keys), results.seconds.tolist(), strict=True))
         seconds |= {key: fsum(took.get(start, 0.0) for start in keys) for key, keys in starts.items()}
     return seconds
 
@@ -170,19 +176,17 @@ def _starts(row: ReportRow) -> list[tuple[Trial, list[str]]]:
     return [(trial, [start.key for start in prerequisites(trial, needs)]) for trial in trials]
 
 
-def started_from(stores: Iterable[ReportedStore], shown: set[str]) -> dict[str, float]:
+def started_from(stores: Iterable[tuple[ReportedStore, set[str]]]) -> dict[str, float]:
     """What the networks took that rows start from and no table shows.
 
     Args:
-        stores: Stores with their rows.
-        shown: The keys of the tables' trials.
+        stores: Stores with their rows, and the keys of the finished trials of each that no table shows.
 
     Returns:
         The seconds of training by key, where a store has them.
     """
     seconds: dict[str, float] = {}
-    for each in stores:
-        finished = each.store.finished() - shown
+    for each, finished in stores:
         if not finished:  # as in most large stores, whose rows are asked nothing then
             continue
         first = {judge.row_key: (judge, row.seeds) for row in each.rows for judge in judges([row.first.trial])}

@@ -6,33 +6,46 @@ Column by column, and never an object for each trial: there may be a million.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import fsum, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import NOT_YET
 from ..errors import StoreError
-from ..metrics.shots import class_members
-from ..planning.reported import protocol_label, row_label
+from ..metrics.shots import class_groups, class_members
+from ..planning.reported import ReportedTrial
 from ..registry.datasets import long_tail
-from ..spec.labels import Labels, setting_label
+from ..spec.labels import Labels
 from ..spec.schema import Shots
 from ..storage.index import STATUSES, trial_results
+from ..storage.packed_keys import SIZE, places, texts, unique
 from .reported_store import ReportedStore
 
 if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
 
 COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed"), len(STATUSES)
+AT_ONCE = 2**21  # accuracies of which groups are averaged together
 
 
-def tidy(
-    reported: ReportedStore, by: Shots, labels: Labels, rescore: MetricRequest | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of a store's trials.
+@dataclass(frozen=True)
+class TidyTable:
+    """The rows of a store's trials, with the columns ``COLUMNS``, ``ROW``, ``NOTES`` and ``MACHINE`` of
+    ``leaderboard/results.py`` (times in seconds, values in percent or what the metric is in); a message for each record
+    that is damaged, whose trial counts as missing; and the keys of the finished trials that are in no row."""
+
+    rows: pd.DataFrame
+    damaged: list[str]
+    beside: list[str]
+
+
+def tidy(reported: ReportedStore, by: Shots, labels: Labels, rescore: MetricRequest | None = None) -> TidyTable:
+    """The tidy table of a store.
 
     Args:
         reported: The store, with its trials by row.
@@ -41,53 +54,51 @@ def tidy(
         rescore: A metric from the stored logits, in place of what the records hold.
 
     Returns:
-        The table, with the columns ``COLUMNS``, ``ROW``, ``NOTES`` and ``MACHINE`` of ``leaderboard/results.py`` (times
-        in seconds, values in percent or what the metric is in); and a message for each record that is damaged, whose
-        trial counts as missing.
+        The table.
     """
-    trials = _Trials(reported)
+    trials = _Trials(reported, by)
     groups = rescore.groups if rescore else GROUPS
-    values = trials.rescored(rescore, by) if rescore else trials.means(by)
+    values = trials.rescored(rescore, by) if rescore else trials.means()
     columns = {**trials.words(labels), **trials.states()}
     long = {name: column.repeat(len(groups)) for name, column in columns.items()}
     group = _coded(np.tile(np.arange(len(groups)), len(trials.keys)), groups)
-    classes = trials.classes(by, groups)
+    classes = trials.classes(groups)
     if rescore:
         classes[trials.without(rescore)] = 0
-    return pd.DataFrame({**long, "group": group, "classes": classes.ravel(), "value": values.ravel()}), trials.damaged
+    rows = pd.DataFrame(
+        {"key": _texts(trials.keys, trials.known, len(groups)), **long, "group": group, "classes": classes.ravel(),
+         "value": values.ravel()}, copy=False,
+    )  # fmt: skip
+    return TidyTable(rows, trials.damaged, trials.beside)
 
 
 class _Trials:
     """The trials of all rows: to which ``row`` each belongs, and its ``place`` among the outcomes. It is -1 where there
     is none, which is the last of any column that has one more for that."""
 
-    def __init__(self, reported: ReportedStore) -> None:
-        self._store, self._rows = reported.store, reported.rows
-        self.keys = [key for row in self._rows for key in row.keys]
-        self._row = np.repeat(np.arange(len(self._rows)), [len(row.seeds) for row in self._rows])
-        self._results, self.damaged = trial_results(self._store, self.keys)
-        self._place = self._results.indices(self.keys)
+    def __init__(self, reported: ReportedStore, by: Shots) -> None:
+        self._store, self._rows, self._by = reported.store, reported.rows, by
+        self.keys, self.known = reported.rows.keys()
+        self._row = np.repeat(np.arange(len(self._rows)), self._rows.lengths)
+        wanted = self.keys if self.known.all() else self.keys[self.known]
+        self._results, self.damaged, finished = trial_results(self._store, wanted)
+        self._place = np.full(len(self.keys), -1)
+        self._place[self.known] = places(wanted, self._results.keys)
+        self.beside = texts(finished[places(finished, unique(wanted)) < 0])
+        self._asked: tuple[int, Any] = -1, None
+        self._groups = _ClassGroups(self._results.tails, by)
 
     def words(self, labels: Labels) -> dict[str, Any]:
         """What identifies each trial. Words that many share are kept once."""
-        first = [row.first for row in self._rows]
-        words = {
-            "row_key": [trial.row.row_key for trial in first],
-            "variant": [trial.variant for trial in first],
-            "dataset": [trial.row.data.title for trial in first],
-            "setting": [setting_label(trial.row.data) for trial in first],
-            "protocol": [protocol_label(trial, labels) for trial in first],
-            "method": [row_label(trial, labels) for trial in first],
-        }
-        columns = {name: pd.Categorical(column)[self._row] for name, column in words.items()}
-        pending = np.array([trial.pending for trial in first])[self._row]
-        seeds = np.array([seed for row in self._rows for seed in row.seeds])
-        return {"key": pd.array(self.keys, dtype="str"), **columns, "pending": pending, "seed": seeds}
+        words = self._rows.words(labels)
+        columns = {name: pd.Categorical(column)[of_row][self._row] for name, (column, of_row) in words.items()}
+        return {**columns, "pending": ~self.known, "seed": self._rows.seeds}
 
     def states(self) -> dict[str, Any]:
         """Status, reason, whether the data were the official bytes, and the seconds of training."""
-        failed = np.array([row.first.failed for row in self._rows])[self._row]
-        status = np.where((self._place < 0) & failed, FAILED, self._status())
+        status = self._status()
+        for i in np.flatnonzero(self._place < 0):
+            status[i] = FAILED if self._first(self._row[i]).failed else MISSING
         verified = np.append(self._results.verified, 2)[self._place]
         return {
             "status": _coded(status, [*STATUSES, "missing"]),
@@ -98,6 +109,12 @@ class _Trials:
             "machine": self._words(self._results.machine, self._results.machines),
         }
 
+    def _first(self, row: int) -> ReportedTrial:
+        """The trial that a row is told by; those of one row are asked for one after the other."""
+        if self._asked[0] != row:
+            self._asked = row, self._rows[row].first
+        return self._asked[1]
+
     def _status(self) -> np.ndarray:
         return np.append(self._results.status, MISSING)[self._place]
 
@@ -107,34 +124,34 @@ class _Trials:
         return _coded(np.append(codes, words.index(""))[self._place], words)
 
     def _reasons(self) -> np.ndarray:
-        broken, words = self._store.broken(), np.array([*self._results.reasons, ""], object)
+        words = np.array([*self._results.reasons, ""], object)
         reasons = words[np.append(self._results.reason, -1)[self._place]]
-        for i in np.flatnonzero(self._place < 0):
-            first = self._rows[self._row[i]].first
-            reasons[i] = first.why or broken.get(self.keys[i]) or first.untrained or NOT_YET
+        without = np.flatnonzero(self._place < 0)
+        broken = self._store.broken() if len(without) else {}
+        for i, key in zip(without, texts(self.keys[without]), strict=True):
+            first = self._first(self._row[i])
+            reasons[i] = first.why or broken.get(key) or first.untrained or NOT_YET
         return reasons
 
-    def means(self, by: Shots) -> np.ndarray:
+    def means(self) -> np.ndarray:
         """(trials, groups): mean per-class accuracy of each group that has classes, in percent; NaN elsewhere."""
         values = np.full((len(self.keys), len(GROUPS)), nan)
         complete = np.flatnonzero(self._status() == COMPLETE)
-        tails, starts = self._results.counts[self._place[complete]], self._results.offsets()
-        order = np.argsort(tails, kind="stable")  # those of one long tail together
-        for alike in np.split(order, np.flatnonzero(np.diff(tails[order])) + 1) if len(order) else ():
-            counts, at = self._results.tails[tails[alike[0]]], complete[alike]
-            accuracy = self._results.accuracy[starts[self._place[at]][:, None] + np.arange(len(counts))]
-            for group, members in class_members(counts, by).items():
-                if members:
-                    sums = map(fsum, accuracy[:, members].tolist())  # the same bits in whatever order the classes come
-                    values[at, GROUPS.index(group)] = [total / len(members) for total in sums]
+        place = self._place[complete]
+        tails, classes, starts = self._results.counts[place], self._results.classes[place], self._results.offsets()
+        for length in np.unique(classes).tolist():
+            alike = np.flatnonzero(classes == length)
+            for at in np.array_split(alike, len(alike) * length // AT_ONCE + 1):
+                accuracy = self._results.accuracy[starts[place[at]][:, None] + np.arange(length)]
+                values[complete[at]] = group_means(accuracy, self._groups.of(tails[at], length))
         return values
 
     def rescored(self, rescore: MetricRequest, by: Shots) -> np.ndarray:
         """(trials, groups): what another metric says. A trial whose logits cannot be read is missing from then on."""
-        values = np.full((len(self.keys), len(rescore.groups)), nan)
+        values, keys = np.full((len(self.keys), len(rescore.groups)), nan), texts(self.keys)
         for i in np.flatnonzero((self._status() == COMPLETE) & ~self.without(rescore)):
             try:
-                measured = rescore.measured(self._store, self._store.record(self.keys[i]), by)
+                measured = rescore.measured(self._store, self._store.record(keys[i]), by)
                 values[i] = [measured.get(group, nan) for group in rescore.groups]
             except (StoreError, FileNotFoundError) as error:
                 self.damaged.append(str(error))
@@ -145,22 +162,75 @@ class _Trials:
         """(trials,): whether the metric is none of the trial's data set."""
         return np.array([bool(rescore.lacks(row.first.trial.data)) for row in self._rows], bool)[self._row]
 
-    def classes(self, by: Shots, groups: Sequence[str]) -> np.ndarray:
+    def classes(self, groups: Sequence[str]) -> np.ndarray:
         """(trials, groups): the classes of each; of a trial that did not get so far, those of its data set."""
-        none = [0] * len(groups)
-        sizes = np.array([*(_sizes(tail, by, groups) if tail else none for tail in self._results.tails), none])
+        chosen = [GROUPS.index(group) for group in groups]
+        sizes = np.append(self._groups.sizes, np.zeros((1, len(GROUPS)), int), axis=0)[:, chosen]
         classes = sizes[np.append(self._results.counts, -1)[self._place]]
         unknown = ~classes.any(axis=1)
-        planned = {row: self._rows[row].first.trial for row in np.unique(self._row[unknown]).tolist()}
-        known = {row: _sizes(long_tail(t.data, t.val_per_class), by, groups) for row, t in planned.items()}
+        planned = {row: self._first(row).trial for row in np.unique(self._row[unknown]).tolist()}
+        known = {row: _sizes(long_tail(t.data, t.val_per_class), self._by, groups) for row, t in planned.items()}
         if known:
             classes[unknown] = [known[row] for row in self._row[unknown].tolist()]
         return classes
 
 
+class _ClassGroups:
+    """The shot groups of the classes of many long tails; ``sizes`` is (tails, groups)."""
+
+    def __init__(self, tails: Sequence[tuple[int, ...]], by: Shots) -> None:
+        lengths = np.array([len(tail) for tail in tails], int)
+        numbers = {group: number for number, group in enumerate(GROUPS)}
+        groups = (numbers[group] for tail in tails if tail for group in class_groups(tail, by))
+        self._flat, self._starts = np.fromiter(groups, np.int8), np.cumsum(lengths) - lengths
+        tail_of = np.repeat(np.arange(len(tails)), lengths)
+        counted = np.bincount(tail_of * len(GROUPS) + self._flat, minlength=len(tails) * len(GROUPS))
+        self.sizes = counted.reshape(-1, len(GROUPS))
+        self.sizes[:, numbers["all"]] = lengths
+
+    def of(self, tails: np.ndarray, length: int) -> np.ndarray:
+        """(n, length): the number in GROUPS of each class of these tails, all of which have so many."""
+        return self._flat[self._starts[tails][:, None] + np.arange(length)]
+
+
+def group_means(accuracy: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The mean of each shot group, the sum of it rounded once: the same bits in whatever order the classes come.
+
+    Args:
+        accuracy: (n, C), from 0 to 100.
+        group: (n, C), which of GROUPS each class is in.
+
+    Returns:
+        (n, groups): NaN where a group has no classes.
+    """
+    whole = np.floor(accuracy * 2.0**20) / 2.0**20
+    rest = accuracy - whole  # exact, as are sums of wholes and of rests that are multiples of 2**-56
+    exact = (np.floor(rest * 2.0**56) == rest * 2.0**56).all(axis=1) & (accuracy.shape[1] < 2**16)
+    means = np.full((len(accuracy), len(GROUPS)), nan)
+    for number, name in enumerate(GROUPS):
+        among = np.ones(group.shape, bool) if name == "all" else group == number
+        sums = np.where(among, whole, 0).sum(axis=1) + np.where(among, rest, 0).sum(axis=1)
+        for i in np.flatnonzero(~exact):
+            sums[i] = fsum(accuracy[i, among[i]])
+        size = among.sum(axis=1)
+        means[:, number] = np.divide(sums, size, where=size > 0, out=np.full(len(sums), nan))
+    return means
+
+
 def _sizes(counts: tuple[int, ...], by: Shots, groups: Sequence[str]) -> list[int]:
     members = class_members(counts, by)
     return [len(members[group]) for group in groups]
+
+
+def _texts(keys: np.ndarray, known: np.ndarray, times: int) -> Any:
+    """The keys as a column of text, each so many times; empty where none is known."""
+    if not known.all():
+        names = np.where(known, np.array(texts(keys), object), "")
+        return pd.array(names, dtype="str").repeat(times)
+    digits = np.frombuffer(keys.tobytes().hex().encode(), f"S{2 * SIZE}").repeat(times)
+    ends = np.arange(len(digits) + 1, dtype=np.int64) * 2 * SIZE
+    column = pa.LargeStringArray.from_buffers(len(digits), pa.py_buffer(ends), pa.py_buffer(digits))
+    return pd.array(column, dtype="str")
 
 
 def _coded(codes: np.ndarray, words: Sequence[str]) -> Any:

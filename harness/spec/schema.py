@@ -201,15 +201,24 @@ class Trial(CanonicalModel, frozen=True):
         return _hashed(self.canonical)
 
     @property
-    def row_key(self) -> str:
-        """A hash of all that the trials of one row share: neither the seed nor the protocol's number is in it."""
+    def row_text(self) -> str:
+        """The canonical text of all that the trials of one row share: neither the seed nor the protocol's number."""
         before, _, after = self.canonical.rpartition(f'"protocol":{self.protocol},"seed":{self.seed},"stage":')
-        return _hashed(f'{before}"stage":{after}')
+        return f'{before}"stage":{after}'
+
+    @property
+    def row_key(self) -> str:
+        """A hash of :attr:`row_text`."""
+        return _hashed(self.row_text)
+
+    def texts(self, seeds: Iterable[int]) -> list[str]:
+        """The canonical texts of the trials that differ from this one by their seeds only."""
+        before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed
+        return [f'{before}"seed":{seed},"stage":{after}' for seed in seeds]
 
     def keys(self, seeds: Iterable[int]) -> list[str]:
         """The keys of the trials that differ from this one by their seeds only; those are not made for it."""
-        before, _, after = self.canonical.rpartition(f'"seed":{self.seed},"stage":')  # no free text follows a seed
-        return [_hashed(f'{before}"seed":{seed},"stage":{after}') for seed in seeds]
+        return [_hashed(text) for text in self.texts(seeds)]
 
 
 def _hashed(text: str) -> str:
@@ -321,15 +330,26 @@ def axes(spec: Spec) -> int:
     return networks * prod(map(len, (spec.data, spec.methods, spec.seeds)))
 
 
+Routine = tuple[str | NetworkEntry, Weights | Pretraining | None, AnyTraining]  # a network, its start, its training
+
+
+def routines_of(spec: Spec) -> list[Routine]:
+    """Each network of the spec with each training that is for it."""
+    networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
+    return [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
+
+
+def combined(spec: Spec, axes: tuple[Routine, Data, MethodEntry]) -> Experiment:
+    """The row of these in the spec."""
+    (network, weights, training), data, method = axes
+    own = {"network": name_of(network), "network_values": values_of(network), "weights": weights, "training": training}
+    threads = max(1, int(spec.resources.cpu))
+    return Experiment(data=data, entrant=method, threads=threads, protocol=spec.protocol, **own)
+
+
 def experiments(spec: Spec) -> list[Experiment]:
     """Every row of the spec, in the spec's order."""
-    shared = {"threads": max(1, int(spec.resources.cpu)), "protocol": spec.protocol}
-    networks = zip(spec.networks, spec.weights or [None] * len(spec.networks), strict=True)
-    pairs = [(n, w, t) for (n, w), t in product(networks, spec.trainings) if t.learner == kind_of(n)]
-    rows = [
-        Experiment(data=d, network=name_of(n), network_values=values_of(n), weights=w, training=t, entrant=m, **shared)
-        for (n, w, t), d, m in product(pairs, spec.data, spec.methods)
-    ]
+    rows = [combined(spec, each) for each in product(routines_of(spec), spec.data, spec.methods)]
     if not any(is_ensemble(method.name) for method in spec.methods):
         return rows
     # An ensemble has one row, whatever estimators and networks are named.

@@ -10,6 +10,7 @@ import os
 import stat
 import time
 import uuid
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
+import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -138,21 +140,35 @@ class Files(WritablePlace):
             return set()
         return {name.removesuffix(suffix) for name in listed if name.endswith(suffix) and not name.startswith(".")}
 
-    def stamped(self, folder: str, suffix: str) -> dict[str, Stamp | None]:
-        """The names in a folder, without the suffix, each with what changes when the file does; None where the place
-        does not tell."""
+    def stamped(self, folder: str, suffix: str, length: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The files of a folder that may have changed.
+
+        Args:
+            folder: Where they are.
+            suffix: How their names end.
+            length: Of the names without it; no others are of interest.
+
+        Returns:
+            The names without the suffix; (n, 2) what changes when each file does; (n,) whether the place tells it.
+        """
         try:
             return self._with_retries(
-                _stamped if self.local else self._reported, self._place(f"{folder}/any", folder), suffix
+                _stamped if self.local else self._reported, self._place(f"{folder}/any", folder), suffix, length
             )
         except FileNotFoundError:
-            return {}
+            return [], np.zeros((0, 2), np.int64), np.zeros(0, bool)
 
-    def _reported(self, place: str, suffix: str) -> dict[str, Stamp | None]:
+    def _reported(self, place: str, suffix: str, length: int) -> tuple[list[str], np.ndarray, np.ndarray]:
         found = self.files.ls(place, detail=True, refresh=True)
         self.files.invalidate_cache()
         names = {str(about["name"]).rsplit("/", 1)[-1]: about for about in found}
-        return {n.removesuffix(suffix): _stamp(about) for n, about in names.items() if n.endswith(suffix)}
+        stamps = {
+            name.removesuffix(suffix): _stamp(about)
+            for name, about in names.items()
+            if name.endswith(suffix) and len(name) == length + len(suffix)
+        }
+        marks = np.array([stamp or (0, 0) for stamp in stamps.values()], np.int64).reshape(-1, 2)
+        return list(stamps), marks, np.array([stamp is not None for stamp in stamps.values()], bool)
 
     def _listed(self, place: str) -> list[str]:
         found = self.files.ls(place, detail=False, refresh=True)
@@ -194,18 +210,25 @@ class Files(WritablePlace):
         return with_retries(self.url, action, *args)
 
 
-def _stamped(place: str, suffix: str) -> dict[str, Stamp | None]:
-    stamps: dict[str, Stamp | None] = {}
-    with os.scandir(place) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.endswith(suffix) and not name.startswith("."):
-                try:
-                    about = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # it was moved just now
-                    continue
-                stamps[name.removesuffix(suffix)] = about.st_size, about.st_mtime_ns
-    return stamps
+def _stamped(place: str, suffix: str, length: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    names: list[str] = []
+    sizes, times = array("q"), array("q")
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(folder) as entries:  # by its number: a path would be followed again for each
+            for entry in entries:
+                name = entry.name
+                if len(name) == length + len(suffix) and name.endswith(suffix):
+                    try:
+                        about = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # it was moved just now
+                        continue
+                    names.append(name[:length])
+                    sizes.append(about.st_size)
+                    times.append(about.st_mtime_ns)
+    finally:
+        os.close(folder)
+    return names, np.stack([np.array(sizes), np.array(times)], axis=1), np.ones(len(names), bool)
 
 
 def _stamp(about: Mapping[str, Any]) -> Stamp | None:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import count
 from math import isfinite
 from typing import Any, get_args
 
@@ -19,8 +17,8 @@ import numpy as np
 
 from ..errors import StoreError
 from . import paths
-from .files import Stamp
-from .reader import StoreReader
+from .packed_keys import SIZE, all_differ, packed, places, texts
+from .reader import Stamps, StoreReader
 from .record import Status, TrialResult
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
@@ -33,24 +31,28 @@ COLUMNS = {
     "machine": np.int32,
 }  # fmt: skip
 NAME = paths.INDEX
-KEY = 10  # bytes: twenty hexadecimal digits
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
 
-def trial_results(store: StoreReader, wanted: Iterable[str]) -> tuple[TrialResults, list[str]]:
-    """The outcomes of the finished ones among the trials that are wanted (others may be there too), and a message for
-    each record that is damaged.
+def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults, list[str], np.ndarray]:
+    """What became of trials. What the store's index holds of records that did not change since is taken from it; the
+    others are read, and where they are many the index is written anew.
 
-    What the store's index holds of records that did not change since is taken from it; the others are read, and where
-    they are many the index is written anew.
+    Args:
+        store: Where their records are.
+        wanted: Their keys, packed.
+
+    Returns:
+        The outcomes of the finished ones among them (others may be there too), a message for each record that is
+        damaged, and the keys of all records that there are.
     """
     stamps = store.stamps()
     indexed = read(store, stamps)
-    known = indexed.positions
-    missing = list(dict.fromkeys([key for key in wanted if key not in known and key in stamps]))
+    to_read = wanted[(places(wanted, indexed.keys) < 0) & (places(wanted, stamps.keys) >= 0)]
+    missing = list(dict.fromkeys(texts(to_read)))
     results, damaged = indexed, []
     for start in range(0, len(missing), PIECE):
         read_now = _read_records(store, missing[start : start + PIECE])
@@ -58,7 +60,7 @@ def trial_results(store: StoreReader, wanted: Iterable[str]) -> tuple[TrialResul
         results = results.append([result for result in read_now if isinstance(result, TrialResult)])
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
-    return results, damaged
+    return results, damaged, stamps.keys
 
 
 def _read_records(store: StoreReader, keys: Sequence[str]) -> list[TrialResult | str]:
@@ -75,36 +77,38 @@ def _read_record(store: StoreReader, key: str) -> TrialResult | str:
         return str(error)
 
 
-def write(store: Store, results: TrialResults, stamps: Mapping[str, Stamp | None]) -> None:
+def write(store: Store, results: TrialResults, stamps: Stamps) -> None:
     """Keep what was made of the records. A store that cannot be written stays as it is.
 
     Args:
         store: Whose index.
         results: What was made of the records.
-        stamps: Of the records as they were read, by key.
+        stamps: Of the records as they were read.
     """
-    stamped = results.select(np.array([stamps.get(key) is not None for key in results.keys], bool))
-    if not stamped.keys:
+    at = places(results.keys, stamps.keys)
+    stamped = (at >= 0) & np.append(stamps.known, False)[at]
+    kept = results.select(stamped)
+    if not len(kept.keys):
         return
-    words = {name: getattr(stamped, name) for name in ("reasons", "fingerprints", "tails", "notes", "machines")}
-    arrays = {name: getattr(stamped, name) for name in (*COLUMNS, "accuracy")} | {
-        "keys": np.frombuffer(bytes.fromhex("".join(stamped.keys)), np.uint8),
-        "stamps": np.array([stamps[key] for key in stamped.keys], np.int64),
+    words = {name: getattr(kept, name) for name in ("reasons", "fingerprints", "tails", "notes", "machines")}
+    arrays = {name: getattr(kept, name) for name in (*COLUMNS, "accuracy")} | {
+        "keys": kept.keys.ravel(),
+        "stamps": stamps.marks[at[stamped]],
         "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
     }
     with suppress(OSError, StoreError):
         store.write(NAME, pack_arrays(arrays, compressed=False))  # to pack it takes longer than to read it
 
 
-def read(store: StoreReader, stamps: Mapping[str, Stamp | None]) -> TrialResults:
+def read(store: StoreReader, stamps: Stamps) -> TrialResults:
     """What the index holds of the records that have these stamps."""
-    if not any(stamps.values()):
+    if not stamps.known.any():
         return no_results()
     try:
         arrays = unpack_arrays(store.read(NAME))
         results = _unpacked(arrays)
-        claimed = map(tuple, arrays["stamps"].tolist())
-        fresh = np.array([stamps.get(key) == stamp for key, stamp in zip(results.keys, claimed, strict=True)], bool)
+        at = places(results.keys, stamps.keys)
+        fresh = (at >= 0) & stamps.known[at] & (stamps.marks[at] == arrays["stamps"]).all(axis=1)
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
         return no_results()
     return results if fresh.all() else results.select(fresh)
@@ -112,10 +116,10 @@ def read(store: StoreReader, stamps: Mapping[str, Stamp | None]) -> TrialResults
 
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     """ValueError or KeyError where they are not what :func:`write` writes."""
-    digits, words = arrays["keys"].tobytes().hex(), json.loads(arrays["words"].tobytes())
+    words = json.loads(arrays["words"].tobytes())
     columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
     results = TrialResults(
-        [digits[start : start + 2 * KEY] for start in range(0, len(digits), 2 * KEY)],
+        arrays["keys"].reshape(-1, SIZE),
         accuracy=arrays["accuracy"],
         reasons=[str(word) for word in words["reasons"]],
         fingerprints=[str(word) for word in words["fingerprints"]],
@@ -124,13 +128,13 @@ def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
         machines=[str(word) for word in words["machines"]],
         **columns,
     )
-    wrong = [name for name, holds in _checks(results, len(arrays["stamps"])).items() if not holds]
+    wrong = [name for name, holds in _checks(results, arrays["stamps"]).items() if not holds]
     if wrong:
         raise ValueError(f"this is no index: {', '.join(wrong)}")
     return results
 
 
-def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
+def _checks(results: TrialResults, stamps: np.ndarray) -> dict[str, bool | np.bool]:
     """What holds of every index, each whether it does: the columns may be a stranger's."""
     keys, accuracy, classes = results.keys, results.accuracy, results.classes
     columns = {name: getattr(results, name) for name in COLUMNS}
@@ -141,8 +145,9 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
              "machine": results.machines}  # fmt: skip
     return {
         "types": all(columns[name].dtype == kind for name, kind in COLUMNS.items()) and accuracy.dtype == float,
+        "stamps": stamps.dtype == np.int64 and stamps.shape == (len(keys), 2),
         "lengths": all(column.shape == (len(keys),) for column in columns.values()),
-        "keys": len(set(keys)) == len(keys) == stamps,
+        "keys": keys.dtype == np.uint8 and all_differ(keys),
         "codes": all(((columns[name] >= 0) & (columns[name] < len(words))).all() for name, words in codes.items()),
         "tails": all(count > 0 for tail in results.tails for count in tail),
         "notes": all(_numbers(text) for text in results.notes),
@@ -154,15 +159,15 @@ def _checks(results: TrialResults, stamps: int) -> dict[str, bool | np.bool]:
 
 @dataclass(frozen=True)
 class TrialResults:
-    """One place in each column for each record: ``status`` counts into STATUSES; ``verified`` is 0 or 1, and 2 where no
-    data were read; ``reason``, ``fingerprint``, ``counts``, ``noted`` and ``machine`` count into the lists of all words
-    that there are. ``notes`` are JSON, and empty where a trial has none.
+    """One place in each column for each record: ``keys`` are packed; ``status`` counts into STATUSES; ``verified`` is 0
+    or 1, and 2 where no data were read; ``reason``, ``fingerprint``, ``counts``, ``noted`` and ``machine`` count into
+    the lists of all words that there are. ``notes`` are JSON, and empty where a trial has none.
 
     ``accuracy`` holds those of the classes of each record (``last_ema``) one record after the other, ``classes`` says
     how many; a trial that did not end has none.
     """
 
-    keys: list[str]
+    keys: np.ndarray
     status: np.ndarray
     verified: np.ndarray
     seconds: np.ndarray
@@ -179,16 +184,6 @@ class TrialResults:
     notes: list[str]
     machines: list[str]
 
-    @cached_property
-    def positions(self) -> Mapping[str, int]:
-        """The place of each key."""
-        return dict(zip(self.keys, count(), strict=False))
-
-    def indices(self, keys: Sequence[str]) -> np.ndarray:
-        """Where each of these is; -1 where it is not."""
-        at = self.positions
-        return np.array([at.get(key, -1) for key in keys], int)
-
     def offsets(self) -> np.ndarray:
         """Where the accuracies of each record begin."""
         return np.cumsum(self.classes) - self.classes
@@ -196,9 +191,8 @@ class TrialResults:
     def select(self, mask: np.ndarray) -> TrialResults:
         """Those of these places."""
         columns: dict[str, Any] = {name: getattr(self, name)[mask] for name in COLUMNS}
-        keys = [key for key, stays in zip(self.keys, mask, strict=True) if stays]
         accuracy = self.accuracy[np.repeat(mask, self.classes)]
-        return TrialResults(keys, accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
+        return TrialResults(self.keys[mask], accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
                             tails=self.tails, notes=self.notes, machines=self.machines, **columns)  # fmt: skip
 
     def append(self, results: Sequence[TrialResult]) -> TrialResults:
@@ -226,7 +220,7 @@ class TrialResults:
             for name, kind in (COLUMNS | {"accuracy": float}).items()
         }
         return TrialResults(
-            [*self.keys, *(result.key for result in results)],
+            np.concatenate([self.keys, packed(result.key for result in results)]),
             reasons=list(reasons),
             fingerprints=list(fingerprints),
             tails=list(tails),
@@ -240,7 +234,7 @@ def no_results() -> TrialResults:
     """The results of no trial."""
     columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
     return TrialResults(
-        [], accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], machines=[], **columns
+        packed([]), accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], machines=[], **columns
     )
 
 

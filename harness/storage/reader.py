@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,13 +16,23 @@ from ...datasets.lock import note_labels
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
-from .files import Stamp
+from .packed_keys import SIZE, are_keys, packed
 from .places import ReadablePlace
 from .record import Record, TrialResult
 from .serialization import unpack_arrays
 
 KEY, RUNG = re.compile(r"[0-9a-f]{20}"), re.compile(r"[0-9a-f]{20}-[0-9]{4,}")
 M = TypeVar("M", Record, TrialResult)
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Finished trials: their ``keys``, packed; what changes when the record of each does, (n, 2), and whether it is
+    ``known`` (else only the record itself may be asked)."""
+
+    keys: np.ndarray
+    marks: np.ndarray
+    known: np.ndarray
 
 
 class StoreReader(ReadablePlace):
@@ -54,6 +66,11 @@ class StoreReader(ReadablePlace):
         """The trials that have a file in a folder. No other name is one's, such as ``KEY (copy)``."""
         return set(filter(KEY.fullmatch, self.names(*folder)))
 
+    def packed_keys(self, folder: paths.Folder) -> np.ndarray:
+        """The same as a column (see ``packed_keys.py``)."""
+        names = [name for name in self.names(*folder) if len(name) == 2 * SIZE]
+        return packed(compress(names, are_keys(names)))
+
     def rungs(self) -> list[str]:
         """The names of all rungs, ``KEY-EPOCHS``, sorted."""
         return sorted(filter(RUNG.fullmatch, self.names(*paths.RUNGS)))
@@ -62,10 +79,10 @@ class StoreReader(ReadablePlace):
         """The keys of the trials that have a record."""
         return self.keys(paths.RECORDS)
 
-    def stamps(self) -> dict[str, Stamp | None]:
-        """The finished trials, each with what changes when its record does; None where only the record itself may be
-        asked."""
-        return dict.fromkeys(self.finished())
+    def stamps(self) -> Stamps:
+        """The finished trials, each with what changes when its record does, where the place tells."""
+        keys = self.packed_keys(paths.RECORDS)
+        return Stamps(keys, np.zeros((len(keys), 2), np.int64), np.zeros(len(keys), bool))
 
     def record(self, key: str) -> Record:
         """The record of a finished trial. FileNotFoundError if there is none, StoreError if it is damaged."""

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
+from ..storage import paths
 from ..storage.lease import is_driven
+from ..storage.packed_keys import places
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
@@ -92,7 +94,8 @@ def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, by
 
 def catch_up_all(store: Store, contents: Contents | None = None) -> str:
     """The same as :func:`catch_up` for every plan of a store, unless a driver is at it, which does so itself."""
-    if (store.finished() <= store.tracked() and not store.tracking()) or is_driven(store):
+    finished, tracked = store.packed_keys(paths.RECORDS), store.packed_keys(paths.TRACKED)
+    if ((places(finished, tracked) >= 0).all() and not store.tracking()) or is_driven(store):
         return ""
     return next(filter(None, (_told_or_why(spec, store, contents) for spec in store.plans())), "")
 

@@ -118,7 +118,7 @@ def test_a_copy_in_a_store_is_no_trial_and_no_plan(tmp_path, monkeypatch, capsys
     for path in [path for path in Path("store").rglob("*") if path.is_file()]:
         for copy in (f"{path.stem} (copy)", f"{path.stem}.sync-conflict-1", f"{path.stem}-0001 (1)", "Thumbs"):
             path.with_name(f"{copy}{path.suffix}").write_bytes(path.read_bytes())
-    assert len(store.finished()) == 2 == len(store.stamps()) and len(store.plans()) == 1
+    assert len(store.finished()) == 2 == len(store.stamps().keys) and len(store.plans()) == 1
     assert set_aside(store, [*store.finished(), "Thumbs"]) == []
     command(monkeypatch, "status", store, "--json")
     assert json.loads(capsys.readouterr().out) == before

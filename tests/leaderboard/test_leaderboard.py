@@ -466,3 +466,20 @@ def test_the_leaderboard_knows_only_tables():
                 assert {name.name.split(".")[0] for name in node.names} <= allowed | drawing, path
             if isinstance(node, ast.ImportFrom):
                 assert node.level > 0 or (node.module or "").split(".")[0] in allowed | drawing, path
+
+
+@given(st.lists(st.floats(allow_infinity=False), max_size=20))
+def test_a_csv_writes_each_number_in_full(values):
+    column = pd.Series([*values, 1e-4, 9.999e-05, 1e16, 9999999999999998.0, -0.0, 5e-324], dtype=float)
+    assert records._written(column) == ["" if np.isnan(value) else repr(value) for value in column.tolist()]
+
+
+@given(st.lists(st.sampled_from(["a", "a,b", '"', "x\ny", "=1", "", "é"]), min_size=1))
+def test_a_csv_writes_each_text_so_that_it_is_read_again(texts):
+    fields = records._written(pd.Series(texts, dtype="str"))
+    assert next(csv.reader([",".join([*fields, "end"])])) == [*map(spreadsheet_cell, texts), "end"]
+
+
+def test_a_csv_leaves_a_number_out_that_is_not_known():
+    assert records._written(pd.Series([1, None, 3], dtype="Int64")) == ["1", "", "3"]
+    assert records._written(pd.Series([1, 1, 3])) == ["1", "1", "3"]

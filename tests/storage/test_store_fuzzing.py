@@ -26,6 +26,7 @@ from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import index
+from tailboard.harness.storage.packed_keys import packed
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import background
@@ -93,7 +94,7 @@ def whole(tmp_path_factory) -> Path:
             made_up(job.trial, store, job.target_epoch, pruned=not job.is_final)
             agenda.complete(job, record_of(job, store))
     keys = [trial.key for trial in resolve_dependencies(plan(SPECS[0]), {}).trials]
-    found, _ = index.trial_results(store, keys)
+    found, *_ = index.trial_results(store, packed(keys))
     index.write(store, found, store.stamps())
     store.write_broken(keys[0], "a worker died")
     store.write_silent(keys[0], "in waits\n")

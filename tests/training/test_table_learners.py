@@ -20,6 +20,7 @@ from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.datasets.tables.encoder import Encoder
 from tailboard.harness.errors import NetworkError
+from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
 from tailboard.harness.planning.request import RunRequest, check_names
@@ -374,6 +375,12 @@ def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_pa
     assert "epochs" not in words and "0 tuning trials and 0 fits took" in words
     assert "not tried: svm is not tried on more than 50,000 training rows, and covertype has 464,812 here" in words
     assert report.rows["reason"].str.startswith("not tried").sum() == 3 * 2 * 4, "rows, seeds, groups"
+    facts = status_facts(store)
+    assert facts["planned"] == 2 and facts["states"] == {"missing": 2}
+    skipped = [each for each in facts["troubles"] if each["state"] == "not tried"]
+    assert sorted((each["method"], each["trial"].split(", ")[-1]) for each in skipped) == [
+        ("ERM", "svm"), ("SVMSMOTE", "svm"), ("SVMSMOTE", "xgboost")
+    ]  # fmt: skip
     queue, untuned = JobQueue(store), RunRequest.of(parse(raw))
     fill_queue(queue, untuned, None, Silent())
     assert len(queue) == 2

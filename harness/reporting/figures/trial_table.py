@@ -14,6 +14,7 @@ from ...registry.datasets import dataset_of, long_tail
 from ...spec.labels import weights_label
 from ...spec.schema import Data, Shots, Spec
 from ...storage.index import STATUSES, trial_results
+from ...storage.packed_keys import packed, places
 from ...storage.reader import StoreReader
 from .. import tuning_tables
 from ..reported_store import merge_searches, read_plans, reported_store
@@ -47,13 +48,14 @@ def trial_table(store: StoreReader, plan: str = "") -> tuple[pd.DataFrame, Shots
     searches = merge_searches(result for plan in plans for result in plan.results.values())
     protocols = tuning_tables.protocols([plan.spec for plan in plans])
     shown = reported_store(store, plans, searches, protocols, False).rows
-    keys = [key for row in shown for key in row.keys]
-    results, damaged = trial_results(store, keys)
+    keys = packed(key for row in shown for key in row.keys if key)
+    results, damaged, _ = trial_results(store, keys)
     starts, complete, rows = results.offsets(), results.status == STATUSES.index("complete"), []
-    place = iter(results.indices(keys).tolist())
+    place = iter(places(keys, results.keys).tolist())
     for row in shown:
         named = _fields(row.first)
-        for key, seed, at in zip(row.keys, row.seeds, place):  # noqa: B905  (all rows draw from one iterator)
+        for key, seed in zip(row.keys, row.seeds, strict=True):
+            at = next(place) if key else -1
             recalls, verified = None, True
             if at >= 0 and complete[at]:
                 recalls = results.accuracy[starts[at] : starts[at] + results.classes[at]]
