@@ -121,7 +121,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     """
     check(rows, metric)
     order, cells = _arrangement(rows)
-    summary = rows[CELL].iloc[order[np.flatnonzero(np.diff(cells, prepend=-1))]].reset_index(drop=True)
+    summary = rows[CELL].iloc[order[np.flatnonzero(np.diff(cells, prepend=-1))]].reset_index(drop=True).infer_objects()
     finished, missing = (rows["status"] == word for word in ("complete", "missing"))
     columns = {
         "value": rows["value"].astype(float),

@@ -15,6 +15,7 @@ from ..storage.retry import RETRY_SECONDS
 from ..training.failures import TIMEOUT_REASON
 
 STACK_DUMP_SECONDS = 10.0  # beyond its limit: it may still be heard of
+STACK_DUMP_AGAIN_SECONDS = 10.0
 
 
 LOADING_SECONDS = 60.0 + RETRY_SECONDS  # to load data, to score, and to write to a store that errs for a while
@@ -60,8 +61,9 @@ class SilenceMonitor:
 
 
 class StackDumpWatchdog:
-    """A context in a worker: where the thread that began it stands is told once whenever it was not ``heard`` of for
-    its limit and a little more, so that the record of a trial that is then stopped can say what it hung in."""
+    """A context in a worker: where the thread that began it stands is told whenever it was not ``heard`` of for its
+    limit and a little more, and again every so many seconds for as long as it is not, so that the record of a trial
+    that is then stopped can say what it hung in at last: at first it may have waited for its data."""
 
     def __init__(self, limit: float | None, tell: Callable[[str], None]) -> None:
         self._limit, self._tell, self._thread = limit, tell, threading.get_ident()
@@ -82,8 +84,9 @@ class StackDumpWatchdog:
 
     def _work(self, seconds: float) -> None:
         while not self._over:
-            if not self._heard.wait(seconds) and (frame := sys._current_frames().get(self._thread)):
+            silent = seconds
+            while not self._heard.wait(silent) and (frame := sys._current_frames().get(self._thread)):
                 with suppress(Exception):  # a store that is away: then the record has no log
                     self._tell("".join(traceback.format_stack(frame))[-100_000:])
-                self._heard.wait()
+                silent = STACK_DUMP_AGAIN_SECONDS
             self._heard.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Trial
@@ -75,3 +75,13 @@ class Record(TrialResult, frozen=True):
     confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema
     scores: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # what a search may look for
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields in the order that records had before the environment was read without the rest: a bundle of an
+        earlier version is exported again with the same bytes."""
+        words = handler(self)
+        for name in ("environment", "started", "finished", "confusion", "scores", "files"):
+            if name in words:
+                words[name] = words.pop(name)  # to the end
+        return words

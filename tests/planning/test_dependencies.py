@@ -181,9 +181,9 @@ def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_trains_each_generator_once_and_a_second_run_nothing(tmp_path, launcher, shared_ray):
-    job = launcher(tmp_path, RAW | {"methods": ["M2m", "Joint-SSL + SAM-A + M2m"], "seeds": 1}, **shared_ray)
-    job.write_spec(methods=["M2m", {"name": "Joint-SSL + SAM-A + M2m", "values": {"extra.width": 16}}])
+def test_a_run_trains_each_generator_once_and_a_second_run_nothing(tmp_path, launcher, shared_ray, shared_mlflow):
+    methods = ["M2m", {"name": "Joint-SSL + SAM-A + M2m", "values": {"extra.width": 16}}]
+    job = launcher(tmp_path, RAW | {"methods": methods, "seeds": 1}, **shared_ray, **shared_mlflow)
     assert job.run().returncode == 0
     records = job.records()
     assert sorted(r["trial"]["method"]["name"] for r in records.values()) == ["ERM", "Joint-SSL + SAM-A + M2m", "M2m"]

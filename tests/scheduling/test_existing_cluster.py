@@ -107,8 +107,11 @@ def test_a_driver_without_the_token_is_told_so(launcher, tmp_path, cluster):
     assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_is_joined_by_the_variable_fills_its_node_and_is_left_as_it_was(launcher, tmp_path, cluster):
-    job = launcher(tmp_path, SPEC | {"resources": {"cpu": 1}}, RAY_ADDRESS=cluster.address, **cluster.environment)
+def test_a_cluster_is_joined_by_the_variable_fills_its_node_and_is_left_as_it_was(
+    launcher, tmp_path, cluster, shared_mlflow
+):
+    own = {"RAY_ADDRESS": cluster.address, **cluster.environment, **shared_mlflow}
+    job = launcher(tmp_path, SPEC | {"resources": {"cpu": 1}}, **own)
     done = job.run("run", "t.yaml", "--store", "store")
     assert done.returncode == 0, done.stderr
     assert f"joining the cluster at {cluster.address} ..." in done.stderr
@@ -117,8 +120,10 @@ def test_a_cluster_is_joined_by_the_variable_fills_its_node_and_is_left_as_it_wa
     assert job.leftovers() == [], "no Ray of its own was started"
 
 
-def test_a_cluster_grows_to_what_slots_says_and_a_trial_that_fits_nowhere_can_be_stopped(launcher, tmp_path, cluster):
-    job = launcher(tmp_path, SPEC | {"seeds": 1}, **cluster.environment)
+def test_a_cluster_grows_to_what_slots_says_and_a_trial_that_fits_nowhere_can_be_stopped(
+    launcher, tmp_path, cluster, shared_mlflow
+):
+    job = launcher(tmp_path, SPEC | {"seeds": 1}, **cluster.environment, **shared_mlflow)
     done = job.run("run", "t.yaml", "--store", "store", "--address", cluster.address, "--slots", 2)
     assert done.returncode == 0, done.stderr
     assert "waiting for machines" in done.stderr

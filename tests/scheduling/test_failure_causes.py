@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,12 @@ def waits():
         time.sleep(1)
 
 def takes_long():
-    time.sleep(3)
+    if not (FOLDER / "sick").exists():
+        raise ValueError("of no use either")
+    time.sleep(6)  # in each of three batches
+
+def takes_a_while():
+    time.sleep(0.3)
 
 def raises():
     raise ValueError("of no use")
@@ -42,7 +46,7 @@ class Faulty(Part):
             return logits.logsumexp(1)
         return loss
 
-for name in ("waits", "takes_long", "raises", "dies"):
+for name in ("waits", "takes_long", "takes_a_while", "raises", "dies"):
     register(name.replace("_", " "), Recipe(loss=Faulty(name)))
 """
 # A driver that gives a trial less than a minute beyond its limit to load, since the test would wait for that.
@@ -50,7 +54,7 @@ DRIVER = """
 from tailboard.harness.scheduling import timeouts as deadline
 from tailboard.harness.cli.app import main
 
-deadline.LOADING_SECONDS = 25.0
+deadline.LOADING_SECONDS = 35.0
 if __name__ == "__main__":
     main()
 """
@@ -61,19 +65,19 @@ SPEC = {
     "network": "small",
     "training": {"epochs": 4, "batch_size": 64, "augment": "none"},
     "seeds": 1,
-    "resources": {"retries": 0, "time_limit": 8},
+    "resources": {"retries": 0, "time_limit": 16},
 }
 
 
 @pytest.fixture
-def job(launcher, tmp_path):
+def job(launcher, tmp_path, shared_mlflow):
     faulty = FAULTY.replace("FOLDER_HERE", repr(str(tmp_path)))
-    return launcher(tmp_path, SPEC, {"faulty.py": faulty, "driver.py": DRIVER})
+    return launcher(tmp_path, SPEC, {"faulty.py": faulty, "driver.py": DRIVER}, **shared_mlflow)
 
 
 def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_command(job):
     (job.folder / "sick").touch()
-    job.program = [sys.executable, "driver.py"]
+    job.script = "driver.py"
     done = job.run("run", "t.yaml", "--store", "store", "--slots", 4)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -81,9 +85,9 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
     assert {name: record["status"] for name, record in records.items()} == {
         "ERM": "complete", "waits": "failed", "takes long": "failed"
     }, done.stderr  # fmt: skip
-    assert records["waits"]["reason"] == "TimeLimit: no epoch ended within 8 s"
+    assert records["waits"]["reason"] == "TimeLimit: no epoch ended within 16 s"
     assert "in waits\n" in records["waits"]["log"], "where it hung"
-    assert records["waits"]["wall_seconds"] > 8
+    assert records["waits"]["wall_seconds"] > 16
     assert records["takes long"]["reason"].startswith("TimeLimit: ")
     assert 0 < records["takes long"]["epochs"] < 4
     assert "TimeLimit" in records["takes long"]["log"], "its own traceback"
@@ -92,7 +96,7 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
     facts = json.loads(job.tailboard("status", "store", "--json").stdout)
     troubles = {trouble["method"]: (trouble["state"], trouble["reason"]) for trouble in facts["troubles"]}
     assert troubles == {
-        "waits": ("failed", "TimeLimit: no epoch ended within 8 s"),
+        "waits": ("failed", "TimeLimit: no epoch ended within 16 s"),
         "takes long": ("failed", records["takes long"]["reason"]),
         "dies": ("missing", "a worker died"),
     }
@@ -109,6 +113,8 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
     ran = {Path(name).stem for name in now if now[name] != before.get(name)}
     assert ran == {trouble["key"] for trouble in facts["troubles"]}, "exactly the failures"
     assert sorted(states[key] for key in ran) == ["complete", "complete", "failed"], "two were cured"
+    (failed,) = (record["reason"] for record in job.records().values() if record["status"] == "failed")
+    assert failed == "ValueError: of no use either", "and not what it was"
     assert job.leftovers() == []
 
 
@@ -116,8 +122,10 @@ def test_the_time_limit_and_a_dead_worker_are_told_apart_and_run_again_by_one_co
 def test_no_process_port_or_temporary_file_is_left(job, how):
     """Ports by the numbers of their sockets, which no other process will ever have."""
     ends = {"success": ["ERM"], "failure": [{"name": "raises", "plugin": "faulty.py"}]}
-    slow = [{"name": "takes long", "plugin": "faulty.py"}]
+    slow = [{"name": "takes a while", "plugin": "faulty.py"}]
     job.write_spec(methods=ends.get(how, slow), seeds=2, resources={"checkpoint_seconds": 0, "retries": 0})
+    if how not in ends:
+        job.write_spec(training=SPEC["training"] | {"epochs": 400})
     process = job.start()
     seen: set[str] = set()
 

@@ -304,8 +304,12 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
     monkeypatch.setattr(timeouts, "STACK_DUMP_SECONDS", 1.0)  # a busy machine may keep a thread waiting
     told: list[str] = []
 
-    def stands_here():
-        while not told:
+    def stands_here(until=1):
+        while len(told) < until:
+            time.sleep(0.01)
+
+    def loads():
+        while len(told) < 2:
             time.sleep(0.01)
 
     with timeouts.StackDumpWatchdog(0.1, told.append) as witness:
@@ -316,6 +320,11 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
         stands_here()
         time.sleep(1.5)
     assert len(told) == 1 and "in stands_here\n" in told[0]
+    monkeypatch.setattr(timeouts, "STACK_DUMP_AGAIN_SECONDS", 0.1)
+    with timeouts.StackDumpWatchdog(0.1, told.append):
+        loads()
+        stands_here(until=4)
+    assert "in loads\n" in told[1] and "in stands_here\n" in told[3], "what it stands in at last"
     threads = threading.active_count()
     with timeouts.StackDumpWatchdog(None, told.append):
         assert threading.active_count() <= threads, "without a limit nobody watches"

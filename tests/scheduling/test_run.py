@@ -64,16 +64,16 @@ FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher, tmp_path_factory, shared_ray):
+def undisturbed(launcher, tmp_path_factory, shared_ray, shared_mlflow):
     """A run that nobody disturbs; what the others, each with a Ray of its own, must come to."""
-    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray)
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray, **shared_mlflow)
     job.done = job.run()
     return job
 
 
 @pytest.fixture
-def job(launcher, tmp_path):
-    return launcher(tmp_path, SPEC, {"slow.py": SLOW, "broken.py": BROKEN})
+def job(launcher, tmp_path, shared_mlflow):
+    return launcher(tmp_path, SPEC, {"slow.py": SLOW, "broken.py": BROKEN}, **shared_mlflow)
 
 
 def test_a_run_ends_with_a_table_and_four_files(undisturbed):
@@ -227,8 +227,8 @@ def test_ctrl_c_twice_stops_at_once(job):
     assert job.gone_within(10), job.leftovers()
 
 
-def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray):
-    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray)
+def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray, shared_mlflow):
+    job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray, **shared_mlflow)
     methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
     job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
     done = job.run()
@@ -254,8 +254,8 @@ def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared
     assert ran == {f"records/{key}.json" for key, record in job.records().items() if record["status"] != "complete"}
 
 
-def test_a_second_run_of_a_store_is_refused_while_the_first_lives(launcher, tmp_path, shared_ray):
-    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray)
+def test_a_second_run_of_a_store_is_refused_while_the_first_lives(launcher, tmp_path, shared_ray, shared_mlflow):
+    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray, **shared_mlflow)
     job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
     process = job.start()
     job.wait_for(job.saved, process)

@@ -91,10 +91,10 @@ class Allocation:
 
 
 @pytest.fixture
-def allocation(launcher, tmp_path):
+def allocation(launcher, tmp_path, shared_mlflow):
     shims = Path(tempfile.mkdtemp(prefix="t-slurm-", dir="/tmp"))
     held = HELD.replace("HOLD", str(tmp_path / "hold"))
-    yield Allocation(launcher(tmp_path, SPEC, {"held.py": held}), shims)
+    yield Allocation(launcher(tmp_path, SPEC, {"held.py": held}, **shared_mlflow), shims)
     shutil.rmtree(shims)
 
 

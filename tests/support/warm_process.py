@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import IO
 LIBRARIES = (
     "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
     "tailboard.harness.cli.app", "tailboard.harness.driver", "tailboard.harness.api",
+    "torch._dynamo",  # by what counts a network's operations
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(LIBRARIES))
@@ -44,16 +46,20 @@ def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pip
     os.chdir(folder)
     tempfile.tempdir = None  # what it was in the environment before
     sys.argv = list(words)
-    from tailboard.harness.cli.app import main
+    from tailboard.harness.cli import app
 
     try:
-        main()
+        if sys.argv[0].endswith(".py"):
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            app.main()
     finally:
         atexit._run_exitfuncs()  # a forked process of multiprocessing's would end without
 
 
 class WarmProcess:
-    """``tailboard WORDS``, with what the tests use of ``subprocess.Popen``; its output is text from pipes."""
+    """``tailboard WORDS``, or ``SCRIPT.py WORDS``, with what the tests use of ``subprocess.Popen``; its output is text
+    from pipes."""
 
     def __init__(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.args = list(words)
