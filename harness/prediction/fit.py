@@ -63,9 +63,7 @@ class Fit:
             DataError: where the data are not at hand, or not as they should be.
         """
         trial, plugins = self.choice.trial, self.choice.plugins
-        if trial.training.learner == "table":
-            raise ModelError(f"{trial.network} cannot be saved: a model of a table holds an estimator, and no network")
-        if trial.training.learner == "estimator":
+        if trial.training.learner != "images":
             return self._table_model()
         parts = [slot for slot in ("head", "finish") if slot in recipe_of(trial, plugins).parts()]
         if parts and trial.method.plugin:
@@ -89,7 +87,7 @@ class Fit:
         return "images" if self.choice.trial.training.learner == "images" else "rows"
 
     def _table_model(self) -> TableModel:
-        """The same of an estimator."""
+        """The same of a table."""
         trial = self.choice.trial
         _, shared = self._again()
         tensors = self.workplace.weights(trial.key)

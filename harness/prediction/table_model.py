@@ -58,7 +58,7 @@ class TableDescription(CanonicalModel, frozen=True):
     classes: tuple[ClassName, ...] = Field(min_length=2, max_length=1000)
     counts: tuple[int, ...]
     columns: tuple[SavedColumn, ...] = Field(min_length=1, max_length=100_000)
-    form: Literal["xgboost", "lightgbm", "catboost", "skops"]
+    form: Literal["xgboost", "lightgbm", "catboost", "skops", "mlp"]
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     calibration: Calibration = Calibration()
     data: Provenance

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import skops.io
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from sklearn.naive_bayes import GaussianNB
 
 import tailboard as tb
@@ -84,6 +84,34 @@ def test_a_model_in_a_file_scores_as_its_trial_to_the_bit(tmp_path, network, met
         model_of(trial, learner).save(tmp_path / "m.model")
         model = tb.load_model(tmp_path / "m.model")
         assert np.array_equal(model.logits(rows().x), learner.logits(torch.from_numpy(rows().x)).numpy())
+
+
+@pytest.mark.parametrize("values", [{}, {"width": 64, "depth": 3, "dropout": 0.2}])
+def test_a_network_of_rows_in_a_file_scores_as_its_trial_to_the_bit(tmp_path, values):
+    raw = {"name": "t", "data": "adult", "methods": ["Logit adjustment"], "seeds": 1, "training": {"epochs": 2}}
+    (trial,) = plan(parse(raw | {"network": {"name": "mlp", "values": values}}))
+    train = rows()
+    counts = tuple(np.bincount(train.y).tolist())
+    learner = table_learner(trial, train, counts, recipe("Logit adjustment"), torch.device("cpu"), COLUMNS)
+    list(learner.epochs())
+    model_of(trial, learner).save(tmp_path / "m.model")
+    model = tb.load_model(tmp_path / "m.model")
+    assert np.array_equal(model.logits(train.x), learner.logits(torch.from_numpy(train.x)).numpy())
+    data = bytes(model.tensors["mlp"].numpy().tobytes())
+    features = model.encoder.transform(train.x).shape[1]
+    state = load(data)
+    for wrong in (
+        {name: tensor for name, tensor in state.items() if name != "head.bias"},
+        state | {"head.weight": state["head.weight"] * float("nan")},
+        state | {"features.0.weight": state["features.0.weight"][:, 1:].contiguous()},
+        state | {"features.1.running_var": state["features.1.running_var"][1:].contiguous()},
+        state | {"features.0.weight": state["features.0.weight"].double()},
+        {"head.weight": torch.zeros(2, 2**12)},
+    ):
+        with pytest.raises(Unsound):
+            opened("mlp", save(wrong), features)
+    with pytest.raises(Unsound):
+        opened("mlp", data[: len(data) // 2], features)
 
 
 @pytest.mark.parametrize("method", ["SMOTE + Logit adjustment", "Threshold", "Reweighting"])

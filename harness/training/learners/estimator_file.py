@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ....methods.part import MethodError
+from .network_file import network_opened, network_saved
 from .sound_trees import Unsound, check_estimator, check_lightgbm, check_xgboost
 
 TYPES = frozenset({
@@ -206,4 +207,5 @@ FORMS = {
     "lightgbm": Form(_save_lightgbm, _open_lightgbm),
     "catboost": Form(_save_catboost, _open_catboost),
     "skops": Form(skops_saved, _open_skops),
+    "mlp": Form(network_saved, network_opened),
 }

@@ -32,6 +32,7 @@ from ..random_streams import RandomStreams, derive_seed
 from .contract import check_honoured
 from .estimator_file import saved, skops_saved
 from .made_rows import made_rows
+from .network_file import shift_of
 
 SMALLEST = 1e-12  # a probability below is taken for it: its logarithm is a score
 
@@ -167,13 +168,11 @@ class EstimatorFit:
         """All that predicts, as bytes: the estimator under the name of its form (see ``estimator_file.py``), the
         encoder, and ``shift`` (C,), which the method adds to scores. MethodError where one cannot be saved."""
         finish = self._parts.get("finish", lambda scores: scores)
-        shift, tried = finish(torch.zeros(1, self.scene.classes)), torch.eye(self.scene.classes)
-        if not torch.equal(finish(tried), tried + shift):
-            raise MethodError(f"{type(self.recipe.finish).__name__} cannot be saved: it does more than shift scores")
+        shift = shift_of(finish, self.scene.classes, type(self.recipe.finish).__name__)
         form, data = saved(self.estimator)
         parts = {form: data, "encoder": skops_saved(self.encoder.steps)}
         return {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()} | {
-            "shift": shift[0]
+            "shift": shift
         }
 
     def state(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,10 @@ from ..device_images import DeviceData
 from ..loop import TrainingLoop
 from ..random_streams import RandomStreams, derive_seed, initialisation
 from .contract import Learner, check_columns, check_honoured
+from .estimator_file import skops_saved
 from .estimator_fit import EstimatorFit, estimator_scene
 from .made_rows import made_rows
+from .network_file import network_saved, shift_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,22 @@ class DeviceRows(DeviceData):
     def normalised(self, pixels: torch.Tensor, keep: bool = True) -> torch.Tensor:
         """Encoded rows as they are: the encoder has scaled them."""
         return pixels
+
+
+class RowsTraining(TrainingLoop):
+    """The training of a network on the rows of a table."""
+
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """All that predicts, as bytes: the network under ``mlp``, the encoder, and ``shift`` (C,), which the method
+        adds to scores. MethodError where one cannot be saved."""
+        assert isinstance(self.material, DeviceRows)  # noqa: S101  (for the type checker)
+        shift = shift_of(lambda scores: self.finish(scores.to(self.scene.device)).cpu(), self.scene.classes,
+                         type(self.recipe.finish).__name__)  # fmt: skip
+        with self.average.swapped_in() if self.training.ema else nullcontext():
+            parts = {"mlp": network_saved(self.model), "encoder": skops_saved(self.material.encoder.steps)}
+        return {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()} | {
+            "shift": shift
+        }
 
 
 def table_learner(
@@ -112,4 +131,4 @@ def _network(
         pretrained=lambda name, independent=False: model,
         threads=trial.threads,
     )
-    return TrainingLoop(method, trial.training, model, material, scene, streams, rows=made)
+    return RowsTraining(method, trial.training, model, material, scene, streams, rows=made)
