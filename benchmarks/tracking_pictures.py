@@ -77,7 +77,7 @@ def mlflow(tab: Page, address: str, folder: Path) -> None:
 
 def optuna(tab: Page, address: str, folder: Path) -> None:
     """The searches, and one of them."""
-    tab.set_viewport_size(SIZE | {"height": 1150})
+    tab.set_viewport_size({"width": SIZE["width"], "height": 1150})
     tab.goto(f"{address}/dashboard", wait_until="commit")
     shows(tab, "M2m")
     tab.get_by_text("M2m").first.click()
