@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic_core import to_json
 
 from ..metric import ACCURACY, Metric
 from ..results import CELL, COLUMNS, NOTES, arranged, mean_notes, summarise
@@ -107,21 +106,12 @@ def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
     kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
     if kind == "f":
-        return _floats(column.to_numpy())
+        return ["" if text == "nan" else text for text in map(repr, column.tolist())]
     if kind in ("i", "u", "b"):
         return [*map(str, column.tolist())]
     codes, words = pd.factorize(column)  # few words are many fields
     fields = [_line([spreadsheet_cell(word) if isinstance(word, str) else word, ""])[:-1] for word in words]
     return np.array([*fields, ""], object)[codes].tolist()
-
-
-def _floats(values: np.ndarray) -> list[str]:
-    """Each number as Python's `repr` writes it, all at once; NaN is an empty field."""
-    texts = to_json(values.tolist()).decode()[1:-1].split(",") if len(values) else []
-    size = np.abs(values)
-    for at in np.flatnonzero(~((size == 0) | (size >= 1e-4) & (size < 1e16))):  # where JSON's may be another
-        texts[at] = "" if np.isnan(values[at]) else repr(values[at].item())
-    return texts
 
 
 def _line(fields: Sequence[object]) -> str:

@@ -53,7 +53,7 @@ def content(subject: PageContent) -> dict[str, Any]:
         "compared": rule(),
         "ranked": TIERS,
         "cards": cards(subject),
-        "studies": charts(subject.figures),
+        **({"studies": drawn} if (drawn := charts(subject.figures)) else {}),
         "spread": subject.uncertainty,
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,

@@ -25,7 +25,7 @@ function saveCsv(name) {
   saveAs(fileOfChart(name, "csv"), "text/csv", table.map((fields) => fields.map(inCsv).join(",")).join("\n") + "\n");
 }
 
-const ofStudy = (name) => name in DATA.studies; // its caption says what it is of, whatever block the others show
+const ofStudy = (name) => name in (DATA.studies ?? {}); // its caption says what it is of, whatever block the others show
 const captionOfChart = (name) => by(`chart-${name}`).closest("figure").querySelector("figcaption").textContent;
 const titleOfChart = (name) => (ofStudy(name) ? captionOfChart(name) : `${captionOfChart(name)}: ${nameOf(chartedBlock())}`);
 const fileOfChart = (name, ending) => `${(ofStudy(name) ? titleOfChart(name) : `${name}-${nameOf(chartedBlock())}`).replaceAll(/[^A-Za-z0-9]+/g, "-")}.${ending}`;

@@ -41,4 +41,4 @@ function studyChart({ axis, points }) {
   };
 }
 
-for (const [name, chart] of Object.entries(DATA.studies)) CHARTS[name] = () => studyChart(chart);
+for (const [name, chart] of Object.entries(DATA.studies ?? {})) CHARTS[name] = () => studyChart(chart);
