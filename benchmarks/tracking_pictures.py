@@ -24,7 +24,7 @@ from page_pictures import save
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 BIN = Path(sys.executable).parent
-SIZE = ViewportSize(width=1500, height=760)
+SIZE, TALL = ViewportSize(width=1500, height=760), ViewportSize(width=1500, height=1150)
 SECONDS = 180  # for a server to start, on a machine that does other things too
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 TABLE = "experiments/1/runs?viewStateShareKey=tailboard-table"
@@ -77,7 +77,7 @@ def mlflow(tab: Page, address: str, folder: Path) -> None:
 
 def optuna(tab: Page, address: str, folder: Path) -> None:
     """The searches, and one of them."""
-    tab.set_viewport_size(SIZE | {"height": 1150})
+    tab.set_viewport_size(TALL)
     tab.goto(f"{address}/dashboard", wait_until="commit")
     shows(tab, "M2m")
     tab.get_by_text("M2m").first.click()

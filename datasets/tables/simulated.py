@@ -35,8 +35,8 @@ def pool(root: Path | None = None, verify: bool = True) -> Pool:
     train, test = (_rows(counts, place) for place, counts in enumerate((TRAINED, TESTED)))
     digest = hashlib.sha256()
     for part in (train, test):
-        digest.update(part.x)
-        digest.update(part.y)
+        digest.update(np.ascontiguousarray(part.x).data)
+        digest.update(np.ascontiguousarray(part.y).data)
     hashes = {"rows": f"sha256:{digest.hexdigest()}"}
     return Pool(train, test, hashes == OFFICIAL, hashes)
 

@@ -19,10 +19,10 @@ from ..planning.reported import judges, known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
 from ..storage import paths
-from ..storage.files import Stamp, sync_folder
+from ..storage.files import sync_folder
 from ..storage.lease import is_driven
 from ..storage.paths import MANIFEST, STUDIES, TABLE
-from ..storage.reader import StoreReader
+from ..storage.reader import Stamps, StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
 from ..text import redact_paths
@@ -50,7 +50,7 @@ class RedactedStore(Store):
         except ValidationError as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
 
-    def stamps(self) -> dict[str, Stamp | None]:
+    def stamps(self) -> Stamps:
         """No record has one, so that each is read."""
         return StoreReader.stamps(self)  # an index of its records holds what is nobody's business
 

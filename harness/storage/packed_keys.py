@@ -26,7 +26,7 @@ def texts(keys: np.ndarray) -> list[str]:
 def are_keys(names: list[str]) -> np.ndarray:
     """(n,): which names, all of twenty characters, are twenty hexadecimal digits in small letters."""
     characters = np.frombuffer("".join(names).encode("ascii", "replace"), np.uint8)
-    return _DIGITS[characters].reshape(len(names), 2 * SIZE).all(axis=1)
+    return np.all(_DIGITS[characters].reshape(len(names), 2 * SIZE), axis=1)
 
 
 def all_differ(keys: np.ndarray) -> bool:
