@@ -33,10 +33,12 @@ from tailboard.harness.spec.schema import Trial
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.leaderboard.formats.markdown import markdown
+from tailboard.leaderboard.metric import ACCURACY
 from tailboard.leaderboard.results import COLUMNS, NOTES, ROW, mean_notes
 from tailboard.leaderboard.statistics.paired import paired
 from tailboard.leaderboard.tables.differences import verdict
 from tailboard.leaderboard.tables.grid import Table
+from tailboard.leaderboard.tables.report_tables import View
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -75,6 +77,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         "shared": shared,
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
+        "balanced": report.metric == ACCURACY,
         "further": _further(report),
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
         "losses": _losses(store, report.rows, complete),
@@ -142,6 +145,11 @@ class Numbers:
         return table[[*COLUMNS, *ROW, NOTES]].astype({"value": float, "device_seconds": float})
 
     @property
+    def view(self) -> View:
+        """What the values are: accuracies on test sets of which all are balanced, or of which one is not."""
+        return View(metric=ACCURACY if self.raw.get("balanced", True) else ACCURACY.unbalanced)
+
+    @property
     def tables(self) -> list[Table]:
         return [_table(raw) for raw in self.raw["tables"]]
 
@@ -155,19 +163,19 @@ def _table(raw: dict[str, Any]) -> Table:
 def report(numbers: Numbers, words: str) -> str:
     """All that ``tailboard report`` says; ``without tuning`` what was searched and found is left out."""
     more = [table for table in numbers.tables if not words or table.title.split(" of ")[0] not in TUNING]
-    return markdown(numbers.rows, notes=numbers.raw["notes"], more=more).strip()
+    return markdown(numbers.rows, notes=numbers.raw["notes"], more=more, view=numbers.view).strip()
 
 
 def table(numbers: Numbers, _: str) -> str:
     """The table of the means, and what footnotes mark in it."""
-    _, grid, remarks = markdown(numbers.rows).split("\n\n")[:3]
+    _, grid, remarks = markdown(numbers.rows, view=numbers.view).split("\n\n")[:3]
     marked = [line for line in remarks.split("\n") if re.match("- [⁰¹²³⁴⁵⁶⁷⁸⁹]", line)]
     return "\n\n".join([grid, *(["\n".join(marked)] if marked else [])])
 
 
 def versus(numbers: Numbers, method: str) -> str:
     """The table of the differences from a method."""
-    return markdown(numbers.rows, versus=method).strip().split("### ")[-1].split("\n\n")[1]
+    return markdown(numbers.rows, versus=method, view=numbers.view).strip().split("### ")[-1].split("\n\n")[1]
 
 
 def difference(numbers: Numbers, words: str) -> str:
