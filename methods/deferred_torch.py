@@ -8,9 +8,12 @@ its own (``losses/cosine.py``, ``stages/vicreg.py``), which ``build`` imports.
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
+
+FOREIGN = ("tailboard.methods", "tailboard.datasets", "tailboard.estimators")  # groups of entry points
 
 
 class _Deferred(ModuleType):
@@ -28,10 +31,23 @@ class _Deferred(ModuleType):
 
 
 def defer_torch() -> None:
-    """From here on ``import torch`` is free until a name of it is used. To be called while there is one thread."""
+    """From here on ``import torch`` is free until a name of it is used. To be called while there is one thread.
+
+    Not where other packages add methods, data sets or estimators: what they import is not known.
+    """
+    installed = entry_points()
+    if any(installed.select(group=group) for group in FOREIGN):
+        return
     if "torch" in sys.modules or (spec := find_spec("torch")) is None:
         return
     module = module_from_spec(spec)
     module.__class__ = _Deferred
     del module.__path__
     sys.modules["torch"] = module
+
+
+def load_torch() -> None:
+    """Import what was deferred. To be called before code that is not ours: ``from torch.optim import SGD`` as the first
+    that is asked of the deferred module would execute ``torch.optim`` twice."""
+    if isinstance(module := sys.modules.get("torch"), _Deferred):
+        module.Tensor  # noqa: B018

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from .deferred_torch import load_torch
 from .part import MethodError
 from .recipe import Entry, registrations
 from .registry import registry
@@ -48,6 +49,7 @@ def load_plugin(text: str) -> dict[str, Entry]:
     Running it is running its author's code: a plugin is trusted like any package one installs.
     MethodError where it fails, with the line, or registers nothing.
     """
+    load_torch()
     registry()  # ours first, so that a plugin may add to them and may not take their names
     module = ModuleType(f"{MODULE}{hashlib.sha256(text.encode()).hexdigest()[:12]}")
     sys.modules[module.__name__] = module  # dataclasses look their module up by name

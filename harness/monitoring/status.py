@@ -47,7 +47,7 @@ def status_facts(store: Store) -> dict[str, Any]:
         methods.setdefault(method_label(trial), Counter())[state] += 1
         if reason:
             troubles.append(_trouble(trial, state, reason))
-    skipped = {(entry.row.network, method_label(entry.trial)): entry for entry in every if entry.not_tried}
+    skipped = {entry.row.row_key: entry for entry in every if entry.not_tried}
     troubles += [
         _trouble(entry.trial, "not tried", entry.why.removeprefix(NOT_TRIED), entry.row.network)
         for entry in skipped.values()

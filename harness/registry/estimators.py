@@ -205,7 +205,9 @@ def _installed(name: str) -> Estimator:
     module, _, factory = name.partition("@")[0].partition(":")
     own = {"n_jobs": "threads", "random_state": "seed"}
     taken = {what: word if word in defaults else "" for word, what in own.items()}
-    free = [word for word in defaults if word not in own and not hasattr(Estimator, word)]
+    free = [word for word in defaults if word not in own]
+    if ours := [word for word in free if hasattr(Estimator, word)]:
+        raise NetworkError(f"network.estimator: {factory} has a parameter {ours[0]!r}, which cannot be set here")
     fields = [(word, type(defaults[word]), hyper(defaults[word], "the default of its class")) for word in free]
     words = {"module": module, "factory": factory, "__module__": kind.__module__} | taken
     return make_dataclass(factory, fields, bases=(Estimator,), frozen=True, namespace=words)()

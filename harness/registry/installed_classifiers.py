@@ -7,6 +7,7 @@ else, what it names must be one of scikit-learn's classifiers, and it is given n
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -16,6 +17,8 @@ from ...methods.names import nearest
 from ..errors import NetworkError
 from ..spec.learners import FACTORY, LIBRARY, installed_version
 
+WORD = re.compile(r"[\w+ -]*")
+OF_FILES = re.compile("file|path|dir|folder")  # in the name of a parameter
 SCALARS = (bool, int, float, str, type(None))
 
 
@@ -38,6 +41,8 @@ def classifier(name: str) -> tuple[type, Mapping[str, Any]]:
         raise NetworkError(f"network.estimator: {module} of version {version} is asked for, and installed is {here}")
     kind = _imported(module, factory)
     known = inspect.signature(kind).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in known):
+        raise NetworkError(f"network.estimator: {factory} does not name all that it takes, such as its seed")
     named = [each for each in known if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     if without := [each.name for each in named if each.default is each.empty]:
         raise NetworkError(f"network.estimator: {factory} cannot be made without its {without[0]!r}")
@@ -45,10 +50,13 @@ def classifier(name: str) -> tuple[type, Mapping[str, Any]]:
 
 
 def check_words(values: Mapping[str, Any]) -> None:
-    """NetworkError where a value is a path: a classifier may write to it."""
+    """NetworkError where a value may be a path: a classifier may write to it."""
     for name, value in values.items():
-        if isinstance(value, str) and any(sign in value for sign in "/\\~"):
-            raise NetworkError(f"network.values: {name} is {value!r}, a path, which no estimator is given")
+        if isinstance(value, str) and (not WORD.fullmatch(value) or OF_FILES.search(name)):
+            raise NetworkError(
+                f"network.values: {name} is {value!r}, which may be a path, and no estimator is given one: words "
+                "are of letters, digits, spaces, _, + and -"
+            )
 
 
 def _imported(module: str, factory: str) -> type:
@@ -56,7 +64,7 @@ def _imported(module: str, factory: str) -> type:
 
     try:
         there = vars(import_module(module))
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # a library that is not whole raises what it likes
         raise NetworkError(f"network.estimator: {module} cannot be imported: {error}") from None
     classes = [word for word, kind in there.items() if isinstance(kind, type) and issubclass(kind, ClassifierMixin)]
     kind = there.get(factory)

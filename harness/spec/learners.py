@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, entry_points, packages_distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points, packages_distributions
 from typing import Any
 
 from ..errors import SpecError
@@ -77,9 +77,20 @@ def installed_version(module: str) -> str:
     top = module.partition(".")[0]
     try:
         package = distribution(PACKAGES.get(top, top))
-    except PackageNotFoundError:  # looking through the files of all packages takes long
+        package = package if _holds(package, top) else None
+    except PackageNotFoundError:
+        package = None
+    if package is None:  # looking through the files of all packages takes long
         package = next((distribution(name) for name in packages_distributions().get(top, ())), None)
     if package is None:
         return ""
-    needs = (re.split(r"[^A-Za-z0-9._-]", need)[0].lower() for need in package.requires or ())
+    always = (need for need in package.requires or () if "extra" not in need.partition(";")[2])
+    needs = (re.split(r"[^A-Za-z0-9._-]", need)[0].lower() for need in always)
     return package.version if package.name.lower() == LIBRARY or LIBRARY in needs else ""
+
+
+def _holds(package: Distribution, top: str) -> bool:
+    """Whether a package has a module of that name: the names of packages are normalised, so that one that is asked for
+    by another spelling may be there, and the module be a file beside the spec."""
+    listed = (package.read_text("top_level.txt") or "").split()
+    return top in listed or any(file.parts[0] in (top, f"{top}.py") for file in package.files or ())

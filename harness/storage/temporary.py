@@ -32,7 +32,7 @@ def temporary_folder(short: bool = False) -> Iterator[Path]:
 
 
 def _folders(pid: int | str) -> Iterator[Path]:
-    """What :func:`scratch` may have made in processes of this number."""
+    """What :func:`temporary_folder` may have made in processes of this number."""
     for place in {Path(tempfile.gettempdir()), SHORT}:
         yield from place.glob(f"tb-{pid}-*")
 

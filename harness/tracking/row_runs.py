@@ -72,6 +72,7 @@ class RowRuns:
 
     def _tell(self, row: TableRow, trials: Sequence[Any]) -> str:
         params = _shared([trial.data.params for trial in trials])
+        params.pop("seed", None)  # of a row that has one so far
         run = self._run(row, params) or self._made(row, trials)
         run_id, entities, known = run.info.run_id, self._runs.entities, run.data
         now = int(time.time() * 1000)
@@ -82,7 +83,7 @@ class RowRuns:
         said = [entities.RunTag(name, value) for name, value in tags.items() if value != known.tags.get(name, "")]
         if metrics or new or said:
             self._runs.log(run_id, metrics, new, said)
-        if data := self._data(run, trials):
+        if len(trials) == len(row.keys) and (data := self._data(run, trials)):  # what is logged once stays
             self._client.log_inputs(run_id, data)
         if run.info.run_name != row.name[:250]:
             self._client.update_run(run_id, name=row.name[:250])

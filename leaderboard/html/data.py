@@ -96,7 +96,7 @@ def _lines(
     profiles: Interner,
     facts: Interner,
 ) -> list[dict[str, Any]]:
-    """Each method of each block: its cells by group, what stands behind them (see `page_evidence.behind`), and
+    """Each method of each block: its cells by group, what stands behind them (see `evidence.behind`), and
     its `cost` in trainings of ERM on the same machine, where that is known."""
     block = cells.groupby(BLOCK, sort=False).ngroup()
     methods = {method: number for number, method in enumerate(rows["method"].unique())}

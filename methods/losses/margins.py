@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,3 +55,12 @@ class LDAM(Part):
             return cross_entropy(logits - torch.nn.functional.one_hot(y, logits.shape[1]) * shift[y, None], y, epsilon)
 
         return loss
+
+
+def __getattr__(name: str) -> Any:
+    """``Cosine`` stood here, and plugins in bundles may ask for it; its file needs torch."""
+    if name != "Cosine":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .cosine import Cosine
+
+    return Cosine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -95,3 +95,12 @@ class JointSSL(Part):
         overlap = sum(covariance(z) for z in stacks)
         apart = invariance(one, two) * (1 if official else one.shape[1])
         return self.invariance * apart + self.variance * spread + self.covariance * overlap
+
+
+def __getattr__(name: str) -> Any:
+    """``VICReg`` stood here, and plugins in bundles may ask for it; its file needs torch."""
+    if name != "VICReg":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .vicreg import VICReg
+
+    return VICReg

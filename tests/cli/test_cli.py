@@ -99,6 +99,16 @@ def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_n
     assert not any(name.startswith("torch.") for name in modules)
 
 
+def test_a_plugin_may_begin_with_any_module_of_torch(tmp_path):
+    """Which is not imported where ours alone are planned, and would be executed twice."""
+    (tmp_path / "mine.py").write_text(
+        "from torch.optim import SGD\nfrom tailboard.methods.recipe import Recipe, register\n"
+        "register('Mine', Recipe())\n"
+    )
+    out, _ = imported(f"plan {spec_file(tmp_path, methods=[{'name': 'Mine', 'plugin': 'mine.py'}])}")
+    assert "Mine" in out
+
+
 @pytest.mark.parametrize(
     "command", ["quickstart", "plan", "run", "status", "report", "list", "data list", "data prepare", "data profile"]
 )

@@ -24,6 +24,12 @@ def test_every_path_of_the_time_before_the_rooms_is_imported_by_a_process_that_b
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize("word", ["losses.margins Cosine", "stages.joint_ssl VICReg"])
+def test_a_network_is_found_where_it_stood(word):
+    module, name = word.split()
+    assert getattr(import_module(f"tailboard.methods.{module}"), name).__name__ == name
+
+
 def test_another_name_is_still_not_there():
     with pytest.raises(ModuleNotFoundError, match=r"tailboard\.methods\.balanced"):
         import_module("tailboard.methods.balanced")

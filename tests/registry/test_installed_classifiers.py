@@ -58,6 +58,8 @@ def test_a_range_that_the_spec_gives_is_searched():
         ("os:system", "no installed package that builds on scikit-learn holds 'os'"),
         ("pytest:main", "no installed package that builds on scikit-learn holds 'pytest'"),
         ("beside:Factory", "a file beside the spec is not run"),
+        ("scikit_learn:Factory", "a file beside the spec is not run"),  # the package's name, and no module's
+        ("optuna:Study", "no installed package that builds on scikit-learn holds 'optuna'"),  # only its extra does
         ("sklearn.svm", "module:factory is expected, such as sklearn.svm:LinearSVC"),
         ("sklearn.__main__:X", "module:factory is expected"),
         ("sklearn.neighbors:KNeighborClassifier", "did you mean 'KNeighborsClassifier'"),
@@ -68,7 +70,8 @@ def test_a_range_that_the_spec_gives_is_searched():
     ],
 )
 def test_what_is_no_classifier_of_an_installed_package_is_refused_in_one_line(tmp_path, monkeypatch, word, said):
-    (tmp_path / "beside.py").write_text("raise SystemExit('it ran')")
+    for module in ("beside", "scikit_learn"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('it ran')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(UserError, match=said) as error:
         learner_of(trial_of(word))
@@ -79,7 +82,8 @@ def test_of_another_version_or_with_a_path_it_is_not_made():
     trial = trial_of(NEIGHBOURS)
     with pytest.raises(NetworkError, match=r"version 0\.1 is asked for, and installed is"):
         learner_of(trial.model_copy(update={"network": f"{NEIGHBOURS}@0.1"}))
-    with pytest.raises(NetworkError, match="a path, which no estimator is given"):
-        learner_of(trial.model_copy(update={"network_values": {"algorithm": "../out"}}))
+    for path in ("../out", "..", "out.csv", "C:out"):
+        with pytest.raises(NetworkError, match="may be a path, and no estimator is given one"):
+            learner_of(trial.model_copy(update={"network_values": {"algorithm": path}}))
     with pytest.raises(UserError, match="give a name, or estimator: module:factory, not both"):
         parse(raw_of({"name": "svm", "estimator": NEIGHBOURS}))
