@@ -504,7 +504,7 @@ class TestInABrowser:
                 self.send_header("content-type", "text/html; charset=utf-8")
                 self.end_headers()
                 self.wfile.write(f'{first}id="evidence">{rest[:99]}'.encode())
-                arrived.wait(20)
+                arrived.wait(300)
                 self.wfile.write(rest[99:].encode())
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
