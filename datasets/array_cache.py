@@ -135,7 +135,8 @@ def _decode(goal: Path, dataset: Dataset, root: Path | None, verify: bool) -> Ca
 
 
 def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
-    """Under a name of our own, then renamed: what other processes have mapped of an older one stays theirs."""
+    """Under a name of our own, then renamed: what other processes have mapped of an older one stays theirs. Arrays that
+    are there already, to the bit, stay where they are: whoever has them mapped goes on."""
     part = goal.with_name(f".{goal.name}-{uuid.uuid4().hex}")
     old = part.with_suffix(".old")
     part.mkdir(parents=True)
@@ -147,7 +148,12 @@ def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
             save(array, path)
             path.chmod(0o444)
             kept[name] = {"stamp": stamp(path), "sha256": checksum(path, "sha256")}
-        (part / ABOUT).write_text(json.dumps(about | {"arrays": kept}), encoding="utf-8")
+        there = _kept(goal)
+        same = all(there[name]["sha256"] == kept[name]["sha256"] for name in ARRAYS) if there else False
+        (part / ABOUT).write_text(json.dumps(about | {"arrays": there if same else kept}), encoding="utf-8")
+        if same:
+            (part / ABOUT).replace(goal / ABOUT)
+            return
         with suppress(FileNotFoundError):
             goal.rename(old)
         part.rename(goal)
@@ -167,6 +173,16 @@ def _read(folder: Path, dataset: Dataset, root: Path | None) -> CachedPool | Non
         return _opened(folder, about) if whole else None
     except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """What an entry says of its arrays, which are whole; nothing where they are not, or where there is no entry."""
+    try:
+        arrays = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["arrays"]
+        whole = all(_is_whole(folder / f"{name}.npy", arrays[name]) for name in ARRAYS)
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}
+    return arrays if whole else {}
 
 
 def _is_whole(path: Path, kept: dict[str, Any]) -> bool:

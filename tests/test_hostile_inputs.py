@@ -101,6 +101,7 @@ ROWS = {
     "one method in three spellings": Row(
         spec(methods='["SAM + Focal Loss", "Focal Loss + SAM", "Focal Loss+SAM"]'),
         "plan t.yaml", 0, r"(?s)1 trials: .*Focal Loss \+ SAM is the same method as SAM \+ Focal Loss",
+        makes=("cache/tailboard/methods",),
     ),
     **{f"--store {name}": Row(store(name), f"report {name}", 0, "50.0") for name in ("exp::1", "a::b", "s3:x")},
     "--store memory://x": Row(spec(), "run t.yaml --store memory://x", 1, "in the memory of this process"),

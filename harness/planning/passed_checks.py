@@ -71,7 +71,7 @@ def _code() -> str:
 
 
 def _file() -> Path:
-    return cache() / "methods-checked.txt"
+    return cache() / "methods" / "passed.txt"  # a folder: data sets are looked for anew where the cache's own changes
 
 
 def _read(code: str) -> frozenset[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ...datasets.array_cache import CachedPool, open_cached
+from ...datasets.array_cache import CachedPool, open_cached, stamp
 from ...datasets.catalog import DataError
 from ...datasets.split import Split
 from ...leaderboard.confusion import Confusion
@@ -159,7 +159,12 @@ def _file(cached: CachedPool, array: str) -> dict[str, Any]:
 
 
 def _cached(data: Data, root: str | None, verify: bool) -> CachedPool:
-    return _opened(data.name, data.contents, data.classes, root, verify)
+    asked = data.name, data.contents, data.classes, root, verify
+    opened = _opened(*asked)
+    if any(stamp(opened.file(array)) != kept for array, kept in opened.stamps.items()):  # decoded anew since
+        _opened.cache_clear()
+        opened = _opened(*asked)
+    return opened
 
 
 @lru_cache(maxsize=2)

@@ -120,7 +120,11 @@ def test_bundles_of_several_groups_are_one_leaderboard(groups, tailboard):
         code, merged, err = tailboard("report", *places, "--format", "csv")
         assert (code, merged) == (0, whole), err
     _, out, _ = tailboard("report", groups["erm"], groups["rw"])
-    assert out.count("###") == 1 and "| ERM " in out and "| Reweighting " in out
+    assert [line for line in out.splitlines() if line.startswith("###")] == [
+        "### small, 1 epochs, fashion-mnist-mini, IF 10, head 60",
+        "### small, 1 epochs: cost of a training, fashion-mnist-mini, IF 10, head 60",
+    ]
+    assert "| ERM " in out and "| Reweighting " in out
 
 
 def test_other_protocols_stand_in_tables_of_their_own(groups, tailboard):

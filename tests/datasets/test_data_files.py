@@ -33,6 +33,8 @@ from tailboard.datasets.fetching import fetch
 from tailboard.datasets.readers import cifar, eurosat, tree
 from tailboard.datasets.user_images import image_sets
 from tailboard.harness.registry.datasets import prepare, verified
+from tailboard.harness.spec.schema import Data
+from tailboard.harness.training import scoring_server
 
 # ---- where files are looked for, and what is kept ---------------------------------------------------------------
 
@@ -81,6 +83,30 @@ def test_images_are_decoded_once_until_a_file_changes(tmp_path, monkeypatch):
     assert len(times) == 3
     with pytest.raises(DataError, match="no official checksum"):  # what is kept vouches for nothing
         open_cached(dataset, root, True)
+
+
+def test_what_is_decoded_anew_to_the_same_bits_stays_where_others_have_it_mapped(tmp_path, monkeypatch):
+    """As where an unrelated file came into a folder that is searched."""
+    root, times = write_tree(tmp_path / "data"), []
+    dataset, decode = small(monkeypatch, "CIFAR10"), tree._decode
+    monkeypatch.setattr(tree, "_decode", lambda *arguments: times.append(1) or decode(*arguments))
+    first = open_cached(dataset, root, False)
+    (root / "unrelated.txt").write_text("x")
+    again = open_cached(dataset, root, False)
+    assert len(times) == 2 and again.stamps == first.stamps and open_cached(dataset, root, False) and len(times) == 2
+
+
+def test_a_process_that_scores_reads_anew_what_was_replaced(tmp_path, monkeypatch):
+    root, dataset = write_tree(tmp_path / "data"), small(monkeypatch, "CIFAR10")
+    monkeypatch.setattr(scoring_server, "dataset", lambda *_: dataset)
+    asked = Data(name="cifar10"), str(root), False
+    first = scoring_server._cached(*asked)
+    assert scoring_server._cached(*asked) is first
+    (root / "train/cat/0003.png").write_bytes(png(np.zeros((3, 32, 32), np.uint8)))
+    open_cached(dataset, root, False)  # by another process
+    again = scoring_server._cached(*asked)
+    assert again.stamps != first.stamps and not same(again.pool.train, first.pool.train)
+    scoring_server._opened.cache_clear()
 
 
 def test_labels_are_a_file_of_their_own_that_nobody_writes(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -53,6 +54,13 @@ def test_only_the_scripts_that_are_its_own_may_run_and_nothing_is_fetched():
     for line, text in zip(shown["lines"], behind.split("\n"), strict=True):
         line["behind"] = json.loads(text)
     assert shown == json.loads(json.dumps(content(SUBJECT)))
+
+
+def test_no_name_is_declared_by_two_of_its_scripts():
+    """They are one script in the end, where the later of two functions would take the earlier's place."""
+    texts = [(page.FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in page.SCRIPTS]
+    names = Counter(re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", "\n".join(texts), re.MULTILINE))
+    assert len(names) > 100 and [name for name, count in names.items() if count > 1] == []
 
 
 @given(st.text(), st.text())

@@ -151,7 +151,7 @@ def check_mlflow(job: Any) -> None:
     assert len(of_trials) + len(groups) == len(runs), "a trial has two runs"
     assert set(of_trials) == set(job.records())
     (top,) = (r for r in groups.values() if r.data.tags["tailboard.role"] == "spec")
-    tuning = Counter()
+    tuning, rows = Counter(), set()
     for key, record in job.records().items():
         found = of_trials[key]
         stage, method = record["trial"]["stage"], record["trial"]["method"]["name"]
@@ -162,12 +162,13 @@ def check_mlflow(job: Any) -> None:
         assert scored == ({"val" if stage == "tune" else "test"} if good else set())
         parent = groups[found.data.tags["mlflow.parentRunId"]]
         if stage == "report":
-            assert parent is top
+            assert (parent.data.tags["tailboard.role"], parent.data.tags["method"]) == ("row", method)
+            rows.add(parent.info.run_id)
             continue
         tuning[method] += 1
         assert (parent.data.tags["stage"], parent.data.tags["method"]) == ("tune", method)
         assert parent.data.tags["mlflow.parentRunId"] == top.info.run_id
-    assert len(groups) == 1 + len(tuning), "one for each method"
+    assert len(groups) == 1 + len(tuning) + len(rows), "one for each method, and one for each row"
 
 
 def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_same(

@@ -8,7 +8,7 @@ function saidOf(point) {
 }
 
 /** One standard error or, where there is one in its place, the band from low to high. */
-function barsOf(points, color) {
+function errorBarsOf(points, color) {
   if (points.every(({ low }) => low === null)) return { type: "data", array: points.map(({ stderr }) => stderr ?? 0), color, thickness: 1 };
   const [array, arrayminus] = [points.map(({ high, mean }) => high - mean), points.map(({ low, mean }) => mean - low)];
   return { type: "data", symmetric: false, array, arrayminus, color, thickness: 1 };
@@ -18,7 +18,7 @@ function traceOfCurve(curve, points, place) {
   const color = COLOURS[place % COLOURS.length];
   return {
     type: "scatter", mode: "lines+markers", x: points.map(({ x }) => x), y: points.map(({ mean }) => mean), name: wrapped(curve, 18),
-    hovertext: points.map((point) => wrapped(saidOf(point), 60)), hoverinfo: "text", error_y: barsOf(points, color),
+    hovertext: points.map((point) => wrapped(saidOf(point), 60)), hoverinfo: "text", error_y: errorBarsOf(points, color),
     marker: { color, symbol: MARKERS[place % MARKERS.length], size: 8 }, line: { color, dash: DASHES[place % DASHES.length], width: 2 },
   };
 }
