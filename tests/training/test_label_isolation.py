@@ -95,7 +95,9 @@ def found():
 raw, store, times = eval(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 control = True
 for kind in (np.int64, np.int32, np.int16, np.uint8):
-    planted = np.repeat(np.arange(10), 300).astype(kind)
+    planted = np.zeros(3000, kind)  # in place: a copy that is freed may stay in memory
+    for label in range(10):
+        planted[300 * label : 300 * (label + 1)] = label
     control &= found()
     planted[:] = 0
 control &= not found()
