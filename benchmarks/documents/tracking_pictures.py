@@ -1,6 +1,6 @@
 """Pictures for docs/ of the real pages of MLflow and of Optuna's dashboard, of a tuned store that MLflow was told of.
 
-    .venv/bin/python benchmarks/tracking_pictures.py runs/tuned-mini [docs]
+    .venv/bin/python benchmarks/documents/tracking_pictures.py runs/tuned-mini [docs]
 
 On the way it chooses the view and filters as docs/tracking.md says, and ends with an error where the page
 does not show what the guide says.

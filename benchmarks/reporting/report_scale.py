@@ -1,6 +1,6 @@
 """``tailboard report`` on synthetic records: seconds and peak memory of the command, by the number of records.
 
-    .venv/bin/python benchmarks/report_scale.py [records] [folder]
+    .venv/bin/python benchmarks/reporting/report_scale.py [records] [folder]
 
 Measured on 2 cores of an AMD EPYC, nothing else at work, one run of each, wall seconds (user, system) and peak memory:
 

@@ -4,7 +4,7 @@ The bare step is forward + backward + SGD on one fixed batch: same model, batch,
 The full trial is the ``TrainingLoop`` with the whole ``t5`` routine: draw, crop, flip, TrivialAugmentWide, CutMix,
 label smoothing, moving average, schedule. The two take turns, and the ratio of each pair counts.
 
-    .venv/bin/python benchmarks/throughput.py [network] [batch size] [pairs]
+    .venv/bin/python benchmarks/training/throughput.py [network] [batch size] [pairs]
 
 Measured on 2 cores of a shared Xeon (AVX-512), no GPU, torch 2.14.1, 9 pairs of 10 steps: resnet32, batch 128, float32,
 1 thread: bare step 235 images/s, full trial 231 images/s, ratio 0.983.

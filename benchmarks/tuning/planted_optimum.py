@@ -1,6 +1,6 @@
 """How often each sampler finds a planted optimum: a synthetic metric in place of a training, the search as it is.
 
-    .venv/bin/python benchmarks/planted_optimum.py [repetitions]
+    .venv/bin/python benchmarks/tuning/planted_optimum.py [repetitions]
 
 A metric of two hyperparameters (rho and lambda, on logarithmic scales) that falls by 40 points from its peak, a noise
 of 0.3 points, a peak of its own in each repetition; generations of 4, no pruning. Found: the best configuration is,

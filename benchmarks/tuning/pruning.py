@@ -1,6 +1,6 @@
 """What successive halving saves of a search and what it costs: the same search with and without it, on real images.
 
-    .venv/bin/python benchmarks/pruning.py [repetitions] [method] [trials] [epochs]
+    .venv/bin/python benchmarks/tuning/pruning.py [repetitions] [method] [trials] [epochs]
 
 fashion-mnist-mini at imbalance factor 100, the network ``small``, one method with all that it declares and its
 learning rate; two repetitions at a time, a thread each, no Ray. Each repetition has proposals, a validation split and

@@ -1,7 +1,7 @@
 """Many large images: memory and seconds to decode them once, to start a trial, and images a second while one trains,
 beside a plain DataLoader that decodes anew in every epoch.
 
-    python benchmarks/large_images.py --images 100000
+    python benchmarks/training/large_images.py --images 100000
 
 The JPEGs are copies of a few templates that differ in their last bytes: distinct files that cost what others cost to
 read, hash and decode. Each step runs in a process of its own; its memory is RssAnon of /proc, the most that was seen,

@@ -2,7 +2,7 @@
 
 What lies between the two: starting Python, Ray and the workers, loading data, scoring, records, MLflow, the report.
 
-    .venv/bin/python benchmarks/sweep_overhead.py [trials] [epochs]
+    .venv/bin/python benchmarks/scheduling/sweep_overhead.py [trials] [epochs]
 
 Measured on 2 cores of a shared Xeon, no GPU, one run, on 2 slots, nine methods' worth of trials (45): trials of 22.2 s,
 547 s over 499 s, ratio 1.096. About 12 s of the difference are start and end of the command, whatever the number of

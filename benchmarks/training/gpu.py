@@ -1,6 +1,6 @@
 """What a GPU does with this program, in one script of under nine minutes: one table, and JSON.
 
-    .venv/bin/python benchmarks/gpu.py --out gpu.json [--only whole_trial,method_cost] [--minutes 9]
+    .venv/bin/python benchmarks/training/gpu.py --out gpu.json [--only whole_trial,method_cost] [--minutes 9]
 
 The parts, in their order:
 
@@ -168,7 +168,7 @@ def tests(sizes: Sizes, device: torch.device) -> list[Measured]:
     words = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/training/test_gpu_path.py"]
     start = time.perf_counter()
     done = subprocess.run(
-        words, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=200, check=False
+        words, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False
     )
     print(done.stdout[-6000:], file=sys.stderr)
     said = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-200:]

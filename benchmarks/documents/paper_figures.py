@@ -1,7 +1,7 @@
 """docs/results/figures.md and its pictures, from the stores of the mini forms of the paper's figures.
 
     tailboard run fig12-mini --store STORES/fig12-mini        # and any other mini form, into a store in this folder
-    .venv/bin/python benchmarks/paper_figures.py STORES       # the page and its pictures anew
+    .venv/bin/python benchmarks/documents/paper_figures.py STORES       # the page and its pictures anew
 
 What was not run is named on the page. A figure is that of ``tailboard figure``; when a store was filled stands in its
 records.
@@ -23,13 +23,13 @@ from tailboard.harness.spec.schema import Spec, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 LARGEST = 100_000  # bytes of a picture
 HEAD = """# The paper's figures in their mini forms
 
 Each mini form is a shipped spec on real data: `tailboard run NAME` trains it, `tailboard figure` draws it anew from its
 records. A verdict is about this data, this network and this routine (`docs/figures.md` says how it is come to), and
-nothing about the paper's scale. This page and its pictures are written by `benchmarks/paper_figures.py`.
+nothing about the paper's scale. This page and its pictures are written by `benchmarks/documents/paper_figures.py`.
 """
 
 

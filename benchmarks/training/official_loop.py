@@ -1,6 +1,6 @@
 """Images a second of a trial over LDAM-DRW's training loop, in one run, and the accuracy that each reaches.
 
-    .venv/bin/python benchmarks/official_loop.py [--data cifar10 --root ROOT] [--network resnet20] [--epochs 3]
+    .venv/bin/python benchmarks/training/official_loop.py [--data cifar10 --root ROOT] [--network resnet20] [--epochs 3]
 
 The loop is written anew from the description of LDAM-DRW's ``cifar_train.py``: a DataLoader whose images are cropped,
 flipped and normalised one by one by torchvision on PIL; a step of SGD (momentum 0.9, weight decay 2e-4) after each

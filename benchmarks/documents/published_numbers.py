@@ -1,7 +1,7 @@
 """The numbers of the README and of docs/results, from the stores that gave them.
 
-    .venv/bin/python benchmarks/published_numbers.py NAME STORE   # docs/results/NAME.json anew, then every block
-    .venv/bin/python benchmarks/published_numbers.py              # every block anew, from the summaries that are there
+    .venv/bin/python benchmarks/documents/published_numbers.py NAME STORE   # docs/results/NAME.json, then every block
+    .venv/bin/python benchmarks/documents/published_numbers.py              # every block, from the summaries there are
 
 A summary holds what a report of the store is made of: the tidy rows, the sentences of its caption, its other tables,
 the losses, on which machine it ran, and the SHA-256 of the bundle that ``tailboard export`` makes of the store. A block
@@ -40,7 +40,7 @@ from tailboard.leaderboard.tables.differences import verdict
 from tailboard.leaderboard.tables.grid import Table
 from tailboard.leaderboard.tables.report_tables import View
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 BLOCK = re.compile(r"(<!-- numbers: ([a-z0-9-]+) (.+?) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
 TUNING = ("Tuning", "Importance")  # how the titles of its tables begin

@@ -1,6 +1,6 @@
 """The cost of a method's training step over ERM's, and of M2m's generation over its count of passes.
 
-    .venv/bin/python benchmarks/method_cost.py [network] [batch size]
+    .venv/bin/python benchmarks/training/method_cost.py [network] [batch size]
 
 Median of 7 repeats of a step of each in turn, CIFAR-10's long tail at IF 100, the ``t5`` routine, resnet32, batches of
 128, one thread of a 2-core Xeon without a GPU, torch 2.14.1:

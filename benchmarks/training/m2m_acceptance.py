@@ -1,6 +1,6 @@
 """How many of the images that M2m generates its judge accepts, on CIFAR-10 under the paper's routine (``t5``).
 
-    .venv/bin/python benchmarks/m2m_acceptance.py ROOT [network] [epochs]
+    .venv/bin/python benchmarks/training/m2m_acceptance.py ROOT [network] [epochs]
 
 ROOT holds CIFAR-10 in one of its layouts; a re-encoded copy will do. The judge and the learner are ERM's networks, of
 independent draws, on the long tail at IF 100; the learner has trained for 80 percent of the epochs, where M2m begins.

@@ -1,7 +1,7 @@
 """How long Chromium takes to open a page of 500 rows and 10 data sets, five seeds each: from the start of the
 navigation to the painted table and to the drawn charts; and from a click to the table sorted, or compared.
 
-    .venv/bin/python benchmarks/page_open.py [methods] [repeats]
+    .venv/bin/python benchmarks/reporting/page_open.py [methods] [repeats]
 
 Measured in Chromium 156 on 2 quiet cores of an AMD EPYC, no GPU, medians of 3; beside it, on the same machine, the page
 before it had tiers, standings and charts beside the table (commit 37acbe9):

@@ -1,7 +1,7 @@
 """docs/benchmarks.md, from the benchmarks: a row for each of what they MEASURED, and of what a GPU gave.
 
-    .venv/bin/python benchmarks/gpu.py --out docs/results/gpu.json   # on a machine with a GPU
-    .venv/bin/python benchmarks/benchmarks_page.py
+    .venv/bin/python benchmarks/training/gpu.py --out docs/results/gpu.json   # on a machine with a GPU
+    .venv/bin/python benchmarks/documents/benchmarks_page.py
 
 MEASURED of a benchmark stands beside the code that measured them; nothing is run or imported here. What a GPU was not
 asked, or could not tell, has no row.
@@ -14,28 +14,29 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+BENCHMARKS = Path(__file__).parents[1]
+DOCS = BENCHMARKS.parent / "docs"
 HEAD = """# Benchmarks
 
-Made by `python benchmarks/benchmarks_page.py` from the files of `benchmarks/`. The docstring of each says how it was
-measured, with the repeats and what else was at work. Times are compared as ratios within one run.
+Made by `python benchmarks/documents/benchmarks_page.py` from the files of `benchmarks/`. The docstring of each says
+how it was measured, with the repeats and what else was at work. Times are compared as ratios within one run.
 
 | what | measured | on | command |
 | --- | --- | --- | --- |
 """
 NO_GPU = """
 No GPU has been measured yet. What the GPU path is asked to do is tested on a simulated one (CONTRIBUTING.md, "What runs
-on a GPU"), and `python benchmarks/gpu.py --out docs/results/gpu.json` measures a real one in under nine minutes.
+on a GPU"), and `python benchmarks/training/gpu.py --out docs/results/gpu.json` measures a real one in under nine
+minutes.
 """
 
 
 def results() -> Iterator[tuple[str, str, str, str, str]]:
-    """Of every benchmark that has any, in the order of their names: what, measured, arguments, machine, file."""
-    for path in sorted(HERE.glob("*.py")):
+    """Of every benchmark that has any, room by room: what, measured, arguments, machine, file."""
+    for path in sorted(BENCHMARKS.rglob("*.py")):
         for line in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "MEASURED":
-                yield from ((*row, path.name) for row in ast.literal_eval(line.value))
+                yield from ((*row, path.relative_to(BENCHMARKS).as_posix()) for row in ast.literal_eval(line.value))
 
 
 def gpu_table(text: str) -> str:
@@ -53,7 +54,7 @@ def gpu_table(text: str) -> str:
     ]
     return (
         f"\n## On a GPU\n\n{about['gpu']}, torch {about['packages']['torch']}, CUDA {about['cuda']}, "
-        f"{sizes['network']}, batches of {sizes['batch']}; `python benchmarks/gpu.py`.\n\n"
+        f"{sizes['network']}, batches of {sizes['batch']}; `python benchmarks/training/gpu.py`.\n\n"
         "| what | measured | |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )
 

@@ -1,6 +1,6 @@
 """How well a cluster of 512 slots is filled, and what a trial costs the driver: the agenda on a simulated clock.
 
-    .venv/bin/python benchmarks/packing.py [trials] [slots]
+    .venv/bin/python benchmarks/scheduling/packing.py [trials] [slots]
 
 Ten thousand trials of nine methods and three long tails, whose true durations are their estimated work times a random
 factor that the agenda does not know (log-normal, sigma 0.3); every ninth starts from another's network. Nothing is

@@ -1,6 +1,6 @@
 """Images a second of batched augmentation over torchvision's v2 transforms, image by image.
 
-    .venv/bin/python benchmarks/augment.py
+    .venv/bin/python benchmarks/training/augment.py
 
 Median of 15 repeats of 10 batches of 128 x 3 x 32 x 32 on one thread (2 quiet cores of an AMD EPYC, no GPU, torch
 2.14.1, torchvision 0.29.1), both measured in turns in one run:

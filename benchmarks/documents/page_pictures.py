@@ -1,7 +1,7 @@
 """Pictures of the page of a store, for docs/: on a wide screen, on a narrow one in the dark, a card, and the
 front page of its site.
 
-    .venv/bin/python benchmarks/page_pictures.py runs/quickstart [docs]
+    .venv/bin/python benchmarks/documents/page_pictures.py runs/quickstart [docs]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a trial costs the driver, and whether that grows with their number: real Ray Tune, and trials that are done.
 
-    .venv/bin/python benchmarks/driver_scale.py [trials]
+    .venv/bin/python benchmarks/scheduling/driver_scale.py [trials]
 
 Every trial is put on the agenda, and then its record into the store, so that the worker that gets it finds nothing to
 do: what is left is what Ray, the agenda, the store and MLflow's absence cost. Two slots. Milliseconds a trial and the
