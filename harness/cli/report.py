@@ -100,7 +100,8 @@ def report(
     refused."""
     from ...leaderboard.html.site import Words
     from ..bundles import sources
-    from ..reporting import figure_files, gather, html_pages
+    from ..reporting import figure_files, gather
+    from ..reporting.pages import html_pages
     from ..reporting.two_classes import with_two_classes
     from ..spec.parser import parse_shots
     from ..storage.store import Store
@@ -161,7 +162,8 @@ def report(
 
 def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
     """What the report of a plan holds, which is one of several perhaps."""
-    from ..reporting import gather, html_pages
+    from ..reporting import gather
+    from ..reporting.pages import html_pages
     from ..reporting.reported_store import SearchedPlan
     from ..tuning.results import search_results
 

@@ -7,33 +7,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...datasets.builtin import catalog
-from ...datasets.catalog import Dataset
-from ...datasets.files import places
-from ...datasets.user_images.image_sets import IMAGE_SETS
-from ...datasets.user_images.near_duplicates import LACKING
-from ...datasets.user_images.source import HINT
-from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
-from ...methods.names import nearest
-from ..errors import SpecError
-from ..metrics.definitions import DEFINITIONS
-from ..metrics.shots import class_groups
-from ..registry.network_names import NETWORKS
-from ..spec.labels import setting_label
-from ..spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
-from ..spec.parser import read, shipped
-from ..spec.schema import Shots
-from ..spec.training import name_of
-from ..text import table
+from ....datasets.builtin import catalog
+from ....datasets.catalog import Dataset
+from ....datasets.files import places
+from ....datasets.user_images.image_sets import IMAGE_SETS
+from ....datasets.user_images.near_duplicates import LACKING
+from ....datasets.user_images.source import HINT
+from ....datasets.user_tables.source import HINT as HINT_OF_TABLES
+from ....methods.names import nearest
+from ...errors import SpecError
+from ...metrics.definitions import DEFINITIONS
+from ...metrics.shots import class_groups
+from ...registry.network_names import NETWORKS
+from ...spec.labels import setting_label
+from ...spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
+from ...spec.parser import read, shipped
+from ...spec.schema import Shots
+from ...spec.training import name_of
+from ...text import table
 
 if TYPE_CHECKING:
-    from ...methods.recipe import Entry
+    from ....methods.recipe import Entry
 
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     """The registered methods, and those of ``plugins``, with parts and values. MethodError where a plugin fails."""
-    from ...methods.plugin import plugin_file
-    from ...methods.registry import registry
+    from ....methods.plugin import plugin_file
+    from ....methods.registry import registry
 
     entries = registry()
     for file in plugins:
