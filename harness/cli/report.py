@@ -148,10 +148,7 @@ def report(
         undrawn = figure_files.write_diagram(report, diagram) if diagram else ""
         if html:
             html_pages.write_page(html_pages.page_content(report, places, options), html)
-        if output:
-            output.write_bytes(written if isinstance(written, bytes) else written.encode())
-        else:
-            print_output(str(written))
+        _put(written, output)
         for place in places:
             if isinstance(place, Store):
                 print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
@@ -200,10 +197,7 @@ def _audit(
         text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
         text = (frame_csv if form == "csv" else frame_json)(compared)
-    if output:
-        output.write_text(text)
-    else:
-        print_output(text)
+    _put(text, output)
     return 0
 
 
@@ -225,12 +219,16 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
     if not (studies := studies_in(place)):
         return None
     table = claims_table(studies)
-    text = table.rendered("md" if form == "text" else form)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        print_output(text)
+    _put(table.rendered("md" if form == "text" else form), output)
     return outcome(table)
+
+
+def _put(written: str | bytes, output: Path | None) -> None:
+    """Into the file that was asked for, or on the terminal."""
+    if output:
+        output.write_bytes(written if isinstance(written, bytes) else written.encode())
+    else:
+        print_output(str(written))
 
 
 def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:

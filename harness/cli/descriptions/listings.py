@@ -148,7 +148,13 @@ def spec_text(what: str, name: str) -> str:
 
 
 def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:
-    """Each class of ``dataset`` with its training images (``counts``) and its shots, counted as ``by`` says."""
+    """A fact for each class, from the largest: its label, name, training images and shots.
+
+    Args:
+        dataset: Whose names the classes have.
+        counts: The training images of each class, in the order of the classes.
+        by: How Few, Med and Many are counted; None as a spec that says nothing of it.
+    """
     groups = class_groups(tuple(counts), by or Shots())
     return [
         {"class": label, "name": name, "images": n, "shots": group}
