@@ -14,7 +14,7 @@ import yaml
 from ..errors import SpecError
 from ..spec.labels import examples_of, method_label, setting_label
 from ..spec.schema import Experiment, Spec, experiments
-from ..spec.weights_file import network_words
+from ..spec.user_files.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..text import table
 from ..tuning.results import SearchResult

@@ -107,11 +107,12 @@ def gather(
     examples = examples_of(specs)
     spent = _spent(trials, tuned, list(started.values()), not all(spec.tune for spec in specs), price, examples)
     weighed, unbalanced = (list(dict.fromkeys(each(specs))) for each in (_weighed, _unbalanced))
+    of_data = [*weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else [])]
     metric = replace(_metric(rescore, specs) if rescore else ACCURACY, examples=examples)
     return Report(
         rows,
         [message for table in tables for message in table.damaged],
-        [_groups(shots, examples), *spent, *weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else []), *joined, *other_numbers],
+        [_groups(shots, examples), *spent, *of_data, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .contents import Contents
 from .schema import Data, Pretraining, Spec, Trial
+from .user_files.contents import Contents
 
 
 def method_label(trial: Trial) -> str:

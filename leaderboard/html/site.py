@@ -182,4 +182,5 @@ def _tail(data: DataFacts) -> str:
         f"{sum(data.counts):,} training {data.examples} of {len(data.counts)} classes, from {most:,} down to {least:,} "
         f"({factor}); {data.tested:,} test {data.examples}."
     )
-    return f"<p>{sizes}</p>{bars(data.counts, data.groups, f'Training {data.examples} of each class, from the largest on')}"
+    title = f"Training {data.examples} of each class, from the largest on"
+    return f"<p>{sizes}</p>{bars(data.counts, data.groups, title)}"

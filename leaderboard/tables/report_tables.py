@@ -77,8 +77,8 @@ def tables(
 
 def measured(view: View) -> list[str]:
     """The sentences of the caption that say what the numbers are."""
-    words = {"text": view.metric.text, "weights": view.metric.weights, "examples": view.metric.examples, "error": UNCERTAINTY[view.uncertainty][1]}
-    return [sentence.format(n=USUAL_SEEDS, **words) for sentence in MEASURED]
+    error = UNCERTAINTY[view.uncertainty][1]
+    return [sentence.format(n=USUAL_SEEDS, error=error, **vars(view.metric)) for sentence in MEASURED]
 
 
 def _means(

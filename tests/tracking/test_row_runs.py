@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from mlflow_page import SPEC, Page, finish
 from tailboard.harness.cli.report import _contents
-from tailboard.harness.reporting import html_pages
+from tailboard.harness.reporting.pages import html_pages
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
