@@ -74,8 +74,13 @@ def _facts(spec: Spec, tune: Tune) -> dict[str, str]:
 
 
 def caption(lines: Sequence[TunedRow], examples: str, plain: bool = False) -> list[str]:
-    """What was spent on tuning, in sentences; ``examples`` are what the data sets hold, ``plain`` where some rows come
-    from specs that tune nothing."""
+    """What was spent on tuning, in sentences.
+
+    Args:
+        lines: The rows that were tuned.
+        examples: What the data sets hold: images or rows.
+        plain: Whether some rows come from specs that tune nothing.
+    """
     tunes = [line.tuned.search.tune for line in lines]
     trials, metrics = _either(str(tune.trials) for tune in tunes), _either(tune.metric for tune in tunes)
     natural = " of natural proportions" * any(tune.val for tune in tunes)
