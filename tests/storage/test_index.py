@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,24 @@ def test_a_record_that_changed_is_read_again(store, opened):
     assert values.loc[key, "value"] == 100 and values.loc[gone, "status"] == "missing"
     others = ~before["key"].isin([key, gone])
     pd.testing.assert_frame_equal(after[others], before[others])
+
+
+@pytest.mark.parametrize("python", [sys.executable, "/bin/false"], ids=["as they are", "that fail"])
+def test_many_records_are_read_by_processes(store, opened, monkeypatch, python):
+    store.write(f"records/{min(store.finished())}.json", b"{}")
+    first = gather([store])
+    store.remove(index.NAME)
+    opened.clear()
+    monkeypatch.setattr(index, "SHARED", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(sys, "executable", python)
+    second = gather([store])
+    assert set(opened) == (store.finished() if python == "/bin/false" else set())
+    pd.testing.assert_frame_equal(second.rows, first.rows)
+    assert second.damaged == first.damaged and len(first.damaged) == 1
+    opened.clear()
+    pd.testing.assert_frame_equal(table(store), first.rows)  # and what they told became the index
+    assert len(opened) <= 1
 
 
 def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch):
