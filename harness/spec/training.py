@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .canonical import CanonicalModel
 
@@ -36,10 +36,12 @@ class Training(Routine, frozen=True):
 
     With ``track`` the history has the accuracy on the training images, as they are, in evaluation mode: ``all`` of
     all, ``minority`` also of the last C // 2 classes; after every so many epochs (``track_every``), and the last.
+
+    With ``compile: true`` PyTorch compiles the network for training, whose steps are shorter then and round otherwise.
     """
 
     later: ClassVar[frozenset[str]] = frozenset(
-        {"resized_crop", "init", "warmup", "last_batch", "track", "track_every"}
+        {"resized_crop", "init", "warmup", "last_batch", "track", "track_every", "compile"}
     )
 
     epochs: int = Field(ge=1)
@@ -63,6 +65,9 @@ class Training(Routine, frozen=True):
     last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track: Literal["all", "minority"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track_every: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    compile: Annotated[Literal[True] | None, BeforeValidator(lambda value: value or None)] = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
 
     @model_validator(mode="after")
     def _tracked(self) -> Training:
@@ -97,6 +102,7 @@ class TableTraining(Routine, frozen=True):
     last_batch: ClassVar[None] = None
     track: ClassVar[None] = None
     track_every: ClassVar[None] = None
+    compile: ClassVar[None] = None
 
     @property
     def learner(self) -> Kind:
@@ -126,6 +132,7 @@ class EstimatorTraining(Routine, frozen=True):
     last_batch: ClassVar[None] = None
     track: ClassVar[None] = None
     track_every: ClassVar[None] = None
+    compile: ClassVar[None] = None
     precision: ClassVar[str] = "float64"
 
     @property

@@ -42,6 +42,7 @@ READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
 SHARED = 20_000  # records of a folder that are worth a process for each core: one takes a second to start
+WORDS_EACH, WORDS_LEAST = 4096, 1 << 20  # bytes of all words, for each record; and where there are few
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
 
@@ -144,6 +145,8 @@ def write(store: Store, results: TrialResults, stamps: Stamps) -> None:
     if not len(kept.keys):
         return
     arrays = _arrays_of(kept) | {"stamps": stamps.marks[at[stamped]]}
+    if arrays["words"].nbytes > _most(len(stamps.keys)):  # nobody would read it
+        return
     with suppress(OSError, StoreError):
         store.write(NAME, pack_arrays(arrays, compressed=False))  # to pack it takes longer than to read it
 
@@ -154,12 +157,19 @@ def read(store: StoreReader, stamps: Stamps) -> TrialResults:
         return no_results()
     try:
         arrays = unpack_arrays(store.read(NAME))
+        if arrays["words"].nbytes > _most(len(stamps.keys)):  # before they are objects, which take far more
+            return no_results()
         results = _unpacked(arrays)
         at = places(results.keys, stamps.keys)
         fresh = (at >= 0) & stamps.known[at] & (stamps.marks[at] == arrays["stamps"]).all(axis=1)
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
         return no_results()
     return results if fresh.all() else results.select(fresh)
+
+
+def _most(records: int) -> int:
+    """The bytes of words that an index of a store with so many records may have."""
+    return max(WORDS_LEAST, WORDS_EACH * records)
 
 
 def _arrays_of(results: TrialResults) -> dict[str, np.ndarray]:

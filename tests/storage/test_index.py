@@ -161,15 +161,16 @@ FORGED = {
     "a key twice": lambda a: a | {"keys": np.tile(a["keys"][:10], len(a["keys"]) // 10)},
     "seconds below none": lambda a: a | {"seconds": a["seconds"] - 100},
     "no words": lambda a: a | {"words": np.zeros(9, np.uint8)},
-    "classes without images": lambda a: a | {"words": worded(a, tails=lambda tail: [0 for _ in tail])},
+    "classes without images": lambda a: a | {"words": worded(a, tails=lambda tails: [[0 for _ in t] for t in tails])},
     "another kind of number": lambda a: a | {"counts": a["counts"].astype(float)},
+    "more words than so few records can have": lambda a: a | {"words": worded(a, reasons=lambda _: [*"x" * 300_000])},
     "no stamps": lambda a: {name: array for name, array in a.items() if name != "stamps"},
 }
 
 
-def worded(arrays, tails):
+def worded(arrays, **others):
     words = json.loads(arrays["words"].tobytes())
-    words["tails"] = [tails(tail) for tail in words["tails"]]
+    words |= {name: change(words[name]) for name, change in others.items()}
     return np.frombuffer(json.dumps(words).encode(), np.uint8)
 
 
