@@ -27,7 +27,7 @@ from .table_rows import Measured, table_rows
 from .uri import is_ours, masked, unreachable
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
-GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver 15 ms, however few they are
+GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver time, however few they are
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
 # Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
