@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from .canonical import CanonicalModel
 
@@ -65,9 +65,7 @@ class Training(Routine, frozen=True):
     last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track: Literal["all", "minority"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track_every: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
-    compile: Annotated[Literal[True] | None, BeforeValidator(lambda value: value or None)] = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
+    compile: bool = Field(default=False, exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _tracked(self) -> Training:
@@ -102,7 +100,7 @@ class TableTraining(Routine, frozen=True):
     last_batch: ClassVar[None] = None
     track: ClassVar[None] = None
     track_every: ClassVar[None] = None
-    compile: ClassVar[None] = None
+    compile: ClassVar[bool] = False
 
     @property
     def learner(self) -> Kind:
@@ -132,7 +130,7 @@ class EstimatorTraining(Routine, frozen=True):
     last_batch: ClassVar[None] = None
     track: ClassVar[None] = None
     track_every: ClassVar[None] = None
-    compile: ClassVar[None] = None
+    compile: ClassVar[bool] = False
     precision: ClassVar[str] = "float64"
 
     @property

@@ -97,7 +97,7 @@ def compilations(spec: Spec, estimates: Sequence[Estimate]) -> list[Compilation]
 def _compilation(trial: Trial, device: torch.device) -> Compilation:
     erm, middle, seconds = trial.model_copy(update={"method": Method(name="ERM")}), trial.training.epochs // 2, []
     try:
-        for words in ({"compile": None}, {"compile": True}):
+        for words in ({"compile": False}, {"compile": True}):
             training = erm.training.model_copy(update=words)
             run, _ = loop_on_noise(erm.model_copy(update={"training": training, "weights": None}), device, {})
             first, *_ = run.step_seconds(middle, 1)
