@@ -74,8 +74,11 @@ KINDS = {  # by what their command lines hold
     "gcs_server": "GCS",
     "log_monitor": "log monitor",
     "runtime_env/agent": "agent of environments",
+    "ray::RuntimeEnvAgent": "agent of environments",
     "dashboard/agent.py": "agent of the node",
+    "ray::DashboardAgent": "agent of the node",
     "dashboard/dashboard.py": "dashboard",
+    "autoscaler/_private/monitor.py": "autoscaler",
     "ray::StopSignal": "actor that stops trials",
 }
 WORKERS = "workers"
