@@ -22,8 +22,8 @@ from .bundles.sources import opened
 from .errors import ReportError, SpecError
 from .metrics.rescoring import MetricRequest, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
-from .reporting import html_pages
 from .reporting.gather import gather
+from .reporting.pages import html_pages
 from .reporting.report import ENDINGS, Report
 from .reporting.two_classes import with_two_classes
 from .spec.parser import parse, parse_shots, read

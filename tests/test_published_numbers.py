@@ -17,7 +17,7 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.store import Store
 
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "published_numbers.py"
+FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "documents" / "published_numbers.py"
 described = importlib.util.spec_from_file_location("published_numbers", FILE)
 assert described and described.loader
 published = importlib.util.module_from_spec(described)

@@ -78,7 +78,8 @@ def run(
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
-    from ..reporting import gather, html_pages
+    from ..reporting import gather
+    from ..reporting.pages import html_pages
     from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store

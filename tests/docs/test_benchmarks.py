@@ -17,14 +17,14 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_the_page_is_that_of_the_benchmarks():
-    made = runpy.run_path(str(BENCHMARKS / "benchmarks_page.py"))
+    made = runpy.run_path(str(BENCHMARKS / "documents" / "benchmarks_page.py"))
     page = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert page == made["page"](), "python benchmarks/benchmarks_page.py writes it anew"
-    assert "benchmarks/official_loop.py" in page
+    assert page == made["page"](), "python benchmarks/documents/benchmarks_page.py writes it anew"
+    assert "benchmarks/training/official_loop.py" in page
 
 
 def test_only_what_a_gpu_gave_is_on_the_page():
-    gpu_table = runpy.run_path(str(BENCHMARKS / "benchmarks_page.py"))["gpu_table"]
+    gpu_table = runpy.run_path(str(BENCHMARKS / "documents" / "benchmarks_page.py"))["gpu_table"]
     found = {
         "machine": {"gpu": "H200", "cuda": "13.0", "packages": {"torch": "2.14.1"}},
         "sizes": {"network": "resnet32", "batch": 128},
@@ -40,9 +40,9 @@ def test_only_what_a_gpu_gave_is_on_the_page():
 
 @pytest.fixture
 def gpu(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "training"))
     monkeypatch.setattr(estimates, "MOMENTS", (0.95,))
-    return runpy.run_path(str(BENCHMARKS / "gpu.py"))
+    return runpy.run_path(str(BENCHMARKS / "training" / "gpu.py"))
 
 
 def test_every_part_of_the_script_gives_a_number_or_says_why_not(gpu):

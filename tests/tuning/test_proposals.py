@@ -160,10 +160,10 @@ def test_a_plan_warns_of_judging_by_the_warm_up():
 
 
 def test_a_planted_optimum_is_found_more_often_than_by_random_search():
-    """Within half a point of the peak, of 40 to fall, after 24 trials: see ``benchmarks/planted_optimum.py``."""
+    """Within half a point of the peak, of 40 to fall, after 24 trials: see ``benchmarks/tuning/planted_optimum.py``."""
     missed_by, near = (PLANTED[name] for name in ("missed_by", "NEAR"))
     found = {s: sum(missed_by(s, 24, each) < near for each in range(30)) for s in ("tpe", "random")}
     assert found["tpe"] >= found["random"] + 6, found
 
 
-PLANTED = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "planted_optimum.py"))
+PLANTED = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "tuning" / "planted_optimum.py"))

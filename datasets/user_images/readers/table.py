@@ -1,0 +1,102 @@
+"""``csv:FILE``: a line for each image, with its path, its label, and where wanted its group and its part."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...catalog import DataError
+from ..listing import Files, Item
+from ..pictures import SUFFIXES
+from ..source import IMAGE_COLUMNS, PARTS, Source
+
+# The column of each kind where none is named: the first of these that the file has.
+USUAL = {
+    "image": IMAGE_COLUMNS,
+    "label": ("label", "class", "target", "diagnosis", "category", "class_name", "label_name"),
+    "group": ("group", "patient", "patient_id"),
+    "split": ("split",),
+}
+OPTIONAL = ("group", "split")
+SEPARATORS = ",;\t"
+
+
+def listing(source: Source) -> Files:
+    """The images of the file's lines, in their order.
+
+    Raises:
+        DataError: with the line, for a missing column, label or image, an unknown split, or an image that stands twice.
+    """
+    rows, header = _rows(source.path)
+    columns = {kind: _column(source, kind, header) for kind in USUAL}
+    base = source.path.parent / (source.images or "")
+    items: list[Item] = []
+    paths: list[Path] = []
+    seen: dict[Path, int] = {}
+    for line, row in rows:
+        where = f"{source.path.name}, line {line}"
+        values = {kind: (row.get(column) or "").strip() for kind, column in columns.items() if column}
+        if empty := next((kind for kind, value in values.items() if not value), None):
+            raise DataError(f"{where}: the column {columns[empty]!r} is empty")
+        path = _image(base, values["image"], where)
+        if path in seen:
+            raise DataError(f"{where}: {values['image']} stands on line {seen[path]} already: name each image once")
+        seen[path] = line
+        items.append(Item(values["image"], values["label"], _part(values, where), values.get("group", "")))
+        paths.append(path)
+    if not items:
+        raise DataError(f"{source.path.name} names no image: it has a header and no line below it")
+    used = [f"{kind}: column {column!r}" for kind, column in columns.items() if column]
+    return Files(items, paths, [", ".join(used)])
+
+
+def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str]]:
+    """Each line's number with its values by column, and the columns."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from None
+    first = text.partition("\n")[0]
+    reader = csv.DictReader(text.splitlines(), delimiter=max(SEPARATORS, key=first.count))
+    try:
+        header = list(reader.fieldnames or [])
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path.name}, line {reader.line_num}: {error}") from None
+    if len(header) < 2:
+        raise DataError(
+            f"{path.name} begins with {first[:80]!r}: a header with columns for image and label is expected"
+        )
+    return rows, header
+
+
+def _column(source: Source, kind: str, header: list[str]) -> str | None:
+    asked = getattr(source, kind)
+    if asked is not None:
+        if asked in header:
+            return asked
+        close = difflib.get_close_matches(asked, header, 1) or header
+        raise DataError(f"data.{kind}: {source.path.name} has no column {asked!r}; did you mean {', '.join(close)}?")
+    column = next((name for name in USUAL[kind] if name in header), None)
+    if column is None and kind not in OPTIONAL:
+        raise DataError(f"{source.path.name}: which column is the {kind}? Say {kind}: one of {', '.join(header)}")
+    return column
+
+
+def _image(base: Path, name: str, where: str) -> Path:
+    path = base / name
+    file = next((p for p in (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)) if p.is_file()), None)
+    if file is None:
+        raise DataError(f"{where}: there is no image {name} in {base}")
+    return file
+
+
+def _part(values: Mapping[str, str], where: str) -> str:
+    word = values.get("split")
+    if word is None:
+        return ""
+    if word.lower() not in PARTS:
+        raise DataError(f"{where}: unknown split {word!r}: train, val or test is expected")
+    return PARTS[word.lower()]

@@ -1,0 +1,89 @@
+"""The JSON schema of a spec's file, for editors: made from the models, in the words in which a spec is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....datasets.user_images.source import WORDS
+from ....datasets.user_tables.source import WORDS as TABLE_WORDS
+from ...spec.presets import PRESETS_OF
+from ...spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from ...spec.studies.figure_block import Figure
+
+MADE = ("contents",)  # fields that no file holds: they are found by reading the images
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe what a spec's file may hold; names of methods and data sets are not checked by it.
+
+    Returns:
+        A JSON schema of draft 2020-12.
+    """
+    definitions: dict[str, Any] = {}
+    data = _axes(Data, definitions)
+    ratio = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}  # read as the factor's inverse
+    data["properties"] |= {"train_ratio": _one_or_many(ratio)}
+    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in (*WORDS, *TABLE_WORDS)}
+    routine = _axes(Training, definitions)
+    training = {**routine, "properties": dict(routine["properties"])}
+    presets = sorted({preset for presets in PRESETS_OF.values() for preset in presets})
+    training["properties"] |= {"preset": _one_or_many({"enum": presets}), "kind": {"enum": list(PRESETS_OF)}}
+    method = _axes(MethodEntry, definitions)
+    method["properties"] |= {"values": {"type": "object"}, "training": routine}
+    words = {"name": {"type": "string"}, "weights": {"type": ["string", "object"]}, "values": {"type": "object"}}
+    network = {"type": "object", "properties": words, "required": ["name"], "additionalProperties": False}
+    name = {"type": "string"}
+    seeds = {"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    properties = {
+        "name": Spec.model_json_schema()["properties"]["name"],
+        "data": _one_or_many({"anyOf": [name, data]}),
+        "methods": _one_or_many({"anyOf": [name, method]}),
+        "network": _one_or_many({"anyOf": [name, network]}),
+        "training": _one_or_many(training),
+        "seeds": {"anyOf": list(seeds)},
+    }
+    for model in (Resources, Tracking, Shots, Tune):
+        properties[model.__name__.lower()] = _closed(model, definitions)
+    properties["figure"] = _figure(definitions)
+    searched = properties["tune"]["properties"]["parameters"].pop("items")
+    properties["tune"]["properties"] |= {"parameters": _one_or_many({"anyOf": [name, searched]}), "training": routine}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A spec of tailboard",
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "data", "methods"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _figure(definitions: dict[str, Any]) -> dict[str, Any]:
+    """A word where several may stand is one of them, and a number a curve of that value."""
+    figure, claim = _closed(Figure, definitions), definitions["FigureClaim"]
+    words = {"type": ["string", "number"]}
+    for name in ("better", "than"):
+        claim["properties"][name] = _one_or_many(words)
+    group = figure["properties"]["group"]["items"]
+    figure["properties"] |= {"group": _one_or_many(group), "baseline": words}
+    figure["properties"]["claims"] = _one_or_many({"$ref": "#/$defs/FigureClaim"})
+    return figure
+
+
+def _closed(model: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A model's own schema, whose parts are added to the definitions; what it does not name is refused."""
+    schema = model.model_json_schema()
+    definitions |= schema.pop("$defs", {})
+    return {**schema, "additionalProperties": False}
+
+
+def _axes(model: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The same where each field may be a list, which is an axis. A preset or a reader gives what is left out."""
+    schema = _closed(model, definitions)
+    fields = {name: _one_or_many(field) for name, field in schema["properties"].items() if name not in MADE}
+    required = [name for name in schema.get("required", []) if name == "name"]
+    return {**schema, "properties": fields, "required": required}
+
+
+def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
