@@ -116,9 +116,10 @@ def _summary(
 
 
 def _with(table: pd.DataFrame, costs: pd.DataFrame, on: list[str], names: list[str]) -> pd.DataFrame:
-    """The table with the named columns of what has one row for each of some words; NaN where they have none."""
+    """The table with the named columns of what has one row for each of some words; NaN where they have no finite one,
+    since a record may say anything."""
     found = costs.set_index(on)[names].reindex(pd.MultiIndex.from_frame(table[on].astype(str)))
-    return table.assign(**{name: found[name].to_numpy() for name in names})
+    return table.assign(**{name: found[name].where(np.isfinite(found[name])).to_numpy() for name in names})
 
 
 def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY, started: Mapping[str, float] | None = None) -> bytes:
