@@ -17,9 +17,10 @@ from .report import Report
 METRICS = ("auroc", "average_precision", "f1", "g_mean", "recall_at_precision:0.9")
 CAPTION = (
     "In percent, mean ± one standard error over seeds (ddof = 1), at the frequencies of the test set: the area under "
-    "the ROC curve, which neither a threshold nor the frequencies move; and of the class with fewer training images "
-    "its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the geometric mean of "
-    "both classes' accuracies. n = 5 seeds unless shown; a failed, diverged or missing trial is never averaged in."
+    "the ROC curve, which neither a threshold nor the frequencies move; and of the class with fewer training "
+    "{examples} its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the geometric "
+    "mean of both classes' accuracies. n = 5 seeds unless shown; a failed, diverged or missing trial is never averaged "
+    "in."
 )
 
 
@@ -48,7 +49,8 @@ def with_two_classes(
     for other in (gathered(parse_metric(word, "test", 0.0)) for word in METRICS):
         rows = other.rows[(other.rows["group"] == "all") & other.rows["dataset"].isin(names)]
         measured.append((rows.reset_index(drop=True), other.metric))
-    return replace(report, further=FurtherMetrics("two classes", CAPTION, measured))
+    caption = CAPTION.format(examples=report.metric.examples)
+    return replace(report, further=FurtherMetrics("two classes", caption, measured))
 
 
 def sentences(report: Report) -> list[str]:
