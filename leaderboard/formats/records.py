@@ -24,6 +24,11 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None
     `versus` a method, the columns of `compared.beside` follow. What a spreadsheet would take for a formula gets an
     apostrophe.
 
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -57,6 +62,12 @@ def json(
     """What `csv` says as a list of objects, one for each cell; NaN is null. The file at `SCHEMA` is its JSON Schema.
     A cell whose trials noted how far parts of their method acted has the mean of each note over them. The cells of
     `further` metrics follow; each entry says of which metric it is.
+
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
+        further: The tidy rows of other metrics.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
