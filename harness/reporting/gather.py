@@ -242,8 +242,8 @@ def _spent(
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
     the seconds of those that rows start from. ``price`` is that of an hour."""
-    trials = every[~every["pending"]].drop_duplicates("key")
-    pending = every[every["pending"]].drop_duplicates(["row_key", "seed"])
+    trials = every.loc[~every["pending"], ["key", "status", "device_seconds"]].drop_duplicates("key")
+    pending = every.loc[every["pending"], ["row_key", "seed"]].drop_duplicates()
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
     spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"

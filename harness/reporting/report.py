@@ -64,8 +64,8 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether every planned trial is complete, and no record damaged; what is not tried is none of them."""
-        tried = ~self.rows["reason"].astype(str).str.startswith(NOT_TRIED)
-        return not self.damaged and bool((self.rows["status"][tried] == "complete").all())
+        reasons = self.rows.loc[self.rows["status"] != "complete", "reason"].astype(str)
+        return not self.damaged and bool(reasons.str.startswith(NOT_TRIED).all())
 
     def rendered(
         self,

@@ -37,7 +37,7 @@ def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None
     for start in range(0, len(summary), PIECE):
         # Not pandas' to_csv or the csv module's writer, which give the same bytes and take several times as long.
         columns = [_written(summary[name].iloc[start : start + PIECE]) for name in summary]
-        pieces += [*map(",".join, zip(*columns, strict=True))]
+        pieces.append("\n".join(map(",".join, zip(*columns, strict=True))))
     return "\n".join(pieces) + "\n"
 
 
