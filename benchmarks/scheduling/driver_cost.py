@@ -8,8 +8,8 @@ else is beside it: the command itself with all its threads, MLflow's among them,
 raylet, GCS, log monitor, autoscaler, dashboard and agents. What a process took that has ended already is not seen.
 
 Measured once, of ``quickstart`` (55 trials of 13 s or so on 2 slots) after 807 s, when 53 were done, on two cores under
-a load of 18: 62.2 s beside 1,338.1 s of the workers, 0.046. The command took 31.8 s, the actor that stops trials 10.6, the
-log monitor 5.6, the raylet 5.3, the GCS 4.5, the others 4.4. That was before MLflow was told of epochs each five
+a load of 18: 62.2 s beside 1,338.1 s of the workers, 0.046. The command took 31.8 s, the actor that stops trials 10.6,
+the log monitor 5.6, the raylet 5.3, the GCS 4.5, the others 4.4. That was before MLflow was told of epochs each five
 seconds and the log monitor looked for files each minute; how much these took off was not measured, nor what a bare Ray
 takes.
 """
