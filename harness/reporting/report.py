@@ -97,9 +97,10 @@ class Report:
         if form in ("csv", "json"):
             self._only_cells(form, quote)
         if form == "csv":
-            return records.csv(self.rows, self.metric, versus)
+            return records.csv(self.rows, self.metric, versus, self.started)
         if form == "json":
-            return records.json(self.rows, self.metric, versus, self.further.measured if self.further else ())
+            further = self.further.measured if self.further else ()
+            return records.json(self.rows, self.metric, versus, further, self.started)
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
         if form in ("md", "text"):
@@ -121,7 +122,11 @@ class Report:
         if versus:
             raise ReportError("--versus: parquet holds the rows of every seed; csv and json tell of differences")
         self._only_cells("parquet", quote)
-        return records.parquet(self.rows, self.metric)
+        return records.parquet(self.rows, self.metric, self.started)
+
+    def claimed(self) -> str:
+        """The table that a bundle claims: csv without what a training cost, which is none of it."""
+        return records.csv(self.rows, self.metric)
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""

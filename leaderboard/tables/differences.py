@@ -8,7 +8,7 @@ from ..metric import ACCURACY, Metric
 from ..results import CELL
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, POWER, paired
 from .cell_texts import USUAL_SEEDS
-from .grid import Headers, Table, grid, plus_minus
+from .grid import Headers, Table, enough_digits, grid, plus_minus
 
 COLUMNS = [
     "difference", "difference_stderr", "shared", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable",
@@ -66,10 +66,12 @@ def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metr
 
 
 def verdict(cell, digits: int = 1) -> str:
-    """Such as "+2.4 ± 0.3 better", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or "–"."""
+    """Such as "+2.4 ± 0.3 better", "−0.04 ± 0.01 worse", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or
+    "–"."""
     if not cell.n:
         return "–"
-    shown = plus_minus(cell.difference, cell.stderr, sign="+", digits=digits).replace("-", "−")
+    enough = enough_digits(cell.difference, digits) if cell.verdict in ("better", "worse") else digits
+    shown = plus_minus(cell.difference, cell.stderr, sign="+", digits=enough).replace("-", "−")
     if cell.n != USUAL_SEEDS:
         shown += f" (n={cell.n})"
     if not cell.verdict:

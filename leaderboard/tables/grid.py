@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..metric import GROUPS
+from ..statistics.paired import NO_SPREAD
 
 Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
 Place = tuple[str, str, str, str]  # method, data set, setting, group
@@ -25,6 +26,18 @@ class Table:
     caption: tuple[str, ...]
     head: tuple[str, ...] = ("Method",)
     emphasis: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+
+def enough_digits(value: float, digits: int) -> int:
+    """As many decimals as it takes to show that a difference is one: of 0.04 one decimal would show none.
+
+    Args:
+        value: The difference; where it is no more than rounding, `digits` are enough.
+        digits: The fewest.
+    """
+    while abs(value) > NO_SPREAD and float(f"{value:.{digits}f}") == 0:
+        digits += 1
+    return digits
 
 
 def plus_minus(mean: float, error: float, sign: str = "-", digits: int = 1) -> str:
