@@ -24,9 +24,9 @@ from ..errors import SpecError
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
+from .resources import absolute
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
 from .studies.figure_block import Figure
-from .tracking_uri import absolute
 from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .user_files import user_images, weights_file
 from .yaml_format import load
