@@ -37,6 +37,11 @@ def csv(
         started: The seconds of the networks that a trial starts from, by its key; the columns `COSTS` follow, but not
             where it is not given.
 
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -77,6 +82,12 @@ def json(
         versus: As of `csv`.
         further: The same rows by other metrics, whose cells follow; each entry says of which metric it is.
         started: As of `csv`.
+
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
+        further: The tidy rows of other metrics.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
