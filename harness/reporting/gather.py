@@ -13,6 +13,7 @@ from ...leaderboard.join import join_tables
 from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL
+from ...leaderboard.tables.grid import hours_text
 from ...methods.ensemble_names import OWN
 from ..errors import ReportError
 from ..planning.reported import beside_networks, protocol_label, row_label
@@ -246,10 +247,10 @@ def _spent(
     pending = every.loc[every["pending"], ["row_key", "seed"]].drop_duplicates()
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())
-    spent = f"{done} of {len(trials) + len(pending)} trials are complete; training took {hours:.2g} device-hours"
-    spent += f"{money(hours, price)}."
+    spent = f"{done} of {len(trials) + len(pending)} trials are complete; "
+    spent += f"training took {hours_text(hours)} device-hours{money(hours, price)}."
     if beside:
-        spent = f"{spent[:-1]}, with {fsum(beside) / 3600:.2g} for {len(beside)} networks that rows start from."
+        spent = f"{spent[:-1]}, with {hours_text(fsum(beside) / 3600)} for {len(beside)} networks that rows start from."
     if not tuned:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
     return [spent, *tuning_tables.caption(tuned, examples, untuned)]

@@ -9,7 +9,7 @@ from math import nan
 import pandas as pd
 
 from ...leaderboard.statistics import budget
-from ...leaderboard.tables.grid import Table
+from ...leaderboard.tables.grid import Table, hours_text
 from ..spec.schema import Spec, Tune, Value
 from ..tuning.configuration import Configuration
 from ..tuning.results import SearchResult
@@ -95,7 +95,7 @@ def caption(lines: Sequence[TunedRow], examples: str, plain: bool = False) -> li
     return [
         f"Each method with something to tune got {trials} trials, its default values the first, judged by "
         f"{metrics} on validation {examples}{natural} that no training saw, with seeds that no row uses.",
-        f"{ended} tuning trials{',' if len(counted) > 1 else ' and'} {counts} took {hours:.2g} device-hours.",
+        f"{ended} tuning trials{',' if len(counted) > 1 else ' and'} {counts} took {hours_text(hours)} device-hours.",
         *(["Where the title does not say tuned, every method ran at the values that its spec gives."] * plain),
     ]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..statistics.cost import UNIT, training_costs
-from .grid import Table
+from .grid import Table, hours_text
 
 HEADS = ("Device-hours", f"{UNIT} trainings")
 CAPTION = (
@@ -31,7 +31,7 @@ def cost_tables(rows: pd.DataFrame, started: Mapping[str, float]) -> list[Table]
         places = list(dict.fromkeys(zip(costs["dataset"], costs["setting"], strict=True)))
         texts = {
             (cost["method"], cost["dataset"], cost["setting"]): (
-                f"{cost['device_seconds'] / 3600:.2g}",
+                hours_text(cost["device_seconds"] / 3600),
                 "–" if pd.isna(cost["erm"]) else f"{cost['erm']:.2f}",
             )
             for cost in costs.to_dict("records")

@@ -28,6 +28,11 @@ class Table:
     emphasis: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
+def hours_text(hours: float) -> str:
+    """Hours in two digits; from a hundred on in whole ones, such as "0.017", "42" or "1,234"."""
+    return f"{hours:.2g}" if hours < 99.5 else f"{hours:,.0f}"
+
+
 def enough_digits(value: float, digits: int) -> int:
     """As many decimals as it takes to show that a difference is one: of 0.04 one decimal would show none.
 

@@ -20,6 +20,7 @@ from tailboard.leaderboard.html.data import content
 from tailboard.leaderboard.results import COLUMNS, MACHINE
 from tailboard.leaderboard.statistics.cost import training_costs
 from tailboard.leaderboard.tables.cost import cost_tables
+from tailboard.leaderboard.tables.grid import hours_text
 from tailboard.methods.need import Need
 
 TRAINED = [  # method, seed, machine, seconds, status
@@ -108,6 +109,13 @@ def test_what_programs_read_holds_the_same_and_leaves_the_rest_as_it_was():
     by_key = dict(zip(trials["key"], ratios, strict=True))
     expected = {"ERM0": 36 / 38, "ERM1": 40 / 38, "ERM2": 1, "SAM0": 3, "SAM1": 4}
     assert by_key == pytest.approx(dict.fromkeys(by_key, np.nan) | expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0.0079, "0.0079"), (9.96, "10"), (42.4, "42"), (99.4, "99"), (99.6, "100"), (1234.5, "1,234")]
+)
+def test_hours_are_written_without_an_exponent(hours, text):
+    assert hours_text(hours) == text
 
 
 def test_a_page_and_a_site_show_the_same():
