@@ -268,6 +268,17 @@ class Spec(CanonicalModel, frozen=True):
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
         return self
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether searches stop trials before their last epoch: an estimator's has one."""
+        return bool(self.tune and self.tune.prune and any(t.learner != "estimator" for t in self.trainings))
+
+    @model_validator(mode="after")
+    def _whole_generations(self) -> Spec:
+        if self.tune and self.stops_early:
+            self.tune.check_generations()
+        return self
+
     @model_validator(mode="after")
     def _routines(self) -> Spec:
         """What methods and the search change of the routines are words and values of a routine."""

@@ -92,12 +92,10 @@ class Tune(CanonicalModel, frozen=True):
             raise ValueError("name at least one, or all")
         return found
 
-    @model_validator(mode="after")
-    def _whole_generations(self) -> Tune:
-        """A smaller last generation would be halved otherwise than the others, and otherwise once ``trials`` rises."""
-        short = self.trials % self.generation
-        if self.prune and short:
+    def check_generations(self) -> None:
+        """ValueError where the last generation is smaller: it would be halved otherwise than the others, and otherwise
+        once ``trials`` rises."""
+        if short := self.trials % self.generation:
             near = (self.trials - short, self.trials - short + self.generation)
             words = " or ".join(str(n) for n in near if n)
-            raise ValueError(f"with prune, trials are compared in generations of {self.generation}: take {words}")
-        return self
+            raise ValueError(f"tune: with prune, trials are compared in generations of {self.generation}: take {words}")
