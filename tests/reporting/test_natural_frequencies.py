@@ -16,7 +16,7 @@ from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import each_once
 from tailboard.harness.reporting.gather import gather
-from tailboard.harness.reporting.natural_frequencies import TWO, natural, sentences, with_further_metrics
+from tailboard.harness.reporting.natural_frequencies import SEVERAL, TWO, natural, sentences, with_further_metrics
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
