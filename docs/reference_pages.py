@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tailboard.harness.cli.app import app
-from tailboard.harness.cli.listings import LISTS, listing
+from tailboard.harness.cli.descriptions.listings import LISTS, listing
 from tailboard.harness.spec import schema
 
 WRITTEN = {"networks": "network", "trainings": "training"}  # a spec's word for what the model holds as a list

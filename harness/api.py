@@ -22,9 +22,9 @@ from .bundles.sources import opened
 from .errors import ReportError, SpecError
 from .metrics.rescoring import MetricRequest, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
-from .reporting import html_pages
 from .reporting.gather import gather
 from .reporting.natural_frequencies import with_further_metrics
+from .reporting.pages import html_pages
 from .reporting.report import ENDINGS, Report
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 GROUPS = ("few", "med", "many", "all")
 BALANCED = " on the balanced test set"
@@ -12,8 +12,8 @@ BALANCED = " on the balanced test set"
 class Metric:
     """``text`` opens the caption, before ": mean ± ..."; ``low`` and ``top`` are the least and the largest value that
     there may be; ``label`` names it in few words, for headings and axes; ``weights`` says which of a network were
-    scored; ``lacks`` names the data sets that do not have it, each with the reason; ``of_hits`` says whether it is the
-    mean of the classes' accuracies, which a page counts from their images."""
+    scored, ``examples`` what a test set holds; ``lacks`` names the data sets that do not have it, each with the reason;
+    ``of_hits`` says whether it is the mean of the classes' accuracies, which a page counts from their images."""
 
     name: str
     text: str
@@ -27,6 +27,7 @@ class Metric:
     label: str = "accuracy averaged over classes"
     lacks: tuple[tuple[str, str], ...] = ()
     of_hits: bool = True
+    examples: str = field(default="images", compare=False)  # or "rows", of a table
 
     @property
     def unbalanced(self) -> Metric:

@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
         "balanced": report.metric == ACCURACY,
+        "examples": report.metric.examples,
         "further": _further(report),
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
         "losses": _losses(store, report.rows, complete),
@@ -147,7 +148,8 @@ class Numbers:
     @property
     def view(self) -> View:
         """What the values are: accuracies on test sets of which all are balanced, or of which one is not."""
-        return View(metric=ACCURACY if self.raw.get("balanced", True) else ACCURACY.unbalanced)
+        metric = ACCURACY if self.raw.get("balanced", True) else ACCURACY.unbalanced
+        return View(metric=replace(metric, examples=self.raw.get("examples", "images")))
 
     @property
     def tables(self) -> list[Table]:

@@ -21,10 +21,11 @@ import numpy as np
 
 from ..catalog import DataError
 from ..files import cache
-from . import array_file, folder, hugging_face, image_sets, table
+from . import image_sets
 from .carve import carve
 from .listing import Item, Listing, refuse
 from .pictures import GREY, Facts
+from .readers import array_file, folder, hugging_face, table
 from .source import SETS, Source
 
 READERS: dict[str, Callable[[Source], Listing]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog import DataError
-from ..user_images.array_file import arrays
+from ..user_images.readers.array_file import arrays
 from .cells import Cells, Rows, check_size, checked_names
 
 LABEL = "label"

@@ -32,8 +32,8 @@ def data_inspect(
     from ...datasets.user_images.inspect import inspected
     from ...datasets.user_tables.source import is_user_table
     from ..metrics.advice import advice
-    from ..reporting import images_page
-    from . import listings
+    from ..reporting.pages import images_page
+    from .descriptions import listings
 
     if is_user_table({"name": name, "image": image, "size": size}, Path()):
         if html:
@@ -52,7 +52,7 @@ def _inspect_table(name: str, words: dict[str, str | None], root: Path | None, a
     from ...datasets.user_tables.inspect import inspected
     from ...datasets.user_tables.source import source_of
     from ..metrics.advice import advice
-    from . import listings
+    from .descriptions import listings
 
     facts = inspected(source_of({"name": name, **words}, Path(), root))
     facts |= advice(facts["classes"], bool(facts["groups"]), "rows")
@@ -71,7 +71,7 @@ def data_list(
 
         print(json.dumps(metadata(croissant), indent=1, ensure_ascii=False))
         return
-    from . import listings
+    from .descriptions import listings
 
     print_result(*listings.listing("datasets"), as_json)
 
@@ -122,7 +122,7 @@ def data_profile(
     """Print the training images of each class and its shots, without touching the images."""
     from ..registry.datasets import dataset, long_tail
     from ..spec.parser import parse_data, parse_shots
-    from . import listings
+    from .descriptions import listings
 
     data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
     facts = listings.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))

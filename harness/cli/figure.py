@@ -66,7 +66,7 @@ def figure(
     from ..metrics.rescoring import parse_metric
     from ..reporting.figures.request import FigureRequest, planned_request
     from ..reporting.figures.study import study_figure
-    from ..reporting.html_pages import write_figure_page
+    from ..reporting.pages.html_pages import write_figure_page
 
     given = {
         "x": x, "curve": curve, "baseline": baseline, "over": over, "margin": margin,

@@ -70,7 +70,7 @@ def init(
     from ..planning.request import check_names
     from ..spec.parser import parse
     from ..spec.schema import plan as planned
-    from .template import commented_spec
+    from .descriptions.template import commented_spec
 
     if file.exists():
         raise SpecError(f"{file} is there already; name another file")
@@ -86,7 +86,7 @@ def init(
 @app.command(epilog="Example: tailboard schema > tailboard.schema.json")
 def schema() -> None:
     """Print the JSON schema of a spec's file, by which editors complete and check it."""
-    from .json_schema import json_schema
+    from .descriptions.json_schema import json_schema
 
     print(json.dumps(json_schema(), indent=1))
 
@@ -120,7 +120,7 @@ def list_(
     """Print what there is to choose from."""
     if what == "methods":
         defer_torch()
-    from . import listings
+    from .descriptions import listings
 
     if what not in listings.LISTS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(listings.LISTS)}")
@@ -139,6 +139,6 @@ def show(
 ) -> None:
     """Print a method whole: what it is, and the source of the part in each slot that it fills."""
     defer_torch()
-    from .method_source import method_source
+    from .descriptions.method_source import method_source
 
     print_output(method_source(method, plugin or ()))

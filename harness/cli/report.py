@@ -100,8 +100,9 @@ def report(
     refused."""
     from ...leaderboard.html.site import Words
     from ..bundles import sources
-    from ..reporting import figure_files, gather, html_pages
+    from ..reporting import figure_files, gather
     from ..reporting.natural_frequencies import with_further_metrics
+    from ..reporting.pages import html_pages
     from ..spec.parser import parse_shots
     from ..storage.store import Store
     from ..tracking import background
@@ -147,10 +148,7 @@ def report(
         undrawn = figure_files.write_diagram(report, diagram) if diagram else ""
         if html:
             html_pages.write_page(html_pages.page_content(report, places, options), html)
-        if output:
-            output.write_bytes(written if isinstance(written, bytes) else written.encode())
-        else:
-            print_output(str(written))
+        _put(written, output)
         for place in places:
             if isinstance(place, Store):
                 print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
@@ -161,7 +159,8 @@ def report(
 
 def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
     """What the report of a plan holds, which is one of several perhaps."""
-    from ..reporting import gather, html_pages
+    from ..reporting import gather
+    from ..reporting.pages import html_pages
     from ..reporting.reported_store import SearchedPlan
     from ..tuning.results import search_results
 
@@ -198,10 +197,7 @@ def _audit(
         text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
         text = (frame_csv if form == "csv" else frame_json)(compared)
-    if output:
-        output.write_text(text)
-    else:
-        print_output(text)
+    _put(text, output)
     return 0
 
 
@@ -223,12 +219,16 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
     if not (studies := studies_in(place)):
         return None
     table = claims_table(studies)
-    text = table.rendered("md" if form == "text" else form)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        print_output(text)
+    _put(table.rendered("md" if form == "text" else form), output)
     return outcome(table)
+
+
+def _put(written: str | bytes, output: Path | None) -> None:
+    """Into the file that was asked for, or on the terminal."""
+    if output:
+        output.write_bytes(written if isinstance(written, bytes) else written.encode())
+    else:
+        print_output(str(written))
 
 
 def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:

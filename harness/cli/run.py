@@ -78,8 +78,9 @@ def run(
     With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
-    from ..reporting import gather, html_pages
+    from ..reporting import gather
     from ..reporting.natural_frequencies import with_further_metrics
+    from ..reporting.pages import html_pages
     from ..spec.parser import read
     from ..storage.store import Store
     from ..tracking.background import tell_report

@@ -21,9 +21,9 @@ import torch
 from ...datasets.user_images.image_sets import source_of
 from ...datasets.user_images.source import HINT
 from ..errors import SpecError
-from ..spec.contents import Contents
 from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
+from ..spec.user_files.contents import Contents
 from ..storage.store import Store
 from .calibration.estimates import calibrate, kind
 from .plan import Plan

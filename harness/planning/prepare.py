@@ -13,7 +13,7 @@ from ..registry.datasets import dataset_of
 from ..registry.networks import network
 from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
-from ..spec.weights_file import located
+from ..spec.user_files.weights_file import located
 from ..storage.record import Record
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
-from ..spec.labels import method_label, network_label, setting_label
+from ..spec.labels import examples_of, method_label, network_label, setting_label
 from ..spec.schema import Trial
 from ..text import table
 from ..training.cost import relative_cost
@@ -125,7 +125,7 @@ def tuning_table(plan: Plan) -> str:
         for search in searches
     )
     return (
-        f"\n\nbefore them, on validation images, with seeds that no row uses:\n\n{table(lines)}\n\n"
+        f"\n\nbefore them, on validation {examples_of([plan.spec])}, with seeds that no row uses:\n\n{table(lines)}\n\n"
         f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(searches)}"
     )
 

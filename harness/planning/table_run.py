@@ -15,9 +15,9 @@ from typing import Any
 from ...datasets.user_tables.dataset import resolve as facts_of
 from ...datasets.user_tables.source import source_of
 from ..errors import SpecError
-from ..spec.contents import TableContents
 from ..spec.parser import parse, parse_data
 from ..spec.schema import Data, Spec
+from ..spec.user_files.contents import TableContents
 from ..storage.store import Store
 from .image_run import ImageRequest, named
 

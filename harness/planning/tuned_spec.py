@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from ..errors import SpecError
-from ..spec.labels import method_label, setting_label
+from ..spec.labels import examples_of, method_label, setting_label
 from ..spec.schema import Experiment, Spec, experiments
-from ..spec.weights_file import network_words
+from ..spec.user_files.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..text import table
 from ..tuning.results import SearchResult
@@ -151,7 +151,7 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
         "shots": spec.shots.model_dump(),
     }
     about = [
-        f"{WRITTEN} {spec.name}: each method at the values that were found on validation images.",
+        f"{WRITTEN} {spec.name}: each method at the values that were found on validation {examples_of([spec])}.",
         "# A method that is not mentioned here had nothing to tune.",
         *_comments(rows, tuned),
     ]

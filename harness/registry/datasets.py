@@ -21,8 +21,8 @@ from ...datasets.user_tables import collections_of_tables as collections
 from ...datasets.user_tables import dataset as user_tables
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
-from ..spec.contents import AnyContents, TableContents
 from ..spec.schema import Data, Trial
+from ..spec.user_files.contents import AnyContents, TableContents
 
 
 def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[str] | None = None) -> Dataset:

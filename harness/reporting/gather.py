@@ -18,7 +18,7 @@ from ..errors import ReportError
 from ..planning.reported import beside_networks, protocol_label, row_label
 from ..planning.row_columns import ListedRows
 from ..registry.datasets import each_once, test_counts
-from ..spec.labels import Labels, setting_label
+from ..spec.labels import Labels, examples_of, setting_label
 from ..spec.schema import Shots, Spec, Trial
 from ..storage import paths
 from ..storage.places import WritablePlace
@@ -104,13 +104,15 @@ def gather(
     trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
     _refuse_twins(trials)
     started = started_from(_beside(reported, tables, trials))
-    spent = _spent(trials, tuned, list(started.values()), not all(spec.tune for spec in specs), price)
+    examples = examples_of(specs)
+    spent = _spent(trials, tuned, list(started.values()), not all(spec.tune for spec in specs), price, examples)
     weighed, unbalanced = (list(dict.fromkeys(each(specs))) for each in (_weighed, _unbalanced))
-    metric = _metric(rescore, specs) if rescore else ACCURACY
+    of_data = [*weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else [])]
+    metric = replace(_metric(rescore, specs) if rescore else ACCURACY, examples=examples)
     return Report(
         rows,
         [message for table in tables for message in table.damaged],
-        [_groups(shots), *spent, *weighed, *unbalanced, *([OWN_ESTIMATOR] if beside else []), *joined, *other_numbers],
+        [_groups(shots, examples), *spent, *of_data, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
@@ -221,12 +223,12 @@ def _predictions(
     return predictions
 
 
-def _groups(by: Shots) -> str:
+def _groups(by: Shots, examples: str) -> str:
     if by.by == "tercile":
-        return "Few, Med and Many: thirds of the classes, ranked by their training images."
+        return f"Few, Med and Many: thirds of the classes, ranked by their training {examples}."
     return (
         f"Few, Med and Many: classes with fewer than {by.few}, {by.few} to {by.many} and more than {by.many} "
-        "training images."
+        f"training {examples}."
     )
 
 
@@ -236,6 +238,7 @@ def _spent(
     beside: Sequence[float],
     untuned: bool,
     price: float | None,
+    examples: str,
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
     the seconds of those that rows start from. ``price`` is that of an hour."""
@@ -249,7 +252,7 @@ def _spent(
         spent = f"{spent[:-1]}, with {fsum(beside) / 3600:.2g} for {len(beside)} networks that rows start from."
     if not tuned:
         return [spent, "No method was tuned: every one ran at the values that its spec gives."]
-    return [spent, *tuning_tables.caption(tuned, untuned)]
+    return [spent, *tuning_tables.caption(tuned, examples, untuned)]
 
 
 def publish(report: Report, store: WritablePlace) -> dict[str, str]:

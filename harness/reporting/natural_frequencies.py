@@ -28,20 +28,21 @@ class _Kind:
     metrics: tuple[str, ...]
     caption: str
 
-    def of(self, names: set[str], gathered: Callable[[MetricRequest], Report]) -> FurtherMetrics:
-        """The table's values, of the data sets with these names; ``gathered`` makes the report by another metric."""
+    def of(self, names: set[str], examples: str, gathered: Callable[[MetricRequest], Report]) -> FurtherMetrics:
+        """The table's values, of the data sets with these names, which hold images or other ``examples``; ``gathered``
+        makes the report by another metric."""
         measured = []
         for other in (gathered(parse_metric(word, "test", 0.0)) for word in self.metrics):
             rows = other.rows[(other.rows["group"] == "all") & other.rows["dataset"].isin(names)]
             measured.append((rows.reset_index(drop=True), other.metric))
-        return FurtherMetrics(self.title, f"{OPENING} {self.caption} {ENDING}", measured)
+        return FurtherMetrics(self.title, f"{OPENING} {self.caption.format(examples=examples)} {ENDING}", measured)
 
 
 TWO = _Kind(
     "two classes",
     ("auroc", "average_precision", "f1", "g_mean", "recall_at_precision:0.9"),
     "the area under the ROC curve, which neither a threshold nor the frequencies move; and of the class with fewer "
-    "training images its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the "
+    "training {examples} its average precision, its F1, and the recall that a precision of 0.9 leaves; G-mean is the "
     "geometric mean of both classes' accuracies.",
 )
 SEVERAL = _Kind(
@@ -80,7 +81,7 @@ def with_further_metrics(
         return report
     kinds, shown = natural(stores), set(report.rows["dataset"])
     names = {kind: {name for name in shown if kinds.get(name) == kind} for kind in (TWO, SEVERAL)}
-    further = tuple(kind.of(of_kind, gathered) for kind, of_kind in names.items() if of_kind)
+    further = tuple(kind.of(of_kind, report.metric.examples, gathered) for kind, of_kind in names.items() if of_kind)
     return replace(report, further=further) if further else report
 
 

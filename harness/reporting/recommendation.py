@@ -38,9 +38,7 @@ def recommendation(report: Report, store: StoreReader) -> Recommendation:
             lines += [(method, *words) for words in each]
     classes = pd.DataFrame(lines, columns=pd.Index(CLASSES))
     each_class = classes.groupby(["method", "class"], sort=False, as_index=False).mean()
-    named = set(rows["dataset"])
-    tables = all(data.is_table for spec in store.plans() for data in spec.data if data.name in named)
-    name, sentences = recommended(rows, each_class, baseline, "rows" if tables else "images")
+    name, sentences = recommended(rows, each_class, baseline, report.metric.examples)
     if not name:
         return Recommendation()
     key = str(complete.loc[complete["method"] == name, "key"].iloc[0])

@@ -73,8 +73,14 @@ def _facts(spec: Spec, tune: Tune) -> dict[str, str]:
     }
 
 
-def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
-    """What was spent on tuning, in sentences; ``plain`` where some rows come from specs that tune nothing."""
+def caption(lines: Sequence[TunedRow], examples: str, plain: bool = False) -> list[str]:
+    """What was spent on tuning, in sentences.
+
+    Args:
+        lines: The rows that were tuned.
+        examples: What the data sets hold: images or rows.
+        plain: Whether some rows come from specs that tune nothing.
+    """
     tunes = [line.tuned.search.tune for line in lines]
     trials, metrics = _either(str(tune.trials) for tune in tunes), _either(tune.metric for tune in tunes)
     natural = " of natural proportions" * any(tune.val for tune in tunes)
@@ -88,7 +94,7 @@ def caption(lines: Sequence[TunedRow], plain: bool = False) -> list[str]:
     counts = " and ".join(f"{number} {word}" for word, number in counted.items())
     return [
         f"Each method with something to tune got {trials} trials, its default values the first, judged by "
-        f"{metrics} on validation images{natural} that no training saw, with seeds that no row uses.",
+        f"{metrics} on validation {examples}{natural} that no training saw, with seeds that no row uses.",
         f"{ended} tuning trials{',' if len(counted) > 1 else ' and'} {counts} took {hours:.2g} device-hours.",
         *(["Where the title does not say tuned, every method ran at the values that its spec gives."] * plain),
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .contents import Contents
-from .schema import Data, Pretraining, Trial
+from .schema import Data, Pretraining, Spec, Trial
+from .user_files.contents import Contents
 
 
 def method_label(trial: Trial) -> str:
@@ -27,6 +27,12 @@ def setting_label(data: Data) -> str:
     words += [f"total {data.total}"] if data.total else []
     size = ["{2}x{1}".format(*data.contents.shape)] if isinstance(data.contents, Contents) else []
     return ", ".join(words + ([f"head {data.head}"] if data.head else []) + size)
+
+
+def examples_of(specs: Iterable[Spec]) -> str:
+    """What their data sets hold, for captions: ``images``, ``rows`` of tables, or ``examples`` where there are both."""
+    kinds = {data.is_table for spec in specs for data in spec.data}
+    return "examples" if len(kinds) > 1 else "rows" if kinds == {True} else "images"
 
 
 def network_label(trial: Trial) -> str:

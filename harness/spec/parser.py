@@ -21,7 +21,6 @@ from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
 from ...methods.text_file import read_text
 from ..errors import SpecError
-from . import user_images, weights_file
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
@@ -29,6 +28,7 @@ from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, 
 from .studies.figure_block import Figure
 from .tracking_uri import absolute
 from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
+from .user_files import user_images, weights_file
 from .yaml_format import load
 
 MOST_SEEDS = 10_000

@@ -21,13 +21,13 @@ from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
 from .canonical import CanonicalModel
-from .contents import AnyContents, TableContents
 from .resources import Resources, Tracking
 from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
 from .studies.tune_block import Tune
 from .training import AnyTraining, EstimatorTraining, NetworkEntry, Value, kind_of, name_of, values_of
 from .training import Training as Training  # noqa: PLC0414  (handed on)
+from .user_files.contents import AnyContents, TableContents
 
 MOST_TRIALS = 2_000_000  # of a plan
 LARGEST_SEED = 2**63 - 1  # what a column of whole numbers holds

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ... import UserError
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
@@ -22,7 +23,7 @@ from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
 from .row_runs import ENDED, RowRuns
-from .table_rows import Measured, table_rows
+from .table_rows import Measured, TableRow, table_rows
 from .uri import is_ours, masked, unreachable
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
@@ -54,7 +55,7 @@ def catch_up(spec: Spec, store: Store, trials: Sequence[Trial], contents: Conten
         _fill(runs, missing)
         runs.close(trials)
         if contents:
-            _tell(runs, *contents(spec))
+            _tell(runs, spec, contents)
         store.end_tracking(spec.name)
     except Exception as error:  # whatever mlflow or its server raises: tracking never stops a benchmark
         return _reason(error)
@@ -76,20 +77,35 @@ def tell_report(spec: Spec, store: Store, contents: Contents) -> str:
     if spec.name not in store.tracking():
         return ""
     try:
-        _tell(MlflowRuns(spec, store), *contents(spec))
+        _tell(MlflowRuns(spec, store), spec, contents)
         store.end_tracking(spec.name)
     except Exception as error:  # see catch_up
         return _reason(error)
     return ""
 
 
-def _tell(runs: MlflowRuns, measured: Sequence[Measured], files: Mapping[str, bytes]) -> None:
-    table, rows = RowRuns(runs), table_rows(measured)
-    table.tell(rows, time.monotonic() + CLOSE_SECONDS)
+class _UnmadeReportError(Exception):
+    """The report could not be made: no fault of MLflow's."""
+
+
+def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, bytes]]:
+    try:
+        measured, files = contents(spec)
+        return table_rows(measured), files
+    except Exception as error:  # see catch_up
+        words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise _UnmadeReportError(words.splitlines()[0]) from error
+
+
+def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
+    rows, files = _made(spec, contents)
+    until = time.monotonic() + CLOSE_SECONDS
+    table = RowRuns(runs, until)
+    table.tell(rows)
     table.offer_view()
     if all(row.status in ENDED for row in rows):  # what was tuned is not trained at the spec's own values, nor need be
         runs.client.set_terminated(runs.parent, "FINISHED")
-    runs.write_files(files)
+    runs.write_files(files, until)
 
 
 def catch_up_all(store: Store, contents: Contents | None = None) -> str:
@@ -127,6 +143,8 @@ def _reason(error: Exception) -> str:
     """What the user is told: an outage passes, and what is missing is filled in; a refusal needs a remedy."""
     if isinstance(error, TrackingError):
         return f"MLflow was not written to: {masked(str(error))}"
+    if isinstance(error, _UnmadeReportError):
+        return f"MLflow was not told of the report, since it could not be made ({error}); the next report tries again"
     return unreachable(masked((str(error).splitlines() or [type(error).__name__])[0]))
 
 

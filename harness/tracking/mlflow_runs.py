@@ -262,14 +262,25 @@ class MlflowRuns:
         """Every run of the store."""
         return self._search(self._mine)
 
-    def write_files(self, files: Mapping[str, bytes]) -> None:
-        """The files of the report, by their names, at the run of the spec."""
+    def write_files(self, files: Mapping[str, bytes], until: float) -> None:
+        """The files of the report, by their names, at the run of the spec.
+
+        Args:
+            files: What each holds.
+            until: When it is too late to send one more, on the clock of ``time.monotonic``.
+
+        Raises:
+            TimeoutError: where the server is slow.
+        """
         if not self._at_home(self.parent):
             return
         with temporary_folder() as folder:
-            for name, content in files.items():
-                Path(folder, name).write_bytes(content)
-            self.client.log_artifacts(self.parent, str(folder))
+            for number, (name, content) in enumerate(files.items()):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"it is slow: {len(files) - number} files of the report are still to be told")
+                path = Path(folder, name)
+                path.write_bytes(content)
+                self.client.log_artifact(self.parent, str(path))
 
     def close(self, trials: Iterable[Trial]) -> None:
         """Nothing of the store runs any more: no run of it says so, and none is there twice."""

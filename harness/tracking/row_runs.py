@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -17,12 +18,22 @@ ENDED = {"complete": "FINISHED", "n/a": "FINISHED", "failed": "FAILED"}  # else 
 
 
 class RowRuns:
-    """The runs of the rows of one spec. What is told twice is there once."""
+    """The runs of the rows of one spec. What is told twice is there once, and what MLflow has costs no request."""
 
-    def __init__(self, runs: MlflowRuns) -> None:
-        self._runs, self._client = runs, runs.client
+    def __init__(self, runs: MlflowRuns, until: float) -> None:
+        """Looks once at every run of the store.
+
+        Args:
+            runs: Those of the spec and its trials.
+            until: When it is too late for one more request, on the clock of ``time.monotonic``.
+        """
+        self._runs, self._client, self._until, self._left = runs, runs.client, until, ""
         found = list(runs.found())
+        self._commit = next((run.data.tags.get(COMMIT) for run in found if run.info.run_id == runs.parent), None)
         self._trials = {run.data.tags[KEY]: run for run in found if KEY in run.data.tags}
+        self._under: dict[str, dict[str, Any]] = defaultdict(dict)  # by a run's id those of the trials that it groups
+        for trial in self._trials.values():
+            self._under[trial.data.tags.get(PARENT, "")][trial.info.run_id] = trial
         self._there: dict[str, list[Any]] = {}  # by identity; where an answer was lost, a row may have two
         for run in found:
             if run.data.tags.get(ROLE) == ROLES["row"] and run.data.tags.get(SPEC) == runs.spec.name:
@@ -44,73 +55,95 @@ class RowRuns:
         view = {"name": "Leaderboard", "createdAt": now, "updatedAt": now, "state": json.dumps(shown)}
         self._client.set_experiment_tag(experiment.experiment_id, VIEW, json.dumps(view))
 
-    def tell(self, rows: Sequence[TableRow], until: float) -> None:
+    def tell(self, rows: Sequence[TableRow]) -> None:
         """Write the rows of which a trial has ended, and remove those that the report does not have.
 
         Args:
             rows: Of the report.
-            until: When it is too late, on the clock of ``time.monotonic``.
 
         Raises:
-            TimeoutError: where the server is slow.
+            TimeoutError: where the server is slow; what was told so far stays, and the next time goes on from there.
         """
         told, commits = set(), set()
-        for row in rows:
-            if time.monotonic() > until:
-                raise TimeoutError(f"it is slow: {len(rows) - len(told)} rows of the table are still to be told")
+        for number, row in enumerate(rows):
+            self._left = f"{len(rows) - number} rows of the table are still to be told"
             trials = [self._trials[key] for key in row.keys if key in self._trials]
             if trials:
                 told.add(self._tell(row, trials))
                 commits |= {trial.data.tags.get(COMMIT) for trial in trials}
+        self._left = "rows that the report does not have are still to be removed"
+        self._remove_others(told)
+        if len(commits) == 1 and (commit := commits.pop()) and commit != self._commit:
+            self._client.set_tag(self._runs.parent, COMMIT, commit)
+
+    def _remove_others(self, told: Collection[str]) -> None:
         for run in (run for same in self._there.values() for run in same if run.info.run_id not in told):
             if run.data.tags[ROW].endswith("/defaults"):  # only a run or report --with-defaults shows it
                 continue
-            self._adopt(self._children(run), self._runs.parent)
+            self._adopt(list(self._under[run.info.run_id].values()), self._runs.parent)
+            self._in_time()
             self._runs.remove(run)
-        if len(commits) == 1 and (commit := commits.pop()):
-            self._client.set_tag(self._runs.parent, COMMIT, commit)
+
+    def _in_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise TimeoutError(f"it is slow: {self._left}")
 
     def _tell(self, row: TableRow, trials: Sequence[Any]) -> str:
         params = _shared([trial.data.params for trial in trials])
         params.pop("seed", None)  # of a row that has one so far
-        run = self._run(row, params) or self._made(row, trials)
-        run_id, entities, known = run.info.run_id, self._runs.entities, run.data
-        now = int(time.time() * 1000)
-        metrics = [entities.Metric(n, v, now, 0) for n, v in measured_numbers(row.metrics, known.metrics).items()]
         tags = row.words | {"status": row.status, "reason": row.reason[:5000]}
         tags |= _shared([{COMMIT: trial.data.tags.get(COMMIT, "")} for trial in trials])
+        run = self._run(row, params) or self._made(row, tags, trials)
+        self._write(run, row, params, tags)
+        if len(trials) == len(row.keys) and (data := self._data(run, trials)):  # what is logged once stays
+            self._in_time()
+            self._client.log_inputs(run.info.run_id, data)
+        if run.info.run_name != row.name[:250]:
+            self._in_time()
+            self._client.update_run(run.info.run_id, name=row.name[:250])
+        self._end(run, ENDED.get(row.status, "KILLED"), trials)
+        self._adopt([trial for trial in trials if trial.data.tags.get(SPEC) == self._runs.spec.name], run.info.run_id)
+        return run.info.run_id
+
+    def _write(self, run: Any, row: TableRow, params: dict[str, str], tags: dict[str, str]) -> None:
+        """What of its numbers and words MLflow lacks, in one request."""
+        known, entities, now = run.data, self._runs.entities, int(time.time() * 1000)
+        metrics = [entities.Metric(n, v, now, 0) for n, v in measured_numbers(row.metrics, known.metrics).items()]
         new = [entities.Param(name, value) for name, value in params.items() if name not in known.params]
         said = [entities.RunTag(name, value) for name, value in tags.items() if value != known.tags.get(name, "")]
         if metrics or new or said:
-            self._runs.log(run_id, metrics, new, said)
-        if len(trials) == len(row.keys) and (data := self._data(run, trials)):  # what is logged once stays
-            self._client.log_inputs(run_id, data)
-        if run.info.run_name != row.name[:250]:
-            self._client.update_run(run_id, name=row.name[:250])
-        ends = [trial.info.end_time for trial in trials if trial.info.end_time]
-        self._client.set_terminated(run_id, ENDED.get(row.status, "KILLED"), end_time=max(ends, default=now))
-        self._adopt([trial for trial in trials if trial.data.tags.get(SPEC) == self._runs.spec.name], run_id)
-        return run_id
+            self._in_time()
+            self._runs.log(run.info.run_id, metrics, new, said)
+
+    def _end(self, run: Any, status: str, trials: Sequence[Any]) -> None:
+        """It ended with the last of its trials."""
+        end = max((trial.info.end_time for trial in trials if trial.info.end_time), default=None)
+        if run.info.status != status or end not in (None, run.info.end_time):
+            self._in_time()
+            self._client.set_terminated(run.info.run_id, status, end_time=end)
 
     def _run(self, row: TableRow, params: dict[str, str]) -> Any | None:
         """The row's run; None where there is none, or one of other values, as a search that went on may have found:
         parameters stay as they are."""
-        same = sorted(self._there.get(row.identity, []), key=lambda run: (not self._children(run), run.info.start_time))
+        there = self._there.get(row.identity, [])
+        same = sorted(there, key=lambda run: (not self._under[run.info.run_id], run.info.start_time))
         fits = (run for run in same if all(run.data.params.get(name, v) == v for name, v in params.items()))
         return next(fits, None)
 
-    def _made(self, row: TableRow, trials: Sequence[Any]) -> Any:
-        tags = {SPEC: self._runs.spec.name, ROLE: ROLES["row"], ROW: row.identity, "stage": "report"}
+    def _made(self, row: TableRow, tags: dict[str, str], trials: Sequence[Any]) -> Any:
+        self._in_time()
+        tags = {name: value for name, value in tags.items() if value}
+        tags |= {SPEC: self._runs.spec.name, ROLE: ROLES["row"], ROW: row.identity, "stage": "report"}
         return self._runs.new(tags, row.name, at=min(trial.info.start_time for trial in trials) / 1000)
-
-    def _children(self, run: Any) -> list[Any]:
-        return [trial for trial in self._trials.values() if trial.data.tags.get(PARENT) == run.info.run_id]
 
     def _adopt(self, trials: Iterable[Any], parent: str) -> None:
         for trial in trials:
-            if trial.data.tags.get(PARENT) != parent:
-                self._client.set_tag(trial.info.run_id, PARENT, parent)
+            before, run_id = trial.data.tags.get(PARENT, ""), trial.info.run_id
+            if before != parent:
+                self._in_time()
+                self._client.set_tag(run_id, PARENT, parent)
                 trial.data.tags[PARENT] = parent
+                self._under[parent][run_id] = self._under[before].pop(run_id)
 
     def _data(self, run: Any, trials: Sequence[Any]) -> list[Any]:
         """What its trials were trained on, as one data set; nothing where the run has it.

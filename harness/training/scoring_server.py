@@ -29,8 +29,8 @@ from ..errors import StoreError
 from ..metrics.scores import per_class_accuracy
 from ..metrics.validation import validation_scores
 from ..registry.datasets import dataset, long_tail
-from ..spec.contents import AnyContents
 from ..spec.schema import Data, Trial
+from ..spec.user_files.contents import AnyContents
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays

@@ -27,8 +27,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """A data set in its setting: what it is, the training images and group of each class from the largest on, and how
-    many test images there are."""
+    """A data set in its setting: what it is, the training examples and group of each class from the largest on, how
+    many test examples there are, and what they are: images or rows."""
 
     name: str
     setting: str
@@ -36,6 +36,7 @@ class DataFacts:
     counts: tuple[int, ...]
     groups: tuple[str, ...]
     tested: int
+    examples: str = "images"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
                 counts=tuple(counts[place] for place in order),
                 groups=tuple(known.groups[place] for place in order) if known else (),
                 tested=sum(known.tests) if known else 0,
+                examples=subject.scored.examples,
             )
         )  # fmt: skip
     return tuple(facts)

@@ -50,6 +50,7 @@ def content(subject: PageContent) -> dict[str, Any]:
     return {
         "title": plain(subject.title),
         "notes": [*about, *map(plain, subject.notes)],
+        **({"examples": subject.scored.examples} if subject.scored.examples != "images" else {}),
         "compared": rule(),
         "ranked": TIERS,
         "cards": cards(subject),

@@ -177,9 +177,10 @@ def _tail(data: DataFacts) -> str:
     if not data.counts:
         return "<p>No trial is finished, so its counts are not known here.</p>"
     most, least = data.counts[0], data.counts[-1]
-    factor = f"imbalance factor {most / least:.3g}" if least else "a class without images"
+    factor = f"imbalance factor {most / least:.3g}" if least else f"a class without {data.examples}"
     sizes = (
-        f"{sum(data.counts):,} training images of {len(data.counts)} classes, from {most:,} down to {least:,} "
-        f"({factor}); {data.tested:,} test images."
+        f"{sum(data.counts):,} training {data.examples} of {len(data.counts)} classes, from {most:,} down to {least:,} "
+        f"({factor}); {data.tested:,} test {data.examples}."
     )
-    return f"<p>{sizes}</p>{bars(data.counts, data.groups, 'Training images of each class, from the largest on')}"
+    title = f"Training {data.examples} of each class, from the largest on"
+    return f"<p>{sizes}</p>{bars(data.counts, data.groups, title)}"

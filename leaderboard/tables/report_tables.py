@@ -24,7 +24,7 @@ UNCERTAINTY = {  # the word of --uncertainty: the column of the summary, and wha
 MEASURED = (
     "{text}: mean ± {error}; n = {n} seeds unless shown.",
     "The test set is scored once for each trial, from its last weights ({weights}); nothing is selected on it.",
-    "What follows ± speaks of new seeds on this test set, not of new test images. "
+    "What follows ± speaks of new seeds on this test set, not of new test {examples}. "
     "A failed, diverged or missing trial is never averaged in.",
 )
 UNVERIFIED = "(unverified): that copy of the data was not confirmed by a known checksum."
@@ -77,8 +77,8 @@ def tables(
 
 def measured(view: View) -> list[str]:
     """The sentences of the caption that say what the numbers are."""
-    words = {"text": view.metric.text, "weights": view.metric.weights, "error": UNCERTAINTY[view.uncertainty][1]}
-    return [sentence.format(n=USUAL_SEEDS, **words) for sentence in MEASURED]
+    error = UNCERTAINTY[view.uncertainty][1]
+    return [sentence.format(n=USUAL_SEEDS, error=error, **vars(view.metric)) for sentence in MEASURED]
 
 
 def _means(

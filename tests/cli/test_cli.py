@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tailboard.harness.cli import app
-from tailboard.harness.cli.method_source import method_source
+from tailboard.harness.cli.descriptions.method_source import method_source
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
@@ -407,7 +407,7 @@ def test_a_plan_that_fails_leaves_no_store(tailboard, tmp_path):
 
 def test_an_error_of_ours_is_not_hidden(monkeypatch, tailboard):
     """A bug must show where it is: the one-line manner is for the user's mistakes."""
-    monkeypatch.setattr("tailboard.harness.cli.listings.network_facts", lambda: 1 / 0)
+    monkeypatch.setattr("tailboard.harness.cli.descriptions.listings.network_facts", lambda: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["tailboard", "list", "networks"])
     with pytest.raises(ZeroDivisionError):
         app.main()
@@ -418,7 +418,7 @@ def test_an_interrupted_command_is_code_130_and_says_how_to_go_on(monkeypatch, t
     def stop():
         raise error
 
-    monkeypatch.setattr("tailboard.harness.cli.listings.network_facts", stop)
+    monkeypatch.setattr("tailboard.harness.cli.descriptions.listings.network_facts", stop)
     code, out, err = tailboard("list", "networks")
     assert (code, out) == (130, "")
     assert err.strip() == "interrupted; the same command goes on where this one was"

@@ -5,8 +5,8 @@ import json
 import jsonschema
 import pytest
 
-from tailboard.harness.cli.json_schema import json_schema
-from tailboard.harness.cli.template import commented_spec
+from tailboard.harness.cli.descriptions.json_schema import json_schema
+from tailboard.harness.cli.descriptions.template import commented_spec
 from tailboard.harness.spec.parser import shipped
 from tailboard.harness.spec.yaml_format import load
 

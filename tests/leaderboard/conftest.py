@@ -4,7 +4,7 @@ import pytest
 
 from page_content import SUBJECT
 from page_tabs import CATCH, CHROMIUM, NO_CHARTS, WIDE, Tabs, until
-from tailboard.harness.reporting.html_pages import _library
+from tailboard.harness.reporting.pages.html_pages import _library
 from tailboard.leaderboard.html import page
 
 

@@ -27,7 +27,7 @@ from tailboard.harness.metrics.rescoring import MetricRequest, parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import dataset
 from tailboard.harness.reporting.gather import gather
-from tailboard.harness.reporting.html_pages import page_content
+from tailboard.harness.reporting.pages.html_pages import page_content
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Shots, plan
 from tailboard.harness.storage.record import Provenance, Record

@@ -13,7 +13,7 @@ from tailboard.harness.registry.networks import network
 from tailboard.harness.spec.labels import network_label
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec, plan, pretraining
-from tailboard.harness.spec.weights_file import network_words
+from tailboard.harness.spec.user_files.weights_file import network_words
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.learners import image_learner

@@ -17,7 +17,7 @@ from tailboard.harness.registry.pretrained_weights import load_weights
 from tailboard.harness.spec.labels import network_label
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.spec.weights_file import located
+from tailboard.harness.spec.user_files.weights_file import located
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial

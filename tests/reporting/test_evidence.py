@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tailboard.harness.cli import report
 from tailboard.harness.errors import ReportError
 from tailboard.harness.registry.datasets import dataset
-from tailboard.harness.reporting import html_pages
-from tailboard.harness.reporting.evidence import evidence, rerun
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.pages import html_pages
+from tailboard.harness.reporting.pages.evidence import evidence, rerun
 from tailboard.harness.spec.parser import parse, read
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.record import Provenance, Record

@@ -26,18 +26,21 @@ from tailboard.leaderboard.formats.records import SCHEMA
 
 def store_of(top, counts):
     """Five seeds of two methods on two classes, with so many images of each, a fifth of them tested."""
+    data = {"name": photos(top, counts), "profile": "natural"}
+    return filled(Store(top / "store"), parse({"name": "s", "data": data, "methods": ["ERM", "Focal Loss"]}))
+
+
+def photos(top, counts):
     for name, count in zip(("well", "ill"), counts, strict=True):
         (top / "photos" / name).mkdir(parents=True)
         for index in range(count):
             pixels = np.random.default_rng([count, index]).integers(0, 256, (16, 16, 3), np.uint8)
             Image.fromarray(pixels).save(top / "photos" / name / f"{index}.png")
-    data = {"name": f"folder:{top / 'photos'}", "profile": "natural"}
-    return filled(Store(top / "store"), {"name": "s", "data": data, "methods": ["ERM", "Focal Loss"]})
+    return f"folder:{top / 'photos'}"
 
 
-def filled(store, raw):
-    """The store with a record of each trial; the second method tells the classes apart better."""
-    spec = parse(raw)
+def filled(store, spec):
+    """The store with a record of each trial, whose logits are drawn; ERM tells the classes apart worst."""
     store.write_plan(spec)
     trained, tested = spec.data[0].contents.available, spec.data[0].contents.tested
     labels = np.repeat(np.arange(len(tested)), tested).astype(np.int16)
@@ -97,8 +100,8 @@ def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatc
     kinds = [name for name, count in {"fir": 200, "oak": 60, "yew": 25}.items() for _ in range(count)]
     (tmp_path / "trees.csv").write_text("\n".join(["height,kind", *(f"{n},{kind}" for n, kind in enumerate(kinds))]))
     data = {"name": "csv:trees.csv", "label": "kind"}
-    store = filled(Store(tmp_path / "store"), {"name": "s", "data": data, "methods": ["ERM", "SMOTE"],
-                                               "network": "xgboost"})  # fmt: skip
+    spec = parse({"name": "s", "data": data, "methods": ["ERM", "SMOTE"], "network": "xgboost"})
+    store = filled(Store(tmp_path / "store"), spec)
     assert [*natural([store]).values()] == [SEVERAL]
     report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table, *_), expected = report.tables, {"ERM": [], "SMOTE": []}
@@ -136,6 +139,20 @@ def test_a_row_with_a_failed_seed_is_shown_with_its_n_and_mark_in_both_tables(tm
     assert table.footnotes == ("¹ 1 of 5 failed: out of rows",)
     lines = [line for line in report.rendered("md").splitlines() if line.startswith("| ERM")]
     assert len(lines) == 2 and all("(n=4)¹ |" in line for line in lines)
+
+
+def test_captions_and_the_page_of_a_table_speak_of_its_rows(tmp_path):
+    file = tmp_path / "people.csv"
+    file.write_text("age,income\n" + "".join(f"{age},{'high' if age > 80 else 'low'}\n" for age in range(100)))
+    data = {"name": f"csv:{file}", "label": "income", "profile": "natural"}
+    spec = parse({"name": "s", "data": data, "methods": ["ERM", "Threshold"], "network": "xgboost"})
+    board = tb.report(str(filled(Store(tmp_path / "store"), spec)))
+    page = board.save(tmp_path / "page.html").read_text()
+    for text in (str(board), board._repr_html_()):
+        assert "more than 100 training rows." in text and "not of new test rows." in text
+        assert "with fewer training rows its average precision" in text and "images" not in text
+    assert '"examples":"rows"' in page
+    assert '"examples"' not in tb.report(str(store_of(tmp_path, (120, 20)))).save(tmp_path / "images.html").read_text()
 
 
 def test_python_reports_any_metric(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from tailboard.harness.errors import ReportError
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import long_tail
-from tailboard.harness.reporting import html_pages
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.pages import html_pages
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record

@@ -3,8 +3,12 @@ runs of its trials; and the report's files at the run of the spec."""
 
 import csv
 import io
+import math
+import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +17,15 @@ from mlflow import MlflowClient
 
 from mlflow_page import SPEC, Page, finish
 from tailboard.harness.cli.report import _contents
-from tailboard.harness.reporting import html_pages
+from tailboard.harness.errors import ReportError
+from tailboard.harness.reporting.pages import html_pages
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
+from tailboard.harness.tracking import row_runs
 from tailboard.harness.tracking.background import catch_up, catch_up_all, tell_report
 from tailboard.harness.tracking.mlflow_runs import MlflowRuns
+from tailboard.harness.tracking.row_runs import RowRuns
 from tailboard.harness.tracking.table_rows import table_rows
 from tailboard.harness.tracking.uri import tracking_uri
 from tailboard.leaderboard.metric import Metric
@@ -27,7 +34,8 @@ from tailboard.leaderboard.results import summarise
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of mlflow's own queries
 
 ENDS = ("", "_stderr", "_ci95_low", "_ci95_high")
-REQUESTS = ("create_run", "log_batch", "log_inputs", "set_terminated", "set_tag", "log_artifacts")
+WRITES = ("create_run", "log_batch", "log_inputs", "set_terminated", "set_tag")
+REQUESTS = (*WRITES, "search_runs", "update_run", "delete_run", "get_run", "set_experiment_tag", "log_artifact")
 SEEDED = SPEC | {"seeds": 2}
 FILES = ["leaderboard.csv", "leaderboard.html", "leaderboard.json", "leaderboard.md", "leaderboard.tex"]
 
@@ -95,29 +103,30 @@ def test_what_is_told_twice_is_there_once(store):
         assert len(run.inputs.dataset_inputs) == 1
 
 
-@pytest.mark.parametrize("failing", REQUESTS)
-def test_whatever_is_cut_off_is_whole_after_the_next_report(store, monkeypatch, failing):
+def test_a_report_whose_files_were_cut_off_is_told_by_the_next(store, monkeypatch):
     """The request is done, and its answer is lost; and the same once more."""
     spec = prepared(store)
     assert catch_up(spec, store, plan(spec)) == ""
-    real = getattr(MlflowClient, failing)
-
-    def cut_off(client, *words, **more):
-        real(client, *words, **more)
-        raise ConnectionError("no answer")
-
+    made = contents(store)(spec)
     store.begin_tracking(spec.name)
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, failing, cut_off)
+        patch.setattr(MlflowClient, "log_artifact", cut_off(MlflowClient.log_artifact))
         for _ in range(2):
-            assert "no answer" in tell_report(spec, store, contents(store))
+            assert "no answer" in tell_report(spec, store, lambda _: made)
     assert store.tracking() == {"t"}
-    assert catch_up_all(store, contents(store)) == ""
+    assert catch_up_all(store, lambda _: made) == ""
     page = Page(tracking_uri(spec, store))
     assert [run.info.status for run in page.rows] == ["FINISHED"] * 2
-    assert {run.data.tags["mlflow.parentRunId"] for run in page.trials.values()} == {r.info.run_id for r in page.rows}
     assert [file.path for file in page.client.list_artifacts(page.specs[0].info.run_id)] == FILES
     assert not store.tracking()
+
+
+def cut_off(request):
+    def call(client, *words, **more):
+        request(client, *words, **more)
+        raise ConnectionError("no answer")
+
+    return call
 
 
 def test_a_row_grows_with_its_seeds_and_goes_with_its_plan(store):
@@ -186,12 +195,95 @@ def test_after_a_run_only_what_is_new_is_told(store):
     assert catch_up_all(store, lambda _: pytest.fail("MLflow has it all")) == ""
 
 
-def test_a_report_that_cannot_be_told_is_said_and_told_later(store):
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [(ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"), (ReportError("no row"), "no row")],
+)
+def test_a_report_that_cannot_be_made_is_not_told_as_a_fault_of_mlflow(store, fault, words):
     spec = prepared(store)
-    said = catch_up(spec, store, plan(spec), lambda _: 1 / 0)
-    assert said == "MLflow could not be written to (division by zero); the next run or report fills in what is missing"
+
+    def failing(_):
+        raise fault
+
+    said = catch_up(spec, store, plan(spec), failing)
+    assert (
+        said == f"MLflow was not told of the report, since it could not be made ({words}); the next report tries again"
+    )
     assert catch_up_all(store, contents(store)) == ""
     assert len(Page(tracking_uri(spec, store)).rows) == 2
+
+
+FORTY = [f"Focal Loss, loss.gamma={i / 10}" for i in range(1, 41)]
+ONCE_EACH = dict.fromkeys(WRITES, 40)
+
+
+@pytest.fixture
+def forty(store):
+    """A plan of forty rows of one seed, each trial with a run, and the rows of its report."""
+    spec = parse(SPEC | {"methods": FORTY})
+    runs, trials = MlflowRuns(spec, store), plan(spec)
+    data = runs.entities.DatasetInput(runs.entities.Dataset("A", "f" * 36, "tailboard", "{}"))
+    for trial in trials:
+        run = runs.start(trial, at=1e9)
+        runs.client.log_inputs(run, [data])
+        runs.client.set_terminated(run, "FINISHED", end_time=int(1e12))
+    found = pd.concat([cells("A", t.key, "p", "all", [50.0]).assign(key=t.key) for t in trials])
+    return runs, table_rows([(found, Metric("balanced_accuracy", ""))])
+
+
+@pytest.fixture
+def requests(monkeypatch) -> Counter:
+    """How often each request was made."""
+    counted = Counter()
+    for name in REQUESTS:
+        real = getattr(MlflowClient, name)
+
+        def call(*words, real=real, name=name, **more):
+            counted[name] += 1
+            return real(*words, **more)
+
+        monkeypatch.setattr(MlflowClient, name, call)
+    return counted
+
+
+def test_a_new_row_is_a_few_requests_and_one_that_is_there_none(forty, requests):
+    runs, rows = forty
+    requests.clear()
+    RowRuns(runs, math.inf).tell(rows)
+    assert requests == {"search_runs": 1} | ONCE_EACH
+    requests.clear()
+    RowRuns(runs, math.inf).tell(rows)
+    assert requests == {"search_runs": 1}, "nothing is new"
+
+
+def test_a_slow_server_is_told_as_much_as_there_is_time_for_and_later_the_rest(forty, requests, monkeypatch):
+    (runs, rows), clock = forty, SimpleNamespace(monotonic=requests.total, time=time.time)
+    monkeypatch.setattr(row_runs, "time", clock)  # each request takes a second
+    requests.clear()
+    with pytest.raises(TimeoutError, match="it is slow: 30 rows of the table are still to be told"):
+        RowRuns(runs, 51).tell(rows)
+    assert requests.total() == 52
+    RowRuns(runs, math.inf).tell(rows)
+    assert requests == {"search_runs": 2} | ONCE_EACH
+    with pytest.raises(TimeoutError, match="it is slow: 2 files of the report are still to be told"):
+        runs.write_files({"a": b"", "b": b""}, until=-1)
+    assert not requests["log_artifact"]
+
+
+def test_rows_that_were_cut_off_are_whole_the_next_time(forty, monkeypatch):
+    """Each kind of request in turn is done, and its answer is lost; and the same once more."""
+    runs, rows = forty
+    for failing in WRITES:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, failing, cut_off(getattr(MlflowClient, failing)))
+            for _ in range(2):
+                with pytest.raises(ConnectionError):
+                    RowRuns(runs, math.inf).tell(rows)
+    RowRuns(runs, math.inf).tell(rows)
+    page = Page(tracking_uri(runs.spec, runs.store))
+    assert [run.info.status for run in page.rows] == ["FINISHED"] * 40
+    assert {run.data.tags["mlflow.parentRunId"] for run in page.trials.values()} == {r.info.run_id for r in page.rows}
+    assert all(run.inputs.dataset_inputs and run.data.metrics["test/all"] == 50 for run in page.rows)
 
 
 def cells(dataset: str, method: str, protocol: str, group: str, values) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from ...registry.networks import network
 from ...registry.pretrained_weights import load_weights
 from ...spec.schema import Trial, prerequisite, pretraining
 from ...spec.training import Training
-from ...spec.weights_file import located
+from ...spec.user_files.weights_file import located
 from ...storage.store import Store
 from ..device_images import DeviceData, on_device
 from ..loop import TrainingLoop

@@ -75,8 +75,8 @@ function tailOf({ counts, tests, classes, groups }) {
   const order = counts.map((_, place) => place).sort((a, b) => counts[b] - counts[a]);
   const [most, least] = [counts[order[0]], counts[order.at(-1)]];
   const total = counts.reduce((sum, each) => sum + each, 0);
-  const said = `${total} training images of ${counts.length} classes, from ${most} down to ${least}: imbalance factor ${Number((most / least).toPrecision(3))}. ${tests.reduce((sum, each) => sum + each, 0)} test images, ${[...new Set([Math.min(...tests), Math.max(...tests)])].join(" to ")} a class.`;
-  const head = ["Class", "Training images", "Test images", "Group"];
+  const said = `${total} training ${EXAMPLES} of ${counts.length} classes, from ${most} down to ${least}: imbalance factor ${Number((most / least).toPrecision(3))}. ${tests.reduce((sum, each) => sum + each, 0)} test ${EXAMPLES}, ${[...new Set([Math.min(...tests), Math.max(...tests)])].join(" to ")} a class.`;
+  const head = ["Class", `Training ${EXAMPLES}`, `Test ${EXAMPLES}`, "Group"];
   const rows = order.map((place) => [classes[place] ?? `class ${place}`, counts[place], tests[place], titled(groups[place])]);
   const texts = (tag, each) => element("tr", {}, ...each.map((text) => element(tag, tag === "th" ? { scope: "col" } : {}, String(text))));
   const table = element("table", { class: "seeds" }, element("thead", {}, texts("th", head)), element("tbody", {}, ...rows.map((row) => texts("td", row))));
@@ -100,5 +100,5 @@ function barsOf(counts, groups) {
   });
   const words = ["many", "med", "few"].filter((group) => groups.includes(group)).map((group) =>
     drawing("text", { x: groups.indexOf(group) * step, y: height + 18, class: "tail-word" }, `${titled(group)} (${groups.filter((each) => each === group).length})`));
-  return drawing("svg", { viewBox: `0 0 ${width} ${height + 24}`, class: "tail", role: "img", "aria-label": "Training images of each class, from the largest to the smallest" }, ...bars, ...words);
+  return drawing("svg", { viewBox: `0 0 ${width} ${height + 24}`, class: "tail", role: "img", "aria-label": `Training ${EXAMPLES} of each class, from the largest to the smallest` }, ...bars, ...words);
 }

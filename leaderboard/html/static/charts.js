@@ -16,7 +16,7 @@ function drawnLines() {
 
 /** Mean accuracy of each class over the seeds, against the training images of the class. */
 function classChart() {
-  const table = [["method", "class", "training images", "accuracy (%)"]];
+  const table = [["method", "class", `training ${EXAMPLES}`, "accuracy (%)"]];
   const traces = drawnLines().flatMap((line) => {
     const trials = complete(line).filter((trial) => trial.right);
     if (!trials.length) return [];
@@ -24,12 +24,12 @@ function classChart() {
     const order = counts.map((_, place) => place).sort((a, b) => counts[a] - counts[b]);
     const mean = (place) => trials.reduce((sum, trial) => sum + accuracyOf(trial, place), 0) / trials.length;
     const named = (place) => classes[place] ?? `class ${place}`;
-    const said = (place) => `${nameOfLine(line)}: ${mean(place).toFixed(1)} %, ${named(place)}, ${counts[place]} training images`;
+    const said = (place) => `${nameOfLine(line)}: ${mean(place).toFixed(1)} %, ${named(place)}, ${counts[place]} training ${EXAMPLES}`;
     table.push(...order.map((place) => [nameOfLine(line), named(place), counts[place], mean(place)]));
     return [traceOf(line, order.map((place) => counts[place]), order.map(mean), order.map(said))];
   });
   return {
-    traces, table, x: logarithmic("training images of the class", traces.flatMap((trace) => trace.x)),
+    traces, table, x: logarithmic(`training ${EXAMPLES} of the class`, traces.flatMap((trace) => trace.x)),
     y: { title: { text: "accuracy of the class (%)" }, range: [-3, 103] },
     missing: "No record of these trials says how each class was classified.",
   };

@@ -29,7 +29,7 @@ function matrixOf({ matrix, seeds }, tests, name, share, shown) {
     return made;
   };
   return [
-    element("p", { class: "small" }, "A row for each class, a column for what its test images are taken for: percent of the row, and below how many images."),
+    element("p", { class: "small" }, `A row for each class, a column for what its test ${EXAMPLES} are taken for: percent of the row, and below how many.`),
     element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, element("table", { class: "confusion" },
       element("thead", {}, element("tr", {}, element("th", {}, "Class"), ...matrix.map((_, place) => element("th", { scope: "col" }, element("span", {}, name(place)))))),
       element("tbody", {}, ...rows.map(([place, images]) => element("tr", {}, element("th", { scope: "row" }, `${name(place)} (${tests[place]})`), ...images.map((each, taken) => cell(place, taken, each))))))),
@@ -41,7 +41,7 @@ function largestOf({ matrix, worst, seeds }, tests, name, share, shown) {
   const wrong = all.filter(([place, taken, images]) => place !== taken && images && shown.has(place));
   const first = wrong.sort((a, b) => share(b[0], b[2]) - share(a[0], a[2])).slice(0, worst ? worst.length : LISTED);
   if (!first.length) return [element("p", {}, worst ? `None of the ${worst.length} largest confusions is of these classes.` : "No image of these classes is taken for another.")];
-  const head = ["Class", "taken for", "% of its images", "images"];
+  const head = ["Class", "taken for", `% of its ${EXAMPLES}`, EXAMPLES];
   const cells = ([place, taken, images]) => [name(place), name(taken), share(place, images).toFixed(1), `${imagesText(images / seeds)} of ${tests[place]}`];
   return [
     element("p", { class: "small" }, worst ? `The ${worst.length} largest confusions of all classes${first.length < worst.length ? `, of which ${first.length} are of these` : ""}.` : "The largest confusions."),

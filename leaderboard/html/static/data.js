@@ -7,6 +7,7 @@ const BLOCK_OF = new Map(DATA.blocks.map((block, place) => [block, place]));
 const LINES = DATA.blocks.map(() => new Map()); // of each block: the line of each method, by its number
 for (const line of DATA.lines) LINES[line.block].set(line.method, line);
 const COUNTED = DATA.measure.counted; // from the images that were classified rightly: with other boundaries too
+const EXAMPLES = DATA.examples ?? "images"; // what a test set holds
 const HAS_CLASSES = DATA.profiles.length > 0;
 
 let evidence; // of each line: a text of JSON, which most readers never ask for, then what it holds

@@ -86,7 +86,7 @@ function bounded(group) {
   const [few, many] = thresholds() ?? [];
   if (few === undefined || group === "all") return titled(group);
   const images = { few: `fewer than ${few}`, med: `${few} to ${many}`, many: `more than ${many}` };
-  return `${titled(group)} (${images[group]} training images)`;
+  return `${titled(group)} (${images[group]} training ${EXAMPLES})`;
 }
 
 /** The sentence that says what the numbers are. */
@@ -100,7 +100,7 @@ function captionOf() {
   const counted = view.metric === "worst" ? "Accuracy of the worst class of each group" : "Accuracy averaged over the classes of each group";
   const metric = COUNTED || view.metric === "worst" ? `${counted}, on the test set, in percent` : DATA.measure.text;
   const [few, many] = thresholds() ?? [];
-  const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training images.`;
+  const groups = few === undefined ? "" : ` Few, Med and Many: classes with fewer than ${few}, ${few} to ${many} and more than ${many} training ${EXAMPLES}.`;
   const what = reference() < 0 ? "" : ` Below each, its difference from ${view.versus} in percentage points, seed by seed.`;
   return `${metric}: ${spread}; n = ${DATA.statistics.usual} seeds unless shown. ★ marks the best mean of its column.${what}${groups}`;
 }

@@ -7,33 +7,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...datasets.builtin import catalog
-from ...datasets.catalog import Dataset
-from ...datasets.files import places
-from ...datasets.user_images.image_sets import IMAGE_SETS
-from ...datasets.user_images.near_duplicates import LACKING
-from ...datasets.user_images.source import HINT
-from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
-from ...methods.names import nearest
-from ..errors import SpecError
-from ..metrics.definitions import DEFINITIONS
-from ..metrics.shots import class_groups
-from ..registry.network_names import NETWORKS
-from ..spec.labels import setting_label
-from ..spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
-from ..spec.parser import read, shipped
-from ..spec.schema import Shots
-from ..spec.training import name_of
-from ..text import table
+from ....datasets.builtin import catalog
+from ....datasets.catalog import Dataset
+from ....datasets.files import places
+from ....datasets.user_images.image_sets import IMAGE_SETS
+from ....datasets.user_images.near_duplicates import LACKING
+from ....datasets.user_images.source import HINT
+from ....datasets.user_tables.source import HINT as HINT_OF_TABLES
+from ....methods.names import nearest
+from ...errors import SpecError
+from ...metrics.definitions import DEFINITIONS
+from ...metrics.shots import class_groups
+from ...registry.network_names import NETWORKS
+from ...spec.labels import setting_label
+from ...spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
+from ...spec.parser import read, shipped
+from ...spec.schema import Shots
+from ...spec.training import name_of
+from ...text import table
 
 if TYPE_CHECKING:
-    from ...methods.recipe import Entry
+    from ....methods.recipe import Entry
 
 
 def method_facts(plugins: Iterable[Path] = ()) -> list[dict[str, Any]]:
     """The registered methods, and those of ``plugins``, with parts and values. MethodError where a plugin fails."""
-    from ...methods.plugin import plugin_file
-    from ...methods.registry import registry
+    from ....methods.plugin import plugin_file
+    from ....methods.registry import registry
 
     entries = registry()
     for file in plugins:
@@ -148,7 +148,13 @@ def spec_text(what: str, name: str) -> str:
 
 
 def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:
-    """Each class of ``dataset`` with its training images (``counts``) and its shots, counted as ``by`` says."""
+    """A fact for each class, from the largest: its label, name, training images and shots.
+
+    Args:
+        dataset: Whose names the classes have.
+        counts: The training images of each class, in the order of the classes.
+        by: How Few, Med and Many are counted; None as a spec that says nothing of it.
+    """
     groups = class_groups(tuple(counts), by or Shots())
     return [
         {"class": label, "name": name, "images": n, "shots": group}

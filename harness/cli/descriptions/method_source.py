@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ...methods.part import Part
-from ...methods.plugin import MODULE, plugin_file
-from ...methods.recipe import Entry
-from ...methods.registry import recipe, registry
+from ....methods.part import Part
+from ....methods.plugin import MODULE, plugin_file
+from ....methods.recipe import Entry
+from ....methods.registry import recipe, registry
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def method_source(name: str, plugins: Iterable[Path] = ()) -> str:

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...datasets.array_cache import stamp
-from ...datasets.catalog import DataError
-from ...datasets.files import cache, checksum, roots
-from ...datasets.user_images.scan import write_whole
-from ..errors import SpecError
-from .schema import Pretraining, Weights
+from ....datasets.array_cache import stamp
+from ....datasets.catalog import DataError
+from ....datasets.files import cache, checksum, roots
+from ....datasets.user_images.scan import write_whole
+from ...errors import SpecError
+from ..schema import Pretraining, Weights
 
 BY_HASH = "sha256:"  # begins what a written spec says of a file
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")

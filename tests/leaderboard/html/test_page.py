@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page_content import EVIDENCE, ROWS, SUBJECT
-from tailboard.harness.reporting.html_pages import _eager, _library
+from tailboard.harness.reporting.pages.html_pages import _eager, _library
 from tailboard.leaderboard.formats import text as text_module
 from tailboard.leaderboard.html import page
 from tailboard.leaderboard.html.data import content

@@ -16,7 +16,7 @@ import pytest
 from page_content import COUNTS, EVIDENCE, GROUPS, LOG, METHODS, NASTY, ROWS, SETTINGS, SUBJECT, WORSE, built
 from page_tabs import NO_CHARTS, TITLE, WIDE, browsing, copied, drawn, grid, in_place, lines, same, until
 from tailboard.harness.errors import SpecError
-from tailboard.harness.reporting.html_pages import _library
+from tailboard.harness.reporting.pages.html_pages import _library
 from tailboard.harness.spec.parser import _valid
 from tailboard.harness.spec.schema import Shots
 from tailboard.leaderboard.formats import latex as latex_module

@@ -12,13 +12,13 @@ from typing import Any
 
 from PIL import Image
 
-from ...datasets.catalog import DataError
-from ...datasets.user_images.near_duplicates import LACKING
-from ...datasets.user_images.scan import READERS
-from ...datasets.user_images.source import Source
-from ...leaderboard.formats.text import plain
-from ...leaderboard.html.page import policy, read
-from ..errors import ReportError
+from ....datasets.catalog import DataError
+from ....datasets.user_images.near_duplicates import LACKING
+from ....datasets.user_images.scan import READERS
+from ....datasets.user_images.source import Source
+from ....leaderboard.formats.text import plain
+from ....leaderboard.html.page import policy, read
+from ...errors import ReportError
 
 SAMPLES = 8  # images of a class, evenly spread over it
 SHOWN = 100  # classes with samples and bars; of more, the largest half and the smallest half of so many

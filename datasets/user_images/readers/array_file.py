@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..catalog import DataError
-from .listing import Array, Item
-from .pictures import ARRAY_MODES
-from .source import Source
+from ...catalog import DataError
+from ..listing import Array, Item
+from ..pictures import ARRAY_MODES
+from ..source import Source
 
 # The names of the arrays with images and labels, without the part that may stand before or after.
 NAMES = (("images", "labels"), ("x", "y"), ("data", "labels"), ("data", "targets"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from ...datasets.builtin import catalog
-from ...leaderboard.html.model import DataCard, MethodCard
-from ..spec.schema import Trial
+from ....datasets.builtin import catalog
+from ....leaderboard.html.model import DataCard, MethodCard
+from ...spec.schema import Trial
 
 APPENDIX = "arXiv 2312.02517"  # the paper whose tables and appendices the sources of our own methods name
 
@@ -18,8 +18,8 @@ def method_cards(trials: Mapping[str, Trial]) -> dict[str, MethodCard]:
     Args:
         trials: A trial of each method, by its label.
     """
-    from ...methods import registry  # imports torch  # noqa: F401
-    from ...methods.recipe import registered
+    from ....methods import registry  # imports torch  # noqa: F401
+    from ....methods.recipe import registered
 
     cards = {}
     for label, trial in trials.items():

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..catalog import DataError
-from .listing import Files, Item
-from .pictures import SUFFIXES
-from .source import PARTS, Source
+from ...catalog import DataError
+from ..listing import Files, Item
+from ..pictures import SUFFIXES
+from ..source import PARTS, Source
 
 
 def listing(source: Source) -> Files:

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...leaderboard.html import board, page, site
-from ...leaderboard.html.model import PageContent
-from ...leaderboard.metric import ACCURACY, Metric
-from ..errors import ReportError
-from ..metrics.definitions import DEFINITIONS
-from ..metrics.rescoring import parse_metric
-from ..spec.schema import Shots, Spec
-from ..storage.reader import StoreReader
-from . import tuning_tables
+from ....leaderboard.html import board, page, site
+from ....leaderboard.html.model import PageContent
+from ....leaderboard.metric import ACCURACY, Metric
+from ...errors import ReportError
+from ...metrics.definitions import DEFINITIONS
+from ...metrics.rescoring import parse_metric
+from ...spec.schema import Shots, Spec
+from ...storage.reader import StoreReader
+from .. import tuning_tables
+from ..figures.on_page import page_figure, planned_figures
+from ..figures.study import StudyFigure
+from ..gather import gather, report_files
+from ..natural_frequencies import with_further_metrics
+from ..report import Report, known
 from .cards import data_cards, method_cards
 from .evidence import evidence
-from .figures.on_page import page_figure, planned_figures
-from .figures.study import StudyFigure
-from .gather import gather, report_files
-from .natural_frequencies import with_further_metrics
-from .report import Report, known
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def write_site(
 
 def _write_croissants(folder: Path, boards: Sequence[board.Board]) -> set[str]:
     """The metadata of each data set of the catalog, in a file of its name; which they are."""
-    from ..registry.croissant import croissant
+    from ...registry.croissant import croissant
 
     written = set()
     for name in {one.name for each in boards for one in each.data if one.card}:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .canonical import CanonicalModel
+from ..canonical import CanonicalModel
 
 
 class Contents(CanonicalModel, frozen=True):

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..catalog import DataError
-from .listing import Encoded, Item
-from .source import PARTS, Source
+from ...catalog import DataError
+from ..listing import Encoded, Item
+from ..source import PARTS, Source
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 

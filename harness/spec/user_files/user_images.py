@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...datasets.user_images.source import WORDS, is_user_images
-from ...datasets.user_tables.source import WORDS as TABLE_WORDS
-from ...datasets.user_tables.source import is_user_table
-from ...datasets.user_tables.source import source_of as table_source
-from ..errors import SpecError
-from .schema import Data
+from ....datasets.user_images.source import WORDS, is_user_images
+from ....datasets.user_tables.source import WORDS as TABLE_WORDS
+from ....datasets.user_tables.source import is_user_table
+from ....datasets.user_tables.source import source_of as table_source
+from ...errors import SpecError
+from ..schema import Data
 
 TAIL = ("profile", "imbalance_factor", "train_ratio", "head", "total", "majority", "minority")
 
@@ -37,8 +37,8 @@ def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -
         return _table(words, folder, root)
     if not is_user_images(words.get("name")) or "contents" in words:
         return words
-    from ...datasets.user_images.dataset import resolve  # imports numpy
-    from ...datasets.user_images.image_sets import source_of
+    from ....datasets.user_images.dataset import resolve  # imports numpy
+    from ....datasets.user_images.image_sets import source_of
 
     source = source_of(words, folder, root)
     facts, _ = resolve(source)
@@ -47,7 +47,7 @@ def resolved(words: Mapping[str, Any], folder: Path, root: Path | None = None) -
 
 
 def _table(words: Mapping[str, Any], folder: Path, root: Path | None) -> dict[str, Any]:
-    from ...datasets.user_tables.dataset import resolve  # imports numpy
+    from ....datasets.user_tables.dataset import resolve  # imports numpy
 
     source = table_source(words, folder, root)
     facts, _ = resolve(source)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...datasets.user_images.source import WORDS
-from ...datasets.user_tables.source import WORDS as TABLE_WORDS
-from ..spec.presets import PRESETS_OF
-from ..spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
-from ..spec.studies.figure_block import Figure
+from ....datasets.user_images.source import WORDS
+from ....datasets.user_tables.source import WORDS as TABLE_WORDS
+from ...spec.presets import PRESETS_OF
+from ...spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
+from ...spec.studies.figure_block import Figure
 
 MADE = ("contents",)  # fields that no file holds: they are found by reading the images
 

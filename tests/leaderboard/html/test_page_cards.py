@@ -4,7 +4,7 @@ import pytest
 
 from page_content import COUNTS, NASTY, SUBJECT, WORSE
 from page_tabs import browsing, grid
-from tailboard.harness.reporting.cards import _year, data_cards, method_cards
+from tailboard.harness.reporting.pages.cards import _year, data_cards, method_cards
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.leaderboard.formats import text as text_module

@@ -12,18 +12,18 @@ from typing import Any
 
 import yaml
 
-from ...datasets.builtin import catalog
-from ...leaderboard.html.model import Evidence
-from ..errors import StoreError
-from ..metrics.shots import class_groups
-from ..spec.labels import label
-from ..spec.presets import PRESETS_OF
-from ..spec.schema import PROTOCOL, Shots, Trial, prerequisites
-from ..spec.training import AnyTraining
-from ..spec.weights_file import network_words
-from ..spec.yaml_format import Dumper
-from ..storage.reader import StoreReader
-from ..storage.record import Record, Weights
+from ....datasets.builtin import catalog
+from ....leaderboard.html.model import Evidence
+from ...errors import StoreError
+from ...metrics.shots import class_groups
+from ...spec.labels import label
+from ...spec.presets import PRESETS_OF
+from ...spec.schema import PROTOCOL, Shots, Trial, prerequisites
+from ...spec.training import AnyTraining
+from ...spec.user_files.weights_file import network_words
+from ...spec.yaml_format import Dumper
+from ...storage.reader import StoreReader
+from ...storage.record import Record, Weights
 
 READERS = 8  # at a time: a bucket answers slowly, and to many at once
 
@@ -92,8 +92,8 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
 def _starts(store: StoreReader, record: Record, finished: set[str]) -> dict[str, float]:
     """The trials whose networks a trial started from, in words, as far as the store has them, with their seconds of
     training. No plugin is run, so none is known of its methods."""
-    from ...methods.part import MethodError  # imports torch, as the next does
-    from ..registry.methods import recipe_of
+    from ....methods.part import MethodError  # imports torch, as the next does
+    from ...registry.methods import recipe_of
 
     if record.trial.method.plugin:
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from ...datasets.user_images.source import is_user_images
+from ....datasets.user_images.source import is_user_images
 
 TEMPLATE = """\
 # What is compared. `tailboard plan {file}` prints the trials, `tailboard run {file}` trains them and prints the

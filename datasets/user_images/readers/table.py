@@ -7,10 +7,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..catalog import DataError
-from .listing import Files, Item
-from .pictures import SUFFIXES
-from .source import IMAGE_COLUMNS, PARTS, Source
+from ...catalog import DataError
+from ..listing import Files, Item
+from ..pictures import SUFFIXES
+from ..source import IMAGE_COLUMNS, PARTS, Source
 
 # The column of each kind where none is named: the first of these that the file has.
 USUAL = {

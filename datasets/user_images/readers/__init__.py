@@ -1,0 +1,1 @@
+"""The readers of a user's own images, a file for each layout."""
