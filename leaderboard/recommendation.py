@@ -10,6 +10,7 @@ import pandas as pd
 from .metric import Metric
 from .results import CELL, COLUMN, summarise
 from .statistics.paired import paired
+from .tables.grid import enough_digits
 
 BASELINE = "ERM"
 WORDS = {
@@ -90,7 +91,7 @@ def first_by(rows: pd.DataFrame, metric: Metric) -> list[str]:
     differences = paired(rows, baseline, metric)
     same = (differences["method"] == best["method"]) & (differences["group"] == "all")
     beside = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]
-    return [f"{sentence}, {beside['difference']:+.1f} points beside {baseline}, {WORDS[beside['verdict']]}."]
+    return [f"{sentence}, {_points(beside['difference'])} points beside {baseline}, {WORDS[beside['verdict']]}."]
 
 
 def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
@@ -99,11 +100,15 @@ def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     same = (differences["method"] == best["method"]) & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)
     beside = {str(row["group"]): row for row in differences[same].to_dict("records")}
     overall = beside["all"]
-    sentences = [f"That is {overall['difference']:+.1f} points beside {baseline}, {WORDS[overall['verdict']]}."]
+    sentences = [f"That is {_points(overall['difference'])} points beside {baseline}, {WORDS[overall['verdict']]}."]
     for group in ("few", "many"):
         if group in beside and not isnan(change := beside[group]["difference"]):
-            sentences.append(f"In {group.capitalize()} it changes {change:+.1f} points.")
+            sentences.append(f"In {group.capitalize()} it changes {_points(change)} points.")
     return sentences
+
+
+def _points(difference: float, sign: str = "+") -> str:
+    return f"{difference:{sign}z.{enough_digits(difference, 1)}f}"
 
 
 def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
@@ -115,7 +120,8 @@ def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series, baselin
     differences = paired(rows, str(best["method"]))
     same = (differences["method"] == second["method"]) & (differences["group"] == "all")
     verdict = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]["verdict"]
-    return [f"Next is {second['method']}, {best['mean'] - second['mean']:.1f} points behind, {WORDS[verdict]}."]
+    behind = _points(best["mean"] - second["mean"], sign="-")
+    return [f"Next is {second['method']}, {behind} points behind, {WORDS[verdict]}."]
 
 
 def _worst_class(table: pd.DataFrame, name: str, baseline: str) -> str:

@@ -30,7 +30,8 @@ TRIAL = ["protocol", "dataset", "setting", "method", "seed"]  # what all but the
 
 
 def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
-    """Refuse a table that the statistics would misread.
+    """Refuse a table that the statistics would misread. That no two trials share a cell and a seed is seen only once
+    they are in order (see :func:`_arrangement`).
 
     Raises:
         ValueError: naming the column, or the first offending row.
@@ -52,12 +53,13 @@ def check(rows: pd.DataFrame, metric: Metric = ACCURACY) -> None:
         f"a value must be a {metric.kind}": measured & ~value.between(metric.low, metric.top),
         "a complete trial must have a key": (rows["status"] == "complete") & (rows["key"] == ""),
     }
-    seeds = [*CELL, "seed"]
-    if _numbered(rows, seeds).max() + 1 < len(rows):
-        faults["two trials share a cell and a seed"] = rows.duplicated(seeds)
     for message, at_fault in faults.items():
-        if at_fault.any():
-            raise ValueError(f"{message}: {rows.loc[at_fault].iloc[0].to_dict()}")
+        _refuse(rows, at_fault, message)
+
+
+def _refuse(rows: pd.DataFrame, at_fault: pd.Series, message: str) -> None:
+    if at_fault.any():
+        raise ValueError(f"{message}: {rows.loc[at_fault].iloc[0].to_dict()}")
 
 
 def arranged(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
@@ -69,13 +71,14 @@ def arranged(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     Raises:
         ValueError: if the table is not tidy (see `check`).
     """
-    check(rows, metric)
-    order, _ = _arrangement(rows)
+    order, _ = _arrangement(rows, metric)
     return rows.iloc[order].astype({"value": float}).reset_index(drop=True)
 
 
-def _arrangement(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the rows in the order of presentation, and for each place of that order the number of its cell."""
+def _arrangement(rows: pd.DataFrame, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the checked rows in the order of presentation, and for each place of that order the number of its
+    cell. ValueError if the table is not tidy."""
+    check(rows, metric)
     protocol = _numbered(rows, ["protocol"])
     place = _numbered(rows, ["protocol", "dataset", "setting"], protocol)
     of_place = np.empty(place.max() + 1, np.int64)
@@ -86,9 +89,13 @@ def _arrangement(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     group = rows["group"].map({name: position for position, name in enumerate(GROUPS)}).to_numpy(int)
     cell = (rank[place] * (method.max() + 1) + method) * len(GROUPS) + group
     seeds, seed_of = pd.factorize(rows["seed"], sort=True)
-    order = np.lexsort([seeds.astype(np.min_scalar_type(len(seed_of))), cell])
-    cell = cell[order]
-    return order, np.cumsum(np.diff(cell, prepend=cell[:1]) != 0)
+    seeds = seeds.astype(np.min_scalar_type(len(seed_of)))
+    order = np.lexsort([seeds, cell])
+    cell, another = cell[order], np.diff(seeds[order]) != 0
+    next_cell = np.diff(cell) != 0
+    if not (next_cell | another).all():
+        _refuse(rows, rows.duplicated([*CELL, "seed"]), "two trials share a cell and a seed")
+    return order, np.cumsum(np.concatenate([[False], next_cell]))
 
 
 def _numbered(rows: pd.DataFrame, columns: Sequence[str], first: np.ndarray | None = None) -> np.ndarray:
@@ -119,8 +126,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     Raises:
         ValueError: if the table is not tidy (see `check`).
     """
-    check(rows, metric)
-    order, cells = _arrangement(rows)
+    order, cells = _arrangement(rows, metric)
     summary = rows[CELL].iloc[order[np.flatnonzero(np.diff(cells, prepend=-1))]].reset_index(drop=True).infer_objects()
     finished, missing = (rows["status"] == word for word in ("complete", "missing"))
     columns = {
@@ -179,11 +185,11 @@ def _reasons(rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: 
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
     that are in it, what of their method did not act: "5 of 5: no image was accepted". The arguments are the rows, as
     :func:`_arrangement` orders them, and how many are planned of each cell."""
-    told = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
-    noted = rows[["value", "reason", "status"]].iloc[order[told]]
+    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
+    noted = rows[["value", "reason", "status"]].iloc[order[has_verdict]]
     valued = noted["value"].notna()
     stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")
-    noted = noted.assign(cell=cells[told], reason=stated, status=noted["status"].astype(str).mask(valued, ""))
+    noted = noted.assign(cell=cells[has_verdict], reason=stated, status=noted["status"].astype(str).mask(valued, ""))
     counts = noted.groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,7 @@ settings.register_profile("shared cores", deadline=None)  # how long an example 
 settings.load_profile("shared cores")
 
 SEED = 3
+STARTS = {"browser", "launcher", "shared_ray", "s3"}
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
@@ -62,8 +63,13 @@ def small_network(classes: int, purpose: str = "network") -> Network:
         return Network(features, 16, classes)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker begins a long one when the others are done."""
+    """What starts a browser, real processes, Ray or a server is slow. Files with slow tests come first, so that no
+    worker begins a long one when the others are done."""
+    for item in items:
+        if not STARTS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -306,6 +312,10 @@ class Launched:
 
     run = tailboard
 
+    def run_one_at_a_time(self) -> subprocess.CompletedProcess[str]:
+        """In one worker, which is less to start: for a few short trials."""
+        return self.tailboard("run", "t.yaml", "--store", "store", "--slots", 1)
+
     def records(self) -> dict[str, dict[str, Any]]:
         return {path.stem: json.loads(path.read_text()) for path in self.store.glob("records/*.json")}
 
@@ -363,9 +373,15 @@ class Launched:
         for link in (link for pid in self.processes() for link in Path(f"/proc/{pid}/fd").glob("*")):
             with suppress(OSError):
                 sockets.add(str(link.readlink()))
-        lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
-        found = {f"socket:[{f[9]}]": f[1] for f in map(str.split, lines) if f[3] == "0A"}
+        found = open_sockets()
         return {name: found[name] for name in sockets & set(found)}
+
+    def check_nothing_is_left(self, listened: Iterable[str]) -> None:
+        """No process, no temporary file, and none of the sockets on which ours listened."""
+        assert listened, "Ray does listen"
+        assert self.leftovers() == []
+        assert not set(listened) & set(open_sockets()), "a socket still listens"
+        assert list(Path(self.environment["TMPDIR"]).iterdir()) == []
 
     def open_to_others(self) -> list[str]:
         """Where our processes listen for other machines."""
@@ -405,6 +421,13 @@ class Launched:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.environment["TMPDIR"], ignore_errors=True)
+
+
+def open_sockets() -> dict[str, str]:
+    """Every listening TCP socket of this machine with its address, as the kernel writes it, by its number, which no
+    other will ever have."""
+    lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {f"socket:[{f[9]}]": f[1] for f in map(str.split, lines) if f[3] == "0A"}
 
 
 @pytest.fixture(scope="session")

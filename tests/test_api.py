@@ -20,7 +20,7 @@ import json, sys
 import tailboard as tb
 
 if __name__ == "__main__":
-    board = tb.run(json.loads(sys.argv[1]), sys.argv[2], slots=2)
+    board = tb.run(json.loads(sys.argv[1]), sys.argv[2], slots=1)
     assert board.complete and len(board.rows) == 16
     print(board.save(sys.argv[3], versus="ERM"))
 """

@@ -65,11 +65,13 @@ def test_a_summary_gives_the_report_of_its_store(tmp_path, monkeypatch):
     (spec,) = store.plans()
     about = {"packages": {"torch": "2"}, "commit": "abc", "processor": "one"}
     for i, trial in enumerate(plan(spec)[:-1]):
-        accuracy = tuple(50.0 + i + c for c in range(10))
+        averaged = tuple(50.0 + i + c for c in range(10))
+        accuracy = {"last_ema": averaged, "last": tuple(each + 0.1 * (i + 1) for each in averaged)}
         store.write_arrays(trial.key, {"history_loss": np.linspace(2, 1, 300)})
         store.write_record(
-            Record(key=trial.key, trial=trial, status="complete", counts=(500,) * 10, accuracy={"last_ema": accuracy},
-                   data=Provenance(verified=True, hashes={}, fingerprint="0" * 64), notes={"mixer.accepted": 0.5},
+            Record(key=trial.key, trial=trial, status="complete", counts=(500,) * 10, accuracy=accuracy,
+                   data=Provenance(verified=True, hashes={}, fingerprint="0" * 64),
+                   notes={"mixer.accepted": 0.5, "half_lives": 12.0},
                    environment=about, started=f"2026-01-01T00:0{i}:00+00:00", finished=f"2026-01-01T00:0{i}:30+00:00")
         )  # fmt: skip
     monkeypatch.setattr(published, "_bundle", lambda store: {"sha256": "0" * 64, "bytes": 1000})
@@ -79,4 +81,5 @@ def test_a_summary_gives_the_report_of_its_store(tmp_path, monkeypatch):
     assert published.table(numbers, "").split("\n\n")[0] in whole.rendered("md")
     assert published.versus(numbers, "ERM") in whole.rendered("md", versus="ERM")
     assert published.took(numbers, "") == "4 min 30 s"
+    assert "| ERM | 55.5 ± 0.6 | 55.7 ± 0.6 | +0.2 ± 0.1 | 12.0 |" in published.averaging(numbers, "")
     assert "| ERM | 1.502 | 1.251 | 1.127 | 1.063 | 1.000 |" in published.losses(numbers, "")

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from tailboard.harness.bundles.export import export
+from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.natural_frequencies import with_further_metrics
 from tailboard.harness.reporting.report import Report
@@ -37,7 +38,7 @@ from tailboard.leaderboard.metric import ACCURACY
 from tailboard.leaderboard.results import COLUMNS, NOTES, ROW, mean_notes
 from tailboard.leaderboard.statistics.paired import paired
 from tailboard.leaderboard.tables.differences import verdict
-from tailboard.leaderboard.tables.grid import Table
+from tailboard.leaderboard.tables.grid import Table, plus_minus
 from tailboard.leaderboard.tables.report_tables import View
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         "balanced": report.metric == ACCURACY,
         "examples": report.metric.examples,
         "further": _further(report),
+        "last": _of_last_weights(store, report),
         "tables": [asdict(table) | {"emphasis": []} for table in report.tables],
         "losses": _losses(store, report.rows, complete),
     }
@@ -88,6 +90,18 @@ def summary_of(store: Store) -> dict[str, Any]:
 def _further(report: Report) -> dict[str, list[Any]]:
     """By each further metric what the rows of the group ``all`` have, in their order."""
     return {metric.label: _plain(rows["value"]) for rows, metric in report.measured}
+
+
+def _of_last_weights(store: Store, report: Report) -> list[Any]:
+    """What the rows of the group ``all`` have, in their order, by the last weights in place of their moving average;
+    nothing of a report that tells of no trial's last weights."""
+    records = (store.record(key) for key in sorted(store.finished()))
+    if not any("last" in record.accuracy for record in records):
+        return []
+    rows = gather([store], rescore=parse_metric(ACCURACY.name, "test", 0.0, "last")).rows
+    if list(rows["key"]) != list(report.rows["key"]):
+        raise ValueError("the rows by the last weights are others")
+    return _plain(rows["value"][rows["group"] == "all"])
 
 
 def _plain(column: pd.Series) -> list[Any]:
@@ -232,13 +246,26 @@ def acted(numbers: Numbers, _: str) -> str:
     return _grid(["Method", *(name.title() for name in ACTED), "Half-lives", "Accepted, by class"], lines)
 
 
+def averaging(numbers: Numbers, _: str) -> str:
+    """What scoring the moving average in place of the last weights changes in All, paired by seed; and how many
+    half-lives of the average follow the switch of a row that has one."""
+    rows = numbers.rows[numbers.rows["group"] == "all"].assign(last=numbers.raw["last"])
+    lines = []
+    for method, trials in rows.groupby("method", sort=False):
+        notes, change = mean_notes(trials["notes"]), trials["last"] - trials["value"]
+        means = (plus_minus(trials[name].mean(), trials[name].sem()) for name in ("value", "last"))
+        since = f"{notes['half_lives']:.1f}" if "half_lives" in notes else "–"
+        lines.append([str(method), *means, plus_minus(change.mean(), change.sem(), sign="+").replace("-", "−"), since])
+    return _grid(["Method", "Averaged (scored)", "Last", "Last minus averaged", "Half-lives since the switch"], lines)
+
+
 def _grid(head: list[str], lines: list[list[str]]) -> str:
     rule = [":---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))
 
 
 KINDS: dict[str, Callable[[Numbers, str], str]] = {
-    each.__name__: each for each in (report, table, versus, difference, made, took, losses, acted)
+    each.__name__: each for each in (report, table, versus, difference, made, took, losses, acted, averaging)
 }
 
 

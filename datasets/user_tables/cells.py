@@ -93,8 +93,8 @@ def days(texts: Sequence[str]) -> np.ndarray | None:
 
 
 def checked_names(names: Sequence[Any], file: str) -> list[str]:
-    """The names of a table's columns. DataError where one is empty, too long or stands twice, there are too
-    many, or there is one alone."""
+    """The names of a table's columns. DataError where one is empty, too long or stands twice, there are too many, or
+    there is one alone."""
     if len(names) > MOST_COLUMNS:
         raise DataError(f"{file} has {len(names):,} columns: at most {MOST_COLUMNS:,} can be had")
     kept = [str(name).strip() for name in names]

@@ -64,8 +64,8 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether every planned trial is complete, and no record damaged; what is not tried is none of them."""
-        tried = ~self.rows["reason"].astype(str).str.startswith(NOT_TRIED)
-        return not self.damaged and bool((self.rows["status"][tried] == "complete").all())
+        reasons = self.rows.loc[self.rows["status"] != "complete", "reason"].astype(str)
+        return not self.damaged and bool(reasons.str.startswith(NOT_TRIED).all())
 
     def rendered(
         self,
@@ -97,9 +97,9 @@ class Report:
         if form in ("csv", "json"):
             self._only_cells(form, quote)
         if form == "csv":
-            return records.csv(self.rows, self.metric, versus)
+            return records.csv(self.rows, self.metric, versus, self.started)
         if form == "json":
-            return records.json(self.rows, self.metric, versus, self.measured)
+            return records.json(self.rows, self.metric, versus, self.measured, self.started)
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
         if form in ("md", "text"):
@@ -126,7 +126,13 @@ class Report:
         if versus:
             raise ReportError("--versus: parquet holds the rows of every seed; csv and json tell of differences")
         self._only_cells("parquet", quote)
-        return records.parquet(self.rows, self.metric)
+        return records.parquet(self.rows, self.metric, self.started)
+
+    def without_costs(self, form: str) -> str:
+        """``csv`` or ``json`` without what a training cost: what every run of the same plan comes to, byte by byte."""
+        if form == "csv":
+            return records.csv(self.rows, self.metric)
+        return records.json(self.rows, self.metric, further=self.measured)
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""

@@ -84,7 +84,10 @@ class _Trials:
         self._results, self.damaged, finished = trial_results(self._store, wanted)
         self._place = np.full(len(self.keys), -1)
         self._place[self.known] = places(wanted, self._results.keys)
-        self.beside = texts(finished[places(finished, unique(wanted)) < 0])
+        wanted = unique(wanted)
+        shown = self._place[self.known] if len(wanted) == self.known.sum() else places(wanted, self._results.keys)
+        all_shown = (shown >= 0).sum() == len(finished)
+        self.beside = [] if all_shown else texts(finished[places(finished, wanted) < 0])
         self._asked: tuple[int, Any] = -1, None
         self._groups = _ClassGroups(self._results.tails, by)
 

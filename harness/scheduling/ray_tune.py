@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-# Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours.
+# Read by ray when it is imported: no telemetry, no files of Tune's own, and a signal handler that is ours. And by the
+# process that reads its logs, which nobody here is told of: it looks for new ones each minute, not ten times a second.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 if (os.environ.get("RAY_ADDRESS") or "local") == "local":
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # no cluster to join: bind to loopback only
@@ -28,6 +29,8 @@ os.environ |= {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "60",
 }
 
 import ray.exceptions

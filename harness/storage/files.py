@@ -38,6 +38,7 @@ LARGEST_OF = {
     paths.STUDIES: 1024 * MIB,
     paths.INDEX: 2048 * MIB,
 }
+_NOWHERE = frozenset({"", ".", ".."})  # parts of a path that are no file's or folder's own
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -198,7 +199,7 @@ class Files(WritablePlace):
 
     def _place(self, name: str, shown: str = "") -> str:
         parts = name.split("/")
-        if any(part in ("", ".", "..") for part in parts) or any(c in name for c in "\0\\"):
+        if not _NOWHERE.isdisjoint(parts) or "\0" in name or "\\" in name:
             raise StoreError(f"{name!r} is no name of a file in a store")
         for depth in range(1, len(parts) if self.local else 0):
             folder = "/".join([self.root, *parts[:depth]])

@@ -6,10 +6,14 @@ A report of a million trials then opens one file instead of a million, and holds
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any, get_args
 
@@ -30,10 +34,15 @@ COLUMNS = {
     "reason": np.int32, "fingerprint": np.int32, "counts": np.int32, "noted": np.int32,
     "machine": np.int32,
 }  # fmt: skip
+WORDS = {  # by the column that counts into them
+    "reason": "reasons", "fingerprint": "fingerprints", "counts": "tails", "noted": "notes", "machine": "machines",
+}  # fmt: skip
 NAME = paths.INDEX
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
+SHARED = 20_000  # records of a folder that are worth a process for each core: one takes a second to start
+WORDS_EACH, WORDS_LEAST = 4096, 1 << 20  # bytes of all words, for each record; and where there are few
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
 
@@ -51,23 +60,68 @@ def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults,
     """
     stamps = store.stamps()
     indexed = read(store, stamps)
-    to_read = wanted[(places(wanted, indexed.keys) < 0) & (places(wanted, stamps.keys) >= 0)]
-    missing = list(dict.fromkeys(texts(to_read)))
-    results, damaged = indexed, []
-    for start in range(0, len(missing), PIECE):
-        read_now = _read_records(store, missing[start : start + PIECE])
-        damaged += [message for message in read_now if isinstance(message, str)]
-        results = results.append([result for result in read_now if isinstance(result, TrialResult)])
+    unread = wanted[places(wanted, indexed.keys) < 0]
+    to_read = unread[places(unread, stamps.keys) >= 0]
+    results, damaged = _read_records(store, list(dict.fromkeys(texts(to_read))))
+    results = joined([indexed, results]) if len(results.keys) else indexed
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
     return results, damaged, stamps.keys
 
 
-def _read_records(store: StoreReader, keys: Sequence[str]) -> list[TrialResult | str]:
-    if isinstance(store, Store) and not store.local:
+def _read_records(store: StoreReader, keys: Sequence[str]) -> tuple[TrialResults, list[str]]:
+    """The outcomes of these trials, and a message for each record that is damaged."""
+    if not isinstance(store, Store):
+        return _read_here(store, keys)
+    if not store.local:
         with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(lambda key: _read_record(store, key), keys))
-    return [_read_record(store, key) for key in keys]
+            return _read_here(store, keys, readers.map)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _read_apart(store, keys, cores) if len(keys) >= SHARED and cores > 1 else _read_here(store, keys)
+
+
+def _read_here(store: StoreReader, keys: Sequence[str], each: Callable = map) -> tuple[TrialResults, list[str]]:
+    parts, damaged = [], []
+    for start in range(0, len(keys), PIECE):
+        read_now = list(each(partial(_read_record, store), keys[start : start + PIECE]))
+        damaged += [message for message in read_now if isinstance(message, str)]
+        parts.append(results_of([result for result in read_now if isinstance(result, TrialResult)]))
+    return joined(parts), damaged
+
+
+def _read_apart(store: Store, keys: Sequence[str], cores: int) -> tuple[TrialResults, list[str]]:
+    """The same in a process for each core; what one of them cannot tell is read here."""
+    most = -(-len(keys) // cores)
+    shares = [keys[start : start + most] for start in range(0, len(keys), most)]
+    command = [sys.executable, "-P", "-m", __name__, store.url]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    processes = [subprocess.Popen(command, **pipes) for _ in shares]  # noqa: S603
+    try:
+        for process, share in zip(processes, shares, strict=True):
+            with suppress(OSError), process.stdin as told:
+                told.write("".join(share).encode())
+        found = []
+        for process, share in zip(processes, shares, strict=True):
+            answer = process.stdout.read()
+            found.append(_read_here(store, share) if process.wait() else _answered(answer))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+    return joined([results for results, _ in found]), [message for _, damaged in found for message in damaged]
+
+
+def _answered(answer: bytes) -> tuple[TrialResults, list[str]]:
+    arrays = unpack_arrays(answer)
+    return _of_arrays(arrays), json.loads(arrays["damaged"].tobytes())
+
+
+def _answer() -> None:
+    """Be one of the processes: the store is named, and the keys come, one behind the other."""
+    keys = texts(packed([sys.stdin.read()]))
+    results, damaged = _read_here(Store(sys.argv[1]), keys)
+    sys.stdout.buffer.write(pack_arrays(_arrays_of(results) | {"damaged": _text(damaged)}, compressed=False))
 
 
 def _read_record(store: StoreReader, key: str) -> TrialResult | str:
@@ -90,12 +144,9 @@ def write(store: Store, results: TrialResults, stamps: Stamps) -> None:
     kept = results.select(stamped)
     if not len(kept.keys):
         return
-    words = {name: getattr(kept, name) for name in ("reasons", "fingerprints", "tails", "notes", "machines")}
-    arrays = {name: getattr(kept, name) for name in (*COLUMNS, "accuracy")} | {
-        "keys": kept.keys.ravel(),
-        "stamps": stamps.marks[at[stamped]],
-        "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
-    }
+    arrays = _arrays_of(kept) | {"stamps": stamps.marks[at[stamped]]}
+    if arrays["words"].nbytes > _most(len(stamps.keys)):  # nobody would read it
+        return
     with suppress(OSError, StoreError):
         store.write(NAME, pack_arrays(arrays, compressed=False))  # to pack it takes longer than to read it
 
@@ -106,6 +157,8 @@ def read(store: StoreReader, stamps: Stamps) -> TrialResults:
         return no_results()
     try:
         arrays = unpack_arrays(store.read(NAME))
+        if arrays["words"].nbytes > _most(len(stamps.keys)):  # before they are objects, which take far more
+            return no_results()
         results = _unpacked(arrays)
         at = places(results.keys, stamps.keys)
         fresh = (at >= 0) & stamps.known[at] & (stamps.marks[at] == arrays["stamps"]).all(axis=1)
@@ -114,11 +167,34 @@ def read(store: StoreReader, stamps: Stamps) -> TrialResults:
     return results if fresh.all() else results.select(fresh)
 
 
+def _most(records: int) -> int:
+    """The bytes of words that an index of a store with so many records may have."""
+    return max(WORDS_LEAST, WORDS_EACH * records)
+
+
+def _arrays_of(results: TrialResults) -> dict[str, np.ndarray]:
+    words = {name: getattr(results, name) for name in WORDS.values()}
+    arrays = {name: getattr(results, name) for name in (*COLUMNS, "accuracy")}
+    return arrays | {"keys": results.keys.ravel(), "words": _text(words)}
+
+
+def _text(words: Any) -> np.ndarray:
+    return np.frombuffer(json.dumps(words).encode(), np.uint8)
+
+
 def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     """ValueError or KeyError where they are not what :func:`write` writes."""
+    results = _of_arrays(arrays)
+    wrong = [name for name, holds in _checks(results, arrays["stamps"]).items() if not holds]
+    if wrong:
+        raise ValueError(f"this is no index: {', '.join(wrong)}")
+    return results
+
+
+def _of_arrays(arrays: Mapping[str, np.ndarray]) -> TrialResults:
     words = json.loads(arrays["words"].tobytes())
     columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
-    results = TrialResults(
+    return TrialResults(
         arrays["keys"].reshape(-1, SIZE),
         accuracy=arrays["accuracy"],
         reasons=[str(word) for word in words["reasons"]],
@@ -128,10 +204,6 @@ def _unpacked(arrays: Mapping[str, np.ndarray]) -> TrialResults:
         machines=[str(word) for word in words["machines"]],
         **columns,
     )
-    wrong = [name for name, holds in _checks(results, arrays["stamps"]).items() if not holds]
-    if wrong:
-        raise ValueError(f"this is no index: {', '.join(wrong)}")
-    return results
 
 
 def _checks(results: TrialResults, stamps: np.ndarray) -> dict[str, bool | np.bool]:
@@ -195,54 +267,60 @@ class TrialResults:
         return TrialResults(self.keys[mask], accuracy=accuracy, reasons=self.reasons, fingerprints=self.fingerprints,
                             tails=self.tails, notes=self.notes, machines=self.machines, **columns)  # fmt: skip
 
-    def append(self, results: Sequence[TrialResult]) -> TrialResults:
-        """These and those after them."""
-        words = self.reasons, self.fingerprints, self.tails, self.notes, self.machines
-        reasons, fingerprints, tails, notes, machines = map(_numbered, words)
-        added: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
-        for result in results:
-            status, data = STATUSES.index(result.status), result.data
-            accuracies = result.accuracy["last_ema"] if status in WITH_ACCURACIES else ()
-            fingerprint = data.fingerprint if data else ""
-            added["status"].append(status)
-            added["verified"].append(int(data.verified) if data else 2)
-            added["seconds"].append(result.train_seconds)
-            added["classes"].append(len(accuracies))
-            added["reason"].append(reasons.setdefault(result.reason, len(reasons)))
-            added["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
-            added["counts"].append(tails.setdefault(result.counts, len(tails)))
-            noted = json.dumps(result.notes, sort_keys=True) if result.notes else ""
-            added["noted"].append(notes.setdefault(noted, len(notes)))
-            added["machine"].append(machines.setdefault(result.machine, len(machines)))
-            added["accuracy"] += accuracies
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), np.array(added[name], kind)])
-            for name, kind in (COLUMNS | {"accuracy": float}).items()
-        }
-        return TrialResults(
-            np.concatenate([self.keys, packed(result.key for result in results)]),
-            reasons=list(reasons),
-            fingerprints=list(fingerprints),
-            tails=list(tails),
-            notes=list(notes),
-            machines=list(machines),
-            **columns,
+
+def results_of(records: Sequence[TrialResult]) -> TrialResults:
+    """The results of these trials, as columns."""
+    reasons, fingerprints, tails, notes, machines = (dict[Any, int]() for _ in WORDS)
+    columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, "accuracy")}
+    for record in records:
+        status, data = STATUSES.index(record.status), record.data
+        accuracies = record.accuracy["last_ema"] if status in WITH_ACCURACIES else ()
+        fingerprint = data.fingerprint if data else ""
+        columns["status"].append(status)
+        columns["verified"].append(int(data.verified) if data else 2)
+        columns["seconds"].append(record.train_seconds)
+        columns["classes"].append(len(accuracies))
+        columns["reason"].append(reasons.setdefault(record.reason, len(reasons)))
+        columns["fingerprint"].append(fingerprints.setdefault(fingerprint, len(fingerprints)))
+        columns["counts"].append(tails.setdefault(record.counts, len(tails)))
+        noted = json.dumps(record.notes, sort_keys=True) if record.notes else ""
+        columns["noted"].append(notes.setdefault(noted, len(notes)))
+        columns["machine"].append(machines.setdefault(record.machine, len(machines)))
+        columns["accuracy"] += accuracies
+    arrays: dict[str, Any] = {
+        name: np.array(columns[name], kind) for name, kind in (COLUMNS | {"accuracy": float}).items()
+    }
+    return TrialResults(packed(record.key for record in records), reasons=list(reasons),
+                        fingerprints=list(fingerprints), tails=list(tails), notes=list(notes), machines=list(machines),
+                        **arrays)  # fmt: skip
+
+
+def joined(parts: Sequence[TrialResults]) -> TrialResults:
+    """The results of all parts, one after the other; each word once."""
+    parts = [no_results(), *parts]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in (*COLUMNS, "accuracy", "keys")
+    }
+    for name, known in WORDS.items():
+        numbers: dict[Any, int] = {}
+        codes = [[numbers.setdefault(word, len(numbers)) for word in getattr(part, known)] for part in parts]
+        columns[name] = np.concatenate(
+            [np.array(new, np.int32)[getattr(part, name)] for new, part in zip(codes, parts, strict=True)]
         )
+        columns[known] = list(numbers)
+    return TrialResults(**columns)
 
 
 def no_results() -> TrialResults:
     """The results of no trial."""
-    columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
-    return TrialResults(
-        packed([]), accuracy=np.zeros(0), reasons=[], fingerprints=[], tails=[], notes=[], machines=[], **columns
-    )
-
-
-def _numbered(words: Iterable[Any]) -> dict[Any, int]:
-    return {word: number for number, word in enumerate(words)}
+    return results_of([])
 
 
 def _numbers(text: str) -> bool:
-    """Whether a word of the index is what :meth:`TrialResults.append` makes of the notes of a trial."""
+    """Whether a word of the index is what :func:`results_of` makes of the notes of a trial."""
     values = json.loads(text).values() if text else ()
     return all(isinstance(value, float) and isfinite(value) for value in values)
+
+
+if __name__ == "__main__":
+    _answer()

@@ -29,6 +29,16 @@ def are_keys(names: list[str]) -> np.ndarray:
     return np.all(_DIGITS[characters].reshape(len(names), 2 * SIZE), axis=1)
 
 
+def of_files(names: Iterable[str], suffix: str) -> np.ndarray:
+    """The keys of the files that are called a key and then ``suffix``, packed."""
+    length = 2 * SIZE + len(suffix)
+    fit = "".join(name for name in names if len(name) == length)
+    characters = np.frombuffer(fit.encode("ascii", "replace"), np.uint8).reshape(-1, length)
+    digits = characters[:, : 2 * SIZE]
+    right = _DIGITS[digits].all(axis=1) & (characters[:, 2 * SIZE :] == list(suffix.encode())).all(axis=1)
+    return packed([digits[right].tobytes().decode()])
+
+
 def all_differ(keys: np.ndarray) -> bool:
     """Whether no key is there twice."""
     heads, tails = _halves(keys)
@@ -46,6 +56,8 @@ def unique(keys: np.ndarray) -> np.ndarray:
 
 def places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
     """(n,): where each key is among others, each of which is there once; -1 where it is not."""
+    if np.array_equal(wanted, among):
+        return np.arange(len(wanted))
     if not len(among):
         return np.full(len(wanted), -1)
     heads, _ = _halves(among)
@@ -54,7 +66,10 @@ def places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
     if (ordered[1:] == ordered[:-1]).any():  # keys that begin alike: nobody's but a forger's
         at = {key.tobytes(): place for place, key in enumerate(among)}
         return np.array([at.get(key.tobytes(), -1) for key in wanted], int)
-    found = order[np.minimum(np.searchsorted(ordered, _halves(wanted)[0]), len(among) - 1)]
+    sought, _ = _halves(wanted)
+    ascending = np.argsort(sought)  # sought in their order, the next is near: in any other each is far away in memory
+    found = np.empty(len(wanted), np.int64)
+    found[ascending] = order[np.minimum(np.searchsorted(ordered, sought[ascending]), len(among) - 1)]
     return np.where((among[found] == wanted).all(axis=1), found, -1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from ...datasets.lock import note_labels
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
-from .packed_keys import SIZE, are_keys, packed
+from .packed_keys import of_files
 from .places import ReadablePlace
 from .record import Record, TrialResult
 from .serialization import unpack_arrays
@@ -50,7 +49,9 @@ class StoreReader(ReadablePlace):
     def plans(self) -> list[Spec]:
         """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
         if not self.exists():
-            raise StoreError(f"there is no store at {self}: no plan was run into it")
+            raise StoreError(
+                f"there is no store at {self}: no plan was run into it (tailboard run SPEC --store {self} runs one)"
+            )
         specs: dict[str, Spec] = {}
         names = self.names(*paths.PLANS)
         for name in sorted(names):
@@ -68,8 +69,8 @@ class StoreReader(ReadablePlace):
 
     def packed_keys(self, folder: paths.Folder) -> np.ndarray:
         """The same as a column (see ``packed_keys.py``)."""
-        names = [name for name in self.names(*folder) if len(name) == 2 * SIZE]
-        return packed(compress(names, are_keys(names)))
+        name, suffix = folder
+        return of_files(self.names(name), suffix)
 
     def rungs(self) -> list[str]:
         """The names of all rungs, ``KEY-EPOCHS``, sorted."""

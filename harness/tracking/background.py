@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from ... import UserError
 from ..errors import StoreError, TrackingError
@@ -27,7 +28,7 @@ from .table_rows import Measured, TableRow, table_rows
 from .uri import is_ours, masked, unreachable
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
-GATHER_SECONDS = 0.2  # one request for the lines of so long
+GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver time, however few they are
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
 # Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
@@ -200,9 +201,10 @@ class Tracker:
             items = [self._queue.get(timeout=wait)]
         except queue.Empty:
             return []
-        time.sleep(GATHER_SECONDS)
-        while not self._queue.empty():
-            items.append(self._queue.get())
+        until = time.monotonic() + GATHER_SECONDS
+        with suppress(queue.Empty):
+            while items[-1]:  # None comes last
+                items.append(self._queue.get(timeout=max(until - time.monotonic(), 0.0)))
         return items
 
     def _write(self, items: list[Item]) -> None:

@@ -258,14 +258,23 @@ class TrainingLoop:
         objective = Objective(self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views)
         return self.step(objective, batch.y, self.optimizer).detach()
 
-    def step_seconds(self, epoch: int, steps: int) -> list[float]:
-        """The seconds of each of a few steps as they are in that epoch. It trains: for a run that is thrown away."""
+    def step_seconds(self, epoch: int, steps: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:
+        """How long steps take as they are in an epoch. It trains: for a run that is thrown away.
+
+        Args:
+            epoch: Which.
+            steps: How many are made.
+            clock: What tells the seconds.
+
+        Returns:
+            The seconds of each step.
+        """
         order, weights = self._begin(epoch)
         seconds = []
         for chosen in order[:steps]:
-            start = time.perf_counter()
+            start = clock()
             self._advance(chosen, epoch, weights).item()  # .item() waits for the device
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
         return seconds
 
     def _batch(self, chosen: torch.Tensor, epoch: int) -> tuple[Mixed, tuple[torch.Tensor, ...]]:

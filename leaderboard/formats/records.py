@@ -2,7 +2,7 @@
 
 import csv as lines
 import json as strict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -11,28 +11,46 @@ import pandas as pd
 
 from ..metric import ACCURACY, Metric
 from ..results import CELL, COLUMNS, NOTES, arranged, mean_notes, summarise
+from ..statistics.cost import BLOCK, training_costs, trial_costs
 from ..tables.differences import beside
 from .text import plain, plain_columns, spreadsheet_cell
 
 FIELDS = [*CELL, "mean", "stderr", "n", "planned", "status", "reason", "verified", "std", "ci95", "metric"]
+COSTS = ["device_seconds", "erm_trainings"]  # of one training: the columns of what `training_costs` gives
 PIECE = 50_000  # lines of a CSV file that are texts of their own at one time
 SCHEMA = Path(__file__).with_name("report.schema.json")
 
 
-def csv(rows: pd.DataFrame, metric: Metric = ACCURACY, versus: str | None = None) -> str:
-    """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field. With
-    `versus` a method, the columns of `compared.beside` follow. What a spreadsheet would take for a formula gets an
-    apostrophe.
+def csv(
+    rows: pd.DataFrame,
+    metric: Metric = ACCURACY,
+    versus: str | None = None,
+    started: Mapping[str, float] | None = None,
+) -> str:
+    """The summary in full precision, one line for each cell, columns as in `FIELDS`; NaN is an empty field. What a
+    spreadsheet would take for a formula gets an apostrophe.
+
+    Args:
+        rows: The tidy table.
+        metric: What its values are.
+        versus: A method, for which the columns of `differences.beside` follow.
+        started: The seconds of the networks that a trial starts from, by its key; the columns `COSTS` follow, but not
+            where it is not given.
+
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    summary = _summary(rows, metric, versus)
+    summary = _summary(rows, metric, versus, started)
     pieces = [_line(list(summary.columns))]
     for start in range(0, len(summary), PIECE):
         # Not pandas' to_csv or the csv module's writer, which give the same bytes and take several times as long.
         columns = [_written(summary[name].iloc[start : start + PIECE]) for name in summary]
-        pieces += [*map(",".join, zip(*columns, strict=True))]
+        pieces.append("\n".join(map(",".join, zip(*columns, strict=True))))
     return "\n".join(pieces) + "\n"
 
 
@@ -53,20 +71,35 @@ def json(
     metric: Metric = ACCURACY,
     versus: str | None = None,
     further: Sequence[tuple[pd.DataFrame, Metric]] = (),
+    started: Mapping[str, float] | None = None,
 ) -> str:
     """What `csv` says as a list of objects, one for each cell; NaN is null. The file at `SCHEMA` is its JSON Schema.
-    A cell whose trials noted how far parts of their method acted has the mean of each note over them. The cells of
-    `further` metrics follow; each entry says of which metric it is.
+    A cell whose trials noted how far parts of their method acted has the mean of each note over them.
+
+    Args:
+        rows: As of `csv`.
+        metric: As of `csv`.
+        versus: As of `csv`.
+        further: The same rows by other metrics, whose cells follow; each entry says of which metric it is.
+        started: As of `csv`.
+
+    Args:
+        rows: The tidy rows.
+        metric: What their values are.
+        versus: A method to compare each other with.
+        further: The tidy rows of other metrics.
 
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    entries = [entry for each in ((rows, metric), *further) for entry in _entries(*each, versus)]
+    entries = [entry for each in ((rows, metric), *further) for entry in _entries(*each, versus, started)]
     return strict.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _entries(rows: pd.DataFrame, metric: Metric, versus: str | None) -> list[dict[Hashable, object]]:
-    summary = plain_columns(_summary(rows, metric, versus)).astype(object)
+def _entries(
+    rows: pd.DataFrame, metric: Metric, versus: str | None, started: Mapping[str, float] | None
+) -> list[dict[Hashable, object]]:
+    summary = plain_columns(_summary(rows, metric, versus, started)).astype(object)
     entries = summary.where(summary.notna(), None).to_dict("records")
     for entry, notes in zip(entries, _notes(rows, summary), strict=True):
         entry.update({"notes": {plain(name): value for name, value in notes.items()}} if notes else {})
@@ -82,23 +115,42 @@ def _notes(rows: pd.DataFrame, summary: pd.DataFrame) -> list[dict[str, float]]:
     return [cells.get(cell, {}) for cell in summary[CELL].itertuples(index=False, name=None)]
 
 
-def _summary(rows: pd.DataFrame, metric: Metric, versus: str | None) -> pd.DataFrame:
+def _summary(
+    rows: pd.DataFrame, metric: Metric, versus: str | None, started: Mapping[str, float] | None
+) -> pd.DataFrame:
     summary = summarise(rows, metric).assign(metric=metric.name)[FIELDS]
-    return summary if versus is None else beside(summary, rows, versus, metric)
+    summary = summary if versus is None else beside(summary, rows, versus, metric)
+    if started is None:
+        return summary
+    costs = training_costs(rows, started).rename(columns={"erm": "erm_trainings"})
+    return _with(summary, costs, [*BLOCK, "method"], COSTS)
 
 
-def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY) -> bytes:
+def _with(table: pd.DataFrame, costs: pd.DataFrame, on: list[str], names: list[str]) -> pd.DataFrame:
+    """The table with the named columns of what has one row for each of some words; NaN where they have no finite one,
+    since a record may say anything."""
+    found = costs.set_index(on)[names].reindex(pd.MultiIndex.from_frame(table[on].astype(str)))
+    return table.assign(**{name: found[name].where(np.isfinite(found[name])).to_numpy() for name in names})
+
+
+def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY, started: Mapping[str, float] | None = None) -> bytes:
     """The tidy rows themselves, one for each trial and shot group, as a Parquet file: the columns of `results.COLUMNS`
     and `metric`, the name of what `value` is.
+
+    Args:
+        rows: The tidy table.
+        metric: What its values are.
+        started: As of `csv`; of a trial the column `erm_trainings` follows.
 
     Raises:
         ValueError: if the rows are not tidy.
     """
     file = BytesIO()
-    columns = [*COLUMNS, "metric"]
-    plain_columns(arranged(rows, metric).assign(metric=metric.name)[columns]).to_parquet(
-        file, engine="pyarrow", index=False
-    )
+    table = arranged(rows, metric).assign(metric=metric.name)[[*COLUMNS, "metric"]]
+    if started is not None:
+        costs = trial_costs(rows, started).rename(columns={"erm": "erm_trainings"})
+        table = _with(table, costs, ["key", "protocol"], ["erm_trainings"])
+    plain_columns(table).to_parquet(file, engine="pyarrow", index=False)
     return file.getvalue()
 
 

@@ -25,16 +25,27 @@ def training_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataF
         One row for each protocol, dataset, setting and method with a finished trial: `device_seconds`, the mean of one
         training, and `erm`, the mean ratio (NaN where there is none).
     """
+    trials = trial_costs(rows, started)
+    return trials.groupby([*BLOCK, "method"], sort=False)[["device_seconds", "erm"]].mean().reset_index()
+
+
+def trial_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataFrame:
+    """The cost of each finished trial: one row for each, seeds ascending, with its `key` and its protocol, dataset,
+    setting and method, and with what :func:`training_costs` has the means of.
+
+    Args:
+        rows: As there.
+        started: As there.
+    """
     first = rows["group"] == rows["group"].iloc[0]  # what holds for one group of a trial holds for all
     trials = rows[first & (rows["status"] == "complete")].sort_values("seed", kind="stable")
     before = np.array([started.get(key, 0.0) for key in trials["key"]], float)
     seconds = trials["device_seconds"].astype(float) + before
     machine = trials[MACHINE].astype(str) if MACHINE in trials else pd.Series("", trials.index)
-    trials = trials[[*BLOCK, "method"]].astype(str).assign(device_seconds=seconds, machine=machine)
+    trials = trials[["key", *BLOCK, "method"]].astype(str).assign(device_seconds=seconds, machine=machine)
     trials = trials[trials["device_seconds"] > 0]
     units = trials[(trials["method"] == UNIT) & (trials["machine"] != "")]
     unit = units.groupby([*BLOCK, "machine"], sort=False)["device_seconds"].mean()
     places = pd.MultiIndex.from_frame(trials[[*BLOCK, "machine"]])
     own = unit.reindex(places).to_numpy() if len(unit) else np.full(len(trials), np.nan)
-    trials = trials.assign(erm=trials["device_seconds"] / own)
-    return trials.groupby([*BLOCK, "method"], sort=False)[["device_seconds", "erm"]].mean().reset_index()
+    return trials.drop(columns="machine").assign(erm=trials["device_seconds"] / own)

@@ -8,7 +8,7 @@ from ..metric import ACCURACY, Metric
 from ..results import CELL
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, POWER, paired
 from .cell_texts import USUAL_SEEDS
-from .grid import Headers, Table, grid, plus_minus
+from .grid import Headers, Table, enough_digits, grid, plus_minus
 
 COLUMNS = [
     "difference", "difference_stderr", "shared", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable",
@@ -27,6 +27,12 @@ COMPARED = (
 def beside(summary: pd.DataFrame, rows: pd.DataFrame, versus: str, metric: Metric = ACCURACY) -> pd.DataFrame:
     """The summary of the rows with `versus` and COLUMNS: what `statistics.paired` says, NaN in the rows of `versus`.
 
+    Args:
+        summary: As `results.summarise` makes it.
+        rows: The tidy rows that it summarises.
+        versus: The method that each other is compared with.
+        metric: What their values are.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -41,7 +47,14 @@ def rule(metric: Metric = ACCURACY) -> list[str]:
 
 
 def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metric = ACCURACY) -> list[Table]:
-    """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
+    """One table for each (data set, setting): with their words, the cells of two would not fit a page.
+
+    Args:
+        title: Of each table.
+        compared: What `beside` returns.
+        above: The headers of columns.
+        metric: What the values are.
+    """
     caption = rule(metric)
     if not metric.larger_is_better:
         caption.append("Less is better here: a method that is better has a negative difference.")
@@ -53,10 +66,12 @@ def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metr
 
 
 def verdict(cell, digits: int = 1) -> str:
-    """Such as "+2.4 ± 0.3 better", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or "–"."""
+    """Such as "+2.4 ± 0.3 better", "−0.04 ± 0.01 worse", "−0.3 ± 0.4 not separable (1.9)", "+0.8 ± 0.5 (n=3)", or
+    "–"."""
     if not cell.n:
         return "–"
-    shown = plus_minus(cell.difference, cell.stderr, sign="+", digits=digits).replace("-", "−")
+    enough = enough_digits(cell.difference, digits) if cell.verdict in ("better", "worse") else digits
+    shown = plus_minus(cell.difference, cell.stderr, sign="+", digits=enough).replace("-", "−")
     if cell.n != USUAL_SEEDS:
         shown += f" (n={cell.n})"
     if not cell.verdict:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..metric import GROUPS
+from ..statistics.paired import NO_SPREAD
 
 Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
 Place = tuple[str, str, str, str]  # method, data set, setting, group
@@ -27,8 +28,27 @@ class Table:
     emphasis: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
+def enough_digits(value: float, digits: int) -> int:
+    """As many decimals as it takes to show that a difference is one: of 0.04 one decimal would show none.
+
+    Args:
+        value: The difference; where it is no more than rounding, `digits` are enough.
+        digits: The fewest.
+    """
+    while abs(value) > NO_SPREAD and float(f"{value:.{digits}f}") == 0:
+        digits += 1
+    return digits
+
+
 def plus_minus(mean: float, error: float, sign: str = "-", digits: int = 1) -> str:
-    """Such as "29.1 ± 0.4", or "29.1" where a single seed leaves the error unknown."""
+    """Such as "29.1 ± 0.4", or "29.1" where a single seed leaves the error unknown.
+
+    Args:
+        mean: The number.
+        error: Its error; NaN where there is none.
+        sign: What stands before a negative number.
+        digits: After the point.
+    """
     shown = f"{mean:{sign}z.{digits}f}"
     return shown if pd.isna(error) else f"{shown} ± {error:.{digits}f}"
 
@@ -53,7 +73,17 @@ def grid(
     footnotes: Sequence[str] = (),
     emphasis: Mapping[Place, str] | None = None,
 ) -> Table:
-    """Long cells to a wide table; a cell that the plan does not have reads "–"."""
+    """Long cells to a wide table; a cell that the plan does not have reads "–".
+
+    Args:
+        title: Of the table.
+        cells: A line for each cell, with its row and column.
+        above: The headers of columns.
+        write: Writes the text of a cell.
+        caption: Sentences above the table.
+        footnotes: Sentences below it.
+        emphasis: How the text of a cell is emphasised, by its place.
+    """
     places = zip(cells["method"], cells["dataset"], cells["setting"], cells["group"], strict=True)
     texts = dict(zip(places, map(write, cells.itertuples()), strict=True))
     present = {place[1:] for place in texts}

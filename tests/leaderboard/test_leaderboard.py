@@ -209,6 +209,16 @@ def test_a_word_is_said_only_when_it_is_due(reference, method, verdict):
     assert np.isnan(found["p_holm"]) == (verdict == "")
 
 
+def test_a_difference_is_printed_with_the_sign_that_its_word_has():
+    """However small it is: where it would round to zero as many decimals are shown as tell it from none."""
+    ours = [value - less for value, less in zip(ERM, [0.04, 0.03, 0.05, 0.04, 0.04], strict=True)]
+    rows = board(cell("ERM", ERM), cell("near", ours))
+    text = markdown.markdown(rows, versus="ERM").split("difference from ERM")[1]
+    assert cells_of(text, "near") == ["−0.04 ± 0.00 worse"]
+    assert r"$-$0.04 $\pm$ 0.00 worse" in latex.latex(rows, versus="ERM")
+    assert r"$-$0.040 $\pm$ 0.003 worse" in latex.latex(rows, versus="ERM", options=latex.LatexOptions(decimals=3))
+
+
 def test_an_unknown_reference_names_the_nearest_method():
     with pytest.raises(ValueError, match=r"no method 'sam-a'.*did you mean 'SAM-A'"):
         paired(board(cell("ERM", ERM), cell("SAM-A", FAR)), "sam-a")
@@ -381,7 +391,9 @@ def test_the_json_keeps_its_published_schema():
     entries = json.loads(records.json(EVERYTHING))
     validator.validate(entries)
     assert set(schema["items"]["required"]) == set(records.FIELDS)
-    assert set(schema["items"]["properties"]) == {*records.FIELDS, "notes", "versus", *differences.COLUMNS}
+    assert set(schema["items"]["properties"]) == {
+        *records.FIELDS, *records.COSTS, "notes", "versus", *differences.COLUMNS
+    }  # fmt: skip
     with_differences = json.loads(records.json(EVERYTHING, versus="ERM"))
     validator.validate(with_differences)
     assert all(entry["versus"] == "ERM" for entry in with_differences)

@@ -79,6 +79,13 @@ def test_the_worst_class_and_the_prior_at_which_the_choice_changes_are_told():
     assert recommended(both, even)[1][-1].startswith("Its worst class")
 
 
+def test_a_small_difference_that_separates_is_not_told_as_none():
+    near = {"ERM": [50.0, 51, 50, 52, 51], "M2m": [50.04, 51.03, 50.05, 52.04, 51.04]}
+    assert recommended(rows(near))[1][1] == "That is +0.04 points beside ERM, which separates after Holm's correction."
+    near = {method: [*values] for method, values in zip(("M2m", "LDAM"), near.values(), strict=True)}
+    assert recommended(rows(near))[1][1] == "Next is M2m, 0.04 points behind, which separates after Holm's correction."
+
+
 def test_what_does_not_separate_is_said_not_to():
     _, sentences = recommended(rows({"ERM": [50.0, 60, 50, 60, 50], "M2m": [60.0, 50, 60, 50, 61]}))
     assert sentences[1].endswith("which does not separate from chance over these seeds.")

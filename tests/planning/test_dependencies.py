@@ -184,13 +184,13 @@ def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_pa
 def test_a_run_trains_each_generator_once_and_a_second_run_nothing(tmp_path, launcher, shared_ray, shared_mlflow):
     methods = ["M2m", {"name": "Joint-SSL + SAM-A + M2m", "values": {"extra.width": 16}}]
     job = launcher(tmp_path, RAW | {"methods": methods, "seeds": 1}, **shared_ray, **shared_mlflow)
-    assert job.run().returncode == 0
+    assert job.run_one_at_a_time().returncode == 0
     records = job.records()
     assert sorted(r["trial"]["method"]["name"] for r in records.values()) == ["ERM", "Joint-SSL + SAM-A + M2m", "M2m"]
     erm = next(r for r in records.values() if r["trial"]["method"]["name"] == "ERM")
     assert erm["attempts"] == 1 and all(r["started"] >= erm["finished"] for r in records.values() if r is not erm)
     before = job.bytes_of("records")
-    assert job.run().returncode == 0 and job.bytes_of("records") == before
+    assert job.run_one_at_a_time().returncode == 0 and job.bytes_of("records") == before
 
 
 @pytest.mark.parametrize("name", [name for name, entry in registry().items() if entry.recipe.needs()])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,24 @@ def test_a_record_that_changed_is_read_again(store, opened):
     pd.testing.assert_frame_equal(after[others], before[others])
 
 
+@pytest.mark.parametrize("python", [sys.executable, "/bin/false"], ids=["as they are", "that fail"])
+def test_many_records_are_read_by_processes(store, opened, monkeypatch, python):
+    store.write(f"records/{min(store.finished())}.json", b"{}")
+    first = gather([store])
+    store.remove(index.NAME)
+    opened.clear()
+    monkeypatch.setattr(index, "SHARED", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(sys, "executable", python)
+    second = gather([store])
+    assert set(opened) == (store.finished() if python == "/bin/false" else set())
+    pd.testing.assert_frame_equal(second.rows, first.rows)
+    assert second.damaged == first.damaged and len(first.damaged) == 1
+    opened.clear()
+    pd.testing.assert_frame_equal(table(store), first.rows)  # and what they told became the index
+    assert len(opened) <= 1
+
+
 def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch):
     def refuse(self, name, data):
         raise PermissionError(13, "Permission denied", name)
@@ -142,15 +161,16 @@ FORGED = {
     "a key twice": lambda a: a | {"keys": np.tile(a["keys"][:10], len(a["keys"]) // 10)},
     "seconds below none": lambda a: a | {"seconds": a["seconds"] - 100},
     "no words": lambda a: a | {"words": np.zeros(9, np.uint8)},
-    "classes without images": lambda a: a | {"words": worded(a, tails=lambda tail: [0 for _ in tail])},
+    "classes without images": lambda a: a | {"words": worded(a, tails=lambda tails: [[0 for _ in t] for t in tails])},
     "another kind of number": lambda a: a | {"counts": a["counts"].astype(float)},
+    "more words than so few records can have": lambda a: a | {"words": worded(a, reasons=lambda _: [*"x" * 300_000])},
     "no stamps": lambda a: {name: array for name, array in a.items() if name != "stamps"},
 }
 
 
-def worded(arrays, tails):
+def worded(arrays, **others):
     words = json.loads(arrays["words"].tobytes())
-    words["tails"] = [tails(tail) for tail in words["tails"]]
+    words |= {name: change(words[name]) for name, change in others.items()}
     return np.frombuffer(json.dumps(words).encode(), np.uint8)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.storage.packed_keys import all_differ, are_keys, packed, places, texts, unique
+from tailboard.harness.storage.packed_keys import all_differ, are_keys, of_files, packed, places, texts, unique
 
 ALIKE = [f"{'ab' * 8}{end}" for end in ("0000", "0001", "ffff")]  # their first eight bytes are the same
 KEYS = st.one_of(st.sampled_from(ALIKE), st.binary(min_size=10, max_size=10).map(bytes.hex))
@@ -34,6 +34,9 @@ def test_only_twenty_small_digits_are_a_key():
     ]
     assert are_keys(names).tolist() == [True, False, False, False, False]
     assert are_keys([]).shape == (0,)
+    files = [*(f"{name}.json" for name in names), "0123456789abcdef0124xjson", f"{names[0]}.jsox", "plan.json", ""]
+    assert texts(of_files(files, ".json")) == names[:1] == texts(of_files(names, ""))
+    assert of_files([], ".json").shape == (0, 10)
     with pytest.raises(ValueError):
         packed(["abc"])
     assert packed([]).shape == (0, 10) and packed([]).dtype == np.uint8

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow_page import SPEC
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.storage.store import Store
+from tailboard.harness.tracking import background
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,7 @@ def empty_database(tmp_path_factory) -> Path:
 @pytest.fixture
 def store(tmp_path, monkeypatch, empty_database) -> Store:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(background, "GATHER_SECONDS", 0.2)
     store = Store(tmp_path / "store")
     store.write_plan(parse(SPEC))
     shutil.copy(empty_database, store.root)

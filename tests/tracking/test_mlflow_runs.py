@@ -369,7 +369,7 @@ def test_a_server_that_is_away_is_told_later(launcher, tmp_path, shared_ray):
     port = free_port()
     uri = f"http://me:secret@127.0.0.1:{port}"
     job = launcher(tmp_path, SPEC, MLFLOW_TRACKING_URI=uri, **shared_ray)
-    done = job.run()
+    done = job.run_one_at_a_time()
     assert done.returncode == 0, done.stderr
     assert "MLflow could not be written to" in done.stderr
     assert "Traceback" not in done.stderr

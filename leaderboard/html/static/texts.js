@@ -1,23 +1,30 @@
 // What cells say, as the report's own tables say it.
 const NONE = "–";
 
-/** One decimal, halves to even, as Python writes it; never -0.0. */
-function decimal(value, sign = "") {
-  const lower = Math.floor(value * 10);
-  const half = Math.abs((value * 4) % 2) === 1; // such as 0.25 or 42.75, where toFixed would round up
-  const rounded = half ? (lower + Math.abs(lower % 2)) / 10 : Number(value.toFixed(1));
-  const text = Math.abs(rounded).toFixed(1);
+/** Decimals, halves to even, as Python writes them; never -0.0. */
+function decimal(value, sign = "", digits = 1) {
+  const lower = Math.floor(value * 10 ** digits);
+  const half = Math.abs((value * 2 ** (digits + 1)) % 2) === 1; // such as 0.25 or 42.75, where toFixed would round up
+  const rounded = half ? (lower + Math.abs(lower % 2)) / 10 ** digits : Number(value.toFixed(digits));
+  const text = Math.abs(rounded).toFixed(digits);
   return rounded < 0 ? `−${text}` : sign + text;
 }
 
+/** As many decimals as it takes to show that a difference is one: of 0.04 one decimal would show none. */
+function enoughDigits(value) {
+  let digits = 1;
+  while (Math.abs(value) > DATA.statistics.no_spread && Number(decimal(Math.abs(value), "", digits)) === 0) digits += 1;
+  return digits;
+}
+
 /** A mean with what the view says of its uncertainty. */
-function uncertain({ mean, stderr, n }, sign = "") {
-  const shown = decimal(mean, sign);
+function uncertain({ mean, stderr, n }, sign = "", digits = 1) {
+  const shown = decimal(mean, sign, digits);
   if (stderr === null || view.spread === "none") return shown;
-  if (view.spread === "se") return `${shown} ± ${decimal(stderr)}`;
-  if (view.spread === "std") return `${shown} ± ${decimal(stderr * Math.sqrt(n))}`;
+  if (view.spread === "se") return `${shown} ± ${decimal(stderr, "", digits)}`;
+  if (view.spread === "std") return `${shown} ± ${decimal(stderr * Math.sqrt(n), "", digits)}`;
   const half = DATA.statistics.quantile[n] * stderr;
-  return `${shown} [${decimal(mean - half, sign)}, ${decimal(mean + half, sign)}]`;
+  return `${shown} [${decimal(mean - half, sign, digits)}, ${decimal(mean + half, sign, digits)}]`;
 }
 
 function cellText(cell) {
@@ -32,7 +39,8 @@ function cellText(cell) {
 /** A difference, or why there is none: what became of the method, or else of the reference. */
 function differenceText(found, cell) {
   if (!found?.n) return cell && !cell.n ? cellText(cell) : NONE;
-  let text = uncertain({ ...found, mean: found.difference }, "+");
+  const digits = ["better", "worse"].includes(found.verdict) ? enoughDigits(found.difference) : 1;
+  let text = uncertain({ ...found, mean: found.difference }, "+", digits);
   if (found.n !== DATA.statistics.usual) text += ` (n=${found.n})`;
   if (!found.verdict) return text;
   return `${text} ${found.verdict}` + (found.verdict === "not separable" ? ` (${decimal(found.detectable)})` : "");

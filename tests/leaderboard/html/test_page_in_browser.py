@@ -8,6 +8,8 @@ import re
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from tailboard.leaderboard.html.model import PageContent
 from tailboard.leaderboard.published.rows import published
 from tailboard.leaderboard.results import summarise
 from tailboard.leaderboard.statistics.paired import paired
+from tailboard.leaderboard.tables import differences
 from tailboard.leaderboard.tables.published import beside
 from tailboard.leaderboard.tables.report_tables import UNVERIFIED, tables
 
@@ -201,8 +204,16 @@ class TestInABrowser:
     def test_numbers_are_rounded_as_python_rounds_them(self, opened):
         numbers = [0.25, 0.75, 42.25, 42.75, 0.05, 0.15, 99.95, -0.04, -0.25, -0.75, -3.05, 0.0, 100.0]
         numbers += np.random.default_rng(0).uniform(-100, 100, 200).round(2).tolist()
-        found = opened().evaluate("numbers => numbers.map((number) => decimal(number))", numbers)
-        assert found == [f"{number:z.1f}".replace("-", "−") for number in numbers]
+        for digits in (1, 2):
+            found = opened().evaluate(f"numbers => numbers.map((number) => decimal(number, '', {digits}))", numbers)
+            assert found == [f"{number:z.{digits}f}".replace("-", "−") for number in numbers]
+
+    def test_a_difference_with_a_word_has_as_many_decimals_as_show_that_it_is_one(self, opened):
+        tab, cell = opened(), SimpleNamespace(stderr=0.003, n=5, detectable=0.1)
+        for cell.verdict, cell.difference in product(
+            ("better", "worse", "not separable", ""), (-0.04, 0.0449, 0.00012, 0.05, -3.0, 0.0, 1e-12)
+        ):
+            assert tab.evaluate("found => differenceText(found)", vars(cell)) == differences.verdict(cell)
 
     def test_a_column_sorts_down_then_up_then_not_and_what_has_no_number_is_last(self, opened):
         tab = opened()

@@ -1,5 +1,10 @@
 """What a training costs, in device-hours and in trainings of ERM on the same machine."""
 
+import json
+from io import BytesIO
+
+import jsonschema
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,6 +14,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan, prerequisite
 from tailboard.harness.storage.record import Provenance, Record, TrialResult
 from tailboard.harness.storage.store import Store
+from tailboard.leaderboard.formats import records
 from tailboard.leaderboard.html.board import board
 from tailboard.leaderboard.html.data import content
 from tailboard.leaderboard.results import COLUMNS, MACHINE
@@ -76,6 +82,34 @@ def test_the_table_says_what_is_not_known():
     )  # fmt: skip
 
 
+def test_what_programs_read_holds_the_same_and_leaves_the_rest_as_it_was():
+    """CSV and JSON have the means of each method, Parquet the ratio of each trial, behind all that was there before."""
+    started = {"SAM0": 38.0, "SAM1": 9.0}
+    wanted = by_method(training_costs(rows(), started)) | {"broken": (np.nan, np.nan)}
+    for versus in (None, "ERM"):
+        lines = [line.split(",") for line in records.csv(rows(), versus=versus, started=started).splitlines()]
+        assert [",".join(line[:-2]) for line in lines] == records.csv(rows(), versus=versus).splitlines()
+        assert lines[0][-2:] == records.COSTS
+        for _, _, _, method, *_, seconds, ratio in lines[1:]:
+            assert (float(seconds or "nan"), float(ratio or "nan")) == pytest.approx(wanted[method], nan_ok=True)
+        text = records.json(rows(), versus=versus, started=started)
+        entries = json.loads(text)
+        jsonschema.Draft202012Validator(json.loads(records.SCHEMA.read_text())).validate(entries)
+        told = [[np.nan if entry.pop(name) is None else 1 for name in records.COSTS] for entry in entries]
+        assert entries == json.loads(records.json(rows(), versus=versus))
+        assert np.isnan(told).any() and not np.isnan(told).all()
+    endless = rows().replace({"device_seconds": {36.0: np.inf}})
+    assert "Infinity" not in records.json(endless, started=started) and "inf" not in records.csv(
+        endless, started=started
+    )
+    trials = pd.read_parquet(BytesIO(records.parquet(rows(), started=started)))
+    ratios = trials.pop("erm_trainings")
+    pd.testing.assert_frame_equal(trials, pd.read_parquet(BytesIO(records.parquet(rows()))))
+    by_key = dict(zip(trials["key"], ratios, strict=True))
+    expected = {"ERM0": 36 / 38, "ERM1": 40 / 38, "ERM2": 1, "SAM0": 3, "SAM1": 4}
+    assert by_key == pytest.approx(dict.fromkeys(by_key, np.nan) | expected, nan_ok=True)
+
+
 def test_a_page_and_a_site_show_the_same():
     costs = training_costs(SUBJECT.rows, {key: told.start_seconds for key, told in EVIDENCE.items()})
     (better,) = costs.query("protocol == 'small, 20 epochs' and dataset == 'cifar10' and method == 'part'")["erm"]
@@ -114,7 +148,11 @@ def test_a_report_counts_the_judge_that_m2m_starts_from(tmp_path):
                        accuracy={"last_ema": (50.0,) * 10}, environment=about,
                        data=Provenance(verified=True, hashes={}, fingerprint="0" * 64))
             )  # fmt: skip
-    text = gather([store]).rendered("text")
+    report = gather([store])
+    assert f",{40.5 / 20}\n" in report.rendered("csv") and f": {40.5 / 20}" in report.rendered("json")
+    for form in ("csv", "json"):
+        assert not any(name in report.without_costs(form) for name in records.COSTS)
+    text = report.rendered("text")
     assert "cost of a training" in text
     (line,) = (line for line in text.split("cost of a training")[1].split("\n") if "M2m" in line)
     assert [word.strip() for word in line.split("|")[1:-1]] == ["M2m", f"{40.5 / 3600:.2g}", f"{40.5 / 20:.2f}"]
