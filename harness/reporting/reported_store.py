@@ -77,7 +77,7 @@ def within(spec: Spec, budget: int | None) -> Spec:
         return spec
     if budget < 1:
         raise ReportError(f"--budget: {budget} must be at least 1")
-    if spec.stops_early and budget % spec.tune.generation:
+    if spec.tune.stops_early(training.learner for training in spec.trainings) and budget % spec.tune.generation:
         size = spec.tune.generation
         raise ReportError(
             f"--budget: {budget} must be a multiple of {size}, since trials were compared in generations of so many"
