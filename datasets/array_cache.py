@@ -52,7 +52,14 @@ class CachedPool:
 
     def split(self, counts: Sequence[int], seed: int, val_per_class: int, natural: bool = False) -> Split:
         """The split of a seed (see :func:`datasets.split.cut`), kept: the trials of a seed share its fingerprint, which
-        reads every image."""
+        reads every image.
+
+        Args:
+            counts: The training images of each class, in label order.
+            seed: Of the draw.
+            val_per_class: Images of each class to validate on, set aside first.
+            natural: Whether these follow the long tail (see :func:`datasets.split.natural_validation`).
+        """
         asked = tuple(counts), seed, val_per_class, natural
         if asked not in self._splits:
             self._splits[asked] = cut(self.pool, counts, seed, val_per_class, natural)
@@ -72,6 +79,11 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
     """The data set's pool, decoded now where it was not before.
 
     Raises what ``dataset.load`` raises; OSError where the arrays can be kept nowhere.
+
+    Args:
+        dataset: Which.
+        root: The folder to look in first; None for the usual ones.
+        verify: Whether only files with the official checksums will do.
     """
     note_labels()
     goal = cache() / "arrays" / _key(dataset, root)

@@ -33,6 +33,11 @@ def fetch(url: str, md5: str, file: Path) -> Path:
     What an earlier call got is kept beside it, as ``NAME.part``, and gone on from.
 
     Raises DataError where the server cannot be reached or what it sent has another md5.
+
+    Args:
+        url: What to download.
+        md5: Of the file, hexadecimal.
+        file: Where it is to lie.
     """
     yourself = f"You can also put it there yourself, as {file} (md5 {md5})."
     if file.is_file() and checksum(file, "md5") == f"md5:{md5}":

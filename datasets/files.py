@@ -25,7 +25,11 @@ def cache() -> Path:
 
 
 def roots(root: Path | None) -> list[Path]:
-    """The data folders in order of preference: ``root``, the variable ``TAILBOARD_DATA``, the cache."""
+    """The data folders in order of preference: ``root``, the variable ``TAILBOARD_DATA``, the cache.
+
+    Raises:
+        DataError: where a home folder cannot be found.
+    """
     named = [root, os.environ.get("TAILBOARD_DATA")]
     try:
         return [*(Path(folder).expanduser() for folder in named if folder), cache()]
@@ -59,7 +63,13 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def bounded(file: Any, most: int, path: Path | str) -> bytes:
-    """All that is left of an open file, which may be unpacked while it is read; DataError beyond ``most`` bytes."""
+    """All that is left of an open file, which may be unpacked while it is read; DataError beyond ``most`` bytes.
+
+    Args:
+        file: The open file.
+        most: The most bytes that may be left of it.
+        path: Its name, for the message.
+    """
     data = file.read(most + 1)
     if len(data) > most:
         raise DataError(f"{path} is not what it should be: it holds more than {most:,} bytes.")
@@ -70,6 +80,12 @@ def vouch(folder: Path, checksums: Mapping[str, str], official: Mapping[str, str
     """Whether every checksum found is the official one; both map a file's name to its checksum.
 
     Raises DataError where one differs and ``verify`` is set.
+
+    Args:
+        folder: Where the files lie, for the message.
+        checksums: What was found.
+        official: What is right.
+        verify: Whether a difference is an error.
     """
     wrong = [name for name, expected in official.items() if checksums[name] != expected]
     if wrong and verify:
@@ -90,7 +106,15 @@ def damaged(path: Path | str, reason: object) -> DataError:
 
 
 def missing(name: str, searched: Sequence[Path], layout: str, terms: str, fetch: str) -> DataError:
-    """The error for a data set that is in none of the folders: where we looked, for what, and how to get it."""
+    """The error for a data set that is in none of the folders: where we looked, for what, and how to get it.
+
+    Args:
+        name: Of the data set.
+        searched: The folders.
+        layout: What should lie there.
+        terms: Under which the files may be had.
+        fetch: The command or page that gets them.
+    """
     looked = "\n".join(f"  {place}{'' if place.is_dir() else '  (no such folder)'}" for place in searched)
     return DataError(
         f"the data set {name!r} was not found. Looked in:\n{looked}\n"

@@ -18,6 +18,12 @@ def counts(profile: str, available: Sequence[int], head: int, imbalance_factor: 
     ``step`` gives the first C // 2 classes n and the others ``int(n / IF)``.
 
     Raises ValueError for an unknown profile, fewer than two classes, a factor below 1, or a class that would be empty.
+
+    Args:
+        profile: ``exp`` or ``step``.
+        available: The images that there are of each class, in label order.
+        head: The most images of the largest class.
+        imbalance_factor: The largest class over the smallest, at least 1.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown imbalance profile {profile!r}: choose one of {', '.join(PROFILES)}")
@@ -51,6 +57,12 @@ def shared(profile: str, classes: int, total: int, imbalance_factor: float) -> t
     1 / IF. The counts add up to ``total`` at every factor.
 
     Raises ValueError where a class would be empty.
+
+    Args:
+        profile: ``exp`` or ``step``.
+        classes: How many.
+        total: Training images of all classes.
+        imbalance_factor: The largest share over the smallest, at least 1.
     """
     if profile == "exp":
         shares = [imbalance_factor ** (-i / (classes - 1)) for i in range(classes)]
@@ -95,6 +107,11 @@ def shots(counts: Sequence[int], few: int = 20, many: int = 100) -> tuple[str, .
     """The group of each class by its training images: "few" below 20, "many" above 100, "med" between.
 
     The boundaries are those of Liu et al. 2019 (Large-Scale Long-Tailed Recognition): 20 and 100 are both "med".
+
+    Args:
+        counts: Training images of each class, in label order.
+        few: The fewest images of a class that is not few.
+        many: The most images of a class that is not many.
     """
     return tuple("few" if n < few else "many" if n > many else "med" for n in counts)
 

@@ -31,14 +31,17 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the array that these rows would be."""
         return len(self), *self._array.shape[1:]
 
     @property
     def dtype(self) -> np.dtype:
+        """The type of its values."""
         return self._array.dtype
 
     @property
     def nbytes(self) -> int:
+        """The bytes that it would take in memory."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 

@@ -36,6 +36,7 @@ class Images:
         return len(self.y)
 
     def take(self, indices: np.ndarray) -> Images:
+        """The images at these places, with their labels and groups."""
         return Images(self.x[indices], self.y[indices], None if self.groups is None else self.groups[indices])
 
 
@@ -72,14 +73,17 @@ class Split:
 
     @property
     def train(self) -> Images:
+        """The training images."""
         return self.pool.train.take(self.indices[0])
 
     @property
     def val(self) -> Images | None:
+        """The validation images; None where there are none."""
         return self.pool.train.take(self.indices[1]) if len(self.indices[1]) else None
 
     @property
     def test(self) -> Images:
+        """The test images."""
         return self.pool.test
 
     @cached_property
@@ -109,6 +113,13 @@ def cut(pool: Pool, counts: Sequence[int], seed: int, val_per_class: int = 0, na
     on, the rest of these groups is not used, and a class may have fewer training images than ``counts`` says.
 
     Raises ValueError where a class has fewer images than are asked for.
+
+    Args:
+        pool: What is cut.
+        counts: The training images of each class, in label order.
+        seed: Of the draw.
+        val_per_class: Images of each class to validate on.
+        natural: Whether these follow the long tail.
     """
     images, chosen, held_out = pool.train, [], []
     apart, validated = None, natural_validation(counts, val_per_class) if natural else [val_per_class] * len(counts)

@@ -24,7 +24,13 @@ class Confusion:
 
     @classmethod
     def of(cls, predicted: np.ndarray, labels: np.ndarray, classes: int) -> Confusion:
-        """Of the classes that images were taken for, and their labels, both integers (N,)."""
+        """Of the classes that images were taken for, and their labels, both integers (N,).
+
+        Args:
+            predicted: The classes that were predicted, (N,).
+            labels: The true ones, (N,).
+            classes: How many classes there are.
+        """
         places, images = np.unique(labels.astype(np.int64) * classes + predicted, return_counts=True)
         return cls(classes, *np.divmod(places, classes), images)
 

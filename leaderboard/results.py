@@ -185,11 +185,11 @@ def _reasons(rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: 
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
     that are in it, what of their method did not act: "5 of 5: no image was accepted". The arguments are the rows, as
     :func:`_arrangement` orders them, and how many are planned of each cell."""
-    told = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
-    noted = rows[["value", "reason", "status"]].iloc[order[told]]
+    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
+    noted = rows[["value", "reason", "status"]].iloc[order[has_verdict]]
     valued = noted["value"].notna()
     stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")
-    noted = noted.assign(cell=cells[told], reason=stated, status=noted["status"].astype(str).mask(valued, ""))
+    noted = noted.assign(cell=cells[has_verdict], reason=stated, status=noted["status"].astype(str).mask(valued, ""))
     counts = noted.groupby(["cell", "status", "reason"]).size().reset_index(name="count")
     reasons = [""] * len(planned)
     for cell, status, reason, count in counts.itertuples(index=False, name=None):

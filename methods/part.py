@@ -19,7 +19,13 @@ class MethodError(UserError, ValueError):
 
 
 def hyper(default: Any, source: str, search: Range | None = None) -> Any:
-    """A part's hyperparameter: its default, the default's source, and its search range where it is tunable."""
+    """A part's hyperparameter: its default, the default's source, and its search range where it is tunable.
+
+    Args:
+        default: Its value where a spec gives none.
+        source: Where the default stands, such as a paper's table.
+        search: What a search may try; None where it is not tunable.
+    """
     return field(default=default, metadata={"source": source, "search": search})
 
 
@@ -83,6 +89,7 @@ class Scene:
 
     @property
     def classes(self) -> int:
+        """How many classes there are."""
         return len(self.counts)
 
     def integer(self, purpose: str) -> int:
@@ -133,6 +140,11 @@ class Part:
         return tuple(map(Need, self.needs))
 
     def build(self, scene: Scene) -> Any:
+        """What the slot calls in training (``methods/recipe.py`` says what each slot is given and must return).
+
+        Raises:
+            NotImplementedError: by a part that does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define build(scene)")
 
     def foreseen(self, counts: Sequence[int], smoothing: float) -> str:

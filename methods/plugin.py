@@ -29,7 +29,7 @@ def read_plugin(path: Path) -> str:
     try:
         return read_text(path)
     except (OSError, ValueError) as error:
-        raise MethodError(f"the plugin {path} cannot be read: {error}") from error
+        raise MethodError(f"the plugin {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def plugin_file(path: Path) -> tuple[str, dict[str, Entry]]:

@@ -157,6 +157,13 @@ def register(name: str, made: Recipe, *, description: str = "", source: str = ""
     """Give a recipe a name, and return it. ``cost`` is the cost of a training step over ERM's (2.0 for two passes).
 
     MethodError where the name is taken.
+
+    Args:
+        name: What specs call it.
+        made: The recipe.
+        description: One sentence for lists and pages.
+        source: The paper.
+        cost: The cost of a training step over ERM's.
     """
     if not isinstance(name, str) or not isinstance(made, Recipe):
         raise MethodError(f"register takes a name and a Recipe, not {name!r} and {made!r}")

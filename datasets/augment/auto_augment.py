@@ -94,10 +94,10 @@ def strengths(height: int, width: int, translated: float, bits: int) -> Tensor:
         translated: The share of a side by which the last level moves an image.
         bits: That the first level keeps of each grey level; the last keeps four fewer.
     """
-    none, factor, shear = torch.zeros(BINS), torch.linspace(0, 0.9, BINS), torch.linspace(0, 0.3, BINS)
+    zeros, factor, shear = torch.zeros(BINS), torch.linspace(0, 0.9, BINS), torch.linspace(0, 0.3, BINS)
     across, down = (torch.linspace(0, translated * side, BINS).trunc() for side in (width, height))
     kept = (bits - torch.arange(BINS) / ((BINS - 1) / 4)).round()
     # Thresholds are scaled in double precision, as in torchvision: some of them fall upon a grey level.
     thresholds = (torch.linspace(1, 0, BINS).double() * 255).float()
-    geometric = [none, shear, shear, across, down, torch.linspace(0, 30, BINS)]
-    return torch.stack([*geometric, factor, factor, factor, factor, kept, thresholds, none, none])
+    geometric = [zeros, shear, shear, across, down, torch.linspace(0, 30, BINS)]
+    return torch.stack([*geometric, factor, factor, factor, factor, kept, thresholds, zeros, zeros])

@@ -42,6 +42,13 @@ def draw_boxes(batch: int, height: int, width: int, least: float, generator: Gen
     The area is at least the share ``least`` of the image's. It and the aspect ratio are drawn as in torchvision's
     RandomResizedCrop: anew, up to 10 times, until the box fits; a sample that never had one that fits keeps its whole
     image.
+
+    Args:
+        batch: How many samples.
+        height: Of the images, in pixels.
+        width: Of the images, in pixels.
+        least: The smallest share of an image's area, from 0 to 1.
+        generator: Where the draws come from.
     """
     area, ratio, *place = torch.rand((4, TRIES, batch), generator=generator, dtype=torch.float64)
     area = height * width * (least + area * (1.0 - least))

@@ -26,14 +26,14 @@ _BINS = 31
 
 def _magnitudes() -> Tensor:
     """The strength of each operation (14, 31 bins), float32, before the sign."""
-    none, wide = torch.zeros(_BINS), torch.linspace(0, 0.99, _BINS)
+    zeros, wide = torch.zeros(_BINS), torch.linspace(0, 0.99, _BINS)
     pixels = torch.linspace(0, 32, _BINS).trunc()
     degrees = torch.linspace(0, 135, _BINS)
     bits = (8 - torch.arange(_BINS) / ((_BINS - 1) / 6)).round()
     # Thresholds are scaled in double precision, as in torchvision: some of them fall upon a grey level.
     thresholds = (torch.linspace(1, 0, _BINS).double() * 255).float()
-    geometric = [none, wide, wide, pixels, pixels, degrees]
-    return torch.stack([*geometric, wide, wide, wide, wide, bits, thresholds, none, none])
+    geometric = [zeros, wide, wide, pixels, pixels, degrees]
+    return torch.stack([*geometric, wide, wide, wide, wide, bits, thresholds, zeros, zeros])
 
 
 _MAGNITUDES = _magnitudes()

@@ -93,6 +93,11 @@ def read(folder: Path, verify: bool, batches: Batches) -> Pool | None:
     """The images of the batches below ``folder``, in the files' order; None where their folder is absent.
 
     Raises DataError for a file that is missing beside the others, damaged or (with ``verify``) not the official one.
+
+    Args:
+        folder: Where the folder of the batches lies.
+        verify: Whether only files with the official checksums will do.
+        batches: The layout of the data set.
     """
     folder = folder / batches.folder
     if not folder.is_dir():

@@ -30,6 +30,11 @@ def read(folder: Path, verify: bool, official: Mapping[str, str] = OFFICIAL) -> 
     """The images in ``folder``, or where torchvision puts them below it; None where there are none.
 
     Raises DataError for a file that is missing beside the others, damaged or (with ``verify``) not the official one.
+
+    Args:
+        folder: Where the files lie.
+        verify: Whether only files with the official checksums will do.
+        official: The official checksum of each file, by its name.
     """
     for place in (folder, folder / "FashionMNIST" / "raw"):
         files = {name: path for name in official if (path := _find(place, name))}

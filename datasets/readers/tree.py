@@ -48,6 +48,11 @@ def read_folder(folder: Path, verify: bool, classes: Sequence[str]) -> Pool | No
 
     Nobody published checksums for single image files: with ``verify`` they are refused with DataError, which is
     raised for damaged ones too. The pool's hashes are those of the decoded arrays.
+
+    Args:
+        folder: Where the folders of the classes lie.
+        verify: Whether only files with official checksums will do.
+        classes: Their names, in label order.
     """
     if not all((folder / part / name).is_dir() for part in PARTS for name in classes):
         return None
@@ -68,6 +73,13 @@ def read_archive(folder: Path, verify: bool, classes: Sequence[str], name: str, 
     """The images in the archive ``folder/name``, read without unpacking it; None where it is absent.
 
     Raises DataError where it is damaged or (with ``verify``) its checksum is not ``official``.
+
+    Args:
+        folder: Where the archive lies.
+        verify: Whether only an archive with the official checksum will do.
+        classes: Their names, in label order.
+        name: Of the archive.
+        official: Its official checksum.
     """
     path = folder / name
     if not path.is_file():

@@ -73,6 +73,11 @@ def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
 
     ``scanned`` is its scan, where one was just made; otherwise the files are looked for when they are loaded, which
     raises DataError where files with these contents are nowhere.
+
+    Args:
+        name: The name.
+        facts: What is known of the images.
+        scanned: Their scan.
     """
 
     def load(root: Path | None, verify: bool) -> Pool:

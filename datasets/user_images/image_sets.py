@@ -141,6 +141,11 @@ def listing(source: Source) -> Files:
 def folder_of(name: str, split: str | None, root: Path | None) -> Path:
     """The first folder, of those where data sets are looked for, that holds an image set's layout.
 
+    Args:
+        name: The image set.
+        split: A split of it, where it has several.
+        root: The folder to look in first; None for the usual ones.
+
     Raises:
         DataError: where none does, with how to get it; and for a split that it has not.
     """

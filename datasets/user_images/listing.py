@@ -36,10 +36,14 @@ class Listing(Protocol):
     """The images of a source in the order that they have there, and what else was seen on the way, in sentences."""
 
     @property
-    def items(self) -> Sequence[Item]: ...
+    def items(self) -> Sequence[Item]:
+        """Where each image is, with its label, part and group."""
+        ...
 
     @property
-    def notes(self) -> Sequence[str]: ...
+    def notes(self) -> Sequence[str]:
+        """What else was seen on the way."""
+        ...
 
     def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
         """Of each image, or why it cannot be used. ``known`` holds what an earlier call read of files that have not
@@ -48,7 +52,13 @@ class Listing(Protocol):
 
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """Write the pixels of the images ``order`` into ``goal``, uint8 (N, channels, height, width). DataError where
-        some cannot be decoded, or have not the ``digests`` that their facts told."""
+        some cannot be decoded, or have not the ``digests`` that their facts told.
+
+        Args:
+            goal: What is filled.
+            order: Which images, by their place in ``items``.
+            digests: The digest of each of these, as its facts told.
+        """
         ...
 
     def thumbnails(self, order: Sequence[int], side: int) -> Iterator[Image.Image | DataError]:

@@ -38,7 +38,13 @@ def remember(scanned: Scan, moments: Moments) -> None:
 
 
 def remembered(contents: str, groups: str | None, shape: tuple[int, int, int]) -> Remembered | None:
-    """What was kept of the contents, in those groups and at that shape."""
+    """What was kept of the contents, in those groups and at that shape.
+
+    Args:
+        contents: The hash of the images.
+        groups: The column or file of groups, where there are any.
+        shape: Channels, height and width.
+    """
     try:
         kept = json.loads(_place(contents, groups, shape).read_text(encoding="utf-8"))
         source = Source(**kept["source"] | {"path": Path(kept["source"]["path"])})
@@ -59,6 +65,13 @@ def located(name: str, contents: str, groups: str | None, shape: tuple[int, int,
 
     They are looked for where they were last seen, then below ``root`` and the folder ``TAILBOARD_DATA``. DataError
     where they are nowhere: they may have changed, or be on another machine.
+
+    Args:
+        name: Of the data set, for the message.
+        contents: The hash of the images.
+        groups: The column or file of groups, where there are any.
+        shape: Channels, height and width.
+        root: The folder to look in.
     """
     kept = remembered(contents, groups, shape)
     why = "they were never seen on this machine"

@@ -84,7 +84,13 @@ def _pairs(unique: np.ndarray) -> Iterable[tuple[int, int]]:
 
 
 def in_words(groups: Sequence[Sequence[int]], names: Sequence[str], shown: int) -> list[list[str]]:
-    """The names of the images of the first groups."""
+    """The names of the images of the first groups.
+
+    Args:
+        groups: Each the places of images that look alike.
+        names: The name of each image.
+        shown: How many groups are named.
+    """
     return [[names[index] for index in group] for group in groups[:shown]]
 
 

@@ -58,13 +58,24 @@ def pixels(data: bytes, where: str, shape: tuple[int, int, int]) -> np.ndarray:
 
     One of another size is scaled, bilinearly and with its proportions kept, until it covers the size, and its centre
     is cut out. DataError where it cannot be used.
+
+    Args:
+        data: The file's bytes.
+        where: Its name, for the message.
+        shape: Channels, height and width.
     """
     with _opened(data, where) as image:
         return of_image(image, where, shape)
 
 
 def of_image(image: Image.Image, where: str, shape: tuple[int, int, int]) -> np.ndarray:
-    """The same of an image that is open."""
+    """The same of an image that is open.
+
+    Args:
+        image: The image.
+        where: Its name, for the message.
+        shape: Channels, height and width.
+    """
     _check(image, where)
     try:
         return _brought_to(ImageOps.exif_transpose(image), shape)
@@ -74,7 +85,13 @@ def of_image(image: Image.Image, where: str, shape: tuple[int, int, int]) -> np.
 
 def thumbnail(data: bytes, where: str, side: int) -> Image.Image:
     """The whole image in colour, at most ``side`` pixels wide and high. A JPEG is decoded no larger than that needs.
-    DataError where it cannot be used."""
+    DataError where it cannot be used.
+
+    Args:
+        data: The file's bytes.
+        where: Its name, for the message.
+        side: In pixels.
+    """
     with _opened(data, where) as image:
         try:
             image.draft("RGB", (2 * side, 2 * side))

@@ -94,7 +94,13 @@ def days(texts: Sequence[str]) -> np.ndarray | None:
 
 def checked_names(names: Sequence[Any], file: str, labelled: bool = True) -> list[str]:
     """The names of a table's columns. DataError where one is empty, too long or stands twice, or there are too many;
-    of a ``labelled`` table where there is one alone."""
+    of a ``labelled`` table where there is one alone.
+
+    Args:
+        names: As the file has them.
+        file: Its name, for the message.
+        labelled: Whether one of the columns holds the labels.
+    """
     if len(names) > MOST_COLUMNS:
         raise DataError(f"{file} has {len(names):,} columns: at most {MOST_COLUMNS:,} can be had")
     kept = [str(name).strip() for name in names]

@@ -96,9 +96,9 @@ def _check_sides(label: Cells, test: np.ndarray) -> None:
 def _check_groups(groups: Cells | None, test: np.ndarray) -> None:
     if groups is None:
         return
-    both = np.intersect1d(groups.codes[test], groups.codes[~test])
-    if len(both):
-        more = f"; {len(both)} groups in all" if len(both) > 1 else ""
+    shared = np.intersect1d(groups.codes[test], groups.codes[~test])
+    if len(shared):
+        more = f"; {len(shared)} groups in all" if len(shared) > 1 else ""
         raise DataError(
-            f"group {groups.texts[both[0]]!r} has training and test rows{more}: a group must stand on one side"
+            f"group {groups.texts[shared[0]]!r} has training and test rows{more}: a group must stand on one side"
         )

@@ -122,7 +122,7 @@ def _fill(archive: zipfile.ZipFile, shared: RedactedStore, specs: Sequence[Spec]
 
 def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
     """Each file but the manifest, in an order that is always the same."""
-    yield TABLE, gather.gather([shared]).claimed().encode()
+    yield TABLE, gather.gather([shared]).without_costs("csv").encode()
     for spec in specs:
         yield (name := paths.plan(spec.name)), shared.read(name)
         if spec.tune:

@@ -98,10 +98,10 @@ class SeedDuplicates:
                     f"the bits of seed {seed} in arrays/{key}.npz",
                 )
 
-    def _others(self, record: Record, what: str) -> Iterator[tuple[str, int]]:
+    def _others(self, record: Record, kind: str) -> Iterator[tuple[str, int]]:
         """The first record that had the same, where it is of another seed."""
         mine = record.key, record.trial.seed
-        first = self._first.setdefault(what, mine) if what else mine
+        first = self._first.setdefault(kind, mine) if kind else mine
         if first[1] != mine[1]:
             yield first
 
@@ -117,9 +117,9 @@ def _left_out(trial: Trial) -> int:
 def _bits(logits: np.ndarray) -> str:
     """Their SHA-256; nothing where they take FEW values at most, as those of a constant predictor or of a small tree:
     fits of two seeds may then honestly agree."""
-    others = logits
+    other_logits = logits
     for _ in range(FEW):
-        others = others[(others != others[:1]).any(axis=1)]
-        if not len(others):
+        other_logits = other_logits[(other_logits != other_logits[:1]).any(axis=1)]
+        if not len(other_logits):
             return ""
     return hashlib.sha256((logits + np.float16(0)).tobytes()).hexdigest()  # -0 becomes 0

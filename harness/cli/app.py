@@ -82,4 +82,5 @@ def _usage(error: Any) -> str:
     if isinstance(error, NoArguments):
         return error.ctx.get_help()
     path = error.ctx.command_path if error.ctx else "tailboard"
-    return f"error: {error.format_message()} (see {path} --help)"
+    message = error.format_message().replace(": Input should", ": it should").partition(", unable to parse")[0]
+    return f"error: {message} (see {path} --help)"

@@ -89,11 +89,11 @@ class Definition:
         return ""
 
 
-def _averaged(each: Callable[[Scored], Sequence[float]]) -> Callable[[Scored, Members, str], Mapping[str, float]]:
+def _averaged(values_of: Callable[[Scored], Sequence[float]]) -> Callable[[Scored, Members, str], Mapping[str, float]]:
     """Of values of each class, the mean over the classes of a group."""
 
     def measure(scored: Scored, members: Members, _: str) -> Mapping[str, float]:
-        values = each(scored)
+        values = values_of(scored)
         return {group: mean_of(values, at) for group, at in members.items()}
 
     return measure
@@ -164,15 +164,15 @@ def _recall_at_precision(scored: Scored, members: Members, of: str) -> Mapping[s
     return dict.fromkeys(members, 100 * recall_at(float(of), scores[:, c], labels == c, scored.weights))
 
 
-def _nll(scored: Scored, some: np.ndarray) -> float:
-    scores, labels = scored.log_probabilities[some], scored.predictions[1][some]
-    return float(np.average(-scores[np.arange(len(labels)), labels], weights=scored.weights[some]))
+def _nll(scored: Scored, members: np.ndarray) -> float:
+    scores, labels = scored.log_probabilities[members], scored.predictions[1][members]
+    return float(np.average(-scores[np.arange(len(labels)), labels], weights=scored.weights[members]))
 
 
-def _ece(scored: Scored, some: np.ndarray) -> float:
+def _ece(scored: Scored, members: np.ndarray) -> float:
     """The mean over bins of |accuracy - confidence|, each bin (low, high] as heavy as its images."""
-    logits, labels = (array[some] for array in scored.predictions)
-    weights, confidence = scored.weights[some], np.exp(scored.log_probabilities[some].max(axis=1))
+    logits, labels = (array[members] for array in scored.predictions)
+    weights, confidence = scored.weights[members], np.exp(scored.log_probabilities[members].max(axis=1))
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, weights * ((logits.argmax(axis=1) == labels) - confidence), minlength=BINS)
     return float(100 * np.abs(gaps).sum() / weights.sum())

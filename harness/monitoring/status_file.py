@@ -96,12 +96,12 @@ def read(store: Store) -> Progress | None:
         return None
 
 
-def driver_progress(told: Progress, store: Store) -> bool:
+def driver_progress(written: Progress, store: Store) -> bool:
     """Whether a progress file is of the process that is the store's driver, if one is, and not of one that was killed
     before.
 
     Args:
-        told: What the file says.
+        written: What the file says.
         store: Whose it is.
     """
-    return driver(store) == (told.host, told.pid)
+    return driver(store) == (written.host, written.pid)

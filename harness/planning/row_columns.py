@@ -77,7 +77,7 @@ class ListedRows(Rows):
     def words(self, labels: Labels) -> Mapping[str, Words]:
         """The columns of the tidy table that tell each row from every other."""
         first = [row.first for row in self._rows]
-        each = {
+        columns = {
             "row_key": [trial.row.row_key for trial in first],
             "variant": [trial.variant for trial in first],
             "dataset": [trial.row.data.title for trial in first],
@@ -85,7 +85,7 @@ class ListedRows(Rows):
             "protocol": [protocol_label(trial, labels) for trial in first],
             "method": [row_label(trial, labels) for trial in first],
         }
-        return {name: (words, np.arange(len(first))) for name, words in each.items()}
+        return {name: (words, np.arange(len(first))) for name, words in columns.items()}
 
 
 class PlannedRows(Rows):

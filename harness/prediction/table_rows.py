@@ -86,12 +86,12 @@ def _of_parquet(path: Path, model: TableModel) -> Iterator[dict[str, list[Any]]]
         yield {column.name: _listed(column, slice(start, start + AT_ONCE)) for column in columns}
 
 
-def _listed(column: Cells, some: slice) -> list[Any]:
+def _listed(column: Cells, rows: slice) -> list[Any]:
     """Numbers, or texts; a missing one is empty."""
     if column.numbers is not None:
-        return column.numbers[some].tolist()
+        return column.numbers[rows].tolist()
     texts = (*column.texts, "")  # -1 is the last
-    return [texts[code] for code in column.codes[some].tolist()]
+    return [texts[code] for code in column.codes[rows].tolist()]
 
 
 def _of_csv(path: Path) -> Iterator[dict[str, list[str]]]:

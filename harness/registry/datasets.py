@@ -43,7 +43,8 @@ def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[st
     elif name in (known := catalog()):
         whole = known[name]
     else:
-        raise DataError(f"unknown data set {name!r}" + nearest(name, known) + f". {HINT} {HINT_OF_TABLES}")
+        said = f"unknown data set {name!r}{nearest(name, known)}. {HINT} {HINT_OF_TABLES}"
+        raise DataError(said.replace("?.", "?"))
     if not classes:
         return whole
     words = [*whole.classes, *whole.superclasses]

@@ -63,13 +63,13 @@ def _imported(module: str, factory: str) -> type:
     from sklearn.base import BaseEstimator, ClassifierMixin
 
     try:
-        there = vars(import_module(module))
+        names = vars(import_module(module))
     except (Exception, SystemExit) as error:  # a library that is not whole raises what it likes
         raise NetworkError(f"network.estimator: {module} cannot be imported: {error}") from None
-    classes = [word for word, kind in there.items() if isinstance(kind, type) and issubclass(kind, ClassifierMixin)]
-    kind = there.get(factory)
+    classes = [word for word, kind in names.items() if isinstance(kind, type) and issubclass(kind, ClassifierMixin)]
+    kind = names.get(factory)
     if factory not in classes or not (isinstance(kind, type) and issubclass(kind, BaseEstimator)):
-        why = "is no classifier of scikit-learn's kind" if factory in there else "is not there"
+        why = "is no classifier of scikit-learn's kind" if factory in names else "is not there"
         raise NetworkError(f"network.estimator: {factory} of {module} {why}" + nearest(factory, classes))
     if not (hasattr(kind, "predict_proba") or hasattr(kind, "decision_function")):
         raise NetworkError(f"network.estimator: {factory} has neither predict_proba nor decision_function")

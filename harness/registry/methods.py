@@ -33,6 +33,10 @@ def recipe_of(trial: Trial, plugins: Mapping[str, str] | None) -> Recipe:
         The recipe.
 
     Raises:
-        MethodError: where a name or a value is wrong.
+        MethodError: where a name is wrong, or a value, with the method that it was given to.
     """
-    return recipe(trial.method.name, plugin_of(trial, plugins)).tuned(trial.method.values)
+    made = recipe(trial.method.name, plugin_of(trial, plugins))
+    try:
+        return made.tuned(trial.method.values)
+    except MethodError as error:
+        raise MethodError(f"{trial.method.name}: {error}") from error

@@ -124,9 +124,11 @@ class Report:
         self._only_cells("parquet", quote)
         return records.parquet(self.rows, self.metric, self.started)
 
-    def claimed(self) -> str:
-        """The table that a bundle claims: csv without what a training cost, which is none of it."""
-        return records.csv(self.rows, self.metric)
+    def without_costs(self, form: str) -> str:
+        """``csv`` or ``json`` without what a training cost: what every run of the same plan comes to, byte by byte."""
+        if form == "csv":
+            return records.csv(self.rows, self.metric)
+        return records.json(self.rows, self.metric, further=self.further.measured if self.further else ())
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""

@@ -149,12 +149,12 @@ def started_by(stores: Sequence[ReportedStore], beside: bool) -> dict[str, float
         none is run.
     """
     seconds: dict[str, float] = {}
-    for each in stores:
-        if not beside and all(row.first.trial.protocol > 1 for row in each.rows.kinds()):
+    for reported in stores:
+        if not beside and all(row.first.trial.protocol > 1 for row in reported.rows.kinds()):
             continue  # as in most large stores, whose rows are asked nothing then
-        rows = [row for row in each.rows if not row.first.pending and (beside or row.first.trial.protocol == 1)]
+        rows = [row for row in reported.rows if not row.first.pending and (beside or row.first.trial.protocol == 1)]
         starts = {trial.key: keys for row in rows for trial, keys in _starts(row)}
-        results, *_ = trial_results(each.store, packed(key for keys in starts.values() for key in keys))
+        results, *_ = trial_results(reported.store, packed(key for keys in starts.values() for key in keys))
         took = dict(zip(texts(results.keys), results.seconds.tolist(), strict=True))
         seconds |= {key: fsum(took.get(start, 0.0) for start in keys) for key, keys in starts.items()}
     return seconds
@@ -186,11 +186,13 @@ def started_from(stores: Iterable[tuple[ReportedStore, set[str]]]) -> dict[str, 
         The seconds of training by key, where a store has them.
     """
     seconds: dict[str, float] = {}
-    for each, finished in stores:
+    for reported, finished in stores:
         if not finished:  # as in most large stores, whose rows are asked nothing then
             continue
-        first = {judge.row_key: (judge, row.seeds) for row in each.rows for judge in judges([row.first.trial])}
+        first = {judge.row_key: (judge, row.seeds) for row in reported.rows for judge in judges([row.first.trial])}
         for judge, seeds in first.values():
             with suppress(StoreError):  # damaged: nothing can be counted
-                seconds |= {key: each.store.result(key).train_seconds for key in judge.keys(seeds) if key in finished}
+                seconds |= {
+                    key: reported.store.result(key).train_seconds for key in judge.keys(seeds) if key in finished
+                }
     return seconds

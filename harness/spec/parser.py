@@ -24,9 +24,9 @@ from ..errors import SpecError
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
+from .resources import absolute
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
 from .studies.figure_block import Figure
-from .tracking_uri import absolute
 from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .user_files import user_images, weights_file
 from .yaml_format import load
@@ -194,11 +194,11 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         first = error.errors()[0]
         field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
-            word = str(first["loc"][-1])
-            hint = f". {HINT} {HINT_OF_TABLES}" if model is Data else ""
-            raise SpecError(f"{where}: unknown key {word!r}" + nearest(word, model.model_fields) + hint) from None
+            hint, word = f". {HINT} {HINT_OF_TABLES}" if model is Data else "", str(first["loc"][-1])
+            said = f"{where}: unknown key {word!r}{nearest(word, model.model_fields)}{hint}"
+            raise SpecError(said.replace("?.", "?")) from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
         raise SpecError(": ".join(filter(None, [field, f"{message}{given}"]))) from None
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
 from .canonical import CanonicalModel
+
+_DATABASE = "sqlite:///"
 
 
 class Resources(CanonicalModel, frozen=True):
@@ -40,3 +44,19 @@ class Tracking(CanonicalModel, frozen=True):
         if told or {"password", "passwd", "token", "secret"} & {name.lower() for name, _ in parse_qsl(where.query)}:
             raise ValueError("keep the password out of the spec: use MLFLOW_TRACKING_USERNAME and _PASSWORD")
         return uri
+
+
+def absolute(uri: str, folder: Path) -> str:
+    """An address whose file, where it names one by a relative path, is below a folder.
+
+    Args:
+        uri: ``sqlite:///mlflow.db``, ``./mlruns``, or whatever else MLflow takes, which stays as it is.
+        folder: Where a relative path begins.
+    """
+    if uri.startswith(_DATABASE):
+        path, mark, options = uri.removeprefix(_DATABASE).partition("?")
+        if path and not path.startswith(("/", ":", "file:")):
+            return f"{_DATABASE}{(folder / path).resolve()}{mark}{options}"
+    if uri.startswith((".", "~")) or re.fullmatch(r"[^:]*/[^:]*", uri):
+        return str((folder / Path(uri).expanduser()).resolve())
+    return uri

@@ -49,7 +49,9 @@ class StoreReader(ReadablePlace):
     def plans(self) -> list[Spec]:
         """Every spec that was run into this store, by name. StoreError where there is none or one is damaged."""
         if not self.exists():
-            raise StoreError(f"there is no store at {self}: no plan was run into it")
+            raise StoreError(
+                f"there is no store at {self}: no plan was run into it (tailboard run SPEC --store {self} runs one)"
+            )
         specs: dict[str, Spec] = {}
         names = self.names(*paths.PLANS)
         for name in sorted(names):

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ..spec.resources import absolute
 from ..spec.schema import Spec
-from ..spec.tracking_uri import absolute
 from ..storage import paths
 from ..storage.sqlite import address
 from ..storage.store import Store

@@ -70,19 +70,24 @@ class Study:
         """By number, the value of each configuration after each number of epochs at which it was judged."""
         return [dict(trial.intermediate_values) for trial in self._trials()]
 
-    def add(self, space: Space, told: Configuration, at: Mapping[int, float]) -> None:
+    def add(self, space: Space, configuration: Configuration, at: Mapping[int, float]) -> None:
         """Add the next configuration, as another storage has it.
 
         Args:
             space: What is searched.
-            told: The configuration.
+            configuration: The configuration.
             at: Its values after numbers of epochs.
 
         Raises:
             ValueError: where it does not fit the space, or itself.
         """
-        about = {"user_attrs": {name: getattr(told, name) for name in STATE_OF_OPTUNA}, "intermediate_values": dict(at)}
-        self._study.add_trial(_trial(space, told.values, OPTUNAS[told.state], value=told.value, **about))
+        about = {
+            "user_attrs": {name: getattr(configuration, name) for name in STATE_OF_OPTUNA},
+            "intermediate_values": dict(at),
+        }
+        self._study.add_trial(
+            _trial(space, configuration.values, OPTUNAS[configuration.state], value=configuration.value, **about)
+        )
 
     @property
     def exhausted(self) -> bool:

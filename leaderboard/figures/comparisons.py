@@ -50,20 +50,20 @@ def compared(
         x: The name of the axis.
         unit: Of the values.
     """
-    for each in comparisons:
-        if each.group not in (None, group):
+    for comparison in comparisons:
+        if comparison.group not in (None, group):
             continue
-        for better in [tuple(each.better)] if each.better else [(curve,) for curve in _curves(wide)]:
-            places = [_place(wide, at) for at in (each.at, each.than_at, each.more_than_at)]
+        for better in [tuple(comparison.better)] if comparison.better else [(curve,) for curve in _curves(wide)]:
+            places = [_place(wide, at) for at in (comparison.at, comparison.than_at, comparison.more_than_at)]
             if any(at is not None and np.isnan(at) for at in places):
                 continue
             at, than_at, more = places
             assert at is not None  # noqa: S101  (for the type checker)
-            values = _Values(wide, better, tuple(each.than))
+            values = _Values(wide, better, tuple(comparison.than))
             found = values.differences(at, at if than_at is None else than_at, more)
             if found is not None:
-                words = each.say or _sentence(each, better, x, at, than_at, more)
-                yield Contrast(panel, words, found[0], unit, each.margin, found[1])
+                words = comparison.say or _sentence(comparison, better, x, at, than_at, more)
+                yield Contrast(panel, words, found[0], unit, comparison.margin, found[1])
 
 
 @dataclass(frozen=True)
@@ -113,24 +113,27 @@ def _place(wide: pd.DataFrame, at: float | str | None) -> float | None:
     """The x itself; NaN where the panel has none that is near it."""
     if at is None:
         return None
-    there = np.sort(wide.index.get_level_values("x").unique().to_numpy(float))
+    positions = np.sort(wide.index.get_level_values("x").unique().to_numpy(float))
     if isinstance(at, str):
-        return float(there[0] if at == "smallest" else there[-1])
-    near = there[np.isclose(there, at, rtol=1e-6, atol=0)]
+        return float(positions[0] if at == "smallest" else positions[-1])
+    near = positions[np.isclose(positions, at, rtol=1e-6, atol=0)]
     return float(near[0]) if len(near) else float("nan")
 
 
+def _best_of(names: Sequence[str]) -> str:
+    return f"the best of {', '.join(names)}" if len(names) > 1 else "".join(names)
+
+
 def _sentence(
-    each: Comparison, better: Sequence[str], x: str, at: float, than_at: float | None, more: float | None
+    comparison: Comparison, better: Sequence[str], x: str, at: float, than_at: float | None, more: float | None
 ) -> str:
-    first = better[0] if len(better) == 1 else f"the best of {', '.join(better)}"
-    second = each.than[0] if len(each.than) == 1 else f"the best of {', '.join(each.than)}" if each.than else ""
+    first, second = _best_of(better), _best_of(comparison.than)
     here = f"{x} {at:g}"
-    there = f"{second} at {x} {than_at:g}" if second and than_at is not None else second or f"at {x} {than_at:g}"
+    reference = f"{second} at {x} {than_at:g}" if second and than_at is not None else second or f"at {x} {than_at:g}"
     if more is not None:
-        return f"{first} gains more over {there} at {here} than at {more:g}"
-    if each.margin is not None:
-        return f"{first} and {there} are within {each.margin:g} of each other at {here}"
+        return f"{first} gains more over {reference} at {here} than at {more:g}"
+    if comparison.margin is not None:
+        return f"{first} and {reference} are within {comparison.margin:g} of each other at {here}"
     if second and than_at is None:
         return f"{first} is better than {second} at {here}"
-    return f"{first} at {here} is better than {there}"
+    return f"{first} at {here} is better than {reference}"

@@ -56,7 +56,13 @@ class RatioMatrix:
 
     @classmethod
     def of(cls, rows: pd.DataFrame, panel: str, members: Sequence[int] | None = None) -> RatioMatrix:
-        """From the observations of one panel."""
+        """From the observations of one panel.
+
+        Args:
+            rows: The observations of a figure.
+            panel: Which panel.
+            members: The classes of a group, where the matrix is of one; None for all.
+        """
         ratios, seeds = np.sort(rows["x"].unique()), tuple(sorted(rows["seed"].unique()))
         accuracy = np.full((len(ratios), len(ratios), len(seeds)), np.nan)
         tested = rows["tested"] if "tested" in rows else [None] * len(rows)

@@ -78,6 +78,15 @@ def latex(
     The other arguments and errors are those of `markdown`. Each float has a caption of two sentences; what else there
     is to say stands below its table. Text is escaped; a character that pdflatex does not have is written as its code
     point, such as [U+4E2D].
+
+    Args:
+        rows: The tidy rows.
+        versus: A method to compare each other with.
+        published: Numbers of papers to stand beside the measured ones.
+        notes: Sentences for the captions.
+        more: Tables that follow.
+        view: What the numbers are and how they are shown; None for accuracies with their standard errors.
+        options: How the tables look; None for all defaults.
     """
     options, view = options or LatexOptions(), view or View()
     if options.decimals is not None:

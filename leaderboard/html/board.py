@@ -73,6 +73,7 @@ class Board:
 
     @property
     def first_tier(self) -> list[Standing]:
+        """The methods that none is separably better than."""
         return [one for one in self.standings if one.tier == 1]
 
 

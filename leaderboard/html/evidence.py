@@ -75,10 +75,10 @@ def _values(some: Sequence[Evidence]) -> dict[str, str]:
     return next(({plain(n): plain(str(v)) for n, v in one.values.items()} for one in some if one.values), {})
 
 
-def _curve(some: Sequence[Evidence]) -> dict[str, list[float]] | None:
+def _curve(evidences: Sequence[Evidence]) -> dict[str, list[float]] | None:
     """The training loss by epoch, as the mean over the seeds that have one."""
     losses: dict[int, list[float]] = {}
-    for epoch, loss in (point for one in some for point in one.curve):
+    for epoch, loss in (point for one in evidences for point in one.curve):
         losses.setdefault(epoch, []).append(loss)
     if not losses:
         return None

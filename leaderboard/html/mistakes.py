@@ -22,12 +22,12 @@ def mistakes(evidences: Sequence[Evidence]) -> dict[str, Any] | None:
         triples (class, what it was taken for, images), the largest share of its class first. None where no record
         tells.
     """
-    tests = Counter(each.tests for each in evidences if each.confusion).most_common(1)
+    tests = Counter(evidence.tests for evidence in evidences if evidence.confusion).most_common(1)
     matrices = []
-    for each in evidences:
-        if each.confusion and each.tests == tests[0][0]:
+    for evidence in evidences:
+        if evidence.confusion and evidence.tests == tests[0][0]:
             with suppress(ValueError):  # a stranger's
-                matrices.append(Confusion.unpacked(each.confusion, each.tests))
+                matrices.append(Confusion.unpacked(evidence.confusion, evidence.tests))
     if not matrices:
         return None
     classes = matrices[0].classes

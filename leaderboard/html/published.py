@@ -55,4 +55,5 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def number(value: Any) -> float | int | None:
+    """The value for JSON, None where it is missing."""
     return None if pd.isna(value) else value

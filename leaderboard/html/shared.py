@@ -12,6 +12,7 @@ class Interner:
         self._places: dict[Hashable, int] = {}
 
     def index(self, key: Hashable, thing: Any) -> int:
+        """Where the thing with this key is kept; it is kept now where it was not."""
         if key not in self._places:
             self._places[key] = len(self.kept)
             self.kept.append(thing)

@@ -138,11 +138,14 @@ def _method(name: str, boards: Sequence[Board]) -> str:
     return f'<article class="card"><h2>{escape(name)}</h2>{about}{_list(facts, ("Paper", "Stands"))}</article>'
 
 
-def _place(one: Standing, board: Board) -> str:
-    if one.mean is None:
+def _place(standing: Standing, board: Board) -> str:
+    if standing.mean is None:
         return "no number"
-    words = [f"{plus_minus(one.mean, float('nan'))} in {board.column}", f"tier {one.tier}" if one.tier else ""]
-    words += [f"a training costs {one.cost:.3g} times ERM's on the same machine"] if one.cost else []
+    words = [
+        f"{plus_minus(standing.mean, float('nan'))} in {board.column}",
+        f"tier {standing.tier}" if standing.tier else "",
+    ]
+    words += [f"a training costs {standing.cost:.3g} times ERM's on the same machine"] if standing.cost else []
     return ", ".join(filter(None, words))
 
 

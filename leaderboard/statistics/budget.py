@@ -40,16 +40,16 @@ def expected_best(values: Sequence[float], k: int) -> tuple[float, float]:
         raise ValueError(f"k must be from 1 to the {n} trials that there are, not {k}")
     finished = np.sort([value for value in values if not np.isnan(value)])[::-1]
     lost = n - len(finished)
-    none = float(np.prod([(lost - j) / (n - j) for j in range(k)])) if k <= lost else 0.0
+    none_left = float(np.prod([(lost - j) / (n - j) for j in range(k)])) if k <= lost else 0.0
     if not len(finished):
-        return np.nan, none
+        return np.nan, none_left
     shares, share = [], k / n  # of the largest; the shares of what did not finish would come after these
     for place in range(n, lost, -1):
         shares.append(share)
         share *= (place - k) / (place - 1) if place > 1 else 0.0
     # Over the largest: so the best of all is exact, and so is the best of equals.
     top = finished[0]
-    return float(top - np.sum(shares * (top - finished)) / np.sum(shares)), none
+    return float(top - np.sum(shares * (top - finished)) / np.sum(shares)), none_left
 
 
 def curves(trials: pd.DataFrame) -> pd.DataFrame:
@@ -70,11 +70,11 @@ def curves(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _curve(search: pd.DataFrame) -> pd.DataFrame:
     values = search["value"].astype(float)
-    each = [expected_best(values.tolist(), k) for k in range(1, len(values) + 1)]
+    expected = [expected_best(values.tolist(), k) for k in range(1, len(values) + 1)]
     return search.assign(
         trials=range(1, len(values) + 1),
         epochs=search["epochs"].cumsum(),
-        expected_best=[best for best, _ in each],
-        none_finished=[none for _, none in each],
+        expected_best=[best for best, _ in expected],
+        none_finished=[none for _, none in expected],
         best_so_far=values.cummax().ffill(),
     )[COLUMNS]

@@ -48,6 +48,7 @@ class Ranks:
 
     @property
     def critical(self) -> float:
+        """The critical difference of average ranks (see :func:`critical_difference`)."""
         return critical_difference(self.methods, self.datasets)
 
 

@@ -27,6 +27,12 @@ COMPARED = (
 def beside(summary: pd.DataFrame, rows: pd.DataFrame, versus: str, metric: Metric = ACCURACY) -> pd.DataFrame:
     """The summary of the rows with `versus` and COLUMNS: what `statistics.paired` says, NaN in the rows of `versus`.
 
+    Args:
+        summary: As `results.summarise` makes it.
+        rows: The tidy rows that it summarises.
+        versus: The method that each other is compared with.
+        metric: What their values are.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -41,7 +47,14 @@ def rule(metric: Metric = ACCURACY) -> list[str]:
 
 
 def differences(title: str, compared: pd.DataFrame, above: Headers, metric: Metric = ACCURACY) -> list[Table]:
-    """One table for each (data set, setting): with their words, the cells of two would not fit a page."""
+    """One table for each (data set, setting): with their words, the cells of two would not fit a page.
+
+    Args:
+        title: Of each table.
+        compared: What `beside` returns.
+        above: The headers of columns.
+        metric: What the values are.
+    """
     caption = rule(metric)
     if not metric.larger_is_better:
         caption.append("Less is better here: a method that is better has a negative difference.")

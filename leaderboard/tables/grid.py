@@ -41,7 +41,14 @@ def enough_digits(value: float, digits: int) -> int:
 
 
 def plus_minus(mean: float, error: float, sign: str = "-", digits: int = 1) -> str:
-    """Such as "29.1 ± 0.4", or "29.1" where a single seed leaves the error unknown."""
+    """Such as "29.1 ± 0.4", or "29.1" where a single seed leaves the error unknown.
+
+    Args:
+        mean: The number.
+        error: Its error; NaN where there is none.
+        sign: What stands before a negative number.
+        digits: After the point.
+    """
     shown = f"{mean:{sign}z.{digits}f}"
     return shown if pd.isna(error) else f"{shown} ± {error:.{digits}f}"
 
@@ -66,7 +73,17 @@ def grid(
     footnotes: Sequence[str] = (),
     emphasis: Mapping[Place, str] | None = None,
 ) -> Table:
-    """Long cells to a wide table; a cell that the plan does not have reads "–"."""
+    """Long cells to a wide table; a cell that the plan does not have reads "–".
+
+    Args:
+        title: Of the table.
+        cells: A line for each cell, with its row and column.
+        above: The headers of columns.
+        write: Writes the text of a cell.
+        caption: Sentences above the table.
+        footnotes: Sentences below it.
+        emphasis: How the text of a cell is emphasised, by its place.
+    """
     places = zip(cells["method"], cells["dataset"], cells["setting"], cells["group"], strict=True)
     texts = dict(zip(places, map(write, cells.itertuples()), strict=True))
     present = {place[1:] for place in texts}

@@ -27,7 +27,13 @@ def quoted(published: pd.DataFrame) -> list[Table]:
 
 
 def beside(cells: pd.DataFrame, published: pd.DataFrame, routines: Mapping[str, Routine]) -> list[Table]:
-    """For each protocol, every measured cell that has a published counterpart, with the verdict."""
+    """For each protocol, every measured cell that has a published counterpart, with the verdict.
+
+    Args:
+        cells: What was measured.
+        published: The numbers of papers.
+        routines: The training routine of each protocol.
+    """
     found = compare(cells, published, routines)
     return [_pairs(str(protocol), pairs) for protocol, pairs in found.groupby("protocol", sort=False)]
 

@@ -52,6 +52,15 @@ def tables(
     """All tables of a report: for each protocol the means, then the differences; `more`; last what was published.
     `bold`, a word of `leaders.EMPHASIS`, says which cells are emphasised.
 
+    Args:
+        rows: The tidy rows.
+        versus: A method to compare each other with.
+        published: Numbers of papers to stand beside the measured ones.
+        notes: Sentences for the caption.
+        more: Tables that follow.
+        view: What the numbers are and how they are shown; None for accuracies with their standard errors.
+        bold: A word of `leaders.EMPHASIS`.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """

@@ -25,6 +25,11 @@ def standings(rows: pd.DataFrame, versus: str | None = None, metric: Metric = AC
     """For each protocol a table of average ranks; with fewer than six data sets one of wins, ties and losses against
     `versus`, where that is given.
 
+    Args:
+        rows: The tidy rows.
+        versus: A method to compare each other with.
+        metric: What their values are.
+
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """

@@ -18,6 +18,7 @@ class Cosine(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
+        """Draw the weights anew: directions of length 1."""
         self.weight.copy_(F.normalize(self.weight.uniform_(-1, 1), dim=1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

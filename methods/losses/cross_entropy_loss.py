@@ -16,7 +16,13 @@ LossFunction: TypeAlias = "Callable[[torch.Tensor, torch.Tensor, torch.Tensor], 
 
 
 def cross_entropy(logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-    """Label-smoothed cross-entropy, -sum_j q_j log p_j with q = (1 - epsilon) 1[y] + epsilon / C (eq. 7 and 8)."""
+    """Label-smoothed cross-entropy, -sum_j q_j log p_j with q = (1 - epsilon) 1[y] + epsilon / C (eq. 7 and 8).
+
+    Args:
+        logits: (B, C).
+        y: The labels, (B,) int64.
+        epsilon: The smoothing of each sample, (B,).
+    """
     log_p = logits.log_softmax(dim=1)
     hard = -log_p.gather(1, y[:, None]).squeeze(1)
     return (1 - epsilon) * hard - epsilon * log_p.mean(dim=1)

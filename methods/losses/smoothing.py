@@ -24,6 +24,12 @@ def class_epsilons(counts: Sequence[int], kind: str, epsilon: float, cap: float)
     ``eq6_literal``  epsilon / (1 - p_c): eq. 6 as printed, which smooths *frequent* classes more
     ``mislas``       epsilon for the rarest class up to cap for the most frequent, along a quarter of a sine in n_c:
                      the opposite direction, for contrast (Zhong et al. 2021, arXiv 2104.00466; concave form)
+
+    Args:
+        counts: Training images of each class, (C,).
+        kind: One of the words below.
+        epsilon: The smoothing.
+        cap: The largest that any class gets.
     """
     total, least, most = sum(counts), min(counts), max(counts)
     mean_inverse = sum(total / n for n in counts) / len(counts)

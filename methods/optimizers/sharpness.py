@@ -31,7 +31,9 @@ class Objective(Protocol):
 
     def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor: ...
 
-    def each(self, *emphases: ClassWeights | None) -> Tensors: ...
+    def each(self, *emphases: ClassWeights | None) -> Tensors:
+        """The loss of the batch under each emphasis of its classes, from one pass forward."""
+        ...
 
 
 Step: TypeAlias = "Callable[[Objective, torch.Tensor, torch.optim.Optimizer], torch.Tensor]"
@@ -43,7 +45,13 @@ def trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 
 def gradient(loss: torch.Tensor, weights: Tensors, again: bool = False) -> Tensors:
-    """The gradient of a loss, 0 for weights that it does not depend on; ``again`` if the pass is needed once more."""
+    """The gradient of a loss, 0 for weights that it does not depend on; ``again`` if the pass is needed once more.
+
+    Args:
+        loss: A scalar.
+        weights: Those of the network.
+        again: Whether the graph is kept for another pass.
+    """
     return torch.autograd.grad(loss, weights, retain_graph=again, materialize_grads=True)
 
 
@@ -55,7 +63,13 @@ def norm(vectors: Tensors) -> torch.Tensor:
 @contextmanager
 def climbed(model: torch.nn.Module, weights: Tensors, e: Tensors) -> Iterator[None]:
     """Inside, the weights are theta + e and running statistics rest; after, they are theta, bit for bit (copied back:
-    subtracting e would leave rounding errors)."""
+    subtracting e would leave rounding errors).
+
+    Args:
+        model: The network.
+        weights: Those that are moved, theta.
+        e: By how much, of the weights' shapes.
+    """
     theta = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         torch._foreach_add_(weights, e)
@@ -68,7 +82,14 @@ def climbed(model: torch.nn.Module, weights: Tensors, e: Tensors) -> Iterator[No
 
 
 def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> None:
-    """SAM's second pass: the optimizer's step at theta with the plain gradient at theta + e (eq. 4)."""
+    """SAM's second pass: the optimizer's step at theta with the plain gradient at theta + e (eq. 4).
+
+    Args:
+        e: By how much the weights are moved for the gradient.
+        objective: The loss of the batch.
+        optimizer: Whose step is made.
+        model: The network.
+    """
     optimizer.zero_grad(set_to_none=True)
     with climbed(model, trained(optimizer), e):
         objective().backward()

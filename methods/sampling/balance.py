@@ -20,6 +20,12 @@ def class_weights(counts: Sequence[float], scheme: str, beta: float = 0.9999, po
     ``inverse`` 1/n; ``class_balanced`` (1 - beta) / (1 - beta^n), the effective number of samples of Cui et al. 2019
     (arXiv 1901.05555, eq. 2), which is 1 for every class at beta = 0 and tends to ``inverse`` as beta tends to 1;
     ``square_root`` 1/sqrt(n). ``power`` raises them before scaling: 0 makes all equal.
+
+    Args:
+        counts: Training images of each class, (C,).
+        scheme: ``inverse``, ``class_balanced`` or ``square_root``.
+        beta: Of ``class_balanced``, from 0 to below 1.
+        power: What the weights are raised to.
     """
     raw = {
         "inverse": lambda n: 1 / n,

@@ -160,7 +160,13 @@ class Translator:
         return self._logits(self._judge, x).softmax(dim=1).gather(1, label[:, None]).squeeze(1)
 
     def translate(self, x: torch.Tensor, own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """Images (S, channels, H, W) of classes ``own`` (S,), carried towards the classes ``wanted`` (S,)."""
+        """Images (S, channels, H, W) of classes ``own`` (S,), carried towards the classes ``wanted`` (S,).
+
+        Args:
+            x: The images that are carried, (S, channels, H, W).
+            own: Their classes, (S,).
+            wanted: The classes to carry them to, (S,).
+        """
         x = (x + self._noise(x)).clamp(0, 1)
         for _ in range(self._part.steps):
             x = (x - self._part.step_size * self._direction(x, own, wanted)).clamp(0, 1)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from tailboard.harness.errors import SpecError, TrackingError
 from tailboard.harness.spec.parser import parse, read
-from tailboard.harness.spec.tracking_uri import absolute
+from tailboard.harness.spec.resources import absolute
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking.background import Tracker, catch_up
 from tailboard.harness.tracking.mlflow_runs import MlflowRuns

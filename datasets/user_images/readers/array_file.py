@@ -83,7 +83,11 @@ def _check(x: np.ndarray, y: np.ndarray, names: tuple[str, str], where: str) -> 
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file. What it claims is checked before memory is taken for it; no pickle is opened."""
+    """Every array of the file. What it claims is checked before memory is taken for it; no pickle is opened.
+
+    Raises:
+        DataError: where the file is damaged, claims more than it holds, or is too large for memory.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             claimed = 0

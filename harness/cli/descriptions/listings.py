@@ -138,10 +138,10 @@ def spec_facts() -> list[dict[str, Any]]:
     return facts
 
 
-def spec_text(what: str, name: str) -> str:
-    """The text of a shipped spec. SpecError where ``what`` is another list, or there is none of that name."""
-    if what != "specs":
-        raise SpecError(f"list {what} {name}: only specs are printed by their names")
+def spec_text(kind: str, name: str) -> str:
+    """The text of a shipped spec. SpecError where ``kind`` is another list, or there is none of that name."""
+    if kind != "specs":
+        raise SpecError(f"list {kind} {name}: only specs are printed by their names")
     if name not in shipped():
         raise SpecError(f"there is no shipped spec named {name!r}" + nearest(name, shipped()))
     return shipped()[name].read_text(encoding="utf-8")
@@ -224,12 +224,12 @@ def _near(facts: dict[str, Any]) -> list[str]:
 LISTS = ("methods", "datasets", "networks", "metrics", "specs")
 
 
-def listing(what: str, plugins: Iterable[Path] = ()) -> tuple[list[dict[str, Any]], str]:
+def listing(kind: str, plugins: Iterable[Path] = ()) -> tuple[list[dict[str, Any]], str]:
     """One of LISTS, as facts and as text."""
-    if what == "methods":
+    if kind == "methods":
         facts = method_facts(plugins)
         return facts, method_table(facts)
     facts = {
         "datasets": dataset_facts, "networks": network_facts, "metrics": metric_facts, "specs": spec_facts,
-    }[what]()  # fmt: skip
+    }[kind]()  # fmt: skip
     return facts, table(facts)

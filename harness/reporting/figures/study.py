@@ -308,14 +308,14 @@ def _valued(placed: pd.DataFrame, shots: Shots, groups: Sequence[str]) -> pd.Dat
 
 def _comparisons(placed: pd.DataFrame, asked: FigureRequest) -> list[Comparison]:
     """The claims that are named, in the words of the curves. ReportError for a curve, x or group that is not there."""
-    curves, there = placed["curve"].unique(), placed["x"].unique()
+    curves, positions = placed["curve"].unique(), placed["x"].unique()
     found = []
     for claim in asked.claims:
         if claim.group not in (None, *asked.groups):
             raise ReportError(f"claims: of {claim.group} classes; the figure is of {', '.join(asked.groups)}")
         for at in (claim.at, claim.than_at, claim.more_than_at):
-            if isinstance(at, float) and not np.isclose(there, at, rtol=1e-6, atol=0).any():
-                raise ReportError(f"claims: no trial is at {at:g}; {', '.join(f'{x:g}' for x in np.sort(there))}")
+            if isinstance(at, float) and not np.isclose(positions, at, rtol=1e-6, atol=0).any():
+                raise ReportError(f"claims: no trial is at {at:g}; {', '.join(f'{x:g}' for x in np.sort(positions))}")
         better, than = (
             [curve_named(curves, word, f"claims.{name}") for word in words]
             for name, words in (("better", claim.better), ("than", claim.than))

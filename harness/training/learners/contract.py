@@ -46,7 +46,9 @@ class Learner(Protocol):
         """All that a later process needs to go on bit for bit."""
         ...
 
-    def restore(self, state: dict[str, Any]) -> None: ...
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that an earlier process left."""
+        ...
 
 
 OF_ESTIMATORS = {  # the slots that an estimator cannot honour, and why
