@@ -23,9 +23,9 @@ from .errors import ReportError, SpecError
 from .metrics.rescoring import MetricRequest, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting.gather import gather
+from .reporting.natural_frequencies import with_further_metrics
 from .reporting.pages import html_pages
 from .reporting.report import ENDINGS, Report
-from .reporting.two_classes import with_two_classes
 from .spec.parser import parse, parse_shots, read
 from .spec.schema import Spec, Trial
 from .storage.store import Store
@@ -123,7 +123,7 @@ def run(
     if trained.interrupted:
         raise KeyboardInterrupt
     gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
-    gathered_report = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    gathered_report = with_further_metrics(gathered(), [place], lambda request: gathered(rescore=request))
     contents = partial(html_pages.contents, store=place, gathered=gathered)
     if trained.tracked and (away := tell_report(request.spec, place, contents)):
         warnings.warn(away, stacklevel=2)
@@ -204,7 +204,7 @@ def report(
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
         gathered_report = gathered(rescore=rescore)
         if not rescore:
-            gathered_report = with_two_classes(gathered_report, places, lambda request: gathered(rescore=request))
+            gathered_report = with_further_metrics(gathered_report, places, lambda request: gathered(rescore=request))
         return Leaderboard(gathered_report, names, by)
 
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -375,13 +375,6 @@ class Launched:
                 sockets.add(str(link.readlink()))
         found = open_sockets()
         return {name: found[name] for name in sockets & set(found)}
-
-    def check_nothing_is_left(self, listened: Iterable[str]) -> None:
-        """No process, no temporary file, and none of the sockets on which ours listened."""
-        assert listened, "Ray does listen"
-        assert self.leftovers() == []
-        assert not set(listened) & set(open_sockets()), "a socket still listens"
-        assert list(Path(self.environment["TMPDIR"]).iterdir()) == []
 
     def open_to_others(self) -> list[str]:
         """Where our processes listen for other machines."""

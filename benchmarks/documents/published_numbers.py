@@ -28,8 +28,8 @@ import pandas as pd
 from tailboard.harness.bundles.export import export
 from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.reporting.gather import gather
+from tailboard.harness.reporting.natural_frequencies import with_further_metrics
 from tailboard.harness.reporting.report import Report
-from tailboard.harness.reporting.two_classes import with_two_classes
 from tailboard.harness.spec.schema import Trial
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
@@ -63,7 +63,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         StoreError: where there is no store. ValueError where its bundle would not hold.
     """
     (spec,) = store.plans()
-    report = with_two_classes(gather([store]), [store], lambda request: gather([store], rescore=request))
+    report = with_further_metrics(gather([store]), [store], lambda request: gather([store], rescore=request))
     records = [store.record(key) for key in sorted(store.finished())]
     complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
@@ -89,7 +89,7 @@ def summary_of(store: Store) -> dict[str, Any]:
 
 def _further(report: Report) -> dict[str, list[Any]]:
     """By each further metric what the rows of the group ``all`` have, in their order."""
-    return {metric.label: _plain(rows["value"]) for rows, metric in (report.further.measured if report.further else ())}
+    return {metric.label: _plain(rows["value"]) for rows, metric in report.measured}
 
 
 def _of_last_weights(store: Store, report: Report) -> list[Any]:

@@ -92,15 +92,9 @@ def days(texts: Sequence[str]) -> np.ndarray | None:
         return None
 
 
-def checked_names(names: Sequence[Any], file: str, labelled: bool = True) -> list[str]:
-    """The names of a table's columns. DataError where one is empty, too long or stands twice, or there are too many;
-    of a ``labelled`` table where there is one alone.
-
-    Args:
-        names: As the file has them.
-        file: Its name, for the message.
-        labelled: Whether one of the columns holds the labels.
-    """
+def checked_names(names: Sequence[Any], file: str) -> list[str]:
+    """The names of a table's columns. DataError where one is empty, too long or stands twice, there are too many, or
+    there is one alone."""
     if len(names) > MOST_COLUMNS:
         raise DataError(f"{file} has {len(names):,} columns: at most {MOST_COLUMNS:,} can be had")
     kept = [str(name).strip() for name in names]
@@ -111,7 +105,7 @@ def checked_names(names: Sequence[Any], file: str, labelled: bool = True) -> lis
             raise DataError(f"{file}: the name of column {place} has odd signs or more than {LONGEST_NAME}")
         if name in kept[: place - 1]:
             raise DataError(f"{file}: two columns are called {name!r} ({kept.index(name) + 1} and {place}): rename one")
-    if labelled and len(kept) < 2:
+    if len(kept) < 2:
         raise DataError(f"{file} has one column, {kept[0]!r}: a label and at least one more are expected")
     return kept
 

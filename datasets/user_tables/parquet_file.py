@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ class ParquetFile:
 
     label: str | None = None
 
-    def __init__(self, path: Path, labelled: bool = True) -> None:
-        """``labelled`` says whether it is to have a column of labels."""
+    def __init__(self, path: Path, only: Collection[str] | None = None) -> None:
+        """``only`` names the columns that are read; without it all are, and one of them is the label."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -30,33 +31,48 @@ class ParquetFile:
         data = read_bytes(path, MOST_BYTES)
         try:
             about = pq.ParquetFile(io.BytesIO(data))
-            self.names = checked_names(about.schema_arrow.names or [""], self.file, labelled)
-            self._types = {name: about.schema_arrow.field(place).type for place, name in enumerate(self.names)}
-            self._check(about.metadata)
-            as_texts = [n for n, t in self._types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
+            schema = about.schema_arrow
+            self.names = self._named(schema.names, only)
+            self._places = [place for place, name in enumerate(self.names) if only is None or name in only]
+            types = {schema.names[place]: schema.field(place).type for place in self._places}
+            self._check(about.metadata, set(types))
+            as_texts = [n for n, t in types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
             self._open = pq.ParquetFile(io.BytesIO(data), read_dictionary=as_texts)  # a text is in memory once
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise self._damaged(error) from None
 
-    def read(self, texts: Collection[str], only: Collection[str] | None = None) -> Rows:
-        """All rows, of the columns ``only`` where they are named; ``texts`` are texts whatever they hold. DataError
-        where it is damaged."""
+    def read(self, texts: Collection[str]) -> Rows:
+        """All rows; ``texts`` are columns that are texts whatever they hold. DataError where it is damaged."""
         import pyarrow as pa
 
         try:
-            kept = [place for place, name in enumerate(self.names) if only is None or name in only]
-            table = self._open.read([self._open.schema_arrow.names[place] for place in kept])
-            columns = [self._cells(self.names[place], table.column(number)) for number, place in enumerate(kept)]
+            table = self._open.read([self._open.schema_arrow.names[place] for place in self._places])
+            columns = [self._cells(self.names[place], table.column(n)) for n, place in enumerate(self._places)]
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
         return Rows(self.file, tuple(c.worded() if c.name in texts else c for c in columns))
 
-    def _check(self, about: Any) -> None:
+    def _named(self, found: Sequence[str], only: Collection[str] | None) -> list[str]:
+        """The names of its columns. DataError where those that are read are not fit to be told apart."""
+        if only is None:
+            return checked_names(found or [""], self.file)
+        names = [str(name).strip() for name in found]
+        if twice := [name for name, times in Counter(names).items() if times > 1 and name in only]:
+            raise DataError(f"{self.file}: two columns are called {twice[0]!r}: rename one")
+        return names
+
+    def _check(self, about: Any, read: Collection[str]) -> None:
+        """DataError where the columns that are read take more memory than they may. A nested one has several parts."""
         if not about.num_rows:
             raise DataError(f"{self.file} has no rows")
-        check_size(about.num_rows, about.num_columns, self.file)
+        check_size(about.num_rows, len(read), self.file)
+        paths = [about.schema.column(place).path for place in range(about.num_columns)]
+        places = [place for place, path in enumerate(paths) if path in read or path.partition(".")[0] in read]
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
-        if sum(group.total_byte_size for group in groups) > EXPANDED * MOST_BYTES:
+        if (
+            sum(group.column(place).total_uncompressed_size for group in groups for place in places)
+            > EXPANDED * MOST_BYTES
+        ):
             raise DataError(f"{self.file} would take more than {EXPANDED * MOST_BYTES:,} bytes of memory")
 
     def _cells(self, name: str, values: Any) -> Cells:

@@ -101,8 +101,8 @@ def report(
     from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..reporting import figure_files, gather
+    from ..reporting.natural_frequencies import with_further_metrics
     from ..reporting.pages import html_pages
-    from ..reporting.two_classes import with_two_classes
     from ..spec.parser import parse_shots
     from ..storage.store import Store
     from ..tracking import background
@@ -129,7 +129,7 @@ def report(
 
         def whole(places: list[StoreReader]) -> Report:
             found = leaderboard(places)
-            return found if rescore else with_two_classes(found, places, lambda r: leaderboard(places, rescore=r))
+            return found if rescore else with_further_metrics(found, places, lambda r: leaderboard(places, rescore=r))
 
         options = html_pages.PageOptions(versus, quote, by, uncertainty, words)
         if site:  # first: pages of their own need not fit into one table

@@ -79,8 +79,8 @@ def run(
     """
     from ..driver import RunRequest, train
     from ..reporting import gather
+    from ..reporting.natural_frequencies import with_further_metrics
     from ..reporting.pages import html_pages
-    from ..reporting.two_classes import with_two_classes
     from ..spec.parser import read
     from ..storage.store import Store
     from ..tracking.background import tell_report
@@ -107,7 +107,7 @@ def run(
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
     gathered = partial(gather.gather, [place], only=trained.plan, defaults=defaults)
-    report = with_two_classes(gathered(), [place], lambda request: gathered(rescore=request))
+    report = with_further_metrics(gathered(), [place], lambda request: gathered(rescore=request))
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away
         files = gather.publish(report, place)
@@ -166,7 +166,7 @@ def _check_name(spec: Spec, store: Store) -> None:
 
 def _recommend(report: Report, store: Store) -> None:
     """Say which method the table speaks for, and how a model is made of it."""
-    from ..reporting import two_classes
+    from ..reporting import natural_frequencies
     from ..reporting.recommendation import recommendation
 
     advice = recommendation(report, store)
@@ -181,7 +181,7 @@ def _recommend(report: Report, store: Store) -> None:
     command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
     what = "rows" if store.record(advice.key).trial.data.is_table else "images"
     last = f"A model of it, trained on all {what} but those for testing: {command}"
-    print_output("\n".join([*advice.sentences, *two_classes.sentences(report), last, ""]))
+    print_output("\n".join([*advice.sentences, *natural_frequencies.sentences(report), last, ""]))
 
 
 @app.command(epilog="Examples: tailboard tune my.yaml | tailboard tune tuned-mini -o found.yaml --slots 8")

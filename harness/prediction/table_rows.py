@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...datasets.catalog import DataError
-from ...datasets.user_tables.cells import Cells
+from ...datasets.user_tables.cells import MOST_COLUMNS, Cells
 from ...datasets.user_tables.parquet_file import ParquetFile
 from ...methods.names import nearest
 from ..errors import ModelError
@@ -73,15 +73,15 @@ def save_row_predictions(
 def _of_parquet(path: Path, model: TableModel) -> Iterator[dict[str, list[Any]]]:
     """The values of each column that the model takes by its name, some rows at a time."""
     try:
-        file = ParquetFile(path, labelled=False)
+        file = ParquetFile(path, only=model.columns)
         texts = {column.name for column in model.description.columns if column.kind == "category"}
-        columns = file.read(texts, only=model.columns).columns
+        columns = file.read(texts).columns
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     except DataError as error:
         raise ModelError(str(error)) from None
     if missing := next((name for name in model.columns if name not in {c.name for c in columns}), None):
-        raise ModelError(f"the table has no column {missing!r}" + nearest(missing, file.names))
+        raise ModelError(f"the table has no column {missing!r}" + nearest(missing, file.names[:MOST_COLUMNS]))
     for start in range(0, max((len(column.missing()) for column in columns), default=0), AT_ONCE):
         yield {column.name: _listed(column, slice(start, start + AT_ONCE)) for column in columns}
 

@@ -53,7 +53,7 @@ class Report:
     metric: Metric = ACCURACY
     weights: Weights = "last_ema"  # of which the rows are
     more: Sequence[Table] = ()  # tables that were asked for
-    further: FurtherMetrics | None = None  # the same rows by other metrics
+    further: Sequence[FurtherMetrics] = ()  # the same rows by other metrics
     predictions: TestSetBootstrap | None = None
     trials: Mapping[str, Trial] = field(default_factory=dict)  # one of each method, by its label
     sources: Mapping[str, int] = field(
@@ -99,8 +99,7 @@ class Report:
         if form == "csv":
             return records.csv(self.rows, self.metric, versus, self.started)
         if form == "json":
-            further = self.further.measured if self.further else ()
-            return records.json(self.rows, self.metric, versus, further, self.started)
+            return records.json(self.rows, self.metric, versus, self.measured, self.started)
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
         if form in ("md", "text"):
@@ -110,11 +109,16 @@ class Report:
         return latex.latex(*shown, printed)
 
     @property
+    def measured(self) -> list[tuple[pd.DataFrame, Metric]]:
+        """The rows by each of the further metrics."""
+        return [pair for each in self.further for pair in each.measured]
+
+    @property
     def tables(self) -> list[Table]:
         """The tables that follow those of the rows: of other metrics, what was asked for, what was tuned, and what a
         training costs."""
-        further = self.further.tables() if self.further else []
         costs = cost_tables(self.rows, self.started)
+        further = [table for each in self.further for table in each.tables()]
         return [*further, *self.more, *tuning_tables.tables(self.searches), *costs]
 
     def parquet(self, versus: str | None = None, quote: bool = False) -> bytes:
@@ -128,7 +132,7 @@ class Report:
         """``csv`` or ``json`` without what a training cost: what every run of the same plan comes to, byte by byte."""
         if form == "csv":
             return records.csv(self.rows, self.metric)
-        return records.json(self.rows, self.metric, further=self.further.measured if self.further else ())
+        return records.json(self.rows, self.metric, further=self.measured)
 
     def ranks(self) -> list[Ranks]:
         """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""

@@ -70,14 +70,14 @@ def within(spec: Spec, budget: int | None) -> Spec:
     """The spec as if each search had ended after ``budget`` trials; a spec that asks for fewer stays as it is.
 
     Raises:
-        ReportError: where the search prunes and the budget does not end a generation: what was stopped in it was
-            stopped for one that would not have been there.
+        ReportError: where a search stops trials early and the budget does not end a generation: what was stopped in it
+            was stopped for one that would not have been there.
     """
     if budget is None or spec.tune is None or budget >= spec.tune.trials:
         return spec
     if budget < 1:
         raise ReportError(f"--budget: {budget} must be at least 1")
-    if spec.tune.prune and budget % spec.tune.generation:
+    if spec.tune.stops_early(training.learner for training in spec.trainings) and budget % spec.tune.generation:
         size = spec.tune.generation
         raise ReportError(
             f"--budget: {budget} must be a multiple of {size}, since trials were compared in generations of so many"

@@ -255,16 +255,14 @@ class Spec(CanonicalModel, frozen=True):
     def _bounded(self) -> Spec:
         """A few words, in a stranger's store, may stand for more trials than any memory holds; and a report could not
         tell the two trials of a seed that stands twice from two plans'."""
-        if len(set(self.seeds)) < len(self.seeds):
-            twice = next(seed for seed, times in Counter(self.seeds).items() if times > 1)
-            raise ValueError(f"seeds: {twice} stands twice; name each seed once")
+        if twice := [seed for seed, times in Counter(self.seeds).items() if times > 1]:
+            raise ValueError(f"seeds: {twice[0]} stands twice; name each seed once")
         if self.weights and len(self.weights) != len(self.networks):
             raise ValueError("weights: one for each network, or null, is expected")
         routines = Counter(training.learner for training in self.trainings)
         if alone := [network for network in self.networks if not routines[kind_of(network)]]:
             raise ValueError(f"training: no routine is for {name_of(alone[0])}")
-        trials = axes(self)
-        if trials > MOST_TRIALS:
+        if (trials := axes(self)) > MOST_TRIALS:
             raise ValueError(f"{trials:,} trials are more than the {MOST_TRIALS:,} that a plan may hold")
         return self
 
@@ -272,7 +270,9 @@ class Spec(CanonicalModel, frozen=True):
     def _routines(self) -> Spec:
         """What methods and the search change of the routines are words and values of a routine."""
         changes = {f"methods.{method.name}.training": method.training for method in self.methods if method.training}
-        changes |= {"tune.training": self.tune.training} if self.tune and self.tune.training else {}
+        if self.tune:
+            self.tune.check_generations(training.learner for training in self.trainings)
+            changes |= {"tune.training": self.tune.training} if self.tune.training else {}
         for (field, words), training in product(changes.items(), self.trainings):
             try:
                 training.changed(words)

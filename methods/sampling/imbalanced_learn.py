@@ -56,6 +56,7 @@ class Sampler(_Adapted):
 
     neighbours: ClassVar[tuple[str, ...]] = ()
     before_encoding: ClassVar[bool] = False
+    condition = "no row was made or dropped"
     shortage = "a class has too few rows for the neighbours that were asked for: fewer were taken"
 
     def build(self, scene: Scene) -> _Rows:

@@ -150,6 +150,27 @@ def test_a_parquet_file_is_predicted_as_the_csv_of_the_same_rows(tmp_path, file)
         save_row_predictions(model, tmp_path / "t.parquet", tmp_path / "out.csv")
 
 
+def test_of_a_wide_parquet_file_the_columns_that_the_model_takes_are_counted_alone(tmp_path, file, monkeypatch):
+    monkeypatch.setattr("tailboard.datasets.user_tables.cells.MOST_CELLS", 3 * 4)
+    monkeypatch.setattr("tailboard.datasets.user_tables.parquet_file.EXPANDED", 1e-6)  # a thousand bytes
+    rows = {"town": ["Bonn", "", "Paris"], "age": [0.5, 2, 1], "pay": [1, 2.5, 3], "since": [None] * 3}
+    wide = pa.table(rows | {f"other {place}": [0.5] * 3 for place in range(4200)})
+    pq.write_table(
+        pa.Table.from_arrays([*wide.columns, wide["age"]], [*wide.column_names, "other 1"]), tmp_path / "t.parquet"
+    )
+    assert save_row_predictions(tb.load_model(file), tmp_path / "t.parquet", tmp_path / "out.csv") == 3
+    for changed, words in (
+        ({name: values * 2 for name, values in rows.items()}, "at most 12 values"),
+        (rows | {"town": ["a" * 5000, "b" * 5000, "c" * 5000]}, "would take more than"),
+    ):
+        pq.write_table(pa.table(changed), tmp_path / "t.parquet")
+        with pytest.raises(tb.UserError, match=words):
+            save_row_predictions(tb.load_model(file), tmp_path / "t.parquet", tmp_path / "out.csv")
+    pq.write_table(pa.Table.from_arrays([wide["age"]] * 2, ["age", " age"]), tmp_path / "t.parquet")
+    with pytest.raises(tb.UserError, match="two columns are called 'age'"):
+        save_row_predictions(tb.load_model(file), tmp_path / "t.parquet", tmp_path / "out.csv")
+
+
 def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path, file):
     model, table = tb.load_model(file), tmp_path / "t.csv"
     table.write_text(TABLE)

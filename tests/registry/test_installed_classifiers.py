@@ -12,7 +12,8 @@ from tailboard import UserError
 from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.harness.errors import NetworkError
-from tailboard.harness.registry.estimators import learner_of
+from tailboard.harness.registry.estimators import learner_of, table_learners
+from tailboard.harness.spec.learners import installed_estimators
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.training.learners.table_learners import table_learner
@@ -87,3 +88,52 @@ def test_of_another_version_or_with_a_path_it_is_not_made():
             learner_of(trial.model_copy(update={"network_values": {"algorithm": path}}))
     with pytest.raises(UserError, match="give a name, or estimator: module:factory, not both"):
         parse(raw_of({"name": "svm", "estimator": NEIGHBOURS}))
+
+
+PACKAGE = """
+from dataclasses import dataclass
+from tailboard.harness.registry.estimators import Estimator
+from tailboard.methods.part import hyper
+from tailboard.methods.range import Range
+
+@dataclass(frozen=True)
+class Nearest(Estimator):
+    n_neighbors: int = hyper(3, "ours", Range(1, 30))
+    module, factory, seed = "sklearn.neighbors", "KNeighborsClassifier", ""
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package is installed that offers the estimator ``nearest``."""
+    about = tmp_path / "site" / "nearest-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nearest\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[tailboard.estimators]\nnearest = nearest_estimator:Nearest\n")
+    (tmp_path / "site" / "nearest_estimator.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    for cached in (installed_estimators, table_learners):
+        cached.cache_clear()
+    yield
+    sys.modules.pop("nearest_estimator", None)
+    for cached in (installed_estimators, table_learners):
+        cached.cache_clear()
+
+
+def test_a_package_adds_an_estimator_that_is_listed_searched_and_predicts_as_its_library(installed, tailboard):
+    code, out, _ = tailboard("list", "networks")
+    assert code == 0 and "nearest" in out and "of an installed package" in out
+    raw = raw_of({"name": "nearest", "values": {"n_neighbors": 5}}, methods=["ERM", "SMOTE"])
+    trial, _ = plan(parse(raw))
+    assert trial.network == "nearest" and trial.training.learner == "estimator"
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat([0, 1], [60, 20]))
+    x = rng.normal(size=(80, 2)) + y[:, None]
+    learner = table_learner(trial, Images(x, y), (60, 20), Recipe(), torch.device("cpu"), (Column("a"), Column("b")))
+    list(learner.epochs())
+    z = learner.encoder.transform(x)
+    assert np.array_equal(learner.logits(torch.from_numpy(x)).argmax(1), KNeighborsClassifier(5).fit(z, y).predict(z))
+    (search,) = searches(parse(raw_of("nearest", tune={"trials": 4, "parameters": "network.n_neighbors"}))).values()
+    assert search.space["network.n_neighbors"].default == 3
+    with pytest.raises(NetworkError, match="nearest has no 'n_neighbours'; did you mean 'n_neighbors'"):
+        learner_of(plan(parse(raw_of({"name": "nearest", "values": {"n_neighbours": 5}})))[0])

@@ -6,6 +6,7 @@ import imblearn.ensemble
 import numpy as np
 import pytest
 import torch
+from catboost import CatBoostClassifier
 from imblearn.over_sampling import SMOTE, SMOTENC, KMeansSMOTE
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -28,7 +29,7 @@ from tailboard.harness.planning.summary import plan_table, tuning_table
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
-from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.parser import parse, read
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.learners.estimator_fit import folds
@@ -83,6 +84,16 @@ ESTIMATORS = {
     "lightgbm": lambda s: LGBMClassifier(
         random_state=s, n_jobs=1, deterministic=True, force_row_wise=True, verbosity=-1
     ),
+    "catboost": lambda s: CatBoostClassifier(
+        iterations=300,
+        depth=6,
+        learning_rate=0.1,
+        l2_leaf_reg=3,
+        random_seed=s,
+        thread_count=1,
+        verbose=False,
+        allow_writing_files=False,
+    ),
     "svm": lambda s: SVC(break_ties=True),
     "logistic_regression": lambda s: LogisticRegression(max_iter=1000),
     "random_forest": lambda s: RandomForestClassifier(random_state=s),
@@ -99,25 +110,55 @@ def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
     weight = {"sample_weight": (of_row.astype(np.float32) / of_row.mean())} if weighted else {}
     direct = ESTIMATORS[name](seed()).fit(encoder.transform(TRAIN.x), TRAIN.y, **weight)
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
-    assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
+    assert np.array_equal(found, np.ravel(direct.predict(encoder.transform(TEST.x))))  # CatBoost's are a column
     assert learner.history[0].get("weights.acted") == (1.0 if weighted else None)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"KMeansSMOTE", "SMOTENC", "SMOTEN"}))
-def test_a_sampler_makes_the_rows_that_its_library_makes(name):
-    learner = fitted("logistic_regression", name)
-    encoder = Encoder(COLUMNS).fit(TRAIN.x)
+def resampled(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the library called directly makes of the training rows."""
     sampler = getattr(import_module(SAMPLERS[name][0]), name)()
     drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
     if "random_state" in sampler.get_params():
         sampler.set_params(random_state=drawn)
     if name in ("SMOTEENN", "SMOTETomek"):
         sampler.set_params(smote=SMOTE(random_state=drawn))
-    x, y = sampler.fit_resample(encoder.transform(TRAIN.x), TRAIN.y)
+    return sampler.fit_resample(Encoder(COLUMNS).fit(TRAIN.x).transform(TRAIN.x), TRAIN.y)
+
+
+OF_NUMBERS = sorted(SAMPLERS.keys() - {"KMeansSMOTE", "SMOTENC", "SMOTEN"})
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_a_sampler_makes_the_rows_that_its_library_makes(name):
+    learner = fitted("logistic_regression", name)
+    encoder = Encoder(COLUMNS).fit(TRAIN.x)
+    x, y = resampled(name)
     direct = LogisticRegression(max_iter=1000).fit(x, y)
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
     assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
     assert len(y) != len(TRAIN.y) and learner.history[0]["rows.acted"] == 1
+
+
+def test_the_network_on_rows_learns_from_the_rows_that_a_sampler_makes():
+    trial = trial_of({"name": "mlp", "values": {"width": 8}}, training={"epochs": 1, "batch_size": 64})
+    for name in OF_NUMBERS:
+        learner = table_learner(trial, TRAIN, COUNTS, recipe(name), torch.device("cpu"), COLUMNS)
+        x, y = resampled(name)
+        assert torch.equal(learner.material.x, torch.from_numpy(x).float()), name
+        assert torch.equal(learner.material.y, torch.from_numpy(y)) and learner.scene.counts == (*np.bincount(y),), name
+    list(learner.epochs())
+    assert summary(learner.history, learner.recipe, learner.training, 1)["rows.acted"] == 1
+
+
+@pytest.mark.parametrize("network", ["logistic_regression", "mlp"])
+def test_a_sampler_that_neither_makes_nor_drops_a_row_is_told(network):
+    apart = Images(TRAIN.x + 100.0 * TRAIN.y[:, None], TRAIN.y)  # no row is nearest to one of another class
+    words = {"training": {"epochs": 2, "batch_size": 64}} if network == "mlp" else {}
+    made = recipe("TomekLinks")
+    learner = table_learner(trial_of(network, **words), apart, COUNTS, made, torch.device("cpu"), COLUMNS)
+    list(learner.epochs())
+    notes = summary(learner.history, made, learner.training, 1)
+    assert remarks(notes, made) == ("no row was made or dropped",)
 
 
 def one_hot(numbered: np.ndarray) -> np.ndarray:
@@ -318,6 +359,19 @@ def test_what_cannot_honour_weights_of_rows_is_refused_before_it_is_fitted(metho
 def test_a_network_that_is_not_for_the_data_is_refused(network, data, words):
     with pytest.raises(NetworkError, match=words):
         check_names([trial_of(network, data={"name": data})], {})
+
+
+def test_the_list_on_a_hundred_thousand_rows_says_what_is_not_tried_before_anything_runs():
+    planned = Plan(read("tables-100k"))
+    assert {what.partition(" on ")[0] for what in planned.not_tried} == {
+        "SVMSMOTE", "ClusterCentroids", "CondensedNearestNeighbour", "RepeatedEditedNearestNeighbours", "AllKNN",
+        "SMOTEENN", "SMOTETomek",
+    }  # fmt: skip
+    said = plan_table(planned)
+    for what, why in planned.not_tried.items():
+        assert "is not tried on more than 50,000 training rows, and simulated-table has 100,000 here" in why
+        assert f"\nnot tried: {what}: {why}" in said
+    assert not {trial.method.name for trial in planned.trials} & {what.split(" on ")[0] for what in planned.not_tried}
 
 
 def test_what_grows_with_the_square_of_the_rows_is_refused_before_it_is_tried():

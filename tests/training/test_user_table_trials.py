@@ -86,7 +86,7 @@ def test_the_encoding_learns_from_training_rows_alone(people):
     assert filled.mean() != pytest.approx(np.nanmean(whole), rel=1e-9), "validation rows would have changed it"
 
 
-@pytest.mark.parametrize("method", ["ERM", "SMOTE", "RandomUnderSampler"])
+@pytest.mark.parametrize("method", ["ERM", "SMOTE", "SMOTENC", "RandomUnderSampler"])
 def test_a_column_that_gives_held_out_rows_away_tells_nothing(people, method):
     """It is 0 in training rows; where it is the label in others, nothing that was learnt can see it."""
     text = (people / "people.csv").read_text().splitlines()
@@ -102,6 +102,21 @@ def test_a_column_that_gives_held_out_rows_away_tells_nothing(people, method):
     blind[:, place] = 0
     learner = fitted(trial, cut.train, cut.counts, method)
     assert torch.equal(learner.logits(torch.from_numpy(pool.test.x)), learner.logits(torch.from_numpy(blind)))
+
+
+@pytest.mark.parametrize("method", ["ERM", "SMOTENC"])
+def test_a_column_that_gives_validation_rows_away_tells_nothing(people, method):
+    """The same of a tuning trial, whose validation rows are cut from the rows that there are to learn from."""
+    text = (people / "people.csv").read_text().splitlines()
+    (people / "people.csv").write_text("\n".join([f"{text[0]},tell", *(f"{row},0" for row in text[1:])]))
+    split, pool = split_of(tuning_trial(0), None, True)
+    place = [column.name for column in dataset_of(tuning_trial(0).data).columns].index("tell")
+    told = pool.train.x.copy()
+    told[split.indices[1], place] = 1 + pool.train.y[split.indices[1]]
+    train, val = Images(told[split.indices[0]], split.train.y), told[split.indices[1]]
+    assert len(val) >= 12 and val[:, place].all() and not np.array_equal(val[:, place], np.ones(len(val)))
+    learner = fitted(tuning_trial(0), train, split.counts, method)
+    assert torch.equal(learner.logits(torch.from_numpy(val)), learner.logits(torch.from_numpy(split.val.x)))
 
 
 def test_a_threshold_is_chosen_on_whole_groups_that_were_held_out(people, monkeypatch):

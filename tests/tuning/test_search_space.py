@@ -17,6 +17,7 @@ from tailboard.harness.errors import SpecError
 from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.planning.reported import reported_trials
 from tailboard.harness.planning.request import RunRequest
+from tailboard.harness.reporting.reported_store import within
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse, read
@@ -164,6 +165,16 @@ def test_without_pruning_trials_that_end_no_generation_can_be_raised_too(tmp_pat
     assert fresh.drive(2)
     assert lab.only().configurations == fresh.only().configurations
     assert lab.only().winner == fresh.only().winner
+
+
+def test_fits_are_never_stopped_early_and_so_any_number_of_them_can_be_asked_for():
+    raw = {"name": "t", "data": {"name": "adult", "total": 5000}, "methods": "ERM", "network": "xgboost"}
+    tune = {"trials": 2, "parameters": "network.max_depth"}
+    (search,) = searches(parse(raw | {"tune": tune})).values()
+    assert (search.tune.trials, search.planned_epochs) == (2, 2)
+    assert within(parse(raw | {"tune": tune | {"trials": 8}}), 3).tune.trials == 3
+    with pytest.raises(SpecError, match=r"^tune: with prune, trials are compared in generations of 4: take 4$"):
+        parse(raw | {"network": ["xgboost", "mlp"], "tune": tune})
 
 
 def test_a_methods_own_epochs_are_those_that_its_trials_are_judged_after(tmp_path):

@@ -24,8 +24,8 @@ from .. import tuning_tables
 from ..figures.on_page import page_figure, planned_figures
 from ..figures.study import StudyFigure
 from ..gather import gather, report_files
+from ..natural_frequencies import with_further_metrics
 from ..report import Report, known
-from ..two_classes import with_two_classes
 from .cards import data_cards, method_cards
 from .evidence import evidence
 
@@ -80,7 +80,7 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         uncertainty=known(options.uncertainty),
         scored=report.metric,
         methods=method_cards(report.trials),
-        further=report.further.tables() if report.further else (),
+        further=[table for each in report.further for table in each.tables()],
         data=data_cards(report.rows["dataset"].unique()),
         figures=planned_figures(stores),
     )
@@ -109,10 +109,10 @@ def contents(
     Raises:
         StoreError: where there is no store.
     """
-    report = with_two_classes(gathered(), [store], lambda request: gathered(rescore=request))
+    report = with_further_metrics(gathered(), [store], lambda request: gathered(rescore=request))
     named = [spec.figure.metric] if spec.figure else []
     named += [spec.tune.metric.removeprefix("val/")] if spec.tune else []
-    measured = [(report.rows, report.metric), *(report.further.measured if report.further else ())]
+    measured = [(report.rows, report.metric), *report.measured]
     for name in dict.fromkeys(named):
         if name.partition(":")[0] in DEFINITIONS and name != ACCURACY.name:
             other = gathered(rescore=parse_metric(name, "test", 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -92,12 +92,14 @@ class Tune(CanonicalModel, frozen=True):
             raise ValueError("name at least one, or all")
         return found
 
-    @model_validator(mode="after")
-    def _whole_generations(self) -> Tune:
-        """A smaller last generation would be halved otherwise than the others, and otherwise once ``trials`` rises."""
-        short = self.trials % self.generation
-        if self.prune and short:
+    def stops_early(self, learners: Iterable[str]) -> bool:
+        """Whether any of these learners has trials that are stopped before their last epoch: an estimator's has one."""
+        return self.prune and any(learner != "estimator" for learner in learners)
+
+    def check_generations(self, learners: Iterable[str]) -> None:
+        """ValueError where trials are stopped early and the last generation is smaller: it would be halved otherwise
+        than the others, and otherwise once ``trials`` rises."""
+        if self.stops_early(learners) and (short := self.trials % self.generation):
             near = (self.trials - short, self.trials - short + self.generation)
             words = " or ".join(str(n) for n in near if n)
-            raise ValueError(f"with prune, trials are compared in generations of {self.generation}: take {words}")
-        return self
+            raise ValueError(f"tune: with prune, trials are compared in generations of {self.generation}: take {words}")

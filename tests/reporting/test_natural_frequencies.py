@@ -1,4 +1,4 @@
-"""Two classes tested at their natural frequencies: what stands below their table, and what is said of it."""
+"""Classes tested at their natural frequencies: what stands below their table, and what is said of it."""
 
 import json
 
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
 from typer.testing import CliRunner
 
 import tailboard as tb
@@ -16,7 +16,7 @@ from tailboard.harness.metrics.rescoring import parse_metric
 from tailboard.harness.metrics.scores import per_class_accuracy
 from tailboard.harness.registry.datasets import each_once
 from tailboard.harness.reporting.gather import gather
-from tailboard.harness.reporting.two_classes import natural, sentences, with_two_classes
+from tailboard.harness.reporting.natural_frequencies import SEVERAL, TWO, natural, sentences, with_further_metrics
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance, Record
@@ -40,13 +40,13 @@ def photos(top, counts):
 
 
 def filled(store, spec):
-    """The store with a record of each trial, whose logits are drawn."""
+    """The store with a record of each trial, whose logits are drawn; ERM tells the classes apart worst."""
     store.write_plan(spec)
     trained, tested = spec.data[0].contents.available, spec.data[0].contents.tested
-    labels = np.repeat([0, 1], tested).astype(np.int16)
+    labels = np.repeat(np.arange(len(tested)), tested).astype(np.int16)
     for number, trial in enumerate(plan(spec)):
-        logits = np.random.default_rng(number).normal(0, 1, (len(labels), 2))
-        logits[np.arange(len(labels)), labels] += 1 + 2 * (trial.method.name == "Focal Loss")
+        logits = np.random.default_rng(number).normal(0, 1, (len(labels), len(tested)))
+        logits[np.arange(len(labels)), labels] += 1 + 2 * (trial.method.name != "ERM")
         logits = logits.astype(np.float16)
         store.write_arrays(trial.key, {"last_ema": logits, "last": logits, "labels": labels})
         accuracy = per_class_accuracy(logits, labels)
@@ -65,7 +65,7 @@ def cache_of_its_own(tmp_path, monkeypatch):
 
 def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_path):
     store = store_of(tmp_path, (120, 20))
-    report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table,), said = report.tables, sentences(report)
     assert table.spans[0][1] == ("AUROC", "average precision", "F1", "G-mean", "recall at a precision")
     expected = {"ERM": [], "Focal Loss": []}
@@ -95,6 +95,35 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     assert "balanced test set" not in printed and "the test set is not balanced" in printed
 
 
+def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kinds = [name for name, count in {"fir": 200, "oak": 60, "yew": 25}.items() for _ in range(count)]
+    (tmp_path / "trees.csv").write_text("\n".join(["height,kind", *(f"{n},{kind}" for n, kind in enumerate(kinds))]))
+    data = {"name": "csv:trees.csv", "label": "kind"}
+    spec = parse({"name": "s", "data": data, "methods": ["ERM", "SMOTE"], "network": "xgboost"})
+    store = filled(Store(tmp_path / "store"), spec)
+    assert [*natural([store]).values()] == [SEVERAL]
+    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    (table, *_), expected = report.tables, {"ERM": [], "SMOTE": []}
+    assert table.title.endswith(": several classes") and table.spans[0][1] == ("macro F1", "AUROC", "G-mean")
+    for key in sorted(store.finished()):
+        arrays = store.arrays(key)
+        labels, logits = arrays["labels"], arrays["last_ema"].astype(float)
+        found, shares = logits.argmax(axis=1), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        recalls = recall_score(labels, found, average=None)
+        scores = f1_score(labels, found, average="macro"), roc_auc_score(labels, shares, multi_class="ovr")
+        expected[store.record(key).trial.method.name].append((*scores, recalls.prod() ** (1 / 3)))
+    for method, *texts in table.body:
+        means = 100 * np.mean(expected[method], axis=0)
+        assert [text.split(" ")[0] for text in texts] == [f"{mean:.1f}" for mean in means]
+    assert [said.partition(" is first")[0] for said in sentences(report)] == ["By macro F1 SMOTE", "By AUROC SMOTE"]
+    entries = json.loads(report.rendered("json"))
+    jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
+    assert {entry["metric"] for entry in entries} == {"balanced_accuracy", "macro_f1", "auroc", "g_mean"}
+    for form in ("md", "latex"):
+        assert "averaged over the classes; G-mean is the geometric mean" in " ".join(report.rendered(form).split())
+
+
 def test_a_row_with_a_failed_seed_is_shown_with_its_n_and_mark_in_both_tables(tmp_path):
     store = store_of(tmp_path, (120, 20))
     key = min(key for key in store.finished() if store.record(key).trial.method.name == "ERM")
@@ -102,7 +131,7 @@ def test_a_row_with_a_failed_seed_is_shown_with_its_n_and_mark_in_both_tables(tm
     (tmp_path / "store" / "records" / f"{key}.json").unlink()
     store.write_record(failed)
     store = Store(tmp_path / "store")
-    report = with_two_classes(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table,) = report.tables
     texts = {method: cells for method, *cells in table.body}
     assert all(text.endswith(" (n=4)¹") for text in texts["ERM"])
@@ -142,7 +171,7 @@ def test_python_reports_any_metric(tmp_path):
 def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
     store = store_of(tmp_path, (20, 20))
     report = gather([store])
-    assert with_two_classes(report, [store], lambda rescore: gather([store], rescore=rescore)) is report
+    assert with_further_metrics(report, [store], lambda rescore: gather([store], rescore=rescore)) is report
 
 
 def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
@@ -152,7 +181,7 @@ def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):
     report = gather([store]).rendered("md")
     assert "balanced test set" not in report
     assert "adult: the test set is not balanced; its classes have 3846 to 12435 examples." in report
-    assert natural([store]) == {"adult"}
+    assert natural([store]) == {"adult": TWO}
 
 
 def test_a_data_set_of_many_tails_is_looked_up_once():
