@@ -72,7 +72,8 @@ def claims(drawn: StudyFigure) -> str:
     """The claims as a table."""
     rows = [
         {"panel": c.panel, "claim": c.claim, "verdict": c.verdict or f"no word: {c.reason}",
-         "effect": f"{c.effect:+.3g} {c.unit}", "95% interval": f"{c.low:+.3g} to {c.high:+.3g}", "n": c.n}
+         "effect": f"{c.effect:+.3g} {c.unit}", "n": c.n,
+         "95% interval": "–" if np.isnan(c.low) else f"{c.low:+.3g} to {c.high:+.3g}"}
         for c in drawn.data.claims
     ]  # fmt: skip
     return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)) if rows else ""
@@ -85,7 +86,8 @@ def reached(store: Store, records: list[Record]) -> str:
     ]
     if np.isnan(ends).any():
         return ""
-    return f"At the end the trainings know {min(ends):.1f} to {max(ends):.1f} percent of their training images."
+    known = " to ".join(dict.fromkeys(f"{end(ends):.1f}" for end in (min, max)))
+    return f"At the end the trainings know {known} percent of their training images."
 
 
 def took(records: list[Record]) -> str:

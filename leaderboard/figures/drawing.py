@@ -18,6 +18,7 @@ from .figure import Axis, FigureData, Picture
 from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
 
 SIZE = (4.6, 3.2)  # inches of a panel
+MOST_MARKS = 12  # points of a curve with a marker and an error bar
 INERT: dict[str, Any] = {"parse_math": False}  # a name with two dollars is no formula
 
 
@@ -69,7 +70,9 @@ def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
     for (name, curve), (colour, marker, dash) in zip(points.groupby("curve", sort=False), looks, strict=False):
         x, mean = curve["x"].to_numpy(float), curve["mean"].to_numpy(float)
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.2}
-        lines.append(axes.errorbar(x, mean, yerr=_errors(curve), capsize=2.5, elinewidth=0.9, **look))
+        every = -(-len(x) // MOST_MARKS)  # of a long curve some, as a picture with all is illegible and large
+        look |= {"markevery": every, "errorevery": every, "capsize": 2.5, "elinewidth": 0.9}
+        lines.append(axes.errorbar(x, mean, yerr=_errors(curve), **look))
         names.append(str(name))
     if axis.log_x:
         axes.set_xscale("log")

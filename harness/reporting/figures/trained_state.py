@@ -93,7 +93,8 @@ def with_convergence(figure: FigureData, store: StoreReader, keys: Iterable[str]
 
 
 def _range(percent: list[float]) -> str:
-    return f"{min(percent):.1f} to {max(percent):.1f} percent"
+    ends = dict.fromkeys(f"{end(percent):.1f}" for end in (min, max))
+    return f"{' to '.join(ends)} percent"
 
 
 def region_arrays(

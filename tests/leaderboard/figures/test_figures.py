@@ -261,6 +261,15 @@ def test_a_drawing_is_the_same_bytes_each_time(form):
         assert len(first) < 100_000 and b">_b" in first, "two panels, and text is text"
 
 
+def test_long_curves_stay_whole_in_a_small_file():
+    values = {(name, float(x)): 50 + x for name in "abcdef" for x in range(1, 101)}
+    svg = drawn(sweep(observations(values), "epoch", "accuracy"), "svg")
+    (longest,) = {
+        len(re.findall(rb"L ", path)) for path in re.findall(rb'<path d="([^"]*)"', svg) if path.count(b"L ") > 50
+    }
+    assert longest == 99 and len(svg) < 100_000
+
+
 # The fit, and decision regions
 
 
