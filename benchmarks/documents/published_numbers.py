@@ -252,11 +252,15 @@ def averaging(numbers: Numbers, _: str) -> str:
     rows = numbers.rows[numbers.rows["group"] == "all"].assign(last=numbers.raw["last"])
     lines = []
     for method, trials in rows.groupby("method", sort=False):
-        notes, change = mean_notes(trials["notes"]), trials["last"] - trials["value"]
-        means = (plus_minus(trials[name].mean(), trials[name].sem()) for name in ("value", "last"))
-        since = f"{notes['half_lives']:.1f}" if "half_lives" in notes else "–"
-        lines.append([str(method), *means, plus_minus(change.mean(), change.sem(), sign="+").replace("-", "−"), since])
+        notes = mean_notes(trials["notes"])
+        averaged, last = (trials[name].to_numpy(float) for name in ("value", "last"))
+        texts = [_mean(averaged), _mean(last), _mean(last - averaged, sign="+").replace("-", "−")]
+        lines.append([str(method), *texts, f"{notes['half_lives']:.1f}" if "half_lives" in notes else "–"])
     return _grid(["Method", "Averaged (scored)", "Last", "Last minus averaged", "Half-lives since the switch"], lines)
+
+
+def _mean(values: np.ndarray, sign: str = "") -> str:
+    return plus_minus(float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5), sign=sign)
 
 
 def _grid(head: list[str], lines: list[list[str]]) -> str:

@@ -95,7 +95,7 @@ def _read_apart(store: Store, keys: Sequence[str], cores: int) -> tuple[TrialRes
     shares = [keys[start : start + most] for start in range(0, len(keys), most)]
     command = [sys.executable, "-P", "-m", __name__, store.url]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    processes = [subprocess.Popen(command, **pipes) for _ in shares]  # noqa: S603
+    processes: list[Any] = [subprocess.Popen(command, **pipes) for _ in shares]  # noqa: S603
     try:
         for process, share in zip(processes, shares, strict=True):
             with suppress(OSError), process.stdin as told:
