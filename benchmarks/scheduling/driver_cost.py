@@ -26,7 +26,7 @@ MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
         "processor time of all that is not training over the workers', in a run of `quickstart`",
         "0.046 (62 s over 1,338 s, two trials at a time)",
         "PID",
-        "2 cores of an AMD EPYC under a load of 18",
+        "2 cores of an AMD EPYC under a load of 18, before MLflow and Ray's log monitor were asked less often",
     ),
 )
 

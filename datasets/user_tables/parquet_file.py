@@ -35,6 +35,8 @@ class ParquetFile:
             self.names = self._named(schema.names, only)
             self._places = [place for place, name in enumerate(self.names) if only is None or name in only]
             types = {schema.names[place]: schema.field(place).type for place in self._places}
+            if nested := next((name for name, kind in types.items() if pa.types.is_nested(kind)), None):
+                raise self._unfit(nested, types[nested])
             self._check(about.metadata, set(types))
             as_texts = [n for n, t in types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
             self._open = pq.ParquetFile(io.BytesIO(data), read_dictionary=as_texts)  # a text is in memory once
@@ -62,12 +64,12 @@ class ParquetFile:
         return names
 
     def _check(self, about: Any, read: Collection[str]) -> None:
-        """DataError where the columns that are read take more memory than they may. A nested one has several parts."""
+        """DataError where the columns that are read, none of which has parts, take more memory than they may."""
         if not about.num_rows:
             raise DataError(f"{self.file} has no rows")
         check_size(about.num_rows, len(read), self.file)
         paths = [about.schema.column(place).path for place in range(about.num_columns)]
-        places = [place for place, path in enumerate(paths) if path in read or path.partition(".")[0] in read]
+        places = [place for place, path in enumerate(paths) if path in read]
         groups = [about.row_group(number) for number in range(about.num_row_groups)]
         if (
             sum(group.column(place).total_uncompressed_size for group in groups for place in places)
@@ -89,8 +91,8 @@ class ParquetFile:
             values = self._written(values)
         elif pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if not (pa.types.is_dictionary(values.type) or pa.types.is_string(values.type)) or pa.types.is_nested(kind):
-            raise DataError(f"{self.file}: column {name!r} holds {values.type}: numbers, texts and dates can be had")
+        if not (pa.types.is_dictionary(values.type) or pa.types.is_string(values.type)):
+            raise self._unfit(name, values.type)
         encoded = values.combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks()
@@ -109,6 +111,9 @@ class ParquetFile:
             naive = pc.cast(values, pa.timestamp("us"), safe=False)
             return pc.call_function("strftime", [naive], pc.StrftimeOptions("%Y-%m-%dT%H:%M:%S"))
         return pc.cast(values, pa.string())
+
+    def _unfit(self, name: str, kind: Any) -> DataError:
+        return DataError(f"{self.file}: column {name!r} holds {kind}: numbers, texts and dates can be had")
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self.file} cannot be read as Parquet: {' '.join(str(error).split())[:200]}")

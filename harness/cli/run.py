@@ -74,8 +74,8 @@ def run(
     """Run every trial of a spec that is not finished yet, then print the leaderboard.
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
-    Where the spec has a block tune, every method is tuned first, on validation images.
-    With --data no spec is needed: the defaults fit the images, and the table is followed by a recommendation.
+    Where the spec has a block tune, every method is tuned first, on validation images or rows.
+    With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation.
     """
     from ..driver import RunRequest, train
     from ..reporting import gather

@@ -178,7 +178,7 @@ def _ece(scored: Scored, members: np.ndarray) -> float:
     return float(100 * np.abs(gaps).sum() / weights.sum())
 
 
-RARE = "the class with fewer training images"
+RARE = "the class with fewer training examples"
 DEFINITIONS = {
     definition.name: definition
     for definition in (

@@ -58,7 +58,7 @@ class MetricRequest:
         if self.name == ACCURACY.name and not self.tau and self.weights == "last_ema":
             return ACCURACY
         about = self.definition
-        text = about.text.format(of=self.of or "with fewer training images")
+        text = about.text.format(of=self.of or "with fewer training examples")
         return Metric(
             ", ".join([":".join(filter(None, [self.name, self.of])), *self._words]),
             " ".join([text, *(f"({word})" for word in self._words)]),

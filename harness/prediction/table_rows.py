@@ -73,14 +73,15 @@ def save_row_predictions(
 def _of_parquet(path: Path, model: TableModel) -> Iterator[dict[str, list[Any]]]:
     """The values of each column that the model takes by its name, some rows at a time."""
     try:
-        file = ParquetFile(path, only=model.columns)
+        file = ParquetFile(path, only=frozenset(model.columns))
         texts = {column.name for column in model.description.columns if column.kind == "category"}
         columns = file.read(texts).columns
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     except DataError as error:
         raise ModelError(str(error)) from None
-    if missing := next((name for name in model.columns if name not in {c.name for c in columns}), None):
+    there = {column.name for column in columns}
+    if missing := next((name for name in model.columns if name not in there), None):
         raise ModelError(f"the table has no column {missing!r}" + nearest(missing, file.names[:MOST_COLUMNS]))
     for start in range(0, max((len(column.missing()) for column in columns), default=0), AT_ONCE):
         yield {column.name: _listed(column, slice(start, start + AT_ONCE)) for column in columns}

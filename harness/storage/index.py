@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -41,7 +42,10 @@ NAME = paths.INDEX
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
-SHARED = 20_000  # records of a folder that are worth a process for each core: one takes a second to start
+SHARED, SHARE = (
+    20_000,
+    5_000,
+)  # records of a folder that are worth several processes, and one: it takes a second to start
 WORDS_EACH, WORDS_LEAST = 4096, 1 << 20  # bytes of all words, for each record; and where there are few
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
@@ -90,20 +94,20 @@ def _read_here(store: StoreReader, keys: Sequence[str], each: Callable = map) ->
 
 
 def _read_apart(store: Store, keys: Sequence[str], cores: int) -> tuple[TrialResults, list[str]]:
-    """The same in a process for each core; what one of them cannot tell is read here."""
-    most = -(-len(keys) // cores)
+    """The same in a process for each core; what one of them cannot tell, or cannot be begun for, is read here."""
+    most = max(-(-len(keys) // cores), SHARE)
     shares = [keys[start : start + most] for start in range(0, len(keys), most)]
     command = [sys.executable, "-P", "-m", __name__, store.url]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    processes: list[Any] = [subprocess.Popen(command, **pipes) for _ in shares]  # noqa: S603
+    processes: list[Any] = []
     try:
-        for process, share in zip(processes, shares, strict=True):
-            with suppress(OSError), process.stdin as told:
-                told.write("".join(share).encode())
-        found = []
-        for process, share in zip(processes, shares, strict=True):
-            answer = process.stdout.read()
-            found.append(_read_here(store, share) if process.wait() else _answered(answer))
+        with suppress(OSError):  # no more of them can be had
+            for share in shares:
+                processes.append(subprocess.Popen(command, **pipes))  # noqa: S603
+                with suppress(OSError), processes[-1].stdin as told:
+                    told.write("".join(share).encode())
+        found = [_answer_of(each) or _read_here(store, share) for each, share in zip(processes, shares, strict=False)]
+        found += [_read_here(store, share) for share in shares[len(processes) :]]
     finally:
         for process in processes:
             process.kill()
@@ -112,9 +116,16 @@ def _read_apart(store: Store, keys: Sequence[str], cores: int) -> tuple[TrialRes
     return joined([results for results, _ in found]), [message for _, damaged in found for message in damaged]
 
 
-def _answered(answer: bytes) -> tuple[TrialResults, list[str]]:
-    arrays = unpack_arrays(answer)
-    return _of_arrays(arrays), json.loads(arrays["damaged"].tobytes())
+def _answer_of(process: Any) -> tuple[TrialResults, list[str]] | None:
+    """What a process read; nothing where it failed, or its answer is more than may be read."""
+    answer = process.stdout.read()
+    if process.wait():
+        return None
+    try:
+        arrays = unpack_arrays(answer)
+        return _of_arrays(arrays), json.loads(arrays["damaged"].tobytes())
+    except (ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _answer() -> None:

@@ -95,7 +95,7 @@ def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, 
         return table_rows(measured), files
     except Exception as error:  # see catch_up
         words = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise _UnmadeReportError(words.splitlines()[0]) from error
+        raise _UnmadeReportError((words.splitlines() or [type(error).__name__])[0]) from error
 
 
 def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:

@@ -37,11 +37,6 @@ def csv(
         started: The seconds of the networks that a trial starts from, by its key; the columns `COSTS` follow, but not
             where it is not given.
 
-    Args:
-        rows: The tidy rows.
-        metric: What their values are.
-        versus: A method to compare each other with.
-
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -83,12 +78,6 @@ def json(
         further: The same rows by other metrics, whose cells follow; each entry says of which metric it is.
         started: As of `csv`.
 
-    Args:
-        rows: The tidy rows.
-        metric: What their values are.
-        versus: A method to compare each other with.
-        further: The tidy rows of other metrics.
-
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
@@ -127,9 +116,9 @@ def _summary(
 
 
 def _with(table: pd.DataFrame, costs: pd.DataFrame, on: list[str], names: list[str]) -> pd.DataFrame:
-    """The table with the named columns of what has one row for each of some words; NaN where they have no finite one,
-    since a record may say anything."""
-    found = costs.set_index(on)[names].reindex(pd.MultiIndex.from_frame(table[on].astype(str)))
+    """The table with the named columns of what some words tell; NaN where they have no finite one, since a record may
+    say anything. A trial that stands in two rows costs the same in both."""
+    found = costs.drop_duplicates(on).set_index(on)[names].reindex(pd.MultiIndex.from_frame(table[on].astype(str)))
     return table.assign(**{name: found[name].where(np.isfinite(found[name])).to_numpy() for name in names})
 
 

@@ -12,6 +12,7 @@ import pytest
 from tailboard.datasets.builtin import catalog
 from tailboard.datasets.catalog import DataError
 from tailboard.datasets.user_tables import cells
+from tailboard.datasets.user_tables.parquet_file import ParquetFile
 from tailboard.datasets.user_tables.source import is_user_table, source_of
 from tailboard.datasets.user_tables.table import table
 from tailboard.harness.registry.datasets import dataset_of, long_tail
@@ -67,6 +68,9 @@ def test_a_parquet_holds_the_same_table(here):
     frame.to_parquet("t.parquet")
     same = table(source_of({"name": "parquet:t.parquet", "label": "income"}, here))
     assert same.contents == found.contents and same.columns == found.columns
+    frame.assign(**{"a.b": [{"x": "a" * 100}] * 60}).to_parquet("t.parquet")  # refused before it is unpacked
+    with pytest.raises(DataError, match=r"t.parquet: column 'a.b' holds struct<x: string>: numbers, texts and dates"):
+        ParquetFile(here / "t.parquet")
     frame.assign(tags=[["a"]] * 60).to_parquet("t.parquet")
     with pytest.raises(DataError, match="column 'tags' holds list"):
         table(source_of({"name": "parquet:t.parquet", "label": "income"}, here))

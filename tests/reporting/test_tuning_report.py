@@ -241,6 +241,7 @@ def test_a_winner_at_the_defaults_stands_beside_them(tmp_path):
     board = gather([store], defaults=True)
     assert means(board) == {f"{TUNED}: {m}": "complete/complete" for m in ("ERM", "Focal Loss", "Focal Loss, defaults")}
     assert any(note.startswith("4 of 4 trials are complete; training took 4 device-hours") for note in board.notes)
+    assert len(pd.read_parquet(io.BytesIO(board.parquet()))) == len(board.rows), "a trial stands in two rows"
 
 
 def test_defaults_that_nobody_ran_say_who_runs_them(tmp_path):

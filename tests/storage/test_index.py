@@ -112,17 +112,18 @@ def test_a_record_that_changed_is_read_again(store, opened):
     pd.testing.assert_frame_equal(after[others], before[others])
 
 
-@pytest.mark.parametrize("python", [sys.executable, "/bin/false"], ids=["as they are", "that fail"])
-def test_many_records_are_read_by_processes(store, opened, monkeypatch, python):
+@pytest.mark.parametrize("python", ["", "/bin/false", "/bin/true", "/nowhere"])
+def test_many_records_are_read_by_processes_or_where_these_fail_here(store, opened, monkeypatch, python):
     store.write(f"records/{min(store.finished())}.json", b"{}")
     first = gather([store])
     store.remove(index.NAME)
     opened.clear()
     monkeypatch.setattr(index, "SHARED", 1)
+    monkeypatch.setattr(index, "SHARE", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(sys, "executable", python or sys.executable)
     second = gather([store])
-    assert set(opened) == (store.finished() if python == "/bin/false" else set())
+    assert set(opened) == (store.finished() if python else set())
     pd.testing.assert_frame_equal(second.rows, first.rows)
     assert second.damaged == first.damaged and len(first.damaged) == 1
     opened.clear()

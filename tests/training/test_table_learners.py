@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from catboost import CatBoostClassifier
-from imblearn.over_sampling import SMOTE, SMOTENC, KMeansSMOTE
+from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -26,6 +26,7 @@ from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
 from tailboard.harness.planning.request import RunRequest, check_names
 from tailboard.harness.planning.summary import plan_table, tuning_table
+from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
@@ -114,9 +115,9 @@ def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
     assert learner.history[0].get("weights.acted") == (1.0 if weighted else None)
 
 
-def resampled(name: str) -> tuple[np.ndarray, np.ndarray]:
+def resampled(name: str, **values) -> tuple[np.ndarray, np.ndarray]:
     """What the library called directly makes of the training rows."""
-    sampler = getattr(import_module(SAMPLERS[name][0]), name)()
+    sampler = getattr(import_module(SAMPLERS[name][0]), name)(**values)
     drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
     if "random_state" in sampler.get_params():
         sampler.set_params(random_state=drawn)
@@ -137,6 +138,28 @@ def test_a_sampler_makes_the_rows_that_its_library_makes(name):
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
     assert np.array_equal(found, direct.predict(encoder.transform(TEST.x)))
     assert len(y) != len(TRAIN.y) and learner.history[0]["rows.acted"] == 1
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("SMOTE", {"k_neighbors": 3}),
+        ("ADASYN", {"n_neighbors": 2}),
+        ("BorderlineSMOTE", {"k_neighbors": 3, "m_neighbors": 7, "kind": "borderline-2"}),
+        ("NearMiss", {"version": 3}),
+        ("EditedNearestNeighbours", {"n_neighbors": 1, "kind_sel": "mode"}),
+        ("ClusterCentroids", {"voting": "hard"}),
+    ],
+)
+def test_values_of_a_sampler_are_those_of_its_library(name, values):
+    trial = trial_of("logistic_regression", {"name": name, "values": {f"rows.{n}": v for n, v in values.items()}})
+    learner = fitted("logistic_regression", recipe_of(trial, None))
+    x, y = resampled(name, **values)
+    usual, _ = resampled(name)
+    assert usual.shape != x.shape or not np.array_equal(usual, x), "the values change something"
+    direct = LogisticRegression(max_iter=1000).fit(x, y)
+    found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
+    assert np.array_equal(found, direct.predict(Encoder(COLUMNS).fit(TRAIN.x).transform(TEST.x)))
 
 
 def test_the_network_on_rows_learns_from_the_rows_that_a_sampler_makes():
@@ -178,6 +201,17 @@ def test_a_sampler_before_encoding_makes_the_rows_that_its_library_makes():
     found = scored_logits(learner, torch.from_numpy(TEST.x))["last_ema"].argmax(axis=1)
     tested = np.column_stack([scaled.transform(imputed.transform(TEST.x[:, :3])), TEST.x[:, 3]])
     assert np.array_equal(found, direct.predict(one_hot(tested)))
+
+
+def test_smoten_makes_the_rows_that_its_library_makes():
+    columns, x = (Column("a", "category"), Column("b", "category")), TRAIN.x[:, [3, 3]].copy()
+    x[:, 1] = (TRAIN.y + x[:, 1]) % 3
+    trial = trial_of({"name": "mlp", "values": {"width": 8}}, training={"epochs": 1, "batch_size": 64})
+    learner = table_learner(trial, Images(x, TRAIN.y), COUNTS, recipe("SMOTEN"), torch.device("cpu"), columns)
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
+    made, y = SMOTEN(random_state=drawn).fit_resample(x, TRAIN.y)
+    encoded = np.hstack([made[:, [place]] == [0, 1, 2] for place in (0, 1)])
+    assert np.array_equal(learner.material.x.numpy(), encoded) and np.array_equal(learner.material.y.numpy(), y)
 
 
 def test_categories_alone_are_made_by_smoten():

@@ -40,7 +40,7 @@ function largestOf({ matrix, worst, seeds }, tests, name, share, shown) {
   const all = worst ?? matrix.flatMap((row, place) => row.map((images, taken) => [place, taken, images]));
   const wrong = all.filter(([place, taken, images]) => place !== taken && images && shown.has(place));
   const first = wrong.sort((a, b) => share(b[0], b[2]) - share(a[0], a[2])).slice(0, worst ? worst.length : LISTED);
-  if (!first.length) return [element("p", {}, worst ? `None of the ${worst.length} largest confusions is of these classes.` : "No image of these classes is taken for another.")];
+  if (!first.length) return [element("p", {}, worst ? `None of the ${worst.length} largest confusions is of these classes.` : `None of the ${EXAMPLES} of these classes is taken for another.`)];
   const head = ["Class", "taken for", `% of its ${EXAMPLES}`, EXAMPLES];
   const cells = ([place, taken, images]) => [name(place), name(taken), share(place, images).toFixed(1), `${imagesText(images / seeds)} of ${tests[place]}`];
   return [
