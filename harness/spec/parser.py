@@ -194,10 +194,9 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         first = error.errors()[0]
         field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
-            word = str(first["loc"][-1])
-            meant = nearest(word, model.model_fields)
-            hint = f"{'' if meant else '.'} {HINT} {HINT_OF_TABLES}" if model is Data else ""
-            raise SpecError(f"{where}: unknown key {word!r}{meant}{hint}") from None
+            meant = nearest(word := str(first["loc"][-1]), model.model_fields)
+            meant = f"{meant or '.'} {HINT} {HINT_OF_TABLES}" if model is Data else meant
+            raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
         raise SpecError(": ".join(filter(None, [field, f"{message}{given}"]))) from None
