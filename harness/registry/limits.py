@@ -13,6 +13,7 @@ OF_SQUARE = frozenset({
     # These look at all pairs of rows more than once, or at those of rows that were made too.
     *("RepeatedEditedNearestNeighbours", "AllKNN", "SMOTEENN", "SMOTETomek"),
 })  # fmt: skip
+FARTHEST = 2  # the version of NearMiss that holds and sorts the distances from each row to all of the rarest class
 
 
 def why_not_tried(trial: Trial) -> str:
@@ -22,6 +23,8 @@ def why_not_tried(trial: Trial) -> str:
         return ""
     terms = [] if trial.method.plugin else [term.strip() for term in trial.method.name.split("+")]
     name = next((word for word in (trial.network, *terms) if word in OF_SQUARE), "")
+    if not name and "NearMiss" in terms and trial.method.values.get("rows.version") == FARTHEST:
+        name = f"NearMiss (rows.version={FARTHEST})"
     try:
         rows = sum(long_tail(trial.data, trial.val_per_class)) if name else 0
     except UserError:

@@ -105,21 +105,25 @@ def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatc
     assert [*natural([store]).values()] == [SEVERAL]
     report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
     (table, *_), expected = report.tables, {"ERM": [], "SMOTE": []}
-    assert table.title.endswith(": several classes") and table.spans[0][1] == ("macro F1", "AUROC", "G-mean")
+    assert table.title.endswith(": several classes") and table.spans[0][1] == (
+        *("macro F1", "AUROC", "macro average precision", "G-mean"),
+    )
     for key in sorted(store.finished()):
         arrays = store.arrays(key)
         labels, logits = arrays["labels"], arrays["last_ema"].astype(float)
         found, shares = logits.argmax(axis=1), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         recalls = recall_score(labels, found, average=None)
         scores = f1_score(labels, found, average="macro"), roc_auc_score(labels, shares, multi_class="ovr")
-        expected[store.record(key).trial.method.name].append((*scores, recalls.prod() ** (1 / 3)))
+        precision = average_precision_score(np.eye(3)[labels], shares, average="macro")
+        expected[store.record(key).trial.method.name].append((*scores, precision, recalls.prod() ** (1 / 3)))
     for method, *texts in table.body:
         means = 100 * np.mean(expected[method], axis=0)
         assert [text.split(" ")[0] for text in texts] == [f"{mean:.1f}" for mean in means]
     assert [said.partition(" is first")[0] for said in sentences(report)] == ["By macro F1 SMOTE", "By AUROC SMOTE"]
     entries = json.loads(report.rendered("json"))
     jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
-    assert {entry["metric"] for entry in entries} == {"balanced_accuracy", "macro_f1", "auroc", "g_mean"}
+    metrics = {"balanced_accuracy", "macro_f1", "auroc", "macro_average_precision", "g_mean"}
+    assert {entry["metric"] for entry in entries} == metrics
     for form in ("md", "latex"):
         assert "averaged over the classes; G-mean is the geometric mean" in " ".join(report.rendered(form).split())
 

@@ -26,6 +26,7 @@ from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
 from tailboard.harness.planning.request import RunRequest, check_names
 from tailboard.harness.planning.summary import plan_table, tuning_table
+from tailboard.harness.registry.limits import why_not_tried
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.scheduling.queue import JobQueue
@@ -402,6 +403,10 @@ def test_the_list_on_a_hundred_thousand_rows_says_what_is_not_tried_before_anyth
         "SMOTEENN", "SMOTETomek",
     }  # fmt: skip
     said = plan_table(planned)
+    farthest = {"name": "NearMiss", "values": {"rows.version": 2}}
+    assert why_not_tried(
+        trial_of("xgboost", farthest, data={"name": "simulated-table", "profile": "natural"})
+    ).startswith("NearMiss (rows.version=2) is not tried on more than 50,000 training rows")
     for what, why in planned.not_tried.items():
         assert "is not tried on more than 50,000 training rows, and simulated-table has 100,000 here" in why
         assert f"\nnot tried: {what}: {why}" in said
