@@ -8,8 +8,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
 
-# A worker for each core, at most four: most of the time is waiting for processes. A file's tests share what it set up.
-TESTS := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A worker for each core and one more, at most four: many tests wait for processes. A file's tests share what it set up.
+WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+TESTS := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(TESTS)
