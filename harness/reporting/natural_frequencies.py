@@ -1,5 +1,5 @@
-"""What is said beside the accuracies where classes are tested at their natural frequencies: of two classes metrics that
-no threshold moves, and those of the class with fewer training images; of several, in a table, the means over them."""
+"""Further metrics of test sets at their natural frequencies: of two classes AUROC, G-mean and those of the class with
+fewer training examples; of several classes of a table, means over the classes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ENDING = "n = 5 seeds unless shown; a failed, diverged or missing trial is never
 
 @dataclass(frozen=True)
 class _Kind:
-    """Some data sets: what their table is called, its columns, and what its caption says of them. The first two say in
-    a sentence which method is first."""
+    """A kind of data sets: what their table is called, its columns, and what its caption says of them. Of the first two
+    columns a sentence says which method is first."""
 
     title: str
     metrics: tuple[str, ...]

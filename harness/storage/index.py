@@ -42,10 +42,8 @@ NAME = paths.INDEX
 READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 PIECE = 50_000  # records that are objects at one time
 MANY = 1000  # records that had to be read one by one before they are worth an index
-SHARED, SHARE = (
-    20_000,
-    5_000,
-)  # records of a folder that are worth several processes, and one: it takes a second to start
+SHARED = 20_000  # records of a folder that are worth several processes
+SHARE = 5_000  # records that are worth one of them: it takes a second to start
 WORDS_EACH, WORDS_LEAST = 4096, 1 << 20  # bytes of all words, for each record; and where there are few
 VERDICTS = 3  # of the checksums: no, yes, nothing was read
 
@@ -94,7 +92,8 @@ def _read_here(store: StoreReader, keys: Sequence[str], each: Callable = map) ->
 
 
 def _read_apart(store: Store, keys: Sequence[str], cores: int) -> tuple[TrialResults, list[str]]:
-    """The same in a process for each core; what one of them cannot tell, or cannot be begun for, is read here."""
+    """The same in several processes, one for each core at most; what one cannot tell, or cannot be started for, is read
+    here."""
     most = max(-(-len(keys) // cores), SHARE)
     shares = [keys[start : start + most] for start in range(0, len(keys), most)]
     command = [sys.executable, "-P", "-m", __name__, store.url]
