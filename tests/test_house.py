@@ -195,7 +195,7 @@ def unsaid(node: ast.FunctionDef | ast.ClassDef, is_command: bool = False) -> It
         return
     parameters = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
     if len([name for name in parameters if name not in ("self", "cls")]) >= 3 and not (
-        "Args:" in said or said.startswith("As in")
+        "Args:" in said or re.match(r"As in :\w+:`", said)
     ):
         yield f"{node.name} does not say what it is given"
     raised = [n.exc.func if isinstance(n.exc, ast.Call) else n.exc for n in own_nodes(node) if isinstance(n, ast.Raise)]
