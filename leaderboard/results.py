@@ -159,7 +159,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         default="missing",
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
-    reason = _reasons(rows, order, cells, summary["planned"].to_numpy())
+    reason = _reasons(rows, order, cells, summary["planned"].to_numpy(), status != "n/a")
     without = np.flatnonzero(status == "n/a")
     lacks, datasets = dict(metric.lacks), summary["dataset"].iloc[without].tolist()
     for cell, dataset in zip(without, datasets, strict=True):
@@ -181,11 +181,13 @@ def mean_notes(texts: Iterable[str]) -> dict[str, float]:
     return {name: fsum(each) / len(each) for name, each in values.items()}
 
 
-def _reasons(rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: np.ndarray) -> list[str]:
+def _reasons(
+    rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: np.ndarray, asked: np.ndarray
+) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
     that are in it, what of their method did not act: "5 of 5: no image was accepted". The arguments are the rows, as
-    :func:`_arrangement` orders them, and how many are planned of each cell."""
-    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
+    :func:`_arrangement` orders them, how many are planned of each cell, and of which cells it is asked."""
+    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order] & asked[cells]
     noted = rows[["value", "reason", "status"]].iloc[order[has_verdict]]
     valued = noted["value"].notna()
     stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")

@@ -98,13 +98,17 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
+    from ..storage.store import Store, stamps_ahead
+
+    if context:
+        context.with_resource(stamps_ahead(stores or []))  # before what takes seconds to import
+
     from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..reporting import figure_files, gather
     from ..reporting.natural_frequencies import with_further_metrics
     from ..reporting.pages import html_pages
     from ..spec.parser import parse_shots
-    from ..storage.store import Store
     from ..tracking import background
 
     if audit:

@@ -147,7 +147,8 @@ def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
     kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
     if kind == "f":
-        return ["" if text == "nan" else text for text in map(repr, column.tolist())]
+        texts = str(column.tolist())[1:-1].split(", ")  # as repr writes each
+        return ["" if text == "nan" else text for text in texts] if column.hasnans else texts
     if kind in ("i", "u", "b"):
         return [*map(str, column.tolist())]
     codes, words = pd.factorize(column)  # few words are many fields

@@ -39,8 +39,9 @@ def trial_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataFram
     """
     first = rows["group"] == rows["group"].iloc[0]  # what holds for one group of a trial holds for all
     trials = rows[first & (rows["status"] == "complete")].sort_values("seed", kind="stable")
-    before = np.array([started.get(key, 0.0) for key in trials["key"]], float)
-    seconds = trials["device_seconds"].astype(float) + before
+    seconds = trials["device_seconds"].astype(float)
+    if started:
+        seconds += np.array([started.get(key, 0.0) for key in trials["key"]], float)
     machine = trials[MACHINE].astype(str) if MACHINE in trials else pd.Series("", trials.index)
     trials = trials[["key", *BLOCK, "method"]].astype(str).assign(device_seconds=seconds, machine=machine)
     trials = trials[trials["device_seconds"] > 0]
