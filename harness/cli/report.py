@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
 
+AT_ONCE = 1 << 24  # letters of a text that are bytes beside it
 WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
 
 
@@ -153,6 +155,7 @@ def report(
         if html:
             html_pages.write_page(html_pages.page_content(report, places, options), html)
         _put(written, output)
+        del written  # of a large report it is large
         for place in places:
             if isinstance(place, Store):
                 print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
@@ -230,7 +233,10 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
 def _put(written: str | bytes, output: Path | None) -> None:
     """Into the file that was asked for, or on the terminal."""
     if output:
-        output.write_bytes(written if isinstance(written, bytes) else written.encode())
+        with output.open("wb") as file:
+            for start in range(0, len(written), AT_ONCE):
+                piece = written[start : start + AT_ONCE]
+                file.write(piece if isinstance(piece, bytes) else piece.encode())
     else:
         print_output(str(written))
 
@@ -242,7 +248,8 @@ def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without Python's search for cycles: there are none among a million records, and it would look again and again."""
+    """Without Python's search for cycles: there are none among a million records, and it would look again and again.
+    What was let go is given back to the system, where its C library can be asked to: else it waits for another use."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -250,6 +257,8 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _printed(form: str, **asked: Any) -> LatexOptions | None:

@@ -1,5 +1,5 @@
-"""What the driver has to say to its workers while they train; in a file of its own, so that a process that answers for it
-imports no torch."""
+"""What the driver has to say to its workers while they train; in a file of its own, so that a process that answers for
+it imports no torch."""
 
 from __future__ import annotations
 
