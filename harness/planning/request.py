@@ -78,8 +78,8 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
 def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bool, data: str, method: str) -> None:
     """The same of trials whose data sets and methods are named in these fields of the spec."""
     with field(data):
-        for trial in {(t.data, t.val_per_class): t for t in trials}.values():
-            long_tail(trial.data, trial.val_per_class)
+        for each in each_once(trial.data for trial in trials):
+            dataset_of(each)
     with field("network"):
         _check_learners(trials)
     methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
@@ -88,6 +88,9 @@ def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bo
             check_methods(list(methods.values()), plugins)
         else:
             check_new_methods(methods, plugins)
+    with field(data):
+        for trial in {(t.data, t.val_per_class): t for t in trials}.values():
+            long_tail(trial.data, trial.val_per_class)
 
 
 def _check_pretraining(trials: Iterable[Trial]) -> None:

@@ -197,7 +197,7 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
             meant = nearest(word := str(first["loc"][-1]), model.model_fields)
-            meant = f"{meant or '.'} {HINT} {HINT_OF_TABLES}" if model is Data else meant
+            meant = f"{meant} {HINT} {HINT_OF_TABLES}" if model is Data else meant
             raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
