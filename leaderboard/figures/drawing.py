@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
 
 from ..formats.text import plain
 from .figure import Axis, FigureData, Picture
