@@ -97,10 +97,8 @@ def took(records: list[Record]) -> str:
     for start, end in spans:  # figures share trials, some of which were trained hours before
         seconds += max((end - max(start, until)).total_seconds(), 0.0)
         until = max(until, end)
-    training, processors = (
-        sum(each.train_seconds for each in records),
-        {str(r.environment["processor"]) for r in records},
-    )
+    training = sum(each.train_seconds for each in records)
+    processors = {str(each.environment["processor"]) for each in records}
     return (
         f"{len(records)} trials took {seconds / 60:.1f} minutes, and {training / 60:.1f} minutes of training, on "
         f"{', '.join(sorted(processors))}."

@@ -237,8 +237,8 @@ DEFINITIONS = {
         ),
         Definition(
             "macro_recall_at_precision", "macro recall at a precision",
-            "Largest recall in percent of each class against the rest at a precision of at least {of}, averaged over the "
-            "classes of each group", _each_recall_at_precision, "logits", of="share", tuned=False,
+            "Largest recall in percent of each class against the rest at a precision of at least {of}, averaged over "
+            "the classes of each group", _each_recall_at_precision, "logits", of="share", tuned=False,
         ),
         Definition(
             "ece", "calibration error",
