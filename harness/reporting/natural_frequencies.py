@@ -47,9 +47,9 @@ TWO = _Kind(
 )
 SEVERAL = _Kind(
     "several classes",
-    ("macro_f1", "auroc", "macro_average_precision", "g_mean"),
-    "F1, the area under the ROC curve and the average precision of each class against the rest, averaged over the "
-    "classes; G-mean is the geometric mean of the classes' accuracies.",
+    ("macro_f1", "auroc", "macro_average_precision", "g_mean", "macro_recall_at_precision:0.9"),
+    "F1, the area under the ROC curve, the average precision, and the recall that a precision of 0.9 leaves, of each "
+    "class against the rest, averaged over the classes; G-mean is the geometric mean of the classes' accuracies.",
 )
 
 

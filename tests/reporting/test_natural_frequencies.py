@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, recall_score, roc_auc_score
 from typer.testing import CliRunner
 
 import tailboard as tb
@@ -107,7 +107,7 @@ def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatc
     report = with_further_metrics(partial(gather, [store]), [store])
     (table, *_), expected = report.tables, {"ERM": [], "SMOTE": []}
     assert table.title.endswith(": several classes") and table.spans[0][1] == (
-        *("macro F1", "AUROC", "macro average precision", "G-mean"),
+        *("macro F1", "AUROC", "macro average precision", "G-mean", "macro recall at a precision of 0.9"),
     )
     for key in sorted(store.finished()):
         arrays = store.arrays(key)
@@ -116,14 +116,24 @@ def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatc
         recalls = recall_score(labels, found, average=None)
         scores = f1_score(labels, found, average="macro"), roc_auc_score(labels, shares, multi_class="ovr")
         precision = average_precision_score(np.eye(3)[labels], shares, average="macro")
-        expected[store.record(key).trial.method.name].append((*scores, precision, recalls.prod() ** (1 / 3)))
+        curves = [precision_recall_curve(labels == c, shares[:, c]) for c in range(3)]
+        caught = np.mean([recall[precise >= 0.9 - 1e-12].max() for precise, recall, _ in curves])
+        values = (*scores, precision, recalls.prod() ** (1 / 3), caught)
+        expected[store.record(key).trial.method.name].append(values)
     for method, *texts in table.body:
         means = 100 * np.mean(expected[method], axis=0)
         assert [text.split(" ")[0] for text in texts] == [f"{mean:.1f}" for mean in means]
     assert [said.partition(" is first")[0] for said in sentences(report)] == ["By macro F1 SMOTE", "By AUROC SMOTE"]
     entries = json.loads(report.rendered("json"))
     jsonschema.validate(entries, json.loads(SCHEMA.read_text()))
-    metrics = {"balanced_accuracy", "macro_f1", "auroc", "macro_average_precision", "g_mean"}
+    metrics = {
+        "balanced_accuracy",
+        "macro_f1",
+        "auroc",
+        "macro_average_precision",
+        "g_mean",
+        "macro_recall_at_precision:0.9",
+    }
     assert {entry["metric"] for entry in entries} == metrics
     for form in ("md", "latex"):
         assert "averaged over the classes; G-mean is the geometric mean" in " ".join(report.rendered(form).split())
