@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ReportError
+from ..text import listed
 from .options import Defaults, Few, Many, Tercile, for_reader, print_output
 from .status import outcome, print_unreachable
 
@@ -256,7 +257,7 @@ def _printed(form: str, **asked: Any) -> LatexOptions | None:
         raise ReportError("--bold, --caption, --label, --columns, --rows, --decimals, --tabular-only: only of latex")
     for name in ("groups", "methods"):
         if name in given:
-            given[name] = tuple(word.strip() for word in given[name].split(",") if word.strip())
+            given[name] = tuple(listed(given[name]))
     try:
         return LatexOptions(**given) if given else None
     except ValueError as error:
