@@ -22,6 +22,7 @@ from tailboard.leaderboard.statistics.cost import training_costs
 from tailboard.leaderboard.tables.cost import cost_tables
 from tailboard.leaderboard.tables.grid import hours_text
 from tailboard.methods.need import Need
+from tidy_rows import COMPLETE
 
 TRAINED = [  # method, seed, machine, seconds, status
     ("ERM", 0, "slow", 36.0, "complete"),
@@ -39,8 +40,8 @@ TRAINED = [  # method, seed, machine, seconds, status
 def rows() -> pd.DataFrame:
     every = [
         {"key": f"{method}{seed}", "dataset": "d", "setting": "IF 10", "protocol": "p", "method": method, "seed": seed,
-         "group": group, "classes": 2, "value": 50.0 if status == "complete" else float("nan"), "status": status,
-         "reason": "", "verified": True, "device_seconds": seconds, MACHINE: machine}
+         "group": group, "classes": 2, "value": 50.0 if status == "complete" else float("nan"),
+         **COMPLETE, "status": status, "device_seconds": seconds, MACHINE: machine}
         for method, seed, machine, seconds, status in TRAINED for group in ("few", "all")
     ]  # fmt: skip
     return pd.DataFrame(every)[[*COLUMNS, MACHINE]]
