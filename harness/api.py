@@ -123,7 +123,7 @@ def run(
     if trained.interrupted:
         raise KeyboardInterrupt
     gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
-    gathered_report = with_further_metrics(gathered(), [place], lambda request: gathered(rescore=request))
+    gathered_report = with_further_metrics(gathered, [place])
     contents = partial(html_pages.contents, store=place, gathered=gathered)
     if trained.tracked and (away := tell_report(request.spec, place, contents)):
         warnings.warn(away, stacklevel=2)
@@ -202,10 +202,8 @@ def report(
     rescore = None if asked == MetricRequest() else asked
     with opened(names) as places:
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
-        gathered_report = gathered(rescore=rescore)
-        if not rescore:
-            gathered_report = with_further_metrics(gathered_report, places, lambda request: gathered(rescore=request))
-        return Leaderboard(gathered_report, names, by)
+        whole = gathered(rescore=rescore) if rescore else with_further_metrics(gathered, places)
+        return Leaderboard(whole, names, by)
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,8 @@ def init(
 ) -> None:
     """Write a spec to begin with, with what each field means beside it."""
     defer_torch()
-    from ..planning.request import check_names
+    from ..planning.request import RunRequest, check_names
     from ..spec.parser import parse
-    from ..spec.schema import plan as planned
     from .descriptions.template import commented_spec
 
     if file.exists():
@@ -77,8 +76,8 @@ def init(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
     text = commented_spec(str(file), stem, data, names)
-    spec = parse(load(text), file.parent)
-    check_names(planned(spec), spec.plugins, trains=False)
+    resolved = RunRequest.of(parse(load(text), file.parent)).plan
+    check_names(resolved.trials, resolved.spec.plugins, trains=False)
     file.write_text(text, encoding="utf-8")
     print_output(f"{file} is written: tailboard plan {file} prints what it stands for, tailboard run {file} trains it")
 

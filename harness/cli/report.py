@@ -128,8 +128,7 @@ def report(
         )
 
         def whole(places: list[StoreReader]) -> Report:
-            found = leaderboard(places)
-            return found if rescore else with_further_metrics(found, places, lambda r: leaderboard(places, rescore=r))
+            return leaderboard(places) if rescore else with_further_metrics(partial(leaderboard, places), places)
 
         options = html_pages.PageOptions(versus, quote, by, uncertainty, words)
         if site:  # first: pages of their own need not fit into one table

@@ -26,7 +26,7 @@ from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import Contents
 from ..storage.store import Store
 from .calibration.estimates import calibrate, kind
-from .plan import Plan
+from .request import RunRequest
 
 SEEDS = 5  # below, the report calls nothing better
 STEPS = 3000  # of a training, about, where no time is given
@@ -145,7 +145,7 @@ def _with_epochs(raw: Mapping[str, Any], epochs: int) -> dict[str, Any]:
 
 def _epochs_within(spec: Spec, minutes: float) -> int:
     """How many epochs of every trial fit into the time on this machine. SpecError where not even one does."""
-    needed = Plan(spec).dependencies
+    needed = RunRequest.of(spec).plan.dependencies
     trials = Counter(kind(trial) for trial in needed.trials)
     epochs = spec.trainings[0].epochs
     seconds = sum(e.whole / epochs * trials[kind(e.trial)] for e in calibrate(spec, needed))
