@@ -84,6 +84,13 @@ def test_the_table_says_what_is_not_known():
     )  # fmt: skip
 
 
+def test_methods_stand_in_one_order_in_the_tables_of_all_networks():
+    """A row that several networks share, as an ensemble's, comes before the others of the second."""
+    both = pd.concat([rows(), rows().iloc[::-1].assign(protocol="q")])
+    first, second = ([line[0] for line in table.body] for table in cost_tables(both, {}))
+    assert first == second == ["ERM", "SAM", "elsewhere", "broken"]
+
+
 def test_what_programs_read_holds_the_same_and_leaves_the_rest_as_it_was():
     """CSV and JSON have the means of each method, Parquet the ratio of each trial, behind all that was there before."""
     started = {"SAM0": 38.0, "SAM1": 9.0}
