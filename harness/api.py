@@ -20,7 +20,7 @@ from ..leaderboard.formats.notebook import notebook
 from ..leaderboard.results import CELL, summarise
 from .bundles.sources import opened
 from .errors import ReportError, SpecError
-from .metrics.rescoring import MetricRequest, parse_metric
+from .metrics.rescoring import AS_RECORDED, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting.gather import gather
 from .reporting.natural_frequencies import with_further_metrics
@@ -199,7 +199,7 @@ def report(
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
     asked = parse_metric(metric, prior, tau, weights)
-    rescore = None if asked == MetricRequest() else asked
+    rescore = None if asked == AS_RECORDED else asked
     with opened(names) as places:
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
         whole = gathered(rescore=rescore) if rescore else with_further_metrics(gathered, places)

@@ -80,6 +80,11 @@ def _paragraphs(rows: Sequence[Mapping[str, str]], width: int) -> str:
     return "\n".join("\n".join([head, *lines[1:]]) for head, lines in zip(heads, rest, strict=True))
 
 
+def listed(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def duration(seconds: float) -> str:
     """Two units at most: ``40 s``, ``14 min``, ``2 h 5 min``, ``3 d 4 h``."""
     if seconds < 60:

@@ -13,7 +13,7 @@ from ...methods.deferred_torch import defer_torch
 from ..errors import SpecError
 from ..spec.changes import SpecChanges
 from ..spec.yaml_format import load
-from ..text import table
+from ..text import listed, table
 from .options import Json, Name, Plugins, Root, Set, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
@@ -73,9 +73,8 @@ def init(
 
     if file.exists():
         raise SpecError(f"{file} is there already; name another file")
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
-    text = commented_spec(str(file), stem, data, names)
+    text = commented_spec(str(file), stem, data, listed(methods))
     resolved = RunRequest.of(parse(load(text), file.parent)).plan
     check_names(resolved.trials, resolved.spec.plugins, trains=False)
     file.write_text(text, encoding="utf-8")

@@ -137,6 +137,9 @@ class MetricRequest:
         )
 
 
+AS_RECORDED = MetricRequest()  # the accuracies in the records
+
+
 def parse_metric(name: str, prior: str, tau: float, weights: str = "ema") -> MetricRequest:
     """What the command line asks for.
 

@@ -25,6 +25,7 @@ from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import Contents
 from ..storage.store import Store
+from ..text import listed
 from .calibration.estimates import calibrate, kind
 from .request import RunRequest
 
@@ -126,7 +127,7 @@ def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, A
         entrants = read("quickstart" if network == "small" else "table5").methods
         methods = [{"name": entrant.name, "values": entrant.values} for entrant in entrants]
     else:
-        methods = [{"name": word.strip()} for word in request.methods.split(",") if word.strip()]
+        methods = [{"name": name} for name in listed(request.methods)]
     raw = {
         "name": name,
         "data": [data.model_dump(mode="json", exclude_none=True)],

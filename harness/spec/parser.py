@@ -300,7 +300,8 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
 def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Resources) -> list[Routine]:
     """The routines that are named, for each kind of the networks. What is said of a network's routine is not of the
     estimators beside it."""
-    kinds, routines = dict.fromkeys(map(kind_of, networks)), []
+    kinds: dict[Kind, None] = {kind_of(network): None for network in networks}
+    routines = []
     for kind, words in product(kinds, _axes(_listed(raw), "training")):
         if kind == "estimator" and len(kinds) > 1:
             words = {"preset": words["preset"]} if "preset" in words else {}  # noqa: PLW2901
@@ -370,7 +371,7 @@ def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources
 def _pretraining(raw: dict[str, Any], folder: Path, root: Path | None, resources: Resources) -> Pretraining:
     words = dict(raw)
     if isinstance(words.get("data"), str | dict):
-        words["data"] = parse_data(*_named(words["data"], ""), folder, root, "network.weights.data")
+        words["data"] = parse_data(_named(words["data"], "")[0], folder, root, "network.weights.data")
     words["method"] = {"name": words["method"]} if isinstance(words.get("method"), str) else words.get("method")
     if isinstance(training := words.get("training", {}), dict):
         words["training"] = _training(training, "images", resources)

@@ -23,6 +23,7 @@ from ....leaderboard.figures.regions import regions
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
+from ...metrics.rescoring import AS_RECORDED
 from ...registry.datasets import long_tail
 from ...spec.schema import Shots, Spec
 from ...storage import paths
@@ -31,7 +32,7 @@ from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
 from .other_metrics import check_metric, with_metric
-from .request import AS_RECORDED, FigureRequest
+from .request import FigureRequest
 from .trained_state import fitted_table, region_arrays, with_convergence
 from .trial_table import members_of, parameters_of, planned_table, trial_table
 
