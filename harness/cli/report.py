@@ -125,9 +125,7 @@ def report(
     )  # fmt: skip
     asked, by = parse_metric(metric, prior, tau, weights), parse_shots(few, many, tercile)
     rescore = None if asked == AS_RECORDED else asked
-    _check_site(site, rescore)
-    if (title or description) and not site:
-        raise ReportError("--title and --description: of the front page of --site, which is not asked for")
+    _check_site(site, rescore, titled=bool(title or description))
     words = Words(title or Words.title, description or "")
     with sources.opened(stores) as places:
         leaderboard = partial(
@@ -156,9 +154,8 @@ def report(
             html_pages.write_page(html_pages.page_content(report, places, options), html)
         _put(written, output)
         del written  # of a large report it is large
-        for place in places:
-            if isinstance(place, Store):
-                print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
+        for place in (each for each in places if isinstance(each, Store)):
+            print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
@@ -241,7 +238,9 @@ def _put(written: str | bytes, output: Path | None) -> None:
         print_output(str(written))
 
 
-def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:
+def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) -> None:
+    if titled and not site:
+        raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     if site and rescore and not rescore.metric.of_hits:
         raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
 
