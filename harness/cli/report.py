@@ -99,11 +99,7 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
-    from ..storage.store import Store, stamps_ahead
-
-    if context:
-        context.with_resource(stamps_ahead(stores or []))  # before what takes seconds to import
-
+    _look_ahead(context, stores or [])  # before what takes seconds to import
     from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..metrics.rescoring import AS_RECORDED, parse_metric
@@ -111,6 +107,7 @@ def report(
     from ..reporting.natural_frequencies import with_further_metrics
     from ..reporting.pages import html_pages
     from ..spec.parser import parse_shots
+    from ..storage.store import Store
     from ..tracking import background
 
     if audit:
@@ -159,6 +156,14 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _look_ahead(context: typer.Context | None, stores: list[str]) -> None:
+    """Have another process look at the records of large stores until the command ends."""
+    from ..storage.store import stamps_ahead
+
+    if context:
+        context.with_resource(stamps_ahead(stores))
 
 
 def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
