@@ -132,8 +132,8 @@ class Part:
     was accepted". Among the ``notes()`` of what it builds is then ``acted``, the share of the epoch in which it did."""
 
     shortage: ClassVar[str] = ""
-    """What a report says of a trial in which it had to do with less than its values ask for: what it builds notes
-    ``shortage`` then."""
+    """What a report says of a trial in which it did less than its values ask for, as with too few rows: what it builds
+    notes ``shortage`` then."""
 
     def starts_from(self) -> tuple[Need, ...]:
         """The trained networks that ``build`` asks the scene for: by default those of ``needs``, of the same draws."""

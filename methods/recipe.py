@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -118,25 +118,28 @@ def with_values(part: Part, fresh: Mapping[str, Any]) -> Part:
     one that breaks the part's rules."""
     known = part.hyperparameters()
     for name, value in fresh.items():
-        _check_type(type(part).__name__, name, known[name].default, value)
+        search = known[name].metadata.get("search")
+        _check_type(type(part).__name__, name, (known[name].default, *(search.choices if search else ())), value)
     try:
         return dataclasses.replace(part, **{known[name].name: value for name, value in fresh.items()})
     except TypeError as error:
         raise MethodError(f"{type(part).__name__} cannot take {dict(fresh)}: {error}") from error
 
 
-def _check_type(part: str, name: str, default: Any, value: Any) -> None:
-    """A number stands for a number, a whole one for a whole one, a word for a word; else MethodError."""
+def _check_type(part: str, name: str, known: Sequence[Any], value: Any) -> None:
+    """A number stands for a number, a whole one for a whole one, a word for a word; else MethodError. ``known`` are the
+    default and the choices, of which some may be words and some numbers."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     right = {
         bool: isinstance(value, bool),
         int: number and value == int(value) if number and math.isfinite(value) else False,
         float: number,
         str: isinstance(value, str),
-    }.get(type(default), True)
-    if not right:
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[type(default)]
-        raise MethodError(f"{part}: {name} must be {kind}, not {value!r}")
+    }
+    kinds = {type(each): None for each in known}
+    if not any(right.get(kind, True) for kind in kinds):
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        raise MethodError(f"{part}: {name} must be {' or '.join(words[kind] for kind in kinds)}, not {value!r}")
 
 
 @dataclass(frozen=True)

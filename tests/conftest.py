@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -336,14 +336,16 @@ class Launched:
                    for path in self.store.glob("checkpoints/*.pt"))  # fmt: skip
 
     def reaches(self, happens: Callable[[], Any], process: subprocess.Popen[str] | WarmProcess) -> bool:
-        """Whether it happens while the process lives; waits for it for four minutes."""
+        """Whether it happens while the process lives; waits for it for four minutes. Looks take a fifth of the time at
+        most: the rest is for what is waited for."""
         end = time.monotonic() + 240
         while process.poll() is None:
-            assert time.monotonic() < end, "it did not happen within 240 s"
+            look = time.monotonic()
+            assert look < end, "it did not happen within 240 s"
             with suppress(FileNotFoundError):
                 if happens():
                     return True
-            time.sleep(0.02)
+            time.sleep(max(0.02, 4 * (time.monotonic() - look)))
         return False
 
     def wait_for(self, happens: Callable[[], Any], process: subprocess.Popen[str] | WarmProcess) -> None:
@@ -375,6 +377,13 @@ class Launched:
                 sockets.add(str(link.readlink()))
         found = open_sockets()
         return {name: found[name] for name in sockets & set(found)}
+
+    def check_nothing_is_left(self, listened: Iterable[str]) -> None:
+        """No process, no temporary file, and none of the sockets on which ours listened."""
+        assert listened, "Ray does listen"
+        assert self.leftovers() == []
+        assert not set(listened) & set(open_sockets()), "a socket still listens"
+        assert list(Path(self.environment["TMPDIR"]).iterdir()) == []
 
     def open_to_others(self) -> list[str]:
         """Where our processes listen for other machines."""
@@ -439,9 +448,9 @@ def launcher() -> Iterator[Callable[..., Launched]]:
 
 @pytest.fixture(scope="session")
 def shared_ray(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
-    """What a driver's environment holds to join the Ray of two CPUs that outlives it: for a test that is not about how
-    Ray starts or ends, nor about what becomes of its processes."""
-    head = RayHead(free_port(), "--num-cpus=2")
+    """What a driver's environment holds to join the Ray of one CPU that outlives it: for a test that is not about how
+    Ray starts or ends, what becomes of its processes, or trials beside each other. Each worker more costs its start."""
+    head = RayHead(free_port(), "--num-cpus=1")
     yield head.environment
     head.close()
 

@@ -41,6 +41,7 @@ SHIPPED = ("quickstart", "table5", "tuned-mini", "fashion-mnist")
 TABLES = ("40-adult-of-28-methods.yaml", "41-tables.yaml")
 SPECS = (*SHIPPED, *sorted(path.name for path in (GOLDEN / "specs").glob("*.yaml")))
 SAME_BITS = ("processor", "instruction_set", "threads", "device")  # of an environment: on a CPU, all that is promised
+LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "imbalanced-learn", "xgboost")  # whose versions do, too
 REPORTS = {
     "report.md": [],
     "report.tex": ["--format", "latex"],
@@ -263,7 +264,8 @@ def bits(folder: Path) -> dict[str, Any]:
     """What the records of a store say of the trials' numbers, and of the machine as far as that decides them."""
     records = [json.loads(path.read_text()) for path in sorted((folder / "store/records").glob("*.json"))]
     machine = {name: records[0]["environment"][name] for name in SAME_BITS}
-    machine |= {name: records[0]["environment"]["packages"][name] for name in ("torch", "torchvision", "numpy")}
+    packages = {name: n for record in records for name, n in record["environment"]["packages"].items()}
+    machine |= {name: packages[name] for name in LIBRARIES if name in packages}
     names = ("status", "counts", "test_counts", "values", "epochs", "data", "accuracy", "files")
     return {"machine": machine, "trials": {record["key"]: {name: record[name] for name in names} for record in records}}
 
@@ -286,7 +288,7 @@ def test_a_plan_of_an_earlier_protocol_is_left_as_it_is(spec: str, folder: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spec", "code", "trials"), [("small", 2, 6), ("tuned", 0, 6)])
+@pytest.mark.parametrize(("spec", "code", "trials"), [("small", 2, 6), ("tuned", 0, 6), ("table", 0, 10)])
 def test_a_run_has_the_same_bits_and_a_full_store_trains_nothing(
     spec: str, code: int, trials: int, tmp_path: Path, shared_ray: dict[str, str]
 ):
@@ -333,7 +335,7 @@ def write() -> None:
             keys[source] = summary(json.loads(said("plan", path if path.exists() else source, "--json")))
         (GOLDEN / "keys-2.json").write_text(json.dumps(keys, indent=1) + "\n")
         found = {}
-        for spec in ("small", "tuned"):
+        for spec in ("small", "tuned", "table"):
             (place / spec).mkdir()
             run(copied(place / spec), spec)
             found[spec] = bits(place / spec)

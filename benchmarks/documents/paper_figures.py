@@ -91,14 +91,17 @@ def reached(store: Store, records: list[Record]) -> str:
 
 
 def took(records: list[Record]) -> str:
-    """From the first start to the last end, beside whatever else ran, the training alone, and the processors."""
-    first = min(datetime.fromisoformat(each.started) for each in records)
-    last = max(datetime.fromisoformat(each.finished) for each in records)
-    seconds, training = (last - first).total_seconds(), sum(each.train_seconds for each in records)
+    """The time in which one was under way, beside whatever else ran, that of the training alone, and the processors."""
+    spans = sorted(tuple(map(datetime.fromisoformat, (each.started, each.finished))) for each in records)
+    seconds, until = 0.0, spans[0][0]
+    for start, end in spans:  # figures share trials, some of which were trained hours before
+        seconds += max((end - max(start, until)).total_seconds(), 0.0)
+        until = max(until, end)
+    training = sum(each.train_seconds for each in records)
     processors = {str(each.environment["processor"]) for each in records}
     return (
-        f"{len(records)} trials took {seconds / 60:.1f} minutes from the first start to the last end, and "
-        f"{training / 60:.1f} minutes of training, on {', '.join(sorted(processors))}."
+        f"{len(records)} trials took {seconds / 60:.1f} minutes, and {training / 60:.1f} minutes of training, on "
+        f"{', '.join(sorted(processors))}."
     )
 
 

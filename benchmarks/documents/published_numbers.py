@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 BLOCK = re.compile(r"(<!-- numbers: ([a-z0-9-]+) (.+?) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
 TUNING = ("Tuning", "Importance")  # how the titles of its tables begin
+BETWEEN_RUNS = 300.0  # seconds in which no trial was under way: nobody waited for a result then
 ACTED = ("ceiling", "accepted", "filled")  # of M2m's notes; its classes' own shares are in the summary
 
 
@@ -63,7 +65,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         StoreError: where there is no store. ValueError where its bundle would not hold.
     """
     (spec,) = store.plans()
-    report = with_further_metrics(gather([store]), [store], lambda request: gather([store], rescore=request))
+    report = with_further_metrics(partial(gather, [store]), [store])
     records = [store.record(key) for key in sorted(store.finished())]
     complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]
@@ -114,9 +116,17 @@ def _made(records: list[Record]) -> dict[str, Any]:
     words = ("commit", "processor", "instruction_set", "device", "python")
     made: dict[str, Any] = {word: sorted({str(each.get(word, "")) for each in environments} - {""}) for word in words}
     made["torch"] = sorted({each["packages"]["torch"] for each in environments})
-    ends = [datetime.fromisoformat(record.finished) for record in records]
-    begun = [datetime.fromisoformat(record.started) for record in records if record.started]
-    return made | {"begun": min(begun).isoformat(), "seconds": (max(ends) - min(begun)).total_seconds()}
+    spans = sorted(
+        (datetime.fromisoformat(r.started), datetime.fromisoformat(r.finished)) for r in records if r.started
+    )
+    begun = until = spans[0][0]
+    gaps = []
+    for start, end in spans:
+        gaps.append((start - until).total_seconds())
+        until = max(until, end)
+    between = [gap for gap in gaps if gap > BETWEEN_RUNS]
+    seconds = (until - begun).total_seconds() - sum(between)
+    return made | {"begun": begun.isoformat(), "seconds": seconds} | ({"runs": 1 + len(between)} if between else {})
 
 
 def _bundle(store: Store) -> dict[str, Any]:
@@ -211,10 +221,11 @@ def made(numbers: Numbers, _: str) -> str:
     about, bundle = numbers.raw["made"], numbers.raw["bundle"]
     commits = "commit" + "s" * (len(about["commit"]) > 1) + " " + ", ".join(each[:7] for each in about["commit"])
     machines = ", ".join(about["processor"])
+    apart = f" of {about['runs']} runs, without the time between them," if "runs" in about else ""
     versions = f"Python {', '.join(about['python'])}, torch {', '.join(about['torch'])}"
     return (
         f"`{numbers.raw['command']}`, protocol {numbers.raw['protocol']}, at {commits}, begun "
-        f"{about['begun'][:10]}, {took(numbers, '')} from the first trial to the last on {machines} "
+        f"{about['begun'][:10]}, {took(numbers, '')} from the first trial to the last{apart} on {machines} "
         f"({', '.join(about['instruction_set'])}, {', '.join(about['device'])}; {versions}). Its bundle has "
         f"{bundle['bytes']:,} bytes and the SHA-256 `{bundle['sha256']}`."
     )

@@ -26,6 +26,7 @@ from .record_checks import installed
 
 MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
 VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
+UNRELATED = ("ray", "optuna", "mlflow")  # and of those that they do not
 ABSENT = "ModuleNotFoundError", "ImportError"
 OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
 FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
@@ -55,6 +56,9 @@ def elsewhere(claimed: Record, again: Record) -> list[str]:
         The differences, in words.
     """
     before, now = _facts(claimed), _facts(again)
+    both = installed(claimed).keys() & installed(again).keys() - {*VERSIONS, *UNRELATED}
+    for name in sorted(both):  # the libraries of a table's trial, which records of earlier versions do not name
+        before[name], now[name] = str(installed(claimed)[name]), str(installed(again)[name])
     found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
     return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, fsum, inf, log
 from typing import Literal
 
@@ -164,6 +165,11 @@ def _recall_at_precision(scored: Scored, members: Members, of: str) -> Mapping[s
     return dict.fromkeys(members, 100 * recall_at(float(of), scores[:, c], labels == c, scored.weights))
 
 
+def _each_recall_at_precision(scored: Scored, members: Members, of: str) -> Mapping[str, float]:
+    each = _areas(partial(recall_at, float(of)))(scored)
+    return {group: mean_of(each, at) for group, at in members.items()}
+
+
 def _nll(scored: Scored, members: np.ndarray) -> float:
     scores, labels = scored.log_probabilities[members], scored.predictions[1][members]
     return float(np.average(-scores[np.arange(len(labels)), labels], weights=scored.weights[members]))
@@ -228,6 +234,11 @@ DEFINITIONS = {
             "recall_at_precision", "recall at a precision",
             f"Largest recall in percent of {RARE} at a precision of at least {{of}}",
             _recall_at_precision, "logits", of="share", two=True, tuned=False,
+        ),
+        Definition(
+            "macro_recall_at_precision", "macro recall at a precision",
+            "Largest recall in percent of each class against the rest at a precision of at least {of}, averaged over "
+            "the classes of each group", _each_recall_at_precision, "logits", of="share", tuned=False,
         ),
         Definition(
             "ece", "calibration error",

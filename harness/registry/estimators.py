@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from typing import Any, ClassVar
 
 from ...methods.ensemble_names import OWN
 from ...methods.names import nearest
 from ...methods.part import MethodError, Part, Scene, hyper
 from ...methods.range import Range
-from ...methods.recipe import with_values
+from ...methods.recipe import Recipe, with_values
+from ...methods.sampling.imbalanced_learn import Adapted
 from ..errors import NetworkError
-from ..spec.learners import FACTORY, GROUP
+from ..spec.learners import FACTORY, GROUP, PACKAGES
 from ..spec.schema import Trial, Value
 from .installed_classifiers import check_words, classifier
 
@@ -229,6 +230,25 @@ def table_learner(name: str, values: Mapping[str, Value] | None = None) -> Part:
         return with_values(part, values or {})
     except MethodError as error:
         raise NetworkError(f"network.values: {error}") from None
+
+
+def libraries_of(trial: Trial, method: Recipe) -> tuple[str, ...]:
+    """The packages that a trial on a table goes through: scikit-learn, which encodes, and those of its estimator and of
+    the method's parts. NetworkError as :func:`table_learner`."""
+    learner = learner_of(trial)
+    if learner is None:
+        return ()
+    parts = [part for part in (learner, *method.parts().values()) if isinstance(part, (Estimator, Adapted))]
+    tops = dict.fromkeys(["sklearn", *(part.module.partition(".")[0] for part in parts)])
+    return tuple(name for top in tops if _is_package(name := PACKAGES.get(top, top)))
+
+
+def _is_package(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:  # a package's estimator may have a module of another name
+        return False
+    return True
 
 
 def learner_of(trial: Trial) -> Part | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -39,12 +40,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, commit and hardware; no host name, no user, no path."""
+def environment(device: torch.device, libraries: Iterable[str] = ()) -> dict[str, Any]:
+    """Versions, commit and hardware; no host name, no user, no path. ``libraries`` are packages that the trial needs
+    beside those of every trial."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in (*PACKAGES, *libraries)},
         "commit": commit(),
         "processor": _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),

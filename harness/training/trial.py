@@ -25,6 +25,7 @@ from ...methods.part import MethodError
 from ...methods.recipe import Recipe
 from ..errors import StoreError
 from ..registry.datasets import dataset_of
+from ..registry.estimators import libraries_of
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial
 from ..storage import paths
@@ -122,6 +123,7 @@ def run_trial(
         with locked():
             method = recipe_of(trial, context.plugins)
             about["values"] = method.values()
+            about["environment"] = environment(context.device, libraries_of(trial, method))
             run = _learner(trial, data, method, context)
             attempt.train(run, report, should_stop)
         logits = _logits(run, scoring) | (decision_regions(run, trial) if context.regions and job.is_final else {})

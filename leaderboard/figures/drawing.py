@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
 
 from ..formats.text import plain
 from .figure import Axis, FigureData, Picture
@@ -105,5 +105,6 @@ def _plain_ticks(axis: XAxis | YAxis, measured: pd.Series) -> None:
     """The numbers that were measured, where they are few."""
     if 1 < measured.nunique() <= 8:
         axis.set_ticks(sorted(measured.unique()))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        large = measured.max() >= 1e5  # where six digits and more would run into one another
+        axis.set_major_formatter(EngFormatter(sep=" ") if large else StrMethodFormatter("{x:g}"))
         axis.set_minor_locator(NullLocator())

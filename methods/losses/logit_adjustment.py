@@ -10,7 +10,9 @@ import torch
 
 from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
-from .cross_entropy_loss import LossFunction, cross_entropy
+from .cross_entropy_loss import cross_entropy
+
+EQUAL = "all classes have as many training images: nothing was adjusted"
 
 
 def log_shares(scene: Scene) -> torch.Tensor:
@@ -28,10 +30,10 @@ class LogitAdjustment(Part):
     tau: float = hyper(1.0, "Menon et al. 2021", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
     of_probabilities = True
+    shortage = EQUAL
 
-    def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
-        shift = self.tau * log_shares(scene)
-        return lambda logits: logits - shift
+    def build(self, scene: Scene) -> _AdjustedLogits:
+        return _AdjustedLogits(self.tau, scene)
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,29 @@ class AdjustedLoss(Part):
 
     tau: float = hyper(1.0, "Menon et al. 2021; Ren et al. 2020", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
+    shortage = EQUAL
 
-    def build(self, scene: Scene) -> LossFunction:
-        shift = self.tau * log_shares(scene)
-        return lambda logits, y, epsilon: cross_entropy(logits + shift, y, epsilon)
+    def build(self, scene: Scene) -> _AdjustedCrossEntropy:
+        return _AdjustedCrossEntropy(self.tau, scene)
+
+
+class _Shift:
+    def __init__(self, tau: float, scene: Scene) -> None:
+        self._shift, self._equal = tau * log_shares(scene), len(set(scene.counts)) == 1
+
+    def notes(self) -> dict[str, float]:
+        """Whether all classes were as frequent, so that the shift changes no order."""
+        return {"shortage": 1.0} if self._equal else {}
+
+
+class _AdjustedLogits(_Shift):
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits - self._shift
+
+
+class _AdjustedCrossEntropy(_Shift):
+    def __call__(self, logits: torch.Tensor, y: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits + self._shift, y, epsilon)
 
 
 @dataclass(frozen=True)

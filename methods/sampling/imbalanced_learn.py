@@ -25,7 +25,7 @@ EXTRA = 'imbalanced-learn is not installed: pip install "tailboard[tables]"'
 
 
 @dataclass(frozen=True)
-class _Adapted(Part):
+class Adapted(Part):
     """A class of imbalanced-learn, ``module.factory``."""
 
     module: ClassVar[str]
@@ -50,7 +50,7 @@ class _Adapted(Part):
 
 
 @dataclass(frozen=True)
-class Sampler(_Adapted):
+class Sampler(Adapted):
     """A sampler; ``neighbours`` are those of its hyperparameters that count neighbours within a class. One that acts
     ``before_encoding`` is given categories as numbers, and the places of their columns."""
 
@@ -134,7 +134,7 @@ class _Rows:
 
 
 @dataclass(frozen=True)
-class Ensemble(_Adapted):
+class Ensemble(Adapted):
     """An ensemble: an estimator of its own."""
 
     def build(self, scene: Scene) -> Any:
@@ -175,7 +175,13 @@ SAMPLERS: dict[str, tuple[str, Mapping[str, Any], tuple[str, ...], str]] = {
         "SMOTE of an SVM's support vectors (Nguyen et al. 2011)",
     ),
     "KMeansSMOTE": (
-        *(_OVER, {"k_neighbors": (2, Range(1, 10))}, ("k_neighbors",)),
+        _OVER,
+        {
+            "k_neighbors": (2, Range(1, 10)),
+            "kmeans_estimator": (8, Range(8, 200, log=True)),
+            "cluster_balance_threshold": ("auto", Range(choices=("auto", 0.003, 0.01, 0.03, 0.1))),
+        },
+        ("k_neighbors",),
         "SMOTE within clusters (Last et al. 2017)",
     ),
     "RandomUnderSampler": (_UNDER, {}, (), "rows of frequent classes left out until all are as rare"),

@@ -27,6 +27,7 @@ from tailboard.leaderboard.results import CELL, COLUMNS, empty_groups, summarise
 from tailboard.leaderboard.statistics.paired import detectable, holm, paired
 from tailboard.leaderboard.tables import differences
 from tailboard.leaderboard.tables.standings import standings
+from tidy_rows import COMPLETE
 
 NASTY = r"[x] <img src=x onerror=alert(1)> a|b \ & 100% $#_{}~^ `*ρ× 中" + "\n\x1b[2J"
 ERM = [40.0, 41.0, 42.0, 43.0, 44.0]
@@ -35,7 +36,6 @@ FAR = [value + shift for value, shift in zip(ERM, [9.0, 9.5, 10.0, 10.5, 11.0], 
 
 
 COMMON = {"dataset": "cifar10", "setting": "IF 100", "protocol": "small, 20 epochs", "group": "all", "classes": 10}
-COMPLETE = {"status": "complete", "reason": "", "verified": True, "device_seconds": 1.0}
 
 
 def cell(method, values, **columns):

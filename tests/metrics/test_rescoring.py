@@ -15,6 +15,7 @@ from sklearn.metrics import (
     average_precision_score,
     f1_score,
     log_loss,
+    precision_recall_curve,
     precision_score,
     recall_score,
     roc_auc_score,
@@ -102,6 +103,12 @@ def calibration_error(probabilities, weight):
     return 100 * total
 
 
+def recall_at(share, positive, scores, weight):
+    """The last point of scikit-learn's curve has no threshold: nothing is recalled there."""
+    precision, recall, _ = precision_recall_curve(positive, scores, sample_weight=weight)
+    return recall[precision >= share - 1e-12].max()
+
+
 DEFINITIONS = {
     "balanced_accuracy": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average="macro"),
     "accuracy": lambda z, w: 100 * accuracy_score(LABELS, z.argmax(1), sample_weight=w),
@@ -114,6 +121,9 @@ DEFINITIONS = {
     "average_precision:9": lambda z, w: 100 * average_precision_score(LABELS == 9, softmax(z)[:, 9], sample_weight=w),
     "macro_average_precision": lambda z, w: (
         100 * np.mean([average_precision_score(c == LABELS, softmax(z)[:, c], sample_weight=w) for c in range(CLASSES)])
+    ),
+    "macro_recall_at_precision:0.5": lambda z, w: (
+        100 * np.mean([recall_at(0.5, c == LABELS, softmax(z)[:, c], w) for c in range(CLASSES)])
     ),
     "worst_class": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average=None).min(),
     "recall:9": lambda z, w: 100 * recall_score(LABELS, z.argmax(1), average=None)[9],

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -60,6 +61,7 @@ SPEC = {
     "resources": {"checkpoint_seconds": 0},
     "figure": {"kind": "fit", "group": ["all", "minority"]},
 }
+ONE = ("run", "t.yaml", "--store", "store", "--slots", 1)  # in one worker, which is less to start
 FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 
 
@@ -67,7 +69,7 @@ FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 def undisturbed(launcher, tmp_path_factory, shared_ray, shared_mlflow):
     """A run that nobody disturbs; what the others, each with a Ray of its own, must come to."""
     job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {"slow.py": SLOW}, **shared_ray, **shared_mlflow)
-    job.done = job.run()
+    job.done = job.run_one_at_a_time()
     return job
 
 
@@ -118,91 +120,48 @@ def test_the_same_command_runs_nothing_twice(undisturbed):
     assert done.stdout == undisturbed.done.stdout
 
 
-def test_a_damaged_record_is_made_again_and_nothing_else(undisturbed):
-    key = min(undisturbed.records())
-    path = undisturbed.store / "records" / f"{key}.json"
-    table, kept = undisturbed.csv(), undisturbed.bytes_of("records")
-    path.write_bytes(path.read_bytes()[:50])
-    done = undisturbed.run()
-    assert done.returncode == 0, done.stderr
-    assert f"records/{key}.json is damaged" in done.stderr
-    assert undisturbed.csv() == table
-    now = undisturbed.bytes_of("records")
-    assert {name for name in kept if now[name] != kept[name]} == {f"records/{key}.json"}
-    assert (undisturbed.store / "damaged" / f"{key}.json").stat().st_size == 50
+def test_a_driver_and_workers_killed_at_any_moment_lose_nothing_finished(undisturbed, job):
+    """SIGKILL of the driver some random time after training began; then, while the same command goes on, of all workers
+    after its first checkpoint, which are tried again. ``tuning/test_tuned_run.py`` kills a search."""
+    process, moment = job.start(), random.uniform(0, 2)  # noqa: S311
+    job.wait_for(job.saved, process)
+    time.sleep(moment)
+    process.kill()
+    process.wait()
+    assert job.gone_within(60), job.leftovers()
+    finished = job.bytes_of("records")
 
-
-def test_a_driver_killed_at_any_moment_loses_nothing_finished(undisturbed, job):
-    """SIGKILL twice, each some random time after training began, then the same command to the end."""
-    rng, finished = random.Random(time.time_ns()), {}  # noqa: S311
-    for _ in range(2):
-        process = job.start()
-        if not job.reaches(job.saved, process):
-            break  # the kills before left nothing to train
-        moment = rng.uniform(0, 2.5)
-        time.sleep(moment)
-        process.kill()
-        process.wait()
-        assert job.gone_within(60), job.leftovers()
-        now = job.bytes_of("records")
-        assert {name: now[name] for name in finished} == finished, f"a finished trial ran again (kill at {moment})"
-        finished = now
-    done = job.run()
-    assert done.returncode == 0, done.stderr
-    now = job.bytes_of("records")
-    assert {name: now[name] for name in finished} == finished, "a finished trial ran again"
-    assert job.csv() == undisturbed.csv()
-    for name in FIGURE:
-        assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
-    assert sum(record["attempts"] for record in job.records().values()) > 4, "no trial was resumed: no test"
-    assert not list(Path(job.environment["TMPDIR"]).glob("tb-*")), "the next run clears up after the killed ones"
-
-
-def test_a_worker_killed_in_mid_trial_is_tried_again(undisturbed, job):
-    process = job.start()
+    process = job.start(*ONE)
     job.wait_for(job.saved, process)
     job.kill_workers()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
+    now = job.bytes_of("records")
+    assert {name: now[name] for name in finished} == finished, f"a finished trial ran again (kill at {moment})"
     assert job.csv() == undisturbed.csv()
     for name in FIGURE:
         assert (job.store / name).read_bytes() == (undisturbed.store / name).read_bytes(), name
-    assert sum(record["attempts"] for record in job.records().values()) > 4, "nothing was resumed"
-    assert job.leftovers() == []
+    assert sum(record["attempts"] for record in job.records().values()) > 4, "no trial was resumed: no test"
+    assert job.gone_within(60), job.leftovers()
+    assert job.folders() == [], "the next run clears up after the killed one"
 
 
-def test_a_trial_that_no_worker_survives_is_shown_with_its_reason(job):
-    job.write_spec(methods=[{"name": "Slow", "plugin": "slow.py"}], seeds=1, resources={"retries": 0})
-    process = job.start()
-    job.wait_for(job.workers, process)
-    time.sleep(1)
-    job.kill_workers()
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 2, err
-    assert "not finished: " in err
-    assert "Traceback" not in err
-    assert "missing 1/1" in out
-    (trouble,) = json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"]
-    assert trouble["state"] == "missing"
-    assert trouble["reason"]
-    assert job.run().returncode == 0, "the same command tries it again"
-    assert json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"] == []
-
-
-def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job):
+def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job, shared_ray):
     process = job.start()
     job.wait_for(job.saved, process)
+    sockets = job.listening()
     job.interrupt(process)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "the same command goes on" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert "| ERM" in out, "the table so far"
-    assert job.leftovers() == []
+    job.check_nothing_is_left(sockets)
     running = job.checkpoints()
     assert len(running) >= 1, "what was running saved itself"
     assert not running & set(job.records())
-    done = job.run()
+    job.environment |= shared_ray
+    done = job.run_one_at_a_time()
     assert done.returncode == 0, done.stderr
     assert job.csv() == undisturbed.csv()
     assert all(job.records()[key]["attempts"] == 2 for key in running)
@@ -210,7 +169,7 @@ def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job):
 
 def test_a_second_run_is_refused_while_the_first_lives_which_ctrl_c_twice_stops_at_once(job):
     job.write_spec(training={"epochs": 400, "batch_size": 32, "augment": "none"})
-    process = job.start()
+    process = job.start(*ONE)
     job.wait_for(job.saved, process)
     status = json.loads(job.tailboard("status", job.store, "--json").stdout)
     assert status["states"]["started"] >= 1, "status speaks while the run goes on"
@@ -231,11 +190,13 @@ def test_a_second_run_is_refused_while_the_first_lives_which_ctrl_c_twice_stops_
     assert job.gone_within(10), job.leftovers()
 
 
-def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared_ray, shared_mlflow):
+def test_a_method_that_breaks_costs_its_own_rows_only_and_a_damaged_record_itself(
+    launcher, tmp_path, shared_ray, shared_mlflow
+):
     job = launcher(tmp_path, SPEC, {"broken.py": BROKEN}, **shared_ray, **shared_mlflow)
     methods = ["ERM", *({"name": name, "plugin": "broken.py"} for name in ("Raises", "Diverges"))]
     job.write_spec(methods=methods, training={"epochs": 1, "batch_size": 32}, seeds=2)
-    done = job.run()
+    done = job.run_one_at_a_time()
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "failed 2/2" in done.stdout
@@ -248,26 +209,34 @@ def test_a_method_that_breaks_costs_its_own_rows_only(launcher, tmp_path, shared
     troubles = json.loads(job.tailboard("status", job.store, "--json").stdout)["troubles"]
     assert [trouble["state"] for trouble in troubles] == ["failed", "failed", "diverged", "diverged"]
     before = job.bytes_of("records")
-    assert job.run().returncode == 2
+    assert job.run_one_at_a_time().returncode == 2
     assert job.bytes_of("records") == before
     assert job.leftovers() == []
-    again = job.tailboard("run", "t.yaml", "--store", "store", "--slots", 2, "--retry-failed")
+
+    damaged = next(key for key, record in job.records().items() if record["status"] == "complete")
+    table, path = job.csv(), job.store / "records" / f"{damaged}.json"
+    path.write_bytes(path.read_bytes()[:50])
+    again = job.tailboard("run", "t.yaml", "--store", "store", "--slots", 1, "--retry-failed")
     assert again.returncode == 2
+    assert f"records/{damaged}.json is damaged" in again.stderr
+    assert job.csv() == table
     now = job.bytes_of("records")
-    ran = {name for name in now if now[name] != before[name]}
-    assert ran == {f"records/{key}.json" for key, record in job.records().items() if record["status"] != "complete"}
+    ran = {Path(name).stem for name in now if now[name] != before[name]}
+    assert ran == {damaged} | {key for key, record in job.records().items() if record["status"] != "complete"}
+    assert (job.store / "damaged" / path.name).stat().st_size == 50
 
 
 def test_sigterm_drains_like_ctrl_c(job):
     """What a cluster's scheduler sends before it takes the machine back."""
-    process = job.start()
+    process = job.start(*ONE)
     job.wait_for(job.saved, process)
+    sockets = job.listening()
     os.killpg(process.pid, signal.SIGTERM)  # the whole group, as timeout and batch systems do
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "the cluster is lost" not in err and "the same command goes on" in err
     assert job.checkpoints()
-    assert job.leftovers() == []
+    job.check_nothing_is_left(sockets)
 
 
 AT_A_TERMINAL = """
@@ -281,7 +250,7 @@ def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
     ours, theirs = os.openpty()
     tailboard = Path(sys.executable).with_name("tailboard")  # as installed: a forked one has no terminal of its own
     process = subprocess.Popen(
-        [sys.executable, "-c", AT_A_TERMINAL, tailboard, "run", "t.yaml", "--store", "store", "--slots", "2"],
+        [sys.executable, "-c", AT_A_TERMINAL, tailboard, *map(str, ONE)],
         cwd=job.folder, env=os.environ | job.environment, start_new_session=True,
         stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
@@ -295,7 +264,7 @@ def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
 
 
 def test_sigterm_before_anything_trains_ends_alike(job):
-    process = job.start()
+    process = job.start(*ONE)
     assert "are already finished" in process.stderr.readline()
     assert process.stderr.readline() == "starting Ray ...\n"
     process.terminate()
@@ -308,11 +277,13 @@ def test_sigterm_before_anything_trains_ends_alike(job):
 
 
 LITTER = """
-import threading, time
-import ray
-from tailboard.harness.scheduling.ray_tune import _stop
+import sys, threading, time
+from pathlib import Path
+from tailboard.harness.scheduling.ray_tune import _start, _stop, ray
+from tailboard.harness.scheduling.resources import options
+from tailboard.harness.spec.schema import Resources
 
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+_start(options(Resources(), 1, None, Path(sys.argv[1])))
 kept = [ray.put(number) for number in range(600)]
 
 def litter():
@@ -331,8 +302,7 @@ print("stopped")
 
 def test_no_thread_that_collects_garbage_ends_a_run_while_ray_shuts_down(tmp_path):
     """It was seen: Ray ends the process with exit code 1 where one of its references is let go at that moment."""
-    done = subprocess.run(
-        [sys.executable, "-c", LITTER], cwd=tmp_path, env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:  # short: Ray's sockets lie in it
+        words = [sys.executable, "-c", LITTER, folder]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr

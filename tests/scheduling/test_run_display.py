@@ -123,6 +123,7 @@ def test_a_terminal_shows_the_run_and_so_do_other_shells(launcher, tmp_path):
     job.wait_for(lambda: run.shows(*picture) and watch.shows(*picture), run.process)
     job.wait_for(lambda: any(one["left"] and [t["epoch"] for t in one["trials"]] == [3, 3] for one in facts), machine)
     now = status_facts(Store(job.store))["run"]
+    sockets = job.listening()
     assert now["driven"]
     assert {(one["epoch"], one["epochs"]) for one in now["progress"]["running"]} == {(3, 6)}
     go.touch()
@@ -139,11 +140,11 @@ def test_a_terminal_shows_the_run_and_so_do_other_shells(launcher, tmp_path):
     assert (facts[-1]["driven"], facts[-1]["done"], facts[-1]["trials"]) == (False, 4, [])
     assert all({"few", "med", "all"} <= method["means"].keys() for method in facts[-1]["methods"])
     assert not (job.store / "progress.json").exists()
-    assert job.leftovers() == []
+    job.check_nothing_is_left(sockets)
 
 
-def test_a_run_that_was_killed_is_said_to_be(launcher, tmp_path):
-    job = launcher(tmp_path, SPEC, {"slow.py": SLOW})
+def test_a_run_that_was_killed_is_said_to_be(launcher, tmp_path, shared_ray):
+    job = launcher(tmp_path, SPEC, {"slow.py": SLOW}, **shared_ray)
     process = job.start()
     job.wait_for((job.store / "progress.json").exists, process)
     looks = watch(Store(job.store), every=0.1)

@@ -225,18 +225,28 @@ def test_categories_alone_are_made_by_smoten():
     assert learner.scene.counts == (120, 120, 120)
 
 
-def test_kmeans_smote_predicts_as_its_library_where_it_finds_clusters():
-    apart = TRAIN.x + np.column_stack([*3 * (20.0 * TRAIN.y,), 0 * TRAIN.y])
-    learner = table_learner(
-        trial_of("xgboost"), Images(apart, TRAIN.y), COUNTS, recipe("KMeansSMOTE"), torch.device("cpu"), COLUMNS
-    )
+@pytest.mark.parametrize(
+    "apart, values", [(20.0, {}), (0.0, {"k_neighbors": 1, "kmeans_estimator": 12, "cluster_balance_threshold": 0.1})]
+)
+def test_kmeans_smote_predicts_as_its_library(apart, values):
+    """Where classes lie apart clusters of each are found by themselves; where they do not, with a lower threshold."""
+    moved = TRAIN.x + np.column_stack([*3 * (apart * TRAIN.y,), 0 * TRAIN.y])
+    made = recipe("KMeansSMOTE").tuned({f"rows.{name}": value for name, value in values.items()})
+    learner = table_learner(trial_of("xgboost"), Images(moved, TRAIN.y), COUNTS, made, torch.device("cpu"), COLUMNS)
     list(learner.epochs())
     drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("imbalanced-learn")))
-    encoder = Encoder(COLUMNS).fit(apart)
-    x, y = KMeansSMOTE(random_state=drawn).fit_resample(encoder.transform(apart), TRAIN.y)
+    encoder = Encoder(COLUMNS).fit(moved)
+    x, y = KMeansSMOTE(random_state=drawn, **values).fit_resample(encoder.transform(moved), TRAIN.y)
     assert len(y) > len(TRAIN.y) and learner.scene.counts == tuple(np.bincount(y))
     direct = XGBClassifier(random_state=seed(), n_jobs=1, tree_method="hist").fit(x, y)
     assert np.array_equal(learner.logits(torch.from_numpy(TEST.x)).argmax(1), direct.predict(encoder.transform(TEST.x)))
+
+
+def test_a_value_whose_choices_are_words_and_numbers_takes_either_and_nothing_else():
+    for taken in ("auto", 0.02, 1):
+        assert recipe("KMeansSMOTE").tuned({"rows.cluster_balance_threshold": taken}).rows
+    with pytest.raises(MethodError, match="cluster_balance_threshold must be a word or a number, not True"):
+        recipe("KMeansSMOTE").tuned({"rows.cluster_balance_threshold": True})
 
 
 TWO = Images(TRAIN.x[TRAIN.y != 1], TRAIN.y[TRAIN.y != 1] // 2)
@@ -291,7 +301,7 @@ def test_a_class_with_too_few_rows_is_told_and_a_sum_adjusts_to_the_rows_that_ar
     learner = table_learner(trial_of("xgboost"), few, (40, 20, 3), made, torch.device("cpu"), COLUMNS)
     assert "rows.shortage" in next(iter(learner.epochs()))
     notes = summary(learner.history, made, learner.training, 1)
-    assert remarks(notes, made) == (made.rows.shortage,)
+    assert set(remarks(notes, made)) == {made.rows.shortage, made.finish.shortage}
     alone = table_learner(trial_of("xgboost"), few, (40, 20, 3), recipe("SMOTE"), torch.device("cpu"), COLUMNS)
     list(alone.epochs())
     test = torch.from_numpy(TEST.x)

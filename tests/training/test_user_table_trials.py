@@ -17,10 +17,12 @@ from tailboard.harness.reporting import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import unpack_arrays
+from tailboard.harness.training.job import Job
 from tailboard.harness.training.learners import estimator_fit
 from tailboard.harness.training.learners.estimator_fit import folds
 from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.harness.training.scoring_server import ScoringServer
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.part import MethodError
 from tailboard.methods.recipe import recipe
 
@@ -102,6 +104,25 @@ def test_a_column_that_gives_held_out_rows_away_tells_nothing(people, method):
     blind[:, place] = 0
     learner = fitted(trial, cut.train, cut.counts, method)
     assert torch.equal(learner.logits(torch.from_numpy(pool.test.x)), learner.logits(torch.from_numpy(blind)))
+
+
+@pytest.mark.parametrize("method", ["ERM", "SMOTE + Threshold"])
+def test_a_whole_trial_and_its_scoring_are_the_same_whether_test_rows_tell_their_class_or_not(people, method):
+    text = (people / "people.csv").read_text().splitlines()
+    split = [("train", "train", "train", "test")[i // 4 % 4] for i in range(ROWS)]
+    found = []
+    for telling in (True, False):
+        told = [
+            int(telling and part == "test" and row.endswith("rare")) for row, part in zip(text[1:], split, strict=True)
+        ]
+        lines = [f"{row},{tell},{part}" for row, tell, part in zip(text[1:], told, split, strict=True)]
+        (people / "people.csv").write_text("\n".join([text[0] + ",tell,split", *lines]))
+        (trial, *_) = plan(parse(raw_of(methods=method)))
+        record = run_trial(Job.of(trial), TrialContext(str(people / "store")))
+        found.append((record.status, record.accuracy, record.confusion, list(record.files.values())))
+        packages = record.environment["packages"]
+        assert ("imbalanced-learn" in packages) == (method != "ERM") and "scikit-learn" in packages
+    assert found[0] == found[1] and found[0][0] == "complete"
 
 
 @pytest.mark.parametrize("method", ["ERM", "SMOTENC"])

@@ -14,6 +14,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
+from ray_head import RayHead
 from tailboard.harness.planning import tuned_spec
 from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.spec.parser import read
@@ -109,9 +110,17 @@ def written(job: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launcher, tmp_path_factory, shared_ray):
+def two_places(free_port):
+    """What a driver's environment holds to join a Ray of two CPUs."""
+    head = RayHead(free_port(), "--num-cpus=2")
+    yield head.environment
+    head.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(launcher, tmp_path_factory, two_places):
     """One slot, and nobody disturbs it; what the others must come to."""
-    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {}, **shared_ray)
+    job = launcher(tmp_path_factory.mktemp("undisturbed"), SPEC, {}, **two_places)
     done = run(job, 1)
     assert done.returncode == 0, done.stderr
     job.found, job.spec_found = studies(job), written(job)
@@ -175,10 +184,10 @@ def check_mlflow(job: Any) -> None:
 
 
 def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_same(
-    undisturbed, launcher, tmp_path, shared_ray
+    undisturbed, launcher, tmp_path, two_places
 ):
-    """With two slots."""
-    job = launcher(tmp_path, SPEC, {}, **shared_ray)
+    """The search with two slots."""
+    job = launcher(tmp_path, SPEC, {}, **two_places)
     done = job.tailboard("tune", "t.yaml", "--store", "store", "--slots", 2, "-o", "found.yaml")
     assert done.returncode == 0, done.stderr
     assert all(method in done.stdout for method in METHODS)
@@ -186,13 +195,13 @@ def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_sam
     assert studies(job) == undisturbed.found
     assert (tmp_path / "found.yaml").read_bytes() == undisturbed.spec_found
     before = job.bytes_of("records")
-    done = job.tailboard("run", "found.yaml", "--store", "store", "--slots", 2)
+    done = job.tailboard("run", "found.yaml", "--store", "store", "--slots", 1)
     assert done.returncode == 0, done.stderr
     after = job.bytes_of("records")
     new = {Path(name).stem for name in after.keys() - before.keys()}
     assert new == {trial.key for trial in resolve_dependencies(plan(read(tmp_path / "found.yaml")), {}).trials}
     assert {name: after[name] for name in before} == before
-    done = run(job, 2)
+    done = run(job, 1)
     assert done.returncode == 0, done.stderr
     assert job.bytes_of("records") == after, "the tuned spec's own report needs nothing else"
     assert report(job) == report(undisturbed)
@@ -237,12 +246,12 @@ def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undi
     assert not list((job.store / "checkpoints").glob("*")), told
 
 
-def test_methods_that_break_while_they_are_tuned_are_shown_with_the_reason(launcher, tmp_path, shared_ray):
+def test_methods_that_break_while_they_are_tuned_are_shown_with_the_reason(launcher, tmp_path, two_places):
     """And one that searches the process's memory for test images finds none, in either stage."""
     methods = ["ERM", *({"name": name, "plugin": "faulty.py"} for name in ("Raises", "Diverges", "Looks"))]
     spec = SPEC | {"methods": methods, "training": {"epochs": 1, "batch_size": 32}, "seeds": 1}
-    job = launcher(tmp_path, spec | {"tune": {"trials": 4, "parameters": "scale"}}, {"faulty.py": FAULTY}, **shared_ray)
-    done = job.run()
+    job = launcher(tmp_path, spec | {"tune": {"trials": 4, "parameters": "scale"}}, {"faulty.py": FAULTY}, **two_places)
+    done = job.run_one_at_a_time()
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "none of 4 trials finished" in done.stdout

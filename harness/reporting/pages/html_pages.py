@@ -113,7 +113,7 @@ def contents(
     Raises:
         StoreError: where there is no store.
     """
-    report = with_further_metrics(gathered(), [store], lambda request: gathered(rescore=request))
+    report = with_further_metrics(gathered, [store])
     named = [spec.figure.metric] if spec.figure else []
     named += [spec.tune.metric.removeprefix("val/")] if spec.tune else []
     measured = [(report.rows, report.metric), *report.measured]
