@@ -20,7 +20,7 @@ from ..leaderboard.formats.notebook import notebook
 from ..leaderboard.results import CELL, summarise
 from .bundles.sources import opened
 from .errors import ReportError, SpecError
-from .metrics.rescoring import MetricRequest, parse_metric
+from .metrics.rescoring import AS_RECORDED, parse_metric
 from .planning.tuned_spec import TunedSpec, require_tune
 from .reporting.gather import gather
 from .reporting.natural_frequencies import with_further_metrics
@@ -123,7 +123,7 @@ def run(
     if trained.interrupted:
         raise KeyboardInterrupt
     gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
-    gathered_report = with_further_metrics(gathered(), [place], lambda request: gathered(rescore=request))
+    gathered_report = with_further_metrics(gathered, [place])
     contents = partial(html_pages.contents, store=place, gathered=gathered)
     if trained.tracked and (away := tell_report(request.spec, place, contents)):
         warnings.warn(away, stacklevel=2)
@@ -199,13 +199,11 @@ def report(
         raise ReportError("report: name at least one store or bundle")
     names, by = tuple(map(str, stores)), parse_shots(few, many, tercile)
     asked = parse_metric(metric, prior, tau, weights)
-    rescore = None if asked == MetricRequest() else asked
+    rescore = None if asked == AS_RECORDED else asked
     with opened(names) as places:
         gathered = partial(gather, places, by, defaults=defaults, budget=budget, comparable=True)
-        gathered_report = gathered(rescore=rescore)
-        if not rescore:
-            gathered_report = with_further_metrics(gathered_report, places, lambda request: gathered(rescore=request))
-        return Leaderboard(gathered_report, names, by)
+        whole = gathered(rescore=rescore) if rescore else with_further_metrics(gathered, places)
+        return Leaderboard(whole, names, by)
 
 
 @dataclass(frozen=True)

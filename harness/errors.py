@@ -6,7 +6,22 @@ with their ``exit_code``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .. import UserError
+
+
+@contextmanager
+def field(path: str) -> Iterator[None]:
+    """What is wrong inside is wrong in this field of a spec: the message begins with the field's path."""
+    try:
+        yield
+    except UserError as error:
+        if not re.match(rf"{re.escape(path)}[.:]", str(error)):
+            error.args = (f"{path}: {error}",)
+        raise
 
 
 class SpecError(UserError, ValueError):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+NARROWEST = 12  # characters of a folded column
 
 # Where an absolute path begins: a URL, a drive, a home, a root or a share; after an option such as -I too.
 _BEGINS = r"(?:(?<![\w.])|(?<=\s-[A-Za-z]))(?:[A-Za-z][\w+.-]*://|[A-Za-z]:[/\\]|~[^\s/\\]*[/\\]|[/\\](?=\S))"
@@ -23,13 +28,61 @@ def lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """``rows`` as a plain table with their names above; ``(none)`` where there are none."""
+def table(rows: Sequence[Mapping[str, Any]], indent: str = "") -> str:
+    """Rows as a plain table. Where that is wider than the terminal it goes to, columns are folded between words; where
+    it is still too wide, each row is a paragraph.
+
+    Args:
+        rows: What stands in each column, by the column's name.
+        indent: What stands before each line.
+
+    Returns:
+        The table with the names above; ``(none)`` where there are no rows.
+    """
+    # What a method or a record says may hold a terminal's control characters.
+    shown = [{name: printable(str(value)) for name, value in row.items()} for row in rows]
+    text = _tabulated(shown) if shown else "(none)"
+    width = shutil.get_terminal_size().columns - len(indent) if sys.stdout.isatty() else 0
+    if width and _width(text) > width:
+        text = _tabulated(_folded(shown, width))
+        text = text if _width(text) <= width else _paragraphs(shown, width)
+    return textwrap.indent(text, indent)
+
+
+def _tabulated(rows: Sequence[Mapping[str, str]]) -> str:
     from tabulate import tabulate  # not for --help
 
-    # What a method or a record says may hold a terminal's control characters.
-    rows = [{name: printable(str(value)) for name, value in row.items()} for row in rows]
-    return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True) if rows else "(none)"
+    return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def _folded(rows: Sequence[Mapping[str, str]], width: int) -> list[dict[str, str]]:
+    """The rows with their widest columns folded, all to the same number of characters."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    cells = {name: [f"{name}  ", *(row.get(name, "") for row in rows)] for name in names}  # tabulate pads a name
+    wanted = {name: max(map(len, each)) for name, each in cells.items()}
+    words = {name: max(map(len, " ".join(each).split())) for name, each in cells.items()}
+    most, gaps = max(wanted.values()), 2 * (len(names) - 1)
+    while most > NARROWEST and gaps + sum(min(wanted[name], max(most, words[name])) for name in names) > width:
+        most -= 1
+    fold = textwrap.TextWrapper(most, break_long_words=False, break_on_hyphens=False).fill
+    return [{name: fold(cell) for name, cell in row.items()} for row in rows]
+
+
+def _paragraphs(rows: Sequence[Mapping[str, str]], width: int) -> str:
+    """The first cell of each row, and below it the others that hold something, each with its column's name."""
+    fold = textwrap.TextWrapper(width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False).fill
+    heads = [next(iter(row.values())) for row in rows]
+    rest = [[fold(f"{name}: {cell}") for name, cell in row.items() if cell] for row in rows]
+    return "\n".join("\n".join([head, *lines[1:]]) for head, lines in zip(heads, rest, strict=True))
+
+
+def listed(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def duration(seconds: float) -> str:

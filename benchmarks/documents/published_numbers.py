@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         StoreError: where there is no store. ValueError where its bundle would not hold.
     """
     (spec,) = store.plans()
-    report = with_further_metrics(gather([store]), [store], lambda request: gather([store], rescore=request))
+    report = with_further_metrics(partial(gather, [store]), [store])
     records = [store.record(key) for key in sorted(store.finished())]
     complete = [record.trial for record in records if record.status == "complete"]
     rows = report.rows[[*COLUMNS, *ROW, NOTES]]

@@ -31,8 +31,7 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from ...datasets.lock import note_labels
-from ..errors import BundleError, NoBundle, StoreError
+from ..errors import BundleError, NoBundle
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec, axes
 from ..storage import paths
@@ -194,26 +193,9 @@ class Bundle(StoreReader):
         found = self._folders.get(folder, set())
         return {name.removesuffix(suffix) for name in found if name.endswith(suffix)}
 
-    def arrays(self, key: str, prefix: str = "") -> dict[str, np.ndarray]:
-        """As of a store; all that is read of a bundle must stay within what so large a bundle may hold.
-
-        Args:
-            key: The trial's.
-            prefix: How the names of the arrays begin.
-
-        Returns:
-            The arrays, by name.
-
-        Raises:
-            StoreError: where the arrays are damaged, or too large.
-        """
-        note_labels()
-        name = paths.arrays(key)
-        data = self.read(name)
-        try:
-            unpacked = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
-        except Exception as error:
-            raise StoreError(f"{self.url}/{name} is damaged: {error}") from error
+    def _arrays_of(self, data: bytes, prefix: str) -> dict[str, np.ndarray]:
+        """As of a store; all that is unpacked of a bundle must stay within what so large a bundle may hold."""
+        unpacked = unpack_arrays(data, prefix, min(LARGEST_UNPACKED, self._left))
         self._left -= sum(array.nbytes for array in unpacked.values())
         return unpacked
 

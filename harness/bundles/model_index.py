@@ -14,7 +14,6 @@ import yaml
 from ...leaderboard.formats.text import plain
 from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import summarise
-from ...methods.names import nearest
 from ..errors import ReportError
 from ..reporting import gather
 from .bundle import Bundle
@@ -34,11 +33,9 @@ def model_index(bundle: Bundle, digest: str, method: str | None = None) -> str:
         ReportError: where there is no such method, or none of its cells has a number.
     """
     report = gather.gather([bundle])
-    methods = list(dict.fromkeys(report.rows["method"]))
-    if method is not None and method not in methods:
-        raise ReportError(f"--method: no method {method!r} here" + nearest(method, methods))
+    report.require(method, "--method")
     cells = summarise(report.rows, report.metric)
-    cells = cells[cells["mean"].notna() & cells["method"].isin(methods if method is None else [method])]
+    cells = cells[cells["mean"].notna() & (cells["method"] == method if method is not None else True)]
     if cells.empty:
         raise ReportError("no cell has a number yet: there is nothing to publish")
     models = [

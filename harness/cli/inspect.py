@@ -13,7 +13,7 @@ from ...methods.deferred_torch import defer_torch
 from ..errors import SpecError
 from ..spec.changes import SpecChanges
 from ..spec.yaml_format import load
-from ..text import table
+from ..text import listed, table
 from .options import Json, Name, Plugins, Root, Set, SpecArgument, print_output, print_result, print_status
 
 app = typer.Typer()
@@ -67,18 +67,16 @@ def init(
 ) -> None:
     """Write a spec to begin with, with what each field means beside it."""
     defer_torch()
-    from ..planning.request import check_names
+    from ..planning.request import RunRequest, check_names
     from ..spec.parser import parse
-    from ..spec.schema import plan as planned
     from .descriptions.template import commented_spec
 
     if file.exists():
         raise SpecError(f"{file} is there already; name another file")
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
-    text = commented_spec(str(file), stem, data, names)
-    spec = parse(load(text), file.parent)
-    check_names(planned(spec), spec.plugins, trains=False)
+    text = commented_spec(str(file), stem, data, listed(methods))
+    resolved = RunRequest.of(parse(load(text), file.parent)).plan
+    check_names(resolved.trials, resolved.spec.plugins, trains=False)
     file.write_text(text, encoding="utf-8")
     print_output(f"{file} is written: tailboard plan {file} prints what it stands for, tailboard run {file} trains it")
 

@@ -82,7 +82,7 @@ def predict(
 ) -> int:
     """Print the class of each image or row and the probability of each class, as CSV; 2 where one cannot be read."""
     from ..prediction.model import load_model
-    from ..prediction.table import save_predictions, write_predictions
+    from ..prediction.table import csv_goal, write_predictions
     from ..prediction.table_model import TableModel
 
     if output is not None and output.is_dir():
@@ -90,21 +90,21 @@ def predict(
     loaded = load_model(model)
     if isinstance(loaded, TableModel):
         return _predict_rows(loaded, images, prior, output)
-    if output is None:
-        _, unreadable = write_predictions(loaded, images, sys.stdout, prior, print_status)
-    else:
-        predicted, unreadable = save_predictions(loaded, images, output, prior, print_status)
+    with csv_goal(output, sys.stdout) as goal:
+        predicted, unreadable = write_predictions(loaded, images, goal, prior, print_status)
+    if output is not None:
         print_status(f"{output}: {predicted} images")
     return 2 if unreadable else 0
 
 
 def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, output: Path | None) -> int:
-    from ..prediction.table_rows import save_row_predictions, write_row_predictions
+    from ..prediction.table import csv_goal
+    from ..prediction.table_rows import write_row_predictions
 
     if len(tables) > 1:
         raise ModelError(f"{tables[1]}: the model is of the rows of a table: name one CSV or Parquet file")
-    if output is None:
-        write_row_predictions(model, tables[0], sys.stdout, prior)
-    else:
-        print_status(f"{output}: {save_row_predictions(model, tables[0], output, prior)} rows")
+    with csv_goal(output, sys.stdout) as goal:
+        predicted = write_row_predictions(model, tables[0], goal, prior)
+    if output is not None:
+        print_status(f"{output}: {predicted} rows")
     return 0

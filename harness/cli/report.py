@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ReportError
+from ..text import listed
 from .options import Defaults, Few, Many, Tercile, for_reader, print_output
 from .status import outcome, print_unreachable
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ..storage.store import Store
 
 app = typer.Typer()
-AS_RECORDED = ("balanced_accuracy", "test", 0.0)  # the metric, the prior and tau of the accuracies in the records
-
 WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
 
 
@@ -100,6 +99,7 @@ def report(
     refused."""
     from ...leaderboard.html.site import Words
     from ..bundles import sources
+    from ..metrics.rescoring import AS_RECORDED, parse_metric
     from ..reporting import figure_files, gather
     from ..reporting.natural_frequencies import with_further_metrics
     from ..reporting.pages import html_pages
@@ -117,7 +117,8 @@ def report(
         form, bold=bold, caption=caption, label=label, groups=columns, methods=rows, decimals=decimals,
         tabular_only=tabular_only or None,
     )  # fmt: skip
-    rescore, by = _rescore(metric, prior, tau, weights), parse_shots(few, many, tercile)
+    asked, by = parse_metric(metric, prior, tau, weights), parse_shots(few, many, tercile)
+    rescore = None if asked == AS_RECORDED else asked
     _check_site(site, rescore)
     if (title or description) and not site:
         raise ReportError("--title and --description: of the front page of --site, which is not asked for")
@@ -128,8 +129,7 @@ def report(
         )
 
         def whole(places: list[StoreReader]) -> Report:
-            found = leaderboard(places)
-            return found if rescore else with_further_metrics(found, places, lambda r: leaderboard(places, rescore=r))
+            return leaderboard(places) if rescore else with_further_metrics(partial(leaderboard, places), places)
 
         options = html_pages.PageOptions(versus, quote, by, uncertainty, words)
         if site:  # first: pages of their own need not fit into one table
@@ -257,17 +257,8 @@ def _printed(form: str, **asked: Any) -> LatexOptions | None:
         raise ReportError("--bold, --caption, --label, --columns, --rows, --decimals, --tabular-only: only of latex")
     for name in ("groups", "methods"):
         if name in given:
-            given[name] = tuple(word.strip() for word in given[name].split(",") if word.strip())
+            given[name] = tuple(listed(given[name]))
     try:
         return LatexOptions(**given) if given else None
     except ValueError as error:
         raise ReportError(f"--{error}") from None
-
-
-def _rescore(metric: str, prior: str, tau: float, weights: str) -> Any:
-    """None where the table is to show what the records hold."""
-    if (metric, prior, tau) == AS_RECORDED and weights == "ema":
-        return None
-    from ..metrics import rescoring  # imports scipy
-
-    return rescoring.parse_metric(metric, prior, tau, weights)

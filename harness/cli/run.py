@@ -107,7 +107,7 @@ def run(
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
     gathered = partial(gather.gather, [place], only=trained.plan, defaults=defaults)
-    report = with_further_metrics(gathered(), [place], lambda request: gathered(rescore=request))
+    report = with_further_metrics(gathered, [place])
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away
         files = gather.publish(report, place)

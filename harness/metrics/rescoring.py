@@ -137,6 +137,9 @@ class MetricRequest:
         )
 
 
+AS_RECORDED = MetricRequest()  # the accuracies in the records
+
+
 def parse_metric(name: str, prior: str, tau: float, weights: str = "ema") -> MetricRequest:
     """What the command line asks for.
 
@@ -164,9 +167,7 @@ def parse_name(text: str) -> tuple[str, str]:
     """A metric's name, and what follows the colon. ReportError where there is no such metric."""
     name, colon, of = text.partition(":")
     if name not in DEFINITIONS:
-        raise ReportError(
-            f"--metric: there is no {name!r}" + (nearest(name, DEFINITIONS) or f"; {', '.join(DEFINITIONS)}")
-        )
+        raise ReportError(f"--metric: there is no {name!r}" + nearest(name, DEFINITIONS))
     about = DEFINITIONS[name]
     if about.of == "share":
         if not 0 < _number(of) <= 1:

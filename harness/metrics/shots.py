@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...datasets.longtail import shots, terciles
 from ...leaderboard.metric import GROUPS
 from ..spec.schema import Shots
-from ..storage.record import TrialResult, Weights
+from ..storage.record import TrialResult
 
 
 @lru_cache(maxsize=1024)
@@ -48,21 +48,20 @@ def mean_of(values: Sequence[float], at: Sequence[int]) -> float:
     return fsum([values[c] for c in at]) / len(at)
 
 
-def shot_means(record: TrialResult, by: Shots, weights: Weights = "last_ema") -> dict[str, float]:
+def shot_means(record: TrialResult, by: Shots) -> dict[str, float]:
     """Mean per-class accuracy of each shot group.
 
     Args:
         record: A trial that is complete.
         by: How the classes are grouped.
-        weights: Whose accuracies.
 
     Returns:
         In percent, by group, for groups that have classes; ``all`` is balanced accuracy.
 
     Raises:
-        KeyError: where the record holds none of these weights.
+        KeyError: where the record holds no accuracies.
     """
-    accuracy = record.accuracy[weights]
+    accuracy = record.accuracy["last_ema"]
     return {group: mean_of(accuracy, at) for group, at in class_members(record.counts, by).items() if at}
 
 

@@ -25,8 +25,9 @@ from ..spec.parser import parse, parse_data, read
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import Contents
 from ..storage.store import Store
+from ..text import listed
 from .calibration.estimates import calibrate, kind
-from .plan import Plan
+from .request import RunRequest
 
 SEEDS = 5  # below, the report calls nothing better
 STEPS = 3000  # of a training, about, where no time is given
@@ -126,7 +127,7 @@ def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, A
         entrants = read("quickstart" if network == "small" else "table5").methods
         methods = [{"name": entrant.name, "values": entrant.values} for entrant in entrants]
     else:
-        methods = [{"name": word.strip()} for word in request.methods.split(",") if word.strip()]
+        methods = [{"name": name} for name in listed(request.methods)]
     raw = {
         "name": name,
         "data": [data.model_dump(mode="json", exclude_none=True)],
@@ -145,7 +146,7 @@ def _with_epochs(raw: Mapping[str, Any], epochs: int) -> dict[str, Any]:
 
 def _epochs_within(spec: Spec, minutes: float) -> int:
     """How many epochs of every trial fit into the time on this machine. SpecError where not even one does."""
-    needed = Plan(spec).dependencies
+    needed = RunRequest.of(spec).plan.dependencies
     trials = Counter(kind(trial) for trial in needed.trials)
     epochs = spec.trainings[0].epochs
     seconds = sum(e.whole / epochs * trials[kind(e.trial)] for e in calibrate(spec, needed))

@@ -7,7 +7,6 @@ here, and checks each of its methods.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ...datasets.catalog import DataError
 from ...datasets.files import cache, read_bytes
+from ...datasets.user_images.scan import write_whole
 from ...methods.recipe import Recipe
 from ..registry.estimators import learner_of
 from ..registry.methods import recipe_of
@@ -88,9 +88,5 @@ def _write(code: str, names: frozenset[str]) -> None:
     text = "\n".join([code, *sorted(names)])
     if len(text) > MOST_BYTES:
         return
-    goal = _file()
     with suppress(OSError):
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        half = goal.with_name(f"{goal.name}.{os.getpid()}")
-        half.write_text(text, encoding="ascii")
-        half.replace(goal)
+        write_whole(_file(), text)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..errors import NetworkError
-from ..registry.datasets import dataset_of, long_tail
+from ..errors import NetworkError, field
+from ..registry.datasets import dataset_of, each_once, long_tail
 from ..registry.estimators import learner_of, table_learners
 from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
@@ -31,8 +31,16 @@ class RunRequest:
 
     @classmethod
     def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``)."""
-        distinct, remarks = distinct_methods(spec)
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``).
+
+        Raises:
+            DataError, MethodError: where the spec names a data set, method or value that is not there.
+        """
+        with field("data"):
+            for data in each_once(spec.data):
+                dataset_of(data)
+        with field("methods"):
+            distinct, remarks = distinct_methods(spec)
         return cls(distinct, remarks=remarks, **options)
 
     @cached_property
@@ -52,22 +60,37 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
     Raises:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
     """
-    trials = list({trial.key: trial for given in trials for trial in (given, pretraining(given)) if trial}.values())
-    _check_learners(trials)
+    trials = list({trial.key: trial for trial in trials}.values())
+    starts = list({start.key: start for start in map(pretraining, trials) if start}.values())
+    if starts:
+        _check_words(starts, plugins, trains, "network.weights.data", "network.weights.method")
+    _check_words(trials, plugins, trains, "data", "methods")
     _check_pretraining(trials)
-    methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
-    if trains:
-        check_methods(list(methods.values()), plugins)
-    else:
-        check_new_methods(methods, plugins)
-    for trial in {(t.data, t.val_per_class): t for t in trials}.values():
-        long_tail(trial.data, trial.val_per_class)
-    images = [trial for trial in trials if trial.training.learner == "images"]
+    images = [trial for trial in (*starts, *trials) if trial.training.learner == "images"]
     if of_libraries := {(t.network, dataset_of(t.data).shape) for t in images if ":" in t.network}:
         from ..registry.networks import check_shape
 
         for name, shape in of_libraries:
-            check_shape(name, shape)
+            with field("network"):
+                check_shape(name, shape)
+
+
+def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bool, data: str, method: str) -> None:
+    """The same of trials whose data sets and methods are named in these fields of the spec."""
+    with field(data):
+        for each in each_once(trial.data for trial in trials):
+            dataset_of(each)
+    with field("network"):
+        _check_learners(trials)
+    methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
+    with field(method):
+        if trains:
+            check_methods(list(methods.values()), plugins)
+        else:
+            check_new_methods(methods, plugins)
+    with field(data):
+        for trial in {(t.data, t.val_per_class): t for t in trials}.values():
+            long_tail(trial.data, trial.val_per_class)
 
 
 def _check_pretraining(trials: Iterable[Trial]) -> None:
@@ -91,10 +114,9 @@ def _learner_words(trial: Trial) -> tuple[str, ...]:
     return (kind, trial.network, str(trial.network_values), *table) if kind == "estimator" else (kind, *table)
 
 
-def _check_learners(trials: Iterable[Trial]) -> None:
+def _check_learners(trials: Sequence[Trial]) -> None:
     """NetworkError where there is no network or estimator of a name, or it is not for the kind of its data or for so
     many rows."""
-    trials = list(trials)
     for trial in {(t.data, t.val_per_class, t.network, str(t.network_values)): t for t in trials}.values():
         images, table = trial.training.learner == "images", bool(dataset_of(trial.data).columns)
         learner = learner_of(trial)

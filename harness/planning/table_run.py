@@ -19,6 +19,7 @@ from ..spec.parser import parse, parse_data
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import TableContents
 from ..storage.store import Store
+from ..text import listed
 from .image_run import ImageRequest, named
 
 ESTIMATORS = ("logistic_regression", "xgboost")
@@ -63,7 +64,7 @@ def resolve(
     rows, tested = sum(data.contents.available), sum(data.contents.tested)
     say(
         f"{data.name}: {rows} + {tested} rows of {len(data.contents.classes)} classes; {len(spec.methods)} methods on "
-        f"{' and '.join(_listed(request.network))} x {len(spec.seeds)} seeds, each fitted on another nine tenths of "
+        f"{' and '.join(_estimators(request))} x {len(spec.seeds)} seeds, each fitted on another nine tenths of "
         "the training rows"
     )
     return spec, place
@@ -73,17 +74,17 @@ def _raw(name: str, data: Data, contents: TableContents, request: ImageRequest) 
     """The spec's words. Rows with weights of their own are not made or dropped."""
     rows = () if contents.weight else ROWS_MADE_OR_DROPPED
     usual = (*ROWS_AS_THEY_ARE, *rows, *ENSEMBLES)
-    asked = usual if request.methods is None else [m.strip() for m in request.methods.split(",") if m.strip()]
+    asked = usual if request.methods is None else listed(request.methods)
     total = max(len(contents.classes), round(SHARE * sum(contents.available)))
     return {
         "name": name,
         "data": [data.model_dump(mode="json", exclude_none=True) | {"total": total}],
         "methods": [{"name": method} for method in asked],
-        "network": _listed(request.network),
+        "network": _estimators(request),
         "seeds": request.seeds,
         "resources": {"cpu": 1, "gpu": 0},
     }
 
 
-def _listed(network: str | None) -> list[str]:
-    return [word.strip() for word in network.split(",")] if network else list(ESTIMATORS)
+def _estimators(request: ImageRequest) -> list[str]:
+    return listed(request.network) if request.network else list(ESTIMATORS)

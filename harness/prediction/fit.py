@@ -68,8 +68,7 @@ class Fit:
         parts = [slot for slot in ("head", "finish") if slot in recipe_of(trial, plugins).parts()]
         if parts and trial.method.plugin:
             raise ModelError(f"{trial.method.name}: its {parts[0]} is code of a plugin, which no model file holds")
-        _, shared = self._again()
-        about = dataset_of(trial.data)
+        shared, about = self._again(), dataset_of(trial.data)
         description = Description(
             **shared,
             shape=about.shape,  # pyright: ignore[reportArgumentType]
@@ -89,9 +88,8 @@ class Fit:
     def _table_model(self) -> TableModel:
         """The same of a table."""
         trial = self.choice.trial
-        _, shared = self._again()
+        shared, about = self._again(), dataset_of(trial.data)
         tensors = self.workplace.weights(trial.key)
-        about = dataset_of(trial.data)
         with loading():
             categories = about.categories(self.root) if about.categories else {}
         columns = tuple(
@@ -102,8 +100,8 @@ class Fit:
         description = TableDescription(**shared, columns=columns, form=form, sha256=digest(tensors))  # pyright: ignore[reportArgumentType]
         return TableModel.of(description, tensors)
 
-    def _again(self) -> tuple[Record, dict[str, Any]]:
-        """The record of the trial, trained again, and what a description of any model says of it."""
+    def _again(self) -> dict[str, Any]:
+        """What a description of any model says of the trial, which is trained again."""
         trial, plugins = self.choice.trial, self.choice.plugins
         second, reason = calibrating_trial(trial)
         wanted = resolve_dependencies([trial, second] if second else [trial], plugins)
@@ -112,7 +110,7 @@ class Fit:
         check_files(wanted.trials, self.root, self.verify)
         again = {each.key: record for each, record in self._trained(wanted)}[trial.key]
         assert again.data is not None  # noqa: S101  (for the type checker)
-        return again, {
+        return {
             "trial": trial,
             "classes": dataset_of(trial.data).classes,
             "counts": again.counts,

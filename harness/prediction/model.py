@@ -21,8 +21,7 @@ from ..training.device_images import DeviceData
 from ..training.loop import EVALUATION_BATCH, evaluated
 from . import model_file
 from .description import Description
-from .predictions import Predictions
-from .probabilities import prior_shares, probabilities
+from .predictions import Predictions, Predictor
 from .table_model import TableModel
 
 LARGEST_BATCH = 1 << 23  # numbers of all images that are predicted at a time
@@ -30,22 +29,11 @@ Picture = str | PathLike[str] | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Predictor):
     """A trained network with all that it needs to predict (see :func:`load_model`)."""
 
     description: Description
     network: Network
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the columns of what is predicted."""
-        return self.description.classes
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Where the model comes from: its trial with data, method, values and routine, its key, what vouches for the
-        data, the training images of each class, the calibration, and the versions that trained it."""
-        return {"key": self.description.trial.key} | self.description.model_dump(mode="json")
 
     def pixels(self, picture: Picture, name: str = "the image") -> np.ndarray:
         """An image as the network takes it, uint8 (channels, height, width), brought to size as in training.
@@ -100,7 +88,7 @@ class Model:
         shares, parts = self.shares(prior), []
         for start in range(0, len(several), self.batch_size):
             chunk = enumerate(several[start : start + self.batch_size], start)
-            parts.append(self.of_pixels(np.stack([self.pixels(each, f"image {n}") for n, each in chunk]), shares))
+            parts.append(self.predictions(np.stack([self.pixels(each, f"image {n}") for n, each in chunk]), shares))
         found = [np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "probabilities")]
         return Predictions(self.classes, *found)
 
@@ -108,16 +96,6 @@ class Model:
     def batch_size(self) -> int:
         """How many images are predicted at a time, so that memory is bounded whatever their size."""
         return max(1, min(EVALUATION_BATCH, LARGEST_BATCH // prod(self.description.shape)))
-
-    def of_pixels(self, x: np.ndarray, shares: Sequence[float] | None) -> Predictions:
-        """The predictions for images as :meth:`pixels` gives them, and the shares of :meth:`shares`."""
-        found, how = self.logits(x), self.description.calibration
-        each = probabilities(found, how.temperature, how.carried_prior, self.description.counts, shares)
-        return Predictions(self.classes, found, each)
-
-    def shares(self, prior: str | Mapping[str, float] | None) -> tuple[float, ...] | None:
-        """The share of each class that a prior stands for. ModelError where it is none."""
-        return prior_shares(prior, self.classes, self.description.counts)
 
     @cached_property
     def finish(self) -> Any:

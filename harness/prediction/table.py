@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -72,7 +73,7 @@ def write_predictions(
                 say(why)
                 unreadable += 1
         if readable:
-            found = model.of_pixels(np.stack([x for _, x in readable]), shares)
+            found = model.predictions(np.stack([x for _, x in readable]), shares)
             for (path, _), name, each in zip(readable, found.labels, found.probabilities, strict=True):
                 table.writerow([cell(str(path)), cell(name), f"{each.max():.6g}", *(f"{p:.6g}" for p in each)])
             predicted += len(readable)
@@ -81,29 +82,23 @@ def write_predictions(
     return predicted, unreadable
 
 
-def save_predictions(
-    model: Model,
-    places: Sequence[Path],
-    path: Path,
-    prior: str | Mapping[str, float] | None,
-    say: Callable[[str], None],
-) -> tuple[int, int]:
-    """The same into a file, whole or not at all.
+@contextmanager
+def csv_goal(path: Path | None, terminal: TextIO) -> Iterator[TextIO]:
+    """Where a CSV goes: into a file, whole or not at all, or to the terminal.
 
     Args:
-        model, places, prior, say: As in :func:`write_predictions`.
-        path: The file.
-
-    Returns:
-        How many images were predicted, and how many could not be read.
+        path: The file; None where there is none.
+        terminal: Where it goes then.
 
     Raises:
-        OSError: where it cannot be written. ModelError as in :func:`write_predictions`.
+        OSError: where the file cannot be written.
     """
+    if path is None:
+        yield terminal
+        return
     text = io.StringIO()
-    counted = write_predictions(model, places, text, prior, say)
+    yield text
     Files(path.parent).write(path.name, text.getvalue().encode())
-    return counted
 
 
 def cell(text: str) -> str:

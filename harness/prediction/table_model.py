@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 from os import PathLike
@@ -27,12 +27,11 @@ from ..spec.canonical import CanonicalModel
 from ..spec.schema import Trial
 from ..storage.files import Files
 from ..storage.record import Provenance
-from ..training.learners.estimator_file import FORMS, opened, skops_opened
+from ..training.learners.estimator_file import opened, skops_opened
 from ..training.learners.estimator_fit import scores_of
 from ..training.learners.sound_trees import Unsound
 from .description import Calibration, ClassName
-from .predictions import Predictions
-from .probabilities import prior_shares, probabilities
+from .predictions import Predictions, Predictor
 
 WORD = "tailboard.table_model"  # of the file's header, under which the description stands
 PARTS = ("encoder", "shift")
@@ -77,7 +76,7 @@ class TableDescription(CanonicalModel, frozen=True):
 
 
 @dataclass(frozen=True)
-class TableModel:
+class TableModel(Predictor):
     """A fitted estimator with all that it needs to predict rows (see ``tailboard.load_model``)."""
 
     description: TableDescription
@@ -108,19 +107,9 @@ class TableModel:
         return model
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the columns of what is predicted."""
-        return self.description.classes
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that a row must have."""
         return tuple(column.name for column in self.description.columns if column.kind != "weight")
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """As of :attr:`Model.provenance`."""
-        return {"key": self.description.trial.key} | self.description.model_dump(mode="json")
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Scores (N, C) in float32 of rows as :meth:`rows` gives them: of the test rows those of the trial, bit for
@@ -169,17 +158,7 @@ class TableModel:
         x = self.rows(table)
         if not len(x):
             raise ModelError("there is no row to predict")
-        return self.of_rows(x, self.shares(prior))
-
-    def of_rows(self, x: np.ndarray, shares: Sequence[float] | None) -> Predictions:
-        """The predictions for rows as :meth:`rows` gives them, and the shares of :meth:`shares`."""
-        found, how = self.logits(x), self.description.calibration
-        each = probabilities(found, how.temperature, how.carried_prior, self.description.counts, shares)
-        return Predictions(self.classes, found, each)
-
-    def shares(self, prior: str | Mapping[str, float] | None) -> tuple[float, ...] | None:
-        """The share of each class that a prior stands for. ModelError where it is none."""
-        return prior_shares(prior, self.classes, self.description.counts)
+        return self.predictions(x, self.shares(prior))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to a file, whole or not at all. OSError where that cannot be done."""
@@ -213,8 +192,6 @@ def read(data: bytes, text: str) -> TableModel:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ModelError(f"its description, {where or 'as a whole'}: {first['msg']}") from None
-    if description.form not in FORMS:
-        raise ModelError(f"its form {description.form!r} is not known")
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, RuntimeError) as error:

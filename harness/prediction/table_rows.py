@@ -4,7 +4,6 @@ class. Rows are predicted some thousands at a time, and of a CSV read so too."""
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,6 @@ from ...datasets.user_tables.cells import MOST_COLUMNS, Cells
 from ...datasets.user_tables.parquet_file import ParquetFile
 from ...methods.names import nearest
 from ..errors import ModelError
-from ..storage.files import Files
 from .table import cell
 from .table_model import TableModel
 
@@ -43,30 +41,12 @@ def write_row_predictions(
     shares, out, count = model.shares(prior), csv.writer(goal, lineterminator="\n"), 0
     out.writerow(["label", *(f"p_{cell(name)}" for name in model.classes)])
     for chunk in _of_parquet(path, model) if path.suffix.lower() == ".parquet" else _of_csv(path):
-        predicted = model.of_rows(model.rows(chunk, count + 1), shares)
+        predicted = model.predictions(model.rows(chunk, count + 1), shares)
         for name, each in zip(predicted.labels, predicted.probabilities, strict=True):
             out.writerow([cell(name), *(f"{p:.6g}" for p in each)])
         count += len(predicted.labels)
     if not count:
         raise ModelError(f"{path} has no rows to predict")
-    return count
-
-
-def save_row_predictions(
-    model: TableModel, path: Path, goal: Path, prior: str | Mapping[str, float] | None = None
-) -> int:
-    """The same into a file, whole or not at all.
-
-    Args:
-        model, path, prior: As of :func:`write_row_predictions`.
-        goal: The file.
-
-    Raises:
-        OSError: where it cannot be written. ModelError as of :func:`write_row_predictions`.
-    """
-    text = io.StringIO()
-    count = write_row_predictions(model, path, text, prior)
-    Files(goal.parent).write(goal.name, text.getvalue().encode())
     return count
 
 

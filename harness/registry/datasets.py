@@ -43,7 +43,7 @@ def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[st
     elif name in (known := catalog()):
         whole = known[name]
     else:
-        raise DataError(f"unknown data set {name!r}{nearest(name, known) or '.'} {HINT} {HINT_OF_TABLES}")
+        raise DataError(f"unknown data set {name!r}{nearest(name, known)} {HINT} {HINT_OF_TABLES}")
     if not classes:
         return whole
     words = [*whole.classes, *whole.superclasses]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ...leaderboard.metric import ACCURACY
 from ...leaderboard.recommendation import first_by
 from ...leaderboard.tables.further_metrics import FurtherMetrics
-from ..metrics.rescoring import MetricRequest, parse_metric
+from ..metrics.rescoring import parse_metric
 from ..registry.datasets import each_once, test_counts
 from ..spec.schema import Data
 from ..storage.reader import StoreReader
@@ -28,11 +28,11 @@ class _Kind:
     metrics: tuple[str, ...]
     caption: str
 
-    def of(self, names: set[str], examples: str, gathered: Callable[[MetricRequest], Report]) -> FurtherMetrics:
+    def of(self, names: set[str], examples: str, gathered: Callable[..., Report]) -> FurtherMetrics:
         """The table's values, of the data sets with these names, which hold images or other ``examples``; ``gathered``
         makes the report by another metric."""
         measured = []
-        for other in (gathered(parse_metric(word, "test", 0.0)) for word in self.metrics):
+        for other in (gathered(rescore=parse_metric(word, "test", 0.0)) for word in self.metrics):
             rows = other.rows[(other.rows["group"] == "all") & other.rows["dataset"].isin(names)]
             measured.append((rows.reset_index(drop=True), other.metric))
         return FurtherMetrics(self.title, f"{OPENING} {self.caption.format(examples=examples)} {ENDING}", measured)
@@ -67,16 +67,14 @@ def _kind(data: Data, tested: Sequence[int]) -> _Kind | None:
     return TWO if len(tested) == 2 else SEVERAL if data.is_table else None
 
 
-def with_further_metrics(
-    report: Report, stores: Sequence[StoreReader], gathered: Callable[[MetricRequest], Report]
-) -> Report:
-    """The report with further metrics of such data sets; itself where it has none.
+def with_further_metrics(gathered: Callable[..., Report], stores: Sequence[StoreReader]) -> Report:
+    """A report of the accuracies, with further metrics of such data sets where it has any.
 
     Args:
-        report: Of the accuracies.
+        gathered: Makes the report; with the keyword ``rescore`` by another metric.
         stores: What it is made of.
-        gathered: The same report by another metric.
     """
+    report = gathered()
     if report.metric == ACCURACY:  # which says that every test set is balanced
         return report
     kinds, shown = natural(stores), set(report.rows["dataset"])

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ..errors import SpecError
+from ..text import listed
 from .yaml_format import load
 
 LONGEST_NAME = 80  # of one that is made
@@ -97,7 +98,7 @@ def _chosen(methods: Any, names: str) -> list[Any]:
     """The methods of these names, as the spec has them."""
     entries = methods if isinstance(methods, list) else [methods]
     chosen = []
-    for name in filter(None, map(str.strip, names.split(","))):
+    for name in listed(names):
         own = [entry for entry in entries if name in (entry, isinstance(entry, Mapping) and entry.get("name"))]
         chosen += own or [name]
     if not chosen:

@@ -20,7 +20,7 @@ from ...datasets.user_images.source import HINT
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
 from ...methods.names import nearest
 from ...methods.text_file import read_text
-from ..errors import SpecError
+from ..errors import SpecError, field
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
@@ -109,11 +109,10 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     resources = _valid(Resources, raw.get("resources", {}), "resources")
     plugins: dict[str, str] = {}
     networks = _networks(raw, folder, root, resources)
+    data = map(_whole_choice, _named(raw["data"], "data"))
     spec = {
         "name": raw["name"],
-        "data": [
-            parse_data(item, folder, root) for item in _axes(map(_whole_choice, _named(raw["data"], "data")), "data")
-        ],
+        "data": [parse_data(item, folder, root) for item in _axes(data, "data")],
         "methods": [_method(item, folder, plugins) for item in _axes(_named(raw["methods"], "methods"), "methods")],
         **networks,
         "trainings": _trainings(raw.get("training", {}), networks["networks"], resources),
@@ -130,13 +129,14 @@ def parse(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = Non
     return _valid(Spec, spec, "")
 
 
-def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None) -> Data:
+def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None = None, where: str = "data") -> Data:
     """One data set and its long tail, from its words.
 
     Args:
         raw: An entry of ``data``.
         folder: What a path is relative to.
         root: The folder that holds image sets such as ``eurosat``.
+        where: The field that it is an entry of.
 
     Returns:
         The data set.
@@ -144,7 +144,9 @@ def parse_data(raw: Mapping[str, Any], folder: Path = Path(), root: Path | None 
     Raises:
         SpecError: with the field and the nearest right word. DataError where images or a table cannot be trained on.
     """
-    return _valid(Data, user_images.resolved(raw, folder, root), "data")
+    with field(where):
+        words = user_images.resolved(raw, folder, root)
+    return _valid(Data, words, where)
 
 
 def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | None:
@@ -192,14 +194,14 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(part for part in (where, *map(str, first["loc"])) if part)
+        path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
             meant = nearest(word := str(first["loc"][-1]), model.model_fields)
-            meant = f"{meant or '.'} {HINT} {HINT_OF_TABLES}" if model is Data else meant
+            meant = f"{meant} {HINT} {HINT_OF_TABLES}" if model is Data else meant
             raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
-        raise SpecError(": ".join(filter(None, [field, f"{message}{given}"]))) from None
+        raise SpecError(": ".join(filter(None, [path, f"{message}{given}"]))) from None
 
 
 def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
@@ -300,9 +302,7 @@ def _trainings(raw: Any, networks: Iterable[str | NetworkEntry], resources: Reso
     estimators beside it."""
     kinds: dict[Kind, None] = {kind_of(network): None for network in networks}
     routines = []
-    entries = list(_axes(_listed(raw), "training"))
-    pairs: list[tuple[Kind, dict[str, Any]]] = [(kind, words) for kind in kinds for words in entries]
-    for kind, words in pairs:
+    for kind, words in product(kinds, _axes(_listed(raw), "training")):
         if kind == "estimator" and len(kinds) > 1:
             words = {"preset": words["preset"]} if "preset" in words else {}  # noqa: PLW2901
         routine = _training(words, kind, resources)
@@ -371,10 +371,10 @@ def _networks(raw: Mapping[str, Any], folder: Path, root: Path | None, resources
 def _pretraining(raw: dict[str, Any], folder: Path, root: Path | None, resources: Resources) -> Pretraining:
     words = dict(raw)
     if isinstance(words.get("data"), str | dict):
-        words["data"] = parse_data(_named(words["data"], "network.weights.data")[0], folder, root)
+        words["data"] = parse_data(_named(words["data"], "")[0], folder, root, "network.weights.data")
     words["method"] = {"name": words["method"]} if isinstance(words.get("method"), str) else words.get("method")
-    training = words.get("training", {})
-    words["training"] = _training(training, "images", resources) if isinstance(training, dict) else training
+    if isinstance(training := words.get("training", {}), dict):
+        words["training"] = _training(training, "images", resources)
     return _valid(Pretraining, words, "network.weights")
 
 

@@ -26,7 +26,37 @@ class Routine(CanonicalModel, frozen=True):
         return type(self).model_validate({**self.model_dump(), **words})
 
 
-class Training(Routine, frozen=True):
+class _OfNetwork(Routine, frozen=True):
+    """What the routines of networks have in common."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["cosine", "step", "constant"]
+    warmup_epochs: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+
+
+class _WithoutImages(Routine, frozen=True):
+    """The values of an image's words where no image is augmented or mixed: they are no words of the routine."""
+
+    crop_padding: ClassVar[int] = 0
+    flip: ClassVar[bool] = False
+    augment: ClassVar[str] = "none"
+    cutmix: ClassVar[float] = 0.0
+    cutmix_alpha: ClassVar[float] = 1.0
+    resized_crop: ClassVar[float | None] = None
+    init: ClassVar[None] = None
+    warmup: ClassVar[None] = None
+    last_batch: ClassVar[None] = None
+    track: ClassVar[None] = None
+    track_every: ClassVar[None] = None
+
+
+class Training(_OfNetwork, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
     ``resized_crop`` the least share of the area, in the place of ``crop_padding``.
 
@@ -42,15 +72,6 @@ class Training(Routine, frozen=True):
         {"resized_crop", "init", "warmup", "last_batch", "track", "track_every"}
     )
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    schedule: Literal["cosine", "step", "constant"]
-    warmup_epochs: float = Field(ge=0)
-    ema: float = Field(ge=0, lt=1)
-    label_smoothing: float = Field(ge=0, lt=1)
     crop_padding: int = Field(ge=0)
     flip: bool
     augment: Literal["none", "augmix", "auto_augment", "trivial_augment_wide"]
@@ -71,32 +92,11 @@ class Training(Routine, frozen=True):
         return self
 
 
-class TableTraining(Routine, frozen=True):
+class TableTraining(_OfNetwork, _WithoutImages, frozen=True):
     """The routine of a network on the rows of a table: nothing in it is of images, and none is augmented or mixed."""
 
     kind: Literal["table"]
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    schedule: Literal["cosine", "step", "constant"]
-    warmup_epochs: float = Field(ge=0)
-    ema: float = Field(ge=0, lt=1)
-    label_smoothing: float = Field(ge=0, lt=1)
     precision: Literal["float32", "bfloat16"]
-
-    crop_padding: ClassVar[int] = 0
-    flip: ClassVar[bool] = False
-    augment: ClassVar[str] = "none"
-    cutmix: ClassVar[float] = 0.0
-    cutmix_alpha: ClassVar[float] = 1.0
-    resized_crop: ClassVar[float | None] = None
-    init: ClassVar[None] = None
-    warmup: ClassVar[None] = None
-    last_batch: ClassVar[None] = None
-    track: ClassVar[None] = None
-    track_every: ClassVar[None] = None
 
     @property
     def learner(self) -> Kind:
@@ -104,7 +104,7 @@ class TableTraining(Routine, frozen=True):
         return "table"
 
 
-class EstimatorTraining(Routine, frozen=True):
+class EstimatorTraining(_WithoutImages, frozen=True):
     """The routine of an estimator, which is fitted once: no word of a network's routine means anything to it. That fit
     is its only epoch, so that searches count fits and a tuning trial has one rung."""
 
@@ -116,16 +116,6 @@ class EstimatorTraining(Routine, frozen=True):
     warmup_epochs: ClassVar[float] = 0.0
     ema: ClassVar[float] = 0.0
     label_smoothing: ClassVar[float] = 0.0
-    crop_padding: ClassVar[int] = 0
-    flip: ClassVar[bool] = False
-    augment: ClassVar[str] = "none"
-    cutmix: ClassVar[float] = 0.0
-    resized_crop: ClassVar[float | None] = None
-    init: ClassVar[None] = None
-    warmup: ClassVar[None] = None
-    last_batch: ClassVar[None] = None
-    track: ClassVar[None] = None
-    track_every: ClassVar[None] = None
     precision: ClassVar[str] = "float64"
 
     @property

@@ -131,9 +131,12 @@ class StoreReader(ReadablePlace):
         note_labels()
         data = self.read(paths.arrays(key))
         try:
-            return unpack_arrays(data, prefix)
+            return self._arrays_of(data, prefix)
         except Exception as error:
             raise StoreError(f"{self}/{paths.arrays(key)} is damaged: {error}") from error
+
+    def _arrays_of(self, data: bytes, prefix: str) -> dict[str, np.ndarray]:
+        return unpack_arrays(data, prefix)
 
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""

@@ -74,12 +74,11 @@ class Store(Files, StoreReader):
         """Write a state of tensors to the file ``name``."""
         self.write(name, pack_tensors(state))
 
-    def tensors(self, name: str, device: Any = "cpu") -> Any:
-        """What :meth:`write_tensors` wrote.
+    def tensors(self, name: str) -> Any:
+        """What :meth:`write_tensors` wrote, on the CPU.
 
         Args:
             name: The file.
-            device: Where the tensors go.
 
         Returns:
             The state.
@@ -88,7 +87,7 @@ class Store(Files, StoreReader):
             FileNotFoundError: where there is nothing.
             StoreError: where it is cut short or damaged.
         """
-        return self._unpacked(name, unpack_tensors, device)
+        return self._unpacked(name, unpack_tensors, "cpu")
 
     def write_weights(self, key: str, state: dict[str, Any]) -> None:
         """Write a trial's weights."""

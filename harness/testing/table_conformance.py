@@ -14,6 +14,7 @@ from ..spec.parser import parse
 from ..spec.schema import Trial, plan
 from ..training.learners.contract import Learner, check_columns
 from .dry_run import COLUMNS, table_dry_run
+from .network_checks import ranges_contain_defaults, require
 
 COUNTS = (60, 30, 15)
 SMALL = (40, 20, 3)
@@ -36,9 +37,8 @@ def _columns(entry: Entry) -> tuple[Column, ...]:
 
 
 def _trial() -> Trial:
-    return plan(parse({"name": "t", "data": "adult", "methods": "ERM", "network": "logistic_regression", "seeds": 1}))[
-        0
-    ]
+    words = {"name": "t", "data": "adult", "methods": "ERM", "network": "logistic_regression", "seeds": 1}
+    return plan(parse(words))[0]
 
 
 def _fitted(entry: Entry, counts: tuple[int, ...] = COUNTS) -> Learner:
@@ -59,16 +59,14 @@ def _rows(entry: Entry, number: int) -> torch.Tensor:
 def fits_the_same_twice(entry: Entry) -> str:
     """Two fits of one seed give the same scores. AssertionError where they do not."""
     one, other = (_fitted(entry).logits(_rows(entry, 50)) for _ in range(2))
-    if not torch.equal(one, other):
-        raise AssertionError("two fits of one seed differ")
+    require(torch.equal(one, other), "two fits of one seed differ")
     return "two fits of one seed agree bit for bit"
 
 
 def takes_a_class_of_three_rows(entry: Entry) -> str:
     """A class with fewer rows than neighbours is no obstacle. AssertionError where scores are not finite."""
     scores = _fitted(entry, SMALL).logits(_rows(entry, 50))
-    if not torch.isfinite(scores).all():
-        raise AssertionError("scores are not finite")
+    require(bool(torch.isfinite(scores).all()), "scores are not finite")
     return f"classes of {SMALL} rows"
 
 
@@ -77,18 +75,9 @@ def scores_each_row_by_itself(entry: Entry) -> str:
     learner, rows = _fitted(entry), _rows(entry, 20)
     together = learner.logits(rows)[:4]
     alone = torch.cat([learner.logits(rows[i : i + 1].clone()) for i in range(4)])
-    if float((together - alone).abs().max()) > 1e-4 * float(together.abs().max()):
-        raise AssertionError("scores change with the rows beside them")
+    away = float((together - alone).abs().max())
+    require(away <= 1e-4 * float(together.abs().max()), "scores change with the rows beside them")
     return "the same scores alone and among others"
-
-
-def ranges_contain_defaults(entry: Entry) -> str:
-    """Every default lies in its range. AssertionError where one does not."""
-    values, ranges = entry.recipe.values(), entry.recipe.search()
-    for name, search in ranges.items():
-        if values[name] not in search:
-            raise AssertionError(f"{name}: the default {values[name]} is not in {search}")
-    return f"{len(ranges)} ranges"
 
 
 TABLE_CHECKS: tuple[Callable[[Entry], str], ...] = (

@@ -117,10 +117,10 @@ def _checked(searched: Range | None, name: str, default: Any, experiment: Experi
     method = experiment.entrant.name
     if searched is None:
         raise SpecError(f"tune.parameters: {name} of {method} declares no range; give low and high, or choices")
-    numbers = not searched.choices
-    if numbers and (isinstance(default, (bool, str)) or not isinstance(default, (int, float))):
+    number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if not searched.choices and not number:
         raise SpecError(f"tune.parameters: {name} of {method} is {default!r}, no number: give choices")
-    if isinstance(default, (int, float)) and not isinstance(default, bool) and True in map(_is_bool, searched.choices):
+    if number and any(isinstance(choice, bool) for choice in searched.choices):
         raise SpecError(f"tune.parameters: {name} of {method} is a number, and its choices must be numbers: {searched}")
     if default not in searched:
         raise SpecError(
@@ -128,10 +128,6 @@ def _checked(searched: Range | None, name: str, default: Any, experiment: Experi
             "of each method is its default values, so widen the range"
         )
     return searched
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
 
 
 def _unknown(parameter: Searched, spec: Spec) -> str:

@@ -145,7 +145,10 @@ def _replayed(search: Search, generation: Sequence[Configuration], store: StoreR
     alive, ended = list(generation), {}
     for until, keep in rungs(len(generation), search.routine.epochs, search.tune.prune):
         try:
-            reached = [evaluate(search, c, until, _records_at(search, c, until, store)) for c in alive]
+            reached = [
+                evaluate(search, c, until, [_record_at(trial, until, store) for trial in search.trials(c)])
+                for c in alive
+            ]
         except (StoreError, FileNotFoundError, ValueError, KeyError):  # what hostile words lead to
             break
         alive, ending = _halve(reached, until, keep, values)
@@ -176,10 +179,6 @@ def evaluate(search: Search, configuration: Configuration, until: int, records: 
     value = sum(measured(search.tune.metric, record, search.spec.shots) for record in records) / len(records)
     state = "complete" if until == search.routine.epochs else "pruned"
     return replace(configuration, state=state, value=value, **about)
-
-
-def _records_at(search: Search, configuration: Configuration, until: int, store: StoreReader) -> list[Record]:
-    return [_record_at(trial, until, store) for trial in search.trials(configuration)]
 
 
 def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:

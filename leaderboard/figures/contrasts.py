@@ -60,6 +60,17 @@ class Claim:
     margin: float | None = None
     reason: str = ""
 
+    @property
+    def words(self) -> dict[str, str]:
+        """The claim and what came of it, as tables show it."""
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict or f"no word: {self.reason}",
+            "effect": f"{self.effect:+.3g} {self.unit}",
+            "95% interval": f"{self.low:+.3g} to {self.high:+.3g}",
+            "n": str(self.n),
+        }
+
 
 def judged(contrasts: Sequence[Contrast]) -> list[Claim]:
     """The claims of a figure, with Holm's correction over all of them; one that gets no word keeps its place at p = 1.

@@ -178,6 +178,7 @@ def _contrasts(matrix: RatioMatrix, margin: float, unit: str) -> Iterator[Contra
     text = f"over all test ratios the optimal train ratio gains less than {margin:g} points over the identical one"
     yield Contrast(panel, text, (optimal - identical).mean(axis=0), unit, margin, folds)
     step = (log10(ratios[-1]) - log10(ratios[0])) / (len(ratios) - 1)
-    distance = (np.log10(matrix.best()) - np.log10(ratios)[:, None]).mean(axis=0)
+    # without its sign: errors to either side would cancel, and a best ratio that is chance be called the test ratio
+    distance = np.abs(np.log10(matrix.best()) - np.log10(ratios)[:, None]).mean(axis=0)
     text = f"the best train ratio is on average within a step of the grid, {10**step:.3g} times, of the test ratio"
     yield Contrast(panel, text, distance, "log10 of the ratio", margin=step)

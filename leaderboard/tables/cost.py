@@ -36,7 +36,8 @@ def cost_tables(rows: pd.DataFrame, started: Mapping[str, float]) -> list[Table]
             )
             for cost in costs.to_dict("records")
         }
-        methods = dict.fromkeys(rows.loc[rows["protocol"] == protocol, "method"])
+        here = set(rows.loc[rows["protocol"] == protocol, "method"])
+        methods = [method for method in dict.fromkeys(rows["method"]) if method in here]  # as in every other table
         body = [(str(method), *(t for p in places for t in texts.get((method, *p), ("–", "–")))) for method in methods]
         spans = tuple((", ".join(filter(None, place)), HEADS) for place in places)
         tables.append(Table(f"{protocol}: cost of a training", spans, tuple(body), (), CAPTION))

@@ -21,6 +21,7 @@ from tailboard.harness.spec.schema import Spec, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
 from tailboard.harness.storage.store import Store
+from tailboard.harness.text import table
 
 RAW = {"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM", "SAM"], "network": "small", "seeds": 2}
 HOSTILE = '=HYPERLINK("http://x","y") \x1b[2J\x1b]0;owned\x07 \u202eabc\x9b31m'
@@ -128,3 +129,22 @@ def test_a_plan_that_was_renamed_is_one(tmp_path):
     store = filled("store")
     Path("store/plans/t.json").rename("store/plans/renamed.json")
     assert [spec.name for spec in store.plans()] == ["t"]
+
+
+@pytest.mark.parametrize(("width", "heads"), [(44, ["method", "ERM"]), (24, ["ERM", "a-name-that-is-long"])])
+def test_a_table_is_folded_to_the_terminal(monkeypatch, width, heads):
+    """Between words: what is copied from it is whole. Where that does not fit, a row is a paragraph."""
+    rows = [
+        {"method": "ERM", "what": "the mean of the losses of a batch", "trials": 5},
+        {"method": "a-name-that-is-long", "what": "short", "trials": 10},
+    ]
+    whole = table(rows).splitlines()
+    assert max(map(len, whole)) > width  # where no terminal is written to, each row is a line
+    assert len(whole) == 4
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    folded = table(rows).splitlines()
+    assert max(map(len, folded)) <= width
+    assert [line.split()[0] for line in folded if not line.startswith((" ", "-"))][:2] == heads
+    assert " ".join(" ".join(folded).split()).count("a-name-that-is-long") == 1
+    assert {"mean", "losses", "batch"} <= set(" ".join(folded).split())

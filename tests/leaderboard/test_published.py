@@ -13,6 +13,7 @@ from tailboard.leaderboard.published.comparison import MARGIN, Routine, compare
 from tailboard.leaderboard.published.rows import PAPER, published
 from tailboard.leaderboard.results import COLUMNS, summarise
 from tailboard.leaderboard.tables.report_tables import View
+from tidy_rows import COMPLETE
 
 PROTOCOL = "resnet32, 200 epochs"
 ROUTINES = {PROTOCOL: Routine("resnet32", 200, "crop and flip")}
@@ -27,7 +28,7 @@ THEIRS = {
 def measured(values=OURS, **changes):
     row = {
         "key": "k", "dataset": "cifar10", "setting": "IF 100", "protocol": PROTOCOL, "method": "ERM", "group": "all",
-        "classes": 10, "status": "complete", "reason": "", "verified": True, "device_seconds": 1.0,
+        "classes": 10, **COMPLETE,
     } | changes  # fmt: skip
     rows = [row | {"seed": seed, "value": value} for seed, value in enumerate(values)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

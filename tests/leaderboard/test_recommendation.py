@@ -3,6 +3,7 @@
 import pandas as pd
 
 from tailboard.leaderboard.recommendation import joined, recommended
+from tidy_rows import COMPLETE
 
 
 def rows(values: dict[str, list[float]], status: str = "complete") -> pd.DataFrame:
@@ -10,8 +11,8 @@ def rows(values: dict[str, list[float]], status: str = "complete") -> pd.DataFra
         [
             {
                 "key": f"{method}{seed}", "dataset": "d", "setting": "s", "protocol": "p", "method": method,
-                "seed": seed, "group": group, "classes": 3, "value": value + shift, "status": status, "reason": "",
-                "verified": True, "device_seconds": 1.0,
+                "seed": seed, "group": group, "classes": 3, "value": value + shift,
+                **COMPLETE, "status": status,
             }
             for method, each in values.items()
             for seed, value in enumerate(each)

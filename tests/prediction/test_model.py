@@ -262,7 +262,7 @@ def test_onnx_agrees(made, file, tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (5, *model.description.shape), dtype=np.uint8)
     logits, each = session.run(None, {"images": x})
     assert np.abs(logits - model.logits(x)).max() < 1e-4
-    assert np.abs(each - model.of_pixels(x, None).probabilities).max() < 1e-4
+    assert np.abs(each - model.predictions(x, None).probabilities).max() < 1e-4
     assert session.get_modelmeta().custom_metadata_map["classes"] == '["cat", "dog", "newt"]'
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import random
+import sys
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -21,8 +22,9 @@ import tailboard as tb
 from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.harness.errors import ModelError
+from tailboard.harness.prediction.table import csv_goal
 from tailboard.harness.prediction.table_model import WORD, SavedColumn, TableDescription, TableModel, digest
-from tailboard.harness.prediction.table_rows import save_row_predictions
+from tailboard.harness.prediction.table_rows import write_row_predictions
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Provenance
@@ -130,6 +132,11 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
+def save_row_predictions(model, table, goal):
+    with csv_goal(goal, sys.stdout) as file:
+        return write_row_predictions(model, table, file)
+
+
 TABLE = "town,extra,age,pay,since\nBonn,1,0.5,1,1970-01-03\n ?,2,,2.5,\nParis,3,1,NA,1969-12-31\n"
 
 
@@ -178,7 +185,7 @@ def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path
     lines = [line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()]
     assert lines[0] == ["label", "p_a", "p_b", "p_'=c"] and len(lines) == 4
     x = np.array([[0.5, 1, 1, 2], [np.nan, 2.5, np.nan, np.nan], [1, np.nan, 3, -1]])
-    found = model.of_rows(x, None)
+    found = model.predictions(x, None)
     assert [line[1:] for line in lines[1:]] == [[f"{p:.6g}" for p in each] for each in found.probabilities]
     frame = {"town": ["Bonn", None, "Paris"], "age": [0.5, float("nan"), 1], "pay": [1, 2.5, None],
              "since": ["1970-01-03", None, "1969-12-31"]}  # fmt: skip

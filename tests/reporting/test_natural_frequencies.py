@@ -1,6 +1,7 @@
 """Classes tested at their natural frequencies: what stands below their table, and what is said of it."""
 
 import json
+from functools import partial
 
 import jsonschema
 import numpy as np
@@ -65,7 +66,7 @@ def cache_of_its_own(tmp_path, monkeypatch):
 
 def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_path):
     store = store_of(tmp_path, (120, 20))
-    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    report = with_further_metrics(partial(gather, [store]), [store])
     (table,), said = report.tables, sentences(report)
     assert table.spans[0][1] == ("AUROC", "average precision", "F1", "G-mean", "recall at a precision")
     expected = {"ERM": [], "Focal Loss": []}
@@ -103,7 +104,7 @@ def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatc
     spec = parse({"name": "s", "data": data, "methods": ["ERM", "SMOTE"], "network": "xgboost"})
     store = filled(Store(tmp_path / "store"), spec)
     assert [*natural([store]).values()] == [SEVERAL]
-    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    report = with_further_metrics(partial(gather, [store]), [store])
     (table, *_), expected = report.tables, {"ERM": [], "SMOTE": []}
     assert table.title.endswith(": several classes") and table.spans[0][1] == (
         *("macro F1", "AUROC", "macro average precision", "G-mean", "macro recall at a precision of 0.9"),
@@ -145,7 +146,7 @@ def test_a_row_with_a_failed_seed_is_shown_with_its_n_and_mark_in_both_tables(tm
     (tmp_path / "store" / "records" / f"{key}.json").unlink()
     store.write_record(failed)
     store = Store(tmp_path / "store")
-    report = with_further_metrics(gather([store]), [store], lambda rescore: gather([store], rescore=rescore))
+    report = with_further_metrics(partial(gather, [store]), [store])
     (table,) = report.tables
     texts = {method: cells for method, *cells in table.body}
     assert all(text.endswith(" (n=4)¹") for text in texts["ERM"])
@@ -185,7 +186,7 @@ def test_python_reports_any_metric(tmp_path):
 def test_where_the_test_set_is_balanced_the_table_is_enough(tmp_path):
     store = store_of(tmp_path, (20, 20))
     report = gather([store])
-    assert with_further_metrics(report, [store], lambda rescore: gather([store], rescore=rescore)) is report
+    assert with_further_metrics(lambda: report, [store]) is report
 
 
 def test_a_known_set_that_is_not_balanced_is_never_called_balanced(tmp_path):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from tailboard.leaderboard.html.model import Evidence, PageContent
 from tailboard.leaderboard.results import COLUMNS
+from tidy_rows import COMPLETE
 
 NAMES = ["ERM", "Reweighting", "Resampling", "Focal Loss", "LDAM-DRW", "M2m", "SAM-A", "Joint-SSL + SAM-A",
          "Joint-SSL + SAM-A + M2m"]  # fmt: skip
@@ -37,8 +38,11 @@ def board(methods, datasets=1, seeds=5, versus=None, seed=0):
                 seconds = 60 * costs[number] * rng.uniform(0.97, 1.03)
                 for group in GROUPS:
                     at = groups == group if group != "all" else np.full(classes, True)
-                    rows.append((key, dataset, setting, PROTOCOL, method, run, group, int(at.sum()),
-                                 float(right[at].mean()), "complete", "", True, seconds))  # fmt: skip
+                    rows.append({
+                        "key": key, "dataset": dataset, "setting": setting, "protocol": PROTOCOL, "method": method,
+                        "seed": run, "group": group, "classes": int(at.sum()), "value": float(right[at].mean()),
+                        **COMPLETE, "device_seconds": seconds,
+                    })  # fmt: skip
                 evidence[key] = Evidence(
                     counts=tuple(map(int, counts)), tests=(100,) * classes, right=tuple(map(int, right)),
                     classes=tuple(f"class {place}" for place in range(classes)), groups=tuple(map(str, groups)),

@@ -7,6 +7,7 @@ from tailboard.leaderboard.html.model import DataCard, Evidence, MethodCard, Pag
 from tailboard.leaderboard.published.comparison import Routine
 from tailboard.leaderboard.published.rows import published
 from tailboard.leaderboard.results import COLUMNS, MACHINE
+from tidy_rows import COMPLETE
 
 NASTY = "<img src=x onerror=alert(1)>"
 WORSE = '</script><script>alert(2)</script> "&amp; $x$ %{y} <a href="javascript:alert(3)">a</a> a|b \\ 中\n\x1b[2J'
@@ -34,7 +35,7 @@ def trial(method, setting, seed, rng):
     right = np.round(share * TESTS).astype(int) if status == "complete" else ()
     accuracy = [100 * n / of for n, of in zip(right, TESTS, strict=False)]
     common = {"key": key, "dataset": dataset, "setting": words, "protocol": protocol, "method": method, "seed": seed,
-              "status": status, "reason": reason, "verified": dataset != "cinic10",
+              **COMPLETE, "status": status, "reason": reason, "verified": dataset != "cinic10",
               "device_seconds": 10.0 + seed, MACHINE: "slide rule"}  # fmt: skip
     rows = [
         common | {"group": g, "classes": len(at), "value": np.mean([accuracy[c] for c in at]) if accuracy else np.nan}

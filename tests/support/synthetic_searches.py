@@ -15,6 +15,7 @@ from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import SearchResult
 from tailboard.harness.tuning.search import Search, searches
 from tailboard.leaderboard.results import COLUMNS
+from tidy_rows import COMPLETE
 
 NASTY = "<img src=x>|_$"
 COUNTS = (60, 46, 35, 27, 21, 16, 12, 10, 7, 6)
@@ -59,9 +60,8 @@ def line_of(
 
 
 def board_of(*lines) -> Report:
-    common = {"key": "k", "seed": 0, "group": "all", "classes": 10, "value": 50.0, "status": "complete", "reason": "",
-              "verified": True, "device_seconds": 1.0}  # fmt: skip
-    rows = [common | line.names for line in lines]
+    common = {"key": "k", "seed": 0, "group": "all", "classes": 10, "value": 50.0}
+    rows = [common | COMPLETE | line.names for line in lines]
     return Report(pd.DataFrame(rows, columns=list(COLUMNS)), [], [], lines)
 
 

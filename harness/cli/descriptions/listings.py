@@ -63,8 +63,8 @@ def method_table(facts: list[dict[str, Any]]) -> str:
     for method in facts:
         parts = ", ".join(f"{slot}: {part}" for slot, part in method["parts"].items()) or "none"
         head = f"{method['name']} - {method['description']}\n  {method['source']}; {method['cost']:g} ERM-steps a step"
-        values = "\n".join("    " + line for line in table(method["values"]).splitlines())
-        blocks.append(f"{head}\n  parts: {parts}" + (f"\n{values}" if method["values"] else ""))
+        values = f"\n{table(method['values'], indent='    ')}" if method["values"] else ""
+        blocks.append(f"{head}\n  parts: {parts}{values}")
     return "\n\n".join(blocks)
 
 

@@ -38,7 +38,7 @@ def require_field(table: pd.DataFrame, name: str, option: str) -> str:
     for full in (name, f"training.{name}", f"method.{name}", f"network.{name}"):
         if full in known:
             return full
-    raise ReportError(f"{option}: no field {name!r} here" + (nearest(name, known) or f"; {', '.join(known)}"))
+    raise ReportError(f"{option}: no field {name!r} here" + nearest(name, known))
 
 
 def require_numbers(table: pd.DataFrame, x: str) -> pd.DataFrame:
@@ -164,4 +164,4 @@ def curve_named(curves: Iterable[str], name: str, option: str) -> str:
     for curve in known:
         if name in (curve, curve.rpartition(" ")[2]):
             return curve
-    raise ReportError(f"{option}: no curve {name!r} here" + (nearest(name, known) or f"; {', '.join(known)}"))
+    raise ReportError(f"{option}: no curve {name!r} here" + nearest(name, known))

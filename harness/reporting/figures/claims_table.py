@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ....leaderboard.figures.contrasts import Claim
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
 from ...storage.store import Store
@@ -23,10 +24,10 @@ FORMS = ("md", "csv", "json")
 
 @dataclass(frozen=True)
 class ClaimsTable:
-    """The claims of several studies, a row each with the columns ``COLUMNS``; sentences about studies that have no
-    figure yet, and whether every trial is complete."""
+    """The claims of several studies, each with the name of its figure; sentences about studies that have no figure yet,
+    and whether every trial is complete."""
 
-    rows: pd.DataFrame
+    claims: Sequence[tuple[str, Claim]]
     notes: Sequence[str]
     complete: bool
     damaged: Sequence[str]
@@ -35,20 +36,17 @@ class ClaimsTable:
         """The table as Markdown, CSV or JSON. ReportError for another form."""
         if form not in FORMS:
             raise ReportError(f"--format: the claims of a folder of studies are in {', '.join(FORMS)}, not {form}")
-        if form == "csv":
-            return csv_text(self.rows)
-        if form == "json":
-            told: list[dict[str, Any]] = json.loads(self.rows.to_json(orient="records"))
-            return json.dumps({"claims": told, "notes": list(self.notes)}, indent=1)
-        claims = self.rows.to_dict("records")
-        shown = pd.DataFrame(
-            [
-                {"figure": c["figure"], "claim": c["claim"], "verdict": c["verdict"] or f"no word: {c['reason']}",
-                 "effect": f"{c['effect']:+.3g} {c['unit']}", "95% interval": f"{c['low']:+.3g} to {c['high']:+.3g}",
-                 "n": str(c["n"]), "data": c["data"]}
-                for c in claims
+        if form != "md":
+            rows = [
+                (figure, c.claim, c.verdict, c.effect, c.unit, c.low, c.high, c.n, c.panel, c.reason)
+                for figure, c in self.claims
             ]
-        )  # fmt: skip
+            frame = pd.DataFrame(rows, columns=list(COLUMNS))
+            if form == "csv":
+                return csv_text(frame)
+            told: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+            return json.dumps({"claims": told, "notes": list(self.notes)}, indent=1)
+        shown = pd.DataFrame([{"figure": figure, **claim.words, "data": claim.panel} for figure, claim in self.claims])
         table = plain_columns(shown).to_markdown(index=False, disable_numparse=True) if len(shown) else "No claim."
         return "\n\n".join([str(table), *self.notes])
 
@@ -69,7 +67,7 @@ def claims_table(stores: Sequence[Store]) -> ClaimsTable:
     Args:
         stores: Those of the studies.
     """
-    rows, notes, complete, damaged = [], list[str](), True, list[str]()
+    claims, notes, complete, damaged = list[tuple[str, Claim]](), list[str](), True, list[str]()
     for store, asked in ((s, FigureRequest.of(spec)) for s in stores for spec in s.plans()):
         if asked is None:
             continue
@@ -79,8 +77,5 @@ def claims_table(stores: Sequence[Store]) -> ClaimsTable:
             notes, complete = [*notes, f"{asked.plan}: {error}"], False
             continue
         complete, damaged = complete and drawn.complete, [*damaged, *drawn.damaged]
-        rows += [
-            (drawn.name, c.claim, c.verdict, c.effect, c.unit, c.low, c.high, c.n, c.panel, c.reason)
-            for c in drawn.data.claims
-        ]
-    return ClaimsTable(pd.DataFrame(rows, columns=list(COLUMNS)), notes, complete, damaged)
+        claims += [(drawn.name, claim) for claim in drawn.data.claims]
+    return ClaimsTable(claims, notes, complete, damaged)

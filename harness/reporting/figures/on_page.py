@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from math import isnan
 
@@ -20,23 +20,17 @@ def planned_figures(stores: Sequence[StoreReader]) -> list[PageFigure]:
     Args:
         stores: Stores and bundles.
     """
-    return list(_planned(stores))
-
-
-def _planned(stores: Sequence[StoreReader]) -> Iterator[PageFigure]:
+    figures = []
     for store, spec in ((each, spec) for each in stores for spec in each.plans()):
         with suppress(ReportError):  # nothing is complete yet
             if asked := FigureRequest.of(spec):
-                yield page_figure(study_figure(store, asked))
+                figures.append(page_figure(study_figure(store, asked)))
+    return figures
 
 
 def page_figure(drawn: StudyFigure) -> PageFigure:
     """A figure with its claims and points as tables, and the points again for charts."""
-    claims = tuple(
-        (c.panel, c.claim, c.verdict or f"no word: {c.reason}", f"{c.effect:+.3g} {c.unit}",
-         f"{c.low:+.3g} to {c.high:+.3g}", str(c.n))
-        for c in drawn.data.claims
-    )  # fmt: skip
+    claims = tuple((claim.panel, *claim.words.values()) for claim in drawn.data.claims)
     shown = drawn.data.points.dropna(axis=1, how="all")
     points = tuple(
         tuple(("" if isnan(value) else f"{value:.5g}") if isinstance(value, float) else str(value) for value in row)

@@ -10,13 +10,12 @@ from ....leaderboard.figures.improvement import READINGS
 from ....leaderboard.metric import ACCURACY
 from ....methods.names import nearest
 from ...errors import ReportError
-from ...metrics.rescoring import MetricRequest, parse_metric
+from ...metrics.rescoring import AS_RECORDED, MetricRequest, parse_metric
 from ...spec.schema import Spec
 from ...spec.studies.figure_block import GROUPS, FigureClaim
 from ...spec.studies.figure_kinds import KINDS
 from ...storage.reader import StoreReader
 
-AS_RECORDED = MetricRequest()  # the accuracies in the records
 OF_ACCURACY = {  # what the kinds are of that take no metric
     "fit": "the accuracy on the training images",
     "regions": "the shares that a network gives each class",

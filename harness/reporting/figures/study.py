@@ -23,6 +23,7 @@ from ....leaderboard.figures.regions import regions
 from ....leaderboard.figures.sweep import scaling, sweep
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
+from ...metrics.rescoring import AS_RECORDED
 from ...registry.datasets import long_tail
 from ...spec.schema import Shots, Spec
 from ...storage import paths
@@ -31,7 +32,7 @@ from ...storage.store import Store
 from ..figure_files import csv_text
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
 from .other_metrics import check_metric, with_metric
-from .request import AS_RECORDED, FigureRequest
+from .request import FigureRequest
 from .trained_state import fitted_table, region_arrays, with_convergence
 from .trial_table import members_of, parameters_of, planned_table, trial_table
 
@@ -70,13 +71,7 @@ class StudyFigure:
 
     def text(self) -> str:
         """The claims and the points as Markdown."""
-        claims = pd.DataFrame(
-            [
-                {"panel": c.panel, "claim": c.claim, "verdict": c.verdict or f"no word: {c.reason}",
-                 "effect": f"{c.effect:+.3g} {c.unit}", "95% interval": f"{c.low:+.3g} to {c.high:+.3g}", "n": str(c.n)}
-                for c in self.data.claims
-            ]
-        )  # fmt: skip
+        claims = pd.DataFrame([{"panel": claim.panel, **claim.words} for claim in self.data.claims])
         table = self.data.points.dropna(axis=1, how="all").map(_short)
         parts = [
             plain_columns(part).to_markdown(index=False, disable_numparse=True) for part in (claims, table) if len(part)
@@ -173,11 +168,8 @@ def _with_arrays(store: StoreReader | None, table: pd.DataFrame, asked: FigureRe
 
 def _improvement(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
     placed, notes, _ = _placed(table, "train_ratio", asked)
-    curves = list(placed["curve"].unique())
-    if asked.baseline is None and "ERM" not in curves:
-        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
-    baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
-    if len(curves) < 2:
+    baseline = _baseline(placed, asked)
+    if placed["curve"].nunique() < 2:
         raise ReportError(f"{baseline} is the only curve, so nothing is compared with it")
     comparisons = _comparisons(placed, asked)
     figure = improvement(_valued(placed, shots, asked.groups), baseline, asked.over, comparisons=comparisons)
@@ -253,16 +245,12 @@ def _regions(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureD
     table = named_options(table, [*filter(None, [curve])])
     placed, notes = with_curves(table, "seed", curve_field(table, "seed", curve), beside=("seed",))
     placed = placed.assign(x=placed["train_ratio"])
-    curves = list(placed["curve"].unique())
-    if asked.baseline is None and "ERM" not in curves:
-        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
-    baseline = curve_named(curves, asked.baseline or "ERM", "--baseline")
     shown = [
         replace(row["picture"], panel=row["panel"], curve=row["curve"])
         for row in placed.drop_duplicates(["panel", "curve"]).to_dict("records")
         if row["picture"] is not None
     ]
-    return _noted(regions(placed, baseline, shown), notes)
+    return _noted(regions(placed, _baseline(placed, asked), shown), notes)
 
 
 _FAMILIES: dict[str, Callable[[pd.DataFrame, Shots, FigureRequest], FigureData]] = {
@@ -274,6 +262,14 @@ _FAMILIES: dict[str, Callable[[pd.DataFrame, Shots, FigureRequest], FigureData]]
     "fit": _fit,
     "regions": _regions,
 }
+
+
+def _baseline(placed: pd.DataFrame, asked: FigureRequest) -> str:
+    """The curve that others are compared with. ReportError where it is not there."""
+    curves = list(placed["curve"].unique())
+    if asked.baseline is None and "ERM" not in curves:
+        raise ReportError(f"--baseline: name the curve to compare with, one of {', '.join(curves)}")
+    return curve_named(curves, asked.baseline or "ERM", "--baseline")
 
 
 def _placed(

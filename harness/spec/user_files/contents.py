@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..canonical import CanonicalModel
 
+Counts = tuple[Annotated[int, Field(ge=1)], ...]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
-class Contents(CanonicalModel, frozen=True):
+
+class _Counted(CanonicalModel, frozen=True):
+    """Files by their hash, and how many examples of each class they hold for training and testing."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    classes: tuple[str, ...] = Field(min_length=2)
+    available: Counts
+    tested: Counts
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
+            raise ValueError("classes, available and tested must tell of the same classes, each once")
+        return self
+
+    @property
+    def factor(self) -> float:
+        """Training examples of the largest class over those of the smallest."""
+        return max(self.available) / min(self.available)
+
+
+class Contents(_Counted, frozen=True):
     """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"groups"})
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    classes: tuple[str, ...] = Field(min_length=2)
-    available: tuple[Annotated[int, Field(ge=1)], ...]
-    tested: tuple[Annotated[int, Field(ge=1)], ...]
     shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
     groups: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
-    def _whole(self) -> Contents:
-        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
-            raise ValueError("classes, available and tested must tell of the same classes, each once")
+    def _channels(self) -> Contents:
         if not self.shape[0] == len(self.mean) == len(self.std):
             raise ValueError("shape, mean and std must tell of the same channels")
         return self
-
-    @property
-    def factor(self) -> float:
-        """Training images of the largest class over those of the smallest."""
-        return max(self.available) / min(self.available)
 
 
 class TableColumn(CanonicalModel, frozen=True):
@@ -45,19 +57,12 @@ class TableColumn(CanonicalModel, frozen=True):
     kind: Literal["number", "category", "date", "weight"]
 
 
-Counts = tuple[Annotated[int, Field(ge=1)], ...]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class TableContents(CanonicalModel, frozen=True):
+class TableContents(_Counted, frozen=True):
     """A user's own table as a key knows it: see ``datasets.user_tables.dataset.TableFacts``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"group", "split", "weight", "groups"})
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     classes: tuple[str, ...] = Field(min_length=2, max_length=1000)
-    available: Counts
-    tested: Counts
     columns: tuple[TableColumn, ...] = Field(min_length=1, max_length=4096)
     label: Name
     group: Name | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -66,19 +71,12 @@ class TableContents(CanonicalModel, frozen=True):
     groups: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
-    def _whole(self) -> TableContents:
-        if not len(self.classes) == len(self.available) == len(self.tested) == len(set(self.classes)):
-            raise ValueError("classes, available and tested must tell of the same classes, each once")
+    def _columns(self) -> TableContents:
         if len({column.name for column in self.columns}) < len(self.columns):
             raise ValueError("columns must tell of each column once")
         if all(column.kind == "weight" for column in self.columns):
             raise ValueError("columns must tell of one to learn from")
         return self
-
-    @property
-    def factor(self) -> float:
-        """Training rows of the most frequent class over those of the rarest."""
-        return max(self.available) / min(self.available)
 
 
 def _kind(raw: Any) -> str:

@@ -130,6 +130,20 @@ def test_of_ratios_that_are_alike_or_at_the_margin_at_most_5_percent_get_a_word(
     assert said / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
+@pytest.mark.parametrize("mirrored", [0.0, 5.0])
+def test_a_best_ratio_that_is_chance_or_on_the_other_side_is_not_called_the_test_ratio(mirrored):
+    """Errors to either side must not cancel. ``mirrored``: what is gained by the ratio at the other end of the grid."""
+    random, said = np.random.default_rng([11, int(mirrored)]), 0
+    for _ in range(200):
+        accuracy = random.normal(0, 3, (5, 5, 5))
+        accuracy[np.arange(5), np.arange(5)[::-1]] += mirrored
+        matrix = RatioMatrix("", np.array([0.01, 0.03, 0.1, 0.3, 1.0]), tuple(range(5)), accuracy)
+        *_, claim = judged([*_contrasts(matrix, 1.0, "points")])
+        assert claim.claim.startswith("the best train ratio is on average within a step")
+        said += claim.verdict == "supported"
+    assert said / 200 <= 0.05
+
+
 # Families
 
 

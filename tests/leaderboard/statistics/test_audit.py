@@ -15,6 +15,7 @@ from tailboard.leaderboard import result_file
 from tailboard.leaderboard.statistics.audit import MCNEMAR, audit
 from tailboard.leaderboard.statistics.paired import paired
 from tailboard.leaderboard.statistics.tiers import tiers
+from tidy_rows import COMPLETE
 
 MEANS = {"ERM": 60.0, "A": 70.0, "B": 70.2, "C": 50.0}
 
@@ -32,7 +33,7 @@ def tidy(results: pd.DataFrame) -> pd.DataFrame:
         {
             "key": "k", "dataset": results["dataset"], "setting": "", "protocol": "p", "method": results["method"],
             "seed": results["unit"].astype(int), "group": "all", "classes": 1, "value": results["value"],
-            "status": "complete", "reason": "", "verified": True, "device_seconds": 1.0,
+            **COMPLETE,
         }
     )  # fmt: skip
 

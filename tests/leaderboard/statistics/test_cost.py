@@ -22,6 +22,7 @@ from tailboard.leaderboard.statistics.cost import training_costs
 from tailboard.leaderboard.tables.cost import cost_tables
 from tailboard.leaderboard.tables.grid import hours_text
 from tailboard.methods.need import Need
+from tidy_rows import COMPLETE
 
 TRAINED = [  # method, seed, machine, seconds, status
     ("ERM", 0, "slow", 36.0, "complete"),
@@ -39,8 +40,8 @@ TRAINED = [  # method, seed, machine, seconds, status
 def rows() -> pd.DataFrame:
     every = [
         {"key": f"{method}{seed}", "dataset": "d", "setting": "IF 10", "protocol": "p", "method": method, "seed": seed,
-         "group": group, "classes": 2, "value": 50.0 if status == "complete" else float("nan"), "status": status,
-         "reason": "", "verified": True, "device_seconds": seconds, MACHINE: machine}
+         "group": group, "classes": 2, "value": 50.0 if status == "complete" else float("nan"),
+         **COMPLETE, "status": status, "device_seconds": seconds, MACHINE: machine}
         for method, seed, machine, seconds, status in TRAINED for group in ("few", "all")
     ]  # fmt: skip
     return pd.DataFrame(every)[[*COLUMNS, MACHINE]]
@@ -81,6 +82,13 @@ def test_the_table_says_what_is_not_known():
     assert table.body == (
         ("ERM", "0.0079", "1.00"), ("SAM", "0.056", "2.50"), ("elsewhere", "0.0014", "–"), ("broken", "–", "–"),
     )  # fmt: skip
+
+
+def test_methods_stand_in_one_order_in_the_tables_of_all_networks():
+    """A row that several networks share, as an ensemble's, comes before the others of the second."""
+    both = pd.concat([rows(), rows().iloc[::-1].assign(protocol="q")])
+    first, second = ([line[0] for line in table.body] for table in cost_tables(both, {}))
+    assert first == second == ["ERM", "SAM", "elsewhere", "broken"]
 
 
 def test_what_programs_read_holds_the_same_and_leaves_the_rest_as_it_was():
