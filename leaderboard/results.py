@@ -182,6 +182,36 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
     return summary[[*CELL, "mean", "stderr", "n", "planned", "failed", "status", "reason", "verified", "std", "ci95"]]
 
 
+def empty_groups(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """By protocol the groups that hold no class in any of its data sets, few first, as Few where there are two classes
+    of hundreds of rows; never `all`. A protocol without such a group has no entry, nor one whose data sets all lack the
+    metric.
+
+    Args:
+        rows: The tidy table.
+    """
+    empty: dict[str, list[str]] = {}
+    if (rows["classes"] > 0).all():
+        return empty
+    most = rows.groupby(["protocol", "group"], observed=True)["classes"].max()
+    for protocol, group in sorted(most.index[most == 0], key=lambda pair: GROUPS.index(pair[1])):
+        if group != "all" and most.get((protocol, "all"), 1) > 0:
+            empty.setdefault(str(protocol), []).append(str(group))
+    return empty
+
+
+def with_classes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those of :func:`empty_groups`, which are no columns of what a reader is shown.
+
+    Args:
+        rows: The tidy table.
+    """
+    empty = empty_groups(rows)
+    for protocol, groups in empty.items():
+        rows = rows[(rows["protocol"] != protocol) | ~rows["group"].isin(groups)]
+    return rows
+
+
 def mean_notes(texts: Iterable[str]) -> dict[str, float]:
     """The mean of each note over the trials that have it.
 
