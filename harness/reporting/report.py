@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ...leaderboard.formats import latex, markdown, records
-from ...leaderboard.metric import ACCURACY, Metric
+from ...leaderboard.metric import ACCURACY, GROUPS, Metric
 from ...leaderboard.published import rows as published
 from ...leaderboard.published.comparison import Routine
-from ...leaderboard.results import summarise
+from ...leaderboard.results import empty_groups, summarise
 from ...leaderboard.statistics.ranks import Ranks, ranked
 from ...leaderboard.tables.cost import cost_tables
 from ...leaderboard.tables.further_metrics import FurtherMetrics
@@ -106,6 +106,7 @@ class Report:
             return markdown.markdown(*shown, escaped=form == "md")
         for method in printed.methods if printed else ():
             self.require(method, "--rows")
+        self._require_columns(printed.groups if printed else ())
         return latex.latex(*shown, printed)
 
     @property
@@ -156,6 +157,13 @@ class Report:
         methods = list(self.rows["method"].unique())
         if method is not None and method not in methods:
             raise ReportError(f"{option}: no method {method!r} here" + nearest(method, methods))
+
+    def _require_columns(self, groups: Sequence[str]) -> None:
+        """ReportError where a table would have none of these groups."""
+        for empty in empty_groups(self.rows).values():
+            if groups and set(groups) <= set(empty):
+                there = [group for group in GROUPS if group in set(self.rows["group"]) - set(empty)]
+                raise ReportError(f"--columns: no class is in {' or '.join(groups)}; the table has {', '.join(there)}")
 
     def quoted(self, everything: bool) -> pd.DataFrame | None:
         """All published rows, or the paper's of the data sets that are here; of another metric there are none."""

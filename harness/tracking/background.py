@@ -103,7 +103,7 @@ def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
     until = time.monotonic() + CLOSE_SECONDS
     table = RowRuns(runs, until)
     table.tell(rows)
-    table.offer_view()
+    table.offer_view(rows)
     if all(row.status in ENDED for row in rows):  # what was tuned is not trained at the spec's own values, nor need be
         runs.client.set_terminated(runs.parent, "FINISHED")
     runs.write_files(files, until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -13,7 +14,8 @@ from .mlflow_runs import COMMIT, KEY, PARENT, ROLE, ROLES, ROW, SPEC, MlflowRuns
 from .table_rows import TableRow, measured_numbers
 
 VIEW = "mlflow.sharedViewState.tailboard-table"  # a saved view of the experiment, as MLflow's page writes it
-COLUMNS = [f"test/{name}" for name in ("all", "all_stderr", "all_ci95_low", "all_ci95_high", "few", "med", "many")]
+COLUMNS = [f"test/{name}" for name in ("all", "all_stderr", "all_ci95_low", "all_ci95_high")]
+GROUPS = [f"test/{name}" for name in ("few", "med", "many")]
 ENDED = {"complete": "FINISHED", "n/a": "FINISHED", "failed": "FAILED"}  # else seeds are missing: KILLED
 
 
@@ -39,13 +41,18 @@ class RowRuns:
             if run.data.tags.get(ROLE) == ROLES["row"] and run.data.tags.get(SPEC) == runs.spec.name:
                 self._there.setdefault(run.data.tags.get(ROW, ""), []).append(run)
 
-    def offer_view(self) -> None:
+    def offer_view(self, rows: Sequence[TableRow]) -> None:
         """A saved view of the experiment with the columns of the table, the best mean first; whoever changed it there
-        keeps it."""
+        keeps it.
+
+        Args:
+            rows: Of the report; a group of which none has a number is no column.
+        """
         experiment = self._client.get_experiment(self._runs.experiment)
         if VIEW in experiment.tags:
             return
-        metrics = [f"metrics.`{name}`" for name in [*COLUMNS, "train_seconds"]]
+        groups = [name for name in GROUPS if not all(math.isnan(row.metrics.get(name, math.nan)) for row in rows)]
+        metrics = [f"metrics.`{name}`" for name in [*COLUMNS, *groups, "train_seconds"]]
         shown = {
             "searchFilter": f"tags.`{ROLE}` = '{ROLES['row']}'", "orderByKey": metrics[0], "orderByAsc": False,
             "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],

@@ -1,6 +1,6 @@
 """What the page is made of, as one plain object: blocks of columns, lines of cells, and the trials behind them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,13 +9,13 @@ from scipy.special import stdtrit
 from ..formats import latex, markdown
 from ..formats.text import plain
 from ..metric import GROUPS
-from ..results import COLUMN, arranged, summarise
+from ..results import COLUMN, arranged, empty_groups, summarise
 from ..statistics.cost import training_costs
 from ..statistics.paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, detectable
 from ..statistics.tiers import tiers
 from ..tables.cell_texts import USUAL_SEEDS
 from ..tables.differences import rule
-from ..tables.report_tables import UNVERIFIED, View, measured
+from ..tables.report_tables import UNVERIFIED, View, measured, no_class
 from .cards import cards
 from .evidence import LINE, behind, trials_of
 from .figures import charts
@@ -59,7 +59,7 @@ def content(subject: PageContent) -> dict[str, Any]:
         "versus": subject.versus and plain(subject.versus),
         "shots": list(subject.shots) if subject.shots else None,
         "methods": [plain(method) for method in rows["method"].unique()],
-        "blocks": _blocks(cells),
+        "blocks": _blocks(cells, empty_groups(rows)),
         "lines": lines,
         "profiles": profiles.kept,
         "facts": facts.kept,
@@ -77,15 +77,17 @@ def content(subject: PageContent) -> dict[str, Any]:
     }
 
 
-def _blocks(cells: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each protocol's data sets and settings, with the groups that they have."""
+def _blocks(cells: pd.DataFrame, empty: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Each protocol's data sets and settings, with their groups, and which of these hold no class in any of them: those
+    are shown only where a reader sets other boundaries."""
     return [
         {
             **{word: plain(str(block[word].iloc[0])) for word in BLOCK},
             "verified": bool(block["verified"].all()),
             "groups": [group for group in GROUPS if group in set(block["group"])],
+            **({"empty": none, "why": no_class(none)[0]} if (none := empty.get(str(protocol), [])) else {}),
         }
-        for _, block in cells.groupby(BLOCK, sort=False)
+        for (protocol, *_), block in cells.groupby(BLOCK, sort=False)
     ]
 
 

@@ -132,7 +132,7 @@ class PageContent:
         shots: The boundaries of few and many; None where the groups are no such classes.
         uncertainty: What follows ± when the page opens: a word of `tables.UNCERTAINTY`.
         scored: The metric of the rows.
-        further: Tables of other metrics, below that of the rows.
+        further: Tables of other metrics and of costs, below that of the rows.
         figures: Those that the plans ask for.
     """
 

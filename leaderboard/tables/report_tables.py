@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..metric import ACCURACY, Metric
 from ..published.comparison import Routine
-from ..results import summarise
+from ..results import empty_groups, summarise, with_classes
 from ..statistics.paired import paired
 from .cell_texts import USUAL_SEEDS, CellTexts
 from .differences import differences
@@ -65,13 +65,16 @@ def tables(
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     view, tables_ = view or View(), []
+    summary = summarise(rows, view.metric)
+    if empty := empty_groups(rows):
+        rows = with_classes(rows)
+        summary = summarise(rows, view.metric)
     compared = None if versus is None else paired(rows, versus, view.metric)
     leading = leaders(rows, view.metric) if bold != "none" else {}
-    summary = summarise(rows, view.metric)
     for protocol, cells in summary.groupby("protocol", sort=False):
         above = headers(cells)
         first, *others = measured(view)
-        caption = [first, *filter(None, [EMPHASIS[bold]]), *others, *notes]
+        caption = [first, *filter(None, [EMPHASIS[bold]]), *others, *notes, *no_class(empty.get(str(protocol), []))]
         emphasis = leading.get(str(protocol), Leaders()).printed(bold)
         tables_.append(_means(str(protocol), cells, above, caption, view, emphasis))
         if compared is not None:
@@ -82,6 +85,11 @@ def tables(
         tables_ += [*beside(summary, published, view.routines)] if view.routines else []
         tables_ += quoted(published)
     return tables_
+
+
+def no_class(groups: Sequence[str]) -> list[str]:
+    """Why groups are no columns, in a sentence for a caption; nothing where all are."""
+    return [f"No class is in {' or '.join(group.title() for group in groups)}."] if groups else []
 
 
 def measured(view: View) -> list[str]:

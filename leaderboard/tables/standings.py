@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..metric import ACCURACY, GROUPS, Metric
-from ..results import summarise
+from ..results import empty_groups, summarise
 from ..statistics.paired import ALPHA, paired
 from ..statistics.ranks import FEWEST_DATASETS, Ranks, critical_difference, ranked
 from .grid import Table
@@ -34,11 +34,12 @@ def standings(rows: pd.DataFrame, versus: str | None = None, metric: Metric = AC
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     rankings = ranked(summarise(rows, metric), metric)
+    empty = empty_groups(rows)
     compared = None if versus is None else paired(rows, versus, metric)
     tables = []
     for protocol in dict.fromkeys(ranking.protocol for ranking in rankings):
         of_protocol = sorted(
-            (ranking for ranking in rankings if ranking.protocol == protocol),
+            (one for one in rankings if one.protocol == protocol and one.group not in empty.get(protocol, [])),
             key=lambda ranking: GROUPS.index(ranking.group),
         )
         if enough := [ranking for ranking in of_protocol if ranking.ranks]:

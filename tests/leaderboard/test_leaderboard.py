@@ -17,13 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
+from tailboard.harness.errors import ReportError
+from tailboard.harness.reporting.report import Report
 from tailboard.leaderboard import results
-from tailboard.leaderboard.formats import latex, markdown, records
+from tailboard.leaderboard.formats import latex, markdown, notebook, records
 from tailboard.leaderboard.formats.text import spreadsheet_cell
 from tailboard.leaderboard.published.rows import PAPER, published
-from tailboard.leaderboard.results import CELL, COLUMNS, summarise
+from tailboard.leaderboard.results import CELL, COLUMNS, empty_groups, summarise, with_classes
 from tailboard.leaderboard.statistics.paired import detectable, holm, paired
 from tailboard.leaderboard.tables import differences
+from tailboard.leaderboard.tables.standings import standings
 from tidy_rows import COMPLETE
 
 NASTY = r"[x] <img src=x onerror=alert(1)> a|b \ & 100% $#_{}~^ `*ρ× 中" + "\n\x1b[2J"
@@ -251,8 +254,10 @@ def cells_of(text, method):
 
 
 def test_markdown_says_what_became_of_each_cell():
-    text = markdown.markdown(EVERYTHING, notes=["Every method had 20 tuning trials."])
-    assert cells_of(text, "ERM") == ["n/a (0 classes)", "42.0 ± 0.7", "–"]
+    few = cell(NASTY, [50.0], group="few", verified=False, dataset="cinic10", setting="IF 1000")
+    rows = pd.concat([EVERYTHING, board(few)], ignore_index=True)
+    text = markdown.markdown(rows, notes=["Every method had 20 tuning trials."])
+    assert cells_of(text, "ERM") == ["n/a (0 classes)", "42.0 ± 0.7", "–", "–"]
     assert cells_of(text, "three")[1] == "29.3 ± 0.9 (n=3)"
     assert cells_of(text, "some")[1] == "31.5 ± 0.6 (n=4)¹"
     assert cells_of(text, "dead")[1] == "failed 4/5²"
@@ -261,7 +266,44 @@ def test_markdown_says_what_became_of_each_cell():
     assert "cinic10 (unverified), IF 1000: All" in text
     assert "cifar10, IF 100: All" in text
     assert text.endswith("- Every method had 20 tuning trials.\n")
-    assert text == markdown.markdown(EVERYTHING.copy(), notes=["Every method had 20 tuning trials."])
+    assert text == markdown.markdown(rows.copy(), notes=["Every method had 20 tuning trials."])
+
+
+TWO_CLASSES = board(
+    cell("ERM", ERM),
+    cell("far", FAR),
+    cell("dead", ["failed: out of memory"] * 5),
+    *(cell(name, ERM, group="few", classes=0) for name in ("ERM", "far")),
+    cell("dead", ["failed: out of memory"] * 5, group="few", classes=0),
+)
+
+
+def test_a_group_without_a_class_is_no_column_for_readers():
+    text = markdown.markdown(TWO_CLASSES, versus="ERM")
+    assert cells_of(text, "ERM") == ["42.0 ± 0.7"] and cells_of(text, "dead") == ["failed 5/5¹"]
+    (of_far,) = cells_of(text.split("difference from ERM")[1], "far")
+    assert of_far.startswith("+10.0")
+    for shown in (text, latex.latex(TWO_CLASSES, versus="ERM"), notebook.notebook(TWO_CLASSES)):
+        assert shown.count("Few") == 1 and "No class is in Few." in shown
+    assert latex.latex(TWO_CLASSES, options=latex.LatexOptions(tabular_only=True)).count("&") == 2 + 3
+    (wins,) = standings(TWO_CLASSES, "ERM")
+    assert [group for _, groups in wins.spans for group in groups] == ["All"]
+    report = Report(TWO_CLASSES, [], [])
+    with pytest.raises(ReportError, match="--columns: no class is in few; the table has all"):
+        report.rendered("latex", printed=latex.LatexOptions(groups=("few",)))
+    assert "Few" not in report.rendered("latex", printed=latex.LatexOptions(groups=("few", "all"), tabular_only=True))
+    assert records.csv(TWO_CLASSES).count(",few,") == 3
+
+
+def test_a_group_with_a_class_in_one_data_set_is_a_column_of_each_in_its_table():
+    few = board(cell("ERM", ERM, group="few", dataset="cinic10"), cell("ERM", ERM, dataset="cinic10"))
+    both = markdown.markdown(pd.concat([TWO_CLASSES, few], ignore_index=True))
+    assert cells_of(both, "ERM") == ["n/a (0 classes)", "42.0 ± 0.7", "42.0 ± 0.7", "42.0 ± 0.7"]
+    apart = pd.concat([TWO_CLASSES, few.assign(protocol="paper, 200 epochs")], ignore_index=True)
+    assert empty_groups(apart) == {"small, 20 epochs": ["few"]}
+    assert {*with_classes(apart)["group"]} == {"few", "all"} and len(with_classes(apart)) == len(apart) - 15
+    without = TWO_CLASSES.assign(classes=0, value=np.nan)
+    assert empty_groups(without) == {}, "what lacks the metric lacks no class"
 
 
 def test_markdown_shows_the_verdict_and_what_could_have_been_seen():

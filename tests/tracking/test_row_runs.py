@@ -3,6 +3,7 @@ runs of its trials; and the report's files at the run of the spec."""
 
 import csv
 import io
+import json
 import math
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking import row_runs
 from tailboard.harness.tracking.background import catch_up, catch_up_all, tell_report
 from tailboard.harness.tracking.mlflow_runs import MlflowRuns
-from tailboard.harness.tracking.row_runs import RowRuns
+from tailboard.harness.tracking.row_runs import VIEW, RowRuns
 from tailboard.harness.tracking.table_rows import table_rows
 from tailboard.harness.tracking.uri import tracking_uri
 from tailboard.leaderboard.metric import Metric
@@ -86,6 +87,10 @@ def test_a_row_has_the_numbers_of_the_report_over_its_trials(store):
         under = [t for t in page.trials.values() if t.data.tags["mlflow.parentRunId"] == run.info.run_id]
         assert {trial.data.params["seed"] for trial in under} == {"0", "1"}
         assert {trial.data.params["method"] for trial in under} == {run.info.run_name}
+    experiment = page.client.get_experiment(page.specs[0].info.experiment_id)
+    view = json.loads(json.loads(experiment.tags[VIEW])["state"])
+    groups = [f"metrics.`{name}`" for name in ("test/few", "test/med")]
+    assert view["selectedColumns"][4:] == [*groups, "metrics.`train_seconds`"], "no class has more than 100 images"
     assert [file.path for file in page.client.list_artifacts(page.specs[0].info.run_id)] == FILES
     assert page.specs[0].data.tags["mlflow.source.git.commit"] == "c0ffee"
     assert not store.tracking()
@@ -219,7 +224,7 @@ ONCE_EACH = dict.fromkeys(WRITES, 40)
 
 @pytest.fixture
 def forty(store):
-    """A plan of forty rows of one seed, each trial with a run, and the rows of its report."""
+    """A plan of forty rows of one seed, each trial with a run, and the tidy rows of its report."""
     spec = parse(SPEC | {"methods": FORTY})
     runs, trials = MlflowRuns(spec, store), plan(spec)
     data = runs.entities.DatasetInput(runs.entities.Dataset("A", "f" * 36, "tailboard", "{}"))
@@ -228,7 +233,11 @@ def forty(store):
         runs.client.log_inputs(run, [data])
         runs.client.set_terminated(run, "FINISHED", end_time=int(1e12))
     found = pd.concat([cells("A", t.key, "p", "all", [50.0]).assign(key=t.key) for t in trials])
-    return runs, table_rows([(found, Metric("balanced_accuracy", ""))])
+    return runs, found
+
+
+def measured(found: pd.DataFrame):
+    return [(found, Metric("balanced_accuracy", ""))]
 
 
 @pytest.fixture
@@ -247,7 +256,7 @@ def requests(monkeypatch) -> Counter:
 
 
 def test_a_new_row_is_a_few_requests_and_one_that_is_there_none(forty, requests):
-    runs, rows = forty
+    runs, rows = forty[0], table_rows(measured(forty[1]))
     requests.clear()
     RowRuns(runs, math.inf).tell(rows)
     assert requests == {"search_runs": 1} | ONCE_EACH
@@ -257,7 +266,8 @@ def test_a_new_row_is_a_few_requests_and_one_that_is_there_none(forty, requests)
 
 
 def test_a_slow_server_is_told_as_much_as_there_is_time_for_and_later_the_rest(forty, requests, monkeypatch):
-    (runs, rows), clock = forty, SimpleNamespace(monotonic=requests.total, time=time.time)
+    runs, rows = forty[0], table_rows(measured(forty[1]))
+    clock = SimpleNamespace(monotonic=requests.total, time=time.time)
     monkeypatch.setattr(row_runs, "time", clock)  # each request takes a second
     requests.clear()
     with pytest.raises(TimeoutError, match="it is slow: 30 rows of the table are still to be told"):
@@ -270,20 +280,31 @@ def test_a_slow_server_is_told_as_much_as_there_is_time_for_and_later_the_rest(f
     assert not requests["log_artifact"]
 
 
-def test_rows_that_were_cut_off_are_whole_the_next_time(forty, monkeypatch):
-    """Each kind of request in turn is done, and its answer is lost; and the same once more."""
-    runs, rows = forty
-    for failing in WRITES:
+def test_a_report_that_was_cut_off_anywhere_is_whole_the_next_time(forty, monkeypatch):
+    """Each kind of request in turn is done, and its answer is lost; and once more. The last rename rows, and take some
+    away."""
+    runs, found = forty
+    renamed = pd.concat([found, cells("B", "not here", "p", "all", [1.0])])  # so that names tell the data set
+    fewer = renamed[~renamed["method"].isin(found["method"][-3:])]
+    once = [("set_experiment_tag", 1, found)]  # which is done then
+    twice = [("log_artifact", 2, found), ("update_run", 2, renamed), ("delete_run", 2, fewer)]
+    for failing, times, rows in [*((name, 2, found) for name in WRITES), *once, *twice]:
+        told = partial(tell_report, runs.spec, runs.store, lambda _, rows=rows: (measured(rows), {"a.md": b"#"}))
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, failing, cut_off(getattr(MlflowClient, failing)))
-            for _ in range(2):
-                with pytest.raises(ConnectionError):
-                    RowRuns(runs, math.inf).tell(rows)
-    RowRuns(runs, math.inf).tell(rows)
+            assert ["no answer" in told() for _ in range(times)] == [True] * times, failing
+        assert runs.store.tracking() == {"t"}, "it is still to be told"
+    assert told() == ""
     page = Page(tracking_uri(runs.spec, runs.store))
-    assert [run.info.status for run in page.rows] == ["FINISHED"] * 40
-    assert {run.data.tags["mlflow.parentRunId"] for run in page.trials.values()} == {r.info.run_id for r in page.rows}
+    names = {f"{key}, A, IF 10" for key in fewer["method"]} - {"not here, A, IF 10"}
+    assert {run.info.run_name for run in page.rows} == names and len(names) == 37
+    assert [run.info.status for run in page.rows] == ["FINISHED"] * 37
+    parents = {run.data.tags["mlflow.parentRunId"] for run in page.trials.values()}
+    assert parents == {run.info.run_id for run in [*page.rows, *page.specs]}
     assert all(run.inputs.dataset_inputs and run.data.metrics["test/all"] == 50 for run in page.rows)
+    assert [run.info.status for run in page.specs] == ["FINISHED"]
+    assert [file.path for file in page.client.list_artifacts(runs.parent)] == ["a.md"]
+    assert not runs.store.tracking()
 
 
 def cells(dataset: str, method: str, protocol: str, group: str, values) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 from ....leaderboard.html import board, page, site
 from ....leaderboard.html.model import PageContent
 from ....leaderboard.metric import ACCURACY, Metric
+from ....leaderboard.tables.cost import cost_tables
 from ...errors import ReportError
 from ...metrics.definitions import DEFINITIONS
 from ...metrics.rescoring import parse_metric
@@ -80,7 +81,10 @@ def page_content(report: Report, stores: Sequence[StoreReader], options: PageOpt
         uncertainty=known(options.uncertainty),
         scored=report.metric,
         methods=method_cards(report.trials),
-        further=[table for each in report.further for table in each.tables()],
+        further=[
+            *(table for each in report.further for table in each.tables()),
+            *cost_tables(report.rows, report.started),
+        ],
         data=data_cards(report.rows["dataset"].unique()),
         figures=planned_figures(stores),
     )

@@ -13,6 +13,12 @@ function showMethodCard(method) {
   by("behind").scrollTop = 0;
 }
 
+/** What a method is, shown where the pointer rests on its name. */
+function tipOf(method) {
+  const { description, year } = DATA.cards.methods[DATA.methods[method]] ?? {};
+  return description ? { title: description + (year ? ` (${year})` : "") } : {};
+}
+
 function factsOfMethod({ source, year, parts, cost }) {
   const slots = Object.entries(parts ?? {}).map(([slot, part]) => `${slot}: ${part}`).join(", ");
   return [

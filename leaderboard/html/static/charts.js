@@ -38,7 +38,7 @@ function classChart() {
 /** Each seed a dot, their mean a bar. */
 function seedChart() {
   const lines = linesOf(MOST_DOTS).toReversed();
-  const rows = lines.map((line, row) => [line, row, complete(line).map((trial) => [trial, valueOf(trial, view.group)]).filter(([, value]) => value !== null)]);
+  const rows = lines.map((line, row) => [line, row, complete(line).map((trial) => [trial, valueOf(trial, chartedGroup())]).filter(([, value]) => value !== null)]);
   const dots = rows.flatMap(([line, row, values]) => values.map(([trial, value]) => ({ row, value, line, seed: trial.seed, said: `${nameOfLine(line)}, seed ${trial.seed}: ${value.toFixed(2)} %` })));
   const bars = rows.filter(([, , values]) => values.length).map(([line, row, values]) => {
     const { mean } = meanAndError(values.map(([, value]) => value));
@@ -54,8 +54,8 @@ function seedChart() {
       points(bars, { symbol: "line-ns-open", size: 22, color: colour, line: { width: 3, color: colour } }),
       points(dots, { symbol: "circle-open", size: 9, color: dots.map((dot) => lookOf(dot.line.method).marker.color), line: { width: 2 } }),
     ] : [],
-    table: [["method", "seed", `${measured(view.group)} (%)`], ...dots.map(({ line, seed, value }) => [nameOfLine(line), seed, value])],
-    x: { title: across(`${measured(view.group)} (%)`) },
+    table: [["method", "seed", `${measured(chartedGroup())} (%)`], ...dots.map(({ line, seed, value }) => [nameOfLine(line), seed, value])],
+    x: { title: across(`${measured(chartedGroup())} (%)`) },
     y: { tickvals: lines.map((_, row) => row), ticktext: lines.map((line) => wrapped(nameOfLine(line), narrow() ? 14 : 24)), range: [-0.7, lines.length - 0.3] },
     height: 160 + 34 * lines.length,
     missing: "No seed of these methods is finished.",
@@ -80,7 +80,7 @@ function learningChart() {
 /** Mean accuracy against the device seconds that one training took, and the front of what no method beats in both. */
 function costChart() {
   const points = chartedLines().flatMap((line) => {
-    const [cell, seconds] = [cellOf(line, view.group), complete(line).map((trial) => trial.seconds).filter((each) => each > 0)];
+    const [cell, seconds] = [cellOf(line, chartedGroup()), complete(line).map((trial) => trial.seconds).filter((each) => each > 0)];
     if (!seconds.length || !cell || cell.mean === null) return [];
     const { mean } = meanAndError(seconds);
     return [{ line, x: mean, y: cell.mean, stderr: cell.stderr, said: `${nameOfLine(line)}: ${cellText(cell)} % in ${mean.toPrecision(3)} device seconds${timesErm(line)}` }];
@@ -96,7 +96,7 @@ function costChart() {
       return { ...trace, error_y: { type: "data", array: [stderr ?? 0], color: trace.marker.color, thickness: 1 } };
     }),
   ] : [];
-  const value = `${measured(view.group)} (%)`;
+  const value = `${measured(chartedGroup())} (%)`;
   return {
     traces, x: logarithmic("device seconds of one training", points.map((one) => one.x)), y: { title: upwards(value) },
     table: [["method", "device seconds of one training", "trainings of ERM on the same machine", value, "standard error", "on the Pareto front"],

@@ -22,9 +22,10 @@ function listenCopy() {
     latex: () => ["% Written by tailboard; needs \\usepackage{booktabs,graphicx}.", ...shownTables().map(latexOf)].join("\n\n") + "\n",
     markdown: () => shownTables().map(markdownOf).join("\n\n") + "\n",
     csv: csvOf,
+    citation: citationOf,
     link: () => location.href.split("#")[0] + (linkOf() ? `#${linkOf()}` : ""),
   };
-  const named = { latex: "The view as LaTeX", markdown: "The view as Markdown", csv: "The view as CSV", link: "The link to this view" };
+  const named = { latex: "The view as LaTeX", markdown: "The view as Markdown", csv: "The view as CSV", link: "The link to this view", citation: "A citation for BibTeX" };
   for (const [form, make] of Object.entries(forms)) by(`copy-${form}`).addEventListener("click", () => loaded(() => copyText(make(), named[form])));
   by("copy-close").addEventListener("click", () => by("copy").close());
 }

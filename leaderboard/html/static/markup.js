@@ -9,7 +9,7 @@ const inLatex = (text) =>
 function shownTables() {
   const columns = reportColumns();
   const written = (text, methods) => methods.map((method) => [DATA.methods[method], ...columns.map(({ block, group }) => text(block, method, group) || NONE)]);
-  const spans = shownBlocks().map((block) => [headerOf(block), block.groups.length]);
+  const spans = shownBlocks().map((block) => [headerOf(block), groupsOf(block).length]);
   const head = ["Method", ...columns.map((column) => titled(column.group))];
   const measured = [{ title: view.protocol, spans, head, rows: written(shownText, rowsOf()), notes: [captionOf(), ...notesOf()] }];
   if (reference() >= 0) {
@@ -42,24 +42,40 @@ function latexOf({ title, spans, head, rows, notes }) {
   ].join("\n");
 }
 
-const CELL_FIELDS = ["mean", "stderr", "n", "planned", "status", "reason", "verified"];
-const SAYING = ["std", "ci95", "metric", "few", "many"]; // what the numbers are; the first three as in the report's CSV
-const DIFFERENCE_FIELDS = ["difference", "stderr", "n", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable"];
+/** The board as an entry for BibTeX, with the day on which its last training ended. */
+function citationOf() {
+  const { until } = by("copy-citation").dataset;
+  const fields = {
+    title: `{Leaderboard: ${inLatex(DATA.title)}}`, year: until.slice(0, 4), howpublished: "Made with tailboard",
+    note: until && `Last training ended on ${until}`, url: location.protocol.startsWith("http") ? location.href.split("#")[0] : "",
+  };
+  const lines = Object.entries(fields).filter(([, text]) => text).map(([name, text]) => `  ${name} = {${text}},\n`);
+  return `@misc{${["leaderboard", ...DATA.title.match(/[A-Za-z0-9]+/g) ?? []].join("-").slice(0, 60)},\n${lines.join("")}}\n`;
+}
 
-/** A line for each cell in full precision, with the fields of the report's CSV, then the boundaries of its groups (empty
-where those are no numbers of images), then the fields of the difference. */
+const CELL_FIELDS = ["mean", "stderr", "n", "planned", "status", "reason", "verified"];
+const SAYING = ["std", "ci95", "metric"];
+const DIFFERENCE_FIELDS = ["difference", "stderr", "n", "ci95_low", "ci95_high", "p", "p_holm", "verdict", "detectable"];
+const COSTS = ["device_seconds", "erm_trainings"]; // of one training; the second in three digits
+
+/** A line for each cell in full precision, with the fields of the report's CSV and then the boundaries of its groups, empty
+where those are no numbers of images. */
 function csvOf() {
   const versus = reference() >= 0 ? ["versus", ...DIFFERENCE_FIELDS.map((name) => ({ stderr: "difference_stderr", n: "shared" })[name] ?? name)] : [];
-  const lines = [["protocol", "dataset", "setting", "method", "group", ...CELL_FIELDS, ...SAYING, ...versus]];
+  const [few, many] = thresholds() ?? DATA.shots ?? [];
+  const lines = [["protocol", "dataset", "setting", "method", "group", ...CELL_FIELDS, ...SAYING, ...versus, ...COSTS, "few", "many"]];
   for (const block of shownBlocks()) {
     for (const method of rowsOf()) {
-      for (const group of block.groups.filter((name) => lineOf(block, method)?.cells[name])) {
-        const cell = cellOf(lineOf(block, method), group);
+      const line = lineOf(block, method);
+      const costs = line && [secondsOf(line), line.cost];
+      for (const group of block.groups.filter((name) => line?.cells[name])) {
+        const cell = cellOf(line, group);
         const found = versus.length && method !== reference() ? differencesOf(block, group).get(method) : {};
         lines.push([
           block.protocol, block.dataset, block.setting, DATA.methods[method], group, ...CELL_FIELDS.map((name) => cell[name]),
           ...sayingOf(cell),
           ...(versus.length ? [view.versus, ...DIFFERENCE_FIELDS.map((name) => found[name])] : []),
+          ...costs, few, many,
         ]);
       }
     }
@@ -68,9 +84,8 @@ function csvOf() {
 }
 
 function sayingOf({ stderr, n }) {
-  const [few, many] = thresholds() ?? DATA.shots ?? [];
   const spread = stderr === null ? [] : [stderr * Math.sqrt(n), DATA.statistics.quantile[n] * stderr];
-  return [spread[0], spread[1], view.metric === "worst" ? "worst_class" : COUNTED ? "balanced_accuracy" : DATA.measure.name, few, many];
+  return [spread[0], spread[1], view.metric === "worst" ? "worst_class" : COUNTED ? "balanced_accuracy" : DATA.measure.name];
 }
 
 function inCsv(value) {

@@ -6,7 +6,7 @@ function rankedColumn() {
   return reportColumns().find((column) => columnName(column) === wanted) ?? firstColumn();
 }
 
-const reportColumns = () => shownBlocks().flatMap((block) => block.groups.map((group) => ({ block, group })));
+const reportColumns = () => shownBlocks().flatMap((block) => groupsOf(block).map((group) => ({ block, group })));
 
 /** All of the first data set; its last group where it has no All. */
 function firstColumn() {

@@ -5,7 +5,7 @@ let focused = [0, 1]; // row and column of the cell that the tab key reaches
 /** The columns as they stand: All, the main number, comes first where the screen is narrow. */
 function columnsOf() {
   const first = (group) => narrowScreen.matches && group === "all";
-  return shownBlocks().flatMap((block) => block.groups.toSorted((a, b) => first(b) - first(a)).map((group) => ({ block, group })));
+  return shownBlocks().flatMap((block) => groupsOf(block).toSorted((a, b) => first(b) - first(a)).map((group) => ({ block, group })));
 }
 
 const cellsOfRow = (row) => [...row.cells].filter((cell) => cell.matches(":not(.tier)")); // the method's name, then the values
@@ -51,7 +51,7 @@ function headOf(columns) {
   const top = element("tr", {}, ...tiers, element("th", { scope: "col", rowspan: 2, class: "method", "aria-sort": state }, methods));
   const low = element("tr");
   for (const block of shownBlocks()) {
-    top.append(element("th", { scope: "colgroup", colspan: block.groups.length, class: "first" }, element("span", {}, element("button", { type: "button", class: "name", "data-block": BLOCK_OF.get(block), title: "What this data set is" }, headerOf(block)))));
+    top.append(element("th", { scope: "colgroup", colspan: groupsOf(block).length, class: "first" }, element("span", {}, element("button", { type: "button", class: "name", "data-block": BLOCK_OF.get(block), title: "What this data set is" }, headerOf(block)))));
   }
   columns.forEach((column, place) => {
     const [button, order] = sorter(columnName(column), titled(column.group));
@@ -69,7 +69,7 @@ function bodyOf(rows, columns) {
     const row = document.createElement("tr");
     if (opening.has(method)) row.className = "opens";
     if (tiers) row.append(tierCell(tierOf(method)));
-    row.append(element("th", { scope: "row" }, markerOf(method), element("span", { class: "name" }, DATA.methods[method])));
+    row.append(element("th", { scope: "row" }, markerOf(method), element("span", { class: "name", ...tipOf(method) }, DATA.methods[method])));
     columns.forEach(({ block, group }, place) => {
       const [cell, value] = [document.createElement("td"), shownCell(block, method, group)];
       cell.textContent = textOfCell(value);

@@ -76,7 +76,7 @@ const toldOf = ({ status, reason }) =>
 
 function markReasons(rows) {
   const cells = shownBlocks().flatMap((block) => rows.map((method) => [block, lineOf(block, method)]).filter(([, line]) => line)
-    .flatMap(([block, line]) => block.groups.filter((group) => line.cells[group]).map((group) => cellOf(line, group))));
+    .flatMap(([block, line]) => groupsOf(block).filter((group) => line.cells[group]).map((group) => cellOf(line, group))));
   const reasons = [...new Set(cells.map(toldOf))].filter(Boolean);
   marks = new Map(reasons.map((reason, place) => [reason, [...String(place + 1)].map((digit) => SUPERSCRIPT[digit]).join("")]));
 }
@@ -117,7 +117,8 @@ function captionOf() {
 function notesOf() {
   const told = DATA.notes.filter((note) => thresholds() === null || !note.startsWith("Few, Med and Many"));
   const reasons = [...marks].map(([reason, mark]) => `${mark} ${reason}`);
-  return [...reasons, ...tierNotes(), ...told, ...(reference() < 0 ? [] : differenceNotes())];
+  const why = thresholds() ? [] : shownBlocks().slice(0, 1).flatMap((block) => block.why ?? []);
+  return [...reasons, ...tierNotes(), ...told, ...why, ...(reference() < 0 ? [] : differenceNotes())];
 }
 
 function differenceNotes() {

@@ -22,8 +22,11 @@ const CHECKS = ["published", "bars"];
 const CONTROLS = ["protocol", "data", "method", "spread", "versus", "metric", "few", "many", ...CHECKS, "charted", "group"];
 
 const shownBlocks = () => blocksOf(view.protocol).filter((block) => !view.data || nameOf(block) === view.data);
+/** The groups of a block that are columns: by the report's own boundaries those with a class in any data set. */
+const groupsOf = (block) => block.groups.filter((group) => thresholds() || !block.empty?.includes(group));
 const chartedBlock = () => shownBlocks().find((block) => nameOf(block) === view.charted) ?? shownBlocks()[0];
-const allColumns = () => blocksOf(view.protocol).flatMap((block) => block.groups.map((group) => columnName({ block, group })));
+const chartedGroup = () => groupsOf(chartedBlock()).find((group) => group === view.group) ?? groupsOf(chartedBlock()).at(-1);
+const allColumns = () => blocksOf(view.protocol).flatMap((block) => groupsOf(block).map((group) => columnName({ block, group })));
 const columnName = ({ block, group }) => `${nameOf(block)}: ${group}`;
 const reference = () => (view.versus ? DATA.methods.indexOf(view.versus) : -1);
 const reported = () => view.few === "" && view.many === "" && view.metric === "mean"; // as the report itself counts
@@ -91,12 +94,14 @@ function showControls() {
   choices("data", [["", "all"], ...blocksOf(view.protocol).map((block) => [nameOf(block), headerOf(block)])]);
   choices("versus", [["", "nothing"], ...DATA.methods.map((name) => [name, name])]);
   choices("charted", shownBlocks().map((block) => [nameOf(block), headerOf(block)]));
+  choices("group", groupsOf(chartedBlock()).map((group) => [group, titled(group)]));
   const typing = by("fault").textContent ? ["few", "many"] : []; // what does not hold yet may be mended
   for (const name of CONTROLS.filter((each) => !typing.includes(each))) {
     if (CHECKS.includes(name)) by(name).checked = view[name] === "on";
     else if (by(name).value !== view[name]) by(name).value = view[name];
   }
   by("charted").value = nameOf(chartedBlock());
+  by("group").value = chartedGroup();
   by("few").placeholder = DATA.shots?.[0] ?? "";
   by("many").placeholder = DATA.shots?.[1] ?? "";
   by("protocol").closest("label").hidden = PROTOCOLS.length === 1;

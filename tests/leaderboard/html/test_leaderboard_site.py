@@ -135,9 +135,10 @@ class TestInABrowser:
         tab.close()
         assert found == []
 
-    @pytest.mark.parametrize("width", [1400, 420])
-    def test_axe_has_none_in_drawn_charts_nor_in_what_a_click_opens(self, opened, width):
+    @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "light"), (1400, "dark")])
+    def test_axe_has_none_in_drawn_charts_nor_in_what_a_click_opens(self, opened, width, scheme):
         tab = opened("#versus=ERM")
+        tab.emulate_media(color_scheme=scheme)
         tab.set_viewport_size({"width": width, "height": 900})
         drawn(tab, "cost", "classes")
         for place in ("", "#body .name", "#head .name", "#body td:not(.tier)"):

@@ -69,7 +69,7 @@ class TestInABrowser:
         assert re.fullmatch(r"\S+ ± \S+", {row[0]: row[1] for row in grid(tab)}["ERM"])
 
     def test_its_numbers_equal_those_of_the_csv(self, opened):
-        theirs = list(csv.DictReader(io.StringIO(records.csv(ROWS))))
+        theirs = list(csv.DictReader(io.StringIO(records.csv(ROWS, started={}))))
         theirs = [
             row | {"method": text_module.plain(row["method"])} for row in theirs if row["protocol"] == SETTINGS[0][2]
         ]
@@ -77,7 +77,9 @@ class TestInABrowser:
         assert list(ours[0]) == [*theirs[0], "few", "many"]
         assert {(row.pop("few"), row.pop("many")) for row in ours} == {("20", "100")}
         for mine, other in zip(ours, theirs, strict=True):
-            for name in ("std", "ci95"):
+            cost, told = mine.pop("erm_trainings"), other.pop("erm_trainings")
+            assert cost == told == "" or cost == f"{float(told):.3g}".removesuffix(".0")
+            for name in ("std", "ci95", "device_seconds"):
                 here, there = mine.pop(name), other.pop(name)
                 assert here == there == "" or float(here) == pytest.approx(float(there), rel=1e-12)
             numbers = {name: float(other[name]) if other[name] else "" for name in ("mean", "stderr")}
@@ -112,6 +114,21 @@ class TestInABrowser:
         assert copied(tab, "link").endswith("#spread=se")  # a link wins
         tab.reload()
         assert "standard error" in tab.text_content("#caption")
+
+    def test_it_is_cited_with_the_day_on_which_its_last_training_ended(self, opened, elsewhere):
+        name, title = "leaderboard-a-i-title-i", r"a \textless{}i\textgreater{}title\textless{}/i\textgreater{}"
+        made = "  howpublished = {Made with tailboard},\n}\n"
+        assert copied(opened(), "citation") == f"@misc{{{name},\n  title = {{{{Leaderboard: {title}}}}},\n{made}"
+        ended = {key: replace(one, finished="2026-11-29T12:00:00+00:00") for key, one in EVIDENCE.items()}
+        dated = copied(elsewhere(replace(SUBJECT, evidence=ended)), "citation")
+        assert "  year = {2026},\n" in dated and "  note = {Last training ended on 2026-11-29},\n" in dated
+
+    def test_a_name_says_what_the_method_is(self, opened):
+        tab = opened()
+        titles = tab.eval_on_selector_all("#body .name", "all => all.map(one => one.title)")
+        assert titles[METHODS.index("ERM")] == "the routine alone (2019)"
+        assert titles[METHODS.index(NASTY)] == text_module.plain(WORSE)
+        assert titles[METHODS.index("near")] == ""
 
     def test_other_thresholds_count_the_classes_anew(self, opened):
         tab = opened()

@@ -1,10 +1,12 @@
 """The page ranks: its order, its tiers, the best of each column, bars, and what stands where on a narrow screen."""
 
+from dataclasses import replace
+
 import pytest
 
 from page_boards import board
 from page_content import NASTY, ROWS
-from page_tabs import browsing, copied, grid
+from page_tabs import browsing, copied, grid, lines
 from tailboard.leaderboard.results import summarise
 from tailboard.leaderboard.statistics.tiers import tiers
 from tailboard.leaderboard.tables.leaders import leaders
@@ -43,6 +45,22 @@ class TestInABrowser:
                   [ranked[other] for other in means.index[:place]]]  # fmt: skip
         assert opens == firsts
         assert max(ranked.values()) > 1
+
+    def test_a_group_without_a_class_is_no_column_until_other_boundaries_give_it_one(self, elsewhere):
+        subject = board(3)
+        few = subject.rows["group"] == "few"
+        rows = subject.rows.assign(classes=subject.rows["classes"].mask(few, 0), value=subject.rows["value"].mask(few))
+        told = {key: replace(one, groups=("many", *["med"] * 9)) for key, one in subject.evidence.items()}
+        tab = elsewhere(replace(subject, rows=rows, evidence=told))
+        heads = "found => found.map(one => one.textContent.replace('▼', ''))"
+        assert tab.eval_on_selector_all("#head tr:nth-child(2) button", heads) == ["Med", "Many", "All"]
+        assert tab.eval_on_selector_all("#group option", heads) == ["Med", "Many", "All"]
+        assert tab.locator("#notes li", has_text="No class is in Few.").count() == 1
+        assert copied(tab, "latex").count("Few") == 1
+        assert {row["group"] for row in lines(copied(tab, "csv"))} == {"few", "med", "many", "all"}
+        tab.fill("#few", "20")
+        assert tab.eval_on_selector_all("#head tr:nth-child(2) button", heads) == ["Few", "Med", "Many", "All"]
+        assert tab.locator("#notes li", has_text="No class is in").count() == 0
 
     def test_rules_are_drawn_in_the_order_of_the_tiers_only(self, elsewhere):
         tab = elsewhere(BOARD)
