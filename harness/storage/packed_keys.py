@@ -32,7 +32,7 @@ def are_keys(names: list[str]) -> np.ndarray:
 def of_files(names: Iterable[str], suffix: str) -> np.ndarray:
     """The keys of the files that are called a key and then ``suffix``, packed."""
     length = 2 * SIZE + len(suffix)
-    fit = "".join(name for name in names if len(name) == length)
+    fit = "".join([name for name in names if len(name) == length])
     characters = np.frombuffer(fit.encode("ascii", "replace"), np.uint8).reshape(-1, length)
     digits = characters[:, : 2 * SIZE]
     right = _DIGITS[digits].all(axis=1) & (characters[:, 2 * SIZE :] == list(suffix.encode())).all(axis=1)
