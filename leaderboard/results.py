@@ -79,34 +79,48 @@ def _arrangement(rows: pd.DataFrame, metric: Metric) -> tuple[np.ndarray, np.nda
     """The places of the checked rows in the order of presentation, and for each place of that order the number of its
     cell. ValueError if the table is not tidy."""
     check(rows, metric)
-    protocol = _numbered(rows, ["protocol"])
-    place = _numbered(rows, ["protocol", "dataset", "setting"], protocol)
-    of_place = np.empty(place.max() + 1, np.int64)
+    protocol = numbered(rows, ["protocol"])
+    place = numbered(rows, ["protocol", "dataset", "setting"], protocol)
+    of_place = np.empty(int(place.max()) + 1, np.int64)
     of_place[place] = protocol
     rank = np.empty_like(of_place)
     rank[np.argsort(of_place, kind="stable")] = np.arange(len(rank))
-    method = _numbered(rows, ["method"])
-    group = rows["group"].map({name: position for position, name in enumerate(GROUPS)}).to_numpy(int)
-    cell = (rank[place] * (method.max() + 1) + method) * len(GROUPS) + group
+    method = numbered(rows, ["method"])
+    cell = rank[place]  # in place from here on: there may be millions
+    cell *= int(method.max()) + 1
+    cell += method
+    cell *= len(GROUPS)
+    cell += rows["group"].map({name: position for position, name in enumerate(GROUPS)}).to_numpy(np.int8)
     seeds, seed_of = pd.factorize(rows["seed"], sort=True)
     seeds = seeds.astype(np.min_scalar_type(len(seed_of)))
     order = np.lexsort([seeds, cell])
     cell, another = cell[order], np.diff(seeds[order]) != 0
-    next_cell = np.diff(cell) != 0
+    next_cell = cell[1:] != cell[:-1]
     if not (next_cell | another).all():
         _refuse(rows, rows.duplicated([*CELL, "seed"]), "two trials share a cell and a seed")
-    return order, np.cumsum(np.concatenate([[False], next_cell]))
+    return order, np.cumsum(np.concatenate([[False], next_cell]), dtype=np.int32)
 
 
-def _numbered(rows: pd.DataFrame, columns: Sequence[str], first: np.ndarray | None = None) -> np.ndarray:
-    """Which of the distinct combinations in these columns each row has, counted as they appear. What the first column
-    comes to may be given."""
-    codes = pd.factorize(rows[columns[0]])[0].astype(np.int64) if first is None else first
+def numbered(rows: pd.DataFrame, columns: Sequence[str], first: np.ndarray | None = None) -> np.ndarray:
+    """Which of the distinct combinations in these columns each row has, counted as they appear.
+
+    Args:
+        rows: Any table.
+        columns: Those of it.
+        first: What the first of them alone comes to, where that is known.
+    """
+    codes = _small(pd.factorize(rows[columns[0]])[0]) if first is None else first
     for name in columns[1:]:
         column, words = pd.factorize(rows[name])
         if len(words) > 1:
-            codes = pd.factorize(codes * len(words) + column)[0].astype(np.int64)
+            column += codes.astype(np.int64) * len(words)
+            codes = _small(pd.factorize(column)[0])
     return codes
+
+
+def _small(codes: np.ndarray) -> np.ndarray:
+    """The same numbers, from 0 on, in as few bytes as hold them."""
+    return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
 
 
 def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
@@ -159,7 +173,7 @@ def summarise(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
         default="missing",
     )
     half = stdtrit((summary["n"] - 1).clip(lower=1), 0.975) * summary["stderr"]
-    reason = _reasons(rows, order, cells, summary["planned"].to_numpy())
+    reason = _reasons(rows, order, cells, summary["planned"].to_numpy(), status != "n/a")
     without = np.flatnonzero(status == "n/a")
     lacks, datasets = dict(metric.lacks), summary["dataset"].iloc[without].tolist()
     for cell, dataset in zip(without, datasets, strict=True):
@@ -211,11 +225,13 @@ def mean_notes(texts: Iterable[str]) -> dict[str, float]:
     return {name: fsum(each) / len(each) for name, each in values.items()}
 
 
-def _reasons(rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: np.ndarray) -> list[str]:
+def _reasons(
+    rows: pd.DataFrame, order: np.ndarray, cells: np.ndarray, planned: np.ndarray, asked: np.ndarray
+) -> list[str]:
     """Why seeds are not in the mean, cell by cell: "1 of 5 diverged: loss not finite; 2 of 5 missing"; and of those
     that are in it, what of their method did not act: "5 of 5: no image was accepted". The arguments are the rows, as
-    :func:`_arrangement` orders them, and how many are planned of each cell."""
-    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order]
+    :func:`_arrangement` orders them, how many are planned of each cell, and of which cells it is asked."""
+    has_verdict = (rows["value"].isna() | (rows["reason"] != "")).to_numpy()[order] & asked[cells]
     noted = rows[["value", "reason", "status"]].iloc[order[has_verdict]]
     valued = noted["value"].notna()
     stated = noted["reason"].where(valued | (noted["status"] != "complete") & (noted["reason"] != NOT_YET), "")

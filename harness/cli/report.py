@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..storage.store import Store
 
 app = typer.Typer()
+AT_ONCE = 1 << 24  # letters of a text that are bytes beside it
 WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
 
 
@@ -97,6 +99,7 @@ def report(
 ) -> int:
     """Print the leaderboard of one or several stores and bundles, and write it as pages; a bundle that does not hold is
     refused."""
+    _look_ahead(context, stores or [])  # before what takes seconds to import
     from ...leaderboard.html.site import Words
     from ..bundles import sources
     from ..metrics.rescoring import AS_RECORDED, parse_metric
@@ -119,9 +122,7 @@ def report(
     )  # fmt: skip
     asked, by = parse_metric(metric, prior, tau, weights), parse_shots(few, many, tercile)
     rescore = None if asked == AS_RECORDED else asked
-    _check_site(site, rescore)
-    if (title or description) and not site:
-        raise ReportError("--title and --description: of the front page of --site, which is not asked for")
+    _check_site(site, rescore, titled=bool(title or description))
     words = Words(title or Words.title, description or "")
     with sources.opened(stores) as places:
         leaderboard = partial(
@@ -149,12 +150,20 @@ def report(
         if html:
             html_pages.write_page(html_pages.page_content(report, places, options), html)
         _put(written, output)
-        for place in places:
-            if isinstance(place, Store):
-                print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
+        del written  # of a large report it is large
+        for place in (each for each in places if isinstance(each, Store)):
+            print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _look_ahead(context: typer.Context | None, stores: list[str]) -> None:
+    """Have another process look at the records of large stores until the command ends."""
+    from ..storage.store import stamps_ahead
+
+    if context:
+        context.with_resource(stamps_ahead(stores))
 
 
 def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
@@ -226,19 +235,25 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
 def _put(written: str | bytes, output: Path | None) -> None:
     """Into the file that was asked for, or on the terminal."""
     if output:
-        output.write_bytes(written if isinstance(written, bytes) else written.encode())
+        with output.open("wb") as file:
+            for start in range(0, len(written), AT_ONCE):
+                piece = written[start : start + AT_ONCE]
+                file.write(piece if isinstance(piece, bytes) else piece.encode())
     else:
         print_output(str(written))
 
 
-def _check_site(site: Path | None, rescore: MetricRequest | None) -> None:
+def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) -> None:
+    if titled and not site:
+        raise ReportError("--title and --description: of the front page of --site, which is not asked for")
     if site and rescore and not rescore.metric.of_hits:
         raise ReportError("--site shows the accuracies: leave out --metric and --tau, or write one page with --html")
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without Python's search for cycles: there are none among a million records, and it would look again and again."""
+    """Without Python's search for cycles: there are none among a million records, and it would look again and again.
+    What was let go is given back to the system, where its C library can be asked to: else it waits for another use."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -246,6 +261,8 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _printed(form: str, **asked: Any) -> LatexOptions | None:

@@ -102,7 +102,8 @@ def gather(
     tuned = [_tuned_row(result, labels, protocols, beside) for result in searches.values()]
     prices = {spec.resources.price for spec in specs}
     price = prices.pop() if len(prices) == 1 else None
-    trials = rows[rows["group"] == rows["group"].iloc[0]]  # what holds for one group holds for all
+    first = rows["group"] == rows["group"].iloc[0]  # what holds for one group holds for all
+    trials = rows.loc[first, ["key", "row_key", "pending", "status", "device_seconds", *TRIAL]]
     _refuse_twins(trials)
     started = started_from(_beside(reported, tables, trials))
     examples = examples_of(specs)

@@ -121,10 +121,11 @@ def reported_store(
         protocols: How each tuned spec was tuned, by its canonical text.
         defaults: Whether each tuned row stands also at the spec's own values.
     """
-    if (axes := rows_of([(plan.spec, protocols.get(plan.spec.canonical, "")) for plan in plans])) is not None:
+    how = [protocols.get(plan.spec.canonical, "") if protocols else "" for plan in plans]  # a large plan's text is long
+    if (axes := rows_of([(plan.spec, words) for plan, words in zip(plans, how, strict=True)])) is not None:
         return ReportedStore(store, plans, axes)
     rows: list[ReportRow] = []
-    for plan in plans:
+    for plan, words in zip(plans, how, strict=True):
         results = {row: searches[_identity(result)] for row, result in plan.results.items()}
         untrained = (
             f"what the first {plan.spec.tune.trials} trials found was not trained on these seeds; run the spec with "
@@ -132,7 +133,7 @@ def reported_store(
             if plan.cut and plan.spec.tune
             else ""
         )
-        rows += report_rows(plan.spec, results, defaults, protocols.get(plan.spec.canonical, ""), untrained)
+        rows += report_rows(plan.spec, results, defaults, words, untrained)
     return ReportedStore(store, plans, ListedRows(merge_rows(rows)))
 
 

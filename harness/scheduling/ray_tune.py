@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
 from .resources import GUARDED, bundle, check_reachable, check_space, options, places, waits
-from .stop_signal import StopSignal
+from .stop_signal import FolderStopSignal, StopSignal, now_and_then
 from .timeouts import SilenceMonitor
 
 
@@ -73,7 +74,7 @@ class _JobSearcher(_NotSaved, Searcher):
         job = self._queue.pop()
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
             return None if self._queue.running or self._queue.has_paused else Searcher.FINISHED
-        self._stop_signal.assign.remote(job.trial.key, trial_id)
+        self._stop_signal.assign(job.trial.key, trial_id)
         return {"job": job, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
@@ -107,7 +108,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self.idle = not self.patience.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
-            self.stop_signal.stop.remote()
+            self.stop_signal.stop()
             self.told = time.monotonic()
         for name in self.patience.exhausted():
             trial = next(trial for trial in trials if trial.trial_id == name)
@@ -119,12 +120,13 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
-        if "line" in result:
-            self.observer.on_epoch(trial.config["job"].trial, result["line"])
+        for line in result.pop("lines", ()):  # Tune keeps the rest
+            self.observer.on_epoch(trial.config["job"].trial, line)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.patience.end(trial.trial_id)
         job = trial.config["job"]
+        _forget_course(trial)
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
             self.endings.on_success(job)
@@ -132,28 +134,52 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self.patience.end(trial.trial_id)
         job = trial.config["job"]
+        _forget_course(trial)
         if silent:
             self.endings.on_timeout(job, self.patience.why, silent)
         else:
             self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
 
 
-def _train(config: dict[str, Any], context: Any, stop_signal: Any) -> None:
-    """What runs in a worker."""
-    from .worker import run_job
+def _forget_course(trial: Any) -> None:
+    """The course of what Tune takes for metrics, which it keeps of each trial to its own end: kilobytes that nobody
+    reads."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
 
-    job = config["job"]
 
-    def should_stop() -> StopDecision:
+@dataclass(frozen=True)
+class _StopSignalActor:
+    """Of a cluster: a process beside the driver answers, each worker once a second at most. A node that goes away takes
+    none of the driver's word with it."""
+
+    actor: Any
+
+    def stop(self) -> None:
+        self.actor.stop.remote()
+
+    def assign(self, trial: str, holder: str) -> None:
+        self.actor.assign.remote(trial, holder)
+
+    def should_stop(self, trial: str, holder: str) -> StopDecision:
         try:
-            return ray.get(stop_signal.should_stop.remote(job.trial.key, config["holder"]))
+            return ray.get(self.actor.should_stop.remote(trial, holder))
         except ray.exceptions.RayError:  # the driver is dead, and what is left of its run goes after it
             return StopDecision.MOVED
 
+
+def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal | _StopSignalActor) -> None:
+    """What runs in a worker."""
+    from .worker import EpochLines, run_job
+
+    job = config["job"]
+    should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
+    if isinstance(stop_signal, _StopSignalActor):
+        should_stop = now_and_then(should_stop)
     tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
-    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    context = replace(context, alone=config["gpu"] >= 1)
-    tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
+    epochs = EpochLines(lambda lines: tune.report({"epoch": lines[-1]["epoch"], "lines": lines}))
+    done = run_job(job, replace(context, alone=config["gpu"] >= 1), epochs.add, should_stop)
+    tune.report({"epoch": -1, "in_store": done, "lines": epochs.rest()})
 
 
 def run_jobs(
@@ -187,14 +213,13 @@ def run_jobs(
         return result
     with (
         ClusterMonitor(stopping, observer.on_waiting) as vigil,
-        _ray(resources, slots, address, observer) as (places, folder),
+        _ray(resources, slots, address, observer) as (places, folder, stop_signal),
         drained_by_signals(stopping),
     ):
         vigil.watch(_endpoints())
         if wait := waits(_nodes(), resources):
             observer.on_waiting(wait)
         retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
-        stop_signal = _start_stop_signal()
         searcher = _JobSearcher(queue, retries, stopping, stop_signal)
         endings = CompletionHandler(queue, retries, observer, result, stopping)
         callback = _Callback(endings, observer, stopping, stop_signal, patience)
@@ -225,15 +250,18 @@ def run_jobs(
 @contextmanager
 def _ray(
     resources: Resources, slots: int | None, address: str | None, observer: RunObserver
-) -> Iterator[tuple[int, Path]]:
-    """Ray, joined at ``address`` or started on this machine; the number of places, and a folder that goes with it."""
+) -> Iterator[tuple[int, Path, FolderStopSignal | _StopSignalActor]]:
+    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and what
+    tells its workers to stop."""
     with temporary_folder(short=True) as folder, terminate_children(_stop):
         ray_options = options(resources, slots, _resolved(address), folder)
         joined = ray_options["address"] != "local"
         observer.on_cluster_start(ray_options["address"] if joined else "")
         dashboard = _start(ray_options)
         observer.on_cluster(dashboard if joined else "")
-        yield places(_nodes(), resources, slots, joined=joined), folder
+        (folder / "signal").mkdir()
+        stop_signal = _start_stop_signal() if joined else FolderStopSignal(folder / "signal")
+        yield places(_nodes(), resources, slots, joined=joined), folder, stop_signal
 
 
 def _resolved(address: str | None) -> str | None:
@@ -279,10 +307,11 @@ def _endpoints() -> list[Endpoint]:
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
 
 
-def _start_stop_signal() -> Any:
-    """It lives where the driver does: a node that goes away takes none of its word with it."""
+def _start_stop_signal() -> _StopSignalActor:
+    """It lives where the driver does."""
     near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
-    return ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)(StopSignal).remote()
+    kept = ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)
+    return _StopSignalActor(kept(StopSignal).remote())
 
 
 def _nodes() -> list[dict[str, float]]:

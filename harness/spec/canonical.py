@@ -21,7 +21,7 @@ class CanonicalModel(BaseModel, frozen=True):
     @property
     def unsaid(self) -> frozenset[str]:
         """The fields that are not in the canonical text."""
-        return frozenset(n for n in self.later if getattr(self, n) == type(self).model_fields[n].default)
+        return frozenset([name for name, default in _later(type(self)) if getattr(self, name) == default])
 
     @cached_property
     def canonical(self) -> str:
@@ -42,6 +42,12 @@ class CanonicalModel(BaseModel, frozen=True):
         for name in [name for name in vars(copied) if isinstance(getattr(type(self), name, None), cached_property)]:
             del vars(copied)[name]
         return copied
+
+
+@cache
+def _later(model: type[CanonicalModel]) -> list[tuple[str, Any]]:
+    """The fields that came later, with their defaults."""
+    return [(name, model.model_fields[name].default) for name in model.later]
 
 
 @cache

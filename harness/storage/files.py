@@ -133,13 +133,17 @@ class Files(WritablePlace):
 
     def names(self, folder: str, suffix: str = "") -> set[str]:
         """The names in a folder, without the suffix."""
+        listed = self.listed(folder)
+        return {name.removesuffix(suffix) for name in listed if name.endswith(suffix) and not name.startswith(".")}
+
+    def listed(self, folder: str) -> list[str]:
+        """All that is in a folder, as the place lists it; nothing where there is none."""
         try:
-            listed = self._with_retries(
-                os.listdir if self.local else self._listed, self._place(f"{folder}/any", folder)
+            return self._with_retries(
+                os.listdir if self.local else self._remote_names, self._place(f"{folder}/any", folder)
             )
         except FileNotFoundError:
-            return set()
-        return {name.removesuffix(suffix) for name in listed if name.endswith(suffix) and not name.startswith(".")}
+            return []
 
     def stamped(self, folder: str, suffix: str, length: int) -> tuple[list[str], np.ndarray, np.ndarray]:
         """The files of a folder that may have changed.
@@ -171,7 +175,7 @@ class Files(WritablePlace):
         marks = np.array([stamp or (0, 0) for stamp in stamps.values()], np.int64).reshape(-1, 2)
         return list(stamps), marks, np.array([stamp is not None for stamp in stamps.values()], bool)
 
-    def _listed(self, place: str) -> list[str]:
+    def _remote_names(self, place: str) -> list[str]:
         found = self.files.ls(place, detail=False, refresh=True)
         self.files.invalidate_cache()  # or what others write from now on would be said not to be there
         return [str(path).rsplit("/", 1)[-1] for path in found]

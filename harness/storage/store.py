@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +20,13 @@ from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
 from .files import Files
-from .packed_keys import SIZE, are_keys, packed
+from .packed_keys import SIZE, are_keys, of_files, packed
 from .reader import Stamps, StoreReader
 from .record import Record
 from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tensors, unpack_weights
+
+LARGE = 1 << 20  # bytes of the folder of records, on most file systems that of twenty thousand
+_begun: dict[str, subprocess.Popen] = {}  # by the store that it looks at
 
 
 class Store(Files, StoreReader):
@@ -38,8 +45,15 @@ class Store(Files, StoreReader):
 
     # Records
 
+    def packed_keys(self, folder: paths.Folder) -> np.ndarray:
+        """The trials that have a file in a folder, as a column (see ``packed_keys.py``)."""
+        name, suffix = folder
+        return of_files(self.listed(name), suffix)
+
     def stamps(self) -> Stamps:
         """The finished trials, each with what changes when its record does, where the place tells."""
+        if (begun := _begun.pop(self.url, None)) and (found := _answer_of(begun)):
+            return found
         names, marks, known = self.stamped(*paths.RECORDS, length=2 * SIZE)
         right = are_keys(names)
         keys = packed(names if right.all() else compress(names, right))
@@ -181,3 +195,50 @@ class Store(Files, StoreReader):
     def tracking(self) -> set[str]:
         """The plans of which MLflow lacks something."""
         return self.names(*paths.TRACKING)
+
+
+@contextmanager
+def stamps_ahead(places: Iterable[str]) -> Iterator[None]:
+    """Inside, another process looks at all records of each large store, and this one may do something else until it
+    asks for :meth:`Store.stamps`, which takes that answer the first time.
+
+    Args:
+        places: Of the stores; what is none, or is elsewhere, is left alone.
+    """
+    urls = []
+    for place in places:
+        with suppress(StoreError, OSError):  # whoever opens it says what is wrong
+            store = Store(place)
+            if store.local and Path(store.root, paths.RECORDS[0]).stat().st_size >= LARGE:
+                command = [sys.executable, "-P", "-m", __name__, store.url]
+                _begun[store.url] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+                urls.append(store.url)
+    try:
+        yield
+    finally:
+        for url in urls:
+            if begun := _begun.pop(url, None):
+                begun.kill()
+                begun.communicate()
+
+
+def _answer_of(process: Any) -> Stamps | None:
+    """What the process found; None where it could not."""
+    with process.stdout:
+        data = process.stdout.read()
+    number, rest = divmod(len(data), SIZE + 16)
+    if process.wait() or rest:
+        return None
+    marks = np.frombuffer(data, np.int64, 2 * number).reshape(-1, 2)
+    keys = np.frombuffer(data, np.uint8, offset=marks.nbytes).reshape(-1, SIZE)
+    return Stamps(keys, marks, np.ones(number, bool))
+
+
+def _answer() -> None:
+    """Be that process, of the store that is named."""
+    stamps = Store(sys.argv[1]).stamps()
+    sys.stdout.buffer.write(stamps.marks.tobytes() + stamps.keys.tobytes())
+
+
+if __name__ == "__main__":
+    _answer()

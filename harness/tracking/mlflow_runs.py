@@ -234,6 +234,8 @@ class MlflowRuns:
         done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
+        self._epochs.pop(record.key, None)  # or a long run would hold those of all its trials
+        self._run_of.pop(record.key, None)
 
     def _log_data(self, run: str, record: Record) -> None:
         """The images that it was trained on, as MLflow's page filters and groups by them."""

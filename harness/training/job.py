@@ -34,6 +34,10 @@ class Job:
     keep_weights: bool = False
     work_ahead: float = field(default=0.0, compare=False)
 
+    def __deepcopy__(self, known: dict[int, object]) -> Job:
+        """Itself, since nothing of it changes: Tune copies what it is given several times for each trial."""
+        return self
+
     @classmethod
     def of(cls, trial: Trial, keep_weights: bool = False, work_ahead: float = 0.0) -> Job:
         """The job that trains a trial to its end.

@@ -2,7 +2,7 @@
 
 import csv as lines
 import json as strict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..metric import ACCURACY, Metric
-from ..results import CELL, COLUMNS, NOTES, arranged, mean_notes, summarise
+from ..results import CELL, COLUMNS, NOTES, arranged, mean_notes, numbered, summarise
 from ..statistics.cost import BLOCK, training_costs, trial_costs
 from ..tables.differences import beside
 from .text import plain, plain_columns, spreadsheet_cell
@@ -41,12 +41,12 @@ def csv(
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
     summary = _summary(rows, metric, versus, started)
-    pieces = [_line(list(summary.columns))]
+    pieces = _lines([list(summary.columns)])
     for start in range(0, len(summary), PIECE):
         # Not pandas' to_csv or the csv module's writer, which give the same bytes and take several times as long.
         columns = [_written(summary[name].iloc[start : start + PIECE]) for name in summary]
         pieces.append("\n".join(map(",".join, zip(*columns, strict=True))))
-    return "\n".join(pieces) + "\n"
+    return "\n".join([*pieces, ""])
 
 
 def frame_csv(frame: pd.DataFrame) -> str:
@@ -118,8 +118,10 @@ def _summary(
 def _with(table: pd.DataFrame, costs: pd.DataFrame, on: list[str], names: list[str]) -> pd.DataFrame:
     """The table with the named columns of what some words tell; NaN where they have no finite one, since a record may
     say anything. A trial that stands in two rows costs the same in both."""
-    found = costs.drop_duplicates(on).set_index(on)[names].reindex(pd.MultiIndex.from_frame(table[on].astype(str)))
-    return table.assign(**{name: found[name].where(np.isfinite(found[name])).to_numpy() for name in names})
+    number = numbered(table, on)
+    words = table[on].iloc[np.unique(number, return_index=True)[1]]  # each once: of many lines they are far fewer
+    found = costs.drop_duplicates(on).set_index(on)[names].reindex(pd.MultiIndex.from_frame(words.astype(str)))
+    return table.assign(**{name: found[name].where(np.isfinite(found[name])).to_numpy()[number] for name in names})
 
 
 def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY, started: Mapping[str, float] | None = None) -> bytes:
@@ -147,18 +149,19 @@ def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
     kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
     if kind == "f":
-        return ["" if text == "nan" else text for text in map(repr, column.tolist())]
+        texts = str(column.tolist())[1:-1].split(", ")  # as repr writes each
+        return ["" if text == "nan" else text for text in texts] if column.hasnans else texts
     if kind in ("i", "u", "b"):
         return [*map(str, column.tolist())]
     codes, words = pd.factorize(column)  # few words are many fields
-    fields = [_line([spreadsheet_cell(word) if isinstance(word, str) else word, ""])[:-1] for word in words]
-    return np.array([*fields, ""], object)[codes].tolist()
+    cells = ([spreadsheet_cell(word) if isinstance(word, str) else word, ""] for word in words)  # each of one line
+    return np.array([*(field[:-1] for field in _lines(cells)), ""], object)[codes].tolist()
 
 
-def _line(fields: Sequence[object]) -> str:
+def _lines(rows: Iterable[Sequence[object]]) -> list[str]:
     file = StringIO()
-    lines.writer(file, lineterminator="").writerow(fields)
-    return file.getvalue()
+    lines.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().split("\n")[:-1]
 
 
 def _fields(column: pd.Series) -> list[object]:

@@ -7,7 +7,9 @@ FORMULA = ("=", "+", "-", "@")  # with which a spreadsheet lets a formula begin
 
 def plain(text: str) -> str:
     """One line without control characters: they could move a terminal's cursor or break a table."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def plain_lines(text: str) -> str:

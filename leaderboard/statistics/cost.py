@@ -38,12 +38,14 @@ def trial_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataFram
         started: As there.
     """
     first = rows["group"] == rows["group"].iloc[0]  # what holds for one group of a trial holds for all
-    trials = rows[first & (rows["status"] == "complete")].sort_values("seed", kind="stable")
-    before = np.array([started.get(key, 0.0) for key in trials["key"]], float)
-    seconds = trials["device_seconds"].astype(float) + before
+    names = ["key", *BLOCK, "method", "seed", "device_seconds", *([MACHINE] if MACHINE in rows else [])]
+    trials = rows.loc[first & (rows["status"] == "complete"), names].sort_values("seed", kind="stable")
+    seconds = trials["device_seconds"].astype(float)
+    if started:
+        seconds += np.array([started.get(key, 0.0) for key in trials["key"]], float)
+    trials, seconds = trials[seconds > 0], seconds[seconds > 0]
     machine = trials[MACHINE].astype(str) if MACHINE in trials else pd.Series("", trials.index)
     trials = trials[["key", *BLOCK, "method"]].astype(str).assign(device_seconds=seconds, machine=machine)
-    trials = trials[trials["device_seconds"] > 0]
     units = trials[(trials["method"] == UNIT) & (trials["machine"] != "")]
     unit = units.groupby([*BLOCK, "machine"], sort=False)["device_seconds"].mean()
     places = pd.MultiIndex.from_frame(trials[[*BLOCK, "machine"]])

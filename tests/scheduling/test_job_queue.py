@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import subprocess
@@ -23,6 +24,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training import cost
 from tailboard.harness.training.cost import estimate_flops
 from tailboard.harness.training.failures import timeout_record
 from tailboard.harness.training.job import Flow, Job
@@ -136,11 +138,29 @@ def test_the_small_network_s_operations_are_those_of_its_layers():
     assert _operations("small", (1, 28, 28), 10) == hand > 0
 
 
-def test_a_count_of_operations_leaves_no_folder_of_a_compiler_s_cache(tmp_path):
-    code = "from tailboard.harness.training.cost import _operations; assert _operations('small', (1, 28, 28), 10)"
+@pytest.mark.parametrize("name", ["small", "small-3", "resnet20", "resnet18", "resnet50"])
+def test_our_networks_are_counted_as_torch_counts_and_draw_nothing(name):
+    state = torch.get_rng_state()
+    assert cost._of_layers(name, (3, 32, 32), 10) == cost._of_torch(name, (3, 32, 32), 10) > 0
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_count_of_operations_leaves_no_folder_of_a_compiler_s_cache_and_needs_none_of_our_networks(tmp_path):
+    code = """
+import sys
+from tailboard.harness.training.cost import _operations
+assert _operations("small", (1, 28, 28), 10) and "torch._dynamo" not in sys.modules
+assert _operations("torchvision:resnet18", (3, 64, 64), 10) and "torch._dynamo" in sys.modules
+"""
     environment = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
     subprocess.run([sys.executable, "-c", code], env=environment | {"TMPDIR": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_is_not_copied():
+    """Tune copies the configuration of a trial several times."""
+    job = jobs(0)[0]
+    assert copy.deepcopy({"job": job})["job"] is job
 
 
 # What is tried again

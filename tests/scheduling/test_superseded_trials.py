@@ -14,8 +14,8 @@ import pytest
 from small_spec import SMALL
 from tailboard.harness.scheduling import cluster_monitor
 from tailboard.harness.scheduling.cluster_monitor import ClusterMonitor
-from tailboard.harness.scheduling.stop_signal import StopSignal
-from tailboard.harness.scheduling.worker import run_job
+from tailboard.harness.scheduling.stop_signal import FolderStopSignal, StopSignal, now_and_then
+from tailboard.harness.scheduling.worker import EpochLines, run_job
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.files import STALE_PART_SECONDS
@@ -107,8 +107,9 @@ def test_the_next_run_takes_away_what_was_half_written_when_its_process_was_kill
     assert store.names("arrays") == {"a.npz"}
 
 
-def test_a_flag_tells_who_has_lost_its_trial():
-    flag = StopSignal()
+@pytest.mark.parametrize("kind", [StopSignal, FolderStopSignal])
+def test_a_flag_tells_who_has_lost_its_trial(tmp_path, kind):
+    flag = kind(tmp_path) if kind is FolderStopSignal else kind()
     assert flag.should_stop("a", "1") is StopDecision.CONTINUE, "of what it does not know it says nothing"
     flag.assign("a", "1")
     assert flag.should_stop("a", "1") is StopDecision.CONTINUE
@@ -117,6 +118,34 @@ def test_a_flag_tells_who_has_lost_its_trial():
     flag.stop()
     assert flag.should_stop("a", "2") is StopDecision.DRAIN
     assert flag.should_stop("a", "1") is StopDecision.MOVED
+
+
+def test_where_the_driver_s_folder_is_gone_so_is_its_run_and_a_full_disk_ends_none(tmp_path):
+    flag = FolderStopSignal(tmp_path / "signal")
+    flag.assign("a", "1")
+    flag.stop()
+    assert flag.should_stop("a", "1") is StopDecision.MOVED
+
+
+def test_a_question_is_put_once_a_second():
+    answers, now = iter([StopDecision.CONTINUE, StopDecision.DRAIN]), [5.0]
+    asked = now_and_then(lambda: next(answers), clock=lambda: now[0])
+    assert asked() is asked() is StopDecision.CONTINUE
+    now[0] += 0.5
+    assert asked() is StopDecision.CONTINUE
+    now[0] += 0.5
+    assert asked() is asked() is StopDecision.DRAIN
+
+
+def test_the_first_epoch_is_told_at_once_and_the_others_of_a_second_together():
+    sent, now = [], [5.0]
+    epochs = EpochLines(sent.append, clock=lambda: now[0])
+    for epoch in range(7):
+        epochs.add({"epoch": epoch})
+        now[0] += 0.4
+    assert [[line["epoch"] for line in lines] for lines in sent] == [[0], [1, 2, 3], [4, 5, 6]]
+    epochs.add({"epoch": 7})
+    assert len(sent) == 3 and epochs.rest() == [{"epoch": 7}] and epochs.rest() == []
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):

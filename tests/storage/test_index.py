@@ -15,9 +15,10 @@ from tailboard.harness.reporting.gather import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage import index
+from tailboard.harness.storage import store as store_module
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.serialization import unpack_arrays
-from tailboard.harness.storage.store import Store
+from tailboard.harness.storage.store import Store, stamps_ahead
 
 RAW = {
     "name": "t",
@@ -129,6 +130,25 @@ def test_many_records_are_read_by_processes_or_where_these_fail_here(store, open
     opened.clear()
     pd.testing.assert_frame_equal(table(store), first.rows)  # and what they told became the index
     assert len(opened) <= 1
+
+
+def test_another_process_looks_at_a_large_store_s_records_meanwhile(store, monkeypatch):
+    monkeypatch.setattr(store_module, "LARGE", 0)
+    here, looked = store.stamps(), []
+    monkeypatch.setattr(Store, "stamped", lambda self, *_, **__: looked.append(1) or ([], np.zeros((0, 2)), []))
+    with stamps_ahead([store.url, f"{store.url}/none", "s3:///"]):
+        there = store.stamps()
+    assert not looked, "not here"
+    order = [np.lexsort(stamps.keys.T) for stamps in (here, there)]
+    for name in ("keys", "marks", "known"):
+        assert np.array_equal(getattr(here, name)[order[0]], getattr(there, name)[order[1]]), name
+
+
+def test_a_process_that_cannot_look_leaves_it_to_this_one(store, monkeypatch):
+    monkeypatch.setattr(store_module, "LARGE", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with stamps_ahead([store.url]):
+        assert len(store.stamps().keys) == len(store.finished()) > 0
 
 
 def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch):
