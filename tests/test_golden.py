@@ -247,7 +247,7 @@ def test_status_says_the_same(folder: Path, tailboard: Tailboard):
 
 def run(folder: Path, spec: str, **environment: str) -> tuple[int, str]:
     """The exit code and stderr of ``tailboard run``; where MLflow should be nobody listens, and no database is made."""
-    words = ["tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "2"]
+    words = ["tailboard", "run", f"{spec}.yaml", "--store", "store", "--slots", "1"]
     nobody = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | environment
     process = WarmProcess(words, folder, nobody)
     _, err = process.communicate(timeout=400)

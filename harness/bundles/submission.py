@@ -10,7 +10,6 @@ is checked out stays, and nothing is sent anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -83,10 +82,8 @@ def _checked_copy(bundle: Path) -> Iterator[tuple[Path, str, list[Mismatch], dic
         Bundle(bundle).close()  # a file that is none is not copied
         shutil.copyfile(bundle, copy)
         place = Bundle(copy)
-        place.url = str(bundle)  # what messages name
+        digest, place.url = place.digest, str(bundle)  # what messages name
         try:
-            with copy.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
             differences = verify(place, SplitConsistency(local=False))
             yield copy, digest, differences, {} if differences else summary(place, digest)
         finally:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from ..errors import ModelError
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Trial
 from ..storage.record import Provenance
 
 VERSION = 1  # of the file's layout
+M = TypeVar("M", bound=CanonicalModel)
 ClassName = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -60,3 +62,13 @@ class Description(CanonicalModel, frozen=True):
         if self.parts and self.trial.method.plugin:
             raise ValueError("its logits go through code of a plugin, which no model file holds")
         return self
+
+
+def parsed(model: type[M], text: str) -> M:
+    """What a file says of its model. ModelError with the field that is wrong."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ModelError(f"its description, {where or 'as a whole'}: {first['msg']}") from None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
@@ -26,7 +25,7 @@ from ..registry.networks import Network, network
 from ..storage.files import Files
 from ..training.random_streams import RandomStreams, initialisation
 from . import table_model
-from .description import Description
+from .description import Description, parsed
 
 WORD = "tailboard.model"  # of the header, under which the description stands
 LARGEST, LARGEST_HEADER = 16 << 30, 16 << 20  # bytes
@@ -57,13 +56,13 @@ def read(path: Path) -> tuple[Description, Network] | table_model.TableModel:
     """
     data = _bytes(path)
     header = _header(path, data)
-    if isinstance(text := header["__metadata__"].get(table_model.WORD), str):
-        try:
-            return table_model.read(data, text)
-        except ModelError as error:
-            raise ModelError(f"{path} cannot be used: {error}") from None
-    description = _description(path, header)
+    rows, images = (header["__metadata__"].get(word) for word in (table_model.WORD, WORD))
+    if not isinstance(rows, str) and not isinstance(images, str):
+        raise ModelError(f"{path} is no model that tailboard train wrote: it holds tensors, and no description of them")
     try:
+        if isinstance(rows, str):
+            return table_model.read(data, rows)
+        description = parsed(Description, images)
         with torch.device("meta"):  # shapes without memory
             _compare(header, network_of(description), len(data))
         state = load(data)
@@ -138,18 +137,6 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
         raise ModelError(f"{path} is no model that tailboard train wrote: it does not begin as one")
     return header
-
-
-def _description(path: Path, header: Mapping[str, Any]) -> Description:
-    text = header["__metadata__"].get(WORD)
-    if not isinstance(text, str):
-        raise ModelError(f"{path} is no model that tailboard train wrote: it holds tensors, and no description of them")
-    try:
-        return Description.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError(f"{path} cannot be used: its description, {where or 'as a whole'}: {first['msg']}") from None
 
 
 def _compare(header: Mapping[str, Any], model: nn.Module, size: int) -> None:

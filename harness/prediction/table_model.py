@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from threadpoolctl import threadpool_limits
@@ -30,7 +30,7 @@ from ..storage.record import Provenance
 from ..training.learners.estimator_file import opened, skops_opened
 from ..training.learners.estimator_fit import scores_of
 from ..training.learners.sound_trees import Unsound
-from .description import Calibration, ClassName
+from .description import Calibration, ClassName, parsed
 from .predictions import Predictions, Predictor
 
 WORD = "tailboard.table_model"  # of the file's header, under which the description stands
@@ -186,12 +186,7 @@ def read(data: bytes, text: str) -> TableModel:
     Raises:
         ModelError: where it is no model of rows, or a damaged one.
     """
-    try:
-        description = TableDescription.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError(f"its description, {where or 'as a whole'}: {first['msg']}") from None
+    description = parsed(TableDescription, text)
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, RuntimeError) as error:

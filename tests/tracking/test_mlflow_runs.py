@@ -328,18 +328,17 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
+def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path, shared_ray):
     methods = ["ERM", *({"name": n, "plugin": f"{n}.py"} for n in ("Raises", "Slow"))]
-    job = launcher(
-        tmp_path, SPEC | {"methods": methods}, {"Raises.py": BROKEN, "Slow.py": SLOW.replace("FOLDER", str(tmp_path))}
-    )
+    files = {"Raises.py": BROKEN, "Slow.py": SLOW.replace("FOLDER", str(tmp_path))}
+    job = launcher(tmp_path, SPEC | {"methods": methods}, files, **shared_ray)
     uri = f"sqlite:///{job.store / 'mlflow.db'}"
 
     def half_way() -> bool:
         return any(run.data.tags["method"] == "Slow" and len(page.steps(key)) >= 2
                    for page in [Page(uri)] for key, run in page.trials.items())  # fmt: skip
 
-    process = job.start()
+    process = job.start("run", "t.yaml", "--store", "store", "--slots", 1)
     job.wait_for((job.store / "mlflow.db").exists, process)
     job.wait_for(job.saved, process)
     job.wait_for(half_way, process)
@@ -348,7 +347,7 @@ def test_a_killed_run_leaves_each_trial_and_each_epoch_once(launcher, tmp_path):
     (tmp_path / "killed").touch()
     assert job.gone_within(60)
     assert "RUNNING" in {run.info.status for run in Page(uri).trials.values()}
-    done = job.run()
+    done = job.run_one_at_a_time()
     assert done.returncode == 2, done.stderr
     records, page = job.records(), Page(uri)
     assert set(page.trials) == set(records)
