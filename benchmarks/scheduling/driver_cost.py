@@ -50,12 +50,13 @@ def seconds_by_kind(command: psutil.Process) -> dict[str, float]:
     """Processor seconds of a command and of all that it has started and still runs, by the kind of process."""
     seconds: dict[str, float] = {}
     for process in [command, *command.children(recursive=True)]:
-        times, kind = process.cpu_times(), _kind(process, command)
+        times, kind = process.cpu_times(), kind_of(process, command)
         seconds[kind] = seconds.get(kind, 0.0) + times.user + times.system
     return seconds
 
 
-def _kind(process: psutil.Process, command: psutil.Process) -> str:
+def kind_of(process: psutil.Process, command: psutil.Process) -> str:
+    """Which kind of process it is, of those that a command has started."""
     if process == command:
         return "command"
     line = " ".join(process.cmdline())

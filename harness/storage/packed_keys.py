@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 SIZE = 10  # bytes of a key: twenty hexadecimal digits
+PIECE = 100_000  # names of which columns of letters are made at one time
 _DIGITS = np.zeros(256, bool)
 _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = True
 
@@ -29,8 +30,14 @@ def are_keys(names: list[str]) -> np.ndarray:
     return np.all(_DIGITS[characters].reshape(len(names), 2 * SIZE), axis=1)
 
 
-def of_files(names: Iterable[str], suffix: str) -> np.ndarray:
+def of_files(names: Collection[str], suffix: str) -> np.ndarray:
     """The keys of the files that are called a key and then ``suffix``, packed."""
+    every = [*names]
+    pieces = [_of_files(every[start : start + PIECE], suffix) for start in range(0, len(every), PIECE)]
+    return np.concatenate([packed([]), *pieces])
+
+
+def _of_files(names: list[str], suffix: str) -> np.ndarray:
     length = 2 * SIZE + len(suffix)
     fit = "".join([name for name in names if len(name) == length])
     characters = np.frombuffer(fit.encode("ascii", "replace"), np.uint8).reshape(-1, length)
