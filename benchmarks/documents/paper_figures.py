@@ -1,4 +1,4 @@
-"""docs/results/figures.md and its pictures, from the stores of the mini forms of the paper's figures.
+"""docs/results/figures.md, its pictures and the summary beside them, from the stores of the mini forms.
 
     tailboard run fig12-mini --store STORES/fig12-mini        # and any other mini form, into a store in this folder
     .venv/bin/python benchmarks/documents/paper_figures.py STORES       # the page and its pictures anew
@@ -9,15 +9,23 @@ records.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tailboard.harness.bundles.export import export
 from tailboard.harness.reporting.figures.request import FigureRequest
-from tailboard.harness.reporting.figures.study import StudyFigure, study_figure
+from tailboard.harness.reporting.figures.study import study_figure
 from tailboard.harness.spec.parser import read, shipped
 from tailboard.harness.spec.schema import Spec, plan
 from tailboard.harness.storage.record import Record
@@ -43,11 +51,11 @@ def store_of(name: str, folder: Path) -> Store | None:
     return None
 
 
-def section(spec: Spec, store: Store, pictures: Path) -> str:
-    """What the page says of a study; its picture is written.
+def summary_of(spec: Spec, store: Store, pictures: Path) -> dict[str, Any]:
+    """What the page says of a study; plain values only. Its picture is written.
 
     Raises:
-        ValueError: where the picture is too large for the repository.
+        ValueError: where the picture is too large for the repository, or the store's bundle would not hold.
     """
     asked = FigureRequest.of(spec)
     assert asked is not None  # noqa: S101  (for the type checker)
@@ -57,68 +65,120 @@ def section(spec: Spec, store: Store, pictures: Path) -> str:
     if picture.stat().st_size > LARGEST:
         raise ValueError(f"{picture} has {picture.stat().st_size:,} bytes, more than the {LARGEST:,} of a picture")
     records = [store.record(trial.key) for trial in plan(spec)]
-    parts = [
-        f"## {spec.name}",
-        f"The paper: {spec.figure.claim}" if spec.figure else "",
-        f"![{spec.name}](figures/{picture.name})",
-        claims(drawn),
-        " ".join(["" if asked.converged else reached(store, records), took(records), *drawn.data.notes]).strip(),
-        f"`tailboard run {spec.name}`",
-    ]
-    return "\n\n".join(filter(None, parts))
+    return {
+        "paper": spec.figure.claim if spec.figure else "",
+        "picture": hashlib.sha256(picture.read_bytes()).hexdigest(),
+        "claims": [asdict(claim) for claim in drawn.data.claims],
+        "notes": list(drawn.data.notes),
+        "reached": [] if asked.converged else reached(store, records),
+        "bundle": bundle_of(str(store)),
+        "trials": len(records),
+        "seconds": under_way(records),
+        "training_seconds": round(sum(each.train_seconds for each in records), 1),
+        "processors": sorted({str(each.environment["processor"]) for each in records}),
+    }
 
 
-def claims(drawn: StudyFigure) -> str:
-    """The claims as a table."""
-    rows = [
-        {"panel": c.panel, "claim": c.claim, "verdict": c.verdict or f"no word: {c.reason}",
-         "effect": f"{c.effect:+.3g} {c.unit}", "n": c.n,
-         "95% interval": "–" if np.isnan(c.low) else f"{c.low:+.3g} to {c.high:+.3g}"}
-        for c in drawn.data.claims
-    ]  # fmt: skip
-    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)) if rows else ""
+@cache
+def bundle_of(place: str) -> str:
+    """The SHA-256 of the bundle that ``tailboard export`` makes of a store. ValueError where it would not hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        goal = Path(folder) / "bundle.zip"
+        if wrong := export(Store(place), goal):
+            raise ValueError(f"the bundle of {place} would not hold: {wrong[0]}")
+        return hashlib.sha256(goal.read_bytes()).hexdigest()
 
 
-def reached(store: Store, records: list[Record]) -> str:
-    """The accuracy on the training images at the end, where it was followed."""
+def reached(store: Store, records: list[Record]) -> list[float]:
+    """The accuracies on the training images at the end, least and largest; nothing where they were not followed."""
     ends = [
         store.arrays(each.key, "history_").get("history_train_accuracy", np.array([np.nan]))[-1] for each in records
     ]
-    if np.isnan(ends).any():
-        return ""
-    known = " to ".join(dict.fromkeys(f"{end(ends):.1f}" for end in (min, max)))
-    return f"At the end the trainings know {known} percent of their training images."
+    return [] if np.isnan(ends).any() else [float(min(ends)), float(max(ends))]
 
 
-def took(records: list[Record]) -> str:
-    """The time in which one was under way, beside whatever else ran, that of the training alone, and the processors."""
-    spans = sorted(tuple(map(datetime.fromisoformat, (each.started, each.finished))) for each in records)
+def under_way(records: list[Record]) -> float:
+    """The seconds in which at least one trial was under way, beside whatever else ran."""
+    spans = sorted((datetime.fromisoformat(each.started), datetime.fromisoformat(each.finished)) for each in records)
     seconds, until = 0.0, spans[0][0]
     for start, end in spans:  # figures share trials, some of which were trained hours before
         seconds += max((end - max(start, until)).total_seconds(), 0.0)
         until = max(until, end)
-    training = sum(each.train_seconds for each in records)
-    processors = {str(each.environment["processor"]) for each in records}
+    return seconds
+
+
+# From the summaries to the page.
+
+
+def page(summaries: Mapping[str, Any]) -> str:
+    """The whole page."""
+    parts = [HEAD.rstrip(), *(section(name, told) for name, told in summaries["studies"].items())]
+    if summaries["not run"]:
+        left = ", ".join(f"`{name}`" for name in summaries["not run"])
+        parts.append(f"## Not run\n\nThese were planned and not run for this page: {left}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def section(name: str, told: Mapping[str, Any]) -> str:
+    """What the page says of a study."""
+    parts = [
+        f"## {name}",
+        f"The paper: {told['paper']}" if told["paper"] else "",
+        f"![{name}](figures/{name}.svg)",
+        claims(told["claims"]),
+        " ".join([*known(told["reached"]), took(told), *told["notes"]]),
+        f"`tailboard run {name}`; the store's bundle has the SHA-256 `{told['bundle'][:16]}…`.",
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def claims(told: Sequence[Mapping[str, Any]]) -> str:
+    """The claims as a table."""
+    rows = [
+        {"panel": c["panel"], "claim": c["claim"], "verdict": c["verdict"] or f"no word: {c['reason']}",
+         "effect": f"{c['effect']:+.3g} {c['unit']}", "n": c["n"],
+         "95% interval": "–" if c["low"] is None else f"{c['low']:+.3g} to {c['high']:+.3g}"}
+        for c in told
+    ]  # fmt: skip
+    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)) if rows else ""
+
+
+def known(ends: Sequence[float]) -> list[str]:
+    """How well the training images were known at the end."""
+    spread = " to ".join(dict.fromkeys(f"{end:.1f}" for end in ends))
+    return [f"At the end the trainings know {spread} percent of their training images."] if ends else []
+
+
+def took(told: Mapping[str, Any]) -> str:
+    """The time, the training alone, and the processors."""
     return (
-        f"{len(records)} trials took {seconds / 60:.1f} minutes, and {training / 60:.1f} minutes of training, on "
-        f"{', '.join(sorted(processors))}."
+        f"{told['trials']} trials took {told['seconds'] / 60:.1f} minutes, and {told['training_seconds'] / 60:.1f} "
+        f"minutes of training, on {', '.join(told['processors'])}."
     )
 
 
+def plain(value: Any) -> Any:
+    """As JSON has it: no NaN."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the summaries, the pictures and the page."""
     folder, pictures = Path(sys.argv[1]), RESULTS / "figures"
     pictures.mkdir(exist_ok=True)
-    parts, left = [HEAD.rstrip()], []
+    summaries: dict[str, Any] = {"studies": {}, "not run": []}
     for name in (name for name in shipped() if name.startswith("fig") and name.endswith("-mini")):
         spec, store = read(name), store_of(name, folder)
-        if store is None or spec.figure is None:
-            left.append(f"`{name}`")
+        if store is None:
+            summaries["not run"].append(name)
         else:
-            parts.append(section(spec, store, pictures))
-    if left:
-        parts.append(f"## Not run\n\nThese were planned and not run for this page: {', '.join(left)}.")
-    (RESULTS / "figures.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+            summaries["studies"][name] = plain(summary_of(spec, store, pictures))
+    (pictures / "summary.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / "figures.md").write_text(page(summaries), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -144,6 +144,8 @@ def report(
             if form == "parquet"
             else report.rendered(form, versus, quote, uncertainty, printed)
         )
+        if form in ("md", "text"):
+            written = f"{written}{_claims_of(places)}"
         if curve:
             figure_files.write_curves(report, curve)
         undrawn = figure_files.write_diagram(report, diagram) if diagram else ""
@@ -230,6 +232,15 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
     table = claims_table(studies)
     _put(table.rendered("md" if form == "text" else form), output)
     return outcome(table)
+
+
+def _claims_of(places: list[StoreReader]) -> str:
+    """What plans with a figure claim, below the leaderboard; nothing where none has one."""
+    if not any(spec.figure for place in places for spec in place.plans()):
+        return ""
+    from ..reporting.figures.claims_table import claims_table
+
+    return f"\n### Claims\n\n{claims_table(places).rendered('md')}"
 
 
 def _put(written: str | bytes, output: Path | None) -> None:

@@ -23,6 +23,7 @@ class Comparison:
         than_at: The x of the second value, where it is another.
         more_than_at: The difference is said to be larger than at this x.
         group: The classes that it speaks of; None for every panel.
+        panel: What the name of a panel that it speaks of holds, such as a network; None for every panel.
         margin: Within how much the two are said to be alike; None where the first is said to be above.
         say: The claim in words; made of the rest if not given.
     """
@@ -33,6 +34,7 @@ class Comparison:
     than_at: float | str | None = None
     more_than_at: float | str | None = None
     group: str | None = None
+    panel: str | None = None
     margin: float | None = None
     say: str = ""
 
@@ -51,7 +53,7 @@ def compared(
         unit: Of the values.
     """
     for comparison in comparisons:
-        if comparison.group not in (None, group):
+        if comparison.group not in (None, group) or (comparison.panel or "") not in panel:
             continue
         for better in [tuple(comparison.better)] if comparison.better else [(curve,) for curve in _curves(wide)]:
             places = [_place(wide, at) for at in (comparison.at, comparison.than_at, comparison.more_than_at)]

@@ -179,6 +179,8 @@ def _contrasts(matrix: RatioMatrix, margin: float, unit: str) -> Iterator[Contra
     yield Contrast(panel, text, (optimal - identical).mean(axis=0), unit, margin, folds)
     step = (log10(ratios[-1]) - log10(ratios[0])) / (len(ratios) - 1)
     # without its sign: errors to either side would cancel, and a best ratio that is chance be called the test ratio
-    distance = np.abs(np.log10(matrix.best()) - np.log10(ratios)[:, None]).mean(axis=0)
+    apart = np.log10(matrix.best()) - np.log10(ratios)[:, None]
     text = f"the best train ratio is on average within a step of the grid, {10**step:.3g} times, of the test ratio"
-    yield Contrast(panel, text, distance, "log10 of the ratio", margin=step)
+    yield Contrast(panel, text, np.abs(apart).mean(axis=0), "log10 of the ratio", margin=step)
+    text = "where it is not the test ratio, the best train ratio is the more balanced of the two"
+    yield Contrast(panel, text, apart.mean(axis=0), "log10 of the ratio")

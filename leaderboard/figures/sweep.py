@@ -3,7 +3,7 @@ or the parameters of the network (figures 9, 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,15 +43,21 @@ def sweep(
 
 
 def scaling(
-    observations: pd.DataFrame, y: str, unit: str = "percentage points", comparisons: Sequence[Comparison] = ()
+    observations: pd.DataFrame,
+    y: str,
+    unit: str = "percentage points",
+    comparisons: Sequence[Comparison] = (),
+    balanced: Collection[str] = (),
 ) -> FigureData:
-    """Each curve over the parameters of its networks, and whether the best smaller network beats the largest.
+    """Each curve over the parameters of its networks, and whether the best smaller network beats the largest; on
+    balanced data, whether the largest beats the best smaller one.
 
     Args:
         observations: As ``figure.py`` describes them; x is the number of parameters.
         y: What the values are.
         unit: Of a difference.
         comparisons: What is claimed in the place of that.
+        balanced: The panels whose training data are balanced.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
@@ -61,12 +67,18 @@ def scaling(
         for curve, values in () if comparisons else wide.groupby("curve", sort=False):
             table = values.droplevel("curve")
             if len(table) > 1:
-                scores = table.to_numpy()
-                text = f"{curve}: the best smaller network beats the largest ({table.index[-1]:,.0f} parameters)"
-                differences, folds = best_against(scores[:-1], scores[-1])
-                contrasts.append(Contrast(str(panel), text, differences, unit, folds=folds))
+                contrasts.append(_largest(table, str(panel), str(curve), unit, panel in balanced))
     axis = Axis("parameters of the network", y, log_x=True)
     return FigureData("scaling", pd.concat(tables), {"value": axis}, judged(contrasts))
+
+
+def _largest(table: pd.DataFrame, panel: str, curve: str, unit: str, balanced: bool) -> Contrast:
+    """The largest network against the best smaller one, of which the first should win on ``balanced`` data only."""
+    scores, largest = table.to_numpy(), f"the largest ({table.index[-1]:,.0f} parameters)"
+    differences, folds = best_against(scores[:-1], scores[-1])
+    if balanced:
+        return Contrast(panel, f"{curve}: {largest} beats the best smaller network", -differences, unit, folds=folds)
+    return Contrast(panel, f"{curve}: the best smaller network beats {largest}", differences, unit, folds=folds)
 
 
 def best_against(options: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -61,7 +61,7 @@ def html(subject: PageContent, library: str) -> str:
 
 def _further(table: Table) -> str:
     name = escape(plain(table.title), quote=True)
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
+    return f'<div class="scroll further" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
 
 
 def policy(*scripts: str) -> str:

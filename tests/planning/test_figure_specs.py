@@ -2,24 +2,32 @@
 90 minutes; what their trials are made of trains."""
 
 import re
+from pathlib import Path
 
 import pytest
+import torch
+from sklearn.metrics import recall_score
+from sklearn.svm import SVC
+from xgboost import XGBClassifier
 
 from small_spec import SMALL
+from tailboard.datasets.tables.encoder import Encoder
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.planning.summary import plan_table
-from tailboard.harness.registry.datasets import long_tail
+from tailboard.harness.registry.datasets import dataset_of, long_tail, split_of
 from tailboard.harness.registry.networks import network
 from tailboard.harness.reporting.figures.study import check_axes
 from tailboard.harness.reporting.figures.trial_table import planned_table
 from tailboard.harness.spec.parser import parse, read, shipped
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.training.job import Job
+from tailboard.harness.training.random_streams import RandomStreams
 from tailboard.harness.training.trial import TrialContext, run_trial
 
 FIGURES = [name for name in shipped() if re.match(r"fig\d\d|adult-", name)]
 MINIS = [name for name in FIGURES if name.endswith("-mini")]
+TABLES = Path(__file__).parents[3] / "shared/data"
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -74,6 +82,22 @@ def test_augmentations_of_several_words_are_one_axis():
         "none", "flip", "crop", "augmix", "trivial_augment_wide", "auto_augment"
     ]  # fmt: skip
     assert "training.augmentation" not in planned_table(read("fig08-mini"))
+
+
+@pytest.mark.skipif(not TABLES.exists(), reason="needs the files of Adult and of RAMP's part of Forest Cover")
+@pytest.mark.parametrize(("name", "estimator"), [("fig21-mini", XGBClassifier), ("fig22-mini", SVC)])
+def test_the_figures_of_tables_are_those_of_the_libraries_called_directly(tmp_path, name, estimator):
+    root = TABLES if name == "fig21-mini" else TABLES / "covertype"
+    trial = next(trial for trial in plan(read(name)) if trial.data.imbalance_factor == 100 and trial.seed == 0)
+    record = run_trial(Job.of(trial), TrialContext(store=str(tmp_path), root=root))
+    split, pool = split_of(trial, root, True)
+    drawn = int(torch.randint(2**31 - 1, (), generator=RandomStreams(0)("estimator")))
+    own = {"random_state": drawn, "n_jobs": 1, "tree_method": "hist"} if estimator is XGBClassifier else {}
+    encoder = Encoder(dataset_of(trial.data).columns).fit(split.train.x)
+    direct = estimator(**own).fit(encoder.transform(split.train.x), split.train.y)
+    found = direct.predict(encoder.transform(pool.test.x))
+    assert len(split.train.y) == 10_000 and record.status == "complete"
+    assert record.accuracy["last_ema"] == pytest.approx(100 * recall_score(pool.test.y, found, average=None))
 
 
 @pytest.mark.parametrize("augment", ["augmix", "auto_augment"])

@@ -107,6 +107,20 @@ def test_a_claim_between_two_x_of_a_sweep_and_of_one_group(tmp_path):
     assert found[0]["verdict"] == "supported"
 
 
+def test_a_claim_of_one_panel(tmp_path):
+    claims = [
+        {"better": "Focal Loss", "than": "ERM", "panel": "resnet20"},
+        {"better": "Focal Loss", "than": "ERM", "margin": 1, "panel": "small"},
+    ]
+    words = {"network": ["small", "resnet20"], "data": SPEC["data"]}
+    store = store_of(tmp_path, figure={"kind": "improvement", "claims": claims}, **words)
+    found = facts(store)["claims"]
+    assert [(claim["panel"].split(", ")[-1], claim["margin"]) for claim in found] == [("small", 1), ("resnet20", None)]
+    wrong = {"kind": "improvement", "claims": [claims[0] | {"panel": "resnet32"}]}
+    with pytest.raises(ReportError, match=r"claims: no panel is of 'resnet32'; .*small; .*resnet20"):
+        check_axes(parse(SPEC | words | {"figure": wrong}))
+
+
 @pytest.mark.parametrize(
     ("block", "said"),
     [
@@ -199,6 +213,11 @@ def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
     assert re.match(r"h: no trial of .* is complete, so there is nothing to draw", told["notes"][0])
     _, text, _ = tailboard("report", folder)
     assert "| f " in text and "supported" in text and "h: no trial of" in text
+    _, own, _ = tailboard("report", folder / "f")
+    leaderboard, claims = own.split("\n\n### Claims\n\n")
+    assert "| ERM " in leaderboard and claims.count("\n| f ") == len(alone[0]) and "supported" in claims
+    _, none, _ = tailboard("report", folder / "i")
+    assert "Claims" not in none
     _, csv, _ = tailboard("report", folder, "--format", "csv")
     assert csv.splitlines()[0] == "figure,claim,verdict,effect,unit,low,high,n,data,reason"
     code, _, err = tailboard("report", folder, "--format", "latex")

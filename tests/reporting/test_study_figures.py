@@ -64,7 +64,7 @@ def test_the_matrix_of_a_store_by_hand(tmp_path):
     assert balanced[0]["mean"] == pytest.approx(by_hand)
     verdicts = {claim["claim"].split(" ")[0]: claim["verdict"] for claim in told["claims"]}
     assert verdicts["at"] == "supported"
-    assert [claim["margin"] for claim in told["claims"]] == [None, 2.0, pytest.approx(np.log10(20) / 2)]
+    assert [claim["margin"] for claim in told["claims"]] == [None, 2.0, pytest.approx(np.log10(20) / 2), None]
     assert not any("with data" in note for note in told["notes"])
     unequal = store_of(tmp_path / "u", methods="ERM", data=DATA | {"total": None, "head": 60})
     assert "with data: {total: N} each has as many" in facts(unequal, "--kind", "ratio_matrix")["notes"][0]
@@ -107,6 +107,10 @@ def test_scaling_counts_the_parameters_of_each_network(tmp_path):
         "fashion-mnist-mini, train_ratio 0.05",
         "fashion-mnist-mini, train_ratio 1",
     ]
+    tailed, balanced = (claim["claim"] for claim in told["claims"])  # the paper says of balanced data the reverse
+    largest = f"the largest ({max(sizes):,} parameters)"
+    assert tailed == f"ERM: the best smaller network beats {largest}"
+    assert balanced == f"ERM: {largest} beats the best smaller network"
 
 
 def test_a_figure_is_the_same_bytes_whatever_ended_first_and_says_what_is_missing(tmp_path):

@@ -27,6 +27,7 @@ from tailboard.harness.spec.schema import plan
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 RAY = Path(sys.executable).with_name("ray")
+STARTS = 3  # of one node: Ray gives it half a minute, and this machine may be busy
 # Each epoch waits, without keeping a core busy, as long as a file says, and is written down outside the store.
 LOGGED = """
 import os, time
@@ -67,12 +68,16 @@ class Node:
     """What one `ray start` brought up: its processes share a session."""
 
     def __init__(self, environment: dict[str, str], *words: str) -> None:
-        command = [RAY, "start", "--disable-usage-stats", *words]
-        with subprocess.Popen(command, env=os.environ | environment, start_new_session=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # fmt: skip
-            out, _ = process.communicate(timeout=300)
-        self.session = process.pid
-        assert process.returncode == 0, out
+        command, out = [RAY, "start", "--disable-usage-stats", *words], ""
+        for _ in range(STARTS):
+            with subprocess.Popen(command, env=os.environ | environment, start_new_session=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # fmt: skip
+                out, _ = process.communicate(timeout=300)
+            self.session = process.pid
+            if process.returncode == 0:
+                return
+            self.send(signal.SIGKILL)  # what of it is there
+        raise AssertionError(out)
 
     def processes(self, title: str = "") -> list[int]:
         return [pid for pid, found in living(self.session).items() if title in found]

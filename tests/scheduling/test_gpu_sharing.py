@@ -3,8 +3,6 @@ computes is the only thing that is not real here."""
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from ray_head import RayHead
@@ -13,13 +11,13 @@ pytestmark = pytest.mark.slow
 
 DRIVER = """
 import torch
-from tailboard.harness.training import trial
+from tailboard.harness.cli.app import main
+from tailboard.harness.planning import prepare
 
-class OnTheCpu(trial.TrialContext):
+class OnTheCpu(prepare.TrialContext):
     device = torch.device("cpu")
 
-trial.TrialContext = OnTheCpu
-from tailboard.harness.cli.app import main
+prepare.TrialContext = OnTheCpu
 
 if __name__ == "__main__":
     main()
@@ -75,8 +73,8 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def cluster(free_port):
-    """One node of 4 CPUs that declares one GPU: the CPUs alone would hold eight trials."""
-    head = RayHead(free_port(), "--num-cpus=4", "--num-gpus=1")
+    """One node of 2 CPUs that declares one GPU: the CPUs alone would hold four trials."""
+    head = RayHead(free_port(), "--num-cpus=2", "--num-gpus=1")
     yield head.environment
     head.close()
 
@@ -88,7 +86,7 @@ def job(launcher, tmp_path, cluster):
         files = {"shares.py": PLUGIN.replace("FOLDER_HERE", repr(str(tmp_path))), "driver.py": DRIVER}
         methods = [{"name": method, "plugin": "shares.py"}]
         made = launcher(tmp_path, SPEC | {"methods": methods, "seeds": seeds}, files, **cluster)
-        made.program = [sys.executable, "driver.py"]
+        made.script = "driver.py"
         return made
 
     return launch

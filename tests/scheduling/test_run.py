@@ -62,6 +62,8 @@ SPEC = {
     "figure": {"kind": "fit", "group": ["all", "minority"]},
 }
 ONE = ("run", "t.yaml", "--store", "store", "--slots", 1)  # in one worker, which is less to start
+# It trains for some more seconds when it is told to stop.
+ONLY_SLOW = {"methods": SPEC["methods"][1:], "training": SPEC["training"] | {"epochs": 20}}
 FIGURE = [f"report/figure.{ending}" for ending in ("svg", "csv", "json")]
 
 
@@ -228,6 +230,7 @@ def test_a_method_that_breaks_costs_its_own_rows_only_and_a_damaged_record_itsel
 
 def test_sigterm_drains_like_ctrl_c(job):
     """What a cluster's scheduler sends before it takes the machine back."""
+    job.write_spec(**ONLY_SLOW)
     process = job.start(*ONE)
     job.wait_for(job.saved, process)
     sockets = job.listening()
@@ -247,6 +250,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def test_a_terminal_that_is_closed_drains_like_ctrl_c(job):
+    job.write_spec(**ONLY_SLOW)
     ours, theirs = os.openpty()
     tailboard = Path(sys.executable).with_name("tailboard")  # as installed: a forked one has no terminal of its own
     process = subprocess.Popen(

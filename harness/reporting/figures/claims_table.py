@@ -13,6 +13,7 @@ import pandas as pd
 from ....leaderboard.figures.contrasts import Claim
 from ....leaderboard.formats.text import plain_columns
 from ...errors import ReportError
+from ...storage.reader import StoreReader
 from ...storage.store import Store
 from ..figure_files import csv_text
 from .request import FigureRequest
@@ -61,11 +62,11 @@ def studies_in(place: str) -> list[Store]:
     return [store for store in stores if store.exists() and any(spec.figure for spec in store.plans())]
 
 
-def claims_table(stores: Sequence[Store]) -> ClaimsTable:
+def claims_table(stores: Sequence[StoreReader]) -> ClaimsTable:
     """The claims of all studies, in the order of the stores and plans; a study with nothing to draw is said.
 
     Args:
-        stores: Those of the studies.
+        stores: Stores or bundles of the studies.
     """
     claims, notes, complete, damaged = list[tuple[str, Claim]](), list[str](), True, list[str]()
     for store, asked in ((s, FigureRequest.of(spec)) for s in stores for spec in s.plans()):

@@ -197,7 +197,8 @@ def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureD
     counted = [sizes[pair] for pair in pairs]
     placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
     values, unit = _valued(placed, shots, asked.groups), asked.metric.metric.unit
-    return _noted(scaling(values, asked.y, unit, _comparisons(placed, asked)), notes)
+    balanced = set(values.loc[values["train_ratio"] == 1, "panel"])
+    return _noted(scaling(values, asked.y, unit, _comparisons(placed, asked), balanced), notes)
 
 
 def _ratio_matrix(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureData:
@@ -309,6 +310,8 @@ def _comparisons(placed: pd.DataFrame, asked: FigureRequest) -> list[Comparison]
     for claim in asked.claims:
         if claim.group not in (None, *asked.groups):
             raise ReportError(f"claims: of {claim.group} classes; the figure is of {', '.join(asked.groups)}")
+        if claim.panel and not any(claim.panel in panel for panel in placed["panel"].unique()):
+            raise ReportError(f"claims: no panel is of {claim.panel!r}; {'; '.join(placed['panel'].unique())}")
         for at in (claim.at, claim.than_at, claim.more_than_at):
             if isinstance(at, float) and not np.isclose(positions, at, rtol=1e-6, atol=0).any():
                 raise ReportError(f"claims: no trial is at {at:g}; {', '.join(f'{x:g}' for x in np.sort(positions))}")
@@ -316,7 +319,7 @@ def _comparisons(placed: pd.DataFrame, asked: FigureRequest) -> list[Comparison]
             [curve_named(curves, word, f"claims.{name}") for word in words]
             for name, words in (("better", claim.better), ("than", claim.than))
         )
-        words = (claim.at, claim.than_at, claim.more_than_at, claim.group, claim.margin, claim.say)
+        words = (claim.at, claim.than_at, claim.more_than_at, claim.group, claim.panel, claim.margin, claim.say)
         found.append(Comparison(better, than, *words))
     return found
 

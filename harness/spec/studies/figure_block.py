@@ -27,7 +27,7 @@ class FigureClaim(CanonicalModel, frozen=True):
 
     With ``more_than_at`` the difference is larger than at that other x. With ``than_at`` the second value is that of
     another x, and of the same curve where ``than`` is not said. With a ``margin`` the two are alike within it. Without
-    ``better`` every curve of the figure is meant, one claim each.
+    ``better`` every curve of the figure is meant, one claim each. It speaks of the panels whose name holds ``panel``.
     """
 
     better: tuple[Word, ...] = Field(default=(), max_length=100)
@@ -36,6 +36,7 @@ class FigureClaim(CanonicalModel, frozen=True):
     than_at: Place | None = None
     more_than_at: Place | None = None
     group: Group | None = None
+    panel: Word | None = Field(default=None, exclude_if=lambda word: word is None)
     margin: float | None = Field(default=None, gt=0)
     say: Sentence = ""
 

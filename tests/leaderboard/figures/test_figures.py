@@ -133,15 +133,29 @@ def test_of_ratios_that_are_alike_or_at_the_margin_at_most_5_percent_get_a_word(
 @pytest.mark.parametrize("mirrored", [0.0, 5.0])
 def test_a_best_ratio_that_is_chance_or_on_the_other_side_is_not_called_the_test_ratio(mirrored):
     """Errors to either side must not cancel. ``mirrored``: what is gained by the ratio at the other end of the grid."""
-    random, said = np.random.default_rng([11, int(mirrored)]), 0
+    random, said, balanced = np.random.default_rng([11, int(mirrored)]), 0, 0
     for _ in range(200):
         accuracy = random.normal(0, 3, (5, 5, 5))
         accuracy[np.arange(5), np.arange(5)[::-1]] += mirrored
         matrix = RatioMatrix("", np.array([0.01, 0.03, 0.1, 0.3, 1.0]), tuple(range(5)), accuracy)
-        *_, claim = judged([*_contrasts(matrix, 1.0, "points")])
-        assert claim.claim.startswith("the best train ratio is on average within a step")
-        said += claim.verdict == "supported"
-    assert said / 200 <= 0.05
+        *_, near, side = judged([*_contrasts(matrix, 1.0, "points")])
+        assert near.claim.startswith("the best train ratio is on average within a step")
+        assert side.claim.endswith("the best train ratio is the more balanced of the two")
+        said += near.verdict == "supported"
+        balanced += side.verdict in ("supported", "contradicted")
+    assert said / 200 <= 0.05 and balanced / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.parametrize(("towards", "word"), [(1, "supported"), (-1, "contradicted")])
+def test_a_best_ratio_that_is_more_balanced_than_the_test_ratio_is_told_from_one_that_is_less(towards, word):
+    random = np.random.default_rng(3)
+    accuracy = random.normal(0, 0.5, (5, 5, 5))
+    for tested in range(5):  # the next ratio of the grid gains, or the next but one
+        for seed in range(5):
+            accuracy[np.clip(tested + towards * (1 + seed % 2), 0, 4), tested, seed] += 10
+    matrix = RatioMatrix("", np.array([0.01, 0.03, 0.1, 0.3, 1.0]), tuple(range(5)), accuracy)
+    *_, side = judged([*_contrasts(matrix, 1.0, "points")])
+    assert side.verdict == word and (side.effect > 0) == (towards > 0)
 
 
 # Families
@@ -186,6 +200,15 @@ def test_scaling_compares_the_largest_network_with_the_best_smaller_one():
     (claim,) = scaling(table, "accuracy").claims
     assert (claim.verdict, claim.effect) == ("supported", pytest.approx(5, abs=0.5))
     assert "10,000,000 parameters" in claim.claim
+
+
+def test_on_balanced_data_scaling_claims_the_reverse():
+    table = observations({("ERM", 10.0): 50, ("ERM", 20.0): 70, ("ERM", 30.0): 60}, panel="even")
+    (tailed,), (balanced,) = (scaling(table, "accuracy", balanced=each).claims for each in ([], ["even"]))
+    assert tailed.claim == "ERM: the best smaller network beats the largest (30 parameters)"
+    assert balanced.claim == "ERM: the largest (30 parameters) beats the best smaller network"
+    assert (balanced.effect, balanced.low) == (-tailed.effect, -tailed.high)
+    assert (tailed.verdict, balanced.verdict) == ("supported", "contradicted")
 
 
 # The ratio matrix

@@ -9,6 +9,7 @@ from page_content import NASTY, ROWS
 from page_tabs import browsing, copied, grid, lines
 from tailboard.leaderboard.results import summarise
 from tailboard.leaderboard.statistics.tiers import tiers
+from tailboard.leaderboard.tables.grid import Table
 from tailboard.leaderboard.tables.leaders import leaders
 
 BOARD = board(9, datasets=2)
@@ -61,6 +62,12 @@ class TestInABrowser:
         tab.fill("#few", "20")
         assert tab.eval_on_selector_all("#head tr:nth-child(2) button", heads) == ["Few", "Med", "Many", "All"]
         assert tab.locator("#notes li", has_text="No class is in").count() == 0
+
+    def test_charts_stay_beside_the_table_whatever_tables_are_below_it(self, elsewhere):
+        below = Table("costs", (("", ("All",)),), (("ERM", "1.0"),), (), ("A long sentence of many words. " * 20,))
+        tab = elsewhere(replace(board(3), further=[below]))
+        tops = "['.results', '.beside'].map(place => document.querySelector(place).getBoundingClientRect().top)"
+        assert len({*tab.evaluate(tops)}) == 1
 
     def test_rules_are_drawn_in_the_order_of_the_tiers_only(self, elsewhere):
         tab = elsewhere(BOARD)
