@@ -14,7 +14,7 @@ that (the goal is 1.05 with trials of 20 s, 1.14 with 1 s), and so does that of 
 the start of the command the first trial and the first task began (the goal is 3 s later). It says how busy the machine
 was before: seconds of the wall mean little where it was.
 
-Measured once, of 4 trials of 3 epochs on two cores under a load of 16, where a trial took 30 s: 17.8 s beside the workers
+Measured once, of 4 trials of 3 epochs on two cores under a load of 16, trials of 30 s: 17.8 s beside the workers
 over 6.3 s of the bare Ray, 2.8, of which the command's own process took 12.7 s and a bare Ray's 1.3. What the command
 takes is mostly its start and its end, so that the ratio of a run of 45 trials is another; that was not measured.
 """

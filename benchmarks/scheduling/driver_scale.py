@@ -19,7 +19,7 @@ So some 25 KiB a trial stay with the driver: Tune keeps its own account of each.
 copies of the job are let go since, which was not measured.
 
 With ``queue`` the trials end at once in this process, without Ray, store or MLflow: what stays is what the queue and
-the progress keep. 10,000 of them, under a load of 18, once: 728.9 MiB before the first, and the same after each quarter.
+the progress keep. 10,000 of them, under a load of 18, once: 728.9 MiB before the first and after each quarter.
 """
 
 from __future__ import annotations
