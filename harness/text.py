@@ -76,8 +76,8 @@ def _paragraphs(rows: Sequence[Mapping[str, str]], width: int) -> str:
     """The first cell of each row, and below it the others that hold something, each with its column's name."""
     fold = textwrap.TextWrapper(width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False).fill
     heads = [next(iter(row.values())) for row in rows]
-    rest = [[fold(f"{name}: {cell}") for name, cell in row.items() if cell] for row in rows]
-    return "\n".join("\n".join([head, *lines[1:]]) for head, lines in zip(heads, rest, strict=True))
+    rest = [[fold(f"{name}: {cell}") for name, cell in [*row.items()][1:] if cell] for row in rows]
+    return "\n".join("\n".join([head, *lines]) for head, lines in zip(heads, rest, strict=True))
 
 
 def listed(text: str) -> list[str]:

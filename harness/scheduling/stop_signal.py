@@ -51,7 +51,9 @@ class FolderStopSignal:
 
     def assign(self, trial: str, holder: str) -> None:
         """Say which actor (``holder``) a trial is given to; another that still trains it is asked to end."""
-        self._write(trial, holder)
+        if not self._write(trial, holder):  # whom it was given to before is then not known either
+            with suppress(OSError):
+                (self._folder / trial).unlink()
 
     def should_stop(self, trial: str, holder: str) -> StopDecision:
         """What ``holder``, which trains the trial of this key, does next; where the folder is gone, so is the run."""
@@ -63,13 +65,15 @@ class FolderStopSignal:
             return StopDecision.MOVED
         return StopDecision.DRAIN if (self._folder / "stop").exists() else StopDecision.CONTINUE
 
-    def _write(self, name: str, text: str) -> None:
-        """Whole or not at all: a worker may look just now. On a full disk not at all; to stop is said again and again,
-        and of what is killed on the driver's own machine nothing lives on."""
+    def _write(self, name: str, text: str) -> bool:
+        """Whether it is written: whole or not at all, for a worker may look just now. On a full disk not at all; to
+        stop is said again and again, and of what is killed on the driver's own machine nothing lives on."""
         part = self._folder / f"{name}.part"
         with suppress(OSError):
             part.write_text(text)
             part.replace(self._folder / name)
+            return True
+        return False
 
 
 def now_and_then(ask: Callable[[], StopDecision], clock: Callable[[], float] = time.monotonic) -> Callable:

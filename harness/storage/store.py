@@ -209,7 +209,7 @@ def stamps_ahead(places: Iterable[str]) -> Iterator[None]:
     for place in places:
         with suppress(StoreError, OSError):  # whoever opens it says what is wrong
             store = Store(place)
-            if store.local and Path(store.root, paths.RECORDS[0]).stat().st_size >= LARGE:
+            if store.url not in _begun and store.local and Path(store.root, paths.RECORDS[0]).stat().st_size >= LARGE:
                 command = [sys.executable, "-P", "-m", __name__, store.url]
                 _begun[store.url] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
                 urls.append(store.url)

@@ -47,7 +47,7 @@ def scaling(
     y: str,
     unit: str = "percentage points",
     comparisons: Sequence[Comparison] = (),
-    balanced: Collection[str] = (),
+    balanced: Collection[tuple[str, str]] = (),
 ) -> FigureData:
     """Each curve over the parameters of its networks, and whether the best smaller network beats the largest; on
     balanced data, whether the largest beats the best smaller one.
@@ -57,7 +57,7 @@ def scaling(
         y: What the values are.
         unit: Of a difference.
         comparisons: What is claimed in the place of that.
-        balanced: The panels whose training data are balanced.
+        balanced: The panels and curves whose training data are balanced.
     """
     tables, contrasts = [], list[Contrast]()
     for panel, rows in observations.groupby("panel", sort=False):
@@ -67,7 +67,7 @@ def scaling(
         for curve, values in () if comparisons else wide.groupby("curve", sort=False):
             table = values.droplevel("curve")
             if len(table) > 1:
-                contrasts.append(_largest(table, str(panel), str(curve), unit, panel in balanced))
+                contrasts.append(_largest(table, str(panel), str(curve), unit, (panel, curve) in balanced))
     axis = Axis("parameters of the network", y, log_x=True)
     return FigureData("scaling", pd.concat(tables), {"value": axis}, judged(contrasts))
 

@@ -49,7 +49,7 @@ def html(subject: PageContent, library: str) -> str:
         title=escape(plain(subject.title)),
         policy=policy(scripts, library),
         style=read("page.css"),
-        until=max((one.finished for one in subject.evidence.values()), default="")[:10],
+        until=escape(plain(max((one.finished for one in subject.evidence.values()), default="")[:10])),
         further="\n".join(map(_further, subject.further)),
         figures=sections(subject.figures),
         data=embedded(shown),

@@ -62,7 +62,7 @@ def _front(boards: Sequence[Board], words: Words) -> str:
     data = len({(facts.name, facts.setting) for board in boards for facts in board.data})
     counts = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in
                        ((len(boards), "board"), (methods, "method"), (data, "data set")))  # fmt: skip
-    when = f" The last training ended on {until}." if until else ""
+    when = f" The last training ended on {escape(plain(until))}." if until else ""
     about = f"<p>{escape(plain(words.description))}</p>" if words.description else ""
     return (
         f"<h1>{escape(plain(words.title))}</h1>{about}<p>{counts}.{when}</p>"

@@ -12,7 +12,7 @@ from ..part import MethodError, Part, Scene, hyper
 from ..range import Range
 from .cross_entropy_loss import cross_entropy
 
-EQUAL = "all classes have as many training images: nothing was adjusted"
+EQUAL = "all classes have as many training examples: nothing was adjusted"
 
 
 def log_shares(scene: Scene) -> torch.Tensor:

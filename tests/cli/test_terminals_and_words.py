@@ -148,3 +148,5 @@ def test_a_table_is_folded_to_the_terminal(monkeypatch, width, heads):
     assert [line.split()[0] for line in folded if not line.startswith((" ", "-"))][:2] == heads
     assert " ".join(" ".join(folded).split()).count("a-name-that-is-long") == 1
     assert {"mean", "losses", "batch"} <= set(" ".join(folded).split())
+    unnamed = table([row | {"method": ""} for row in rows])
+    assert "the mean" in " ".join(unnamed.split()) and "short" in unnamed

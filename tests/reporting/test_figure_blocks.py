@@ -224,6 +224,14 @@ def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
     assert code == 1 and "the claims of a folder of studies are in md, csv, json, not latex" in err
 
 
+def test_a_study_whose_arrays_are_damaged_takes_no_leaderboard_away(tmp_path, tailboard):
+    store = store_of(tmp_path, figure=GAIN | {"converged": 90})
+    store.write(f"arrays/{plan(store.plans()[0])[0].key}.npz", b"no arrays")
+    code, out, _ = tailboard("report", store)
+    leaderboard, claims = out.split("\n\n### Claims\n\n")
+    assert code == 0 and "| ERM " in leaderboard and "No claim." in claims and ".npz is damaged" in claims
+
+
 def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):
     store, page = store_of(tmp_path, figure=GAIN), tmp_path / "page.html"
     code, _, _ = tailboard("report", store, "--html", page, "--site", tmp_path / "site", "-o", tmp_path / "t.md")

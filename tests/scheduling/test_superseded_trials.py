@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,18 @@ def test_where_the_driver_s_folder_is_gone_so_is_its_run_and_a_full_disk_ends_no
     flag.assign("a", "1")
     flag.stop()
     assert flag.should_stop("a", "1") is StopDecision.MOVED
+
+
+def test_what_a_full_disk_does_not_take_sends_nobody_away(tmp_path, monkeypatch):
+    flag = FolderStopSignal(tmp_path)
+    flag.assign("a", "1")
+
+    def full(self, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    flag.assign("a", "2")
+    assert flag.should_stop("a", "2") is StopDecision.CONTINUE
 
 
 def test_a_question_is_put_once_a_second():

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from ....datasets.catalog import DataError
 from ....leaderboard.figures.contrasts import Claim
 from ....leaderboard.formats.text import plain_columns
-from ...errors import ReportError
+from ...errors import ReportError, StoreError
 from ...storage.reader import StoreReader
 from ...storage.store import Store
 from ..figure_files import csv_text
@@ -63,7 +64,7 @@ def studies_in(place: str) -> list[Store]:
 
 
 def claims_table(stores: Sequence[StoreReader]) -> ClaimsTable:
-    """The claims of all studies, in the order of the stores and plans; a study with nothing to draw is said.
+    """The claims of all studies, in the order of the stores and plans; a study that cannot be drawn is said.
 
     Args:
         stores: Stores or bundles of the studies.
@@ -74,7 +75,7 @@ def claims_table(stores: Sequence[StoreReader]) -> ClaimsTable:
             continue
         try:
             drawn = study_figure(store, asked)
-        except ReportError as error:
+        except (ReportError, StoreError, DataError) as error:  # one study takes no table away
             notes, complete = [*notes, f"{asked.plan}: {error}"], False
             continue
         complete, damaged = complete and drawn.complete, [*damaged, *drawn.damaged]

@@ -204,11 +204,14 @@ def test_scaling_compares_the_largest_network_with_the_best_smaller_one():
 
 def test_on_balanced_data_scaling_claims_the_reverse():
     table = observations({("ERM", 10.0): 50, ("ERM", 20.0): 70, ("ERM", 30.0): 60}, panel="even")
-    (tailed,), (balanced,) = (scaling(table, "accuracy", balanced=each).claims for each in ([], ["even"]))
+    (tailed,), (balanced,) = (scaling(table, "accuracy", balanced=each).claims for each in ([], [("even", "ERM")]))
     assert tailed.claim == "ERM: the best smaller network beats the largest (30 parameters)"
     assert balanced.claim == "ERM: the largest (30 parameters) beats the best smaller network"
     assert (balanced.effect, balanced.low) == (-tailed.effect, -tailed.high)
     assert (tailed.verdict, balanced.verdict) == ("supported", "contradicted")
+    beside = pd.concat([table, table.assign(curve="SAM")])  # of one panel, as where the curves are train ratios
+    first, second = (claim.claim for claim in scaling(beside, "accuracy", balanced=[("even", "SAM")]).claims)
+    assert first == tailed.claim and second.startswith("SAM: the largest")
 
 
 # The ratio matrix

@@ -88,7 +88,8 @@ def test_methods_and_data_have_their_cards(site):
 
 
 def test_names_and_words_are_text_and_nothing_runs():
-    subject = replace(SUBJECT, title=WORSE, rows=ROWS[ROWS["method"].isin([NASTY, WORSE])])
+    ended = {key: replace(one, finished="9<img src=x>") for key, one in EVIDENCE.items()}
+    subject = replace(SUBJECT, title=WORSE, rows=ROWS[ROWS["method"].isin([NASTY, WORSE])], evidence=ended)
     for text in pages([board("a", subject)], Words(NASTY, WORSE)).values():
         tags = Tags(text).tags
         assert not {"script", "img", "i"} & {tag for tag, _ in tags}

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -71,6 +72,14 @@ def test_no_text_ends_the_block_of_data_or_the_title(title, name):
     assert len(found.scripts) == 4
     assert json.loads(found.scripts[0][1])["methods"] == [text_module.plain(name)]
     assert {tag for tag, _ in found.tags} == {tag for tag, _ in Scripts(page.html(SUBJECT, "0")).tags}
+
+
+def test_the_day_of_the_last_training_is_only_ever_text():
+    """It is the beginning of what a record says."""
+    day = '9"><img x='
+    ended = {key: replace(one, finished=day + "y>") for key, one in EVIDENCE.items()}
+    tags = Scripts(page.html(replace(SUBJECT, evidence=ended), "0")).tags
+    assert [a["data-until"] for _, a in tags if a.get("id") == "copy-citation"] == [day]
 
 
 @pytest.mark.parametrize("library", ["a('</SCRIPT>')", "<!-- a"])
