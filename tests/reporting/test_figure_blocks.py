@@ -230,6 +230,9 @@ def test_a_study_whose_arrays_are_damaged_takes_no_leaderboard_away(tmp_path, ta
     code, out, _ = tailboard("report", store)
     leaderboard, claims = out.split("\n\n### Claims\n\n")
     assert code == 0 and "| ERM " in leaderboard and "No claim." in claims and ".npz is damaged" in claims
+    store_of(tmp_path, figure=GAIN | {"metric": "of a later version"})
+    code, out, _ = tailboard("report", store)
+    assert code == 0 and "f: --metric: there is no 'of a later version'" in out.split("### Claims")[1]
 
 
 def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):

@@ -70,13 +70,13 @@ def claims_table(stores: Sequence[StoreReader]) -> ClaimsTable:
         stores: Stores or bundles of the studies.
     """
     claims, notes, complete, damaged = list[tuple[str, Claim]](), list[str](), True, list[str]()
-    for store, asked in ((s, FigureRequest.of(spec)) for s in stores for spec in s.plans()):
-        if asked is None:
-            continue
+    for store, spec in ((each, spec) for each in stores for spec in each.plans()):
         try:
+            if (asked := FigureRequest.of(spec)) is None:
+                continue
             drawn = study_figure(store, asked)
         except (ReportError, StoreError, DataError) as error:  # one study takes no table away
-            notes, complete = [*notes, f"{asked.plan}: {error}"], False
+            notes, complete = [*notes, f"{spec.name}: {error}"], False
             continue
         complete, damaged = complete and drawn.complete, [*damaged, *drawn.damaged]
         claims += [(drawn.name, claim) for claim in drawn.data.claims]

@@ -197,8 +197,8 @@ def _scaling(table: pd.DataFrame, shots: Shots, asked: FigureRequest) -> FigureD
     counted = [sizes[pair] for pair in pairs]
     placed, notes, _ = _placed(table.assign(parameters=counted), "parameters", asked)
     values, unit = _valued(placed, shots, asked.groups), asked.metric.metric.unit
-    even = values.loc[values["train_ratio"] == 1, ["panel", "curve"]]
-    balanced = set(even.itertuples(index=False, name=None))
+    even = values[values["train_ratio"] == 1]
+    balanced = set(zip(even["panel"], even["curve"], strict=True))
     return _noted(scaling(values, asked.y, unit, _comparisons(placed, asked), balanced), notes)
 
 
