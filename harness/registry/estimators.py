@@ -19,7 +19,6 @@ from ...methods.names import nearest
 from ...methods.part import MethodError, Part, Scene, hyper
 from ...methods.range import Range
 from ...methods.recipe import Recipe, with_values
-from ...methods.sampling.imbalanced_learn import Adapted
 from ..errors import NetworkError
 from ..spec.learners import FACTORY, GROUP, PACKAGES
 from ..spec.schema import Trial, Value
@@ -235,6 +234,8 @@ def table_learner(name: str, values: Mapping[str, Value] | None = None) -> Part:
 def libraries_of(trial: Trial, method: Recipe) -> tuple[str, ...]:
     """The packages that a trial on a table goes through: scikit-learn, which encodes, and those of its estimator and of
     the method's parts. NetworkError as :func:`table_learner`."""
+    from ...methods.sampling.imbalanced_learn import Adapted  # registers methods, which are to stand behind ours
+
     learner = learner_of(trial)
     if learner is None:
         return ()

@@ -1,5 +1,6 @@
 """``estimator: module:factory``: any classifier of an installed package, and nothing that is none."""
 
+import subprocess
 import sys
 from importlib.metadata import version
 
@@ -137,3 +138,9 @@ def test_a_package_adds_an_estimator_that_is_listed_searched_and_predicts_as_its
     assert search.space["network.n_neighbors"].default == 3
     with pytest.raises(NetworkError, match="nearest has no 'n_neighbours'; did you mean 'n_neighbors'"):
         learner_of(plan(parse(raw_of({"name": "nearest", "values": {"n_neighbours": 5}})))[0])
+
+
+def test_our_methods_stand_before_the_library_s_whatever_is_imported_first():
+    code = "import tailboard.harness.registry.estimators; from tailboard.methods.registry import registry; "
+    code += "assert next(iter(registry())) == 'ERM'"
+    subprocess.run([sys.executable, "-c", code], check=True)
