@@ -240,7 +240,7 @@ def _claims_of(places: list[StoreReader]) -> str:
         return ""
     from ..reporting.figures.claims_table import claims_table
 
-    return f"\n### Claims\n\n{claims_table(places).rendered('md')}"
+    return f"\n### Claims\n\n{claims_table(places).rendered('md')}\n"
 
 
 def _put(written: str | bytes, output: Path | None) -> None:

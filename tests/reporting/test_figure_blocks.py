@@ -231,8 +231,9 @@ def test_a_study_whose_arrays_are_damaged_takes_no_leaderboard_away(tmp_path, ta
     leaderboard, claims = out.split("\n\n### Claims\n\n")
     assert code == 0 and "| ERM " in leaderboard and "No claim." in claims and ".npz is damaged" in claims
     store_of(tmp_path, figure=GAIN | {"metric": "of a later version"})
-    code, out, _ = tailboard("report", store)
-    assert code == 0 and "f: --metric: there is no 'of a later version'" in out.split("### Claims")[1]
+    code, _, _ = tailboard("report", store, "-o", tmp_path / "t.md")
+    claims = (tmp_path / "t.md").read_text().split("### Claims")[1]
+    assert code == 0 and "f: --metric: there is no 'of a later version'" in claims and claims.endswith("\n")
 
 
 def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):
