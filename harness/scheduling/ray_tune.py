@@ -120,7 +120,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         self.patience.heard(trial.trial_id)
-        for line in result.pop("lines", ()):  # Tune keeps the rest
+        if line := result.pop("line", None):  # Tune keeps the rest
             self.observer.on_epoch(trial.config["job"].trial, line)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -170,16 +170,16 @@ class _StopSignalActor:
 
 def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal | _StopSignalActor) -> None:
     """What runs in a worker."""
-    from .worker import EpochLines, run_job
+    from .worker import run_job
 
     job = config["job"]
     should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
     if isinstance(stop_signal, _StopSignalActor):
         should_stop = now_and_then(should_stop)
     tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
-    epochs = EpochLines(lambda lines: tune.report({"epoch": lines[-1]["epoch"], "lines": lines}))
-    done = run_job(job, replace(context, alone=config["gpu"] >= 1), epochs.add, should_stop)
-    tune.report({"epoch": -1, "in_store": done, "lines": epochs.rest()})
+    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
+    context = replace(context, alone=config["gpu"] >= 1)
+    tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
 
 
 def run_jobs(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from ..storage import paths
@@ -12,37 +11,6 @@ from ..training.job import Job, is_done
 from ..training.stop_decision import StopDecision
 from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
-
-REPORT_SECONDS = 1.0  # of epochs that are told of together: each message costs the driver milliseconds
-
-
-class EpochLines:
-    """The lines of a trial's epochs, on their way to the driver: the first at once, from which on its speed is known,
-    and then those of a second together.
-
-    Args:
-        send: Gets the lines that are due.
-        clock: Seconds.
-    """
-
-    def __init__(
-        self, send: Callable[[Sequence[dict[str, float]]], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._send, self._clock = send, clock
-        self._lines: list[dict[str, float]] = []
-        self._sent = -REPORT_SECONDS
-
-    def add(self, line: dict[str, float]) -> None:
-        """An epoch is over."""
-        self._lines.append(line)
-        if self._clock() - self._sent >= REPORT_SECONDS:
-            self._send(self.rest())
-            self._sent = self._clock()
-
-    def rest(self) -> Sequence[dict[str, float]]:
-        """Those that were not sent yet, which count as sent from now on."""
-        lines, self._lines = self._lines, []
-        return lines
 
 
 def run_job(

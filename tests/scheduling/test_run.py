@@ -125,7 +125,7 @@ def test_the_same_command_runs_nothing_twice(undisturbed):
 def test_a_driver_and_workers_killed_at_any_moment_lose_nothing_finished(undisturbed, job):
     """SIGKILL of the driver some random time after training began; then, while the same command goes on, of all workers
     after its first checkpoint, which are tried again. ``tuning/test_tuned_run.py`` kills a search."""
-    process, moment = job.start(), random.uniform(0, 2)  # noqa: S311
+    process, moment = job.start(), random.uniform(0, 1.5)  # noqa: S311
     job.wait_for(job.saved, process)
     time.sleep(moment)
     process.kill()

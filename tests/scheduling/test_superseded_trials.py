@@ -16,7 +16,7 @@ from small_spec import SMALL
 from tailboard.harness.scheduling import cluster_monitor
 from tailboard.harness.scheduling.cluster_monitor import ClusterMonitor
 from tailboard.harness.scheduling.stop_signal import FolderStopSignal, StopSignal, now_and_then
-from tailboard.harness.scheduling.worker import EpochLines, run_job
+from tailboard.harness.scheduling.worker import run_job
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.files import STALE_PART_SECONDS
@@ -148,17 +148,6 @@ def test_a_question_is_put_once_a_second():
     assert asked() is StopDecision.CONTINUE
     now[0] += 0.5
     assert asked() is asked() is StopDecision.DRAIN
-
-
-def test_the_first_epoch_is_told_at_once_and_the_others_of_a_second_together():
-    sent, now = [], [5.0]
-    epochs = EpochLines(sent.append, clock=lambda: now[0])
-    for epoch in range(7):
-        epochs.add({"epoch": epoch})
-        now[0] += 0.4
-    assert [[line["epoch"] for line in lines] for lines in sent] == [[0], [1, 2, 3], [4, 5, 6]]
-    epochs.add({"epoch": 7})
-    assert len(sent) == 3 and epochs.rest() == [{"epoch": 7}] and epochs.rest() == []
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
