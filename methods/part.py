@@ -135,6 +135,10 @@ class Part:
     """What a report says of a trial in which it did less than its values ask for, as with too few rows: what it builds
     notes ``shortage`` then."""
 
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Hyperparameters that came when there were records of the part already: one that does not name them was made at
+    their defaults."""
+
     def starts_from(self) -> tuple[Need, ...]:
         """The trained networks that ``build`` asks the scene for: by default those of ``needs``, of the same draws."""
         return tuple(map(Need, self.needs))

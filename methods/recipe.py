@@ -90,6 +90,10 @@ class Recipe:
             for name, f in part.hyperparameters().items()
         }
 
+    def later(self) -> frozenset[str]:
+        """The dotted names of hyperparameters that older records do not name (see ``Part.later``)."""
+        return frozenset(f"{slot}.{name}" for slot, part in self.parts().items() for name in part.later)
+
     def search(self) -> dict[str, Range]:
         """The search range of each tunable hyperparameter under its dotted name."""
         return {

@@ -198,9 +198,19 @@ def _values(record: Record) -> tuple[dict[str, Any], bool]:
     if trial.method.plugin or foreign:
         return _plain(trial.method.values), False
     try:
-        return _plain(recipe_of(trial, None).values()), True
+        silent = later_values(record)
+        return _plain({n: v for n, v in recipe_of(trial, None).values().items() if n not in silent}), True
     except Exception:  # of an installed package that is not here, or whatever else a stranger's words lead to
         return _plain(trial.method.values), False
+
+
+def later_values(record: Record) -> frozenset[str]:
+    """The hyperparameters of one of our methods that a record does not name, since they came after it was made: it was
+    trained at their defaults."""
+    trial = record.trial
+    if trial.method.plugin:
+        return frozenset()
+    return recipe_of(trial, None).later() - record.values.keys() - trial.method.values.keys()
 
 
 def installed(record: Record) -> Mapping[str, Any]:

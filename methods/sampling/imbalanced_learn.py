@@ -147,10 +147,11 @@ def _part(base: type[Part], name: str, module: str, factory: str, values: Mappin
     for word, given in values.items():
         default, search = given if isinstance(given, tuple) else (given, None)
         fields.append((word, type(default), hyper(default, SOURCE, search)))
-    own = {"module": module, "factory": factory, "__module__": __name__} | words
+    own = {"module": module, "factory": factory, "__module__": __name__, "later": LATER.get(name, frozenset())} | words
     return make_dataclass(name, fields, bases=(base,), frozen=True, namespace=own)()
 
 
+LATER = {"KMeansSMOTE": frozenset(["kmeans_estimator", "cluster_balance_threshold"])}
 _K = (5, Range(1, 15))
 _N = (3, Range(1, 10))
 _OVER, _UNDER, _BOTH = "imblearn.over_sampling", "imblearn.under_sampling", "imblearn.combine"

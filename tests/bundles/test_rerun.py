@@ -15,12 +15,14 @@ from forged_bundles import PLANTED, RAW, Arrays, Forger, contents, number_sealed
 from tailboard.harness.bundles import repetition
 from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
+from tailboard.harness.bundles.record_checks import words
 from tailboard.harness.bundles.rerun import sample_trials
 from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
-from tailboard.harness.training.trial import TrialContext
+from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
 
@@ -276,3 +278,18 @@ def test_what_does_not_hold_is_not_trained_again(bundle, tmp_path, tailboard):
     number_sealed(forger)
     code, _, err = tailboard("verify", forger.write(tmp_path / "x.zip"), "--rerun", 1, "--trust-plugins")
     assert code == 3 and "nothing is trained again" in err and "training 1" not in err
+
+
+def test_a_record_that_is_older_than_a_hyperparameter_was_made_at_its_default(tmp_path):
+    """As of KMeansSMOTE before its clusters could be searched; what it has had from the first must be named."""
+    raw = {"name": "k", "data": {"name": "simulated-table", "profile": "natural", "total": 400}, "seeds": 1}
+    (trial,) = plan(parse(raw | {"methods": "KMeansSMOTE", "network": "logistic_regression"}))
+    record = run_trial(Job.of(trial), TrialContext(str(tmp_path)))
+    assert record.values == {
+        "rows.k_neighbors": 2, "rows.kmeans_estimator": 8, "rows.cluster_balance_threshold": "auto"
+    }  # fmt: skip
+    older = record.model_copy(update={"values": {"rows.k_neighbors": 2}})
+    other = record.model_copy(update={"values": record.values | {"rows.kmeans_estimator": 9}})
+    nothing = record.model_copy(update={"values": {"rows.kmeans_estimator": 8}})
+    for claimed, faults in ((record, 0), (older, 0), (other, 1), (nothing, 1)):
+        assert len([*words(claimed)]) == len([*repetition._fixed(claimed, record)]) == faults
