@@ -230,6 +230,8 @@ def test_a_study_whose_arrays_are_damaged_takes_no_leaderboard_away(tmp_path, ta
     code, out, _ = tailboard("report", store)
     leaderboard, claims = out.split("\n\n### Claims\n\n")
     assert code == 0 and "| ERM " in leaderboard and "No claim." in claims and ".npz is damaged" in claims
+    code, _, _ = tailboard("report", store, "--html", tmp_path / "page.html", "-o", tmp_path / "h.md")
+    assert code == 0 and "ERM" in (tmp_path / "page.html").read_text()
     store_of(tmp_path, figure=GAIN | {"metric": "of a later version"})
     code, _, _ = tailboard("report", store, "-o", tmp_path / "t.md")
     claims = (tmp_path / "t.md").read_text().split("### Claims")[1]

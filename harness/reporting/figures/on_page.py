@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import isnan
 
+from ....datasets.catalog import DataError
 from ....leaderboard.html.model import PageFigure, StudyChart
 from ....leaderboard.tables.grid import Table
-from ...errors import ReportError
+from ...errors import ReportError, StoreError
 from ...storage.reader import StoreReader
 from .request import FigureRequest
 from .study import StudyFigure, study_figure
@@ -22,7 +23,7 @@ def planned_figures(stores: Sequence[StoreReader]) -> list[PageFigure]:
     """
     figures = []
     for store, spec in ((each, spec) for each in stores for spec in each.plans()):
-        with suppress(ReportError):  # nothing is complete yet
+        with suppress(ReportError, StoreError, DataError):  # nothing is complete yet, or it is damaged: no page goes
             if asked := FigureRequest.of(spec):
                 figures.append(page_figure(study_figure(store, asked)))
     return figures
