@@ -22,6 +22,9 @@ processes in place of 3.27 of one (means), and 0.27 GiB in place of 0.29. The mi
 pieces, with which it was not measured again. The wall of a quiet machine was not measured with any of this, nor was a
 million without an index since several processes read it.
 
+On the quiet machine the million then took 14.17 s (10.17, 5.19) and 1.03 GiB with the index, and 109.95 s (81.12, 50.05)
+and 1.04 GiB without, read from the disk.
+
 Beside other work (load 3) the million took 28.6 to 34.8 s with the index. Ten times the records take 9.7 times the
 seconds once the 0.9 s of imports are taken off. Each cell has five seeds, so that the table has 800,000 lines. Of the
 27 s, 4.5 go into asking the file system whether each record is still that of the index, 3 into writing the CSV. A run
@@ -53,15 +56,15 @@ MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
     ),
     (
         "`report` on 1,000,000 records, a table of 800,000 cells",
-        "17 s of the processor in two processes, 0.96 GiB",
+        "14 s, 1.0 GiB",
         "1000000",
-        "2 cores of an AMD EPYC under a load of 20",
+        "2 quiet cores of an AMD EPYC",
     ),
     (
         "the same where no run left an index, read from the disk",
-        "144 s, 2.3 GiB",
+        "110 s, 1.0 GiB",
         "1000000",
-        "2 quiet cores of an AMD EPYC, before several processes read",
+        "2 quiet cores of an AMD EPYC",
     ),
 )
 
