@@ -19,11 +19,9 @@ And since then another process looks at the records of a large store while this 
 its keys, and large columns hold fewer bytes. Under a load of 22, in turns, twice each, the 100,000 took 3.42 s of both
 processes in place of 3.27 of one (means), and 0.27 GiB in place of 0.29. The million took 11.3 s (user) and 5.7 s
 (system) of both under a load of 20, one run, and 0.96 GiB; after that the names of the records' files became columns in
-pieces, with which it was not measured again. The wall of a quiet machine was not measured with any of this, nor was a
-million without an index since several processes read it.
-
-On the quiet machine the million then took 14.17 s (10.17, 5.19) and 1.03 GiB with the index, and 109.95 s (81.12, 50.05)
-and 1.04 GiB without, read from the disk.
+pieces, with which it was not measured again.
+On the quiet machine the million then took 14.17 s (10.17, 5.19) and 1.03 GiB with the index, and 109.95 s (81.12,
+50.05) and 1.04 GiB without, read from the disk.
 
 Beside other work (load 3) the million took 28.6 to 34.8 s with the index. Ten times the records take 9.7 times the
 seconds once the 0.9 s of imports are taken off. Each cell has five seeds, so that the table has 800,000 lines. Of the
