@@ -35,7 +35,8 @@ def test_every_block_is_what_its_summary_gives(name):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_what_has_no_summary_says_of_which_protocol_it_is(name):
-    without = {block for block, *_ in published.blocks(DOCUMENTS[name])} - SUMMARIES.keys()
+    known = SUMMARIES.keys() | {file.stem for file in published.BENCHMARKS.glob("*.json")}
+    without = {block for block, *_ in published.blocks(DOCUMENTS[name])} - known
     assert not without or "**Protocol 1.**" in DOCUMENTS[name], without
 
 

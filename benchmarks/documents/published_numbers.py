@@ -1,10 +1,12 @@
 """The numbers of the README and of docs/results, from the stores that gave them.
 
-    .venv/bin/python benchmarks/documents/published_numbers.py NAME STORE   # docs/results/NAME.json, then every block
+    .venv/bin/python benchmarks/documents/published_numbers.py NAME STORE [PLAN]   # docs/results/NAME.json, then blocks
     .venv/bin/python benchmarks/documents/published_numbers.py              # every block, from the summaries there are
 
 A summary holds what a report of the store is made of: the tidy rows, the sentences of its caption, its other tables,
-the losses, on which machine it ran, and the SHA-256 of the bundle that ``tailboard export`` makes of the store. A block
+the losses, on which machine it ran, and the SHA-256 of the bundle that ``tailboard export`` makes of the store. PLAN is
+a file with what ``tailboard plan NAME --calibrate`` printed before the run. Of a benchmark that writes a table of its
+own (``docs/results/benchmarks/NAME.json``) the block is ``lines``. A block
 in a document is ``<!-- numbers: NAME KIND -->`` to ``<!-- end -->``; what stands between is written by the functions of
 KINDS, with the code that renders reports. tests/test_published_numbers.py renders every block again.
 """
@@ -44,6 +46,8 @@ from tailboard.leaderboard.tables.report_tables import View
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
+BENCHMARKS = RESULTS / "benchmarks"  # tables that benchmarks wrote
+HOURS = re.compile(r"^about ([\d.]+) device-hours .*?(?:the searches before it about ([\d.]+) more)?$", re.MULTILINE)
 BLOCK = re.compile(r"(<!-- numbers: ([a-z0-9-]+) (.+?) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
 TUNING = ("Tuning", "Importance")  # how the titles of its tables begin
 BETWEEN_RUNS = 300.0  # seconds in which no trial was under way: nobody waited for a result then
@@ -236,6 +240,21 @@ def took(numbers: Numbers, _: str) -> str:
     return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def planned(numbers: Numbers, _: str) -> str:
+    """What a plan that was calibrated said beforehand, and how many minutes of two cores that is."""
+    hours = numbers.raw["planned"]
+    words = [
+        f"{hours[0]:g} device-hours",
+        *(f" for the rows and {each:g} for the searches before them" for each in hours[1:]),
+    ]
+    return f"{''.join(words)}, which is {60 * sum(hours) / 2:.0f} minutes on two cores"
+
+
+def lines(numbers: Numbers, _: str) -> str:
+    """The table that a benchmark wrote."""
+    return _grid(numbers.raw["head"], numbers.raw["lines"])
+
+
 def losses(numbers: Numbers, _: str) -> str:
     """The mean training loss by epoch."""
     methods = {method: each for method, each in numbers.raw["losses"].items() if each}
@@ -280,7 +299,8 @@ def _grid(head: list[str], lines: list[list[str]]) -> str:
 
 
 KINDS: dict[str, Callable[[Numbers, str], str]] = {
-    each.__name__: each for each in (report, table, versus, difference, made, took, losses, acted, averaging)
+    each.__name__: each
+    for each in (report, table, versus, difference, made, took, planned, lines, losses, acted, averaging)
 }
 
 
@@ -297,8 +317,8 @@ def rendered(text: str) -> str:
     def anew(match: re.Match[str]) -> str:
         start, name, words, line, _, end = match.groups()
         kind, _, rest = words.partition(" ")
-        file = RESULTS / f"{name}.json"
-        if not file.exists():
+        file = next((each for each in (RESULTS / f"{name}.json", BENCHMARKS / f"{name}.json") if each.exists()), None)
+        if file is None:
             return match[0]
         numbers = Numbers(json.loads(file.read_text(encoding="utf-8")))
         return f"{start}{line}{KINDS[kind](numbers, rest)}{line}{end}"
@@ -307,9 +327,12 @@ def rendered(text: str) -> str:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:
-        name, store = sys.argv[1:]
-        text = json.dumps(summary_of(Store(store)), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if len(sys.argv) > 2:
+        name, store, *plans = sys.argv[1:]
+        said = [HOURS.search(Path(file).read_text(encoding="utf-8")) for file in plans]
+        hours = {"planned": [float(each) for found in said if found for each in found.groups() if each]} if said else {}
+        summary = summary_of(Store(store)) | hours
+        text = json.dumps(summary, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         (RESULTS / f"{name}.json").write_text(text.replace('],"', '],\n"') + "\n", encoding="utf-8")
         if name not in {each for file in documents() for each, *_ in blocks(file.read_text(encoding="utf-8"))}:
             print(f"no document quotes {name} yet: write a block such as <!-- numbers: {name} report --> <!-- end -->")

@@ -6,12 +6,15 @@ ROOT holds CIFAR-10 in one of its layouts; a re-encoded copy will do. The judge 
 independent draws, on the long tail at IF 100; the learner has trained for 80 percent of the epochs, where M2m begins.
 One epoch of class-balanced batches then goes through M2m's generation under each setting; no weight changes.
 ``ceiling`` is the share of slots for which beta's coin lets an image be made, ``accepted`` the share of made images
-that the judge takes for the class, ``filled`` the share of slots that hold one. docs/results/m2m.md has its output.
+that the judge takes for the class, ``filled`` the share of slots that hold one. The table is
+written to docs/results/benchmarks/m2m-acceptance.json, from which published_numbers.py makes that of
+docs/results/m2m.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
@@ -40,6 +43,10 @@ SETTINGS = {  # what is varied: the part
     "as printed": PRINTED,
     "as printed, gamma=0.5": dataclasses.replace(PRINTED, gamma=0.5),
 }
+
+
+GOAL = Path(__file__).resolve().parents[2] / "docs" / "results" / "benchmarks" / "m2m-acceptance.json"
+KEPT = ("setting", "ceiling", "accepted", "filled", "accepted, rarer half")
 
 
 def trial(network: str, epochs: int, **training: float) -> Trial:
@@ -89,6 +96,10 @@ def main() -> None:
         shares = {name: f"{notes.get(name, 0.0):.2f}" for name in ("ceiling", "accepted", "filled")}
         rarest = {"accepted, rarer half": " ".join(f"{share:.2f}" for share in rare)}
         lines.append({"setting": words} | shares | rarest | {"seconds": f"{time.perf_counter() - start:.0f}"})
+    head = ["Setting", "Ceiling", "Accepted", "Filled", "Accepted, classes 6 to 10"]
+    written = {"head": head, "lines": [[line[name] for name in KEPT] for line in lines]}
+    GOAL.parent.mkdir(exist_ok=True)
+    GOAL.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     print(f"{network}, {epochs} epochs of t5, last loss of the judge {judge.history[-1]['loss']:.3f}\n\n{table(lines)}")
 
 
