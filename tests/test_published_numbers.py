@@ -75,7 +75,7 @@ def test_a_summary_gives_the_report_of_its_store(tmp_path, monkeypatch):
                    notes={"mixer.accepted": 0.5, "half_lives": 12.0},
                    environment=about, started=f"2026-01-01T00:0{i}:00+00:00", finished=f"2026-01-01T00:0{i}:30+00:00")
         )  # fmt: skip
-    monkeypatch.setattr(published, "_bundle", lambda store: {"sha256": "0" * 64, "bytes": 1000})
+    monkeypatch.setattr(published, "bundle_of", lambda store: {"sha256": "0" * 64, "bytes": 1000})
     numbers = published.Numbers(json.loads(json.dumps(published.summary_of(store), allow_nan=False)))
     whole = gather([store])
     assert published.report(numbers, "") == whole.rendered("md").strip()

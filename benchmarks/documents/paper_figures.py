@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -22,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from published_numbers import bundle_of
 
-from tailboard.harness.bundles.export import export
 from tailboard.harness.reporting.figures.request import FigureRequest
 from tailboard.harness.reporting.figures.study import study_figure
 from tailboard.harness.spec.parser import read, shipped
@@ -71,7 +70,7 @@ def summary_of(spec: Spec, store: Store, pictures: Path) -> dict[str, Any]:
         "claims": [asdict(claim) for claim in drawn.data.claims],
         "notes": list(drawn.data.notes),
         "reached": [] if asked.converged else reached(store, records),
-        "bundle": bundle_of(str(store)),
+        "bundle": digest_of(str(store)),
         "trials": len(records),
         "seconds": under_way(records),
         "training_seconds": round(sum(each.train_seconds for each in records), 1),
@@ -80,13 +79,9 @@ def summary_of(spec: Spec, store: Store, pictures: Path) -> dict[str, Any]:
 
 
 @cache
-def bundle_of(place: str) -> str:
-    """The SHA-256 of the bundle that ``tailboard export`` makes of a store. ValueError where it would not hold."""
-    with tempfile.TemporaryDirectory() as folder:
-        goal = Path(folder) / "bundle.zip"
-        if wrong := export(Store(place), goal):
-            raise ValueError(f"the bundle of {place} would not hold: {wrong[0]}")
-        return hashlib.sha256(goal.read_bytes()).hexdigest()
+def digest_of(place: str) -> str:
+    """The SHA-256 of a store's bundle, which several figures share."""
+    return str(bundle_of(Store(place))["sha256"])
 
 
 def reached(store: Store, records: list[Record]) -> list[float]:
@@ -112,7 +107,11 @@ def under_way(records: list[Record]) -> float:
 
 def page(summaries: Mapping[str, Any]) -> str:
     """The whole page."""
-    parts = [HEAD.rstrip(), *(section(name, told) for name, told in summaries["studies"].items())]
+    together = (
+        f"Each trial trained once, all of them took {summaries['seconds'] / 60:.0f} minutes of two cores, beside "
+        "whatever else ran; what a figure takes alone stands below it."
+    )
+    parts = [HEAD.rstrip(), together, *(section(name, told) for name, told in summaries["studies"].items())]
     if summaries["not run"]:
         left = ", ".join(f"`{name}`" for name in summaries["not run"])
         parts.append(f"## Not run\n\nThese were planned and not run for this page: {left}.")
@@ -171,12 +170,15 @@ def main() -> None:
     folder, pictures = Path(sys.argv[1]), RESULTS / "figures"
     pictures.mkdir(exist_ok=True)
     summaries: dict[str, Any] = {"studies": {}, "not run": []}
+    records: dict[str, Record] = {}
     for name in (name for name in shipped() if name.startswith("fig") and name.endswith("-mini")):
         spec, store = read(name), store_of(name, folder)
         if store is None:
             summaries["not run"].append(name)
         else:
             summaries["studies"][name] = plain(summary_of(spec, store, pictures))
+            records |= {trial.key: store.record(trial.key) for trial in plan(spec)}
+    summaries["seconds"] = under_way(list(records.values()))
     (pictures / "summary.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "figures.md").write_text(page(summaries), encoding="utf-8")
 

@@ -80,7 +80,7 @@ def summary_of(store: Store) -> dict[str, Any]:
         "command": f"tailboard run {spec.name}",
         "protocol": spec.protocol,
         "made": _made(records),
-        "bundle": _bundle(store),
+        "bundle": bundle_of(store),
         "shared": shared,
         "rows": {name: values for name, values in columns.items() if name not in shared},
         "notes": report.notes,
@@ -133,7 +133,9 @@ def _made(records: list[Record]) -> dict[str, Any]:
     return made | {"begun": begun.isoformat(), "seconds": seconds} | ({"runs": 1 + len(between)} if between else {})
 
 
-def _bundle(store: Store) -> dict[str, Any]:
+def bundle_of(store: Store) -> dict[str, Any]:
+    """The SHA-256 and the bytes of the bundle that ``tailboard export`` makes of a store. ValueError where it would not
+    hold."""
     with tempfile.TemporaryDirectory() as folder:
         goal = Path(folder) / "bundle.zip"
         if wrong := export(store, goal):

@@ -26,7 +26,7 @@ from .record_checks import installed, later_values
 
 MACHINE = ("system", "processor", "instruction_set", "threads", "device", "gpu", "cuda")
 VERSIONS = ("tailboard", "torch", "torchvision", "numpy")  # of packages that a trial's numbers go through
-UNRELATED = ("ray", "optuna", "mlflow")  # and of those that they do not
+UNRELATED = ("ray", "optuna", "mlflow")  # packages of every record that no trial's numbers go through
 ABSENT = "ModuleNotFoundError", "ImportError"
 OVERDUE = "TimeLimit: "  # begins the reason of a trial that ran out of time
 FEW_SEEDS = "its other seeds are too few, or spread too far, to judge by"
@@ -55,17 +55,17 @@ def elsewhere(claimed: Record, again: Record) -> list[str]:
     Returns:
         The differences, in words.
     """
-    before, now = _facts(claimed), _facts(again)
-    both = installed(claimed).keys() & installed(again).keys() - {*VERSIONS, *UNRELATED}
-    for name in sorted(both):  # the libraries of a table's trial, which records of earlier versions do not name
-        before[name], now[name] = str(installed(claimed)[name]), str(installed(again)[name])
+    libraries = installed(claimed).keys() & installed(again).keys()  # of a table's trial; older records name none
+    names = (*VERSIONS, *sorted(libraries - {*VERSIONS, *UNRELATED}))
+    before, now = _facts(claimed, names), _facts(again, names)
     found = [f"{name} {before[name]} there, {now[name]} here" for name in before if before[name] != now[name]]
     return found or (["on a GPU the same bits are not promised"] if now["device"] != "cpu" else [])
 
 
-def _facts(record: Record) -> dict[str, str]:
+def _facts(record: Record, names: Sequence[str]) -> dict[str, str]:
+    """The machine, and the versions of the packages of these names."""
     packages = installed(record)
-    found = {name: record.environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in VERSIONS}
+    found = {name: record.environment.get(name) for name in MACHINE} | {name: packages.get(name) for name in names}
     return {name: str(value) for name, value in found.items()}
 
 

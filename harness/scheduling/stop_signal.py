@@ -76,7 +76,9 @@ class FolderStopSignal:
         return False
 
 
-def now_and_then(ask: Callable[[], StopDecision], clock: Callable[[], float] = time.monotonic) -> Callable:
+def now_and_then(
+    ask: Callable[[], StopDecision], clock: Callable[[], float] = time.monotonic
+) -> Callable[[], StopDecision]:
     """The same question, put no more often than every ``ASK_SECONDS``; in between the last answer holds.
 
     Args:

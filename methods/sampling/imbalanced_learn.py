@@ -147,11 +147,11 @@ def _part(base: type[Part], name: str, module: str, factory: str, values: Mappin
     for word, given in values.items():
         default, search = given if isinstance(given, tuple) else (given, None)
         fields.append((word, type(default), hyper(default, SOURCE, search)))
-    own = {"module": module, "factory": factory, "__module__": __name__, "later": LATER.get(name, frozenset())} | words
+    own = {"module": module, "factory": factory, "__module__": __name__} | words
     return make_dataclass(name, fields, bases=(base,), frozen=True, namespace=own)()
 
 
-LATER = {"KMeansSMOTE": frozenset(["kmeans_estimator", "cluster_balance_threshold"])}
+_LATER = {"KMeansSMOTE": frozenset(["kmeans_estimator", "cluster_balance_threshold"])}
 _K = (5, Range(1, 15))
 _N = (3, Range(1, 10))
 _OVER, _UNDER, _BOTH = "imblearn.over_sampling", "imblearn.under_sampling", "imblearn.combine"
@@ -244,7 +244,8 @@ ENSEMBLES: dict[str, tuple[Mapping[str, Any], str]] = {
 _KINDS = {"SMOTENC": MixedSampler, "SMOTEN": CategorySampler}
 
 for _name, (_module, _values, _neighbours, _words) in SAMPLERS.items():
-    _sampler = _part(_KINDS.get(_name, Sampler), _name, _module, _name, _values, neighbours=_neighbours)
+    _own = {"neighbours": _neighbours, "later": _LATER.get(_name, frozenset())}
+    _sampler = _part(_KINDS.get(_name, Sampler), _name, _module, _name, _values, **_own)
     register(_name, Recipe(rows=_sampler), description=_words, source=LIBRARY)
 for _name, (_values, _paper) in ENSEMBLES.items():
     _ensemble = _part(Ensemble, _name, "imblearn.ensemble", f"{_name}Classifier", _values)

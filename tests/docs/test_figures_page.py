@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "documents" / "paper
 described = importlib.util.spec_from_file_location("paper_figures", FILE)
 assert described and described.loader
 figures = importlib.util.module_from_spec(described)
+sys.path.insert(0, str(FILE.parent))  # what it shares with the script beside it
 described.loader.exec_module(figures)
+sys.path.remove(str(FILE.parent))
 
 SUMMARY = json.loads((figures.RESULTS / "figures" / "summary.json").read_text(encoding="utf-8"))
 
