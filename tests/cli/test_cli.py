@@ -87,6 +87,7 @@ def test_quick_commands_import_no_torch(tmp_path):
     assert not modules & {"torch", "scipy.stats", "pandas", "ray", "mlflow"}
 
 
+@pytest.mark.slow
 def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_next_time_without_torch(
     tmp_path, monkeypatch
 ):
@@ -99,6 +100,7 @@ def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_n
     assert not any(name.startswith("torch.") for name in modules)
 
 
+@pytest.mark.slow
 def test_a_plugin_may_begin_with_any_module_of_torch(tmp_path):
     """Which is not imported where ours alone are planned, and would be executed twice."""
     (tmp_path / "mine.py").write_text(

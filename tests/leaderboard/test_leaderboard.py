@@ -145,6 +145,7 @@ percent = st.floats(0, 100)
 boards = st.lists(st.lists(percent, min_size=1, max_size=6), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(boards, st.randoms(use_true_random=False))
 def test_means_are_numpys_and_ignore_the_order_of_rows(values, random):
