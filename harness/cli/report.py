@@ -14,7 +14,7 @@ import typer
 
 from ..errors import ReportError
 from ..text import listed
-from .options import Defaults, Few, Many, Tercile, for_reader, print_output
+from .options import Defaults, Few, Many, Tercile, for_reader, print_output, print_status
 from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def report(
             html_pages.write_site(site, [(place, whole([place])) for place in places], options)
         with _uncollected():
             report = (whole if html or form in ("md", "text", "latex", "json") else leaderboard)(places)
+        for protocol in report.without_columns(printed.groups if printed else ()):
+            print_status(f"--columns: no class is in {columns} of {protocol}: its table is left out")
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
         written = (

@@ -373,7 +373,7 @@ MISTAKES = {
     "unknown versus in csv": ("report good --format csv --versus EMR", {}, ["'EMR'", "'ERM'"]),
     "few above many": ("report good --few 200", {}, ["few", "200"]),
     "few of nothing": ("report good --few 0", {}, ["few", "0"]),
-    "nowhere to write": ("report good -o gone/x.md", {}, ["gone/x.md"]),
+    "nowhere to write": ("report good -o gone/x.md", {}, ["error: gone/x.md: no such file or directory"]),
     "unknown list": ("list method", {}, ["'method'", "methods"]),
     "unknown profile": ("data profile cifar10 --imbalance-factor 10 --profile expo", {}, ["expo", "'exp'"]),
     "factor below one": ("data profile cifar10 --imbalance-factor 0.5", {}, ["imbalance_factor", "0.5"]),

@@ -296,6 +296,24 @@ def test_a_group_without_a_class_is_no_column_for_readers():
     assert records.csv(TWO_CLASSES).count(",few,") == 3
 
 
+def test_a_table_without_the_groups_that_are_asked_for_is_left_out():
+    few = board(cell("ERM", ERM, group="few", dataset="d"), cell("ERM", ERM, dataset="d"))
+    report = Report(pd.concat([TWO_CLASSES, few.assign(protocol="paper")], ignore_index=True), [], [])
+    assert report.without_columns(("few",)) == ["small, 20 epochs"]
+    assert report.without_columns(()) == report.without_columns(("few", "all")) == []
+    for tabular_only in (False, True):
+        text = report.rendered("latex", printed=latex.LatexOptions(groups=("few",), tabular_only=tabular_only))
+        assert "% small, 20 epochs: left out, since no class is in the groups" in text
+        assert text.count(r"\begin{tabular}") == 1 and "d, IF 100" in text and "failed" not in text
+
+
+def test_a_number_that_a_ratio_gave_is_rounded_for_readers_only():
+    rows = board(cell("ERM", ERM, setting="step, IF 33.333333333333336"), cell("ERM", ERM, setting="IF 10.000001"))
+    for shown in (markdown.markdown(rows), latex.latex(rows), notebook.notebook(rows)):
+        assert "cifar10, step, IF 33.333" in shown and "33.3333" not in shown and "IF 10.000001" in shown
+    assert '"step, IF 33.333333333333336"' in records.csv(rows)
+
+
 def test_a_group_with_a_class_in_one_data_set_is_a_column_of_each_in_its_table():
     few = board(cell("ERM", ERM, group="few", dataset="cinic10"), cell("ERM", ERM, dataset="cinic10"))
     both = markdown.markdown(pd.concat([TWO_CLASSES, few], ignore_index=True))
