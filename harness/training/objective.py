@@ -6,6 +6,8 @@ Losses are per sample, so a step such as SAM-A's can climb with class-wise empha
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -108,7 +110,13 @@ def compiled(features: nn.Module) -> Features:
 
     The numbers may not hang on what this process trained before: what it compiled is forgotten first, no size of batch
     is taken for a special case of another, and where something cannot be compiled whole it is an error.
+
+    Raises:
+        OSError: where there is no C++ compiler: no fault of the method's, and another machine may have one.
     """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if not shutil.which(compiler):
+        raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
     torch.compiler.reset()
     return torch.compile(features, dynamic=False, fullgraph=True)

@@ -47,3 +47,10 @@ def test_a_compiled_network_learns_the_same_and_goes_on_bit_for_bit(monkeypatch,
     assert torch.equal(whole.logits(images), second.logits(images))
     assert set(whole.state()["trained"]) == set(eager.state()["trained"]), "a checkpoint has the same names"
     assert any(tmp_path.rglob("*.so")), "and the next trial need not compile"
+
+
+def test_a_machine_without_a_compiler_is_no_fault_of_the_method(monkeypatch):
+    """So the trial is tried again, perhaps on another machine, and has no record of a failure."""
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    with pytest.raises(OSError, match="needs a C[+][+] compiler, and /nowhere/c[+][+] is not on this machine"):
+        dry_run(recipe("ERM"), counts=(16, 8), compile=True)

@@ -102,7 +102,7 @@ def _compilation(trial: Trial, device: torch.device) -> Compilation:
             run, _ = loop_on_noise(erm.model_copy(update={"training": training, "weights": None}), device, {})
             first, *_ = run.step_seconds(middle, 1)
             seconds.append((first, statistics.median(run.step_seconds(middle, STEPS))))
-    except RuntimeError as error:  # torch's own, such as where there is no C++ compiler
+    except (RuntimeError, OSError) as error:  # what torch cannot compile, or no compiler
         return Compilation(trial.network, fault=next(iter(str(error).split("\n")), type(error).__name__))
     (_, eager), (start, compiled) = seconds
     return Compilation(trial.network, compiled / eager, start)
