@@ -52,5 +52,5 @@ def test_a_compiled_network_learns_the_same_and_goes_on_bit_for_bit(monkeypatch,
 def test_a_machine_without_a_compiler_is_no_fault_of_the_method(monkeypatch):
     """So the trial is tried again, perhaps on another machine, and has no record of a failure."""
     monkeypatch.setenv("CXX", "/nowhere/c++")
-    with pytest.raises(OSError, match="needs a C[+][+] compiler, and /nowhere/c[+][+] is not on this machine"):
+    with pytest.raises(OSError, match=r"needs a C[+][+] compiler, and /nowhere/c[+][+] is not on this machine"):
         dry_run(recipe("ERM"), counts=(16, 8), compile=True)
