@@ -13,10 +13,11 @@ with ``--compile`` the network is compiled. Without workers and on one thread se
 so that what else runs on the machine counts little; else those of the wall. The accuracy is the mean over the classes
 of the test set after these epochs, in percent.
 
-Measured on 2 cores of an AMD EPYC beside other programs (load 1.1 to 3), with ``--factor 10`` (resnet20 on 2,040 images
-of fashion-mnist-mini, 3 pairs, one thread): the trial runs at 1.34 times the loop's speed (1.22 to 1.35), compiled at 1.36
-(1.31 to 1.39), in bfloat16 at 2.07 (2.04 to 2.17), compiled and in bfloat16 at 2.18 (2.15 to 2.38). The goals were 1.4 in
-float32 and 2.5 in bfloat16: what is left is the step's own arithmetic. So short a training says little of the accuracies.
+Measured on 2 cores of an AMD EPYC beside other programs (load 1.1 to 3), with ``--factor 10`` (resnet20 on 2,040
+images of fashion-mnist-mini, 3 pairs, one thread): the trial runs at 1.34 times the loop's speed (1.22 to 1.35),
+compiled at 1.36 (1.31 to 1.39), in bfloat16 at 2.07 (2.04 to 2.17), compiled and in bfloat16 at 2.18 (2.15 to 2.38).
+The goals were 1.4 in float32 and 2.5 in bfloat16: what is left is the step's own arithmetic. So short a training says
+little of the accuracies.
 """
 
 from __future__ import annotations
