@@ -137,15 +137,9 @@ def report(
             html_pages.write_site(site, [(place, whole([place])) for place in places], options)
         with _uncollected():
             report = (whole if html or form in ("md", "text", "latex", "json") else leaderboard)(places)
-        for protocol in report.without_columns(printed.groups if printed else ()):
-            print_status(f"--columns: no class is in {columns} of {protocol}: its table is left out")
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
-        written = (
-            report.parquet(versus, quote)
-            if form == "parquet"
-            else report.rendered(form, versus, quote, uncertainty, printed)
-        )
+        written = _written(report, form, versus, quote, uncertainty, printed)
         if form in ("md", "text"):
             written = f"{written}{_claims_of(places)}"
         if curve:
@@ -160,6 +154,18 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _written(
+    report: Report, form: str, versus: str | None, quote: bool, uncertainty: str, printed: LatexOptions | None
+) -> str | bytes:
+    """The report in its form. What --columns leaves out is said."""
+    if form == "parquet":
+        return report.parquet(versus, quote)
+    groups = printed.groups if printed else ()
+    for protocol in report.without_columns(groups):
+        print_status(f"--columns: no class is in {' or '.join(groups)} of {protocol}: its table is left out")
+    return report.rendered(form, versus, quote, uncertainty, printed)
 
 
 def _look_ahead(context: typer.Context | None, stores: list[str]) -> None:
