@@ -63,6 +63,8 @@ def _check_sizes(path: Path, results: pd.DataFrame) -> None:
 
 def _text(path: Path) -> pd.DataFrame:
     """The file as text, bounded in bytes and lines."""
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder; it is to be a CSV with {FORM}")
     if not path.is_file():
         raise ValueError(f"{path}: no such file; it is to be a CSV with {FORM}")
     if path.stat().st_size > LARGEST_FILE:
@@ -73,8 +75,7 @@ def _text(path: Path) -> pd.DataFrame:
                 path, dtype=str, keep_default_na=False, encoding="utf-8-sig", nrows=MOST_LINES + 1, index_col=False
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        why = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path}: no CSV in UTF-8 ({why}); it is to have {FORM}") from None
+        raise ValueError(f"{path}: no CSV in UTF-8 ({_why(error)}); it is to have {FORM}") from None
     if len(table) > MOST_LINES:
         raise ValueError(f"{path}: more than {MOST_LINES:,} lines")
     if table.empty:
@@ -83,10 +84,21 @@ def _text(path: Path) -> pd.DataFrame:
     return table
 
 
+def _why(error: Exception) -> str:
+    """What pandas found wrong, in a reader's words."""
+    if isinstance(error, pd.errors.EmptyDataError):
+        return "it is empty"
+    if isinstance(error, pd.errors.ParserWarning):
+        return "a line has more values than there are headers"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is none of it"
+    return str(error).strip().splitlines()[-1]
+
+
 def _unit(path: Path, columns: list[str]) -> str:
     """Whether values are those of seeds or of items."""
     if missing := [name for name in ("method", "value") if name not in columns]:
-        raise ValueError(f"{path}: no column {missing[0]!r}; it is to have {FORM}")
+        raise ValueError(f"{path}: no column {missing[0]!r} in {', '.join(columns)[:80]!r}; it is to have {FORM}")
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise ValueError(f"{path}: unknown column {unknown[0]!r}; it is to have {FORM}")
     units = [name for name in UNITS if name in columns]

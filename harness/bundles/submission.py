@@ -81,6 +81,18 @@ def _check_goal(goal: Path) -> None:
         raise NoBundle(f"--to: {goal} is a repository without files of its own: git clone it, and name the clone")
     if (goal / ".git").exists() and not _git(goal, "rev-list", "--all", "--max-count=1"):
         raise NoBundle(f"--to: {goal} has no commit yet that a branch could begin with")
+    if (goal / ".git").exists():
+        _check_committer(goal)
+
+
+def _check_committer(clone: Path) -> None:
+    try:
+        _git(clone, "var", "GIT_COMMITTER_IDENT")
+    except StoreError:
+        config = f"git -C {clone} config user"
+        raise NoBundle(
+            f'--to: git does not know who commits in {clone}: {config}.name "YOUR NAME" and {config}.email YOUR@ADDRESS'
+        ) from None
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def _value(words: str, text: str) -> Any:
     try:
         return load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"--set {words}: {' '.join(str(error).split())}") from error
+        why = getattr(error, "problem", None) or error
+        raise SpecError(f"--set {words}: the value is no YAML: {' '.join(str(why).split())}") from error
 
 
 def _with(entry: Any, way: Sequence[str], value: Any, words: str) -> Any:

@@ -200,6 +200,8 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
             meant = f"{meant} {HINT} {HINT_OF_TABLES}" if model is Data else meant
             raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+        if first["type"] == "string_pattern_mismatch" and path == "name":
+            first["msg"] = "letters and digits, with dots, dashes and underscores between them, are expected"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
         raise SpecError(": ".join(filter(None, [path, f"{message}{given}"]))) from None
 

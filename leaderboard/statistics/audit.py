@@ -5,6 +5,8 @@ methods of a data set. Items that are right or wrong (0 or 1) are tested by McNe
 too much where few items differ.
 """
 
+from difflib import get_close_matches
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
@@ -37,7 +39,9 @@ def audit(results: pd.DataFrame, larger_is_better: bool = True, versus: str | No
         wide = some.pivot(index="method", columns="unit", values="value")
         wide = wide.reindex(some["method"].unique())
         if versus is not None and versus not in wide.index:
-            raise ValueError(f"{dataset} has no method {versus!r}; it has {', '.join(map(str, wide.index))}")
+            names = list(map(str, wide.index))
+            near = get_close_matches(versus, names, n=1, cutoff=0)
+            raise ValueError(f"{dataset} has no method {versus!r}; nearest of its {len(names)} is {near[0]!r}")
         tables.append(_audited(wide, results.attrs["unit"], larger_is_better, versus).assign(dataset=dataset))
     table = pd.concat(tables, ignore_index=True)
     return table[["dataset", *table.columns.drop("dataset")]]

@@ -382,6 +382,8 @@ MISTAKES = {
     "nothing to prepare": ("data prepare fashion-mnist-mini", {}, ["no preparation"]),
     "unknown option": ("run t.yaml --slot 2", {}, ["--slot", "--slots"]),
     "seeds that are no number": ("plan t.yaml --seeds x", {}, ["--seeds", "it should be a valid integer (see"]),
+    "a name that is none": ("plan t.yaml --name ../x", {}, ["name: letters and digits, with dots", "not '../x'"]),
+    "a value that is no YAML": ("plan t.yaml --set seeds=[1", {}, ["--set seeds=[1: the value is no YAML: expected"]),
     "no slots": ("run t.yaml --slots 0", {}, ["--slots"]),
     "unknown command": ("rnu", {}, ["'rnu'", "run"]),
 }

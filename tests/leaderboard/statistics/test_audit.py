@@ -126,9 +126,10 @@ def test_the_command_prints_ranks_in_every_form(tmp_path):
         ("method,seed,value\n,1,2\n", "line 2: method is empty"),
         ("method,seed,value\nA,1,2\n", "one method only"),
         ("method,seed,value\n", "no line below the headers"),
-        ("", "no CSV in UTF-8"),
-        (b"method,seed,value\n\xff,1,2\n", "no CSV in UTF-8"),
-        ("method,seed,value\nA,1,2,3,4\nB,1\n", "no CSV in UTF-8"),
+        ("", "no CSV in UTF-8 (it is empty)"),
+        (b"method,seed,value\n\xff,1,2\n", "no CSV in UTF-8 (byte 19 is none of it)"),
+        ("method,seed,value\nA,1,2,3,4\nB,1\n", "no CSV in UTF-8 (a line has more values than there are headers)"),
+        ("method;seed;value\nA;1;2\n", "no column 'method' in 'method;seed;value'"),
         ("method,seed,value\nA,1,2\nB,1\n", "line 3: value is empty"),
     ],
 )
@@ -163,8 +164,9 @@ def test_what_audit_does_not_take_is_named(tmp_path):
         (["--audit", path, "--html", "x.html"], "not with --html"),
         (["--audit", path, "runs/a"], "not with stores"),
         (["--audit", path, "--format", "latex"], "md, csv, json"),
-        (["--audit", path, "--versus", "M2m"], "no method 'M2m'"),
+        (["--audit", path, "--versus", "EMR"], "no method 'EMR'; nearest of its 4 is 'ERM'"),
         (["--audit", tmp_path / "none.csv"], "no such file"),
+        (["--audit", tmp_path], "a folder"),
         ([], "--audit FILE.csv"),
     ):
         error = run(*words).exception
