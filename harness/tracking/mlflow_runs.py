@@ -144,7 +144,8 @@ class MlflowRuns:
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
         if trial.key not in self._run_of:
-            run = None if self._first else self._one(f"tags.`{KEY}` = '{trial.key}'")
+            new = self._first and not self.store.run_of(trial.key)
+            run = None if new else self._one(f"tags.`{KEY}` = '{trial.key}'")
             if run and run.info.status == "KILLED":
                 self.client.update_run(run.info.run_id, "RUNNING")
             self._run_of[trial.key] = run.info.run_id if run else self._create(trial, at)
@@ -266,6 +267,7 @@ class MlflowRuns:
             self.client.log_text(run, text, "record.json")
         elif folder := self._home(run):
             folder.mkdir(parents=True, exist_ok=True)
+            Path(folder, "record.json").unlink(missing_ok=True)  # a stranger's store may have a link there
             Path(folder, "record.json").write_text(text, encoding="utf-8")
 
     def _home(self, run: str) -> Path | None:
