@@ -37,7 +37,7 @@ from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.training import NetworkTraining
 from .device_images import DeviceData, MappedImages, split
-from .objective import Objective
+from .objective import Objective, compiled
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
 
@@ -137,6 +137,7 @@ class TrainingLoop:
             with initialisation(self.streams.seed, "head"):
                 self.model.head = build("head", None)
         self.model.to(scene.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.features = compiled(self.model.features) if self.training.compile else None
         self.loss = build("loss", cross_entropy)
         self.epsilon = build("smoothing", scene.tensor([self._default_epsilon()] * scene.classes))
         even = ClassWeights(scene.tensor([1.0] * scene.classes))
@@ -255,7 +256,9 @@ class TrainingLoop:
     def _advance(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> torch.Tensor:
         """One step on the chosen images; its loss, still on the device."""
         batch, views = self._batch(chosen, epoch)
-        objective = Objective(self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views)
+        objective = Objective(
+            self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views, self.features
+        )
         return self.step(objective, batch.y, self.optimizer).detach()
 
     def step_seconds(self, epoch: int, steps: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:

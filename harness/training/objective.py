@@ -5,6 +5,9 @@ Losses are per sample, so a step such as SAM-A's can climb with class-wise empha
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,9 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ...datasets.files import cache
 from ...methods.optimizers.batchnorm import resting_statistics
 from ...methods.part import ClassWeights, MethodError, Mixed
 
+Features = Callable[[torch.Tensor], torch.Tensor]
 Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)
 
 
@@ -25,7 +30,8 @@ class Objective:
 
     A sample that is ``share`` of class y and the rest of class o counts as two targets with their own weight, margin
     and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses. ``views`` are the
-    two that ``extra`` compares, or the one that it compares with the batch itself.
+    two that ``extra`` compares, or the one that it compares with the batch itself. ``features`` are the model's where
+    they are not given, compiled perhaps.
     """
 
     model: nn.Module
@@ -36,6 +42,10 @@ class Objective:
     autocast: Callable[[], AbstractContextManager]
     batch: Mixed
     views: tuple[torch.Tensor, ...] = ()
+    features: Features | None = None
+
+    def __post_init__(self) -> None:
+        self.features_of: Features = self.features or self.model.features  # type: ignore[assignment]
 
     def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
         return self.each(emphasis)[0]
@@ -43,7 +53,7 @@ class Objective:
     def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
         """The losses under several class-wise emphases, each a scalar, from one pass of the network."""
         with self.autocast():
-            features = self.model.features(self.batch.x)  # type: ignore[operator]
+            features = self.features_of(self.batch.x)
             logits = self.model.head(features)  # type: ignore[operator]
         targets = self._targets(_wide(logits))
         supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
@@ -85,10 +95,28 @@ class Objective:
     def _unsupervised(self, extra: Callable, features: torch.Tensor) -> torch.Tensor:
         """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
         with resting_statistics(self.model), self.autocast():
-            one, two = [features, *(self.model.features(view) for view in self.views)][-2:]  # type: ignore[operator]
+            one, two = [features, *map(self.features_of, self.views)][-2:]
         return extra(_wide(one), _wide(two))
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
     """Losses are computed in at least float32, whatever the precision of the network."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def compiled(features: nn.Module) -> Features:
+    """A network's features, compiled by PyTorch at the first batch of each size. What comes out lies in tailboard's
+    cache for the next trial, whose first batch then takes seconds and not a minute.
+
+    The numbers may not hang on what this process trained before: what it compiled is forgotten first, no size of batch
+    is taken for a special case of another, and where something cannot be compiled whole it is an error.
+
+    Raises:
+        OSError: where there is no C++ compiler: no fault of the method's, and another machine may have one.
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if not shutil.which(compiler):
+        raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
+    torch.compiler.reset()
+    return torch.compile(features, dynamic=False, fullgraph=True)

@@ -88,6 +88,7 @@ def test_quick_commands_import_no_torch(tmp_path):
     assert not modules & {"torch", "scipy.stats", "pandas", "ray", "mlflow"}
 
 
+@pytest.mark.slow
 def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_next_time_without_torch(
     tmp_path, monkeypatch
 ):
@@ -117,6 +118,7 @@ def test_the_operations_of_a_network_are_counted_once_for_all_processes(tmp_path
     assert cost._operations.__wrapped__(*what) == first
 
 
+@pytest.mark.slow
 def test_a_run_is_prepared_and_followed_without_torch():
     """With ``scipy``, which looks at each array whether it is one of torch's."""
     code = """import sys
@@ -133,6 +135,7 @@ assert part.torch.Tensor is sys.modules["torch"].Tensor and part.torch.nn is sys
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_plugin_may_begin_with_any_module_of_torch(tmp_path):
     """Which is not imported where ours alone are planned, and would be executed twice."""
     (tmp_path / "mine.py").write_text(
@@ -405,7 +408,7 @@ MISTAKES = {
     "unknown versus in csv": ("report good --format csv --versus EMR", {}, ["'EMR'", "'ERM'"]),
     "few above many": ("report good --few 200", {}, ["few", "200"]),
     "few of nothing": ("report good --few 0", {}, ["few", "0"]),
-    "nowhere to write": ("report good -o gone/x.md", {}, ["gone/x.md"]),
+    "nowhere to write": ("report good -o gone/x.md", {}, ["error: gone/x.md: no such file or directory"]),
     "unknown list": ("list method", {}, ["'method'", "methods"]),
     "unknown profile": ("data profile cifar10 --imbalance-factor 10 --profile expo", {}, ["expo", "'exp'"]),
     "factor below one": ("data profile cifar10 --imbalance-factor 0.5", {}, ["imbalance_factor", "0.5"]),
