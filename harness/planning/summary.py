@@ -16,6 +16,7 @@ from ..training.cost import relative_cost
 from ..training.notes import behind
 from ..training.schedule import half_lives, steps_per_epoch
 from ..tuning.search import Search
+from . import fused_seeds
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
 
@@ -44,7 +45,7 @@ def plan_table(plan: Plan) -> str:
     lines = _without_empty(lines, "epochs")
     foreseen = "".join(f"\n{line}" for line in _sizes(trials))
     foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
-    foreseen += "".join(f"\n{line}" for line in warnings(plan))
+    foreseen += "".join(f"\n{line}" for line in (*warnings(plan), *fused_seeds.remarks(plan)))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
     erm = sum(relative_cost(trial, spec.plugins) for trial in needed.trials)
