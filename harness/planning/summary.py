@@ -33,7 +33,7 @@ def plan_table(plan: Plan) -> str:
     """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
-    first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
+    first = {methods[key]: dict.fromkeys(methods[start] for start in starts) for key, starts in needed.of.items()}
     kinds = Counter(
         (t.data.title, setting_label(t.data), method_label(t), network_label(t), _epochs(t)) for t in trials
     )

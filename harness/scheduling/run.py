@@ -80,8 +80,9 @@ def reporting_flow(
         The flow, which yields the jobs that are to be done before it goes on.
     """
     needs = recipe_of(trials[0], plugins).needs()
-    first = [start for trial in trials for start in prerequisites(trial, needs)]
-    work = len(fused_trials(trials[0])) * estimate_flops(trials[0], plugins)
+    seeds = fused_trials(trials[0])
+    first = [start for trial in seeds for start in prerequisites(trial, needs)]
+    work = len(seeds) * estimate_flops(trials[0], plugins)
     try:
         started = yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]
         ready = all(record.status == "complete" for record in started.values())
