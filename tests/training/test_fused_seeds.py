@@ -37,10 +37,10 @@ def float64():
 
 
 def run_of(method, seed, **about):
-    """Five epochs of a step or two, in the last of which deferred methods act; the routine mixes and averages."""
+    """Five epochs of a step, in the last of which deferred methods act; the routine mixes and averages."""
     made = recipe(method) if isinstance(method, str) else method
     made = made.tuned({"extra.width": 16}) if made.extra else made
-    about = {"epochs": 5, "batch_size": 20, "ema": 0.9, "label_smoothing": 0.1, "lr": 0.05} | about
+    about = {"epochs": 5, "batch_size": 45, "ema": 0.9, "label_smoothing": 0.1, "lr": 0.05} | about
     return dry_run(made, seed=seed, counts=(24, 12, 6, 3), shape=(3, 16, 16), **about)
 
 
@@ -74,7 +74,7 @@ def test_fused_seeds_come_to_what_each_comes_to_alone(name, float64):
     assert together.seconds == max(loop.seconds for loop in together.loops) > 0
 
 
-@pytest.mark.parametrize("network", ["resnet20", "resnet18", "wrn-10-1"])
+@pytest.mark.parametrize("network", ["resnet20", "wrn-10-1"])
 def test_fused_seeds_of_our_other_networks_are_the_same_too(network, float64):
     about = {"name": network, "epochs": 1, "batch_size": 45}
     together = trained(fused("ERM", **about))
@@ -128,7 +128,7 @@ def test_a_seed_that_diverges_leaves_the_others_as_they_are(float64):
     for line in together.epochs():
         if line["epoch"] == 1:
             state = through_a_file(together.state())
-    assert list(together.diverged) == [1] and "loss not finite at step 2" in str(together.diverged[1])
+    assert list(together.diverged) == [1] and "loss not finite at step 1" in str(together.diverged[1])
     assert [len(loop.history) for loop in together.loops] == [3, 1, 3]
     assert max(furthest(trained(run_of(method, 2, epochs=3)), together.loops[2])) < 1e-9
     resumed = fused(method, epochs=3)
@@ -169,7 +169,8 @@ def test_one_job_writes_a_record_of_each_seed_as_if_it_were_alone(finished, tmp_
     one, other = Store(tmp_path).arrays(alone.key), store.arrays(trials[1].key)
     assert one.keys() == other.keys() and (one["labels"] == other["labels"]).all()
     assert one["history_loss"] == pytest.approx(other["history_loss"], rel=1e-4)
-    assert abs(one["last"].astype(float) - other["last"].astype(float)).max() < 0.02
+    apart = {trial.seed: abs(one["last"].astype(float) - store.arrays(trial.key)["last"]).max() for trial in trials}
+    assert 5 * apart[1] < min(apart[0], apart[2]), "float32 rounds otherwise, and another seed is another training"
     assert Store(tmp_path).record(alone.key).data == store.record(trials[1].key).data
 
 
@@ -187,7 +188,7 @@ def test_what_is_recorded_is_not_trained_again_and_what_a_kill_left_is_finished_
     with pytest.raises(OSError, match="killed"):
         run(trials[0], tmp_path, dies_before_the_second_record)
     place = Store(tmp_path)
-    assert place.finished() == {trials[1].key} and place.names("checkpoints") == [f"{trials[0].key}.pt"]
+    assert place.finished() == {trials[1].key} and place.names("checkpoints") == {f"{trials[0].key}.pt"}
     before = place.read(f"records/{trials[1].key}.json")
     assert run(trials[0], tmp_path) == [1], "it goes on after the first epoch"
     assert place.read(f"records/{trials[1].key}.json") == before and not place.names("checkpoints")
