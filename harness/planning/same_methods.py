@@ -51,7 +51,13 @@ def _identity(entry: MethodEntry, spec: Spec) -> tuple[Any, ...]:
 
 
 def experiment_of(entry: MethodEntry, spec: Spec, routine: AnyTraining | None = None) -> Experiment:
-    """The method on the first data and network of the spec, under its first routine if none is given."""
+    """The method on the first data and network of the spec.
+
+    Args:
+        entry: The method.
+        spec: Whose data and network.
+        routine: Under which it is trained; the spec's first if None.
+    """
     network, training = name_of(spec.networks[0]), routine or spec.trainings[0]
     return Experiment(data=spec.data[0], network=network, training=training, entrant=entry, threads=1)
 

@@ -386,7 +386,16 @@ def _seed_libraries(seed: int) -> None:
 
 
 def finite(losses: list[float], first_step: int, lr: float) -> list[float]:
-    """The losses of an epoch, or Diverged; looked at once an epoch, so that a GPU is not made to wait each step."""
+    """The losses of an epoch; looked at once an epoch, so that a GPU is not made to wait each step.
+
+    Args:
+        losses: One of each step.
+        first_step: The number of the epoch's first.
+        lr: The last learning rate.
+
+    Raises:
+        Diverged: where one is not finite.
+    """
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
             raise Diverged(first_step + index, losses[max(0, index - 2) : index + 1], lr)

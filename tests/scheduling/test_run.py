@@ -339,7 +339,7 @@ def test_fused_seeds_are_recorded_one_by_one_and_go_on_after_a_kill(launcher, tm
     words = {(r["trial"]["method"]["name"], r["trial"]["seed"]): r["trial"].get("fused") for r in records.values()}
     assert words == {("cRT", 0): None, ("cRT", 1): None, ("Slow", 0): [0, 1], ("Slow", 1): [0, 1]}
     assert max(record["attempts"] for record in records.values()) == 2, "nothing was resumed: no test"
-    assert "| Slow" in out and "(n=2)" in out and "fused" not in out
+    assert "| Slow" in out and "(n=2)" in out and b"fused" not in job.csv()
     table = job.tailboard("report", job.store, "--format", "csv").stdout
     rows = list(csv.DictReader(table.splitlines()))
     assert {row["method"] for row in rows} == {"cRT", "Slow"} and len({row["protocol"] for row in rows}) == 1

@@ -23,7 +23,9 @@ class Resumable(Protocol):
     done: int
 
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """Of one trial's training."""
+        ...
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train on, one epoch at a time; yields that epoch's line of the history. The fit of an estimator is its only

@@ -131,8 +131,8 @@ def _joined(loops: Sequence[TrainingLoop]) -> SeedsModule:
     modules = [SeedsModule(loop.model, loop.extra, loop._autocast) for loop in loops]
     frame = SeedsModule(*copy.deepcopy((loops[0].model, loops[0].extra)), loops[0]._autocast)
     for whole, *own in zip(_tensors(frame), *map(_tensors, modules), strict=True):
-        whole.data = torch.stack([tensor.data for tensor in own]).contiguous()
-        for tensor, view in zip(own, whole.data, strict=True):
+        whole.data = joined = torch.stack([tensor.data for tensor in own]).contiguous()
+        for tensor, view in zip(own, joined, strict=True):
             tensor.data = view
     return frame
 
