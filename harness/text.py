@@ -101,7 +101,10 @@ def duration(seconds: float) -> str:
 
 def money(hours: float, price: float | None) -> str:
     """What so many hours cost, in brackets; nothing where no price of an hour is given."""
-    return "" if price is None else f" ({hours * price:.2f} in money, at {price:g} an hour)"
+    if price is None:
+        return ""
+    cost = f"{hours * price:,.2f}"
+    return f" ({'less than 0.01' if cost == '0.00' and hours else cost} in money, at {price:g} an hour)"
 
 
 def redact_paths(text: str) -> str:

@@ -14,6 +14,7 @@ import yaml
 from ...leaderboard.formats.text import plain
 from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import summarise
+from ...leaderboard.shown_setting import shown_setting
 from ..errors import ReportError
 from ..reporting import gather
 from .bundle import Bundle
@@ -38,8 +39,12 @@ def model_index(bundle: Bundle, digest: str, method: str | None = None) -> str:
     cells = cells[cells["mean"].notna() & (cells["method"] == method if method is not None else True)]
     if cells.empty:
         raise ReportError("no cell has a number yet: there is nothing to publish")
+    tables = {data.title for spec in bundle.plans() for data in spec.data if data.is_table}
     models = [
-        {"name": plain(str(name)), "results": [_result(where, some, digest) for where, some in _places(rows)]}
+        {
+            "name": plain(str(name)),
+            "results": [_result(where, some, digest, where[0] in tables) for where, some in _places(rows)],
+        }
         for name, rows in cells.groupby("method", sort=False)
     ]
     return yaml.safe_dump({"model-index": models}, sort_keys=False, allow_unicode=True)
@@ -49,14 +54,15 @@ def _places(rows: Any) -> Any:
     return rows.groupby(["dataset", "setting", "protocol"], sort=False)
 
 
-def _result(where: tuple[str, str, str], cells: Any, digest: str) -> dict[str, Any]:
+def _result(where: tuple[str, str, str], cells: Any, digest: str, is_table: bool) -> dict[str, Any]:
     dataset, setting, protocol = map(plain, where)
     order = {group: place for place, group in enumerate(reversed(GROUPS))}  # All is first: pages show the first
     ordered = sorted(cells.to_dict("records"), key=lambda cell: order[cell["group"]])
+    kind = "tabular-classification" if is_table else "image-classification"
     return {
-        "task": {"type": "image-classification", "name": "Classification under class imbalance"},
+        "task": {"type": kind, "name": "Classification under class imbalance"},
         "dataset": {
-            "name": ", ".join(filter(None, [dataset, setting])),
+            "name": ", ".join(filter(None, [dataset, shown_setting(setting)])),
             "type": dataset,
             "split": "test",
             "args": {"setting": setting, "protocol": protocol},

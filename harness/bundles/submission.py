@@ -56,14 +56,11 @@ def submit(bundle: Path, goal: Path) -> Submission:
         Where it is, or what does not hold.
 
     Raises:
-        NoBundle: where the file is none.
+        NoBundle: where the file is none, or nothing can be put there.
         BundleError: where it names what has no place in a bundle.
         StoreError: where git refuses.
     """
-    if "://" in str(goal) or re.match(r"[\w.-]+@[\w.-]+:", str(goal)) or re.match(r"\w+:/", str(goal)):
-        raise NoBundle(f"--to: {goal} is not on this machine: git clone it, and name the clone")
-    if goal.exists() and not goal.is_dir():
-        raise NoBundle(f"--to: {goal} is a file; name a folder or a local clone")
+    _check_goal(goal)
     with _checked_copy(bundle) as (copy, digest, differences, about):
         if differences:
             return Submission(differences)
@@ -72,6 +69,18 @@ def submit(bundle: Path, goal: Path) -> Submission:
             return _commit(goal, copy, digest, text)
         already = (goal / f"{digest}.zip").exists()
         return Submission([], _put(goal, copy, digest, text), already=already)
+
+
+def _check_goal(goal: Path) -> None:
+    """NoBundle where a bundle cannot be put there, before it is checked, which may take long."""
+    if "://" in str(goal) or re.match(r"[\w.-]+@[\w.-]+:", str(goal)) or re.match(r"\w+:/", str(goal)):
+        raise NoBundle(f"--to: {goal} is not on this machine: git clone it, and name the clone")
+    if goal.exists() and not goal.is_dir():
+        raise NoBundle(f"--to: {goal} is a file; name a folder or a local clone")
+    if (goal / "HEAD").is_file() and (goal / "objects").is_dir():
+        raise NoBundle(f"--to: {goal} is a repository without files of its own: git clone it, and name the clone")
+    if (goal / ".git").exists() and not _git(goal, "rev-list", "--all", "--max-count=1"):
+        raise NoBundle(f"--to: {goal} has no commit yet that a branch could begin with")
 
 
 @contextmanager

@@ -68,13 +68,20 @@ def main() -> NoReturn:
     except BrokenPipeError:
         code = CLOSED_PIPE
     except (UserError, OSError) as error:
-        print_status(f"error: {error}")
+        print_status(f"error: {_of_system(error) or error}")
         code = getattr(error, "exit_code", 1)
     if code == INTERRUPTED:  # typer's own code for Ctrl-C too
         print_status("interrupted; the same command goes on where this one was")
     if code == CLOSED_PIPE:  # what is left to be read goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     sys.exit(code)
+
+
+def _of_system(error: Exception) -> str:
+    """What the system says of a file, without its number; nothing of another error."""
+    if isinstance(error, UserError) or not isinstance(error, OSError) or not error.strerror or error.filename is None:
+        return ""
+    return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
 
 
 def _usage(error: Any) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import ReportError
 from ..text import listed
-from .options import Defaults, Few, Many, Tercile, for_reader, print_output
+from .options import Defaults, Few, Many, Tercile, for_reader, print_output, print_status
 from .status import outcome, print_unreachable
 
 if TYPE_CHECKING:
@@ -139,11 +139,7 @@ def report(
             report = (whole if html or form in ("md", "text", "latex", "json") else leaderboard)(places)
         report = report.with_bootstrap(versus) if noise else report
         report = report.with_ranks(versus) if ranks else report
-        written = (
-            report.parquet(versus, quote)
-            if form == "parquet"
-            else report.rendered(form, versus, quote, uncertainty, printed)
-        )
+        written = _written(report, form, versus, quote, uncertainty, printed)
         if form in ("md", "text"):
             written = f"{written}{_claims_of(places)}"
         if curve:
@@ -158,6 +154,18 @@ def report(
         if undrawn:  # it takes no table away
             raise ReportError(undrawn)
     return outcome(report)
+
+
+def _written(
+    report: Report, form: str, versus: str | None, quote: bool, uncertainty: str, printed: LatexOptions | None
+) -> str | bytes:
+    """The report in its form. What --columns leaves out is said."""
+    if form == "parquet":
+        return report.parquet(versus, quote)
+    groups = printed.groups if printed else ()
+    for protocol in report.without_columns(groups):
+        print_status(f"--columns: no class is in {' or '.join(groups)} of {protocol}: its table is left out")
+    return report.rendered(form, versus, quote, uncertainty, printed)
 
 
 def _look_ahead(context: typer.Context | None, stores: list[str]) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from shlex import quote
 from typing import Any
 
+from ...leaderboard.shown_setting import shown_setting
 from ..errors import StoreError
 from ..planning.reported import NOT_TRIED, reported_trials, trials_of
 from ..spec.labels import method_label, setting_label
@@ -75,7 +76,7 @@ def status_facts(store: Store) -> dict[str, Any]:
 
 def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str, Any]:
     seed = "" if state == "not tried" else f"seed {trial.seed}"
-    where = ", ".join(filter(None, [trial.data.title, setting_label(trial.data), seed, what]))
+    where = ", ".join(filter(None, [trial.data.title, shown_setting(setting_label(trial.data)), seed, what]))
     return {"key": trial.key, "method": method_label(trial), "trial": where, "state": state, "reason": reason}
 
 

@@ -51,13 +51,13 @@ class RunRequest:
         return Plan(self.spec)
 
 
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: bool = True) -> None:
+def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], anew: bool = True) -> None:
     """Check that all that trials name can be had.
 
     Args:
         trials: The trials.
         plugins: The texts of plugin files, by their hashes.
-        trains: They are to be trained: each method is built now, though it was before (see ``passed_checks.py``).
+        anew: Whether each method is built, though it passed before (see ``passed_checks.py``).
 
     Raises:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
@@ -65,8 +65,8 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
     trials = list({trial.key: trial for trial in trials}.values())
     starts = list({start.key: start for start in map(pretraining, trials) if start}.values())
     if starts:
-        _check_words(starts, plugins, trains, "network.weights.data", "network.weights.method")
-    _check_words(trials, plugins, trains, "data", "methods")
+        _check_words(starts, plugins, anew, "network.weights.data", "network.weights.method")
+    _check_words(trials, plugins, anew, "data", "methods")
     _check_pretraining(trials)
     images = [trial for trial in (*starts, *trials) if trial.training.learner == "images"]
     if of_libraries := {(t.network, dataset_of(t.data).shape) for t in images if ":" in t.network}:
@@ -77,7 +77,7 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
                 check_shape(name, shape)
 
 
-def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bool, data: str, method: str) -> None:
+def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], anew: bool, data: str, method: str) -> None:
     """The same of trials whose data sets and methods are named in these fields of the spec."""
     with field(data):
         for each in each_once(trial.data for trial in trials):
@@ -86,7 +86,7 @@ def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bo
         _check_learners(trials)
     methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
     with field(method):
-        if trains:
+        if anew:
             check_methods(list(methods.values()), plugins)
         else:
             check_new_methods(methods, plugins)

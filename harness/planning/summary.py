@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from ...leaderboard.shown_setting import shown_setting
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import examples_of, method_label, network_label, setting_label
@@ -34,9 +35,7 @@ def plan_table(plan: Plan) -> str:
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: dict.fromkeys(methods[start] for start in starts) for key, starts in needed.of.items()}
-    kinds = Counter(
-        (t.data.title, setting_label(t.data), method_label(t), network_label(t), _epochs(t)) for t in trials
-    )
+    kinds = Counter((*_shown_data(t), method_label(t), network_label(t), _epochs(t)) for t in trials)
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
         dict(zip(names, kind, strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
@@ -52,6 +51,10 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
+
+
+def _shown_data(trial: Trial) -> tuple[str, str]:
+    return trial.data.title, shown_setting(setting_label(trial.data))
 
 
 def _sizes(trials: Sequence[Trial]) -> list[str]:

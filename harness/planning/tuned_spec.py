@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ...leaderboard.shown_setting import shown_setting
 from ..errors import SpecError
 from ..spec.labels import examples_of, method_label, setting_label
 from ..spec.schema import Experiment, Spec, experiments
@@ -118,7 +119,7 @@ def _plugin(digest: str) -> str:
 def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]:
     row = {
         "data": experiment.data.title,
-        "long tail": setting_label(experiment.data),
+        "long tail": shown_setting(setting_label(experiment.data)),
         "method": method_label(experiment.trial(0)),
     }
     if result is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ...leaderboard.metric import GROUPS
+from ...leaderboard.shown_setting import shown_setting
 from ...leaderboard.statistics.bootstrap import DRAWS, resampled
 from ...leaderboard.tables.cell_texts import USUAL_SEEDS
 from ...leaderboard.tables.grid import Table
@@ -66,7 +67,7 @@ class TestSetBootstrap:
         shown = []
         for place, hits in self._hits.items():
             groups = {group: at for group, at in class_members(self._counts[place], self._by).items() if at}
-            truth, title = self._truth[place[1]], f"{', '.join(place)}: test-image noise"
+            truth, title = self._truth[place[1]], f"{', '.join(map(shown_setting, place))}: test-image noise"
             caption = [CAPTION[0].format(draws=DRAWS, usual=USUAL_SEEDS), CAPTION[1]]
             scores = {method: np.mean(list(seeds.values()), axis=0) for method, seeds in hits.items()}
             count = {method: len(seeds) for method, seeds in hits.items()}

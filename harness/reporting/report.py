@@ -106,7 +106,7 @@ class Report:
             return markdown.markdown(*shown, escaped=form == "md")
         for method in printed.methods if printed else ():
             self.require(method, "--rows")
-        self._require_columns(printed.groups if printed else ())
+        self.without_columns(printed.groups if printed else ())
         return latex.latex(*shown, printed)
 
     @property
@@ -158,12 +158,22 @@ class Report:
         if method is not None and method not in methods:
             raise ReportError(f"{option}: no method {method!r} here" + nearest(method, methods))
 
-    def _require_columns(self, groups: Sequence[str]) -> None:
-        """ReportError where a table would have none of these groups."""
-        for empty in empty_groups(self.rows).values():
-            if groups and set(groups) <= set(empty):
-                there = [group for group in GROUPS if group in set(self.rows["group"]) - set(empty)]
-                raise ReportError(f"--columns: no class is in {' or '.join(groups)}; the table has {', '.join(there)}")
+    def without_columns(self, groups: Sequence[str]) -> list[str]:
+        """The protocols whose tables have none of these groups; none where all groups are shown.
+
+        Args:
+            groups: Words of `GROUPS`; empty for all.
+
+        Raises:
+            ReportError: where no table has one of them.
+        """
+        empty = empty_groups(self.rows)
+        without = [protocol for protocol, none in empty.items() if groups and set(groups) <= set(none)]
+        if len(without) < self.rows["protocol"].nunique():
+            return without
+        in_all = set.intersection(*map(set, empty.values()))
+        there = [group for group in GROUPS if group in set(self.rows["group"]) - in_all]
+        raise ReportError(f"--columns: no class is in {' or '.join(groups)}; the table has {', '.join(there)}")
 
     def quoted(self, everything: bool) -> pd.DataFrame | None:
         """All published rows, or the paper's of the data sets that are here; of another metric there are none."""

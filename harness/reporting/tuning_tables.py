@@ -8,6 +8,7 @@ from math import nan
 
 import pandas as pd
 
+from ...leaderboard.shown_setting import shown_setting
 from ...leaderboard.statistics import budget
 from ...leaderboard.tables.grid import Table, hours_text
 from ..spec.schema import Spec, Tune, Value
@@ -106,7 +107,7 @@ def tables(lines: Sequence[TunedRow]) -> list[Table]:
         return []
     columns = [name for name in HEADS if len({getattr(line, name) for line in lines}) > 1]
     head = (*(HEADS[name] for name in columns), "Method")
-    names = [(*(getattr(line, name) for name in columns), line.method) for line in lines]
+    names = [(*(shown_setting(getattr(line, name)) for name in columns), line.method) for line in lines]
     return [_values_table(lines, head, names), _importance_table(lines, head, names)]
 
 

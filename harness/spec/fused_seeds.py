@@ -28,6 +28,8 @@ def obstacle(network: str, training: Routine) -> str:
     """Why seeds of a network are not fused, whatever the method; empty where they are."""
     if training.learner != "images":
         return "only networks on images are fused"
+    if getattr(training, "compile", False):
+        return "a compiled network (training.compile) is one seed's"
     if network.startswith("timm:"):
         return "a network of timm may draw numbers of its own, such as dropout's"
     return ""

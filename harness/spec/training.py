@@ -54,6 +54,7 @@ class _WithoutImages(Routine, frozen=True):
     last_batch: ClassVar[None] = None
     track: ClassVar[None] = None
     track_every: ClassVar[None] = None
+    compile: ClassVar[bool] = False
 
 
 class Training(_OfNetwork, frozen=True):
@@ -66,10 +67,12 @@ class Training(_OfNetwork, frozen=True):
 
     With ``track`` the history has the accuracy on the training images, as they are, in evaluation mode: ``all`` of
     all, ``minority`` also of the last C // 2 classes; after every so many epochs (``track_every``), and the last.
+
+    With ``compile: true`` PyTorch compiles the network for training, whose steps are shorter then and round otherwise.
     """
 
     later: ClassVar[frozenset[str]] = frozenset(
-        {"resized_crop", "init", "warmup", "last_batch", "track", "track_every"}
+        {"resized_crop", "init", "warmup", "last_batch", "track", "track_every", "compile"}
     )
 
     crop_padding: int = Field(ge=0)
@@ -84,6 +87,7 @@ class Training(_OfNetwork, frozen=True):
     last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track: Literal["all", "minority"] | None = Field(default=None, exclude_if=lambda value: value is None)
     track_every: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    compile: bool = Field(default=False, exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _tracked(self) -> Training:

@@ -37,7 +37,7 @@ from ...methods.sampling.balance import shuffled
 from ..registry.networks import Network
 from ..spec.training import NetworkTraining
 from .device_images import DeviceData, MappedImages, split
-from .objective import Objective
+from .objective import Objective, compiled
 from .random_streams import RandomStreams, derive_seed, initialisation
 from .schedule import ExponentialMovingAverage, learning_rate, steps_per_epoch
 
@@ -145,6 +145,7 @@ class TrainingLoop:
             with initialisation(self.streams.seed, "head"):
                 self.model.head = build("head", None)
         self.model.to(scene.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.features = compiled(self.model.features) if self.training.compile else None
         self.loss = build("loss", cross_entropy)
         self.epsilon = build("smoothing", scene.tensor([self._default_epsilon()] * scene.classes))
         even = ClassWeights(scene.tensor([1.0] * scene.classes))
@@ -181,19 +182,10 @@ class TrainingLoop:
         while self.done < self.training.epochs:
             start = time.perf_counter()
             losses, lr = self._epoch(self.done)
-            yield self.end_epoch(losses, lr, time.perf_counter() - start)
+            yield self._end_epoch(losses, lr, time.perf_counter() - start)
 
-    def end_epoch(self, losses: list[float], lr: float, seconds: float) -> dict[str, float]:
-        """Note that an epoch is over.
-
-        Args:
-            losses: Those of its steps.
-            lr: The last learning rate.
-            seconds: How long it took.
-
-        Returns:
-            Its line of the history.
-        """
+    def _end_epoch(self, losses: list[float], lr: float, seconds: float) -> dict[str, float]:
+        """An epoch is over: its line of the history."""
         self.seconds += seconds
         self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
         self.done += 1
@@ -239,7 +231,7 @@ class TrainingLoop:
             losses[index] = self._advance(chosen, epoch, weights)
             if self.training.ema:
                 self.average.update(step)
-        return finite(losses.tolist(), epoch * self.steps_per_epoch, lr), lr
+        return _finite(losses.tolist(), epoch * self.steps_per_epoch, lr), lr
 
     def _begin(self, epoch: int) -> tuple[tuple[torch.Tensor, ...], ClassWeights]:
         """The indices (B,) of each step of the epoch, the last, partial batch only where the routine keeps it. And the
@@ -268,19 +260,15 @@ class TrainingLoop:
 
     def _advance(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> torch.Tensor:
         """One step on the chosen images; its loss, still on the device."""
-        objective = self.objective(chosen, epoch, weights)
+        objective = self._objective(chosen, epoch, weights)
         return self.step(objective, objective.batch.y, self.optimizer).detach()
 
-    def objective(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> Objective:
-        """The objective of one step.
-
-        Args:
-            chosen: The indices of its images (B,).
-            epoch: Which it is in.
-            weights: Those of the classes in it.
-        """
+    def _objective(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> Objective:
+        """That of one step on the chosen images (B,)."""
         batch, views = self._batch(chosen, epoch)
-        return Objective(self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views)
+        return Objective(
+            self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views, self.features
+        )
 
     def step_seconds(self, epoch: int, steps: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:
         """How long steps take as they are in an epoch. It trains: for a run that is thrown away.
@@ -385,17 +373,8 @@ def _seed_libraries(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def finite(losses: list[float], first_step: int, lr: float) -> list[float]:
-    """The losses of an epoch; looked at once an epoch, so that a GPU is not made to wait each step.
-
-    Args:
-        losses: One of each step.
-        first_step: The number of the epoch's first.
-        lr: The last learning rate.
-
-    Raises:
-        Diverged: where one is not finite.
-    """
+def _finite(losses: list[float], first_step: int, lr: float) -> list[float]:
+    """The losses of an epoch, or Diverged; looked at once an epoch, so that a GPU is not made to wait each step."""
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
             raise Diverged(first_step + index, losses[max(0, index - 2) : index + 1], lr)

@@ -5,6 +5,9 @@ Losses are per sample, so a step such as SAM-A's can climb with class-wise empha
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,9 +16,11 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from ...datasets.files import cache
 from ...methods.optimizers.batchnorm import resting_statistics
 from ...methods.part import ClassWeights, MethodError, Mixed
 
+Features = Callable[[torch.Tensor], torch.Tensor]
 Target = tuple[float, torch.Tensor, torch.Tensor]  # share, classes (B,), the loss of each sample (B,)
 
 
@@ -26,7 +31,8 @@ class Objective:
 
     A sample that is ``share`` of class y and the rest of class o counts as two targets with their own weight, margin
     and epsilon: sum_i [s w_y l(z, y) + (1 - s) w_o l(z, o)], over the same sum without the losses. ``views`` are the
-    two that ``extra`` compares, or the one that it compares with the batch itself.
+    two that ``extra`` compares, or the one that it compares with the batch itself. ``features`` are the model's where
+    they are not given, compiled perhaps.
     """
 
     model: nn.Module
@@ -37,6 +43,10 @@ class Objective:
     autocast: Callable[[], AbstractContextManager]
     batch: Mixed
     views: tuple[torch.Tensor, ...] = ()
+    features: Features | None = None
+
+    def __post_init__(self) -> None:
+        self.features_of: Features = self.features or self.model.features  # type: ignore[assignment]
 
     def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
         return self.each(emphasis)[0]
@@ -44,13 +54,13 @@ class Objective:
     def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
         """The losses under several class-wise emphases, each a scalar, from one pass of the network."""
         with self.autocast():
-            features = self.model.features(self.batch.x)  # type: ignore[operator]
+            features = self.features_of(self.batch.x)
             logits = self.model.head(features)  # type: ignore[operator]
         targets = self._targets(_wide(logits))
         supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
         if self.extra is None:
             return supervised
-        unsupervised = _unsupervised(self.model, self.extra, self.autocast, features, self.views)
+        unsupervised = _unsupervised(self.model, self.features_of, self.extra, self.autocast, features, self.views)
         return [self._joint(loss, unsupervised) for loss in supervised]
 
     def losses(
@@ -111,11 +121,12 @@ class SeedsModule(nn.Module):
     def forward(self, x: torch.Tensor, views: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """Logits (B, C) of normalised images (B, channels, H, W) and, where views are compared, what that comes to."""
         with self._autocast():
-            features = self.model.features(x)  # type: ignore[operator]
+            features_of: Features = self.model.features  # type: ignore[assignment]
+            features = features_of(x)
             logits = self.model.head(features)  # type: ignore[operator]
         if self.extra is None:
             return (logits,)
-        return logits, _unsupervised(self.model, self.extra, self._autocast, features, views)
+        return logits, _unsupervised(self.model, features_of, self.extra, self._autocast, features, views)
 
 
 @dataclass
@@ -142,6 +153,7 @@ class SeedsObjective:
 
 def _unsupervised(
     model: nn.Module,
+    features_of: Features,
     extra: Callable,
     autocast: Callable[[], AbstractContextManager],
     features: torch.Tensor,
@@ -149,10 +161,28 @@ def _unsupervised(
 ) -> torch.Tensor:
     """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
     with resting_statistics(model), autocast():
-        one, two = [features, *(model.features(view) for view in views)][-2:]  # type: ignore[operator]
+        one, two = [features, *map(features_of, views)][-2:]
     return extra(_wide(one), _wide(two))
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
     """Losses are computed in at least float32, whatever the precision of the network."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def compiled(features: nn.Module) -> Features:
+    """A network's features, compiled by PyTorch at the first batch of each size. What comes out lies in tailboard's
+    cache for the next trial, whose first batch then takes seconds and not a minute.
+
+    The numbers may not hang on what this process trained before: what it compiled is forgotten first, no size of batch
+    is taken for a special case of another, and where something cannot be compiled whole it is an error.
+
+    Raises:
+        OSError: where there is no C++ compiler: no fault of the method's, and another machine may have one.
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if not shutil.which(compiler):
+        raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
+    torch.compiler.reset()
+    return torch.compile(features, dynamic=False, fullgraph=True)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from ..storage.store import Store
 from .device_images import most_bytes
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
-from .job import Job, fused_trials, is_done
+from .job import Job, TrialContext, fused_trials, is_done
 from .learners.contract import Learner, Resumable
 from .learners.decision_regions import decision_regions
 from .learners.fused_seeds import FusedTraining
@@ -63,26 +62,6 @@ LEAST = -65504.0  # of float16; a logit so far below the largest is a probabilit
 INFRASTRUCTURE = (
     Drained, TrialMoved, DataError, StoreError, OSError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TrialContext:
-    """What a trial is given and its key does not hold: where things are, and how often it saves itself."""
-
-    store: str
-    gpu: bool = False
-    root: Path | None = None
-    verify: bool = True
-    checkpoint_seconds: float = 60.0
-    time_limit: float | None = None  # seconds of training
-    alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
-    plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
-    regions: bool = False  # whether what it decides between training images is recorded too
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the trial is trained on."""
-        return torch.device("cuda" if self.gpu else "cpu")
 
 
 def run_trial(

@@ -29,6 +29,7 @@ OPENING = r"""% Written by tailboard; a paper that inputs it needs \usepackage{b
 \documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\def\tailboardend{\end{document}}
 \else\let\tailboardend\relax\fi"""
 CLOSING = r"\tailboardend"
+NO_COLUMN = "left out, since no class is in the groups that were asked for"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class LatexOptions:
             from it, ``separable`` prints both bold, ``none`` neither.
         caption: In place of the caption of two sentences; plain text.
         label: The label of the first table; a second gets ``LABEL-2``.
-        groups: The groups that are shown, such as ``("few", "all")``; all where empty.
+        groups: The groups that are shown, such as ``("few", "all")``; all where empty. A table without any of them is
+            left out, and a comment says so.
         methods: The methods that are shown, in this order; all where empty. What is emphasised depends on all.
         decimals: Digits after the point; those of the metric where None.
         tabular_only: Only ``tabular``, without float, caption and notes.
@@ -93,11 +95,13 @@ def latex(
         view = replace(view, metric=replace(view.metric, digits=options.decimals))
     beside = (None, ()) if options.tabular_only else (published, more)
     made = tables(rows, versus, beside[0], notes, beside[1], view, options.bold)
-    printed = [_selected(table, options) for table in made]
+    selected = [_selected(table, options) for table in made]
+    printed = [table for table in selected if table.spans]
+    left_out = [f"% {_in_latex(table.title)}: {NO_COLUMN}" for table in selected if not table.spans]
     if options.tabular_only:
-        return "\n\n".join("\n".join(_tabular(table)) for table in printed) + "\n"
+        return "\n\n".join([*left_out, *("\n".join(_tabular(table)) for table in printed)]) + "\n"
     floats = [_float(table, options, number) for number, table in enumerate(printed, start=1)]
-    return "\n\n".join([OPENING, *floats, CLOSING]) + "\n"
+    return "\n\n".join([OPENING, *left_out, *floats, CLOSING]) + "\n"
 
 
 def _in_latex(text: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from ..formats.text import plain
 from ..metric import ACCURACY
 from ..results import COLUMN, TRIAL, arranged, summarise
+from ..shown_setting import shown_setting
 from ..statistics.cost import training_costs
 from ..statistics.tiers import tiers
 from .model import DataCard, MethodCard, PageContent, PageFigure
@@ -119,13 +120,17 @@ def _standings(rows: pd.DataFrame, subject: PageContent) -> tuple[str, tuple[Sta
         "mean", ascending=not metric.larger_is_better, kind="stable", na_position="last"
     )
     label = "" if metric.name == ACCURACY.name else plain(metric.label)
-    words = [label, str(first["group"]).title(), plain(str(first["dataset"])), plain(str(first["setting"]))]
+    words = [label, str(first["group"]).title(), plain(str(first["dataset"])), _shown(first["setting"])]
     costs = training_costs(here, {key: one.start_seconds for key, one in subject.evidence.items()})
     cost = {method: float(ratio) for method, ratio in zip(costs["method"], costs["erm"], strict=True) if ratio > 0}
     return ", ".join(filter(None, words)), tuple(
         Standing(plain(str(method)), None if pd.isna(mean) else float(mean), ranked.get(str(method)), cost.get(method))
         for method, mean in zip(cells["method"], cells["mean"], strict=True)
     )
+
+
+def _shown(setting: object) -> str:
+    return plain(shown_setting(str(setting)))
 
 
 def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
@@ -137,7 +142,7 @@ def _data(rows: pd.DataFrame, subject: PageContent) -> tuple[DataFacts, ...]:
         order = sorted(range(len(counts)), key=lambda place: -counts[place])
         facts.append(
             DataFacts(
-                plain(str(name)), plain(str(setting)), subject.data.get(str(name)),
+                plain(str(name)), _shown(setting), subject.data.get(str(name)),
                 counts=tuple(counts[place] for place in order),
                 groups=tuple(known.groups[place] for place in order) if known else (),
                 tested=sum(known.tests) if known else 0,

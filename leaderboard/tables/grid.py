@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..metric import GROUPS
+from ..shown_setting import shown_setting
 from ..statistics.paired import NO_SPREAD
 
 Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
@@ -63,7 +64,9 @@ def headers(cells: pd.DataFrame) -> Headers:
     unverified = set(cells.loc[~cells["verified"], "dataset"])
     pairs = dict.fromkeys(zip(cells["dataset"], cells["setting"], strict=True))
     return {
-        (dataset, setting): ", ".join(filter(None, [dataset + " (unverified)" * (dataset in unverified), setting]))
+        (dataset, setting): ", ".join(
+            filter(None, [dataset + " (unverified)" * (dataset in unverified), shown_setting(setting)])
+        )
         for dataset, setting in pairs
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..published.comparison import MARGIN, Routine, compare
+from ..shown_setting import shown_setting
 from .grid import SUPERSCRIPT, Table, grid, headers, plus_minus
 
 QUOTED = (
@@ -58,7 +59,7 @@ def _pair(row, source: str, reason: str) -> tuple[str, ...]:
     interval = "" if pd.isna(row.ci95_low) else f" [{row.ci95_low:+.1f}, {row.ci95_high:+.1f}]"
     return (
         row.method,
-        f"{row.dataset}, {row.setting}",
+        f"{row.dataset}, {shown_setting(row.setting)}",
         row.group.title(),
         plus_minus(row.mean, row.stderr),
         plus_minus(row.mean_there, row.stderr_there) + source,

@@ -327,6 +327,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_whatever_is_changed_is_named(bundle, tmp_path, tailboard, attack):
     forger = Forger(bundle)
@@ -362,6 +363,7 @@ def test_one_change_is_one_line_or_what_follows_from_it(bundle, tmp_path, attack
         assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_honest_twins_are_left_alone(groups, tmp_path):
     """A constant predictor and a small tree are the same whatever their seed, and a method under neutral values is
     ERM."""
@@ -383,6 +385,7 @@ def test_honest_twins_are_left_alone(groups, tmp_path):
     assert np.array_equal(erm, focal) and export(made, tmp_path / "n.zip") == []
 
 
+@pytest.mark.slow
 def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
     """Nothing is left out, so that every seed trains on the same: that they do is no fault."""
     data = {"name": "fashion-mnist-mini", "imbalance_factor": 1, "head": 600}

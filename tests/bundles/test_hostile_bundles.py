@@ -51,6 +51,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_no_export_writes_is_refused_in_one_line(bundle, tmp_path, tailboard, hostile):
     added, words = HOSTILE[hostile]

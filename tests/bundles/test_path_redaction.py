@@ -62,6 +62,7 @@ SENTENCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(sentence=st.sampled_from(SENTENCES), paths=st.tuples(*[POSIX | WINDOWS | SHARES | URLS] * 2))
 def test_of_a_path_in_a_sentence_only_its_last_part_survives(sentence, paths):

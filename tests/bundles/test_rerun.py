@@ -78,6 +78,7 @@ def test_trials_trained_again_are_compared(tuned_bundle, tmp_path, tailboard):
     assert {each["key"] for each in found["repetitions"]} <= set(reported)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_predictions_that_were_made_up_whole_are_found_by_training(groups, tmp_path, tailboard):
     """Everything in it follows from its predictions; only that nobody trained them is wrong."""
@@ -142,6 +143,7 @@ def failed(f: Forger, **changes: Any) -> None:
     f.tell()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_seed_that_is_called_failed_may_be_drawn_and_differs(groups, tmp_path, tailboard):
     forger = Forger(groups["erm"], "erm")
@@ -204,6 +206,7 @@ def test_a_trial_that_is_said_to_have_hung_is_not_trained(groups, tmp_path, tail
     assert err.count("training ") == 1 and "same: ERM, " in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, monkeypatch):
     made = trained(tmp_path / "m", parse(RAW | {"name": "m", "methods": "M2m", "seeds": 1}))
@@ -226,6 +229,7 @@ def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
     assert code == 2 and re.search(r"not judged: ERM, .*too few, or spread too far, to judge by", out)
 
 
+@pytest.mark.slow
 def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
     code, out, err = tailboard("verify", bundle, "--rerun", 6, "--seed", 1)
     assert code == 1 and "every number holds" in out and out.count("\n") == 1, "the check is told all the same"
@@ -280,6 +284,7 @@ def test_what_does_not_hold_is_not_trained_again(bundle, tmp_path, tailboard):
     assert code == 3 and "nothing is trained again" in err and "training 1" not in err
 
 
+@pytest.mark.slow
 def test_a_record_that_is_older_than_a_hyperparameter_was_made_at_its_default(tmp_path):
     """As of KMeansSMOTE before its clusters could be searched; what it has had from the first must be named."""
     raw = {"name": "k", "data": {"name": "simulated-table", "profile": "natural", "total": 400}, "seeds": 1}

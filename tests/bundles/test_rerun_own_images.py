@@ -36,6 +36,7 @@ def moved(tmp_path, cache_of_its_own, tailboard, monkeypatch):
     return tmp_path / "disk"
 
 
+@pytest.mark.slow
 def test_a_folder_is_found_by_its_contents_below_the_root_or_what_is_lacking_is_said(moved, tailboard):
     again = ["verify", "b.zip", "--rerun", 1, "--seed", 0]
     code, out, err = tailboard(*again)

@@ -68,12 +68,16 @@ def test_a_clone_gets_a_branch_and_what_is_checked_out_stays(bundle, clone):
 
 
 def test_what_is_not_on_this_machine_is_refused_in_one_line(bundle, tmp_path):
-    file = tmp_path / "file"
+    file, bare, empty = tmp_path / "file", tmp_path / "bare.git", tmp_path / "empty"
     file.touch()
+    git(tmp_path, "init", "--quiet", "--bare", bare)
+    git(tmp_path, "init", "--quiet", empty)
     for goal, said in (
         ("https://github.com/a/b", "git clone it"),
         ("git@github.com:a/b", "git clone it"),
         (file, "is a file"),
+        (bare, "git clone it"),
+        (empty, "no commit yet"),
     ):
         error = command("submit", bundle, "--to", goal).exception
         assert isinstance(error, UserError) and said in str(error)

@@ -94,6 +94,7 @@ def test_the_tables_of_a_search_hold_no_formula():
     assert [cell[:2] for cell in cells[1:]] == ["'=", "'+", "ER"] and "-1.5" in csv_text(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],

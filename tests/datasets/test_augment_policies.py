@@ -134,6 +134,7 @@ def test_augmix_gives_torchvisions_pixels(shape):
     assert sum(near) / len(x) > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTH)
 def test_the_output_has_torchvisions_distribution(name):
     ours, transform = BOTH[name]

@@ -65,6 +65,7 @@ def test_what_the_contract_asks_for_is_taken():
     check(DATASET, POOL)
 
 
+@pytest.mark.slow
 def test_it_is_checked_where_the_data_is_prepared(installed_dataset):
     installed_dataset("ones", "Pool(images(20), Images(images(20).x, images(20).y + 1), False)")
     with pytest.raises(DataError, match=r"test\.y: labels are 0 to 2"):

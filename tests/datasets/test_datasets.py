@@ -69,6 +69,7 @@ def test_a_damaged_shipped_subset_is_refused(tmp_path, monkeypatch):
     assert not embedded.load(None, False).verified
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
 def test_the_real_fashion_mnist_is_verified_and_makes_the_shipped_subset(tmp_path, monkeypatch):
     pool = vision.FASHION_MNIST.load(None, True)

@@ -76,6 +76,7 @@ def test_groups_are_a_word_of_the_key_and_their_names_are_not(table, tmp_path):
     assert dataset_of(parse_data({"name": f"csv:{tmp_path}/0.csv"})).load(None, True).groups is not None
 
 
+@pytest.mark.slow
 def test_a_trial_and_its_record_hold_to_the_groups(table, tmp_path):
     asked = trial(table(patients))
     short = asked.model_copy(update={"training": asked.training.model_copy(update={"epochs": 1, "batch_size": 8})})
@@ -85,6 +86,7 @@ def test_a_trial_and_its_record_hold_to_the_groups(table, tmp_path):
     assert Store(tmp_path / "s").record(short.key) == record
 
 
+@pytest.mark.slow
 def test_a_class_of_one_group_cannot_be_validated_on(table, tmp_path):
     asked = trial(table(lambda index: f"t{index}" if index % 6 == 5 else ("p" if index >= 36 else f"q{index}")))
     with pytest.raises(DataError, match=r"csv:l.csv: class 2 has images of too few groups"):

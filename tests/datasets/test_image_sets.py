@@ -116,6 +116,7 @@ def test_eurosat_is_read_at_any_size_with_its_splits(satellite, split, tested):
     assert parse_data({"name": "eurosat", "imbalance_factor": 2}, root=satellite).profile == "exp"
 
 
+@pytest.mark.slow
 def test_a_plan_a_run_and_python_look_for_a_set_below_the_root(satellite, tmp_path):
     spec = {"name": "s", "data": {"name": "eurosat"}, "methods": ["ERM"], "seeds": 1}
     (trial,) = tb.plan(spec, root=satellite)
@@ -222,6 +223,7 @@ print(json.dumps({"name": data.name, "contents": data.contents.model_dump(), "sa
 """
 
 
+@pytest.mark.slow
 def test_a_data_set_of_hugging_face_is_read_without_the_network(tmp_path):
     for split, count in (("train", 20), ("test", 10)):
         for number in range(count):

@@ -284,6 +284,7 @@ def test_a_wrong_folder_is_refused_in_one_line(tmp_path, what):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_are_read(tmp_path):
     (tmp_path / "photos").mkdir()
     wide(tmp_path / "photos")

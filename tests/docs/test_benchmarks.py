@@ -62,6 +62,7 @@ def test_every_part_of_the_script_gives_a_number_or_says_why_not(gpu):
     assert gpu["measured"](small, torch.device("cpu"), ["memory"], minutes=-1)[0].said == "no time was left"
 
 
+@pytest.mark.slow
 def test_the_script_keeps_to_the_device(gpu):
     small = replace(gpu["SMALL"], methods=("ERM", "SAM"), batch=8)
     with simulated_gpu() as device:

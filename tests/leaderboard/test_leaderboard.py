@@ -145,6 +145,7 @@ percent = st.floats(0, 100)
 boards = st.lists(st.lists(percent, min_size=1, max_size=6), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(boards, st.randoms(use_true_random=False))
 def test_means_are_numpys_and_ignore_the_order_of_rows(values, random):
@@ -293,6 +294,24 @@ def test_a_group_without_a_class_is_no_column_for_readers():
         report.rendered("latex", printed=latex.LatexOptions(groups=("few",)))
     assert "Few" not in report.rendered("latex", printed=latex.LatexOptions(groups=("few", "all"), tabular_only=True))
     assert records.csv(TWO_CLASSES).count(",few,") == 3
+
+
+def test_a_table_without_the_groups_that_are_asked_for_is_left_out():
+    few = board(cell("ERM", ERM, group="few", dataset="d"), cell("ERM", ERM, dataset="d"))
+    report = Report(pd.concat([TWO_CLASSES, few.assign(protocol="paper")], ignore_index=True), [], [])
+    assert report.without_columns(("few",)) == ["small, 20 epochs"]
+    assert report.without_columns(()) == report.without_columns(("few", "all")) == []
+    for tabular_only in (False, True):
+        text = report.rendered("latex", printed=latex.LatexOptions(groups=("few",), tabular_only=tabular_only))
+        assert "% small, 20 epochs: left out, since no class is in the groups" in text
+        assert text.count(r"\begin{tabular}") == 1 and "d, IF 100" in text and "cifar10" not in text
+
+
+def test_a_number_that_a_ratio_gave_is_rounded_for_readers_only():
+    rows = board(cell("ERM", ERM, setting="step, IF 33.333333333333336"), cell("ERM", ERM, setting="IF 10.000001"))
+    for shown in (markdown.markdown(rows), latex.latex(rows), notebook.notebook(rows)):
+        assert "cifar10, step, IF 33.333" in shown and "33.3333" not in shown and "IF 10.000001" in shown
+    assert '"step, IF 33.333333333333336"' in records.csv(rows)
 
 
 def test_a_group_with_a_class_in_one_data_set_is_a_column_of_each_in_its_table():

@@ -17,6 +17,7 @@ def test_a_former_path_is_the_module_that_moved(name):
     assert import_module(f"tailboard.methods.{name}") is import_module(f"tailboard.methods.{FORMER_PATHS[name]}")
 
 
+@pytest.mark.slow
 def test_every_path_of_the_time_before_the_rooms_is_imported_by_a_process_that_begins_with_it():
     paths = [f"tailboard.methods.{name}" for name in (*FORMER_PATHS, *AT_THE_TOP, "text_file")]
     assert len(paths) == 20

@@ -53,6 +53,7 @@ def test_neutral_values_are_erm(name, erm):
     assert same_logits(run, erm[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_default_values_are_not(name, erm):
     """After five epochs, of which the last is a fifth of training, in which deferred methods begin."""

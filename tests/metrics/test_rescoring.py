@@ -205,6 +205,7 @@ def report(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_measured(store, report):
     code, out, _ = report(store, "--metric", "nll", "--prior", "train", "--tau", 1, "--versus", "ERM")
     assert code == 0

@@ -266,6 +266,7 @@ class Mute:
     def finished(self, *_) -> None: ...
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_shows_what_was_there_and_where_a_joined_clusters_dashboard_is(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     store, spec = filled(tmp_path), parse(RAW)

@@ -140,6 +140,7 @@ def test_a_draining_queue_hands_out_nothing(tmp_path):
     assert queue.suggest("2") == Searcher.FINISHED
 
 
+@pytest.mark.slow
 def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     trials, needed = planned("M2m")
     erm, m2m = needed.trials[0], trials[0]
@@ -167,6 +168,7 @@ def test_the_network_that_is_handed_on_is_the_one_that_was_scored(tmp_path):
     assert run_trial(Job.of(m2m), setting).status == "complete"
 
 
+@pytest.mark.slow
 def test_lost_weights_are_trained_again_only_where_someone_waits_for_them(tmp_path):
     trials, needed = planned("M2m")
     setting, store = TrialContext(store=str(tmp_path)), Store(tmp_path)

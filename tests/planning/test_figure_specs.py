@@ -84,6 +84,7 @@ def test_augmentations_of_several_words_are_one_axis():
     assert "training.augmentation" not in planned_table(read("fig08-mini"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TABLES.exists(), reason="needs the files of Adult and of RAMP's part of Forest Cover")
 @pytest.mark.parametrize(("name", "estimator"), [("fig21-mini", XGBClassifier), ("fig22-mini", SVC)])
 def test_the_figures_of_tables_are_those_of_the_libraries_called_directly(tmp_path, name, estimator):

@@ -46,6 +46,8 @@ def test_what_cannot_be_fused_says_why_and_has_the_key_that_it_has_alone():
     alone, many = spec_of(seeds=1), spec_of(seeds=33)
     assert said(alone) == ["not fused: ERM on small: 2 to 32 seeds can be, and the spec has 1"]
     assert said(many) == ["not fused: ERM on small: 2 to 32 seeds can be, and the spec has 33"]
+    made = spec_of(training={"compile": True})
+    assert said(made) == ["not fused: ERM on small: a compiled network (training.compile) is one seed's"]
     table = spec_of(data={"name": "simulated-table"}, network=["logistic_regression", "mlp"], training={})
     assert {line.partition(": ")[2].partition(": ")[2] for line in said(table)} == {"only networks on images are fused"}
     assert not any(trial.fused for spec in (alone, many, table) for trial in RunRequest.of(spec).plan.trials)

@@ -29,6 +29,7 @@ print(before, peak.bytes(), MemoryProbe(cpu).bytes())
 """
 
 
+@pytest.mark.slow
 def test_a_peak_is_seen_after_it_is_over_and_the_next_one_starts_anew():
     """In a process of its own: one that has freed much would take the tensor out of that."""
     done = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)

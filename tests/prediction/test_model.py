@@ -87,6 +87,7 @@ def stored(logits: np.ndarray) -> np.ndarray:
     return (logits - logits.max(axis=1, keepdims=True)).astype(np.float16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_a_key_repeats_a_trial_bit_for_bit(made, tmp_path, tailboard, monkeypatch, method):
     """Also where the logits go through a head of the method's own, or are changed once it has trained."""
@@ -126,6 +127,7 @@ def test_a_method_is_the_trial_of_its_first_seed_that_is_complete(tmp_path):
         by_method(broken, "ERM")
 
 
+@pytest.mark.slow
 def test_a_tuned_row_has_the_values_found_and_its_winning_trial_calibrates_it(tmp_path, cache_of_its_own):
     raw = {
         "name": "t",

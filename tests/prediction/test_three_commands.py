@@ -23,6 +23,7 @@ def in_process(prepared: PreparedRun, *_: object) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_model_and_predictions(tmp_path, cache_of_its_own, tailboard, monkeypatch):
     monkeypatch.setattr("tailboard.harness.driver.execute", in_process)
     monkeypatch.setattr(image_run, "STEPS", 1)
@@ -59,6 +60,7 @@ def while_it_is_stopped(prepared: PreparedRun, *_: object) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_csv_of_rows_becomes_a_model_predictions_and_a_bundle(tmp_path, cache_of_its_own, tailboard, monkeypatch):
     monkeypatch.setattr("tailboard.harness.driver.execute", while_it_is_stopped)
     rng, rows = np.random.default_rng(0), [["amount", "country", "fraud"]]

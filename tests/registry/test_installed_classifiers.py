@@ -54,6 +54,7 @@ def test_a_range_that_the_spec_gives_is_searched():
     assert search.space["network.n_neighbors"].default == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -140,6 +141,7 @@ def test_a_package_adds_an_estimator_that_is_listed_searched_and_predicts_as_its
         learner_of(plan(parse(raw_of({"name": "nearest", "values": {"n_neighbours": 5}})))[0])
 
 
+@pytest.mark.slow
 def test_our_methods_stand_before_the_library_s_whatever_is_imported_first():
     code = "import tailboard.harness.registry.estimators; from tailboard.methods.registry import registry; "
     code += "assert next(iter(registry())) == 'ERM'"

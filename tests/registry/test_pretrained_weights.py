@@ -166,6 +166,7 @@ def test_a_network_of_one_size_of_image_says_so():
         check_shape("timm:vit_tiny_patch16_224", (3, 32, 32))
 
 
+@pytest.mark.slow
 def test_a_trial_starts_from_its_weights_and_is_tried_again_where_they_are_not_at_hand(tmp_path):
     torch.manual_seed(3)
     torch.save(network("small", 1, 2).state_dict(), tmp_path / "w.pth")

@@ -168,6 +168,7 @@ def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     assert table == gather([Store("one/runs")]).rendered("csv")
 
 
+@pytest.mark.slow
 def test_the_files_of_a_site_say_what_was_asked_for_and_lack_only_what_a_store_lacks(tmp_path):
     store = filled(tmp_path / "a")
     Store(tmp_path / "b").write_plan(parse(SPEC | {"methods": ["Reweighting"], "name": "other"}))

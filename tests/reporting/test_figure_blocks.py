@@ -238,6 +238,7 @@ def test_a_study_whose_arrays_are_damaged_takes_no_leaderboard_away(tmp_path, ta
     assert code == 0 and "f: --metric: there is no 'of a later version'" in claims and claims.endswith("\n")
 
 
+@pytest.mark.slow
 def test_the_page_and_the_site_show_the_figure_with_its_data(tmp_path, tailboard):
     store, page = store_of(tmp_path, figure=GAIN), tmp_path / "page.html"
     code, _, _ = tailboard("report", store, "--html", page, "--site", tmp_path / "site", "-o", tmp_path / "t.md")

@@ -64,6 +64,7 @@ def cache_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_path):
     store = store_of(tmp_path, (120, 20))
     report = with_further_metrics(partial(gather, [store]), [store])

@@ -145,6 +145,7 @@ def test_our_networks_are_counted_as_torch_counts_and_draw_nothing(name):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_a_count_of_operations_leaves_no_folder_of_a_compiler_s_cache_and_needs_none_of_our_networks(tmp_path):
     code = """
 import sys
@@ -320,6 +321,7 @@ def test_no_order_and_no_fault_loses_or_repeats_a_job(tmp_path, clock, seed):
     assert len(done) == len(set(done)) == len(store.finished())
 
 
+@pytest.mark.slow
 def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
     monkeypatch.setattr(timeouts, "STACK_DUMP_SECONDS", 1.0)  # a busy machine may keep a thread waiting
     told: list[str] = []

@@ -36,6 +36,7 @@ def files(store: Store) -> dict[str, bytes]:
             for name in store.names(folder)}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 2])
 @pytest.mark.parametrize("checkpoint_seconds", [0, 1000])
 def test_who_finds_its_trial_finished_by_another_leaves_all_as_it_is(tmp_path, after, checkpoint_seconds):

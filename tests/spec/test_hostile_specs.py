@@ -153,6 +153,7 @@ def revalued(draw: random.Random, value: Any) -> Any:
     return draw.choice(odd) if draw.random() < 0.12 else value
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 def test_whatever_a_spec_says_it_is_a_plan_or_one_line(tmp_path, monkeypatch):
     """10,000 mutations with TAILBOARD_FUZZ=all; the same ones each time."""

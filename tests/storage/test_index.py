@@ -205,6 +205,7 @@ def test_an_index_that_is_none_is_as_good_as_none(store, opened, how):
     assert set(opened) == store.finished()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_may_stand_for_an_index(store, data):

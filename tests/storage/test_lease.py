@@ -161,6 +161,7 @@ def test_a_driver_that_cannot_be_seen_from_here_is_dead_after_a_while(remote, mo
 
 def test_a_driver_that_was_taken_for_dead_stops_and_leaves_the_store_to_the_other(remote, monkeypatch):
     """As after a machine's sleep: it is interrupted, as by Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script started pytest in the background
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
     other = json.dumps({"host": "elsewhere", "pid": 7, "at": time.time(), "id": "other"}).encode()
     with (

@@ -303,6 +303,7 @@ def test_deep_nesting_and_huge_numbers_are_damage(store):
         assert not lease._alive(lease._other(store))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "saved",
     [

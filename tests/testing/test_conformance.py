@@ -26,6 +26,7 @@ DEAR = {name: [pytest.mark.slow] for name, entry in registry().items() if entry.
 BROKEN_BY_LIBRARY = {"KMeansSMOTE": ["takes a class of three rows"]}  # it finds no cluster with enough of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=DEAR.get(name, [])) for name in registry()])
 def test_every_registered_method_conforms(name):
     entry = registry()[name]

@@ -63,6 +63,7 @@ register("Slow", Recipe(weights=Slow()))
 # In this process, against SQLite
 
 
+@pytest.mark.slow
 def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     spec = parse(SPEC)
     one, two = trials = plan(spec)
@@ -214,6 +215,7 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
     assert not store.tracking()
 
 
+@pytest.mark.slow
 def test_a_report_tells_no_server_that_only_the_store_names(store, tmp_path, monkeypatch):
     """It may be a stranger's, who would be shown the password that is in the environment."""
     uri = address(tmp_path / "elsewhere.db")

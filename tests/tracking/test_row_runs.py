@@ -61,6 +61,7 @@ def prepared(store: Store, spec=SEEDED, seeds=(0, 1)):
     return spec
 
 
+@pytest.mark.slow
 def test_a_row_has_the_numbers_of_the_report_over_its_trials(store):
     spec = prepared(store)
     beside = plan(parse(SEEDED | {"seeds": 3}))  # trials that the report does not ask for
@@ -134,6 +135,7 @@ def cut_off(request):
     return call
 
 
+@pytest.mark.slow
 def test_a_row_grows_with_its_seeds_and_goes_with_its_plan(store):
     spec = prepared(store, seeds=[0])
     trials = plan(spec)
@@ -255,6 +257,7 @@ def requests(monkeypatch) -> Counter:
     return counted
 
 
+@pytest.mark.slow
 def test_a_new_row_is_a_few_requests_and_one_that_is_there_none(forty, requests):
     runs, rows = forty[0], table_rows(measured(forty[1]))
     requests.clear()
@@ -265,6 +268,7 @@ def test_a_new_row_is_a_few_requests_and_one_that_is_there_none(forty, requests)
     assert requests == {"search_runs": 1}, "nothing is new"
 
 
+@pytest.mark.slow
 def test_a_slow_server_is_told_as_much_as_there_is_time_for_and_later_the_rest(forty, requests, monkeypatch):
     runs, rows = forty[0], table_rows(measured(forty[1]))
     clock = SimpleNamespace(monotonic=requests.total, time=time.time)
@@ -280,6 +284,7 @@ def test_a_slow_server_is_told_as_much_as_there_is_time_for_and_later_the_rest(f
     assert not requests["log_artifact"]
 
 
+@pytest.mark.slow
 def test_a_report_that_was_cut_off_anywhere_is_whole_the_next_time(forty, monkeypatch):
     """Each kind of request in turn is done, and its answer is lost; and once more. The last rename rows, and take some
     away."""

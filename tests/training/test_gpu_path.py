@@ -74,6 +74,7 @@ def wrong_waits(waits):
     return {place: count for place, count in waits.items() if count > most.get(place, 0)}
 
 
+@pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_method_trains_on_the_device_alone_and_waits_only_where_it_is_named(kind, name):
@@ -147,6 +148,7 @@ def test_an_epoch_that_is_tracked_waits_once_for_each_batch_that_is_scored(kind)
     assert dict(gpu.waits) == {"loop.py:_epoch": EPOCHS, "loop.py:evaluated": EPOCHS}
 
 
+@pytest.mark.slow
 @on_both
 def test_a_checkpoint_is_gone_on_from_as_if_nothing_had_happened(kind, tmp_path):
     trial = plan(parse(SMALL | {"methods": "SAM-A"}))[0]
@@ -181,6 +183,7 @@ def test_images_that_stay_on_disk_are_sent_without_waiting(kind, tmp_path):
         assert torch.equal(torch.cat([batch.cpu() for batch in read]), pixels(60).flip(0))
 
 
+@pytest.mark.slow
 def test_calibration_measures_on_the_device_and_says_how_many_trials_share_it(monkeypatch):
     monkeypatch.setattr(estimates, "MOMENTS", (0.0, 0.95))  # before and after M2m begins to generate
     spec = parse(SMALL | {"methods": "M2m", "training": {"epochs": 5, "batch_size": 8}, "resources": {"gpu": 1}})

@@ -38,6 +38,7 @@ register("Planted", Recipe(finish=Oracle()))
 """
 
 
+@pytest.mark.slow
 def test_a_method_that_loads_the_answers_when_it_is_scored_fails(tmp_path):
     spec = with_plugin(parse(RAW), KNOWS_THE_ANSWERS, ["Planted"])
     record = run_trial(Job.of(plan(spec)[-1]), TrialContext(store=str(tmp_path), plugins=spec.plugins))

@@ -162,6 +162,7 @@ def test_trials_on_a_table_leave_no_test_label_in_their_process(tmp_path):
     assert done.stdout.split() == ["True", "complete"], done.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_scores_and_dies_costs_one_try(tmp_path, monkeypatch):
     trial, setting = plan(parse(RAW))[0], TrialContext(store=str(tmp_path))
     held = ScoringProcess()

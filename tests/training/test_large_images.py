@@ -59,6 +59,7 @@ def test_chunks_are_all_rows_and_bounded(monkeypatch):
     assert [len(part) for part in parts] == [2, 2, 2, 1] and np.array_equal(np.concatenate(parts), array)
 
 
+@pytest.mark.slow
 def test_large_images_are_decoded_once_into_the_file_that_is_kept(photos, monkeypatch):
     facts, _ = user_images.resolve(source_of({"name": f"folder:{photos / 'photos'}"}, photos))
     gc.collect()

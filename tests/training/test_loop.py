@@ -89,6 +89,7 @@ print(*sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_training_imports_neither_torchs_compiler_nor_torchvision():
     """Seconds of processor time and a hundred megabytes in every process that trains."""
     done = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True, check=True)

@@ -159,6 +159,7 @@ def test_a_plan_warns_of_judging_by_the_warm_up():
     assert "a quarter of 8 epochs" in told(training={"epochs": 20}, tune={"training": {"epochs": 8}})
 
 
+@pytest.mark.slow
 def test_a_planted_optimum_is_found_more_often_than_by_random_search():
     """Within half a point of the peak, of 40 to fall, after 24 trials: see ``benchmarks/tuning/planted_optimum.py``."""
     missed_by, near = (PLANTED[name] for name in ("missed_by", "NEAR"))

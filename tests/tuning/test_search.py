@@ -333,6 +333,7 @@ def test_a_finished_trial_is_judged_at_the_same_epochs_as_the_others(tmp_path):
     assert lab.only().configurations == fresh.only().configurations
 
 
+@pytest.mark.slow
 def test_studies_that_were_deleted_are_made_again_from_the_records(kept, tmp_path):
     lab = kept(tmp_path, spec_of())
     before = reported_trials(lab.spec, search_results(lab.spec, lab.store))

@@ -38,6 +38,7 @@ def found_in(spec, store):
     return tuned_spec.TunedSpec(spec, search_results(spec, store))
 
 
+@pytest.mark.slow
 def test_the_written_specs_trials_are_those_that_run_trains(kept, tmp_path):
     """With a rate that was found, a network that another starts from, a plugin, values that YAML would take for other
     things, and two settings."""

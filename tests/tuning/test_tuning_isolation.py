@@ -169,6 +169,7 @@ def caught(tmp_path_factory, empty_studies) -> dict[str, Real]:
     return labs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ("tune", "report"))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_that_looks_for_the_test_labels_fails_and_no_number_comes_out(caught, stage, name):

@@ -14,6 +14,7 @@ from ....datasets.user_images.image_sets import IMAGE_SETS
 from ....datasets.user_images.near_duplicates import LACKING
 from ....datasets.user_images.source import HINT
 from ....datasets.user_tables.source import HINT as HINT_OF_TABLES
+from ....leaderboard.shown_setting import shown_setting
 from ....methods.names import nearest
 from ...errors import SpecError
 from ...metrics.definitions import DEFINITIONS
@@ -132,7 +133,7 @@ def spec_facts() -> list[dict[str, Any]]:
     facts = []
     for name in shipped():
         spec = read(name)
-        data = ", ".join(f"{d.name} ({setting_label(d)})" for d in spec.data)
+        data = ", ".join(f"{d.name} ({shown_setting(setting_label(d))})" for d in spec.data)
         facts.append({"name": name, "data": data, "methods": len(spec.methods), "seeds": len(spec.seeds),
                       "network": ", ".join(map(name_of, spec.networks))})  # fmt: skip
     return facts

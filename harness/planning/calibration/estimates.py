@@ -33,6 +33,7 @@ from .table_timing import fit_seconds, learner_on
 MARGIN = 1.15  # between trials of one kind, and for what cannot be seen from here
 GIB = 2**30
 MOST = 30  # trials on a device: beyond, their processes are what takes it
+LONG = 600.0  # seconds of a trial from which on it may be worth the minute that compiling takes
 STEPS = 4  # at each moment; the first is left out, since it allocates
 MOMENTS = (0.0, 0.25, 0.5, 0.75, 0.95)  # of training: a method may change its step on the way
 
@@ -66,6 +67,45 @@ def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
     device = _device(spec)
     kinds = {kind(trial): trial for trial in dependencies.trials}
     return [_estimate(trial, device, spec.plugins) for trial in kinds.values()]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What ``training: {compile: true}`` would do to ERM's step of a network on this machine: its time over what it is
+    else, and the seconds of the first one. ``fault`` is why nothing can be compiled here, empty where it can."""
+
+    network: str
+    ratio: float = 1.0
+    start: float = 0.0
+    fault: str = ""
+
+
+def compilations(spec: Spec, estimates: Sequence[Estimate]) -> list[Compilation]:
+    """What compiling would gain for each network that has a trial of ``LONG`` seconds.
+
+    Args:
+        spec: Its resources say on what.
+        estimates: Of its trials.
+    """
+    longest: dict[str, Estimate] = {}
+    for each in sorted(estimates, key=lambda e: e.whole):
+        if each.trial.training.learner == "images" and each.whole >= LONG:
+            longest[each.trial.network] = each
+    return [_compilation(each.trial, _device(spec)) for each in longest.values()]
+
+
+def _compilation(trial: Trial, device: torch.device) -> Compilation:
+    erm, middle, seconds = trial.model_copy(update={"method": Method(name="ERM")}), trial.training.epochs // 2, []
+    try:
+        for words in ({"compile": False}, {"compile": True}):
+            training = erm.training.model_copy(update=words)
+            run, _ = loop_on_noise(erm.model_copy(update={"training": training, "weights": None}), device, {})
+            first, *_ = run.step_seconds(middle, 1)
+            seconds.append((first, statistics.median(run.step_seconds(middle, STEPS))))
+    except (RuntimeError, OSError) as error:  # what torch cannot compile, or no compiler
+        return Compilation(trial.network, fault=next(iter(str(error).split("\n")), type(error).__name__))
+    (_, eager), (start, compiled) = seconds
+    return Compilation(trial.network, compiled / eager, start)
 
 
 def bfloat16_over_float32(spec: Spec, trials: Sequence[Trial]) -> dict[str, float]:

@@ -13,7 +13,18 @@ from ...spec.schema import Spec, Trial
 from ...text import money, table
 from ..dependencies import Dependencies
 from ..plan import Plan
-from .estimates import GIB, MARGIN, Estimate, MemoryFit, bfloat16_over_float32, calibrate, kind, total
+from .estimates import (
+    GIB,
+    MARGIN,
+    Compilation,
+    Estimate,
+    MemoryFit,
+    bfloat16_over_float32,
+    calibrate,
+    compilations,
+    kind,
+    total,
+)
 from .sharing import Throughput, best, measured_together, mps_runs
 
 
@@ -28,8 +39,9 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
     searches = f"; the searches before it about {before:.2f} more" if spec.tune else ""
     whole = sum(seconds_of(estimates, needed.trials)) / 3600 + before
     hours = f"{estimate_table(estimates, needed)}{searches}{money(whole, spec.resources.price)}"
-    precision = f"\n\n{precision_words(ratios)}" if ratios else ""
-    return f"\n\n{hours}\n{memory_words(spec, estimates)}{_sharing(spec, estimates, needed)}{precision}"
+    words = [precision_words(ratios), compilation_words(compilations(spec, estimates))]
+    quicker = "".join(f"\n\n{each}" for each in words if each)
+    return f"\n\n{hours}\n{memory_words(spec, estimates)}{_sharing(spec, estimates, needed)}{quicker}"
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
@@ -114,6 +126,21 @@ def estimate_table(estimates: Sequence[Estimate], needed: Dependencies) -> str:
 
 
 def precision_words(ratios: Mapping[str, float]) -> str:
-    """What ``training: {precision: ...}`` would gain, for each network."""
+    """What ``training: {precision: ...}`` would gain, for each network; nothing where there is none."""
+    if not ratios:
+        return ""
     lines = [f"{name}: a step in bfloat16 takes {ratio:.2f} of float32's time here" for name, ratio in ratios.items()]
     return "\n".join([*lines, "training.precision chooses; it is part of a trial's key, since it changes the numbers"])
+
+
+def compilation_words(found: Sequence[Compilation]) -> str:
+    """What ``training: {compile: true}`` would gain, for each network that was measured; nothing where none was."""
+    told = [
+        (each.network, f"a compiled step takes {each.ratio:.2f} of the time here; the first takes {each.start:.0f} s")
+        if not each.fault
+        else (each.network, f"torch.compile does not work here: {each.fault}")
+        for each in found
+    ]
+    lines = [f"{network}: {words}" for network, words in told]
+    how = "training: {compile: true} has networks compiled; it is part of a trial's key, since it changes the numbers"
+    return "\n".join([*lines, how]) if lines else ""

@@ -178,9 +178,11 @@ def _words(training: AnyTraining) -> dict[str, Any]:
 
 def _routine(training: AnyTraining, precision: str) -> dict[str, Any]:
     """The routine in the fewest words: the preset that it is nearest to, and what differs."""
+    fields = {name: field.get_default() for name, field in type(training).model_fields.items()}
     defaults = {name: {"precision": precision} | preset for name, preset in PRESETS_OF[training.learner].items()}
     words = [
-        {"preset": name} | {field: value for field, value in _words(training).items() if value != preset.get(field)}
+        {"preset": name}
+        | {field: value for field, value in _words(training).items() if value != preset.get(field, fields[field])}
         for name, preset in defaults.items()
     ]
     return min(words, key=len)

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ....methods.part import ClassWeights
-from ..loop import Diverged, TrainingLoop, descend, finite, optimizer_of
+from ..loop import Diverged, TrainingLoop, _finite, descend, optimizer_of
 from ..objective import SeedsModule, SeedsObjective
 
 
@@ -64,7 +64,7 @@ class FusedTraining:
                 if place in self.diverged:
                     continue
                 try:
-                    loop.end_epoch(finite(own, first_step, lr), lr, seconds)
+                    loop._end_epoch(_finite(own, first_step, lr), lr, seconds)
                 except Diverged as error:
                     self.diverged[place] = error
             self.done += 1
@@ -93,7 +93,7 @@ class FusedTraining:
     def _advance(self, chosen: Sequence[torch.Tensor], epoch: int, weights: Sequence[ClassWeights]) -> torch.Tensor:
         """One step of all seeds, each on its own images; their losses (S,), still on the device."""
         drawn = zip(self.loops, chosen, weights, strict=True)
-        own = [loop.objective(images, epoch, of_classes) for loop, images, of_classes in drawn]
+        own = [loop._objective(images, epoch, of_classes) for loop, images, of_classes in drawn]
         y = torch.stack([objective.batch.y for objective in own])
         return self.step(SeedsObjective(self.frame, own), y, self.optimizer).detach()
 

@@ -69,8 +69,8 @@ function secondsOf(line) {
 function showDataCard(block) {
   const card = DATA.cards.data[block.dataset] ?? {};
   const trial = [...LINES[BLOCK_OF.get(block)].values()].flatMap(trialsOf).find((each) => each.profile !== undefined);
-  const facts = [["setting", block.setting], ["source", card.description && linked(card.description)], ["terms", card.terms], ["verified", block.verified ? "every trial ran on a copy with the official checksums" : "not: the copy was not compared with official checksums"]];
-  by("behind-title").textContent = nameOf(block);
+  const facts = [["setting", shownSetting(block)], ["source", card.description && linked(card.description)], ["terms", card.terms], ["verified", block.verified ? "every trial ran on a copy with the official checksums" : "not: the copy was not compared with official checksums"]];
+  by("behind-title").textContent = titleOf(block);
   by("behind-body").replaceChildren(listOf(facts.filter(([, text]) => text)), ...(trial ? tailOf(DATA.profiles[trial.profile]) : [element("p", {}, "No trial is finished, so its counts are not known here.")]));
   by("behind").showModal();
   by("behind").scrollTop = 0;

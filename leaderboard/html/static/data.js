@@ -22,9 +22,11 @@ function behindOf(line) {
 const trialsOf = (line) => behindOf(line).trials;
 const lineOf = (block, method) => LINES[BLOCK_OF.get(block)].get(method);
 const blocksOf = (protocol) => DATA.blocks.filter((block) => block.protocol === protocol);
-const nameOf = (block) => [block.dataset, block.setting].filter(Boolean).join(", ");
+const shownSetting = (block) => block.setting.replaceAll(/\d+\.\d{10,}/g, (number) => Number(Number(number).toPrecision(5)));
+const nameOf = (block) => [block.dataset, block.setting].filter(Boolean).join(", "); // of links: it tells blocks apart
+const titleOf = (block) => [block.dataset, shownSetting(block)].filter(Boolean).join(", ");
 const headerOf = (block) =>
-  [block.dataset + (block.verified ? "" : " (unverified)"), block.setting].filter(Boolean).join(", ");
+  [block.dataset + (block.verified ? "" : " (unverified)"), shownSetting(block)].filter(Boolean).join(", ");
 const titled = (group) => group[0].toUpperCase() + group.slice(1);
 const narrowScreen = matchMedia("(max-width: 40rem)");
 const by = (id) => document.getElementById(id);

@@ -27,7 +27,7 @@ function saveCsv(name) {
 
 const ofStudy = (name) => name in (DATA.studies ?? {}); // its caption says what it is of, whatever block the others show
 const captionOfChart = (name) => by(`chart-${name}`).closest("figure").querySelector("figcaption").textContent;
-const titleOfChart = (name) => (ofStudy(name) ? captionOfChart(name) : `${captionOfChart(name)}: ${nameOf(chartedBlock())}`);
+const titleOfChart = (name) => (ofStudy(name) ? captionOfChart(name) : `${captionOfChart(name)}: ${titleOf(chartedBlock())}`);
 const fileOfChart = (name, ending) => `${(ofStudy(name) ? titleOfChart(name) : `${name}-${nameOf(chartedBlock())}`).replaceAll(/[^A-Za-z0-9]+/g, "-")}.${ending}`;
 
 function listenDownloads() {

@@ -10,7 +10,7 @@ function showPublished() {
 
 /** What the report prints of measured cells beside published rows, of the data sets and methods that are shown. */
 function besideTables() {
-  const blocks = new Set(shownBlocks().map(({ dataset, setting }) => `${dataset}, ${setting}`.trim()));
+  const blocks = new Set(shownBlocks().map((block) => `${block.dataset}, ${shownSetting(block)}`.trim()));
   return (DATA.beside[view.protocol] ?? []).map((table) => ({
     ...table,
     rows: table.rows.filter(([method, data]) => named(method) && blocks.has(data)),

@@ -64,6 +64,7 @@ def test_no_name_is_declared_by_two_of_its_scripts():
     assert len(names) > 100 and [name for name, count in names.items() if count > 1] == []
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 @settings(max_examples=15, deadline=None)
 def test_no_text_ends_the_block_of_data_or_the_title(title, name):

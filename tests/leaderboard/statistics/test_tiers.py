@@ -13,6 +13,7 @@ from tailboard.leaderboard.statistics.tiers import tiers
 LESS = Metric("nll", "NLL", larger_is_better=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 8])
 def test_a_tier_is_what_the_paired_test_says_of_its_best(seeds):
     rows = board(12, datasets=2, seeds=seeds).rows

@@ -1,0 +1,56 @@
+"""``training: {compile: true}``: PyTorch compiles the network for training; all else is as it was."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
+from tailboard.harness.testing.dry_run import dry_run
+from tailboard.harness.testing.network_checks import difference, trained
+from tailboard.methods.registry import recipe
+
+RAW = {"name": "t", "data": {"name": "cifar10", "imbalance_factor": 10}, "methods": "ERM", "seeds": 1}
+
+
+def test_the_word_is_one_of_the_key_where_it_stands():
+    trials = {
+        word: plan(parse(RAW | {"training": {"epochs": 2} | ({} if word is None else {"compile": word})}))[0]
+        for word in (None, False, True)
+    }
+    assert trials[None].key == trials[False].key != trials[True].key
+    assert '"compile"' not in trials[None].canonical and '"compile":true' in trials[True].canonical
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiles C++")
+def test_a_compiled_network_learns_the_same_and_goes_on_bit_for_bit(monkeypatch, tmp_path):
+    """With statistics of BatchNorm that rest in the second pass of a step."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    words = {"epochs": 2, "augment": "none", "batch_size": 12}
+
+    def run(**more):
+        return dry_run(recipe("SAM"), counts=(16, 8), **words, **more)
+
+    eager, whole, first = trained(run()), trained(run(compile=True)), run(compile=True)
+    next(first.epochs())
+    second = run(compile=True)
+    second.restore(first.state())
+    trained(second)
+    assert difference(whole, second) == 0 < difference(whole, eager)
+    for line, other in zip(whole.history, eager.history, strict=True):
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    images = whole.material.x
+    assert torch.equal(whole.logits(images), second.logits(images))
+    assert set(whole.state()["trained"]) == set(eager.state()["trained"]), "a checkpoint has the same names"
+    assert any(tmp_path.rglob("*.so")), "and the next trial need not compile"
+
+
+def test_a_machine_without_a_compiler_is_no_fault_of_the_method(monkeypatch):
+    """So the trial is tried again, perhaps on another machine, and has no record of a failure."""
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    with pytest.raises(OSError, match=r"needs a C[+][+] compiler, and /nowhere/c[+][+] is not on this machine"):
+        dry_run(recipe("ERM"), counts=(16, 8), compile=True)
