@@ -343,6 +343,10 @@ def test_fused_seeds_are_recorded_one_by_one_and_go_on_after_a_kill(launcher, tm
     table = job.tailboard("report", job.store, "--format", "csv").stdout
     rows = list(csv.DictReader(table.splitlines()))
     assert {row["method"] for row in rows} == {"cRT", "Slow"} and len({row["protocol"] for row in rows}) == 1
+    exported = job.tailboard("export", job.store, "-o", "fused.zip")
+    assert exported.returncode == 0, exported.stderr
+    verified = job.tailboard("verify", "fused.zip")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     again = job.run()
     assert again.returncode == 0 and "4 of 4 trials are already finished" in again.stderr
     assert not list((job.store / "checkpoints").glob("*"))
