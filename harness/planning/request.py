@@ -12,6 +12,7 @@ from ..registry.estimators import learner_of, table_learners
 from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
 from ..spec.schema import Spec, Trial, pretraining
+from .fused_seeds import with_fused_seeds
 from .method_check import check_methods
 from .passed_checks import check_new_methods
 from .plan import Plan
@@ -31,7 +32,7 @@ class RunRequest:
 
     @classmethod
     def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``).
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``), with the seeds that it fuses.
 
         Raises:
             DataError, MethodError: where the spec names a data set, method or value that is not there.
@@ -41,7 +42,8 @@ class RunRequest:
                 dataset_of(data)
         with field("methods"):
             distinct, remarks = distinct_methods(spec)
-        return cls(distinct, remarks=remarks, **options)
+            asked = with_fused_seeds(distinct)
+        return cls(asked, remarks=remarks, **options)
 
     @cached_property
     def plan(self) -> Plan:

@@ -95,6 +95,11 @@ class Job:
         return replace(self, keep_weights=keep_weights, work_ahead=max(self.work_ahead, other.work_ahead))
 
 
+def fused_trials(trial: Trial) -> list[Trial]:
+    """The trials that are trained as one with it, in the order of their seeds; itself where it is trained alone."""
+    return [trial.model_copy(update={"seed": seed}) for seed in trial.fused] if trial.fused else [trial]
+
+
 Flow = Generator[list[Job], Mapping[str, Record], None]
 
 
