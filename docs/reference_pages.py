@@ -20,7 +20,7 @@ from tailboard.harness.cli.descriptions.listings import LISTS, listing
 from tailboard.harness.spec import schema
 
 WRITTEN = {"networks": "network", "trainings": "training"}  # a spec's word for what the model holds as a list
-MADE = ("plugins", "protocol", "contents")  # never written in a spec
+MADE = ("plugins", "protocol", "contents", "fused")  # never written in a spec
 MODELS = ("Spec", "Data", "Method", "MethodEntry", "Training", "Tune", "Searched", "Resources", "Tracking", "Shots")
 
 

@@ -77,7 +77,7 @@ def plan(spec: SpecLike, *, root: str | Path | None = None) -> list[Trial]:
     from .planning.request import RunRequest, check_names
 
     request = RunRequest.of(load_spec(spec, root=root))
-    check_names(request.plan.trials, request.spec.plugins, trains=False)
+    check_names(request.plan.trials, request.spec.plugins, anew=False)
     return list(request.plan.trials)
 
 

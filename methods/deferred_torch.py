@@ -8,8 +8,9 @@ its own (``losses/cosine.py``, ``stages/vicreg.py``), which ``build`` imports.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec, module_from_spec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -17,17 +18,13 @@ FOREIGN = ("tailboard.methods", "tailboard.datasets", "tailboard.estimators")  #
 
 
 class _Deferred(ModuleType):
-    """The module before it is loaded: it knows its spec, and whatever else is asked of it loads it. It has no
-    ``__path__``, so that the import of a module inside of it asks for that first."""
+    """Stands for the module in whatever was imported meanwhile: the first name that is asked of it imports torch."""
 
     def __getattr__(self, name: str) -> Any:
-        spec = self.__spec__
-        assert spec is not None and spec.loader is not None  # noqa: S101  (for the type checker)
-        # What is asked from here on is asked of the module itself.
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        self.__path__ = list(spec.submodule_search_locations or ())
-        spec.loader.exec_module(self)
-        return getattr(self, name)
+        end_deferral()
+        torch = import_module("torch")
+        vars(self).update(vars(torch))
+        return getattr(torch, name)
 
 
 def defer_torch() -> None:
@@ -40,14 +37,20 @@ def defer_torch() -> None:
         return
     if "torch" in sys.modules or (spec := find_spec("torch")) is None:
         return
-    module = module_from_spec(spec)
-    module.__class__ = _Deferred
-    del module.__path__
-    sys.modules["torch"] = module
+    module = sys.modules["torch"] = _Deferred("torch", "Of PyTorch, which is not imported yet.")
+    module.__spec__ = spec
+
+
+def end_deferral() -> None:
+    """From here on ``import torch`` imports it, and whoever looks whether it was imported sees that it was not, as
+    SciPy does with each array. What was imported meanwhile goes on without it until it uses a name of it."""
+    if isinstance(sys.modules.get("torch"), _Deferred):
+        del sys.modules["torch"]
 
 
 def load_torch() -> None:
     """Import what was deferred. To be called before code that is not ours: ``from torch.optim import SGD`` as the first
     that is asked of the deferred module would execute ``torch.optim`` twice."""
-    if isinstance(module := sys.modules.get("torch"), _Deferred):
-        module.Tensor  # noqa: B018
+    if isinstance(sys.modules.get("torch"), _Deferred):
+        end_deferral()
+        import_module("torch")

@@ -135,6 +135,12 @@ class Part:
     """What a report says of a trial in which it did less than its values ask for, as with too few rows: what it builds
     notes ``shortage`` then."""
 
+    fusable: ClassVar[bool] = False
+    """Whether what it builds also serves several seeds that are trained as one; a subclass says so anew. Heads, and
+    what compares views, run under ``torch.vmap``: they draw nothing and decide nothing by the numbers of a tensor. A
+    step gets the losses of all seeds (S,), and weights whose first axis is the seed: it keeps the seeds apart. Every
+    other callable is called for each seed as alone; no gradient goes through the weights of ``scene.model`` in it."""
+
     later: ClassVar[frozenset[str]] = frozenset()
     """Hyperparameters that came when there were records of the part already: one that does not name them was made at
     their defaults."""

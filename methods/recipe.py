@@ -90,6 +90,11 @@ class Recipe:
             for name, f in part.hyperparameters().items()
         }
 
+    def not_fusable(self) -> dict[str, Part]:
+        """The parts, by their slots, that do not declare that they serve several seeds at once (see ``Part.fusable``);
+        what a class inherits is no declaration, since it may act otherwise."""
+        return {slot: part for slot, part in self.parts().items() if not vars(type(part)).get("fusable", False)}
+
     def later(self) -> frozenset[str]:
         """The dotted names of hyperparameters that older records do not name (see ``Part.later``)."""
         return frozenset(f"{slot}.{name}" for slot, part in self.parts().items() for name in part.later)

@@ -14,13 +14,17 @@ that (the goal is 1.05 with trials of 20 s, 1.14 with 1 s), and so does that of 
 the start of the command the first trial and the first task began (the goal is 3 s later). It says how busy the machine
 was before: seconds of the wall mean little where it was.
 
+The first run after a change of the code builds the methods once more, counts operations and lays out MLflow's tables,
+which later ones take from the cache: run it with ``2 1`` before.
+
 Measured once, of 4 trials of 3 epochs on two cores under a load of 16, trials of 30 s: 17.8 s beside the workers
 over 6.3 s of the bare Ray, 2.8, of which the command's own process took 12.7 s and a bare Ray's 1.3. What the command
 takes is mostly its start and its end.
 
 Measured once on the quiet machine, of 45 trials of 1.6 s (``45 3``): 15.8 s beside the workers over 6.5 s of the bare
 Ray, 2.44, of which the command's own process took 12.1 s and a bare Ray's 1.4; the trials' wall over ideal 1.03, the
-whole command's 1.45 (the bare Ray's 1.52); the first trial began 9.9 s after the command, the first task 3.4 s.
+whole command's 1.45 (the bare Ray's 1.52); the first trial began 9.9 s after the command, the first task 3.4 s. That
+was before a run's own process did without PyTorch and took MLflow's empty tables from the cache.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ The parts, in their order:
     compiled      the bare step over the same under ``torch.compile``, and the seconds of the first compiled step
     memory        what ``plan --calibrate`` proposes for a trial over the peak of one epoch of it
     official      a trial's speed over that of LDAM-DRW's loop (``official_loop.py``), on the device both
+    fused         a step of five fused seeds over one of a single seed; the goal is 1.7 on an H100
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
 A part that fails, or for which no time is left, says so in its row and the next one begins. ``--small`` tries all but
-``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement. Seeds are not
-fused in this program, so none are measured.
+``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
 
 No GPU has been measured with it yet.
 """
@@ -53,6 +53,7 @@ from tailboard.harness.spec.schema import Spec, Trial, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.text import table
 from tailboard.harness.training.environment import environment
+from tailboard.harness.training.learners.fused_seeds import FusedTraining
 from tailboard.harness.training.learners.image_learner import image_learner
 from tailboard.harness.training.loop import TrainingLoop, autocast
 from tailboard.methods.registry import registry
@@ -281,6 +282,16 @@ def official(sizes: Sizes, device: torch.device) -> list[Measured]:
     return [Measured("a trial's speed over LDAM-DRW's loop", statistics.median(ratios), "ratio", said)]
 
 
+def fused(sizes: Sizes, device: torch.device) -> list[Measured]:
+    """Epochs of the same steps: seeds that are trained as one, and one alone."""
+    trial, seeds = trial_of(sizes, device), 2 if sizes.small else 5
+    several = [trial.model_copy(update={"seed": seed}) for seed in range(seeds)]
+    together = FusedTraining([learner(each, device, sizes.steps * sizes.batch) for each in several]).epochs()
+    alone = learner(trial, device, sizes.steps * sizes.batch).epochs()
+    share = ratio(lambda: next(together), lambda: next(alone), sizes, device)
+    return [Measured(f"{seeds} fused seeds' time over that of one", share, "ratio", "goal 1.7 on an H100")]
+
+
 def together(sizes: Sizes, device: torch.device) -> list[Measured]:
     """Several trials share the device, without MPS and with it."""
     trial, most = trial_of(sizes, device), 1 if sizes.small else 4
@@ -312,7 +323,7 @@ def own_mps() -> Iterator[None]:
 
 PARTS: dict[str, Callable[[Sizes, torch.device], list[Measured]]] = {
     "tests": tests, "whole_trial": whole_trial, "method_cost": method_cost, "cuda_graph": cuda_graph,
-    "compiled": compiled, "memory": memory, "official": official, "together": together,
+    "compiled": compiled, "memory": memory, "official": official, "fused": fused, "together": together,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from ..storage.record import Record
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
 from ..training.failures import TIMEOUT_REASON
-from ..training.job import Job
+from ..training.job import Job, record_of
 from ..training.trial import TrialContext, run_trial
 from .bundle import Bundle
 from .manifest import keys
@@ -164,6 +164,9 @@ def _trained(
         if not all(_ended_well(key, store) for key in dependencies.of.get(trial.key, ())):
             continue
         if trial.key in claimed and claimed[trial.key].reason.startswith(TIMEOUT_REASON):  # here nobody would stop it
+            continue
+        if (found := record_of(Job.of(trial), store)) is not None:  # it was trained with another seed
+            yield trial.key, found
             continue
         say(f"training {number} of {len(dependencies.trials)}: {label(trial)} ...")
         there = claimed.get(trial.key) or next(iter(claimed.values()))

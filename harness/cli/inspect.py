@@ -41,7 +41,7 @@ def plan(
 
     request = RunRequest.of(read(spec, plugin or (), SpecChanges(change or (), methods, None, seeds, name), root))
     resolved = request.plan
-    check_names(resolved.trials, resolved.spec.plugins, trains=False)
+    check_names(resolved.trials, resolved.spec.plugins, anew=False)
     if resolved.spec.figure:
         from ..reporting.figures.study import check_axes
 
@@ -76,7 +76,7 @@ def init(
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("._-") or "mine"
     text = commented_spec(str(file), stem, data, listed(methods))
     resolved = RunRequest.of(parse(load(text), file.parent)).plan
-    check_names(resolved.trials, resolved.spec.plugins, trains=False)
+    check_names(resolved.trials, resolved.spec.plugins, anew=False)
     file.write_text(text, encoding="utf-8")
     print_output(f"{file} is written: tailboard plan {file} prints what it stands for, tailboard run {file} trains it")
 

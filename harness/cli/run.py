@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...methods.deferred_torch import defer_torch, end_deferral
 from ..errors import ReportError, SpecError
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
@@ -77,6 +78,7 @@ def run(
     Where the spec has a block tune, every method is tuned first, on validation images or rows.
     With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation.
     """
+    defer_torch()
     from ..driver import RunRequest, train
     from ..reporting import gather
     from ..reporting.natural_frequencies import with_further_metrics
@@ -85,6 +87,7 @@ def run(
     from ..storage.store import Store
     from ..tracking.background import tell_report
 
+    end_deferral()
     images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
@@ -198,11 +201,13 @@ def tune(
     plugin: Plugins = None,
 ) -> int:
     """Only tune the methods of a spec, and write a new spec with the values that were found, to read, edit and run."""
+    defer_torch()
     from ..driver import RunRequest, train
     from ..planning import tuned_spec
     from ..spec.parser import read
     from ..storage.store import Store
 
+    end_deferral()
     request = RunRequest.of(read(spec, plugin or (), root=root), report=False)
     goal = tuned_spec.output_path(request.spec, output)
     place = Store(store or f"runs/{request.spec.name}")

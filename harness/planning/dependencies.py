@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, prerequisites
 from ..storage.store import Store
-from ..training.job import Job, is_done
+from ..training.job import Job, fused_trials, is_done
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def resolve_dependencies(trials: Sequence[Trial], plugins: Mapping[str, str]) ->
 
     def add(trial: Trial) -> None:
         if trial.key not in resolved:
-            inner = prerequisites(trial, recipe_of(trial, plugins).needs())
+            needs = recipe_of(trial, plugins).needs()
+            inner = [start for each in fused_trials(trial) for start in prerequisites(each, needs)]
             for start in inner:
                 add(start)
             resolved[trial.key] = trial

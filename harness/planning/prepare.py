@@ -10,15 +10,12 @@ from pathlib import Path
 from ..errors import SpecError
 from ..metrics.shots import Outcome, outcome_of
 from ..registry.datasets import dataset_of
-from ..registry.networks import network
-from ..registry.pretrained_weights import load_weights
 from ..spec.schema import Spec, Trial
-from ..spec.user_files.weights_file import located
 from ..storage.record import Record
 from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
+from ..training.job import TrialContext
 from ..training.scoring_process import ScoringProcess
-from ..training.trial import TrialContext
 from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
 from .reported import trials_of
@@ -56,7 +53,7 @@ def prepare(request: RunRequest, store: Store, storage: RunStorage, root: Path |
     """
     spec, plan = request.spec, request.plan
     _check_protocol(spec, store)
-    check_names([*plan.trials, *plan.default_trials], spec.plugins)
+    check_names([*plan.trials, *plan.default_trials], spec.plugins, anew=request.again)
     dependencies, results = plan.all_dependencies, storage.results(plan.searches, importance=False)
     known_trials = trials_of(spec, results)
     damaged, outcomes = _examined(request, store, (*dependencies.trials, *known_trials))
@@ -119,11 +116,20 @@ def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> Non
         NetworkError: where weights that a network starts from do not fit it.
     """
     trials = list(trials)
-    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if isinstance(t.weights, str)}
-    for name, channels, weights in sorted(started):
-        load_weights(network(name, channels, 2), name, located(weights, root))
+    if any(isinstance(trial.weights, str) for trial in trials):
+        _check_weights(trials, root)
     asked = {(trial.data.title, trial.data.contents): trial.data for trial in trials}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
             for data in asked.values():
                 scoring.prepare(data, root, verify)
+
+
+def _check_weights(trials: Iterable[Trial], root: Path | None) -> None:
+    from ..registry.networks import network  # these import torch
+    from ..registry.pretrained_weights import load_weights
+    from ..spec.user_files.weights_file import located
+
+    started = {(t.network, dataset_of(t.data).shape[0], t.weights) for t in trials if isinstance(t.weights, str)}
+    for name, channels, weights in sorted(started):
+        load_weights(network(name, channels, 2), name, located(weights, root))

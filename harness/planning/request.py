@@ -12,6 +12,7 @@ from ..registry.estimators import learner_of, table_learners
 from ..registry.limits import MOST_ROWS, why_not_tried
 from ..registry.network_names import check_name
 from ..spec.schema import Spec, Trial, pretraining
+from .fused_seeds import with_fused_seeds
 from .method_check import check_methods
 from .passed_checks import check_new_methods
 from .plan import Plan
@@ -31,7 +32,7 @@ class RunRequest:
 
     @classmethod
     def of(cls, spec: Spec, **options: bool) -> RunRequest:
-        """Of a spec as the user wrote it: each method once (see ``same_methods.py``).
+        """Of a spec as the user wrote it: each method once (see ``same_methods.py``), with the seeds that it fuses.
 
         Raises:
             DataError, MethodError: where the spec names a data set, method or value that is not there.
@@ -41,7 +42,8 @@ class RunRequest:
                 dataset_of(data)
         with field("methods"):
             distinct, remarks = distinct_methods(spec)
-        return cls(distinct, remarks=remarks, **options)
+            asked = with_fused_seeds(distinct)
+        return cls(asked, remarks=remarks, **options)
 
     @cached_property
     def plan(self) -> Plan:
@@ -49,13 +51,13 @@ class RunRequest:
         return Plan(self.spec)
 
 
-def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: bool = True) -> None:
+def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], anew: bool = True) -> None:
     """Check that all that trials name can be had.
 
     Args:
         trials: The trials.
         plugins: The texts of plugin files, by their hashes.
-        trains: They are to be trained: each method is built now, though it was before (see ``passed_checks.py``).
+        anew: Whether each method is built, though it passed before (see ``passed_checks.py``).
 
     Raises:
         MethodError, NetworkError, DataError: at the first name, value or long tail that cannot.
@@ -63,8 +65,8 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
     trials = list({trial.key: trial for trial in trials}.values())
     starts = list({start.key: start for start in map(pretraining, trials) if start}.values())
     if starts:
-        _check_words(starts, plugins, trains, "network.weights.data", "network.weights.method")
-    _check_words(trials, plugins, trains, "data", "methods")
+        _check_words(starts, plugins, anew, "network.weights.data", "network.weights.method")
+    _check_words(trials, plugins, anew, "data", "methods")
     _check_pretraining(trials)
     images = [trial for trial in (*starts, *trials) if trial.training.learner == "images"]
     if of_libraries := {(t.network, dataset_of(t.data).shape) for t in images if ":" in t.network}:
@@ -75,7 +77,7 @@ def check_names(trials: Iterable[Trial], plugins: Mapping[str, str], trains: boo
                 check_shape(name, shape)
 
 
-def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bool, data: str, method: str) -> None:
+def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], anew: bool, data: str, method: str) -> None:
     """The same of trials whose data sets and methods are named in these fields of the spec."""
     with field(data):
         for each in each_once(trial.data for trial in trials):
@@ -84,7 +86,7 @@ def _check_words(trials: Sequence[Trial], plugins: Mapping[str, str], trains: bo
         _check_learners(trials)
     methods = {f"{t.method.model_dump_json()} {_learner_words(t)}": t for t in trials}
     with field(method):
-        if trains:
+        if anew:
             check_methods(list(methods.values()), plugins)
         else:
             check_new_methods(methods, plugins)

@@ -39,7 +39,7 @@ def distinct_methods(spec: Spec) -> tuple[Spec, list[str]]:
 def _identity(entry: MethodEntry, spec: Spec) -> tuple[Any, ...]:
     """What decides a method's numbers: its parts with their values, and the routines that train it. Where methods are
     tuned, also what its words fix, since that is not searched."""
-    trials = [_experiment(entry, spec, routine).trial(0) for routine in spec.trainings]
+    trials = [experiment_of(entry, spec, routine).trial(0) for routine in spec.trainings]
     recipe = recipe_of(trials[0], spec.plugins)
     fixed = (frozenset(entry.values), frozenset(entry.training)) if spec.tune else ()
     routines = tuple((trial.training.canonical, trial.base and trial.base.canonical) for trial in trials)
@@ -50,10 +50,17 @@ def _identity(entry: MethodEntry, spec: Spec) -> tuple[Any, ...]:
     return entry.plugin, recipe, routines, fixed
 
 
-def _experiment(entry: MethodEntry, spec: Spec, routine: AnyTraining | None = None) -> Experiment:
+def experiment_of(entry: MethodEntry, spec: Spec, routine: AnyTraining | None = None) -> Experiment:
+    """The method on the first data and network of the spec.
+
+    Args:
+        entry: The method.
+        spec: Whose data and network.
+        routine: Under which it is trained; the spec's first if None.
+    """
     network, training = name_of(spec.networks[0]), routine or spec.trainings[0]
     return Experiment(data=spec.data[0], network=network, training=training, entrant=entry, threads=1)
 
 
 def _label(entry: MethodEntry, spec: Spec) -> str:
-    return method_label(_experiment(entry, spec).trial(0))
+    return method_label(experiment_of(entry, spec).trial(0))

@@ -17,6 +17,7 @@ from ..training.cost import relative_cost
 from ..training.notes import behind
 from ..training.schedule import half_lives, steps_per_epoch
 from ..tuning.search import Search
+from . import fused_seeds
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
 
@@ -33,7 +34,7 @@ def plan_table(plan: Plan) -> str:
     """One line for each kind of trial, the number of trials along each axis, and the cost in trials of ERM."""
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
-    first = {methods[key]: [methods[start] for start in starts] for key, starts in needed.of.items()}
+    first = {methods[key]: dict.fromkeys(methods[start] for start in starts) for key, starts in needed.of.items()}
     kinds = Counter((*_shown_data(t), method_label(t), network_label(t), _epochs(t)) for t in trials)
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
@@ -43,7 +44,7 @@ def plan_table(plan: Plan) -> str:
     lines = _without_empty(lines, "epochs")
     foreseen = "".join(f"\n{line}" for line in _sizes(trials))
     foreseen += "".join(f"\nnot tried: {what}: {why}" for what, why in plan.not_tried.items())
-    foreseen += "".join(f"\n{line}" for line in warnings(plan))
+    foreseen += "".join(f"\n{line}" for line in (*warnings(plan), *fused_seeds.remarks(plan)))
     extra = len(needed.trials) - len(trials)
     also = f", and {extra} that others start from" if extra else ""
     erm = sum(relative_cost(trial, spec.plugins) for trial in needed.trials)

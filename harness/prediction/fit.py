@@ -206,4 +206,4 @@ def calibrating_trial(trial: Trial) -> tuple[Trial | None, str]:
     aside = max(1, smallest // 10, min(smallest // 4, -(-ENOUGH // classes)))
     if aside >= smallest:
         return None, "the smallest class has a single image, and none can be set aside"
-    return trial.model_copy(update={"stage": "tune", "val_per_class": aside, "seed": FIRST_SEED}), ""
+    return trial.model_copy(update={"stage": "tune", "val_per_class": aside, "seed": FIRST_SEED, "fused": None}), ""

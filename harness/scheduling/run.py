@@ -5,7 +5,8 @@ search, and has Ray Tune prepared through it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..planning.prepare import PreparedRun
@@ -14,7 +15,7 @@ from ..registry.limits import why_not_tried
 from ..registry.methods import recipe_of
 from ..spec.schema import Trial, experiments, prerequisites
 from ..training.cost import estimate_flops
-from ..training.job import Flow, Job, JobFailed
+from ..training.job import Flow, Job, JobFailed, fused_trials
 from ..tuning.configuration import best
 from ..tuning.optuna_study import create_study
 from ..tuning.search import Search
@@ -55,36 +56,49 @@ def add_reports(queue: JobQueue, trials: Iterable[Trial], request: RunRequest, o
         observer: Is told of a trial that is given up.
     """
     kept, plugins = request.plan.all_dependencies.prerequisite_keys, request.spec.plugins
+    together: dict[Any, list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.key not in queue.finished:
-            queue.add(reporting_flow(trial, trial.key in kept, plugins, observer.on_abandoned))
+            together[trial.row_key if trial.fused else trial.key].append(trial)
+    for group in together.values():
+        queue.add(reporting_flow(group, group[0].key in kept, plugins, observer.on_abandoned))
 
 
 def reporting_flow(
-    trial: Trial, keep_weights: bool, plugins: Mapping[str, str], abandon: Callable[[Trial, str], None]
+    trials: Sequence[Trial], keep_weights: bool, plugins: Mapping[str, str], abandon: Callable[[Trial, str], None]
 ) -> Flow:
-    """One trial, after those whose networks it starts from.
+    """One trial, or those that are trained as one, after those whose networks they start from.
 
     Args:
-        trial: What is trained.
+        trials: What is trained. The job of the first trains all; it writes the records of the others too, which their
+            own jobs then find.
         keep_weights: Whether others start from its network.
         plugins: The texts of plugin files, by their hashes.
-        abandon: Gets the trial and the reason where one that it starts from did not end well.
+        abandon: Gets the trial and the reason where one that it starts from, or is trained with, did not end well.
 
     Returns:
         The flow, which yields the jobs that are to be done before it goes on.
     """
-    first = prerequisites(trial, recipe_of(trial, plugins).needs())
-    work = estimate_flops(trial, plugins)
+    needs = recipe_of(trials[0], plugins).needs()
+    seeds = fused_trials(trials[0])
+    first = [start for trial in seeds for start in prerequisites(trial, needs)]
+    work = len(seeds) * estimate_flops(trials[0], plugins)
     try:
         started = yield [Job.of(t, keep_weights=True, work_ahead=work + estimate_flops(t, {})) for t in first]
         ready = all(record.status == "complete" for record in started.values())
     except JobFailed:
         ready = False
-    if ready:
-        yield [Job.of(trial, keep_weights, work)]
-    else:
-        abandon(trial, "not run: the trial whose network it starts from did not end well")
+    if not ready:
+        for trial in trials:
+            abandon(trial, "not run: the trial whose network it starts from did not end well")
+        return
+    for number, trial in enumerate(trials, start=1):
+        try:
+            yield [Job.of(trial, keep_weights, work)]
+        except JobFailed:
+            for other in trials[number:]:
+                abandon(other, "not run: the trial with which it is trained did not end well")
+            return
 
 
 def tuning_flow(

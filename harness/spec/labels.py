@@ -64,10 +64,11 @@ class Labels:
     of one seed stand in one cell, whatever plans and stores they come from."""
 
     def __init__(self, trials: Iterable[Trial]) -> None:
-        routines, versions = {}, {}
+        routines, versions, fused = {}, {}, {}
         for trial in trials:
             routines.setdefault(_routine(trial), trial)
             versions.setdefault(method_label(trial), set()).add(trial.method.plugin)
+            fused.setdefault((method_label(trial), network_label(trial)), set()).add(trial.fused)
         fields = {routine: _fields(trial) for routine, trial in routines.items()}
         words = dict.fromkeys(["epochs", *_OWN, *(name for values in fields.values() for name in values)])
         differ = [n for n in words if len({str(f[n]) for f in fields.values() if n in f}) > 1]
@@ -77,15 +78,19 @@ class Labels:
             for routine, values in fields.items()
         }
         self._versions = {label for label, plugins in versions.items() if len(plugins) > 1}
+        self._differently_fused = {labels for labels, seeds in fused.items() if len(seeds) > 1}
 
     def protocol(self, trial: Trial) -> str:
         """The network and the training of a trial in words, as far as they differ among the labelled trials."""
         return ", ".join([network_label(trial), *self._protocols[_routine(trial)]])
 
     def method(self, trial: Trial) -> str:
-        """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared."""
+        """The method's label, with the start of its file's SHA-256 where two versions of a plugin are compared, and the
+        fused seeds where these are compared with others, or with seeds trained alone."""
         label = method_label(trial)
-        return f"{label} [{(trial.method.plugin or 'built in')[:8]}]" if label in self._versions else label
+        fused = (label, network_label(trial)) in self._differently_fused and trial.fused
+        words = f"{label} [{(trial.method.plugin or 'built in')[:8]}]" if label in self._versions else label
+        return f"{words} [seeds {', '.join(map(str, trial.fused or ()))} fused]" if fused else words
 
 
 _OWN = ("threads", "val_per_class", "stage", "protocol")  # of a trial, beside its training

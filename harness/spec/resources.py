@@ -1,4 +1,5 @@
-"""What a spec says of a run, and no key holds but the threads: what a trial gets, and where MLflow is."""
+"""What a spec says of a run, and no key holds but the threads and the seeds that are fused: what a trial gets, and
+where MLflow is."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ _DATABASE = "sqlite:///"
 
 class Resources(CanonicalModel, frozen=True):
     """What one trial gets. ``cpu`` also fixes its threads, which change the bits of its numbers. ``price`` is that of
-    an hour of it, in whichever money."""
+    an hour of it, in whichever money. With ``fuse_seeds`` the seeds of a row are trained as one, in one worker, where
+    its method can: for networks that leave a GPU idle."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"price"})
+    later: ClassVar[frozenset[str]] = frozenset({"price", "fuse_seeds"})
 
     cpu: float = Field(default=1, gt=0)
     gpu: float = Field(default=0, ge=0)
@@ -27,6 +29,7 @@ class Resources(CanonicalModel, frozen=True):
     checkpoint_seconds: float = Field(default=60, ge=0)
     time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
     price: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
+    fuse_seeds: bool = Field(default=False, exclude_if=lambda value: value is False)
 
 
 class Tracking(CanonicalModel, frozen=True):

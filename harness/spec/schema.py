@@ -21,7 +21,9 @@ from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
 from .canonical import CanonicalModel
+from .fused_seeds import FusedSeeds, obstacle
 from .resources import Resources, Tracking
+from .shots import Shots
 from .studies.figure_block import Figure
 from .studies.tune_block import Searched as Searched  # noqa: PLC0414  (handed on)
 from .studies.tune_block import Tune
@@ -130,28 +132,21 @@ class Method(CanonicalModel, frozen=True):
 
 
 class MethodEntry(Method, frozen=True):
-    """A method as a spec names it, with what differs in its training routine, such as a learning rate of its own."""
+    """A method as a spec names it, with what differs in its training routine, such as a learning rate of its own. The
+    seeds of ``fused`` are trained as one: those of the spec, where it asks for that and the method can."""
 
     training: dict[str, Any] = {}
+    fused: FusedSeeds | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """How seeds are trained is no word of the method: it is one of its trials."""
+        return super().unsaid | {"fused"}
 
     @cached_property
     def method(self) -> Method:
         """The entry's method, as a trial holds it."""
         return Method(name=self.name, values=self.values, plugin=self.plugin)
-
-
-class Shots(CanonicalModel, frozen=True):
-    """Few is fewer than ``few`` training images, Many more than ``many``; ``tercile`` ranks the classes instead."""
-
-    few: int = Field(default=20, ge=1)
-    many: int = Field(default=100, ge=1)
-    by: Literal["count", "tercile"] = "count"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Shots:
-        if self.few > self.many:
-            raise ValueError(f"few ({self.few}) must not be above many ({self.many})")
-        return self
 
 
 class Pretraining(CanonicalModel, frozen=True):
@@ -175,10 +170,11 @@ class Trial(CanonicalModel, frozen=True):
     ``natural`` validation the largest class has so many, and the others in proportion to their training images.
     ``base`` is the routine of the trials that it starts from, where its own differs from it. An ``independent`` trial
     has the seed's images, and another initialisation and order than every other trial of the seed. ``network_values``
-    are what differs from the defaults of its network, or of the estimator of that name.
+    are what differs from the defaults of its network, or of the estimator of that name. ``fused`` are all the seeds
+    with which its own is trained as one.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values", "weights", "val"})
+    later: ClassVar[frozenset[str]] = frozenset({"base", "independent", "network_values", "weights", "val", "fused"})
 
     data: Data
     method: Method
@@ -194,6 +190,7 @@ class Trial(CanonicalModel, frozen=True):
     network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
     val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
     weights: Weights | Pretraining | None = Field(default=None, exclude_if=lambda value: value is None)
+    fused: FusedSeeds | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @cached_property
     def key(self) -> str:
@@ -257,6 +254,8 @@ class Spec(CanonicalModel, frozen=True):
         tell the two trials of a seed that stands twice from two plans'."""
         if twice := [seed for seed, times in Counter(self.seeds).items() if times > 1]:
             raise ValueError(f"seeds: {twice[0]} stands twice; name each seed once")
+        if any(method.fused not in (None, tuple(sorted(self.seeds))) for method in self.methods):
+            raise ValueError("methods: the seeds that are fused are those of the spec")
         if self.weights and len(self.weights) != len(self.networks):
             raise ValueError("weights: one for each network, or null, is expected")
         routines = Counter(training.learner for training in self.trainings)
@@ -319,6 +318,7 @@ class Experiment(CanonicalModel, frozen=True):
             threads=self.threads,
             protocol=self.protocol,
             base=None if training == base else base,
+            fused=None if words.get("stage") == "tune" or obstacle(self.network, training) else self.entrant.fused,
             **words,
         )
 
@@ -374,7 +374,7 @@ def prerequisite(trial: Trial, need: Need) -> Trial:
     Its routine is the one that both share, whatever learning rate was found for the first. Under the first protocol
     none was independent.
     """
-    own = {"method": Method(name=need.method), "training": trial.base or trial.training, "base": None}
+    own = {"method": Method(name=need.method), "training": trial.base or trial.training, "base": None, "fused": None}
     return trial.model_copy(update=own | {"independent": True if need.independent and trial.protocol > 1 else None})
 
 

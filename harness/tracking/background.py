@@ -213,7 +213,8 @@ class Tracker:
         try:
             runs = self._opened()
             self._trials |= {trial.key: trial for trial, _ in items}
-            for trial in {trial.key: trial for trial, _ in items}.values():
+            ended = {trial.key for trial, item in items if isinstance(item, Record)}  # told at once with their history
+            for trial in {trial.key: trial for trial, _ in items if trial.key not in ended}.values():
                 self._in_time()
                 runs.epochs(
                     trial, [line for other, line in items if other.key == trial.key and not isinstance(line, Record)]

@@ -25,6 +25,7 @@ from ..storage.record import Record
 from ..storage.sqlite import address, make_whole, path_of, require_harmless
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
+from .empty_database import lay_out
 from .uri import own_database, path_of_file, tracking_uri
 
 SETTINGS = {  # of MLflow, where the environment does not say otherwise
@@ -47,9 +48,11 @@ def _make_database(uri: str) -> None:
     """The tables of a SQLite file that is not there yet."""
     import mlflow
 
-    path = path_of(uri)
-    if path:
-        make_whole(path, lambda part: mlflow.MlflowClient(tracking_uri=address(part)).search_experiments(max_results=1))
+    def make(part: Path) -> None:
+        mlflow.MlflowClient(tracking_uri=address(part)).search_experiments(max_results=1)
+
+    if path := path_of(uri):
+        make_whole(path, lambda part: lay_out(part, mlflow.__version__, make))
 
 
 class MlflowRuns:
@@ -74,6 +77,8 @@ class MlflowRuns:
         self._run_of: dict[str, str] = {}
         self._groups: dict[str, str] = {}  # by name
         self._epochs: dict[str, dict[int, int]] = {}  # of each trial those that its run holds, with their times
+        self._artifact_uris: dict[str, str] = {}  # of runs that were made here
+        self._first = not self.client.search_runs([self.experiment], self._mine, max_results=1)
         store.begin_tracking(spec.name)
         self.parent = self._parent()
 
@@ -139,7 +144,8 @@ class MlflowRuns:
     def start(self, trial: Trial, at: float | None = None) -> str:
         """The trial's run, begun if it is not there yet; ``at`` in seconds since 1970."""
         if trial.key not in self._run_of:
-            run = self._one(f"tags.`{KEY}` = '{trial.key}'")
+            new = self._first and not self.store.run_of(trial.key)
+            run = None if new else self._one(f"tags.`{KEY}` = '{trial.key}'")
             if run and run.info.status == "KILLED":
                 self.client.update_run(run.info.run_id, "RUNNING")
             self._run_of[trial.key] = run.info.run_id if run else self._create(trial, at)
@@ -185,7 +191,9 @@ class MlflowRuns:
         """
         tags = {STORE: self.id, SPEC: self.spec.name} | self._source() | tags
         start = int((at or time.time()) * 1000)
-        return self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
+        run = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name[:250])
+        self._artifact_uris[run.info.run_id] = run.info.artifact_uri or ""
+        return run
 
     def _have(self, key: str) -> dict[int, int]:
         """The epochs that a run holds: a trial that was killed trains those since its checkpoint once more."""
@@ -229,13 +237,13 @@ class MlflowRuns:
             tags.append(self.entities.RunTag(COMMIT, str(commit)[:5000]))
         self.log(run, metrics=metrics, params=params, tags=tags)
         self._log_data(run, record)
-        if self._at_home(run):
-            self.client.log_text(run, record.model_dump_json(indent=1), "record.json")
+        self._log_record(run, record)
         done = "FINISHED" if record.status in ("complete", "pruned") else "FAILED"
         self.client.set_terminated(run, done, end_time=int(ended * 1000))
         self.store.mark_tracked(record.key, {"run": run})
         self._epochs.pop(record.key, None)  # or a long run would hold those of all its trials
         self._run_of.pop(record.key, None)
+        self._artifact_uris.pop(run, None)
 
     def _log_data(self, run: str, record: Record) -> None:
         """The images that it was trained on, as MLflow's page filters and groups by them."""
@@ -252,13 +260,22 @@ class MlflowRuns:
         tags = [self.entities.InputTag(CONTEXT, "training")]
         self.client.log_inputs(run, [self.entities.DatasetInput(data, tags)])
 
-    def _at_home(self, run: str) -> bool:
-        """Whether the run's artifacts lie beside the store's own database. Who handed the store on may have written
-        another folder into it."""
+    def _log_record(self, run: str, record: Record) -> None:
+        """The record as a file of its run: written where MLflow's own client would copy it, which asks it much."""
+        text = record.model_dump_json(indent=1)
         if not self._folder:
-            return True
-        found = path_of_file(self.client.get_run(run).info.artifact_uri or "")
-        return found is not None and found.is_relative_to(self._folder)
+            self.client.log_text(run, text, "record.json")
+        elif folder := self._home(run):
+            folder.mkdir(parents=True, exist_ok=True)
+            Path(folder, "record.json").unlink(missing_ok=True)  # a stranger's store may have a link there
+            Path(folder, "record.json").write_text(text, encoding="utf-8")
+
+    def _home(self, run: str) -> Path | None:
+        """The folder of the run's artifacts, if it lies beside the store's own database. Who handed the store on may
+        have written another into it."""
+        uri = self._artifact_uris.get(run)
+        found = path_of_file(self.client.get_run(run).info.artifact_uri or "" if uri is None else uri)
+        return found if found and self._folder and found.is_relative_to(self._folder) else None
 
     def found(self) -> Iterable[Any]:
         """Every run of the store."""
@@ -274,7 +291,7 @@ class MlflowRuns:
         Raises:
             TimeoutError: where the server is slow.
         """
-        if not self._at_home(self.parent):
+        if self._folder and not self._home(self.parent):
             return
         with temporary_folder() as folder:
             for number, (name, content) in enumerate(files.items()):

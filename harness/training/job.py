@@ -1,5 +1,5 @@
-"""Job: a trial to be trained up to an epoch. A flow is a generator that yields jobs, and goes on once all are done: it
-gets the record of each, by the ids of the jobs.
+"""Job: a trial to be trained up to an epoch; beside it a worker is told the trial's context. A flow is a generator that
+yields jobs, and goes on once all are done: it gets the record of each, by the ids of the jobs.
 """
 
 from __future__ import annotations
@@ -7,15 +7,42 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ..spec.schema import Trial
 from ..storage.record import Record
 from ..storage.store import Store
 
+if TYPE_CHECKING:
+    import torch
+
 
 class JobFailed(Exception):
     """A job that the infrastructure broke once too often: thrown into the flows that wait for it."""
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What a trial is given and its key does not hold: where things are, and how often it saves itself."""
+
+    store: str
+    gpu: bool = False
+    root: Path | None = None
+    verify: bool = True
+    checkpoint_seconds: float = 60.0
+    time_limit: float | None = None  # seconds of training
+    alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
+    plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
+    regions: bool = False  # whether what it decides between training images is recorded too
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the trial is trained on."""
+        import torch
+
+        return torch.device("cuda" if self.gpu else "cpu")
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,11 @@ class Job:
         """The job that does for two askers what each wants of the same training."""
         keep_weights = self.keep_weights or other.keep_weights
         return replace(self, keep_weights=keep_weights, work_ahead=max(self.work_ahead, other.work_ahead))
+
+
+def fused_trials(trial: Trial) -> list[Trial]:
+    """The trials that are trained as one with it, in the order of their seeds; itself where it is trained alone."""
+    return [trial.model_copy(update={"seed": seed}) for seed in trial.fused] if trial.fused else [trial]
 
 
 Flow = Generator[list[Job], Mapping[str, Record], None]

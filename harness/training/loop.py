@@ -54,6 +54,7 @@ class Diverged(Exception):
 
     def __init__(self, step: int, losses: list[float], lr: float) -> None:
         shown = ", ".join(f"{loss:.4g}" for loss in losses)
+        self.found = step, losses, lr
         super().__init__(f"loss not finite at step {step}: {shown} (learning rate {lr:.4g})")
 
 
@@ -61,8 +62,8 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
     """ERM's step: one forward, one backward.
 
     Args:
-        objective: Returns the loss, a scalar.
-        y: (B,), the labels of the batch.
+        objective: Returns the loss, a scalar; or one of each seed (S,) that is trained.
+        y: The labels of the batch (B,), or of each seed's (S, B).
         optimizer: Takes the step.
 
     Returns:
@@ -70,9 +71,16 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
     """
     optimizer.zero_grad(set_to_none=True)
     loss = objective()
-    loss.backward()
+    loss.backward(torch.ones_like(loss))
     optimizer.step()
     return loss
+
+
+def optimizer_of(module: nn.Module, routine: NetworkTraining) -> torch.optim.Optimizer:
+    """What moves the weights of a module under a routine."""
+    return EagerSGD(
+        module.parameters(), lr=routine.lr, momentum=routine.momentum, weight_decay=routine.weight_decay, fused=True
+    )
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -163,14 +171,7 @@ class TrainingLoop:
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """Made when training begins, since a method's parts may have parameters of their own."""
-        routine = self.training
-        return EagerSGD(
-            self.trained.parameters(),
-            lr=routine.lr,
-            momentum=routine.momentum,
-            weight_decay=routine.weight_decay,
-            fused=True,
-        )
+        return optimizer_of(self.trained, self.training)
 
     def _default_epsilon(self) -> float:
         asked = self.recipe.loss.smoothing if self.recipe.loss else None
@@ -181,14 +182,18 @@ class TrainingLoop:
         while self.done < self.training.epochs:
             start = time.perf_counter()
             losses, lr = self._epoch(self.done)
-            self.seconds += time.perf_counter() - start
-            self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
-            self.done += 1
-            if self.training.track_every and (
-                self.done % self.training.track_every == 0 or self.done == self.training.epochs
-            ):
-                self.history[-1] |= self._tracked(self.training.track == "minority")
-            yield self.history[-1]
+            yield self._end_epoch(losses, lr, time.perf_counter() - start)
+
+    def _end_epoch(self, losses: list[float], lr: float, seconds: float) -> dict[str, float]:
+        """An epoch is over: its line of the history."""
+        self.seconds += seconds
+        self.history.append({"epoch": self.done, "loss": sum(losses) / len(losses), "lr": lr} | self._notes())
+        self.done += 1
+        if self.training.track_every and (
+            self.done % self.training.track_every == 0 or self.done == self.training.epochs
+        ):
+            self.history[-1] |= self._tracked(self.training.track == "minority")
+        return self.history[-1]
 
     def _images(self, positions: torch.Tensor) -> torch.Tensor:
         """Those of positions (B,) on the CPU."""
@@ -255,11 +260,15 @@ class TrainingLoop:
 
     def _advance(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> torch.Tensor:
         """One step on the chosen images; its loss, still on the device."""
+        objective = self._objective(chosen, epoch, weights)
+        return self.step(objective, objective.batch.y, self.optimizer).detach()
+
+    def _objective(self, chosen: torch.Tensor, epoch: int, weights: ClassWeights) -> Objective:
+        """That of one step on the chosen images (B,)."""
         batch, views = self._batch(chosen, epoch)
-        objective = Objective(
+        return Objective(
             self.model, self.loss, self.extra, self.epsilon, weights, self._autocast, batch, views, self.features
         )
-        return self.step(objective, batch.y, self.optimizer).detach()
 
     def step_seconds(self, epoch: int, steps: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:
         """How long steps take as they are in an epoch. It trains: for a run that is thrown away.

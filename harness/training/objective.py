@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from ...datasets.files import cache
 from ...methods.optimizers.batchnorm import resting_statistics
@@ -59,8 +60,25 @@ class Objective:
         supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
         if self.extra is None:
             return supervised
-        weight, unsupervised = getattr(self.extra, "supervised_weight", 1.0), self._unsupervised(self.extra, features)
-        return [weight * loss + unsupervised for loss in supervised]
+        unsupervised = _unsupervised(self.model, self.features_of, self.extra, self.autocast, features, self.views)
+        return [self._joint(loss, unsupervised) for loss in supervised]
+
+    def losses(
+        self, logits: torch.Tensor, unsupervised: torch.Tensor | None, emphases: Sequence[ClassWeights | None]
+    ) -> list[torch.Tensor]:
+        """The same where the network's pass was made elsewhere.
+
+        Args:
+            logits: What came of it (B, C).
+            unsupervised: What ``extra`` says of its features, a scalar; None where there is no such loss.
+            emphases: One for each loss.
+        """
+        targets = self._targets(_wide(logits))
+        supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
+        return supervised if unsupervised is None else [self._joint(loss, unsupervised) for loss in supervised]
+
+    def _joint(self, supervised: torch.Tensor, unsupervised: torch.Tensor) -> torch.Tensor:
+        return getattr(self.extra, "supervised_weight", 1.0) * supervised + unsupervised
 
     def _targets(self, logits: torch.Tensor) -> list[Target]:
         """The one or two targets of the batch, each with the loss of every sample under it."""
@@ -92,11 +110,59 @@ class Objective:
                 divisor = divisor * factor.values[y] if factor.divide_by == "weights" else divisor
         return weight, divisor
 
-    def _unsupervised(self, extra: Callable, features: torch.Tensor) -> torch.Tensor:
-        """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
-        with resting_statistics(self.model), self.autocast():
-            one, two = [features, *map(self.features_of, self.views)][-2:]
-        return extra(_wide(one), _wide(two))
+
+class SeedsModule(nn.Module):
+    """A network and what compares its views: of one seed, or the frame that the weights of each seed are put into."""
+
+    def __init__(self, model: nn.Module, extra: Callable | None, autocast: Callable[[], AbstractContextManager]):
+        super().__init__()
+        self.model, self.extra, self._autocast = model, extra, autocast
+
+    def forward(self, x: torch.Tensor, views: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Logits (B, C) of normalised images (B, channels, H, W) and, where views are compared, what that comes to."""
+        with self._autocast():
+            features_of: Features = self.model.features  # type: ignore[assignment]
+            features = features_of(x)
+            logits = self.model.head(features)  # type: ignore[operator]
+        if self.extra is None:
+            return (logits,)
+        return logits, _unsupervised(self.model, features_of, self.extra, self._autocast, features, views)
+
+
+@dataclass
+class SeedsObjective:
+    """The objectives of several seeds, whose weights stand behind each other in ``frame``: one pass of all, and the
+    losses of each seed (S,) from its own objective."""
+
+    frame: SeedsModule
+    seeds: Sequence[Objective]
+
+    def __call__(self, emphasis: ClassWeights | None = None) -> torch.Tensor:
+        return self.each(emphasis)[0]
+
+    def each(self, *emphases: ClassWeights | None) -> list[torch.Tensor]:
+        """The losses under several class-wise emphases, each (S,), from one pass of the networks."""
+        tensors = dict(self.frame.named_parameters()) | dict(self.frame.named_buffers())
+        x = torch.stack([seed.batch.x for seed in self.seeds]).contiguous()
+        views = tuple(map(torch.stack, zip(*(seed.views for seed in self.seeds), strict=True)))
+        passed = torch.vmap(lambda own, *given: functional_call(self.frame, own, given))(tensors, x, views)
+        logits, unsupervised = passed[0], passed[1] if len(passed) > 1 else [None] * len(x)
+        own = [s.losses(z, u, emphases) for s, z, u in zip(self.seeds, logits, unsupervised, strict=True)]
+        return [torch.stack(losses) for losses in zip(*own, strict=True)]
+
+
+def _unsupervised(
+    model: nn.Module,
+    features_of: Features,
+    extra: Callable,
+    autocast: Callable[[], AbstractContextManager],
+    features: torch.Tensor,
+    views: tuple[torch.Tensor, ...],
+) -> torch.Tensor:
+    """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
+    with resting_statistics(model), autocast():
+        one, two = [features, *map(features_of, views)][-2:]
+    return extra(_wide(one), _wide(two))
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:

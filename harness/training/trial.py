@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,12 +33,13 @@ from ..storage.store import Store
 from .device_images import most_bytes
 from .environment import environment
 from .failures import is_of_a_plugin, is_out_of_memory
-from .job import Job, is_done
-from .learners.contract import Learner
+from .job import Job, TrialContext, fused_trials, is_done
+from .learners.contract import Learner, Resumable
 from .learners.decision_regions import decision_regions
+from .learners.fused_seeds import FusedTraining
 from .learners.image_learner import image_learner
 from .learners.table_learners import table_learner
-from .loop import Diverged
+from .loop import Diverged, TrainingLoop
 from .notes import history_columns, remarks, summary
 from .scoring_process import ScoringProcess, TrainingData, scoring_process
 from .stop_decision import StopDecision
@@ -64,33 +64,14 @@ INFRASTRUCTURE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TrialContext:
-    """What a trial is given and its key does not hold: where things are, and how often it saves itself."""
-
-    store: str
-    gpu: bool = False
-    root: Path | None = None
-    verify: bool = True
-    checkpoint_seconds: float = 60.0
-    time_limit: float | None = None  # seconds of training
-    alone: bool = False  # on its device: if that has too little memory for it, no other trial is to blame
-    plugins: Mapping[str, str] | None = None  # source text of each plugin file by its SHA-256
-    regions: bool = False  # whether what it decides between training images is recorded too
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the trial is trained on."""
-        return torch.device("cuda" if self.gpu else "cpu")
-
-
 def run_trial(
     job: Job,
     context: TrialContext,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     should_stop: Callable[[], StopDecision] = lambda: StopDecision.CONTINUE,
 ) -> Record:
-    """Train and score the trial of a job, from its checkpoint where there is one, and write its record.
+    """Train and score the trial of a job, from its checkpoint where there is one, and write its record; where seeds are
+    fused, the trials of all of them, each with a record of its own.
 
     Args:
         job: The trial, and the epoch until which it is trained; before its last, the record is that of a rung.
@@ -105,35 +86,96 @@ def run_trial(
         Drained: when it was asked to stop. TrialMoved where it is another process's now. What the infrastructure broke
             (INFRASTRUCTURE), which may be tried again.
     """
-    trial = job.trial
-    torch.set_num_threads(trial.threads)
-    scoring = scoring_process()
-    attempt = Attempt(job, context)
-    data = scoring.split(trial, context.root, context.verify)
+    torch.set_num_threads(job.trial.threads)
+    scoring, attempt = scoring_process(), Attempt(job, context)
+    group = [_Training.of(trial, scoring, context) for trial in fused_trials(job.trial)]
     if attempt.store.local:
         guard([f"{attempt.store.root}/{paths.ARRAYS[0]}"])  # the predictions of other trials, beside the test labels
-    about: dict[str, Any] = {
-        "counts": data.counts,
-        "test_counts": data.test_counts,
-        "data": data.provenance,
-        "environment": environment(context.device),
-    }
-    run, logits = None, {}
     try:
         with locked():
-            method = recipe_of(trial, context.plugins)
-            about["values"] = method.values()
-            about["environment"] = environment(context.device, libraries_of(trial, method))
-            run = _learner(trial, data, method, context)
-            attempt.train(run, report, should_stop)
-        logits = _logits(run, scoring) | (decision_regions(run, trial) if context.regions and job.is_final else {})
-        if job.is_final and job.keep_weights:
-            attempt.store.write_weights(trial.key, run.averaged_weights())
-        about["status"] = "complete" if job.is_final else "pruned"
+            method = recipe_of(job.trial, context.plugins)
+            for each in group:
+                each.begin(method, context)
+            _train(group, attempt, report, should_stop)
     except Exception as error:
-        if _is_of_infrastructure(error, context.alone):
-            raise
-        about |= _fault(error)
+        _note(error, group, context)
+    own = next(each for each in group if each.trial.seed == job.trial.seed)
+    for other in group:  # before its own: until that is written, whoever goes on finds the checkpoint
+        if other is not own and not is_done(Job.of(other.trial), attempt.store):
+            scoring.split(other.trial, context.root, context.verify)
+            _finish(other, Job.of(other.trial), attempt, scoring, should_stop)
+    if len(group) > 1:
+        scoring.split(own.trial, context.root, context.verify)
+    return _finish(own, job, attempt, scoring, should_stop)
+
+
+@dataclass
+class _Training:
+    """One trial while it is trained: its data, its learner once that is made, and what its record says so far."""
+
+    trial: Trial
+    data: TrainingData
+    about: dict[str, Any]
+    run: Learner | None = None
+
+    @classmethod
+    def of(cls, trial: Trial, scoring: ScoringProcess, context: TrialContext) -> _Training:
+        data = scoring.split(trial, context.root, context.verify)
+        about = {
+            "counts": data.counts,
+            "test_counts": data.test_counts,
+            "data": data.provenance,
+            "environment": environment(context.device),
+        }
+        return cls(trial, data, about)
+
+    def begin(self, method: Recipe, context: TrialContext) -> None:
+        self.about["values"] = method.values()
+        self.about["environment"] = environment(context.device, libraries_of(self.trial, method))
+        self.run = _learner(self.trial, self.data, method, context)
+
+
+def _train(
+    group: Sequence[_Training],
+    attempt: Attempt,
+    report: Callable[[dict[str, float]], None],
+    should_stop: Callable[[], StopDecision],
+) -> None:
+    """Train one trial, or several as one."""
+    runs = [each.run for each in group]
+    if len(runs) == 1:
+        assert runs[0] is not None  # noqa: S101  (for the type checker)
+        attempt.train(runs[0], report, should_stop)
+        return
+    fused = FusedTraining([run for run in runs if isinstance(run, TrainingLoop)])
+    attempt.train(fused, report, should_stop)
+    for place, error in fused.diverged.items():
+        group[place].about |= _fault(error)
+
+
+def _note(error: Exception, group: Sequence[_Training], context: TrialContext) -> None:
+    """What the method broke is the record's of every trial that was trained; what the infrastructure broke is
+    raised."""
+    if _is_of_infrastructure(error, context.alone):
+        raise error
+    for each in group:
+        each.about |= _fault(error)
+
+
+def _finish(
+    each: _Training, job: Job, attempt: Attempt, scoring: ScoringProcess, should_stop: Callable[[], StopDecision]
+) -> Record:
+    """Score a trial, whose split is under way, and write its record."""
+    run, about, context, logits = each.run, each.about, attempt.context, {}
+    if run is not None and "status" not in about:
+        try:
+            logits = _logits(run, scoring)
+            logits |= decision_regions(run, each.trial) if context.regions and job.is_final else {}
+            if job.is_final and job.keep_weights:
+                attempt.store.write_weights(each.trial.key, run.averaged_weights())
+            about["status"] = "complete" if job.is_final else "pruned"
+        except Exception as error:
+            _note(error, [each], context)
     if should_stop() is StopDecision.MOVED:
         raise TrialMoved
     attempt.give_way()
@@ -217,9 +259,12 @@ class Attempt:
         self._earlier = self._saved.get("past", {"wall_seconds": 0.0, "attempts": 0, "started": _now()})
 
     def past(self) -> dict[str, Any]:
-        """When the first attempt began, how many there were, and their seconds up to now."""
-        seconds = self._earlier["wall_seconds"] + time.perf_counter() - self._begun
-        return self._earlier | {"wall_seconds": seconds, "attempts": self._earlier["attempts"] + 1}
+        """When the first attempt began, how many there were, and their seconds up to now: of a fused seed its share."""
+        share = (time.perf_counter() - self._begun) / len(fused_trials(self.job.trial))
+        return self._earlier | {
+            "wall_seconds": self._earlier["wall_seconds"] + share,
+            "attempts": self._earlier["attempts"] + 1,
+        }
 
     def give_way(self) -> None:
         """TrialMoved where the store has by now what the attempt is for. Asked after a checkpoint was written: who
@@ -231,7 +276,7 @@ class Attempt:
 
     def train(
         self,
-        run: Learner,
+        run: Resumable,
         report: Callable[[dict[str, float]], None],
         should_stop: Callable[[], StopDecision],
     ) -> None:
@@ -273,13 +318,13 @@ class Attempt:
             if drained:
                 raise Drained
 
-    def _save(self, run: Learner, rests: bool) -> None:
+    def _save(self, run: Resumable, rests: bool) -> None:
         """Write a checkpoint. What goes on from where a trial rests is counted as the same attempt."""
         past = self.past() | ({"attempts": self._earlier["attempts"]} if rests else {})
         self.store.write_tensors(self._file, {"run": run.state(), "past": past})
         self.give_way()
 
-    def _restore(self, run: Learner, saved: Any) -> None:
+    def _restore(self, run: Resumable, saved: Any) -> None:
         """A checkpoint that does not fit is no fault of the method's: it is removed, and the next try starts anew."""
         try:
             run.restore(saved)

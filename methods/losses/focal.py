@@ -20,6 +20,7 @@ class Focal(Part):
 
     gamma: float = hyper(1.0, "LDAM-DRW code, losses.py", Range(0.0, 3.0))
     neutral = {"gamma": 0.0}
+    fusable = True
     smoothing = 0.0  # the routine's label smoothing is off for this loss unless a smoothing part is named
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ class LogitAdjustment(Part):
 
     tau: float = hyper(1.0, "Menon et al. 2021", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
+    fusable = True
     of_probabilities = True
     shortage = EQUAL
 
@@ -45,6 +46,7 @@ class AdjustedLoss(Part):
 
     tau: float = hyper(1.0, "Menon et al. 2021; Ren et al. 2020", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
+    fusable = True
     shortage = EQUAL
 
     def build(self, scene: Scene) -> _AdjustedCrossEntropy:
@@ -80,6 +82,7 @@ class TauNormalisation(Part):
 
     tau: float = hyper(1.0, "classifier-balancing code, tau_norm.py: 0 to 2", Range(0.0, 2.0))
     neutral = {"tau": 0.0}
+    fusable = True
 
     def build(self, scene: Scene) -> Callable[[torch.Tensor], torch.Tensor]:
         head = scene.model.head

@@ -17,6 +17,7 @@ class CosineHead(Part):
     """The head that LDAM is defined on; its logits are scale * cos, in training and in evaluation."""
 
     scale: float = hyper(30.0, "LDAM-DRW code, losses.py: s", Range(choices=(10.0, 20.0, 30.0, 40.0)))
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.scale > 0, "scale must be positive")
@@ -36,6 +37,7 @@ class LDAM(Part):
 
     max_margin: float = hyper(0.5, "LDAM-DRW code, losses.py: max_m", Range(0.1, 0.8))
     smoothing = 0.0  # smoothing saturates at a scale of 30
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.max_margin >= 0, "max_margin must be at least 0")

@@ -49,6 +49,7 @@ class NoSmoothing(Part):
     how much of a difference between ERM and a loss that asks for none (Focal Loss, LDAM) is that of the smoothing."""
 
     neutral = {}
+    fusable = True
 
     def build(self, scene: Scene) -> torch.Tensor:
         return scene.tensor([0.0] * scene.classes)
@@ -70,6 +71,7 @@ class Smoothing(Part):
     epsilon: float = hyper(0.1, "not stated; the usual value", Range(0.01, 0.3, log=True))
     cap: float = hyper(0.4, "not stated; BagofTricks-LT's largest", Range(choices=(0.3, 0.4, 0.5)))
     neutral = {"epsilon": 0.0}
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")

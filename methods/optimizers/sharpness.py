@@ -3,6 +3,9 @@
 From the weights theta a step climbs by e, takes the gradient at theta + e and descends with it from theta. Both passes
 see the same mixed batch. BatchNorm's running statistics move in the first pass only; momentum, weight decay and the
 learning rate act in the descent only. What a step returns is the plain loss of the first pass, at theta.
+
+Where several seeds are trained as one, a loss holds one number for each seed (S,) and the first axis of each weight is
+the seed: every seed climbs by the norm of its own gradient.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import torch
 
@@ -48,16 +51,32 @@ def gradient(loss: torch.Tensor, weights: Tensors, again: bool = False) -> Tenso
     """The gradient of a loss, 0 for weights that it does not depend on; ``again`` if the pass is needed once more.
 
     Args:
-        loss: A scalar.
+        loss: A scalar, or one of each seed (S,).
         weights: Those of the network.
         again: Whether the graph is kept for another pass.
     """
-    return torch.autograd.grad(loss, weights, retain_graph=again, materialize_grads=True)
+    return torch.autograd.grad(loss, weights, torch.ones_like(loss), retain_graph=again, materialize_grads=True)
 
 
 def norm(vectors: Tensors) -> torch.Tensor:
     """The Euclidean norm of all the vectors together, a scalar that stays on the device; at least FLOOR."""
     return torch.nn.utils.get_total_norm(vectors) + FLOOR
+
+
+def climb(rho: float, vectors: Tensors, over: Tensors | None, loss: torch.Tensor) -> Tensors:
+    """How far the weights are moved: rho v / |u|, for each seed by itself.
+
+    Args:
+        rho: The distance.
+        vectors: v, of the weights' shapes.
+        over: u, whose norm divides; nothing does where it is None.
+        loss: A scalar, or one of each seed (S,).
+    """
+    if over is None or not loss.ndim:
+        return torch._foreach_mul(vectors, rho / (1.0 if over is None else norm(over)))
+    of_seeds = zip(*(each.unbind() for each in over), strict=True)
+    factors = rho / torch.stack([norm(own) for own in of_seeds])
+    return [each * factors.view(-1, *[1] * (each.ndim - 1)) for each in vectors]
 
 
 @contextmanager
@@ -92,7 +111,8 @@ def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimi
     """
     optimizer.zero_grad(set_to_none=True)
     with climbed(model, trained(optimizer), e):
-        objective().backward()
+        loss = objective()
+        loss.backward(torch.ones_like(loss))
     optimizer.step()
 
 
@@ -103,6 +123,7 @@ class SAM(Part):
 
     rho: float = hyper(0.05, "davda54/sam, sam.py; the authors' sam.py:5; ImbSAM code", Range(0.01, 1.0, log=True))
     neutral = {"rho": 0.0}
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.rho >= 0, "rho must be at least 0")
@@ -111,7 +132,7 @@ class SAM(Part):
         def step(objective: Objective, y: torch.Tensor, optimizer: torch.optim.Optimizer) -> torch.Tensor:
             loss = objective()
             g = gradient(loss, trained(optimizer))
-            descend_from(torch._foreach_mul(g, self.rho / norm(g)), objective, optimizer, scene.model)
+            descend_from(climb(self.rho, g, g, loss), objective, optimizer, scene.model)
             return loss.detach()
 
         return step
@@ -144,6 +165,7 @@ class SAMA(SAM):
     beta: float = hyper(0.9999, "LDAM-DRW code, of class_balanced")
     power: float = hyper(1.0, "authors' code", Range(0.25, 1.0))
     cap: float = hyper(10.0, "ours: one rare image must not throw the weights far away")
+    fusable = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,8 +197,8 @@ class SAMA(SAM):
             weights = trained(optimizer)
             plain, emphasised = objective.each(None, emphasis(scene.frequencies))
             v = gradient(emphasised, weights, again=by_norm_of_g)
-            length = 1.0 if self.kind == "eq3_linear" else norm(gradient(plain, weights) if by_norm_of_g else v)
-            descend_from(torch._foreach_mul(v, self.rho / length), objective, optimizer, scene.model)
+            over = None if self.kind == "eq3_linear" else gradient(plain, weights) if by_norm_of_g else v
+            descend_from(climb(self.rho, v, over, plain), objective, optimizer, scene.model)
             return plain.detach()
 
         return step
@@ -195,6 +217,7 @@ class ImbSAM(SAM):
     eta: float = hyper(20.0, "ImbSAM code, scripts/train.py; Few is the same", Range(20.0, 100.0))
     tail_weight: float = hyper(2.0, "ImbSAM code, utils/trainval.py:128-143; the paper's text has 1")
     neutral = {"eta": 0.0}
+    fusable = True
     condition = "no class is in the tail"
 
     def __post_init__(self) -> None:
@@ -220,18 +243,19 @@ class _ImbSAMStep:
         plain, head = objective.each(None, head_only)
         g = gradient(plain - head, weights, again=True)
         optimizer.zero_grad(set_to_none=True)
-        head.backward()
-        with climbed(self._scene.model, weights, torch._foreach_mul(g, self._part.rho / norm(g))):
+        head.backward(torch.ones_like(head))
+        with climbed(self._scene.model, weights, climb(self._part.rho, g, g, plain)):
             everything, spared = objective.each(None, head_only)
-            (self._part.tail_weight * (everything - spared)).backward()  # adds to the head's gradient
+            tail = self._part.tail_weight * (everything - spared)
+            tail.backward(torch.ones_like(tail))  # adds to the head's gradient
         optimizer.step()
         self._steps += 1
-        self._acted += (self._is_head[y] == 0).any()
+        self._acted = self._acted + (self._is_head[y] == 0).any(dim=-1)
         return plain.detach()
 
-    def notes(self) -> dict[str, float]:
-        """Since the last call, the share of steps with an image of the tail; and how many classes are in it."""
-        share = float(self._acted) / max(self._steps, 1)
-        self._steps = 0
-        self._acted.zero_()
+    def notes(self) -> dict[str, Any]:
+        """Since the last call, the share of steps with an image of the tail, of each seed where there are several; and
+        how many classes are in it."""
+        share = (self._acted.double() / max(self._steps, 1)).tolist()
+        self._steps, self._acted = 0, torch.zeros_like(self._acted)
         return {"acted": share, "tail_classes": self._tail_classes}

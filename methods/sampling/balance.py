@@ -53,6 +53,7 @@ class Reweighting(Part):
     start: float = hyper(0.0, "from the first epoch", None)
     divide_by: str = hyper("weights", "LDAM-DRW code", Range(choices=("weights", "samples")))
     neutral = {"scheme": "class_balanced", "beta": 0.0}
+    fusable = True
     condition = "every class weighed the same throughout"
 
     def __post_init__(self) -> None:
@@ -91,6 +92,7 @@ class DeferredReweighting(Reweighting):
 
     start: float = hyper(0.8, "LDAM-DRW code: epoch 160 of 200", Range(0.6, 0.95))
     neutral = {"start": 1.0}
+    fusable = True
 
 
 def shuffled(labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -109,6 +111,7 @@ class Resampling(Part):
     q: float = hyper(0.0, "authors' code, run_train.py:43-50", Range(0.0, 1.0))
     start: float = hyper(0.0, "from the first epoch", Range(0.0, 0.9))
     neutral = {"start": 1.0}
+    fusable = True
     condition = "every class was drawn as often as it comes throughout"
 
     def __post_init__(self) -> None:
@@ -147,3 +150,4 @@ class DeferredResampling(Resampling):
 
     q: float = hyper(0.0, "M2m code: class-balanced; M2m generates under no other")
     start: float = hyper(0.8, "M2m code: epoch 160 of 200", Range(0.6, 0.9))
+    fusable = True

@@ -56,6 +56,7 @@ class M2m(Part):
     relative: bool = hyper(True, "ours: gamma and beta that fit the judge and the data")
     judge: str = hyper("independent", "M2m's README: a network trained beforehand")
     neutral = {"beta": 1.0}
+    fusable = True
     condition = "no image was accepted"
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ class Mixup(Part):
 
     alpha: float = hyper(1.0, "mixup code, train.py: alpha", Range(0.1, 2.0))
     neutral = {"alpha": 0.0}
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.alpha >= 0, "alpha must be at least 0")

@@ -64,6 +64,7 @@ class JointSSL(Part):
     variance: float = hyper(25.0, "main_vicreg.py:58-64: std_coeff")
     covariance: float = hyper(1.0, "main_vicreg.py:58-64: cov_coeff", Range(choices=(0.2, 1.0, 5.0)))
     neutral = {"lambda": math.inf}
+    fusable = True
 
     def __post_init__(self) -> None:
         self.require(self.views in (2, 3), "views must be 2 or 3")

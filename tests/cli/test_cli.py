@@ -15,6 +15,7 @@ from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
+from tailboard.harness.training import cost
 from tailboard.harness.tuning.archive import save_searches
 from tailboard.harness.tuning.search import searches
 from tailboard.methods.registry import recipe, registry
@@ -98,6 +99,40 @@ def test_a_plan_is_checked_without_torchs_compiler_or_what_tables_need_and_the_n
     again, modules = imported(f"plan {tmp_path / 't.yaml'}", "list methods", "show Joint-SSL")
     assert again.startswith(first)
     assert not any(name.startswith("torch.") for name in modules)
+
+
+def test_the_operations_of_a_network_are_counted_once_for_all_processes(tmp_path, monkeypatch):
+    """So that the driver of a run need not import torch for them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    counted, count = [], cost._of_layers
+
+    def noted(*what) -> int:
+        counted.append(what)
+        return count(*what)
+
+    monkeypatch.setattr(cost, "_of_layers", noted)
+    what = ("small", (1, 28, 28), 10)
+    first = cost._operations.__wrapped__(*what)
+    assert cost._operations.__wrapped__(*what) == first == count(*what) and counted == [what]
+    (tmp_path / "tailboard" / "methods" / "operations.txt").write_text("of other code\nsmall 1x28x28 10 1")
+    assert cost._operations.__wrapped__(*what) == first
+
+
+@pytest.mark.slow
+def test_a_run_is_prepared_and_followed_without_torch():
+    """With ``scipy``, which looks at each array whether it is one of torch's."""
+    code = """import sys
+from tailboard.methods.deferred_torch import defer_torch, end_deferral
+defer_torch()
+import tailboard.harness.driver, tailboard.harness.reporting.pages.html_pages
+end_deferral()
+import scipy.stats
+assert scipy.stats.t(4).ppf(0.975) > 2
+assert "torch" not in sys.modules
+from tailboard.methods import part
+assert part.torch.Tensor is sys.modules["torch"].Tensor and part.torch.nn is sys.modules["torch.nn"]"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

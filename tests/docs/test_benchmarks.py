@@ -55,7 +55,7 @@ def test_every_part_of_the_script_gives_a_number_or_says_why_not(gpu):
     assert all(value > 0 for value in measured.values())
     assert set(measured) == {
         "a full trial's speed over the bare step's", "a full trial", "ERM's step", "SAM's step over ERM's",
-        "the memory probe over a trial's peak",
+        "the memory probe over a trial's peak", "2 fused seeds' time over that of one",
     }  # fmt: skip
     reasons = {row.name: row.said for row in rows if row.value is None}
     assert reasons["cuda_graph"] == reasons["tests"] == "needs a GPU" and "ZeroDivisionError" in reasons["together"]

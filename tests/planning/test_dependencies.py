@@ -90,7 +90,7 @@ def agenda_of(store, trials):
     """An agenda with the report's flow of each trial, and what it says that cannot be run."""
     agenda, broken = JobQueue(store), []
     for trial in trials:
-        agenda.add(reporting_flow(trial, False, {}, lambda trial, reason: broken.append(trial.key)))
+        agenda.add(reporting_flow([trial], False, {}, lambda trial, reason: broken.append(trial.key)))
     return agenda, broken
 
 

@@ -1,4 +1,4 @@
-"""What trains nothing does not build a method that passed its check before; what trains builds each."""
+"""A method that passed its check before is not built again, unless what failed is to be tried again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from tailboard.harness.planning import passed_checks
 from tailboard.harness.planning.request import check_names
+from tailboard.harness.registry import remembered
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.methods.part import MethodError
@@ -34,16 +35,16 @@ def checked(tmp_path, monkeypatch) -> list[str]:
 
 
 def planned(*methods: str, **words) -> None:
-    check_names(plan(parse(RAW | words | {"methods": list(methods)})), {}, trains=False)
+    check_names(plan(parse(RAW | words | {"methods": list(methods)})), {}, anew=False)
 
 
 def test_a_method_that_passed_is_not_built_again_until_the_code_or_its_values_are_others(checked, monkeypatch):
     planned("ERM", "Focal Loss")
     planned("Focal Loss", "ERM", "SAM", training={"epochs": 3})
     assert checked == ["ERM", "Focal Loss", "SAM"]
-    check_names(plan(parse(RAW | {"methods": {"name": "Focal Loss", "values": {"loss.gamma": 2}}})), {}, trains=False)
+    check_names(plan(parse(RAW | {"methods": {"name": "Focal Loss", "values": {"loss.gamma": 2}}})), {}, anew=False)
     assert checked[3:] == ["Focal Loss"]
-    monkeypatch.setattr(passed_checks, "_code", lambda: "0" * 64)
+    monkeypatch.setattr(remembered, "code", lambda: "0" * 64)
     planned("ERM")
     assert checked[4:] == ["ERM"]
 
@@ -61,7 +62,7 @@ def test_what_does_not_pass_is_remembered_by_none(checked):
     assert checked == ["ERM", CLASH] * 2
 
 
-def test_who_trains_asks_nothing_of_what_is_remembered(monkeypatch):
+def test_who_tries_again_asks_nothing_of_what_is_remembered(monkeypatch):
     with monkeypatch.context() as passing:
         passing.setattr(passed_checks, "check_methods", lambda trials, plugins: None)
         planned(CLASH)
@@ -74,13 +75,13 @@ def test_a_plugin_is_built_each_time(checked, tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     spec = parse(RAW | {"methods": [{"name": "Mine", "plugin": "mine.py"}]}, tmp_path)
     for _ in range(2):
-        check_names(plan(spec), spec.plugins, trains=False)
+        check_names(plan(spec), spec.plugins, anew=False)
     assert checked == ["Mine", "Mine"]
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\x00", b"a" * (2**20 + 1)], ids=["nothing", "no text", "too much"])
 def test_a_file_that_cannot_be_read_is_made_anew(checked, text):
-    place = passed_checks._file()
+    place = remembered._file("passed")
     place.parent.mkdir(parents=True)
     place.write_bytes(text)
     planned("ERM")

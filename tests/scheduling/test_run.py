@@ -314,3 +314,39 @@ def test_no_thread_that_collects_garbage_ends_a_run_while_ray_shuts_down(tmp_pat
         words = [sys.executable, "-c", LITTER, folder]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+FUSED = {key: SPEC[key] for key in ("name", "data", "network")} | {
+    "methods": ["cRT", {"name": "Slow", "plugin": "slow.py"}],
+    "training": {"epochs": 5, "batch_size": 32},
+    "seeds": 2,
+    "resources": {"checkpoint_seconds": 0, "fuse_seeds": True},
+}
+
+
+def test_fused_seeds_are_recorded_one_by_one_and_go_on_after_a_kill(launcher, tmp_path, shared_mlflow):
+    slow = SLOW.replace("class Slow(Part):", "class Slow(Part):\n    fusable = True")
+    job = launcher(tmp_path, FUSED, {"slow.py": slow}, **shared_mlflow)
+    planned = json.loads(job.tailboard("plan", "t.yaml", "--json").stdout)
+    process = job.start(*ONE)
+    job.wait_for(job.saved, process)
+    job.kill_workers()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    records = job.records()
+    assert records.keys() == {trial["key"] for trial in planned}
+    assert all(record["status"] == "complete" and record["epochs"] == 5 for record in records.values())
+    words = {(r["trial"]["method"]["name"], r["trial"]["seed"]): r["trial"].get("fused") for r in records.values()}
+    assert words == {("cRT", 0): None, ("cRT", 1): None, ("Slow", 0): [0, 1], ("Slow", 1): [0, 1]}
+    assert max(record["attempts"] for record in records.values()) == 2, "nothing was resumed: no test"
+    assert "| Slow" in out and "(n=2)" in out and b"fused" not in job.csv()
+    table = job.tailboard("report", job.store, "--format", "csv").stdout
+    rows = list(csv.DictReader(table.splitlines()))
+    assert {row["method"] for row in rows} == {"cRT", "Slow"} and len({row["protocol"] for row in rows}) == 1
+    exported = job.tailboard("export", job.store, "-o", "fused.zip")
+    assert exported.returncode == 0, exported.stderr
+    verified = job.tailboard("verify", "fused.zip")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    again = job.run()
+    assert again.returncode == 0 and "4 of 4 trials are already finished" in again.stderr
+    assert not list((job.store / "checkpoints").glob("*"))

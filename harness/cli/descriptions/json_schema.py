@@ -10,7 +10,7 @@ from ...spec.presets import PRESETS_OF
 from ...spec.schema import Data, MethodEntry, Resources, Shots, Spec, Tracking, Training, Tune
 from ...spec.studies.figure_block import Figure
 
-MADE = ("contents",)  # fields that no file holds: they are found by reading the images
+MADE = ("contents", "fused")  # fields that no file holds: they are found by reading the images, or the methods
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,32 +14,22 @@ from ....methods.recipe import Recipe
 from ...spec.training import Kind
 
 
-class Learner(Protocol):
-    """What a trial trains: a network through the one loop (``loop.py``), or an estimator (``estimator_fit.py``).
+class Resumable(Protocol):
+    """A training that goes on where it was stopped: of one trial, or of several seeds as one (``fused_seeds.py``).
 
-    ``history`` holds a line for each epoch that is done, ``seconds`` those of training over all resumes.
+    ``done`` are its epochs, ``seconds`` those of one trial's training over all resumes.
     """
 
-    recipe: Recipe
-    training: Any
-    scene: Scene
-    steps_per_epoch: int
     done: int
-    seconds: float
-    history: list[dict[str, float]]
+
+    @property
+    def seconds(self) -> float:
+        """Of one trial's training."""
+        ...
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train on, one epoch at a time; yields that epoch's line of the history. The fit of an estimator is its only
         epoch, so that what acts between epochs (signals, pruning, checkpoints) acts between its trials."""
-        ...
-
-    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
-        """The scores (N, C), on the CPU, of images or rows as the data set has them; ``averaged``: of the moving
-        average, where there is one."""
-        ...
-
-    def averaged_weights(self) -> dict[str, torch.Tensor]:
-        """What another trial starts from, or a model is made of."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -48,6 +38,28 @@ class Learner(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that an earlier process left."""
+        ...
+
+
+class Learner(Resumable, Protocol):
+    """What a trial trains: a network through the one loop (``loop.py``), or an estimator (``estimator_fit.py``).
+
+    ``history`` holds a line for each epoch that is done.
+    """
+
+    recipe: Recipe
+    training: Any
+    scene: Scene
+    steps_per_epoch: int
+    history: list[dict[str, float]]
+
+    def logits(self, x: torch.Tensor | Rows, averaged: bool = True) -> torch.Tensor:
+        """The scores (N, C), on the CPU, of images or rows as the data set has them; ``averaged``: of the moving
+        average, where there is one."""
+        ...
+
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """What another trial starts from, or a model is made of."""
         ...
 
 
