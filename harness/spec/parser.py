@@ -1,7 +1,4 @@
-"""From a YAML file to a Spec. A list in the file is an axis; the plan is the product of the axes.
-
-Nothing here imports torch.
-"""
+"""From a YAML file to a Spec, without torch. A list in the file is an axis; the plan is the product of the axes."""
 
 from __future__ import annotations
 
