@@ -20,6 +20,7 @@ from ..registry.limits import why_not_tried
 from ..spec.labels import label, method_label
 from ..spec.schema import Shots, Spec, Trial, experiments
 from ..storage.record import Record, TrialResult
+from ..training.job import fused_trials
 from .eta import EtaEstimator, Work
 from .status_file import Running
 
@@ -178,15 +179,17 @@ class RunProgress:
         self._places = max(self._places, len(self.running))
 
     def epoch(self, trial: Trial, epoch: int) -> None:
-        """An epoch is done. Those before the first were trained in an earlier session; one that was done before was
-        trained again after a kill.
+        """An epoch is done, of a fused trial that of all its seeds. Those before the first were trained in an earlier
+        session; one that was done before was trained again after a kill.
 
         Args:
             trial: Of which trial.
             epoch: Its number, counted from 0.
         """
-        self._eta.heard(trial.key, self.tasks[trial.key], 1)
-        self._reach(trial.key, epoch + 1)
+        trained = [each.key for each in fused_trials(trial) if each.key in self.tasks]
+        self._eta.heard(trial.key, self.tasks[trial.key], len(trained))
+        for key in trained:
+            self._reach(key, epoch + 1)
         self.running[trial.key] = self.running[trial.key].model_copy(update={"epoch": epoch + 1})
 
     def pause(self, trial: Trial) -> None:

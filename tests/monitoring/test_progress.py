@@ -14,6 +14,7 @@ from tailboard.harness.monitoring import display, status_file, watch
 from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.monitoring.reporter import ProgressReporter
 from tailboard.harness.monitoring.status_file import Progress, StatusFileWriter
+from tailboard.harness.planning.fused_seeds import with_fused_seeds
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import prepare
 from tailboard.harness.planning.request import RunRequest
@@ -107,6 +108,19 @@ def test_a_trial_of_one_epoch_has_a_speed_too():
     assert progress.seconds_left() is None
     progress.end(record_of(first, epochs=1, train_seconds=7.0))
     assert progress.seconds_left() == pytest.approx(7, rel=0.1)
+
+
+def test_an_epoch_of_fused_seeds_is_one_of_each():
+    spec = with_fused_seeds(parse(RAW | {"methods": "ERM", "resources": {"fuse_seeds": True}}))
+    first, second = plan(spec)
+    assert first.fused == second.fused == (first.seed, second.seed)
+    progress = progress_of(spec)
+    progress.start(first)
+    progress.epoch(first, 0)
+    assert epochs_left(progress) == {"ERM": 2 * 3}
+    progress.end(record_of(first, epochs=4))
+    progress.end(record_of(second, epochs=4))
+    assert epochs_left(progress) == {"ERM": 0}
 
 
 def test_searches_are_part_of_what_is_left():
