@@ -5,14 +5,20 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer import Exit
+from typer.main import get_command
 
+from tailboard.harness.cli.app import app
 from warm_process import WarmProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
+PROSE = (DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md")
 PAGES = ("start", "compare", "tune", "images", "tables", "method", "publish")  # in one folder, in this order
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
@@ -40,6 +46,28 @@ def test_every_block_says_what_it_is_and_why_it_is_not_run(page):
         assert not block.skip or block.skip in REASONS, block
         if block.language in ("sh", "python") and page.stem not in PAGES:
             assert block.skip, f"{page.stem} is not among the pages that are run: {block.text}"
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words after ``tailboard`` of each command in a page's blocks, those that are not run too."""
+    found = []
+    for block in blocks(page):
+        for line in block.text.replace("\\\n", " ").splitlines() if block.language in ("", "sh") else ():
+            words = shlex.split(line, comments=True)
+            for at in (at for at, word in enumerate(words) if word == "tailboard"):
+                found.append(list(takewhile(lambda word: word not in ("|", "&&", ">", "&"), words[at + 1 :])))
+    return found
+
+
+@pytest.mark.parametrize("page", [*PROSE, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem)
+def test_every_command_is_one_that_the_command_line_takes(page):
+    """Also those that are not run here, since they need a cluster, a server, hours or another's stores."""
+    for words in filter(None, commands(page)):  # tailboard alone is a name there
+        command, left = get_command(app), list(words)
+        while left and left[0] in getattr(command, "commands", ()):
+            command = command.commands[left.pop(0)]
+        with suppress(Exit):  # --version
+            command.make_context("tailboard", left)
 
 
 @pytest.mark.slow
