@@ -19,11 +19,22 @@ from warm_process import WarmProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROSE = (DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md")
-PAGES = ("start", "compare", "tune", "images", "tables", "method", "publish")  # in one folder, in this order
+PAGES = (
+    "start",
+    "compare",
+    "tune",
+    "images",
+    "tables",
+    "method",
+    "publish",
+    "report",
+    "page",
+    "tracking",
+)  # in one folder, in this order
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
     "installs", "minutes of training", "needs CIFAR-100 and hours", "trains again", "needs a cluster", "needs a server",
-    "shown with names of stores that are not here", "run in a new environment",
+    "shown with names of stores that are not here", "run in a new environment", "needs results of one's own",
 }  # fmt: skip
 FENCE = re.compile(r"^```(?P<info>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 
