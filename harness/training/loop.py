@@ -71,7 +71,7 @@ def descend(objective: Callable[[], torch.Tensor], y: torch.Tensor, optimizer: t
     """
     optimizer.zero_grad(set_to_none=True)
     loss = objective()
-    loss.backward(torch.ones_like(loss))
+    loss.sum().backward()  # the losses of several seeds have no weight in common
     optimizer.step()
     return loss
 

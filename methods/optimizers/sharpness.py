@@ -55,7 +55,7 @@ def gradient(loss: torch.Tensor, weights: Tensors, again: bool = False) -> Tenso
         weights: Those of the network.
         again: Whether the graph is kept for another pass.
     """
-    return torch.autograd.grad(loss, weights, torch.ones_like(loss), retain_graph=again, materialize_grads=True)
+    return torch.autograd.grad(loss.sum(), weights, retain_graph=again, materialize_grads=True)
 
 
 def norm(vectors: Tensors) -> torch.Tensor:
@@ -112,7 +112,7 @@ def descend_from(e: Tensors, objective: Objective, optimizer: torch.optim.Optimi
     optimizer.zero_grad(set_to_none=True)
     with climbed(model, trained(optimizer), e):
         loss = objective()
-        loss.backward(torch.ones_like(loss))
+        loss.sum().backward()
     optimizer.step()
 
 
@@ -243,11 +243,11 @@ class _ImbSAMStep:
         plain, head = objective.each(None, head_only)
         g = gradient(plain - head, weights, again=True)
         optimizer.zero_grad(set_to_none=True)
-        head.backward(torch.ones_like(head))
+        head.sum().backward()
         with climbed(self._scene.model, weights, climb(self._part.rho, g, g, plain)):
             everything, spared = objective.each(None, head_only)
             tail = self._part.tail_weight * (everything - spared)
-            tail.backward(torch.ones_like(tail))  # adds to the head's gradient
+            tail.sum().backward()  # adds to the head's gradient
         optimizer.step()
         self._steps += 1
         self._acted = self._acted + (self._is_head[y] == 0).any(dim=-1)

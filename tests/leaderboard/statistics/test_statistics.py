@@ -25,7 +25,11 @@ def leaderboards(shift=0.0, boards=BOARDS, methods=METHODS, seeds=SEEDS, seed=0)
     values = 50 + rng.normal(0, 2, (boards, 1, seeds)) + rng.normal(0, 1, (boards, methods, seeds))
     values[:, -1] += shift
     index = pd.MultiIndex.from_product([range(boards), range(methods), range(seeds)])
-    rows = index.to_frame(index=False, name=["setting", "method", "seed"]).assign(value=values.ravel(), **FIXED)
+    rows = (
+        index.to_frame(index=False, name=["setting", "method", "seed"])
+        .astype({"setting": str})
+        .assign(value=values.ravel(), **FIXED)
+    )
     return rows.assign(method=[f"method {i}" if i else "ERM" for i in rows["method"]])
 
 
