@@ -65,13 +65,14 @@ def small_network(classes: int, purpose: str = "network") -> Network:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a browser, real processes, Ray or a server is slow. Files with slow tests come first, so that no
-    worker begins a long one when the others are done."""
+    """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then others
+    with slow ones, so that no worker begins a long one when the others are done."""
+    starts = {item.path for item in items if not STARTS.isdisjoint(getattr(item, "fixturenames", ()))}
     for item in items:
         if not STARTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in starts, item.path not in slow))
 
 
 @pytest.fixture(autouse=True)
