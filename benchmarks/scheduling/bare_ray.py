@@ -21,10 +21,11 @@ Measured once, of 4 trials of 3 epochs on two cores under a load of 16, trials o
 over 6.3 s of the bare Ray, 2.8, of which the command's own process took 12.7 s and a bare Ray's 1.3. What the command
 takes is mostly its start and its end.
 
-Measured once just after other work had ended, of 45 trials of 1.8 s (``45 3``): 14.3 s beside the workers over 7.0 s of
-the bare Ray, 2.04, of which the command's own process took 9.9 s and a bare Ray's 1.6; the trials' wall over ideal 1.01,
-the whole command's 1.39 (the bare Ray's 1.48); the first trial began 10.7 s after the command, the first task 3.3 s.
-Before a run's own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and 12.1 s.
+Measured once just after other work had ended, of 45 trials of 1.8 s (``45 3``): 14.3 s beside the workers over 7.0 s
+of the bare Ray, 2.04, of which the command's own process took 9.9 s and a bare Ray's 1.6; the trials' wall over ideal
+1.01, the whole command's 1.39 (the bare Ray's 1.48); the first trial began 10.7 s after the command, the first task
+3.3 s. Before a run's own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and
+12.1 s.
 """
 
 from __future__ import annotations
