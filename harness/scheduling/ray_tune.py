@@ -52,6 +52,7 @@ from .queue import JobQueue
 from .resources import GUARDED, bundle, check_reachable, check_space, options, places, waits
 from .stop_signal import FolderStopSignal, StopSignal, now_and_then
 from .timeouts import SilenceMonitor
+from .worker_memory import TUNABLES
 
 
 class _NotSaved:
@@ -290,6 +291,7 @@ def _start(ray_options: dict[str, Any]) -> str:
     local = ray_options["address"] == "local"
     if local:
         check_space(Path(ray_options["_temp_dir"]).parent)
+        os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)  # Ray's own processes go by another allocator's
     check_reachable(ray_options["address"])
     try:
         with sigterm_kept(), children_apart():
