@@ -288,7 +288,7 @@ def official(sizes: Sizes, device: torch.device) -> list[Measured]:
 
 def fused(sizes: Sizes, device: torch.device) -> list[Measured]:
     """Epochs of the same steps: of several seeds, however they are trained, and of one alone."""
-    trial, number, steps = trial_of(sizes, device), 2 if sizes.small else 5, -(-sizes.steps // 4)
+    trial, number, steps = trial_of(sizes, device), 2 if sizes.small else 5, -(-sizes.steps // 6)
 
     def over_one(way: SeedsTrained) -> float:
         if way in (with_streams, with_graphs) and device.type != "cuda":
