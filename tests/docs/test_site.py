@@ -35,8 +35,8 @@ PAGES = (
 )  # in one folder, in this order
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
-    "installs", "minutes of training", "needs CIFAR-100 and hours", "needs a cluster", "needs a server",
-    "run in a new environment",
+    "installs", "downloads files", "minutes of training", "needs CIFAR-100 and hours", "needs a cluster",
+    "needs a server", "run in a new environment",
 }  # fmt: skip
 FENCE = re.compile(r"^```(?P<info>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 
