@@ -52,10 +52,11 @@ def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults,
     held = _held(store)  # first: another process may look at the records meanwhile
     stamps = store.stamps()
     indexed = _unchanged(held, stamps)
+    del held  # what changed since is of no use
     unread = wanted[places(wanted, indexed.keys) < 0]
     to_read = unread[places(unread, stamps.keys) >= 0]
     results, damaged = read_records(store, list(dict.fromkeys(texts(to_read))))
-    results = joined([indexed, results]) if len(results.keys) else indexed
+    results = joined([indexed, results])
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
     return results, damaged, stamps.keys
