@@ -38,12 +38,12 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import psutil
 from driver_cost import WORKERS, kind_of
 
+from tailboard.harness.storage import paths
 from tailboard.harness.storage.store import Store
 
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
@@ -144,12 +144,10 @@ def both(trials: int, epochs: int) -> dict[str, object]:
         spec, store = Path(folder, "driver.yaml"), Path(folder, "store")
         spec.write_text(SPEC.format(trials=trials, epochs=epochs))
         ours = measured([TAILBOARD, "run", spec, "--store", store, "--slots", str(SLOTS)])
-        records = [Store(store).record(key) for key in sorted(Store(store).finished())]
-        seconds = sum(record.wall_seconds for record in records) / trials
-        begun, ended = (
-            [datetime.fromisoformat(moment).timestamp() for moment in moments]
-            for moments in ([record.started for record in records], [record.finished for record in records])
-        )
+        wall = {key: Store(store).record(key).wall_seconds for key in sorted(Store(store).finished())}
+        seconds = sum(wall.values()) / trials
+        ended = {key: (store / paths.record(key)).stat().st_mtime for key in wall}  # its own words are whole seconds
+        begun = [ended[key] - wall[key] for key in wall]
         source = BARE.format(slots=SLOTS, trials=trials, seconds=seconds)
         bare = measured([sys.executable, "-c", source, f"{folder}/r"])
     first, last = map(float, bare.printed.split())
@@ -158,7 +156,7 @@ def both(trials: int, epochs: int) -> dict[str, object]:
         "trials": trials, "seconds_a_trial": seconds, "load_before": load, "processors": os.cpu_count(),
         "run": ours.seconds, "bare_ray": bare.seconds, "beside": [ours.beside, bare.beside],
         "ratio": ours.beside / bare.beside,
-        "trials_over_ideal": [(max(ended) - min(begun)) / ideal, (last - first) / ideal],
+        "trials_over_ideal": [(max(ended.values()) - min(begun)) / ideal, (last - first) / ideal],
         "command_over_ideal": [ours.wall / ideal, bare.wall / ideal],
         "first_begins": [min(begun) - ours.began, first - bare.began],
     }  # fmt: skip

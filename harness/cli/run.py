@@ -80,12 +80,8 @@ def run(
     """
     defer_torch()
     from ..driver import RunRequest, train
-    from ..reporting import gather
-    from ..reporting.natural_frequencies import with_further_metrics
-    from ..reporting.pages import html_pages
     from ..spec.parser import read
     from ..storage.store import Store
-    from ..tracking.background import tell_report
 
     end_deferral()
     images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
@@ -109,6 +105,11 @@ def run(
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
+    from ..reporting import gather  # these import pandas: trials do not wait for that
+    from ..reporting.natural_frequencies import with_further_metrics
+    from ..reporting.pages import html_pages
+    from ..tracking.background import tell_report
+
     gathered = partial(gather.gather, [place], only=trained.plan, defaults=defaults)
     report = with_further_metrics(gathered, [place])
     files = {}
