@@ -33,6 +33,7 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address
 
 from ..errors import ClusterError
+from ..garbage import uncollected
 from ..spec.schema import Resources
 from ..storage.temporary import remove_stale, temporary_folder
 from .cluster_monitor import ClusterMonitor, Endpoint
@@ -118,11 +119,8 @@ def _stop() -> None:
     """Shut Ray down, and let no thread collect garbage meanwhile: a reference to something of Ray's that is let go
     while its core is shut down ends the process, with exit code 1 and no table."""
     gc.collect()
-    gc.disable()
-    try:
+    with uncollected():
         ray.shutdown()
-    finally:
-        gc.enable()
 
 
 def _start(ray_options: dict[str, Any]) -> str:
@@ -158,7 +156,7 @@ def _tune_imported() -> Iterator[None]:
     """Tune is imported in a thread while the block waits for Ray's processes, which takes longer."""
 
     def work() -> None:
-        with suppress(Exception):  # whoever imports it next is told
+        with suppress(Exception), uncollected():  # whoever imports it next is told
             import_module(".ray_trials", __package__)
 
     thread = threading.Thread(target=work, name="imports", daemon=True)
