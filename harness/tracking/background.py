@@ -18,9 +18,7 @@ from ... import UserError
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
-from ..storage import paths
 from ..storage.lease import is_driven
-from ..storage.packed_keys import places
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
@@ -117,8 +115,7 @@ def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
 
 def catch_up_all(store: Store, contents: Contents | None = None) -> str:
     """The same as :func:`catch_up` for every plan of a store, unless a driver is at it, which does so itself."""
-    finished, tracked = store.packed_keys(paths.RECORDS), store.packed_keys(paths.TRACKED)
-    if ((places(finished, tracked) >= 0).all() and not store.tracking()) or is_driven(store):
+    if (not len(store.untracked()) and not store.tracking()) or is_driven(store):
         return ""
     return next(filter(None, (_told_or_why(spec, store, contents) for spec in store.plans())), "")
 
