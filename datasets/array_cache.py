@@ -107,8 +107,9 @@ def is_decoded(dataset: Dataset, root: Path | None, verify: bool) -> bool:
     folder = cache() / "arrays" / _key(dataset, root)
     try:
         about = _fresh(folder, dataset, root)
-        same = about and all(stamp(folder / f"{name}.npy") == about["arrays"][name]["stamp"] for name in ARRAYS)
-        return bool(same and (about["verified"] or not verify))
+        if about is None or (verify and not about["verified"]):
+            return False
+        return all(stamp(folder / f"{name}.npy") == about["arrays"][name]["stamp"] for name in ARRAYS)
     except (OSError, KeyError, ValueError, TypeError, AttributeError):
         return False
 
