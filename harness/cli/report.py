@@ -270,7 +270,10 @@ def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) 
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without Python's search for cycles: there are none among a million records, and it would look again and again.
-    What was let go is given back to the system, where its C library can be asked to: else it waits for another use."""
+    What was let go is given back to the system, by pyarrow and where it can be asked to by the C library: else it waits
+    for another use."""
+    import pyarrow as pa
+
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -278,6 +281,7 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+        pa.default_memory_pool().release_unused()
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
 
 COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed"), len(STATUSES)
-AT_ONCE = 2**21  # accuracies of which groups are averaged together
+AT_ONCE = 2**17  # accuracies of which groups are averaged together, while they are near
 
 
 @dataclass(frozen=True)
