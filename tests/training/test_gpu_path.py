@@ -104,6 +104,7 @@ def test_a_method_trains_on_the_device_alone_and_waits_only_where_it_is_named(ki
         assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_method_trains_in_bfloat16_by_operations_that_cuda_has_in_it(kind, name):

@@ -163,6 +163,7 @@ def test_values_of_a_sampler_are_those_of_its_library(name, values):
     assert np.array_equal(found, direct.predict(Encoder(COLUMNS).fit(TRAIN.x).transform(TEST.x)))
 
 
+@pytest.mark.slow
 def test_the_network_on_rows_learns_from_the_rows_that_a_sampler_makes():
     trial = trial_of({"name": "mlp", "values": {"width": 8}}, training={"epochs": 1, "batch_size": 64})
     for name in OF_NUMBERS:
@@ -275,6 +276,7 @@ def test_a_threshold_is_chosen_on_held_out_rows_as_scikit_learn_chooses_it(netwo
     assert torch.allclose(difference, torch.tensor(shift).float(), atol=1e-4) and shift != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BalancedRandomForest", "RUSBoost", "EasyEnsemble", "BalancedBagging"])
 def test_an_ensemble_predicts_as_its_library_called_directly(name):
     kind = getattr(imblearn.ensemble, f"{name}Classifier")
