@@ -26,7 +26,7 @@ from .columns.results import (
     of_arrays,
 )
 from .columns.stamps import Stamps
-from .packed_keys import all_differ, places, texts
+from .packed_keys import all_differ, places, unique
 from .reader import StoreReader
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
@@ -55,7 +55,7 @@ def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults,
     del held  # what changed since is of no use
     unread = wanted[places(wanted, indexed.keys) < 0]
     to_read = unread[places(unread, stamps.keys) >= 0]
-    results, damaged = read_records(store, list(dict.fromkeys(texts(to_read))))
+    results, damaged = read_records(store, unique(to_read))
     results = joined([indexed, results])
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
