@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -66,6 +67,12 @@ class Report:
         """Whether every planned trial is complete, and no record damaged; what is not tried is none of them."""
         reasons = self.rows.loc[self.rows["status"] != "complete", "reason"].astype(str)
         return not self.damaged and bool(reasons.str.startswith(NOT_TRIED).all())
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The four forms that a run leaves, by their names. What programs read is the same for each run of the same
+        plan, to the byte: what a training took is left out."""
+        return {form: (self.without_costs if form in ("csv", "json") else self.rendered)(form) for form in ENDINGS}
 
     def rendered(
         self,

@@ -26,7 +26,7 @@ from .columns.results import (
     of_arrays,
 )
 from .columns.stamps import Stamps
-from .packed_keys import all_differ, places, texts
+from .packed_keys import all_differ, places, unique
 from .reader import StoreReader
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
@@ -52,10 +52,11 @@ def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults,
     held = _held(store)  # first: another process may look at the records meanwhile
     stamps = store.stamps()
     indexed = _unchanged(held, stamps)
+    del held  # what changed since is of no use
     unread = wanted[places(wanted, indexed.keys) < 0]
     to_read = unread[places(unread, stamps.keys) >= 0]
-    results, damaged = read_records(store, list(dict.fromkeys(texts(to_read))))
-    results = joined([indexed, results]) if len(results.keys) else indexed
+    results, damaged = read_records(store, unique(to_read))
+    results = joined([indexed, results])
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
         write(store, results, stamps)
     return results, damaged, stamps.keys

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ... import UserError
 from ..errors import StoreError, TrackingError
@@ -21,16 +22,17 @@ from ..storage.lease import is_driven
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
-from .row_runs import ENDED, RowRuns
-from .table_rows import Measured, TableRow, table_rows
 from .uri import is_ours, masked, unreachable
+
+if TYPE_CHECKING:
+    from .table_rows import Measured, TableRow
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver time, however few they are
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
 # Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
-Contents = Callable[[Spec], tuple[Sequence[Measured], Mapping[str, bytes]]]
+Contents = Callable[[Spec], "tuple[Sequence[Measured], Mapping[str, bytes]]"]
 Item = tuple[Trial, dict[str, float] | Record]  # a trial, and an epoch's line or, once it is finished, its record
 
 
@@ -88,6 +90,8 @@ class _UnmadeReportError(Exception):
 
 
 def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, bytes]]:
+    from .table_rows import table_rows  # imports pandas
+
     try:
         measured, files = contents(spec)
         return table_rows(measured), files
@@ -97,6 +101,8 @@ def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, 
 
 
 def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
+    from .row_runs import ENDED, RowRuns  # imports pandas
+
     rows, files = _made(spec, contents)
     until = time.monotonic() + CLOSE_SECONDS
     table = RowRuns(runs, until)

@@ -167,12 +167,10 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY, started: Mapping[str,
 
 def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
-    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
-    if kind == "f":
-        texts = str(column.tolist())[1:-1].split(", ")  # as repr writes each
-        return ["" if text == "nan" else text for text in texts] if column.hasnans else texts
-    if kind in ("i", "u", "b"):
-        return [*map(str, column.tolist())]
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f":
+        texts, is_known = np.full(len(column), "", object), column.notna().to_numpy()
+        texts[is_known] = [*map(repr, column.to_numpy()[is_known].tolist())]
+        return texts.tolist()
     codes, words = pd.factorize(column)  # few words are many fields
     cells = ([spreadsheet_cell(word) if isinstance(word, str) else word, ""] for word in words)  # each of one line
     return np.array([*(field[:-1] for field in _lines(cells)), ""], object)[codes].tolist()

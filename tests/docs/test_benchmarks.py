@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 from dataclasses import replace
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_the_script_keeps_to_the_device(gpu, monkeypatch):
         rows = gpu["measured"](small, torch.device("cuda"), ["whole_trial", "method_cost", "fused"], minutes=5)
     assert all(row.value for row in rows) and len(rows) == 8, rows
     assert not {"loop.py:_batch", "seeds_in_turn.py:make", "seeds_in_turn.py:__call__"} & set(device.waits)
+
+
+def test_what_a_cuda_graph_captures_never_waits(gpu):
+    with simulated_gpu() as device:
+        cuda = torch.device("cuda")
+        step = import_module("seeds_in_turn").FixedStep(gpu["learner"](gpu["trial_of"](gpu["SMALL"], cuda), cuda, 16))
+        device.waits.clear()
+        for _ in range(2):
+            step.made()
+    assert not device.waits and "convolution" in device.in_bfloat16
 
 
 def test_seeds_that_take_turns_train_as_each_does_alone(gpu):

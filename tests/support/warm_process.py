@@ -27,7 +27,8 @@ from warm_workers import start_fork_server
 LIBRARIES = (
     "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
     "tailboard.harness.cli.app", "tailboard.harness.driver", "tailboard.harness.api",
-    "tailboard.harness.training.trial", "torch._dynamo",  # by what counts a network's operations
+    "tailboard.harness.tuning.optuna_study", "tailboard.harness.training.trial",
+    "torch._dynamo",  # by what counts a network's operations
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(LIBRARIES))

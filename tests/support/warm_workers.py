@@ -96,7 +96,8 @@ def _serve(server: socket.socket, driver: socket.socket | None) -> None:
         request = json.loads(message)
         os.environ.clear()
         os.environ.update(set_by_imports | request["environment"])
-        import tailboard.harness.scheduling.ray_tune  # with Ray, in the environment that all workers of a raylet have
+        import tailboard.harness.scheduling.ray_trials  # with Ray, in the environment that all workers of a raylet have
+        import tailboard.harness.scheduling.ray_tune
         import tailboard.harness.scheduling.worker  # noqa: F401
 
         set_by_imports |= {name: os.environ[name] for name in os.environ.keys() - request["environment"].keys()}

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..packed_keys import packed, texts
+import numpy as np
+
+from ..packed_keys import SIZE, texts
 from ..reader import StoreReader
 from ..record import TrialResult
 from ..serialization import pack_arrays, unpack_arrays
@@ -24,12 +26,12 @@ SHARE = 5_000  # records that are worth one of them: it takes a second to start
 Read = tuple[TrialResults, list[str]]
 
 
-def read_records(store: StoreReader, keys: Sequence[str]) -> Read:
+def read_records(store: StoreReader, keys: np.ndarray) -> Read:
     """The outcomes of trials.
 
     Args:
         store: Where their records are.
-        keys: Theirs.
+        keys: Theirs, packed.
 
     Returns:
         The outcomes, and a message for each record that is damaged.
@@ -40,9 +42,9 @@ def read_records(store: StoreReader, keys: Sequence[str]) -> Read:
     return _read_here(store, keys)
 
 
-def _read_here(store: StoreReader, keys: Sequence[str]) -> Read:
+def _read_here(store: StoreReader, keys: np.ndarray) -> Read:
     damaged: list[str] = []
-    pieces = (keys[start : start + PIECE] for start in range(0, len(keys), PIECE))
+    pieces = (texts(keys[start : start + PIECE]) for start in range(0, len(keys), PIECE))
     parts = [results_of(_whole(store, piece, damaged)) for piece in pieces]
     return joined(parts), damaged
 
@@ -55,7 +57,7 @@ def _whole(store: StoreReader, keys: Sequence[str], damaged: list[str]) -> Itera
             yield result
 
 
-def _read_apart(store: Store, keys: Sequence[str], cores: int) -> Read:
+def _read_apart(store: Store, keys: np.ndarray, cores: int) -> Read:
     """The same in several processes, one for each core at most; what one cannot tell, or cannot be started for, is read
     here."""
     most = max(-(-len(keys) // cores), SHARE)
@@ -68,7 +70,7 @@ def _read_apart(store: Store, keys: Sequence[str], cores: int) -> Read:
             for share in shares:
                 processes.append(subprocess.Popen(command, **pipes))  # noqa: S603
                 with suppress(OSError), processes[-1].stdin as told:
-                    told.write("".join(share).encode())
+                    told.write(share.tobytes())
         found = [_answer_of(each) or _read_here(store, share) for each, share in zip(processes, shares, strict=False)]
         found += [_read_here(store, share) for share in shares[len(processes) :]]
     finally:
@@ -93,7 +95,7 @@ def _answer_of(process: Any) -> Read | None:
 
 def _answer() -> None:
     """Be one of the processes: the store is named, and the keys come, one behind the other."""
-    keys = texts(packed([sys.stdin.read()]))
+    keys = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(-1, SIZE)
     results, damaged = _read_here(Store(sys.argv[1]), keys)
     sys.stdout.buffer.write(pack_arrays(as_arrays(results) | {"damaged": text_array(damaged)}, compressed=False))
 

@@ -96,7 +96,9 @@ def results_of(records: Iterable[TrialResult]) -> TrialResults:
 
 def joined(parts: Sequence[TrialResults]) -> TrialResults:
     """The results of all parts, one after the other; each word once."""
-    parts = [no_results(), *parts]
+    parts = [part for part in parts if len(part.keys)]
+    if len(parts) < 2:  # of a million records another copy is large
+        return parts[0] if parts else no_results()
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in (*COLUMNS, "accuracy", "keys")
     }
