@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick chaos fuzz lint compiled wheel docs
+.PHONY: quickstart test quick test-alone quick-alone chaos fuzz lint style types compiled wheel docs
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -12,10 +12,14 @@ quickstart: .venv/installed
 WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 TESTS := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: lint compiled
+# Types are checked, on one core, beside the first tests.
+test quick: style compiled
+	@$(MAKE) --no-print-directory -j2 types $@-alone
+
+test-alone:
 	$(TESTS)
 
-quick: lint compiled
+quick-alone:
 	$(TESTS) -m "not slow"
 
 chaos: .venv/installed-dev
@@ -25,9 +29,13 @@ chaos: .venv/installed-dev
 fuzz: .venv/installed-dev
 	TAILBOARD_FUZZ=all $(TESTS) -m fuzz
 
-lint: .venv/installed-dev
+lint: style types
+
+style: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
 	@mkdir -p .venv/types && ln -sfn ../.. .venv/types/tailboard  # an editable install's finder is not read by pyright
 	$(BIN)/pyright
 

@@ -97,6 +97,23 @@ def open_cached(dataset: Dataset, root: Path | None, verify: bool) -> CachedPool
         return cached
 
 
+def is_decoded(dataset: Dataset, root: Path | None, verify: bool) -> bool:
+    """Whether the data set was decoded before, and nothing has changed since: :func:`open_cached` then has nothing to
+    say against it. No array is opened, so that no label comes into this process.
+
+    Args:
+        dataset, root, verify: As of :func:`open_cached`.
+    """
+    folder = cache() / "arrays" / _key(dataset, root)
+    try:
+        about = _fresh(folder, dataset, root)
+        if about is None or (verify and not about["verified"]):
+            return False
+        return all(stamp(folder / f"{name}.npy") == about["arrays"][name]["stamp"] for name in ARRAYS)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError):
+        return False
+
+
 def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
@@ -177,14 +194,18 @@ def _write(goal: Path, pool: Pool, about: dict[str, Any]) -> None:
 def _read(folder: Path, dataset: Dataset, root: Path | None) -> CachedPool | None:
     """What was kept, where it is whole and nothing that it was read from has changed."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        fresh = about["searched"] == _searched(dataset, root) and all(
-            stamp(path) == kept for path, kept in about["sources"].items()
-        )
-        whole = fresh and all(_is_whole(folder / f"{name}.npy", about["arrays"][name]) for name in ARRAYS)
-        return _opened(folder, about) if whole else None
+        about = _fresh(folder, dataset, root)
+        whole = about and all(_is_whole(folder / f"{name}.npy", about["arrays"][name]) for name in ARRAYS)
+        return _opened(folder, about) if about and whole else None
     except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _fresh(folder: Path, dataset: Dataset, root: Path | None) -> dict[str, Any] | None:
+    """What an entry says, where nothing that it was read from has changed."""
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    same = all(stamp(path) == kept for path, kept in about["sources"].items())
+    return about if same and about["searched"] == _searched(dataset, root) else None
 
 
 def _kept(folder: Path) -> dict[str, Any]:

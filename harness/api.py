@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache as once
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def run(
     trained = driver.train(request, place, slots=slots, address=address, root=root, verify=verify)
     if trained.interrupted:
         raise KeyboardInterrupt
-    gathered = partial(gather, [place], only=trained.plan, defaults=defaults)
+    gathered = once(partial(gather, [place], only=trained.plan, defaults=defaults))  # MLflow is told the same
     gathered_report = with_further_metrics(gathered, [place])
     contents = partial(html_pages.contents, store=place, gathered=gathered)
     if trained.tracked and (away := tell_report(request.spec, place, contents)):

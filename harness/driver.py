@@ -17,7 +17,6 @@ from .errors import ClusterError
 from .monitoring.reporter import ProgressReporter
 from .planning.prepare import prepare, write_plan
 from .planning.request import RunRequest
-from .reporting.figures.study import check_axes
 from .reporting.reported_store import SearchedPlan
 from .scheduling.home_folder import usable_home
 from .scheduling.processes import ended_by_sigterm
@@ -72,7 +71,10 @@ def train(
     if slots is not None and slots < 1:
         raise ClusterError(f"slots: {slots} trials at a time are not possible; 1 or more, or None to fill the machine")
     store.require_shared()
-    check_axes(request.spec)
+    if request.spec.figure:
+        from .reporting.figures.study import check_axes  # imports pandas
+
+        check_axes(request.spec)
     console = Console(stderr=True, quiet=quiet)
     say = say or (lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
     for remark in request.remarks:

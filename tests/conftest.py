@@ -63,6 +63,14 @@ def small_network(classes: int, purpose: str = "network") -> Network:
         return Network(features, 16, classes)
 
 
+BYTECODE_KEPT_BACK = sys.dont_write_bytecode
+sys.dont_write_bytecode = False  # while tests are collected: to rewrite their assertions takes a third of that time
+
+
+def pytest_collection_finish() -> None:
+    sys.dont_write_bytecode = BYTECODE_KEPT_BACK
+
+
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then others

@@ -127,6 +127,7 @@ def test_a_notebook_shows_the_table(store, tmp_path):
     assert "nothing is selected on it" in shown and "4 of 4 trials are complete" in shown, "the caption too"
 
 
+@pytest.mark.slow
 def test_a_run_opens_the_storage_of_its_searches_once(tmp_path, monkeypatch):
     """Its checks, its searches and its report share it; Ray, which would train, is left out."""
     from tailboard.harness.scheduling import ray_tune

@@ -28,6 +28,7 @@ DOCUMENTS = {document.name: document.read_text(encoding="utf-8") for document in
 SUMMARIES = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in published.RESULTS.glob("*.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_block_is_what_its_summary_gives(name):
     assert published.rendered(DOCUMENTS[name]) == DOCUMENTS[name]

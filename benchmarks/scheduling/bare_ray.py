@@ -11,8 +11,9 @@ too. The bare Ray starts without its dashboard, as a run's does, and makes an ac
 It prints the seconds by process and their ratio (the goal is 1.5). Ideal is what the trials took with loading and
 scoring, packed on the slots without a gap: the wall time from the first trial's begin to the last one's end stands over
 that (the goal is 1.05 with trials of 20 s, 1.14 with 1 s), and so does that of the whole command. And how long after
-the start of the command the first trial and the first task began (the goal is 3 s later). It says how busy the machine
-was before: seconds of the wall mean little where it was.
+the start of the command the first trial and the first task began (the goal is 3 s later); a trial began so many
+seconds before its record's file was written as it took. It says how busy the machine was before: seconds of the wall
+mean little where it was.
 
 The first run after a change of the code builds the methods once more, counts operations and lays out MLflow's tables,
 which later ones take from the cache: run it with ``2 1`` before.
@@ -24,8 +25,8 @@ takes is mostly its start and its end.
 Measured once just after other work had ended, of 45 trials of 1.8 s (``45 3``): 14.3 s beside the workers over 7.0 s
 of the bare Ray, 2.04, of which the command's own process took 9.9 s and a bare Ray's 1.6; the trials' wall over ideal
 1.01, the whole command's 1.39 (the bare Ray's 1.48); the first trial began 10.7 s after the command, the first task
-3.3 s. Before a run's own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and
-12.1 s.
+3.3 s (the trial's moment was then taken from its record, which leaves out what is less than a second). Before a run's
+own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and 12.1 s.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import psutil
 from driver_cost import WORKERS, kind_of
 
+from tailboard.harness.storage import paths
 from tailboard.harness.storage.store import Store
 
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
@@ -144,12 +145,10 @@ def both(trials: int, epochs: int) -> dict[str, object]:
         spec, store = Path(folder, "driver.yaml"), Path(folder, "store")
         spec.write_text(SPEC.format(trials=trials, epochs=epochs))
         ours = measured([TAILBOARD, "run", spec, "--store", store, "--slots", str(SLOTS)])
-        records = [Store(store).record(key) for key in sorted(Store(store).finished())]
-        seconds = sum(record.wall_seconds for record in records) / trials
-        begun, ended = (
-            [datetime.fromisoformat(moment).timestamp() for moment in moments]
-            for moments in ([record.started for record in records], [record.finished for record in records])
-        )
+        wall = {key: Store(store).record(key).wall_seconds for key in sorted(Store(store).finished())}
+        seconds = sum(wall.values()) / trials
+        ended = {key: (store / paths.record(key)).stat().st_mtime for key in wall}  # its own words are whole seconds
+        begun = [ended[key] - wall[key] for key in wall]
         source = BARE.format(slots=SLOTS, trials=trials, seconds=seconds)
         bare = measured([sys.executable, "-c", source, f"{folder}/r"])
     first, last = map(float, bare.printed.split())
@@ -158,7 +157,7 @@ def both(trials: int, epochs: int) -> dict[str, object]:
         "trials": trials, "seconds_a_trial": seconds, "load_before": load, "processors": os.cpu_count(),
         "run": ours.seconds, "bare_ray": bare.seconds, "beside": [ours.beside, bare.beside],
         "ratio": ours.beside / bare.beside,
-        "trials_over_ideal": [(max(ended) - min(begun)) / ideal, (last - first) / ideal],
+        "trials_over_ideal": [(max(ended.values()) - min(begun)) / ideal, (last - first) / ideal],
         "command_over_ideal": [ours.wall / ideal, bare.wall / ideal],
         "first_begins": [min(begun) - ours.began, first - bare.began],
     }  # fmt: skip

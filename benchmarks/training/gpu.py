@@ -11,7 +11,8 @@ The parts, in their order:
     compiled      the bare step over the same under ``torch.compile``, and the seconds of the first compiled step
     memory        what ``plan --calibrate`` proposes for a trial over the peak of one epoch of it
     official      a trial's speed over that of LDAM-DRW's loop (``official_loop.py``), on the device both
-    fused         a step of five fused seeds over one of a single seed; the goal is 1.7 on an H100
+    fused         epochs of five fused seeds over those of one, the goal is 1.7 on an H100; likewise of five seeds in
+                  one process, one after the other, and step by step in turn, with a stream or a CUDA graph each
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
 A part that fails, or for which no time is left, says so in its row and the next one begins. ``--small`` tries all but
@@ -41,6 +42,7 @@ import numpy as np
 import torch
 from official_loop import official as official_loop
 from official_loop import ours
+from seeds_in_turn import captured, with_graphs, with_streams
 
 from tailboard.datasets.split import Images
 from tailboard.harness.planning.calibration.estimates import MARGIN, MemoryProbe, calibrate, loop_on_noise
@@ -162,6 +164,16 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], sizes: Sizes, 
     return statistics.median(a / b for a, b in pairs[1:])
 
 
+def attempted(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
+    """What was measured, or why nothing was."""
+    try:
+        return work()
+    except NotHere as reason:
+        return [Measured(name, None, "", str(reason))]
+    except Exception as error:
+        return [Measured(name, None, "", f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}")]
+
+
 def tests(sizes: Sizes, device: torch.device) -> list[Measured]:
     """The suite on the device."""
     if device.type != "cuda":
@@ -212,18 +224,10 @@ def cuda_graph(sizes: Sizes, device: torch.device) -> list[Measured]:
     if device.type != "cuda":
         raise NotHere("needs a GPU")
     run = learner(trial_of(sizes, device), device, sizes.batch)
-    step, stream = bare_step(run, sizes.batch, run.model, cached=False), torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        repeated(step, 3)()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    run.optimizer.zero_grad(set_to_none=True)
-    with torch.cuda.graph(graph):
-        step()
+    replay = captured(bare_step(run, sizes.batch, run.model, cached=False), run.optimizer, torch.cuda.Stream())
     eager = learner(trial_of(sizes, device), device, sizes.batch)
     steps = repeated(bare_step(eager, sizes.batch, eager.model), sizes.steps)
-    replayed = repeated(graph.replay, sizes.steps)
+    replayed = repeated(replay, sizes.steps)
     return [Measured("the bare step's time over its CUDA graph's", ratio(steps, replayed, sizes, device))]
 
 
@@ -283,13 +287,31 @@ def official(sizes: Sizes, device: torch.device) -> list[Measured]:
 
 
 def fused(sizes: Sizes, device: torch.device) -> list[Measured]:
-    """Epochs of the same steps: seeds that are trained as one, and one alone."""
-    trial, seeds = trial_of(sizes, device), 2 if sizes.small else 5
-    several = [trial.model_copy(update={"seed": seed}) for seed in range(seeds)]
-    together = FusedTraining([learner(each, device, sizes.steps * sizes.batch) for each in several]).epochs()
-    alone = learner(trial, device, sizes.steps * sizes.batch).epochs()
-    share = ratio(lambda: next(together), lambda: next(alone), sizes, device)
-    return [Measured(f"{seeds} fused seeds' time over that of one", share, "ratio", "goal 1.7 on an H100")]
+    """Epochs of the same steps: of several seeds, however they are trained, and of one alone."""
+    trial, number, steps = trial_of(sizes, device), 2 if sizes.small else 5, -(-sizes.steps // 6)
+
+    def over_one(way: SeedsTrained) -> float:
+        if way in (with_streams, with_graphs) and device.type != "cuda":
+            raise NotHere("needs a GPU")
+        seeds = [*range(number), trial.seed]
+        loops = [learner(trial.model_copy(update={"seed": s}), device, steps * sizes.batch) for s in seeds]
+        several, alone = way(loops[:-1], device), loops[-1].epochs()
+        return ratio(lambda: next(several), lambda: next(alone), sizes, device)
+
+    rows = []
+    for how, (way, said) in WAYS.items():
+        name = f"{number} seeds' time over that of one, {how}"
+        rows += attempted(name, lambda: [Measured(name, over_one(way), "ratio", said)])  # noqa: B023  (called at once)
+    return rows
+
+
+SeedsTrained = Callable[[list[TrainingLoop], torch.device], Iterator[object]]  # epoch by epoch
+WAYS: dict[str, tuple[SeedsTrained, str]] = {
+    "fused": (lambda loops, _: FusedTraining(loops).epochs(), "goal 1.7 on an H100"),
+    "one after the other": (lambda loops, _: zip(*(loop.epochs() for loop in loops), strict=True), ""),
+    "a stream each": (with_streams, "steps in turn, in one process"),
+    "a CUDA graph each": (with_graphs, "passes and descent replayed in turn, on a stream each"),
+}
 
 
 def together(sizes: Sizes, device: torch.device) -> list[Measured]:
@@ -335,12 +357,7 @@ def measured(sizes: Sizes, device: torch.device, names: list[str], minutes: floa
         if time.monotonic() > end:
             rows.append(Measured(name, None, "", "no time was left"))
             continue
-        try:
-            rows += PARTS[name](sizes, device)
-        except NotHere as reason:
-            rows.append(Measured(name, None, "", str(reason)))
-        except Exception as error:
-            rows.append(Measured(name, None, "", f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}"))
+        rows += attempted(name, lambda part=PARTS[name]: part(sizes, device))
     return rows
 
 

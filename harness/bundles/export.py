@@ -19,10 +19,11 @@ from ..planning.reported import judges, known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
 from ..storage import paths
+from ..storage.columns.stamps import Stamps
 from ..storage.files import sync_folder
 from ..storage.lease import is_driven
 from ..storage.paths import MANIFEST, STUDIES, TABLE
-from ..storage.reader import Stamps, StoreReader
+from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
 from ..text import redact_paths

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ... import UserError
+from ..garbage import leave_at_exit
 from . import bundle, data, figure, inspect, prediction, report, run, status
 from .options import INTERRUPTED, print_output, print_status
 
@@ -52,6 +53,7 @@ def _options(
 
 def main() -> NoReturn:
     """Run a command; an error of the user's ends in one line and its exit code, never in a traceback."""
+    leave_at_exit()
     code = 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal whose encoding lacks a character gets a replacement

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..storage.store import Store
 
 app = typer.Typer()
-AT_ONCE = 1 << 24  # letters of a text that are bytes beside it
 WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
 
 
@@ -141,14 +141,13 @@ def report(
         report = report.with_ranks(versus) if ranks else report
         written = _written(report, form, versus, quote, uncertainty, printed)
         if form in ("md", "text"):
-            written = f"{written}{_claims_of(places)}"
+            written = chain(written, [_claims_of(places)])
         if curve:
             figure_files.write_curves(report, curve)
         undrawn = figure_files.write_diagram(report, diagram) if diagram else ""
         if html:
             html_pages.write_page(html_pages.page_content(report, places, options), html)
         _put(written, output)
-        del written  # of a large report it is large
         for place in (each for each in places if isinstance(each, Store)):
             print_unreachable(background.catch_up_all(place, partial(_contents, place, defaults)))
         if undrawn:  # it takes no table away
@@ -158,19 +157,19 @@ def report(
 
 def _written(
     report: Report, form: str, versus: str | None, quote: bool, uncertainty: str, printed: LatexOptions | None
-) -> str | bytes:
-    """The report in its form. What --columns leaves out is said."""
+) -> Iterable[str | bytes]:
+    """The report in its form, in pieces. What --columns leaves out is said."""
     if form == "parquet":
-        return report.parquet(versus, quote)
+        return [report.parquet(versus, quote)]
     groups = printed.groups if printed else ()
     for protocol in report.without_columns(groups):
         print_status(f"--columns: no class is in {' or '.join(groups)} of {protocol}: its table is left out")
-    return report.rendered(form, versus, quote, uncertainty, printed)
+    return report.pieces(form, versus, quote, uncertainty, printed)
 
 
 def _look_ahead(context: typer.Context | None, stores: list[str]) -> None:
     """Have another process look at the records of large stores until the command ends."""
-    from ..storage.store import stamps_ahead
+    from ..storage.columns.stamps import stamps_ahead
 
     if context:
         context.with_resource(stamps_ahead(stores))
@@ -216,7 +215,7 @@ def _audit(
         text = "\n\n".join(markdown_section(table, escaped=form == "md") for table in tables) + "\n"
     else:
         text = (frame_csv if form == "csv" else frame_json)(compared)
-    _put(text, output)
+    _put([text], output)
     return 0
 
 
@@ -238,7 +237,7 @@ def _claims(place: str, form: str, output: Path | None) -> int | None:
     if not (studies := studies_in(place)):
         return None
     table = claims_table(studies)
-    _put(table.rendered("md" if form == "text" else form), output)
+    _put([table.rendered("md" if form == "text" else form)], output)
     return outcome(table)
 
 
@@ -251,15 +250,14 @@ def _claims_of(places: list[StoreReader]) -> str:
     return f"\n### Claims\n\n{claims_table(places).rendered('md')}\n"
 
 
-def _put(written: str | bytes, output: Path | None) -> None:
+def _put(written: Iterable[str | bytes], output: Path | None) -> None:
     """Into the file that was asked for, or on the terminal."""
     if output:
         with output.open("wb") as file:
-            for start in range(0, len(written), AT_ONCE):
-                piece = written[start : start + AT_ONCE]
+            for piece in written:
                 file.write(piece if isinstance(piece, bytes) else piece.encode())
     else:
-        print_output(str(written))
+        print_output("".join(map(str, written)))
 
 
 def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) -> None:
@@ -272,7 +270,10 @@ def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) 
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without Python's search for cycles: there are none among a million records, and it would look again and again.
-    What was let go is given back to the system, where its C library can be asked to: else it waits for another use."""
+    What was let go is given back to the system, by pyarrow and where it can be asked to by the C library: else it waits
+    for another use."""
+    import pyarrow as pa
+
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -280,6 +281,7 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+        pa.default_memory_pool().release_unused()
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache as once
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from ...methods.deferred_torch import defer_torch, end_deferral
 from ..errors import ReportError, SpecError
+from ..garbage import uncollected
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
     INTERRUPTED,
@@ -78,16 +80,13 @@ def run(
     Where the spec has a block tune, every method is tuned first, on validation images or rows.
     With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation.
     """
-    defer_torch()
-    from ..driver import RunRequest, train
-    from ..reporting import gather
-    from ..reporting.natural_frequencies import with_further_metrics
-    from ..reporting.pages import html_pages
-    from ..spec.parser import read
-    from ..storage.store import Store
-    from ..tracking.background import tell_report
+    with uncollected():
+        defer_torch()
+        from ..driver import RunRequest, train
+        from ..spec.parser import read
+        from ..storage.store import Store
 
-    end_deferral()
+        end_deferral()
     images = {"label": label, "group": group, "weight": weight, "minutes": minutes}
     changes = SpecChanges(change or (), methods, network, seeds, name)
     _check_options(spec, data, images, {"set": change, "name": name})
@@ -109,7 +108,13 @@ def run(
     request = RunRequest.of(asked, defaults=defaults, again=retry_failed)
     where = {"slots": slots, "address": address, "root": root, "verify": not no_verify}
     trained = train(request, place, **where, say=print_status, quiet=quiet)
-    gathered = partial(gather.gather, [place], only=trained.plan, defaults=defaults)
+    with uncollected():  # these import pandas: trials do not wait for that
+        from ..reporting import gather
+        from ..reporting.natural_frequencies import with_further_metrics
+        from ..reporting.pages import html_pages
+        from ..tracking.background import tell_report
+
+    gathered = once(partial(gather.gather, [place], only=trained.plan, defaults=defaults))  # MLflow is told the same
     report = with_further_metrics(gathered, [place])
     files = {}
     try:  # before it is printed: who reads it may go. But a full disk takes no table away

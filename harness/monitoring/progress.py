@@ -7,8 +7,9 @@ which the table, progress.json and the time left are taken.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import fsum
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,37 +30,23 @@ if TYPE_CHECKING:
     from ..tuning.results import SearchResult
     from ..tuning.search import Search
 
-UNREAD = Outcome("unread", {})  # of a record that was not read yet: taken for a complete one
+NONE, UNREAD = Outcome("", {}), Outcome("unread", {})  # of no record; of one not read yet, taken for a complete one
 WELL, BADLY = (UNREAD.status, "complete", "pruned"), ("failed", "diverged")
 
 
 @dataclass(eq=False)
 class Task(Work):
-    """A trial; a reporting trial whose values are still searched; or a search, which stands for those of its ``budget``
-    of trials whose ``keys`` are not known yet, and has the epochs of all of them.
+    """A trial; a reporting trial whose values are still searched; or a search, for all trials that it asks for.
 
-    ``rows`` are the labels of what it is for, ``status`` and ``means`` (percent, by shot group) are of its record,
-    ``done`` the epochs that are.
+    ``rows`` are the labels of what it is for, ``count`` the trials that it stands for, ``trained`` the epochs that are
+    done. ``part_of`` is what has its epochs too: its search, or the first of the seeds that it is trained with.
     """
 
     rows: tuple[str, ...] = ()
     tuning: bool = False
-    status: str = ""
-    means: Mapping[str, float] = field(default_factory=dict)
-    done: int = 0
-    search: Task | None = None
-    budget: int = 1
-    keys: set[str] = field(default_factory=set)
-
-    @property
-    def count(self) -> int:
-        """The trials that it stands for."""
-        return self.budget - len(self.keys)
-
-    def settle(self, outcome: Outcome) -> None:
-        """It has ended."""
-        self.status, self.means = outcome
-        self.epochs = 0
+    count: int = 1
+    trained: int = 0
+    part_of: Task | None = None
 
 
 class RunProgress:
@@ -72,11 +59,16 @@ class RunProgress:
 
     def __init__(self, shots: Shots, flops: Callable[[Trial], float] = lambda _: 0.0) -> None:
         self.tasks: dict[str, Task] = {}
+        self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, Running] = {}
         self.abandoned: set[str] = set()
         self.lock = threading.RLock()
-        self._shots, self._flops, self._recorded = shots, flops, dict[str, Outcome]()
-        self._eta, self._places = EtaEstimator(), 1
+        self._shots, self._flops, self._eta, self._places = shots, flops, EtaEstimator(), 1
+
+    def look(self, recorded: Iterable[str], outcomes: Mapping[str, Outcome] | None = None) -> None:
+        """Records of these keys are there, and no others; of some it is known how they ended."""
+        known = self.outcomes | dict(outcomes or {})
+        self.outcomes = {key: known.get(key, UNREAD) for key in recorded}
 
     def add(self, spec: Spec, results: Mapping[str, SearchResult], report: bool = True, defaults: bool = False) -> None:
         """Walk over a plan.
@@ -91,15 +83,10 @@ class RunProgress:
             result, trials = results.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
             if why_not_tried(trials[0]):
                 continue
-            row, flops = method_label(trials[0]), self._flops(trials[0])
             if result:
-                pending = {
-                    f"{_name(result.search)} {trial.seed}": _task(row, trial, flops) for trial in trials if report
-                }
-                self._add_search(result, row, pending)
+                self._add_search(result.search, trials if report else [])
             if report and (defaults or not result):
-                for trial in trials:
-                    self._join(trial.key, _task(f"{row}, defaults" if result else row, trial, flops))
+                self._add_trials(trials, method_label(trials[0]) + ", defaults" * bool(result))
         for result in results.values():
             self.expect(result.search.prerequisites(), "")
         self.update(results)
@@ -108,51 +95,48 @@ class RunProgress:
         """Trials from whose networks others start, where they are not known yet."""
         for trial in trials:
             if trial.key not in self.tasks:
-                self._join(trial.key, _task(method_label(trial) + note, trial, self._flops(trial)))
+                self._add_trials([trial], method_label(trial) + note)
 
     def update(self, results: Mapping[str, SearchResult]) -> None:
         """What searches have come to."""
         for result in results.values():
             for configuration in result.configurations:
                 self.propose(result.search, result.search.trials(configuration))
+            trained = sum(configuration.epochs for configuration in result.configurations)
+            self.tasks[_name(result.search)].epochs = max(0, result.search.planned_epochs - trained)
             if result.finished:
                 self.end_search(result.search, result.winner)
 
-    def _add_search(self, result: SearchResult, row: str, pending: Mapping[str, Task]) -> None:
-        search, tune = result.search, result.search.tune
-        first, planned = search.default_trials(), search.planned_epochs
-        task = self.tasks.setdefault(_name(search), _task(row, first[0], self._flops(first[0])))
-        task.budget = max(tune.trials * len(search.seeds), len(task.keys))
-        task.epochs = max(0, planned - sum(one.epochs for one in result.configurations))
-        task.serial = -(-tune.trials // tune.generation) * search.routine.epochs / planned
-        task.then = [self.tasks.setdefault(name, reports) for name, reports in pending.items()]
+    def _add_trials(self, trials: Sequence[Trial], row: str) -> None:
+        work = self._task(trials[0], row)
+        first, *others = [self._join(trial.key, replace(work)) for trial in trials]
+        for other in others if trials[0].fused else ():
+            other.part_of, first.epochs, other.epochs = first, first.epochs + other.epochs, 0
+
+    def _add_search(self, search: Search, reports: Sequence[Trial]) -> None:
+        tune, first = search.tune, search.default_trials()
+        task = self.tasks.setdefault(_name(search), self._task(first[0], method_label(search.experiment.trial(0))))
+        task.count = tune.trials * len(search.seeds)
+        task.serial = -(-tune.trials // tune.generation) * search.routine.epochs / search.planned_epochs
+        task.then = [self._join(_name(search, trial.seed), self._task(trial, *task.rows)) for trial in reports]
         self.propose(search, first)
 
-    def _join(self, key: str, task: Task) -> None:
-        """A trial is for these rows, too where it is for others."""
+    def _task(self, trial: Trial, row: str) -> Task:
+        epochs = trial.training.epochs
+        return Task(trial.method.name, self._flops(trial) / epochs, epochs, rows=(row,), tuning=trial.stage == "tune")
+
+    def _join(self, key: str, task: Task) -> Task:
+        """What a task is for, its trial is for too, where it is known already."""
         known = self.tasks.setdefault(key, task)
         known.rows = tuple(dict.fromkeys(known.rows + task.rows))
-        self._look(key)
-
-    def look(self, recorded: Iterable[str], outcomes: Mapping[str, Outcome] | None = None) -> None:
-        """Records of these keys are there, of which some were read; others may be there too."""
-        self._recorded = {key: (outcomes or {}).get(key, UNREAD) for key in recorded}
-        for key in self.tasks:
-            self._look(key)
-
-    def _look(self, key: str) -> None:
-        task, outcome = self.tasks[key], self._recorded.get(key)
-        if outcome and not task.status:
-            task.settle(outcome)
-        elif not outcome:
-            task.status, task.means = "", {}
+        known.epochs = 0 if key in self.outcomes else known.epochs
+        return known
 
     def propose(self, search: Search, trials: Iterable[Trial]) -> None:
         """A search asks for trials."""
         task = self.tasks[_name(search)]
         for trial in trials:
-            task.keys.add(trial.key)
-            self._join(trial.key, Task(task.method, task.flops, 0, rows=task.rows, tuning=True, search=task))
+            self._join(trial.key, replace(task, epochs=0, count=0, tuning=True, part_of=task, then=[]))
 
     def end_search(self, search: Search, winner: Configuration | None) -> None:
         """A search has ended.
@@ -162,20 +146,19 @@ class RunProgress:
             winner: The values at which what was pending is reported; None where it never is.
         """
         task = self.tasks[_name(search)]
-        task.budget, task.epochs = len(task.keys), 0
-        for seed in search.spec.seeds:
-            pending = f"{_name(search)} {seed}"
-            if pending in self.tasks and winner is None:
-                self.tasks[pending].epochs = 0
-            elif pending in self.tasks and winner:
-                self._join(search.reporting_trial(winner, seed).key, self.tasks.pop(pending))
+        task.epochs, task.count = 0, sum(each.part_of is task for each in self.tasks.values())
+        for pending in task.then if winner is None else ():
+            pending.epochs = 0
+        for seed in search.spec.seeds if winner else ():
+            if pending := self.tasks.pop(_name(search, seed), None):
+                self._join(search.reporting_trial(winner, seed).key, pending)
 
     def start(self, trial: Trial) -> None:
         """A trial is trained."""
         task, training = self.tasks[trial.key], trial.training
         about = {"trial": label(trial), "epochs": training.epochs, "fit": training.learner == "estimator"}
         self.abandoned.discard(trial.key)
-        self.running[trial.key] = Running(key=trial.key, rows=task.rows, epoch=task.done, **about)
+        self.running[trial.key] = Running(key=trial.key, rows=task.rows, epoch=task.trained, **about)
         self._places = max(self._places, len(self.running))
 
     def epoch(self, trial: Trial, epoch: int) -> None:
@@ -192,6 +175,12 @@ class RunProgress:
             self._reach(key, epoch + 1)
         self.running[trial.key] = self.running[trial.key].model_copy(update={"epoch": epoch + 1})
 
+    def _reach(self, key: str, epochs: int) -> None:
+        task = self.tasks[key]
+        counted = task.part_of or task
+        counted.epochs = max(0, counted.epochs - max(0, epochs - task.trained))
+        task.trained = max(epochs, task.trained)
+
     def pause(self, trial: Trial) -> None:
         """It is trained no more, for now."""
         self._eta.heard(trial.key, self.tasks[trial.key], 0)
@@ -203,83 +192,69 @@ class RunProgress:
         self.pause(record.trial)
         self._eta.observe(task, min(1, epochs), record.train_seconds / max(1, epochs))  # the first, of which none heard
         self._reach(record.key, epochs)
-        self._recorded[record.key] = outcome = outcome_of(record, self._shots)
-        task.settle(outcome)
-        return outcome.means
+        task.epochs, self.outcomes[record.key] = 0, outcome_of(record, self._shots)
+        return self.outcomes[record.key].means
 
     def abandon(self, trial: Trial) -> None:
-        """It is not finished in this run; nor is its search, nor what would report that."""
+        """It is not finished in this run; nor is what it is part of, nor what would follow that."""
         self.pause(trial)
         self.abandoned.add(trial.key)
-        task = self.tasks[trial.key]
-        for work in (task, *((task.search, *task.search.then) if task.search else ())):
+        task = self.tasks[trial.key].part_of or self.tasks[trial.key]
+        for work in (task, *task.then):
             work.epochs = 0
 
     def read(self, read: Callable[[str], TrialResult], seconds: float) -> None:
         """Read records that were not read yet, one at least, for so many seconds: a store may hold ten thousand, and be
         far away. The lock is not held meanwhile."""
         end = monotonic() + seconds
-        with self.lock:
-            unread = [(key, task) for key, task in self.tasks.items() if task.status == UNREAD.status]
-        for key, task in unread:
+        for key in [key for key in list(self.tasks) if self.outcomes.get(key) is UNREAD]:
             try:
                 outcome = outcome_of(read(key), self._shots)
             except (StoreError, OSError):
                 outcome = Outcome("damaged", {})
-            with self.lock:
-                task.settle(outcome)
+            self.outcomes[key] = outcome
             if monotonic() >= end:
                 return
-
-    def _reach(self, key: str, epochs: int) -> None:
-        task = self.tasks[key]
-        work = task.search or task
-        work.epochs = max(0, work.epochs - max(0, epochs - task.done))
-        task.done = max(epochs, task.done)
 
     @property
     def finished(self) -> tuple[int, int]:
         """The trials that have a record, and those that there will be; one that is in two rows counts once."""
-        tasks = self.tasks.values()
-        return sum(bool(task.status) for task in tasks), sum(task.count for task in tasks)
+        return len(self.tasks.keys() & self.outcomes.keys()), sum(task.count for task in self.tasks.values())
 
     def seconds_left(self) -> float | None:
         """See :meth:`EtaEstimator.seconds_left`."""
-        tasks = [(self.tasks[key], trial.epochs - trial.epoch) for key, trial in self.running.items()]
-        running = [(task.search or task, epochs) for task, epochs in tasks]
+        running = [
+            (task.part_of, trial.epochs - trial.epoch) if task.part_of else (task, task.epochs)
+            for task, trial in ((self.tasks[key], trial) for key, trial in self.running.items())
+        ]
         return self._eta.seconds_left([task for task in self.tasks.values() if task.epochs], running, self._places)
 
     def facts(self) -> dict[str, Any]:
         """Totals, and a line for each row that has trials. ``done`` ended well, ``failed`` did not."""
         zeros = dict.fromkeys(("planned", "done", "running", "failed", "tuning", "tuned"), 0)
-        names = dict.fromkeys(name for task in self.tasks.values() for name in task.rows)
-        rows: dict[str, Any] = {
-            name: {"method": name, **zeros, "means": {group: [] for group in GROUPS}} for name in names
-        }
-        total = {"planned": self.finished[1], "done": 0, "running": len(self.running), "failed": 0}
+        rows = defaultdict[str, Counter[str]](lambda: Counter(zeros))
+        means = defaultdict[str, dict[str, list[float]]](lambda: {group: [] for group in GROUPS})
+        total = Counter(planned=0, done=0, failed=0)
         for key, task in self.tasks.items():
-            well = task.status in WELL
-            badly = task.status in BADLY or (not task.status and key in self.abandoned)
-            total["done"] += well
-            total["failed"] += badly
-            for row in (rows[name] for name in task.rows):
-                row["failed"] += badly
-                row["tuning" if task.tuning else "planned"] += task.count
-                row["tuned" if task.tuning else "done"] += well or (task.tuning and task.status in BADLY)
-                for group, mean in task.means.items() if not task.tuning else ():
-                    row["means"][group].append(mean)
-        for name in (name for trial in self.running.values() for name in trial.rows if name in rows):
-            rows[name]["running"] += 1
-        for row in rows.values():
-            row["means"] = {group: fsum(values) / len(values) for group, values in row["means"].items() if values}
-        return total | {"methods": [row for row in rows.values() if row["planned"] or row["tuning"]]}
+            status, found = self.outcomes.get(key, NONE)
+            well, badly = int(status in WELL), int(status in BADLY or (not status and key in self.abandoned))
+            total.update(planned=task.count, done=well, failed=badly)
+            for row in task.rows:
+                if task.tuning:
+                    rows[row].update(tuning=task.count, tuned=well or int(status in BADLY), failed=badly)
+                    continue
+                rows[row].update(planned=task.count, done=well, failed=badly)
+                for group, mean in found.items():
+                    means[row][group].append(mean)
+        for row in (row for trial in self.running.values() for row in trial.rows if row in rows):
+            rows[row]["running"] += 1
+        methods = [
+            {"method": row, **counts, "means": {group: fsum(of) / len(of) for group, of in means[row].items() if of}}
+            for row, counts in rows.items()
+        ]
+        return {**total, "running": len(self.running), "methods": methods}
 
 
-def _name(search: Search) -> str:
+def _name(search: Search, seed: int | str = "") -> str:
     """Plans that differ in how many trials a search may take share its trials."""
-    return f"{search.identity} {search.tune.trials}"
-
-
-def _task(row: str, trial: Trial, flops: float) -> Task:
-    epochs = trial.training.epochs
-    return Task(trial.method.name, flops / epochs, epochs, rows=(row,), tuning=trial.stage == "tune")
+    return f"{search.identity} {search.tune.trials} {seed}"

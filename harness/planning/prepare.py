@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...datasets.array_cache import is_decoded
 from ..errors import SpecError
 from ..metrics.shots import Outcome, outcome_of
 from ..registry.datasets import dataset_of
@@ -16,7 +17,6 @@ from ..storage.repair import set_aside, sweep_up
 from ..storage.store import Store
 from ..training.job import TrialContext
 from ..training.scoring_process import ScoringProcess
-from ..tuning.archive import save_searches
 from ..tuning.results import RunStorage, SearchResult
 from .reported import trials_of
 from .request import RunRequest, check_names
@@ -88,7 +88,10 @@ def _examined(request: RunRequest, store: Store, trials: Iterable[Trial]) -> tup
 
 def write_plan(request: RunRequest, store: Store) -> None:
     """What a report is made by: the searches before the plan, which makes it look for them."""
-    save_searches(request.spec, request.plan.searches, store)
+    if request.spec.tune:
+        from ..tuning.archive import save_searches  # imports optuna
+
+        save_searches(request.spec, request.plan.searches, store)
     store.write_plan(request.spec)
 
 
@@ -104,7 +107,8 @@ def _check_protocol(spec: Spec, store: Store) -> None:
 
 
 def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> None:
-    """Check the files that trials need. They are looked at in the process that scores: this one has run methods' code.
+    """Check the files that trials need. Where they were not decoded before, they are looked at in the process that
+    scores: this one has run methods' code.
 
     Args:
         trials: What is still to be trained.
@@ -119,6 +123,7 @@ def check_files(trials: Iterable[Trial], root: Path | None, verify: bool) -> Non
     if any(isinstance(trial.weights, str) for trial in trials):
         _check_weights(trials, root)
     asked = {(trial.data.title, trial.data.contents): trial.data for trial in trials}
+    asked = {words: data for words, data in asked.items() if not is_decoded(dataset_of(data), root, verify)}
     if asked:
         with closing(ScoringProcess()) as scoring:  # ended at once: what still runs when Ray has stopped is waited for
             for data in asked.values():

@@ -13,7 +13,8 @@ from ..errors import ReportError, StoreError
 from ..registry.datasets import cut_of
 from ..spec.labels import label
 from ..spec.schema import Shots, Trial
-from ..storage.index import STATUSES, trial_results
+from ..storage.columns.results import STATUSES
+from ..storage.index import trial_results
 from ..storage.packed_keys import packed, texts
 from ..storage.reader import StoreReader
 from .reported_store import ReportedStore, SearchedPlan

@@ -266,12 +266,8 @@ def publish(report: Report, store: WritablePlace) -> dict[str, str]:
 
 
 def report_files(report: Report) -> dict[str, tuple[str, str]]:
-    """The name and the text of each of the four files, and where there are searches of their two, by form.
-
-    What programs read is the same for each run of the same plan, to the byte: what a training took is left out.
-    """
-    texts = {form: (report.without_costs if form in ("csv", "json") else report.rendered)(form) for form in ENDINGS}
-    files = {form: (f"leaderboard.{ending}", texts[form]) for form, ending in ENDINGS.items()}
+    """The name and the text of each of the four files, and where there are searches of their two, by form."""
+    files = {form: (f"leaderboard.{ending}", report.files[form]) for form, ending in ENDINGS.items()}
     if report.searches:
         files["tuning"] = "tuning.csv", csv_text(tuning_tables.values(report.searches))
         files["budget"] = "budget.csv", csv_text(tuning_tables.curves(report.searches))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -67,6 +68,12 @@ class Report:
         reasons = self.rows.loc[self.rows["status"] != "complete", "reason"].astype(str)
         return not self.damaged and bool(reasons.str.startswith(NOT_TRIED).all())
 
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The four forms that a run leaves, by their names. What programs read is the same for each run of the same
+        plan, to the byte: what a training took is left out."""
+        return {form: (self.without_costs if form in ("csv", "json") else self.rendered)(form) for form in ENDINGS}
+
     def rendered(
         self,
         form: str,
@@ -90,6 +97,28 @@ class Report:
         Raises:
             ReportError: where a word is unknown.
         """
+        return "".join(self.pieces(form, versus, quote, uncertainty, printed))
+
+    def pieces(
+        self,
+        form: str,
+        versus: str | None = None,
+        quote: bool = False,
+        uncertainty: str = "se",
+        printed: latex.LatexOptions | None = None,
+    ) -> Iterator[str]:
+        """The same text in pieces, one after the other, of which a large table has several; raises at once.
+
+        Args:
+            form: As of :meth:`rendered`.
+            versus: As of :meth:`rendered`.
+            quote: As of :meth:`rendered`.
+            uncertainty: As of :meth:`rendered`.
+            printed: As of :meth:`rendered`.
+
+        Raises:
+            ReportError: where a word is unknown.
+        """
         known(uncertainty)
         if form not in (*ENDINGS, "text"):
             raise ReportError(f"--format: {form!r} is not one of text, {', '.join(ENDINGS)}, parquet")
@@ -97,17 +126,17 @@ class Report:
         if form in ("csv", "json"):
             self._only_cells(form, quote)
         if form == "csv":
-            return records.csv(self.rows, self.metric, versus, self.started)
+            return records.csv_pieces(self.rows, self.metric, versus, self.started)
         if form == "json":
-            return records.json(self.rows, self.metric, versus, self.measured, self.started)
+            return iter([records.json(self.rows, self.metric, versus, self.measured, self.started)])
         view = View(uncertainty, self.metric, self.routines if quote and self.metric == ACCURACY else {})
         shown = self.rows, versus, self.quoted(quote), self.notes, self.tables, view
         if form in ("md", "text"):
-            return markdown.markdown(*shown, escaped=form == "md")
+            return iter([markdown.markdown(*shown, escaped=form == "md")])
         for method in printed.methods if printed else ():
             self.require(method, "--rows")
         self.without_columns(printed.groups if printed else ())
-        return latex.latex(*shown, printed)
+        return iter([latex.latex(*shown, printed)])
 
     @property
     def measured(self) -> list[tuple[pd.DataFrame, Metric]]:

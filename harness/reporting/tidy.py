@@ -22,7 +22,8 @@ from ..planning.reported import ReportedTrial
 from ..registry.datasets import long_tail
 from ..spec.labels import Labels
 from ..spec.schema import Shots
-from ..storage.index import STATUSES, trial_results
+from ..storage.columns.results import STATUSES
+from ..storage.index import trial_results
 from ..storage.packed_keys import SIZE, places, texts, unique
 from .reported_store import ReportedStore
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..metrics.rescoring import MetricRequest
 
 COMPLETE, FAILED, MISSING = STATUSES.index("complete"), STATUSES.index("failed"), len(STATUSES)
-AT_ONCE = 2**21  # accuracies of which groups are averaged together
+AT_ONCE = 2**17  # accuracies of which groups are averaged together, while they are near
 
 
 @dataclass(frozen=True)
@@ -208,16 +209,24 @@ def group_means(accuracy: np.ndarray, group: np.ndarray) -> np.ndarray:
     """
     whole = np.floor(accuracy * 2.0**20) / 2.0**20
     rest = accuracy - whole  # exact, as are sums of wholes and of rests that are multiples of 2**-56
-    exact = (np.floor(rest * 2.0**56) == rest * 2.0**56).all(axis=1) & (accuracy.shape[1] < 2**16)
-    means = np.full((len(accuracy), len(GROUPS)), nan)
-    for number, name in enumerate(GROUPS):
-        among = np.ones(group.shape, bool) if name == "all" else group == number
-        sums = np.where(among, whole, 0).sum(axis=1) + np.where(among, rest, 0).sum(axis=1)
-        for i in np.flatnonzero(~exact):
-            sums[i] = fsum(accuracy[i, among[i]])
-        size = among.sum(axis=1)
-        means[:, number] = np.divide(sums, size, where=size > 0, out=np.full(len(sums), nan))
-    return means
+    scaled = rest * 2.0**56
+    exact = (np.floor(scaled) == scaled).all(axis=1) & (accuracy.shape[1] < 2**16)
+    place = (np.arange(0, len(accuracy) * len(GROUPS), len(GROUPS))[:, None] + group).ravel()
+    sizes, wholes, rests = (
+        _with_all(np.bincount(place, each, len(accuracy) * len(GROUPS))) for each in (None, whole.ravel(), rest.ravel())
+    )
+    sums = wholes + rests
+    for i in np.flatnonzero(~exact):
+        among = [slice(None) if name == "all" else group[i] == number for number, name in enumerate(GROUPS)]
+        sums[i] = [fsum(accuracy[i, each]) for each in among]
+    return np.divide(sums, sizes, where=sizes > 0, out=np.full(sums.shape, nan))
+
+
+def _with_all(sums: np.ndarray) -> np.ndarray:
+    """(n, groups): sums over groups of classes, with that over all of them."""
+    table = sums.reshape(-1, len(GROUPS))
+    table[:, GROUPS.index("all")] = table.sum(axis=1)
+    return table
 
 
 def _sizes(counts: tuple[int, ...], by: Shots, groups: Sequence[str]) -> list[int]:

@@ -1,20 +1,15 @@
-"""A plan, run by Ray Tune: the only file that imports ray.
-
-Tune places the trials and reuses the workers. What comes next is the queue's to say, and what is finished the
-store's, so the same command goes on where it was, and nothing of Tune's own state is kept.
+"""A plan, run by Ray Tune: Ray is started or joined here, and stopped. What Tune is asked for stands in
+``ray_trials.py``; these two are the only files that import ray.
 """
 
 from __future__ import annotations
 
 import gc
-import math
 import os
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,153 +29,20 @@ os.environ |= {
     "LOG_NAME_UPDATE_INTERVAL_S": "60",
 }
 
-import ray.exceptions
-from ray import tune
+import ray
 from ray._private.services import canonicalize_bootstrap_address
-from ray.tune.search import Searcher
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import ClusterError
+from ..garbage import uncollected
 from ..spec.schema import Resources
 from ..storage.temporary import remove_stale, temporary_folder
-from ..training.stop_decision import StopDecision
 from .cluster_monitor import ClusterMonitor, Endpoint
-from .completion import CompletionHandler, Result, RetryPolicy, reason
+from .completion import Result
 from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
-from .resources import GUARDED, bundle, check_reachable, check_space, options, places, waits
-from .stop_signal import FolderStopSignal, StopSignal, now_and_then
-from .timeouts import SilenceMonitor
+from .resources import GUARDED, StartedRay, check_reachable, check_space, options, places, waits
 from .worker_memory import TUNABLES
-
-
-class _NotSaved:
-    """Tune pickles what it is given to restore a run from; ours resumes from the store, so there is nothing."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _JobSearcher(_NotSaved, Searcher):
-    """Hands out the queue's jobs until it is empty or the run is being stopped."""
-
-    def __init__(self, queue: JobQueue, retries: RetryPolicy, stopping: threading.Event, stop_signal: Any) -> None:
-        super().__init__(metric="epoch", mode="max")
-        self._queue, self._retries, self._stopping, self._stop_signal = queue, retries, stopping, stop_signal
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._stopping.is_set():
-            return Searcher.FINISHED
-        job = self._queue.pop()
-        if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
-            return None if self._queue.running or self._queue.has_paused else Searcher.FINISHED
-        self._stop_signal.assign(job.trial.key, trial_id)
-        return {"job": job, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
-
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """The callback below is told next, and knows more."""
-
-    def save(self, checkpoint_path: str) -> None:
-        pass
-
-    def restore(self, checkpoint_path: str) -> None:
-        pass
-
-
-@dataclass(eq=False)
-class _Callback(_NotSaved, tune.Callback, tune.Stopper):
-    """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
-
-    endings: CompletionHandler
-    observer: RunObserver
-    stopping: threading.Event
-    stop_signal: Any
-    patience: SilenceMonitor
-    told: float = -math.inf
-    idle: bool = False
-
-    def __call__(self, trial_id: str, result: dict) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
-
-    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-        self.idle = not self.patience.running
-        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
-            self.stop_signal.stop()
-            self.told = time.monotonic()
-        for name in self.patience.exhausted():
-            trial = next(trial for trial in trials if trial.trial_id == name)
-            ray.kill(trial.temporary_state.ray_actor)
-
-    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
-        self.observer.on_trial_start(trial.config["job"].trial)
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
-        if line := result.pop("line", None):  # Tune keeps the rest
-            self.observer.on_epoch(trial.config["job"].trial, line)
-
-    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.end(trial.trial_id)
-        job = trial.config["job"]
-        _forget_course(trial)
-        self.observer.on_trial_pause(job.trial)
-        if trial.last_result.get("in_store"):  # else it was drained
-            self.endings.on_success(job)
-
-    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        silent = self.patience.end(trial.trial_id)
-        job = trial.config["job"]
-        _forget_course(trial)
-        if silent:
-            self.endings.on_timeout(job, self.patience.why, silent)
-        else:
-            self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
-
-
-def _forget_course(trial: Any) -> None:
-    """The course of what Tune takes for metrics, which it keeps of each trial to its own end: kilobytes that nobody
-    reads."""
-    trial.run_metadata.metric_analysis.clear()
-    trial.run_metadata.metric_n_steps.clear()
-
-
-@dataclass(frozen=True)
-class _StopSignalActor:
-    """Of a cluster: a process beside the driver answers, each worker once a second at most. A node that goes away takes
-    none of the driver's word with it."""
-
-    actor: Any
-
-    def stop(self) -> None:
-        self.actor.stop.remote()
-
-    def assign(self, trial: str, holder: str) -> None:
-        self.actor.assign.remote(trial, holder)
-
-    def should_stop(self, trial: str, holder: str) -> StopDecision:
-        try:
-            return ray.get(self.actor.should_stop.remote(trial, holder))
-        except ray.exceptions.RayError:  # the driver is dead, and what is left of its run goes after it
-            return StopDecision.MOVED
-
-
-def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal | _StopSignalActor) -> None:
-    """What runs in a worker."""
-    from .worker import run_job
-
-    job = config["job"]
-    should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
-    if isinstance(stop_signal, _StopSignalActor):
-        should_stop = now_and_then(should_stop)
-    tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
-    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
-    context = replace(context, alone=config["gpu"] >= 1)
-    tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
 
 
 def run_jobs(
@@ -214,34 +76,15 @@ def run_jobs(
         return result
     with (
         ClusterMonitor(stopping, observer.on_waiting) as vigil,
-        _ray(resources, slots, address, observer) as (places, folder, stop_signal),
+        _ray(resources, slots, address, observer, len(queue)) as started,
         drained_by_signals(stopping),
     ):
+        from .ray_trials import fit
+
         vigil.watch(_endpoints())
         if wait := waits(_nodes(), resources):
             observer.on_waiting(wait)
-        retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
-        searcher = _JobSearcher(queue, retries, stopping, stop_signal)
-        endings = CompletionHandler(queue, retries, observer, result, stopping)
-        callback = _Callback(endings, observer, stopping, stop_signal, patience)
-        train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
-        tune.Tuner(
-            tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,  # as many as the queue has
-                max_concurrent_trials=places,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=str(folder),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the queue's to say
-                callbacks=[callback],
-                stop=callback,
-            ),
-        ).fit()
+        fit(queue, context, resources, observer, result, stopping, started)
     if result.error:
         raise result.error
     result.interrupted = stopping.is_set()
@@ -250,19 +93,16 @@ def run_jobs(
 
 @contextmanager
 def _ray(
-    resources: Resources, slots: int | None, address: str | None, observer: RunObserver
-) -> Iterator[tuple[int, Path, FolderStopSignal | _StopSignalActor]]:
-    """Ray, joined at ``address`` or started on this machine; the number of places, a folder that goes with it, and what
-    tells its workers to stop."""
+    resources: Resources, slots: int | None, address: str | None, observer: RunObserver, jobs: int
+) -> Iterator[StartedRay]:
+    """Ray, joined at ``address`` or started on this machine, for so many jobs at least."""
     with temporary_folder(short=True) as folder, terminate_children(_stop):
-        ray_options = options(resources, slots, _resolved(address), folder)
+        ray_options = options(resources, slots, _resolved(address), folder, jobs)
         joined = ray_options["address"] != "local"
         observer.on_cluster_start(ray_options["address"] if joined else "")
         dashboard = _start(ray_options)
         observer.on_cluster(dashboard if joined else "")
-        (folder / "signal").mkdir()
-        stop_signal = _start_stop_signal() if joined else FolderStopSignal(folder / "signal")
-        yield places(_nodes(), resources, slots, joined=joined), folder, stop_signal
+        yield StartedRay(places(_nodes(), resources, slots, joined=joined), folder, joined)
 
 
 def _resolved(address: str | None) -> str | None:
@@ -280,11 +120,8 @@ def _stop() -> None:
     """Shut Ray down, and let no thread collect garbage meanwhile: a reference to something of Ray's that is let go
     while its core is shut down ends the process, with exit code 1 and no table."""
     gc.collect()
-    gc.disable()
-    try:
+    with uncollected():
         ray.shutdown()
-    finally:
-        gc.enable()
 
 
 def _start(ray_options: dict[str, Any]) -> str:
@@ -294,7 +131,7 @@ def _start(ray_options: dict[str, Any]) -> str:
         os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)  # Ray's own processes go by another allocator's
     check_reachable(ray_options["address"])
     try:
-        with sigterm_kept(), children_apart():
+        with sigterm_kept(), children_apart(), _one_thread(), _tune_imported():
             context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except Exception as error:  # Ray raises Exception itself where a node does not start in time
@@ -302,18 +139,41 @@ def _start(ray_options: dict[str, Any]) -> str:
         raise ClusterError(f"Ray cannot be {what}: {' '.join(str(error).split())}") from error
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that are started inside compute with one thread, where the environment does not say otherwise: Ray says
+    so to a worker when it gives it a trial, and by then it has imported what reads it."""
+    if "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+@contextmanager
+def _tune_imported() -> Iterator[None]:
+    """Tune is imported in a thread while the block waits for Ray's processes, which takes longer."""
+
+    def work() -> None:
+        with suppress(Exception), uncollected():  # whoever imports it next is told
+            import_module(".ray_trials", __package__)
+
+    thread = threading.Thread(target=work, name="imports", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def _endpoints() -> list[Endpoint]:
     """Where the head and this node's raylet listen: this process is of no use without either."""
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     here = next(node for node in ray.nodes() if node["NodeID"] == _here())
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
-
-
-def _start_stop_signal() -> _StopSignalActor:
-    """It lives where the driver does."""
-    near: Any = NodeAffinitySchedulingStrategy(_here(), soft=True)
-    kept = ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)
-    return _StopSignalActor(kept(StopSignal).remote())
 
 
 def _nodes() -> list[dict[str, float]]:

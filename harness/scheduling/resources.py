@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,10 +21,19 @@ from ..storage.temporary import LONGEST
 GIB = 2**30
 RAY_FILES = 16 << 20  # bytes of logs and sockets, about: with 2 MiB a run of two trials does not end, with 20 it does
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-
-
+TRAINS = [f"{__package__}.ray_trials", f"{__package__}.worker"]  # what a worker imports before it trains
 ANSWER_SECONDS = 10.0
 _HTTP2_GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
+
+
+@dataclass(frozen=True)
+class StartedRay:
+    """A Ray that runs: how many trials it holds at a time, a folder that goes with it, and whether it was joined, or
+    started on this machine."""
+
+    places: int
+    folder: Path
+    joined: bool
 
 
 def check_reachable(address: str) -> None:
@@ -55,7 +65,9 @@ def _check_answers(address: str, connection: socket.socket) -> None:
         raise ClusterError(f"--address {address}: something listens there, but does not answer as Ray does")
 
 
-def options(resources: Resources, slots: int | None, address: str | None, folder: Path) -> dict[str, Any]:
+def options(
+    resources: Resources, slots: int | None, address: str | None, folder: Path, jobs: int = 0
+) -> dict[str, Any]:
     """What ``ray.init`` is given.
 
     Args:
@@ -63,6 +75,7 @@ def options(resources: Resources, slots: int | None, address: str | None, folder
         slots: Trials at a time; None fills the machine.
         address: A running cluster to join; None starts one on this machine.
         folder: Where its files go.
+        jobs: How many trials there are to be trained, at least.
 
     Returns:
         The arguments by name.
@@ -78,8 +91,16 @@ def options(resources: Resources, slots: int | None, address: str | None, folder
     settings["include_dashboard"] = False
     if slots:  # else as many as Ray finds, which knows of a container's limits
         settings["num_cpus"] = math.ceil(slots * resources.cpu)
+    if _each_trains(resources, settings.get("num_cpus") or os.cpu_count() or 1, jobs):
+        settings["_system_config"] = {"preload_python_modules": TRAINS}
     settings["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
     return settings
+
+
+def _each_trains(resources: Resources, cpus: int, jobs: int) -> bool:
+    """Whether each of the workers that Ray starts with itself, one for each CPU, gets a trial: then it may import what
+    trains at once, while the driver prepares the first trials."""
+    return resources.cpu <= 1 and not resources.gpu and not resources.memory and jobs >= cpus
 
 
 def check_space(folder: Path) -> None:

@@ -17,7 +17,6 @@ from ..spec.schema import Trial, experiments, prerequisites
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed, fused_trials
 from ..tuning.configuration import best
-from ..tuning.optuna_study import create_study
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
 from .observer import RunObserver
@@ -122,6 +121,8 @@ def tuning_flow(
     Returns:
         The flow, which yields the jobs that are to be done before it goes on.
     """
+    from ..tuning.optuna_study import create_study  # imports optuna
+
     study = create_study(storage, search.name)
     yield from run_search(search, study, queue.store, judges, observer.on_configurations, observer.on_trial_end)
     winner = best(study.configurations()[: search.tune.trials])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache, cached_property, lru_cache
+from math import isfinite
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -62,6 +63,10 @@ def _text(value: Any) -> str:
         return str(value)
     if type(value) is str:
         return _quoted(value)
+    if type(value) is float and isfinite(value):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if value is None:
+        return "null"
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"))
 
 

@@ -10,8 +10,8 @@ import os
 import stat
 import time
 import uuid
-from array import array
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from ..errors import StoreError
 from . import paths
+from .columns.stamps import stamped
 from .places import WritablePlace
 from .retry import status, with_retries
 
@@ -39,6 +40,8 @@ LARGEST_OF = {
     paths.INDEX: 2048 * MIB,
 }
 _NOWHERE = frozenset({"", ".", ".."})  # parts of a path that are no file's or folder's own
+AHEAD = 64  # files that the disk is asked for before the first of them is waited for
+SMALL = 1 << 16  # bytes of each that it is asked for
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -103,6 +106,26 @@ class Files(WritablePlace):
             if status(error) == 416:  # of an empty object no range can be had
                 return b""
             raise
+
+    def read_each(self, folder: str, names: Iterable[str]) -> Iterator[bytes | None]:
+        """The bytes of many files of one folder of a local store.
+
+        Args:
+            folder: Where they are.
+            names: Theirs in the folder.
+
+        Returns:
+            One after the other; None where a file is not simply there: :meth:`read` reads it, or says why not.
+        """
+        try:
+            number = os.open(f"{self.root}/{folder}", _OPEN | os.O_DIRECTORY)
+        except OSError:
+            yield from (None for _ in names)
+            return
+        try:
+            yield from _read_ahead(number, names)
+        finally:
+            os.close(number)
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name."""
@@ -216,24 +239,8 @@ class Files(WritablePlace):
 
 
 def _stamped(place: str, suffix: str, length: int) -> tuple[list[str], np.ndarray, np.ndarray]:
-    names: list[str] = []
-    sizes, times = array("q"), array("q")
-    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with os.scandir(folder) as entries:  # by its number: a path would be followed again for each
-            for entry in entries:
-                name = entry.name
-                if len(name) == length + len(suffix) and name.endswith(suffix):
-                    try:
-                        about = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:  # it was moved just now
-                        continue
-                    names.append(name[:length])
-                    sizes.append(about.st_size)
-                    times.append(about.st_mtime_ns)
-    finally:
-        os.close(folder)
-    return names, np.stack([np.array(sizes), np.array(times)], axis=1), np.ones(len(names), bool)
+    names, marks = stamped(place, suffix, length)
+    return names, np.array(marks).reshape(-1, 2), np.ones(len(names), bool)
 
 
 def _stamp(about: Mapping[str, Any]) -> Stamp | None:
@@ -305,6 +312,50 @@ def _read(path: str, most: int) -> bytes:
         if about.st_size > most:  # before any memory is asked for
             raise StoreError(_too_large(path, most))
         return _all(number, about.st_size + 1)
+    finally:
+        os.close(number)
+
+
+def _read_ahead(folder: int, names: Iterable[str]) -> Iterator[bytes | None]:
+    """As :meth:`Files.read_each`, of a folder that is open: of many files the disk can do several at one time."""
+    ahead: deque[int | None] = deque()
+    try:
+        for name in names:
+            ahead.append(_asked_for(folder, name))
+            if len(ahead) > AHEAD:
+                yield _simply(ahead.popleft())
+        while ahead:
+            yield _simply(ahead.popleft())
+    finally:
+        for number in ahead:
+            if number is not None:
+                os.close(number)
+
+
+def _asked_for(folder: int, name: str) -> int | None:
+    """The number of an open file, which the disk has begun to read; None where it cannot be opened so."""
+    try:
+        number = os.open(name, _OPEN, dir_fd=folder) if "/" not in name else None
+    except (OSError, ValueError):
+        return None
+    if number is not None and hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # no file but a pipe
+            os.posix_fadvise(number, 0, SMALL, os.POSIX_FADV_WILLNEED)
+    return number
+
+
+def _simply(number: int | None) -> bytes | None:
+    """What is in an open file, which is closed then; None where it is none, too large, or is written to just now."""
+    if number is None:
+        return None
+    try:
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+            return None
+        data = os.read(number, about.st_size + 1)
+        return data if len(data) == about.st_size else None
+    except OSError:
+        return None
     finally:
         os.close(number)
 

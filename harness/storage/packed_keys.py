@@ -57,8 +57,8 @@ def all_differ(keys: np.ndarray) -> bool:
 
 
 def unique(keys: np.ndarray) -> np.ndarray:
-    """Each key once."""
-    return keys if all_differ(keys) else np.unique(keys, axis=0)
+    """Each key once, in the order in which they come first."""
+    return keys if all_differ(keys) else keys[np.sort(np.unique(keys, axis=0, return_index=True)[1])]
 
 
 def places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from ...datasets.lock import note_labels
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
+from .columns.stamps import Stamps
 from .packed_keys import of_files
 from .places import ReadablePlace
 from .record import Record, TrialResult
@@ -22,16 +23,6 @@ from .serialization import unpack_arrays
 
 KEY, RUNG = re.compile(r"[0-9a-f]{20}"), re.compile(r"[0-9a-f]{20}-[0-9]{4,}")
 M = TypeVar("M", Record, TrialResult)
-
-
-@dataclass(frozen=True)
-class Stamps:
-    """Finished trials: their ``keys``, packed; what changes when the record of each does, (n, 2), and whether it is
-    ``known`` (else only the record itself may be asked)."""
-
-    keys: np.ndarray
-    marks: np.ndarray
-    known: np.ndarray
 
 
 class StoreReader(ReadablePlace):
@@ -98,6 +89,16 @@ class StoreReader(ReadablePlace):
     def result(self, key: str) -> TrialResult:
         """What the leaderboard needs of a record; raises as :meth:`record` does."""
         return self._parsed(paths.record(key), key, TrialResult)
+
+    def results(self, keys: Iterable[str]) -> Iterator[TrialResult | str]:
+        """The same of many records, one after the other; of one that is damaged or gone a message in its place."""
+        return map(self._result_or_why, keys)
+
+    def _result_or_why(self, key: str) -> TrialResult | str:
+        try:
+            return self.result(key)
+        except (StoreError, FileNotFoundError) as error:
+            return str(error)
 
     def _parsed(self, name: str, key: str, model: type[M]) -> M:
         try:

@@ -5,28 +5,26 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import compress
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from itertools import compress, tee
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..errors import StoreError
 from ..spec.schema import Spec
 from . import paths
+from .columns.stamps import Stamps, look_at
 from .files import Files
-from .packed_keys import SIZE, are_keys, of_files, packed
-from .reader import Stamps, StoreReader
-from .record import Record
+from .packed_keys import SIZE, are_keys, of_files, packed, places
+from .reader import StoreReader
+from .record import Record, TrialResult
 from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tensors, unpack_weights
 
-LARGE = 1 << 20  # bytes of the folder of records, on most file systems that of twenty thousand
-_begun: dict[str, subprocess.Popen] = {}  # by the store that it looks at
+READERS = 16  # at a time, of a bucket: it answers slowly, and to many at once
 
 
 class Store(Files, StoreReader):
@@ -52,12 +50,25 @@ class Store(Files, StoreReader):
 
     def stamps(self) -> Stamps:
         """The finished trials, each with what changes when its record does, where the place tells."""
-        if (begun := _begun.pop(self.url, None)) and (found := _answer_of(begun)):
-            return found
+        if (look := look_at(self.url)) and (found := look.stamps()):
+            marks, keys = (np.frombuffer(each, kind) for each, kind in zip(found, (np.int64, np.uint8), strict=True))
+            return Stamps(keys.reshape(-1, SIZE), marks.reshape(-1, 2), np.ones(len(keys) // SIZE, bool))
         names, marks, known = self.stamped(*paths.RECORDS, length=2 * SIZE)
         right = are_keys(names)
         keys = packed(names if right.all() else compress(names, right))
         return Stamps(keys, marks[right], known[right])
+
+    def results(self, keys: Iterable[str]) -> Iterator[TrialResult | str]:
+        """As in :class:`StoreReader`."""
+        if not self.local:
+            with ThreadPoolExecutor(READERS) as readers:
+                yield from readers.map(self._result_or_why, keys)
+            return
+        folder, suffix = paths.RECORDS
+        keys, named = tee(keys)
+        every = self.read_each(folder, (f"{key}{suffix}" for key in named))
+        for key, data in zip(keys, every, strict=True):
+            yield _result(key, data) or self._result_or_why(key)
 
     def write_record(self, record: Record) -> None:
         """Once: what finished stays as it is. But a trial that was stopped early may be trained to its end later."""
@@ -173,6 +184,13 @@ class Store(Files, StoreReader):
         """Write that MLflow has a trial, and under which run."""
         self.write(paths.tracked(key), json.dumps(where).encode())
 
+    def untracked(self) -> np.ndarray:
+        """The finished trials that MLflow does not have, packed."""
+        if (look := look_at(self.url)) and (found := look.untracked()) is not None:
+            return np.frombuffer(found, np.uint8).reshape(-1, SIZE)
+        finished = self.packed_keys(paths.RECORDS)
+        return finished[places(finished, self.packed_keys(paths.TRACKED)) < 0]
+
     def tracked(self) -> set[str]:
         """The keys of the trials that MLflow has."""
         return self.keys(paths.TRACKED)
@@ -197,48 +215,10 @@ class Store(Files, StoreReader):
         return self.names(*paths.TRACKING)
 
 
-@contextmanager
-def stamps_ahead(places: Iterable[str]) -> Iterator[None]:
-    """Inside, another process looks at all records of each large store, and this one may do something else until it
-    asks for :meth:`Store.stamps`, which takes that answer the first time.
-
-    Args:
-        places: Of the stores; what is none, or is elsewhere, is left alone.
-    """
-    urls = []
-    for place in places:
-        with suppress(StoreError, OSError):  # whoever opens it says what is wrong
-            store = Store(place)
-            if store.url not in _begun and store.local and Path(store.root, paths.RECORDS[0]).stat().st_size >= LARGE:
-                command = [sys.executable, "-P", "-m", __name__, store.url]
-                _begun[store.url] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
-                urls.append(store.url)
+def _result(key: str, data: bytes | None) -> TrialResult | None:
+    """What the leaderboard needs of a record; None where it is not whole, or another's."""
     try:
-        yield
-    finally:
-        for url in urls:
-            if begun := _begun.pop(url, None):
-                begun.kill()
-                begun.communicate()
-
-
-def _answer_of(process: Any) -> Stamps | None:
-    """What the process found; None where it could not."""
-    with process.stdout:
-        data = process.stdout.read()
-    number, rest = divmod(len(data), SIZE + 16)
-    if process.wait() or rest:
+        result = TrialResult.__pydantic_validator__.validate_json(data) if data else None
+    except ValidationError:
         return None
-    marks = np.frombuffer(data, np.int64, 2 * number).reshape(-1, 2)
-    keys = np.frombuffer(data, np.uint8, offset=marks.nbytes).reshape(-1, SIZE)
-    return Stamps(keys, marks, np.ones(number, bool))
-
-
-def _answer() -> None:
-    """Be that process, of the store that is named."""
-    stamps = Store(sys.argv[1]).stamps()
-    sys.stdout.buffer.write(stamps.marks.tobytes() + stamps.keys.tobytes())
-
-
-if __name__ == "__main__":
-    _answer()
+    return result if result and result.key == key else None

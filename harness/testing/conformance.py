@@ -12,8 +12,12 @@ import torch
 from ...methods.plugin import plugin_file, plugin_line
 from ...methods.recipe import Entry
 from ...methods.registry import recipe, registry
-from .network_checks import CHECKS, Skipped, declared_cost
+from .fused_seeds_check import serves_fused_seeds_as_it_declares
+from .network_checks import CHECKS as NETWORK_CHECKS
+from .network_checks import Skipped, declared_cost
 from .table_conformance import TABLE_CHECKS, of_tables
+
+CHECKS = (*NETWORK_CHECKS, serves_fused_seeds_as_it_declares)
 
 
 class Verdict(NamedTuple):

@@ -53,7 +53,12 @@ def difference(one: TrainingLoop, other: TrainingLoop) -> float:
     """The largest difference between two networks' weights and buffers; 0.0 only if they agree bit for bit."""
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     require(ours.keys() == theirs.keys(), "the networks have different weights")
-    return max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours)
+    return max(away(ours[name], theirs[name]) for name in ours)
+
+
+def away(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference between two tensors of one shape."""
+    return float((one.double() - other.double()).abs().max())
 
 
 @cache
@@ -148,8 +153,8 @@ def scores_each_image_by_itself(entry: Entry) -> str:
     run = trained(dry_run(entry.recipe))
     together = run.logits(run.material.all())
     alone = torch.cat([run.logits(run.material.all()[i : i + 1]) for i in range(4)])
-    away = float((together[:4] - alone).abs().max())
-    require(away <= 1e-4 * float(together.abs().max()), f"logits change by {away:.3g} with the images beside them")
+    change = away(together[:4], alone)
+    require(change <= 1e-4 * float(together.abs().max()), f"logits change by {change:.3g} with the images beside them")
     return "the same logits alone and among others"
 
 
@@ -189,8 +194,8 @@ def neutral_values_are_erm(entry: Entry) -> str:
     base = erm((24, 12, 6, 3), 3)
     for slot, part in neutral.items():
         values = {f"{slot}.{name}": value for name, value in (part.neutral or {}).items()}
-        away = difference(base, trained(dry_run(Recipe(**{slot: part}).tuned(values))))
-        require(away == 0, f"{slot} at {values} differs from ERM by {away:.3g}")
+        change = difference(base, trained(dry_run(Recipe(**{slot: part}).tuned(values))))
+        require(change == 0, f"{slot} at {values} differs from ERM by {change:.3g}")
     return ", ".join(f"{slot}: {type(part).__name__}" for slot, part in neutral.items())
 
 

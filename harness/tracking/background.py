@@ -12,27 +12,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ... import UserError
 from ..errors import StoreError, TrackingError
 from ..planning.reported import known_trials
 from ..spec.schema import Spec, Trial
-from ..storage import paths
 from ..storage.lease import is_driven
-from ..storage.packed_keys import places
 from ..storage.record import Record
 from ..storage.store import Store
 from .mlflow_runs import MlflowRuns
-from .row_runs import ENDED, RowRuns
-from .table_rows import Measured, TableRow, table_rows
 from .uri import is_ours, masked, unreachable
+
+if TYPE_CHECKING:
+    from .table_rows import Measured, TableRow
 
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver time, however few they are
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
 
 # Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
-Contents = Callable[[Spec], tuple[Sequence[Measured], Mapping[str, bytes]]]
+Contents = Callable[[Spec], "tuple[Sequence[Measured], Mapping[str, bytes]]"]
 Item = tuple[Trial, dict[str, float] | Record]  # a trial, and an epoch's line or, once it is finished, its record
 
 
@@ -90,6 +90,8 @@ class _UnmadeReportError(Exception):
 
 
 def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, bytes]]:
+    from .table_rows import table_rows  # imports pandas
+
     try:
         measured, files = contents(spec)
         return table_rows(measured), files
@@ -99,6 +101,8 @@ def _made(spec: Spec, contents: Contents) -> tuple[list[TableRow], Mapping[str, 
 
 
 def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
+    from .row_runs import ENDED, RowRuns  # imports pandas
+
     rows, files = _made(spec, contents)
     until = time.monotonic() + CLOSE_SECONDS
     table = RowRuns(runs, until)
@@ -111,8 +115,7 @@ def _tell(runs: MlflowRuns, spec: Spec, contents: Contents) -> None:
 
 def catch_up_all(store: Store, contents: Contents | None = None) -> str:
     """The same as :func:`catch_up` for every plan of a store, unless a driver is at it, which does so itself."""
-    finished, tracked = store.packed_keys(paths.RECORDS), store.packed_keys(paths.TRACKED)
-    if ((places(finished, tracked) >= 0).all() and not store.tracking()) or is_driven(store):
+    if (not len(store.untracked()) and not store.tracking()) or is_driven(store):
         return ""
     return next(filter(None, (_told_or_why(spec, store, contents) for spec in store.plans())), "")
 

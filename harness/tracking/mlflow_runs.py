@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError, TrackingError
+from ..garbage import uncollected
 from ..metrics.shots import shot_means
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial
@@ -65,14 +66,15 @@ class MlflowRuns:
             require_harmless(path, f"{store}/{path.name}")
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each step of a new database
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        import mlflow.entities
+        with uncollected():  # the client imports as much again
+            import mlflow.entities
 
+            _make_database(uri)
+            self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.entities = mlflow.entities
         self.store, self.spec, self.id = store, spec, store.identity()
         self._mine = f"tags.`{STORE}` = '{self.id}'"
         self._folder = self._artifacts(uri).resolve() if uri == own_database(store) else None
-        _make_database(uri)
-        self.client = mlflow.MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(uri)
         self._run_of: dict[str, str] = {}
         self._groups: dict[str, str] = {}  # by name

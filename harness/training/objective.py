@@ -56,7 +56,7 @@ class Objective:
         with self.autocast():
             features = self.features_of(self.batch.x)
             logits = self.model.head(features)  # type: ignore[operator]
-        targets = self._targets(_wide(logits))
+        targets = self._targets(wide(logits))
         supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
         if self.extra is None:
             return supervised
@@ -73,7 +73,7 @@ class Objective:
             unsupervised: What ``extra`` says of its features, a scalar; None where there is no such loss.
             emphases: One for each loss.
         """
-        targets = self._targets(_wide(logits))
+        targets = self._targets(wide(logits))
         supervised = [self._supervised(targets, emphasis) for emphasis in emphases]
         return supervised if unsupervised is None else [self._joint(loss, unsupervised) for loss in supervised]
 
@@ -162,10 +162,10 @@ def _unsupervised(
     """The views are coloured otherwise than the images that the network will meet, so BatchNorm rests."""
     with resting_statistics(model), autocast():
         one, two = [features, *map(features_of, views)][-2:]
-    return extra(_wide(one), _wide(two))
+    return extra(wide(one), wide(two))
 
 
-def _wide(x: torch.Tensor) -> torch.Tensor:
+def wide(x: torch.Tensor) -> torch.Tensor:
     """Losses are computed in at least float32, whatever the precision of the network."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 

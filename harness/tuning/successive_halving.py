@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ..metrics.validation import measured
@@ -18,8 +19,10 @@ from ..storage.record import Record
 from ..storage.store import Store
 from ..training.job import Flow, Job
 from .configuration import Configuration
-from .optuna_study import Study
 from .search import Search, rungs, work_ahead
+
+if TYPE_CHECKING:
+    from .optuna_study import Study
 
 NO_START = "the trial whose network it starts from did not end well"
 Ended = tuple[Configuration, dict[int, float]]  # a configuration, and its value after each rung that it reached

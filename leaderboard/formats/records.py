@@ -2,7 +2,7 @@
 
 import csv as lines
 import json as strict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -40,13 +40,33 @@ def csv(
     Raises:
         ValueError: if the rows are not tidy, or `versus` is not among the methods.
     """
-    summary = _summary(rows, metric, versus, started)
-    pieces = _lines([list(summary.columns)])
+    return "".join(csv_pieces(rows, metric, versus, started))
+
+
+def csv_pieces(
+    rows: pd.DataFrame,
+    metric: Metric = ACCURACY,
+    versus: str | None = None,
+    started: Mapping[str, float] | None = None,
+) -> Iterator[str]:
+    """The same, some lines at a time: of a million trials the whole takes memory. The arguments and errors are those of
+    :func:`csv`.
+
+    Args:
+        rows: As of `csv`.
+        metric: As of `csv`.
+        versus: As of `csv`.
+        started: As of `csv`.
+    """
+    return _pieces(_summary(rows, metric, versus, started))
+
+
+def _pieces(summary: pd.DataFrame) -> Iterator[str]:
+    yield "\n".join([*_lines([list(summary.columns)]), ""])
     for start in range(0, len(summary), PIECE):
         # Not pandas' to_csv or the csv module's writer, which give the same bytes and take several times as long.
         columns = [_written(summary[name].iloc[start : start + PIECE]) for name in summary]
-        pieces.append("\n".join(map(",".join, zip(*columns, strict=True))))
-    return "\n".join([*pieces, ""])
+        yield "\n".join([*map(",".join, zip(*columns, strict=True)), ""])
 
 
 def frame_csv(frame: pd.DataFrame) -> str:
@@ -147,12 +167,10 @@ def parquet(rows: pd.DataFrame, metric: Metric = ACCURACY, started: Mapping[str,
 
 def _written(column: pd.Series) -> Sequence[str]:
     """The fields of a CSV file."""
-    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""  # pandas' own kinds of numbers may be empty
-    if kind == "f":
-        texts = str(column.tolist())[1:-1].split(", ")  # as repr writes each
-        return ["" if text == "nan" else text for text in texts] if column.hasnans else texts
-    if kind in ("i", "u", "b"):
-        return [*map(str, column.tolist())]
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f":
+        texts, is_known = np.full(len(column), "", object), column.notna().to_numpy()
+        texts[is_known] = [*map(repr, column.to_numpy()[is_known].tolist())]
+        return texts.tolist()
     codes, words = pd.factorize(column)  # few words are many fields
     cells = ([spreadsheet_cell(word) if isinstance(word, str) else word, ""] for word in words)  # each of one line
     return np.array([*(field[:-1] for field in _lines(cells)), ""], object)[codes].tolist()

@@ -39,7 +39,10 @@ def trial_costs(rows: pd.DataFrame, started: Mapping[str, float]) -> pd.DataFram
     """
     first = rows["group"] == rows["group"].iloc[0]  # what holds for one group of a trial holds for all
     names = ["key", *BLOCK, "method", "seed", "device_seconds", *([MACHINE] if MACHINE in rows else [])]
-    trials = rows.loc[first & (rows["status"] == "complete"), names].sort_values("seed", kind="stable")
+    counted = first & (rows["status"] == "complete")
+    if not started:  # else what it started from may have taken some
+        counted &= rows["device_seconds"].astype(float) > 0
+    trials = rows.loc[counted, names].sort_values("seed", kind="stable")
     seconds = trials["device_seconds"].astype(float)
     if started:
         seconds += np.array([started.get(key, 0.0) for key in trials["key"]], float)

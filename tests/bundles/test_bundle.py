@@ -20,6 +20,7 @@ from tailboard.harness.storage.store import Store
 # What leaves a group
 
 
+@pytest.mark.slow
 def test_the_same_store_gives_the_same_bytes_and_they_hold(store, bundle, tmp_path, tailboard):
     code, out, err = tailboard("export", store, "-o", tmp_path / "again.zip")
     assert (code, err) == (0, "") and re.search(r"again\.zip: \d+ files, 6 records, SHA-256 \w{64}\n", out)
@@ -55,6 +56,7 @@ def test_a_bundle_holds_what_was_asked_for(store, bundle):
     assert Bundle(bundle).plans()[0] == spec.model_copy(update={"tracking": type(spec.tracking)()})
 
 
+@pytest.mark.slow
 def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
     """A failed trial's traceback names folders and users, the plan where MLflow is, a broken trial its machine."""
     spec = parse(RAW | {"methods": "ERM", "name": "p"})
@@ -113,6 +115,7 @@ def test_a_bundle_is_a_place_to_read_only(bundle):
     assert writes <= set(dir(Store))
 
 
+@pytest.mark.slow
 def test_bundles_of_several_groups_are_one_leaderboard(groups, tailboard):
     _, whole, _ = tailboard("report", groups["both"], "--format", "csv")
     for places in ([groups["erm"], groups["rw"]], [groups["erm"], groups["rw"].with_suffix("")],

@@ -469,6 +469,7 @@ def test_a_tuned_bundle_holds_and_reports_as_its_store_does(tuned_bundle, tailbo
     assert not [name for name in contents(tuned_bundle) if name.endswith(".db")]
 
 
+@pytest.mark.slow
 def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_path):
     """Values that were not the best are claimed to be; a better one is hidden as failed or never tried."""
 

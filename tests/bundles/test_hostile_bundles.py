@@ -245,6 +245,7 @@ def test_a_table_of_contents_that_would_fill_memory_is_not_read(tmp_path):
     assert peak_of(read) < 1 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claim", "words"), [(None, "it would unpack to 0.39 GiB"), (200, "Bad CRC")])
 def test_arrays_that_are_a_bomb_are_refused_before_they_are_unpacked(bundle, tmp_path, monkeypatch, claim, words):
     """400 MiB, of which the zip around them tells the truth, or that they are a few bytes."""

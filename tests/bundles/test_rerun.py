@@ -156,6 +156,7 @@ def test_a_seed_that_is_called_failed_may_be_drawn_and_differs(groups, tmp_path,
     assert re.search(r"  status: claimed failed: ValueError: no after .*\n  status: now complete after", out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_an_honest_failure_is_the_same_again(tmp_path, tailboard):
     text = PLANTED.replace("2 * cross", "1 / 0 * cross")
@@ -196,6 +197,7 @@ def test_another_end_differs_unless_the_machine_may_have_brought_it(groups, clai
     assert found[0] == verdict and (verdict == "same" or len(found[2]) == 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_trial_that_is_said_to_have_hung_is_not_trained(groups, tmp_path, tailboard):
     """Nobody would stop it here."""
@@ -223,6 +225,7 @@ def test_a_trial_whose_start_ends_badly_here_is_not_judged(tmp_path, tailboard, 
     assert code == 3 and re.search(r"differs: ERM, .*independent draws", out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_two_seeds_say_nothing_of_another_machine(groups, tmp_path, tailboard):
     code, out, _ = tailboard("verify", rewritten(groups["erm"], tmp_path / "h.zip", elsewhere), "--rerun", 1)
@@ -238,6 +241,7 @@ def test_a_plugin_is_run_only_by_who_says_so(bundle, tailboard):
     assert code == 1 and json.loads(out)["differences"] == [] and json.loads(out)["seed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboard, monkeypatch):
     """Where ERM alone is drawn, nobody need trust Planted."""

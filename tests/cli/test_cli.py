@@ -74,6 +74,7 @@ def test_help_imports_nothing_heavy():
     assert not modules & {"torch", "ray", "mlflow", "pandas", "numpy", "pydantic", "rich"}
 
 
+@pytest.mark.slow
 def test_quick_commands_import_no_torch(tmp_path):
     """Nor scipy.stats, before something is compared; of a tuned store, whose searches are read, no less."""
     store, spec = filled(tmp_path), parse(SPEC | {"name": "tuned", "tune": {"trials": 4, "parameters": "all"}})

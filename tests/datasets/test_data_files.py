@@ -25,9 +25,9 @@ from small_datasets import (
     write_tar,
     write_tree,
 )
-from tailboard.datasets import fetching, vision
+from tailboard.datasets import fetching, lock, vision
 from tailboard.datasets import files as sources
-from tailboard.datasets.array_cache import open_cached
+from tailboard.datasets.array_cache import is_decoded, open_cached
 from tailboard.datasets.catalog import DataError
 from tailboard.datasets.fetching import fetch
 from tailboard.datasets.readers import cifar, eurosat, tree
@@ -83,6 +83,24 @@ def test_images_are_decoded_once_until_a_file_changes(tmp_path, monkeypatch):
     assert len(times) == 3
     with pytest.raises(DataError, match="no official checksum"):  # what is kept vouches for nothing
         open_cached(dataset, root, True)
+
+
+def test_whether_a_data_set_was_decoded_is_known_without_its_labels(tmp_path, monkeypatch):
+    root, dataset = write_tree(tmp_path / "data"), small(monkeypatch, "CIFAR10")
+    assert not is_decoded(dataset, root, False)
+    folder = open_cached(dataset, root, False).folder
+    monkeypatch.setattr(lock, "_labels_read", False)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", lambda *_, **__: pytest.fail("an array was opened"))
+        assert is_decoded(dataset, root, False)
+        assert not is_decoded(dataset, root, True), "its checksums are not official ones"
+    assert not lock.has_read_labels()
+    (folder / "test_labels.npy").rename(folder / "gone.npy")
+    assert not is_decoded(dataset, root, False)
+    (folder / "gone.npy").rename(folder / "test_labels.npy")
+    assert is_decoded(dataset, root, False)
+    (root / "train/cat/0003.png").write_bytes(png(np.zeros((3, 32, 32), np.uint8)))
+    assert not is_decoded(dataset, root, False)
 
 
 def test_what_is_decoded_anew_to_the_same_bits_stays_where_others_have_it_mapped(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import runpy
 from dataclasses import replace
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 
 from simulated_gpu import simulated_gpu
 from tailboard.harness.planning.calibration import estimates
+from tailboard.harness.testing.network_checks import difference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -55,18 +58,52 @@ def test_every_part_of_the_script_gives_a_number_or_says_why_not(gpu):
     assert all(value > 0 for value in measured.values())
     assert set(measured) == {
         "a full trial's speed over the bare step's", "a full trial", "ERM's step", "SAM's step over ERM's",
-        "the memory probe over a trial's peak", "2 fused seeds' time over that of one",
+        "the memory probe over a trial's peak", "2 seeds' time over that of one, fused",
+        "2 seeds' time over that of one, one after the other",
     }  # fmt: skip
     reasons = {row.name: row.said for row in rows if row.value is None}
+    assert {reasons[f"2 seeds' time over that of one, {how} each"] for how in ("a stream", "a CUDA graph")} == {
+        "needs a GPU"
+    }
     assert reasons["cuda_graph"] == reasons["tests"] == "needs a GPU" and "ZeroDivisionError" in reasons["together"]
     assert gpu["measured"](small, torch.device("cpu"), ["memory"], minutes=-1)[0].said == "no time was left"
 
 
 @pytest.mark.slow
-def test_the_script_keeps_to_the_device(gpu):
+def test_the_script_keeps_to_the_device(gpu, monkeypatch):
+    monkeypatch.setattr("seeds_in_turn.streams", lambda number, device: [None] * number)  # no simulated GPU has them
     small = replace(gpu["SMALL"], methods=("ERM", "SAM"), batch=8)
     with simulated_gpu() as device:
         device.waits.clear()
-        rows = gpu["measured"](small, torch.device("cuda"), ["whole_trial", "method_cost"], minutes=5)
-    assert all(row.value for row in rows) and len(rows) == 4
-    assert "loop.py:_batch" not in device.waits
+        rows = gpu["measured"](small, torch.device("cuda"), ["whole_trial", "method_cost", "fused"], minutes=5)
+    assert all(row.value for row in rows) and len(rows) == 8, rows
+    assert not {"loop.py:_batch", "seeds_in_turn.py:make", "seeds_in_turn.py:__call__"} & set(device.waits)
+
+
+def test_what_a_cuda_graph_captures_never_waits(gpu):
+    with simulated_gpu() as device:
+        cuda = torch.device("cuda")
+        step = import_module("seeds_in_turn").FixedStep(gpu["learner"](gpu["trial_of"](gpu["SMALL"], cuda), cuda, 16))
+        device.waits.clear()
+        for _ in range(2):
+            step.made()
+    assert not device.waits and "convolution" in device.in_bfloat16
+
+
+def test_seeds_that_take_turns_train_as_each_does_alone(gpu):
+    cpu = torch.device("cpu")
+    trial = gpu["trial_of"](gpu["SMALL"], cpu)
+    trial = trial.model_copy(update={"training": trial.training.model_copy(update={"precision": "float32"})})
+
+    def two_epochs(way):
+        loops = [gpu["learner"](trial.model_copy(update={"seed": seed}), cpu, 32) for seed in (0, 1)]
+        return loops, list(islice(way(loops, cpu), 2))
+
+    alone, _ = two_epochs(gpu["WAYS"]["one after the other"][0])
+    losses = [[line["loss"] for line in loop.history] for loop in alone]
+    for name, most in (("with_streams", 0), ("with_graphs", 1e-6)):
+        loops, found = two_epochs(gpu[name])
+        assert max(difference(one, other) for one, other in zip(alone, loops, strict=True)) <= most
+        means = [[sum(epoch[seed]) / len(epoch[seed]) for epoch in found] for seed in (0, 1)]
+        assert means[0] == pytest.approx(losses[0], rel=1e-6) and means[1] == pytest.approx(losses[1], rel=1e-6)
+    assert difference(*alone) > 1e-3

@@ -25,16 +25,18 @@ PAGES = (
     "tune",
     "images",
     "tables",
+    "model",
     "method",
     "publish",
     "report",
+    "figures",
     "page",
     "tracking",
 )  # in one folder, in this order
 LANGUAGES = {"sh", "yaml", "python", "text"}
 REASONS = {
-    "installs", "minutes of training", "needs CIFAR-100 and hours", "trains again", "needs a cluster", "needs a server",
-    "shown with names of stores that are not here", "run in a new environment", "needs results of one's own",
+    "installs", "downloads files", "minutes of training", "needs CIFAR-100 and hours", "needs a cluster",
+    "needs a server", "run in a new environment",
 }  # fmt: skip
 FENCE = re.compile(r"^```(?P<info>.*)\n(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
 

@@ -11,10 +11,12 @@ import pytest
 from tailboard.harness.monitoring import eta
 from tailboard.harness.monitoring.eta import EtaEstimator, Work
 from tailboard.harness.monitoring.progress import RunProgress
+from tailboard.harness.planning.fused_seeds import with_fused_seeds
 from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.cost import estimate_flops
@@ -112,6 +114,7 @@ UNEQUAL = {"methods": ["ERM", "SAM-A", "M2m", {"name": "Joint-SSL", "values": {"
 TUNE = {"tune": {"trials": 8, "parameters": ["all", "lr"], "sampler": "random"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 8, 64])
 @pytest.mark.parametrize("tune", [{}, TUNE], ids=["", "tuned"])
 @pytest.mark.parametrize("methods", [EQUAL, UNEQUAL], ids=["equal", "unequal"])
@@ -132,6 +135,23 @@ def test_the_time_left_is_right_within_a_factor_of_two(tmp_path, clock, methods,
         else:
             assert truth / 2 <= left <= 2 * truth, (tenth, left / truth)
     assert looks[-1][1] == 0
+
+
+def test_fused_seeds_take_one_place_for_as_long_as_all_of_them(clock):
+    raw = {"name": "t", "network": "small", "training": {"epochs": EPOCHS}, "seeds": 3, "methods": ["ERM", "cRT"]}
+    raw |= {"data": [{"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 60}]}
+    spec = with_fused_seeds(parse(raw | {"resources": {"fuse_seeds": True}}))
+    progress = RunProgress(spec.shots, lambda trial: estimate_flops(trial, {}))
+    progress.add(spec, {})
+    fused, _, _, *alone = plan(spec)
+    for trial in (fused, *alone):
+        progress.start(trial)
+    for trial in alone:
+        progress.end(Record(key=trial.key, trial=trial, status="failed", counts=(60,) * 10, epochs=0))
+    for epoch in range(5):
+        progress.epoch(fused, epoch)
+        clock.now += 30
+    assert progress.seconds_left() == pytest.approx(30 * (EPOCHS - 5)), "three places are idle"
 
 
 @pytest.fixture

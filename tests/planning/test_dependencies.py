@@ -15,7 +15,7 @@ from tailboard.harness.planning.reported import judges
 from tailboard.harness.registry.datasets import split_of
 from tailboard.harness.scheduling.completion import RetryPolicy
 from tailboard.harness.scheduling.queue import JobQueue
-from tailboard.harness.scheduling.ray_tune import _JobSearcher
+from tailboard.harness.scheduling.ray_trials import _JobSearcher
 from tailboard.harness.scheduling.run import reporting_flow
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, plan

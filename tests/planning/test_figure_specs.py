@@ -30,6 +30,7 @@ MINIS = [name for name in FIGURES if name.endswith("-mini")]
 TABLES = Path(__file__).parents[3] / "shared/data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_its_trials_can_be_had_and_its_figure_drawn_of_them(name):
     spec = read(name)

@@ -76,6 +76,7 @@ def model_of(trial, learner) -> TableModel:
     return TableModel.of(description, tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "method"),
     [*((name, "ERM") for name in (*FEW, "svm", "logistic_regression")), *(("xgboost", name) for name in ENSEMBLES)],

@@ -21,6 +21,7 @@ def test_as_many_parameters_as_the_literature_says(name, millions):
     assert parameters / 1e6 == pytest.approx(millions, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NETWORKS, "wrn-10-1"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_images_of_any_size_become_one_logit_a_class(name, channels, size):

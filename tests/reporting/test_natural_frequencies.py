@@ -97,6 +97,7 @@ def test_a_table_of_what_no_threshold_moves_and_the_method_that_is_first(tmp_pat
     assert "balanced test set" not in printed and "the test set is not balanced" in printed
 
 
+@pytest.mark.slow
 def test_a_table_of_several_classes_has_the_means_over_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kinds = [name for name, count in {"fir": 200, "oak": 60, "yew": 25}.items() for _ in range(count)]

@@ -94,6 +94,7 @@ def store(tmp_path) -> Store:
 BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
+@pytest.mark.slow
 def test_the_command_writes_every_form(tailboard, store, tmp_path):
     for form in CURVES:
         code, out, err = tailboard("report", store, "--curve", tmp_path / f"c{form}")
@@ -105,6 +106,7 @@ def test_the_command_writes_every_form(tailboard, store, tmp_path):
         assert (tmp_path / f"c{form}").read_bytes().startswith(start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", BEGINS)
 def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
     lines = [line_of([float(m + i) for i in range(4)], method=f"m{m}", setting=s) for m in range(9) for s in "abc"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -101,6 +104,50 @@ def test_a_cluster_is_joined_as_it_is_and_a_machine_of_ones_own_given_what_is_ne
     assert "num_cpus" not in options(Resources(), 4, "auto", short)
     assert options(Resources(cpu=2), 3, None, short)["num_cpus"] == 6
     assert options(Resources(), None, "local", short)["_temp_dir"] == "/x/ray", "which Ray opens to all"
+
+
+@pytest.mark.parametrize(
+    ("asks", "slots", "jobs", "imported"),
+    [
+        ({}, 2, 2, True),
+        ({"cpu": 0.5}, 4, 9, True),
+        ({}, 2, 1, False),  # a worker would import what it never uses
+        ({"cpu": 2}, 2, 9, False),  # of four workers two train
+        ({"gpu": 1}, 2, 9, False),  # a GPU may hold fewer trials than there are CPUs
+    ],
+)
+def test_the_workers_that_ray_starts_with_itself_import_what_trains_where_each_will(asks, slots, jobs, imported):
+    given = options(Resources(**asks), slots, None, Path("/x"), jobs)
+    assert ("preload_python_modules" in given.get("_system_config", {})) is imported
+    assert "_system_config" not in options(Resources(), slots, "10.0.0.1:6379", Path("/x"), jobs)
+    assert all(find_spec(module) for module in resources.TRAINS)
+
+
+def test_on_this_machine_an_actor_of_tune_fits_a_worker_that_ray_has_started_before():
+    """Its environment is empty, as such a worker's; elsewhere it gets the words that Tune hands on."""
+    from tailboard.harness.scheduling import ray_trials
+
+    def given() -> str:
+        actor = ray_trials.class_cache._ActorClassCache().get(type("Trainable", (), {}))
+        return actor._default_options["runtime_env"].serialize()
+
+    before = given()
+    with ray_trials._inherited_environment():
+        assert given() == "{}"
+    assert given() == before != "{}"
+
+
+def test_tune_does_not_import_mlflow_to_count_its_callbacks():
+    check = """
+import sys
+from tailboard.harness.scheduling.ray_trials import _untagged, tune, usage
+
+with _untagged():
+    usage.tag_callbacks([tune.Callback()])
+print("mlflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():

@@ -322,33 +322,55 @@ def test_no_thread_that_collects_garbage_ends_a_run_while_ray_shuts_down(tmp_pat
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
+DIES = """
+import os, signal
+from dataclasses import dataclass
+from pathlib import Path
+from tailboard.methods.recipe import ClassWeights, Part, Recipe, register
+
+@dataclass(frozen=True)
+class Dies(Part):
+    fusable = True
+
+    def build(self, scene):
+        def weights(epoch):
+            with open("TOLD", "a") as file:
+                file.write(f"{epoch}\\n")
+            if Path("TOLD").read_text().split().count("2") == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return ClassWeights(scene.tensor(range(1, scene.classes + 1)))
+        return weights
+
+register("Dies", Recipe(weights=Dies()))
+"""
 FUSED = {key: SPEC[key] for key in ("name", "data", "network")} | {
-    "methods": ["cRT", {"name": "Slow", "plugin": "slow.py"}],
+    "methods": ["cRT", {"name": "Dies", "plugin": "dies.py"}],
     "training": {"epochs": 5, "batch_size": 32},
     "seeds": 2,
     "resources": {"checkpoint_seconds": 0, "fuse_seeds": True},
 }
 
 
-def test_fused_seeds_are_recorded_one_by_one_and_go_on_after_a_kill(launcher, tmp_path, shared_mlflow):
-    slow = SLOW.replace("class Slow(Part):", "class Slow(Part):\n    fusable = True")
-    job = launcher(tmp_path, FUSED, {"slow.py": slow}, **shared_mlflow)
+def test_fused_seeds_are_recorded_one_by_one_and_go_on_after_a_kill(launcher, tmp_path, shared_ray, shared_mlflow):
+    """Their worker dies in the third epoch, of the first seed that begins it."""
+    told = tmp_path / "told"
+    files = {"dies.py": DIES.replace("TOLD", str(told))}
+    job = launcher(tmp_path, FUSED, files, **shared_ray, **shared_mlflow)
     planned = json.loads(job.tailboard("plan", "t.yaml", "--json").stdout)
-    process = job.start(*ONE)
-    job.wait_for(job.saved, process)
-    job.kill_workers()
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    done = job.run_one_at_a_time()
+    assert done.returncode == 0, done.stderr
+    assert told.read_text().split() == [*"00112", *"223344"], "it goes on from the checkpoint of both"
     records = job.records()
     assert records.keys() == {trial["key"] for trial in planned}
     assert all(record["status"] == "complete" and record["epochs"] == 5 for record in records.values())
     words = {(r["trial"]["method"]["name"], r["trial"]["seed"]): r["trial"].get("fused") for r in records.values()}
-    assert words == {("cRT", 0): None, ("cRT", 1): None, ("Slow", 0): [0, 1], ("Slow", 1): [0, 1]}
-    assert max(record["attempts"] for record in records.values()) == 2, "nothing was resumed: no test"
-    assert "| Slow" in out and "(n=2)" in out and b"fused" not in job.csv()
+    assert words == {("cRT", 0): None, ("cRT", 1): None, ("Dies", 0): [0, 1], ("Dies", 1): [0, 1]}
+    attempts = {(r["trial"]["method"]["name"], r["attempts"]) for r in records.values()}
+    assert attempts == {("cRT", 1), ("Dies", 2)}
+    assert "| Dies" in done.stdout and "(n=2)" in done.stdout and b"fused" not in job.csv()
     table = job.tailboard("report", job.store, "--format", "csv").stdout
     rows = list(csv.DictReader(table.splitlines()))
-    assert {row["method"] for row in rows} == {"cRT", "Slow"} and len({row["protocol"] for row in rows}) == 1
+    assert {row["method"] for row in rows} == {"cRT", "Dies"} and len({row["protocol"] for row in rows}) == 1
     exported = job.tailboard("export", job.store, "-o", "fused.zip")
     assert exported.returncode == 0, exported.stderr
     verified = job.tailboard("verify", "fused.zip")

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,14 @@ from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.storage import index
-from tailboard.harness.storage import store as store_module
+from tailboard.harness.storage import files, index
+from tailboard.harness.storage.columns import reading, stamps
+from tailboard.harness.storage.columns.stamps import stamps_ahead
+from tailboard.harness.storage.packed_keys import texts
+from tailboard.harness.storage.reader import StoreReader
 from tailboard.harness.storage.record import Provenance, Record
 from tailboard.harness.storage.serialization import unpack_arrays
-from tailboard.harness.storage.store import Store, stamps_ahead
+from tailboard.harness.storage.store import Store
 
 RAW = {
     "name": "t",
@@ -63,8 +67,8 @@ def filled(store):
 @pytest.fixture
 def opened(monkeypatch):
     """The keys of the records that are opened."""
-    found, read = [], Store.result
-    monkeypatch.setattr(Store, "result", lambda self, key: found.append(key) or read(self, key))
+    found, read = [], Store.results
+    monkeypatch.setattr(Store, "results", lambda self, keys: found.extend(keys) or read(self, keys))
     return found
 
 
@@ -119,8 +123,8 @@ def test_many_records_are_read_by_processes_or_where_these_fail_here(store, open
     first = gather([store])
     store.remove(index.NAME)
     opened.clear()
-    monkeypatch.setattr(index, "SHARED", 1)
-    monkeypatch.setattr(index, "SHARE", 1)
+    monkeypatch.setattr(reading, "SHARED", 1)
+    monkeypatch.setattr(reading, "SHARE", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(sys, "executable", python or sys.executable)
     second = gather([store])
@@ -133,22 +137,57 @@ def test_many_records_are_read_by_processes_or_where_these_fail_here(store, open
 
 
 def test_another_process_looks_at_a_large_store_s_records_meanwhile(store, monkeypatch):
-    monkeypatch.setattr(store_module, "LARGE", 0)
+    monkeypatch.setattr(stamps, "LARGE", 0)
     here, looked = store.stamps(), []
     monkeypatch.setattr(Store, "stamped", lambda self, *_, **__: looked.append(1) or ([], np.zeros((0, 2)), []))
+    known = sorted(store.finished())
+    for key in known[1:]:
+        store.mark_tracked(key, {})
+    store.write(f"records/{'x' * 20}.json", b"of another program")
     with stamps_ahead([store.url, f"{store.url}/none", "s3:///"]):
         there = store.stamps()
+        assert texts(store.untracked()) == known[:1]
     assert not looked, "not here"
+    assert texts(store.untracked()) == known[:1]
     order = [np.lexsort(stamps.keys.T) for stamps in (here, there)]
     for name in ("keys", "marks", "known"):
         assert np.array_equal(getattr(here, name)[order[0]], getattr(there, name)[order[1]]), name
 
 
-def test_a_process_that_cannot_look_leaves_it_to_this_one(store, monkeypatch):
-    monkeypatch.setattr(store_module, "LARGE", 0)
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+@pytest.mark.parametrize("python", ["/bin/false", "/bin/true", "/nowhere"])
+def test_a_process_that_cannot_look_leaves_it_to_this_one(store, monkeypatch, python):
+    monkeypatch.setattr(stamps, "LARGE", 0)
+    monkeypatch.setattr(sys, "executable", python)
     with stamps_ahead([store.url]):
         assert len(store.stamps().keys) == len(store.finished()) > 0
+        assert len(store.untracked()) == len(store.finished())
+
+
+def test_of_many_records_each_is_told_as_it_is_told_alone(store, monkeypatch):
+    """What is no file of its own, or not whole, lies among others that are read ahead."""
+    monkeypatch.setattr(files, "AHEAD", 2)
+    keys = sorted(store.finished())
+    folder = store.path(f"records/{keys[0]}.json").parent
+    strange = dict(zip(("link", "pipe", "folder", "empty", "cut", "other", "huge", "gone"), keys[1:], strict=False))
+    for key in strange.values():
+        (folder / f"{key}.json").rename(folder / f"{key}.whole")
+    (folder / f"{strange['link']}.json").symlink_to(folder / f"{strange['link']}.whole")
+    os.mkfifo(folder / f"{strange['pipe']}.json")
+    (folder / f"{strange['folder']}.json").mkdir()
+    (folder / f"{strange['empty']}.json").touch()
+    (folder / f"{strange['cut']}.json").write_bytes((folder / f"{strange['cut']}.whole").read_bytes()[:-1])
+    (folder / f"{strange['other']}.json").write_bytes((folder / f"{keys[0]}.json").read_bytes())
+    with (folder / f"{strange['huge']}.json").open("wb") as file:
+        file.truncate(files.LARGEST + 1)
+    asked = [*keys, "../../secret", "\0"]
+    opened = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else folder
+    before = len([*opened.iterdir()])
+    told = list(store.results(asked))
+    next(store.results(asked))
+    assert len([*opened.iterdir()]) == before, "each is closed"
+    assert [isinstance(each, str) for each in told] == [key in (*strange.values(), *asked[-2:]) for key in asked]
+    assert told == [*StoreReader.results(store, asked)]
+    assert all(key in message for key, message in zip(asked[:-1], told, strict=False) if isinstance(message, str))
 
 
 def test_a_store_that_cannot_be_written_is_read_all_the_same(store, monkeypatch):

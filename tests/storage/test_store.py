@@ -246,6 +246,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_that_is_killed_sees_whole_files_only(tmp_path):
     store, seen = Store(tmp_path), set()
     for _ in range(2):

@@ -33,6 +33,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch._C._functorch import get_unwrapped, is_batchedtensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -169,12 +170,14 @@ class _Calls(TorchFunctionMode):
         if args and isinstance(args[0], OnGPU):
             if name == "tolist":
                 return args[0].cpu().tolist()
-            if func is torch.Tensor.data.__get__:  # type: ignore[attr-defined]
+            if func == torch.Tensor.data.__get__:  # type: ignore[attr-defined]
                 return args[0].detach()
+            if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
+                args[0].host = args[1].host  # PyTorch makes the shape and the rest the other's
         args, kwargs = tuple(map(_indexed, args)), {word: _indexed(value) for word, value in (kwargs or {}).items()}
         if torch.is_autocast_enabled("cuda"):
             wanted = torch.bfloat16 if name in AT_ONCE else torch.float32 if name in WIDE else None
-            args, kwargs = (tree_map_only(OnGPU, lambda t: _cast(t, wanted), given) for given in (args, kwargs))
+            args, kwargs = (tree_map_only(torch.Tensor, lambda t: _cast(t, wanted), given) for given in (args, kwargs))
         return func(*args, **kwargs)
 
 
@@ -184,9 +187,16 @@ def _indexed(device: Any) -> Any:
     return DEVICE if isinstance(device, torch.device) and device.type == "cuda" else device
 
 
-def _cast(tensor: OnGPU, wanted: torch.dtype | None) -> torch.Tensor:
+def _cast(tensor: torch.Tensor, wanted: torch.dtype | None) -> torch.Tensor:
     low = tensor.dtype in (torch.float32, torch.bfloat16) and wanted is not None
-    return tensor.to(wanted) if low else tensor
+    return tensor.to(wanted) if low and _is_here(tensor) else tensor
+
+
+def _is_here(tensor: torch.Tensor) -> bool:
+    """Whether it is of the device; under ``torch.vmap`` a tensor stands for those of all."""
+    while is_batchedtensor(tensor):
+        tensor = get_unwrapped(tensor)
+    return isinstance(tensor, OnGPU)
 
 
 def _hosts(given: Any) -> Any:

@@ -8,6 +8,7 @@ the environment when it is imported.
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -16,23 +17,35 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from warm_workers import start_fork_server
+
 LIBRARIES = (
     "scipy.stats", "mlflow.entities", "mlflow.store.tracking.sqlalchemy_store",
     "tailboard.harness.cli.app", "tailboard.harness.driver", "tailboard.harness.api",
+    "tailboard.harness.tuning.optuna_study", "tailboard.harness.training.trial",
     "torch._dynamo",  # by what counts a network's operations
 )  # fmt: skip
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(LIBRARIES))
 
 
+def ray_start(words: Sequence[str], folder: str, environment: Mapping[str, str]) -> multiprocessing.process.BaseProcess:
+    """``ray start WORDS``, in a session of its own; it says nothing, and its workers are forked too."""
+    nothing = (os.devnull, os.devnull)
+    process = FORKS.Process(target=_main, args=(["ray", "start", *words], folder, dict(environment), nothing))
+    process.start()
+    return process
+
+
 def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pipes: Sequence[str]) -> None:
     """The whole life of such a process."""
     os.setsid()
+    gc.freeze()  # what collects garbage need not go through the libraries
     for number, pipe in enumerate(pipes, start=1):
         file = os.open(pipe, os.O_WRONLY)
         os.dup2(file, number)
@@ -46,15 +59,25 @@ def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pip
     os.chdir(folder)
     tempfile.tempdir = None  # what it was in the environment before
     sys.argv = list(words)
-    from tailboard.harness.cli import app
-
+    head = sys.argv[0] == "ray"
+    end_fork_server = (lambda: None) if "RAY_ADDRESS" in environment else start_fork_server(outlives=head)
     try:
         if sys.argv[0].endswith(".py"):
             runpy.run_path(sys.argv[0], run_name="__main__")
         else:
-            app.main()
+            _command(sys.argv[0])()
     finally:
         atexit._run_exitfuncs()  # a forked process of multiprocessing's would end without
+        if not head:
+            end_fork_server()
+
+
+def _command(program: str) -> Callable[[], None]:
+    if program == "ray":
+        from ray.scripts.scripts import main
+    else:
+        from tailboard.harness.cli.app import main
+    return main
 
 
 class WarmProcess:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from tailboard.harness.testing import conformance
 from tailboard.harness.testing.conformance import verdicts
 from tailboard.harness.testing.network_checks import CHECKS, ranges_contain_defaults
 from tailboard.harness.training.scoring_process import scoring_process
-from tailboard.methods.losses import cross_entropy
+from tailboard.methods.losses import Focal, cross_entropy
+from tailboard.methods.optimizers.sharpness import SAM, climb, descend_from, gradient, trained
 from tailboard.methods.part import ClassWeights, Part, hyper
 from tailboard.methods.range import Range
 from tailboard.methods.recipe import Entry, Recipe
@@ -28,7 +31,8 @@ BROKEN_BY_LIBRARY = {"KMeansSMOTE": ["takes a class of three rows"]}  # it finds
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=DEAR.get(name, [])) for name in registry()])
-def test_every_registered_method_conforms(name):
+def test_every_registered_method_conforms(name, monkeypatch):
+    monkeypatch.setattr(conformance, "CHECKS", CHECKS)  # tests/training/test_fused_seeds.py has that of fused seeds
     entry = registry()[name]
     ranges_contain_defaults(entry)
     if "extra.width" in entry.recipe.values():  # an expander of 2,048 costs minutes and shows no more
@@ -155,6 +159,12 @@ class NotesAlways(Part):
         return Weighing()
 
 
+def only(monkeypatch, check) -> None:
+    """Of the checks one alone."""
+    checks = [each for each in conformance.CHECKS if each.__name__ == check.replace(" ", "_")]
+    monkeypatch.setattr(conformance, "CHECKS", checks)
+
+
 @pytest.mark.parametrize(
     ("recipe", "check"),
     [
@@ -173,9 +183,99 @@ class NotesAlways(Part):
     ],
 )
 def test_each_check_catches_its_fault(recipe, check, monkeypatch):
-    monkeypatch.setattr(conformance, "CHECKS", [each for each in CHECKS if each.__name__ == check.replace(" ", "_")])
+    only(monkeypatch, check)
     (verdict,) = verdicts(Entry("planted", recipe, "", "", 1.0), with_cost=False)
     assert (verdict.check, verdict.outcome) == (check, "fail"), verdict.words
+
+
+FUSED = "serves fused seeds as it declares"
+
+
+class OneNorm(SAM):
+    """It climbs by the norm of the gradients of all seeds."""
+
+    fusable = True
+
+    def build(self, scene):
+        def step(objective, y, optimizer):
+            loss = objective()
+            g = gradient(loss, trained(optimizer))
+            descend_from(climb(self.rho, g, g, loss.sum()), objective, optimizer, scene.model)
+            return loss.detach()
+
+        return step
+
+
+class OneLoss(Part):
+    """A step of one loss."""
+
+    fusable = True
+
+    def build(self, scene):
+        def step(objective, y, optimizer):
+            optimizer.zero_grad()
+            loss = objective()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step
+
+
+class Pulls(Part):
+    """A loss whose gradient goes through the network's weights, of which those of fused seeds are copies."""
+
+    fusable = True
+
+    def build(self, scene):
+        pulled = lambda: sum(weight.square().sum() for weight in scene.model.parameters())  # noqa: E731
+        return lambda logits, y, epsilon: cross_entropy(logits, y, epsilon) + 0.01 * pulled()
+
+
+class OneNote(Part):
+    """What it notes is that of the last seed."""
+
+    fusable = True
+    noted: ClassVar[list[float]] = [0.0]
+
+    def build(self, scene):
+        class Loss:
+            def __call__(self, logits, y, epsilon):
+                OneNote.noted[0] = float(logits.detach().sum())
+                return cross_entropy(logits, y, epsilon)
+
+            def notes(self):
+                return {"sum": OneNote.noted[0]}
+
+        return Loss()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Recipe(step=OneNorm()), r"trained as one of 2, seed 0 has other weights and buffers than alone, by 0\.\d+"),
+        (Recipe(step=OneLoss()), r"2 seeds cannot be trained as one \(RuntimeError: grad can be .* scalar outputs\)"),
+        (Recipe(loss=Pulls()), "trained as one of 2, seed 0 has other weights and buffers than alone"),
+        (Recipe(loss=OneNote()), "trained as one of 2, seed 0 has other notes 'loss.sum' than alone"),
+    ],
+)
+def test_a_part_that_cannot_be_fused_and_says_that_it_can_is_told_what_differs(recipe, words, monkeypatch):
+    only(monkeypatch, FUSED)
+    (verdict,) = verdicts(Entry("planted", recipe, "", "", 1.0), with_cost=False)
+    assert (verdict.check, verdict.outcome) == (FUSED, "fail") and re.search(words, verdict.words), verdict.words
+    assert verdict.words.endswith("what declares fusable must keep the seeds apart (methods/part.py says how)")
+
+
+class SaysNothing(OneLoss):
+    """As it inherits the word, it declares nothing."""
+
+
+def test_only_parts_that_declare_it_are_judged_by_how_they_serve_fused_seeds(monkeypatch):
+    only(monkeypatch, FUSED)
+    (silent,) = verdicts(Entry("planted", Recipe(step=SaysNothing()), "", "", 1.0), with_cost=False)
+    assert (silent.outcome, silent.words) == ("skip", "no part declares fusable")
+    (half,) = verdicts(Entry("planted", Recipe(step=SaysNothing(), loss=Focal()), "", "", 1.0), with_cost=False)
+    assert half.outcome == "pass" and half.words.startswith("loss: Focal: two seeds as one are each as alone, within ")
 
 
 @pytest.mark.slow

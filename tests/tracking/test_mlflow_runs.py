@@ -182,6 +182,7 @@ def test_a_trial_begun_before_an_outage_and_not_finished_does_not_run(store, mon
     assert [run.info.status for run in page.specs] == ["KILLED"]
 
 
+@pytest.mark.slow
 def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
     spec = parse(SPEC)
     one, two = trials = plan(spec)

@@ -97,6 +97,7 @@ def test_a_row_has_the_numbers_of_the_report_over_its_trials(store):
     assert not store.tracking()
 
 
+@pytest.mark.slow
 def test_what_is_told_twice_is_there_once(store):
     spec = prepared(store)
     for _ in range(2):

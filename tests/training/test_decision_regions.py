@@ -117,6 +117,7 @@ def test_the_figure_of_two_trainings(store, tmp_path):
     assert len((tmp_path / "a.svg").read_bytes()) < 100_000
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_and_resumed_draws_the_same_bytes(store, tmp_path):
     again = trained(Store(tmp_path / "again"), stopped=True)
     assert [again.record(trial.key).attempts for trial in plan(parse(RAW))] == [2, 2]

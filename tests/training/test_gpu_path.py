@@ -6,6 +6,8 @@ the CPU bit for bit, and says what a real one would refuse.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -28,10 +30,11 @@ from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.testing.network_checks import trained
 from tailboard.harness.training.device_images import MappedImages
 from tailboard.harness.training.job import Job
-from tailboard.harness.training.loop import AUGMENTATIONS
+from tailboard.harness.training.learners.fused_seeds import FusedTraining
+from tailboard.harness.training.loop import AUGMENTATIONS, descend
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial
-from tailboard.methods.recipe import Recipe
+from tailboard.methods.recipe import Part, Recipe, hyper
 from tailboard.methods.registry import recipe, registry
 
 CUDA = torch.device("cuda")
@@ -40,6 +43,7 @@ IMAGES = [name for name, entry in registry().items() if not (entry.recipe.rows o
           and "Threshold" not in name]  # fmt: skip
 ONCE_AN_EPOCH = {
     "loop.py:_epoch": "the losses, all at once",
+    "fused_seeds.py:_epoch": "those of all seeds, all at once",
     "m2m.py:notes": "how many images the judge accepted",
     "sharpness.py:notes": "in how many steps ImbSAM acted",
 }
@@ -49,6 +53,7 @@ BFLOAT16 = {  # each was looked up in torch.testing's table of what CUDA has in 
     *("convolution", "convolution_backward", "native_batch_norm", "native_batch_norm_backward", "relu_"),
     *("threshold_backward", "mean", "sum", "mul", "div", "mm", "addmm"),
 }
+OF_SEEDS = {"_unsafe_view", "clone", "permute", "stack", "transpose", "unbind", "add", "bmm"}  # looked up likewise
 REAL = pytest.param(
     "real", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 )
@@ -68,9 +73,10 @@ def run_of(name, device=None, **training):
     return dry_run(made, device=device, **about | training)
 
 
-def wrong_waits(waits):
-    """Those that are not named, or come more often than named."""
-    most = dict.fromkeys(ONCE_AN_EPOCH, EPOCHS) | dict.fromkeys(ONCE_A_CLASS, 4)
+def wrong_waits(waits, seeds=1):
+    """Those that are not named, or come more often than named; what a part notes is each seed's."""
+    most = dict.fromkeys(ONCE_AN_EPOCH, EPOCHS * seeds) | dict.fromkeys(ONCE_A_CLASS, 4 * seeds)
+    most |= {"loop.py:_epoch": EPOCHS, "fused_seeds.py:_epoch": EPOCHS}
     return {place: count for place, count in waits.items() if count > most.get(place, 0)}
 
 
@@ -98,6 +104,7 @@ def test_a_method_trains_on_the_device_alone_and_waits_only_where_it_is_named(ki
         assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_method_trains_in_bfloat16_by_operations_that_cuda_has_in_it(kind, name):
@@ -109,6 +116,85 @@ def test_a_method_trains_in_bfloat16_by_operations_that_cuda_has_in_it(kind, nam
     assert not gpu.other_layouts
     assert gpu.in_bfloat16 <= BFLOAT16, "look up whether CUDA has it in bfloat16, then name it"
     assert kind == "real" or "convolution" in gpu.in_bfloat16
+
+
+FUSED = ("ERM", "SAM", "ImbSAM", "M2m", "Joint-SSL + SAM-A")  # each way of a step, a mixer and views
+
+
+def fused(name, device=None, **training):
+    """Two seeds of a method, trained as one."""
+    return FusedTraining([run_of(name, device, seed=seed, **training) for seed in (0, 1)])
+
+
+@on_both
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_seeds_train_on_the_device_alone_and_wait_only_where_it_is_named(kind, name):
+    expected = trained(fused(name)).loops
+    with GPUS[kind]() as gpu:
+        together = fused(name, CUDA)
+        gpu.waits.clear()
+        trained(together)
+        waits = dict(gpu.waits)
+        weights = [{key: value.cpu() for key, value in loop.model.state_dict().items()} for loop in together.loops]
+        averages = [[value.cpu() for value in loop.average.state()] for loop in together.loops]
+    assert waits["fused_seeds.py:_epoch"] == EPOCHS and not wrong_waits(waits, seeds=2)
+    for own, average, loop, other in zip(weights, averages, together.loops, expected, strict=True):
+        if kind == "simulated":
+            assert all(torch.equal(own[key], value) for key, value in other.model.state_dict().items())
+            assert all(map(torch.equal, average, other.average.state())) and loop.history == other.history
+        else:
+            assert loop.history[0]["loss"] == pytest.approx(other.history[0]["loss"], rel=0.05)
+
+
+@on_both
+@pytest.mark.parametrize("name", ["ERM", "Joint-SSL + SAM-A"])
+def test_fused_seeds_train_in_bfloat16_by_operations_that_cuda_has_in_it(kind, name):
+    with GPUS[kind]() as gpu:
+        together = fused(name, CUDA, precision="bfloat16")
+        gpu.waits.clear()
+        trained(together)
+    assert not wrong_waits(gpu.waits, seeds=2)
+    assert gpu.in_bfloat16 <= BFLOAT16 | OF_SEEDS, "look up whether CUDA has it in bfloat16, then name it"
+    assert kind == "real" or "convolution" in gpu.in_bfloat16
+
+
+@dataclass(frozen=True)
+class Faulty(Part):
+    """A step that does something of all seeds before it descends."""
+
+    does: str = hyper("", "none")
+    fusable = True
+
+    def build(self, scene):
+        def step(objective, y, optimizer):
+            loss = objective()
+            FAULTS[self.does](loss)
+            return descend(lambda: loss, y, optimizer)
+
+        return step
+
+
+FAULTS = {
+    "waits": lambda losses: losses.max().item(),
+    "another device": lambda losses: losses + torch.ones(2),
+    "another generator": lambda losses: torch.rand(2, generator=torch.Generator(), device=losses.device),
+}
+
+
+def test_a_wait_in_the_step_of_fused_seeds_is_seen():
+    with simulated_gpu() as gpu:
+        together = FusedTraining([dry_run(Recipe(step=Faulty("waits")), device=CUDA, seed=seed) for seed in (0, 1)])
+        gpu.waits.clear()
+        trained(together)
+    assert wrong_waits(gpu.waits, seeds=2) == {"test_gpu_path.py:<lambda>": 9}
+
+
+@pytest.mark.parametrize(("does", "says"), [("another device", "same device"), ("another generator", "generator")])
+def test_the_simulated_gpu_refuses_what_a_gpu_does_in_the_step_of_fused_seeds(does, says):
+    with simulated_gpu():
+        together = FusedTraining([dry_run(Recipe(step=Faulty(does)), device=CUDA, seed=seed) for seed in (0, 1)])
+        with pytest.raises(RuntimeError, match=says):
+            trained(together)
 
 
 AUGMENTED = {

@@ -30,6 +30,7 @@ def test_erm_has_nothing_to_say():
     assert said(Recipe()) == ({}, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values", "remark"),
     [
@@ -47,6 +48,7 @@ def test_a_part_that_did_not_act_is_remarked(name, values, remark):
     assert remark not in acting[1]
 
 
+@pytest.mark.slow
 def test_what_is_known_beforehand_is_what_came():
     """Of parts whose condition is the data's or the spec's, not the training's."""
     counts = (24, 12, 6, 3)

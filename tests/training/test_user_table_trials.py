@@ -106,6 +106,7 @@ def test_a_column_that_gives_held_out_rows_away_tells_nothing(people, method):
     assert torch.equal(learner.logits(torch.from_numpy(pool.test.x)), learner.logits(torch.from_numpy(blind)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache_of_its_own")
 @pytest.mark.parametrize("method", ["ERM", "SMOTE + Threshold"])
 def test_a_whole_trial_and_its_scoring_are_the_same_whether_test_rows_tell_their_class_or_not(people, method):

@@ -13,7 +13,8 @@ from ...planning.reported import ReportedTrial, merge_rows, report_rows
 from ...registry.datasets import dataset_of, long_tail
 from ...spec.labels import weights_label
 from ...spec.schema import Data, Shots, Spec
-from ...storage.index import STATUSES, trial_results
+from ...storage.columns.results import STATUSES
+from ...storage.index import trial_results
 from ...storage.packed_keys import packed, places
 from ...storage.reader import StoreReader
 from .. import tuning_tables

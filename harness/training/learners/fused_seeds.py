@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ....methods.part import ClassWeights
 from ..loop import Diverged, TrainingLoop, _finite, descend, optimizer_of
-from ..objective import SeedsModule, SeedsObjective
+from ..objective import SeedsModule, SeedsObjective, wide
 
 
 class FusedTraining:
@@ -134,6 +135,9 @@ def _joined(loops: Sequence[TrainingLoop]) -> SeedsModule:
         whole.data = joined = torch.stack([tensor.data for tensor in own]).contiguous()
         for tensor, view in zip(own, joined, strict=True):
             tensor.data = view
+    for module in frame.modules():
+        if isinstance(module, _BatchNorm):  # vmap gives it weights of its images' type, and its statistics are wider
+            module.register_forward_pre_hook(lambda _, given: tuple(map(wide, given)))
     return frame
 
 

@@ -290,6 +290,7 @@ def test_misalignment_is_the_mean_distance_from_the_diagonal():
 # The drawing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])
 def test_a_drawing_is_the_same_bytes_each_time(form):
     table = pd.concat([recalled(RECALLS, "a $x$ panel"), recalled(RECALLS, "_b")])

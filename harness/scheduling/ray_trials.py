@@ -1,0 +1,243 @@
+"""What Ray Tune is asked for, and what runs in its workers. Imported while Ray starts, and by each worker.
+
+Tune places the trials and reuses the workers. What comes next is the queue's to say, and what is finished the
+store's, so the same command goes on where it was, and nothing of Tune's own state is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import ray.exceptions
+from ray import tune
+from ray.air._internal import usage
+from ray.tune.execution import class_cache
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ..spec.schema import Resources
+from ..training.stop_decision import StopDecision
+from .completion import CompletionHandler, Result, RetryPolicy, reason
+from .observer import RunObserver
+from .queue import JobQueue
+from .resources import StartedRay, bundle
+from .stop_signal import FolderStopSignal, StopSignal, now_and_then
+from .timeouts import SilenceMonitor
+
+
+class _NotSaved:
+    """Tune pickles what it is given to restore a run from; ours resumes from the store, so there is nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _JobSearcher(_NotSaved, Searcher):
+    """Hands out the queue's jobs until it is empty or the run is being stopped."""
+
+    def __init__(self, queue: JobQueue, retries: RetryPolicy, stopping: threading.Event, stop_signal: Any) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._queue, self._retries, self._stopping, self._stop_signal = queue, retries, stopping, stop_signal
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._stopping.is_set():
+            return Searcher.FINISHED
+        job = self._queue.pop()
+        if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
+            return None if self._queue.running or self._queue.has_paused else Searcher.FINISHED
+        self._stop_signal.assign(job.trial.key, trial_id)
+        return {"job": job, "gpu": self._retries.gpu_fraction(job), "holder": trial_id}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """The callback below is told next, and knows more."""
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+@dataclass(eq=False)
+class _Callback(_NotSaved, tune.Callback, tune.Stopper):
+    """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
+
+    endings: CompletionHandler
+    observer: RunObserver
+    stopping: threading.Event
+    stop_signal: Any
+    patience: SilenceMonitor
+    told: float = -math.inf
+    idle: bool = False
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
+
+    def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        self.idle = not self.patience.running
+        if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
+            self.stop_signal.stop()
+            self.told = time.monotonic()
+        for name in self.patience.exhausted():
+            trial = next(trial for trial in trials if trial.trial_id == name)
+            ray.kill(trial.temporary_state.ray_actor)
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.patience.heard(trial.trial_id)
+        self.observer.on_trial_start(trial.config["job"].trial)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        self.patience.heard(trial.trial_id)
+        if line := result.pop("line", None):  # Tune keeps the rest
+            self.observer.on_epoch(trial.config["job"].trial, line)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.patience.end(trial.trial_id)
+        job = trial.config["job"]
+        _forget_course(trial)
+        self.observer.on_trial_pause(job.trial)
+        if trial.last_result.get("in_store"):  # else it was drained
+            self.endings.on_success(job)
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        silent = self.patience.end(trial.trial_id)
+        job = trial.config["job"]
+        _forget_course(trial)
+        if silent:
+            self.endings.on_timeout(job, self.patience.why, silent)
+        else:
+            self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
+
+
+def _forget_course(trial: Any) -> None:
+    """The course of what Tune takes for metrics, which it keeps of each trial to its own end: kilobytes that nobody
+    reads."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+
+
+@dataclass(frozen=True)
+class _StopSignalActor:
+    """Of a cluster: a process beside the driver answers, each worker once a second at most. A node that goes away takes
+    none of the driver's word with it."""
+
+    actor: Any
+
+    def stop(self) -> None:
+        self.actor.stop.remote()
+
+    def assign(self, trial: str, holder: str) -> None:
+        self.actor.assign.remote(trial, holder)
+
+    def should_stop(self, trial: str, holder: str) -> StopDecision:
+        try:
+            return ray.get(self.actor.should_stop.remote(trial, holder))
+        except ray.exceptions.RayError:  # the driver is dead, and what is left of its run goes after it
+            return StopDecision.MOVED
+
+
+def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal | _StopSignalActor) -> None:
+    """What runs in a worker."""
+    from .worker import run_job
+
+    job = config["job"]
+    should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
+    if isinstance(stop_signal, _StopSignalActor):
+        should_stop = now_and_then(should_stop)
+    tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
+    report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
+    context = replace(context, alone=config["gpu"] >= 1)
+    tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
+
+
+def fit(
+    queue: JobQueue,
+    context: Any,
+    resources: Resources,
+    observer: RunObserver,
+    result: Result,
+    stopping: threading.Event,
+    started: StartedRay,
+) -> None:
+    """Train all that is on the queue, until it is empty or the run was stopped and nothing trains any more.
+
+    Args:
+        queue: What is trained.
+        context: What a worker must know beside its job.
+        resources: What each trial takes.
+        observer: Is told what becomes of the trials.
+        result: Gets what was not finished, and what went wrong in the driver.
+        stopping: Is set where the run is to be stopped.
+        started: Where it is trained.
+    """
+    stop_signal = _start_stop_signal(started)
+    retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
+    searcher = _JobSearcher(queue, retries, stopping, stop_signal)
+    endings = CompletionHandler(queue, retries, observer, result, stopping)
+    callback = _Callback(endings, observer, stopping, stop_signal, patience)
+    train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
+    with _untagged(), nullcontext() if started.joined else _inherited_environment():
+        tune.Tuner(
+            tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,  # as many as the queue has
+                max_concurrent_trials=started.places,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(started.folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),  # what is tried again is the queue's to say
+                callbacks=[callback],
+                stop=callback,
+            ),
+        ).fit()
+
+
+def _start_stop_signal(started: StartedRay) -> FolderStopSignal | _StopSignalActor:
+    """What tells the workers to stop; an actor lives where the driver does."""
+    if not started.joined:
+        folder = started.folder / "signal"
+        folder.mkdir()
+        return FolderStopSignal(folder)
+    near: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    kept = ray.remote(num_cpus=0, scheduling_strategy=near, max_restarts=-1, max_task_retries=-1)
+    return _StopSignalActor(kept(StopSignal).remote())
+
+
+@contextmanager
+def _untagged() -> Iterator[None]:
+    """Inside, Tune does not look for the kinds of its callbacks, for telemetry that is off: it would import all of
+    MLflow for that, before the first trial begins."""
+    tag = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = tag
+
+
+@contextmanager
+def _inherited_environment() -> Iterator[None]:
+    """Inside, Tune gives its actors no environment: on this machine they have the driver's. With one, none of the
+    workers that Ray has begun meanwhile would fit them, and they would wait for new ones."""
+    given, handed_on = dict(class_cache.DEFAULT_ENV_VARS), set(class_cache.ENV_VARS_TO_PROPAGATE)
+    class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS.update(given)
+        class_cache.ENV_VARS_TO_PROPAGATE.update(handed_on)
