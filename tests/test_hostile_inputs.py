@@ -8,7 +8,7 @@ import ast
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,7 +154,13 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path.relative_to(folder)): (path.stat().st_mode, path.read_bytes()) for path in files}
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def rows() -> Iterator:
+    """Those that import Ray are slow."""
+    for name, row in ROWS.items():
+        yield pytest.param(row, id=name, marks=[pytest.mark.slow] if "address" in name.lower() else [])
+
+
+@pytest.mark.parametrize("row", rows())
 def test_it_ends_soon_in_a_line_and_nothing_else_has_changed(tailboard, tmp_path, monkeypatch, row):
     row.prepare(tmp_path)
     for name, value in row.environment.items():

@@ -42,6 +42,7 @@ from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
 from .resources import GUARDED, StartedRay, check_reachable, check_space, options, places, waits
+from .worker_memory import TUNABLES
 
 
 def run_jobs(
@@ -127,6 +128,7 @@ def _start(ray_options: dict[str, Any]) -> str:
     local = ray_options["address"] == "local"
     if local:
         check_space(Path(ray_options["_temp_dir"]).parent)
+        os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)  # Ray's own processes go by another allocator's
     check_reachable(ray_options["address"])
     try:
         with sigterm_kept(), children_apart(), _one_thread(), _tune_imported():

@@ -11,6 +11,7 @@ from ..training.job import Job, is_done
 from ..training.stop_decision import StopDecision
 from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
+from .worker_memory import give_back
 
 
 def run_job(
@@ -48,6 +49,8 @@ def run_job(
         except TrialMoved:
             if not is_done(job, store):
                 raise
+        finally:
+            give_back()
     if store.has(paths.record(key)):
         store.remove(paths.checkpoint(key))  # where an earlier try could write its record and then no more
     return True

@@ -56,6 +56,7 @@ def test_a_bundle_holds_what_was_asked_for(store, bundle):
     assert Bundle(bundle).plans()[0] == spec.model_copy(update={"tracking": type(spec.tracking)()})
 
 
+@pytest.mark.slow
 def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
     """A failed trial's traceback names folders and users, the plan where MLflow is, a broken trial its machine."""
     spec = parse(RAW | {"methods": "ERM", "name": "p"})

@@ -84,6 +84,7 @@ def test_a_batch_that_is_generated_into_keeps_its_labels_and_may_be_mixed():
     assert not changed(mixed, x)[y == 0].any()  # the largest class has no slots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [COUNTS, (9, 400, 60)])
 def test_slots_seeds_and_acceptance_have_their_probabilities(counts):
     """Over many draws, each frequency within 5 standard errors of what methods.md 2.6 says."""

@@ -114,6 +114,7 @@ UNEQUAL = {"methods": ["ERM", "SAM-A", "M2m", {"name": "Joint-SSL", "values": {"
 TUNE = {"tune": {"trials": 8, "parameters": ["all", "lr"], "sampler": "random"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 8, 64])
 @pytest.mark.parametrize("tune", [{}, TUNE], ids=["", "tuned"])
 @pytest.mark.parametrize("methods", [EQUAL, UNEQUAL], ids=["equal", "unequal"])

@@ -150,6 +150,7 @@ def test_a_tuned_row_has_the_values_found_and_its_winning_trial_calibrates_it(tm
     assert own.provenance["calibration"] == model.provenance["calibration"] and own.description.repeats
 
 
+@pytest.mark.slow
 def test_what_is_killed_is_not_trained_again_and_the_file_is_the_same_bytes(made, file, tmp_path):
     (top, store), said = made, []
     again = Fit(store, by_method(store, "erm"), Store(top / "work"), None, True, said.append).model()

@@ -150,6 +150,7 @@ def test_the_same_store_gives_the_same_bytes(tmp_path):
     assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_site_is_a_page_for_each_store_and_an_index_that_finds_them(tmp_path):
     filled(tmp_path / "one" / "runs")
     filled(tmp_path / "two" / "runs", fails=1, name="u")

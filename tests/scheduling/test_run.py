@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tailboard.harness.scheduling.worker_memory import TUNABLES
+
 pytestmark = pytest.mark.slow
 
 # Each epoch of Slow takes a while without keeping a core busy, so that a kill finds it in mid-trial.
@@ -156,6 +158,10 @@ def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job, shared
     process = job.start()
     job.wait_for(job.saved, process)
     sockets = job.listening()
+    for worker in job.workers():
+        environment = Path(f"/proc/{worker}/environ").read_bytes().replace(b"\0", b":")  # glibc cuts it where it read
+        assert f"GLIBC_TUNABLES={TUNABLES}".encode() in environment
+        assert b"jemalloc" not in Path(f"/proc/{worker}/maps").read_bytes(), "which does not read them"
     job.interrupt(process)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err

@@ -8,6 +8,7 @@ the environment when it is imported.
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -44,6 +45,7 @@ def ray_start(words: Sequence[str], folder: str, environment: Mapping[str, str])
 def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pipes: Sequence[str]) -> None:
     """The whole life of such a process."""
     os.setsid()
+    gc.freeze()  # what collects garbage need not go through the libraries
     for number, pipe in enumerate(pipes, start=1):
         file = os.open(pipe, os.O_WRONLY)
         os.dup2(file, number)

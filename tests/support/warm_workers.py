@@ -8,6 +8,7 @@ as long as that: whichever of the two ends, the other does.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import random
@@ -100,6 +101,7 @@ def _serve(server: socket.socket, driver: socket.socket | None) -> None:
         import tailboard.harness.scheduling.worker  # noqa: F401
 
         set_by_imports |= {name: os.environ[name] for name in os.environ.keys() - request["environment"].keys()}
+        gc.freeze()  # what collects garbage in the workers need not go through the libraries
         if not os.fork():
             server.close()
             if driver:

@@ -103,6 +103,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_an_estimator_predicts_as_its_library_called_directly(name, weighted):
@@ -130,6 +131,7 @@ def resampled(name: str, **values) -> tuple[np.ndarray, np.ndarray]:
 OF_NUMBERS = sorted(SAMPLERS.keys() - {"KMeansSMOTE", "SMOTENC", "SMOTEN"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_NUMBERS)
 def test_a_sampler_makes_the_rows_that_its_library_makes(name):
     learner = fitted("logistic_regression", name)
@@ -253,6 +255,7 @@ def test_a_value_whose_choices_are_words_and_numbers_takes_either_and_nothing_el
 TWO = Images(TRAIN.x[TRAIN.y != 1], TRAIN.y[TRAIN.y != 1] // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
 @pytest.mark.parametrize("network", ["logistic_regression", "svm"])
 def test_a_threshold_is_chosen_on_held_out_rows_as_scikit_learn_chooses_it(network, metric):

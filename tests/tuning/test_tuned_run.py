@@ -54,7 +54,8 @@ def diverges(loss):
     return loss * float("nan")
 
 def looks(loss):
-    # as many labels, or pixels, as the test set has, or as the file holds
+    # as many labels, or pixels, as the test set has, or as the file holds; also in what was imported before the fork
+    gc.unfreeze()
     sizes = (3000, 3000 * 784, 9000 * 784)
     things = gc.get_objects()
     for found in (thing for thing in gc.get_referents(things, *things) if type(thing) in (np.ndarray, torch.Tensor)):
@@ -249,7 +250,7 @@ def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undi
 def test_methods_that_break_while_they_are_tuned_are_shown_with_the_reason(launcher, tmp_path, two_places):
     """And one that searches the process's memory for test images finds none, in either stage."""
     methods = ["ERM", *({"name": name, "plugin": "faulty.py"} for name in ("Raises", "Diverges", "Looks"))]
-    spec = SPEC | {"methods": methods, "training": {"epochs": 1, "batch_size": 32}, "seeds": 1}
+    spec = SPEC | {"methods": methods, "training": {"epochs": 1, "batch_size": 128}, "seeds": 1}  # a search each batch
     job = launcher(tmp_path, spec | {"tune": {"trials": 4, "parameters": "scale"}}, {"faulty.py": FAULTY}, **two_places)
     done = job.run_one_at_a_time()
     assert done.returncode == 2, done.stderr

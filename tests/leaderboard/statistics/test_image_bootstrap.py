@@ -18,6 +18,7 @@ def closed(score, at):
     return 100 * np.sqrt(sum(score[c == LABELS].var() / SIZES[c] for c in at)) / len(at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_error_is_the_closed_form(group):
     """20,000 draws: the standard error of a standard deviation is 0.5 percent of it."""
