@@ -25,9 +25,9 @@ On the quiet machine the million then took 14.17 s (10.17, 5.19) and 1.03 GiB wi
 
 And since then no record is an object longer than its columns need it, the disk is asked for 64 of them at a time, what
 looks at a store imports nothing heavy, and memory is given back before the table is written. One record, warm, costs 24
-microseconds of the processor in place of 41. Under a load of 4, one run each, the million took 13.06 s (8.80, 4.00) and
-0.86 GiB with the index; without it 87.84 s (35.03, 27.16), and 37.11 s (26.37, 11.50) soon after, when no record had to
-come from the disk, with 1.04 GiB both times. That was before keys stayed packed until a record is read.
+microseconds of the processor in place of 41. Under a load of 4, one run each, the million took 13.15 s (8.64, 3.51) and
+0.86 GiB with the index; without it 60.92 s (27.48, 11.56) and 1.04 GiB where the records had been read minutes before,
+and 87.84 s (35.03, 27.16), a little earlier, where they had not.
 
 Beside other work (load 3) the million took 28.6 to 34.8 s with the index. Ten times the records take 9.7 times the
 seconds once the 0.9 s of imports are taken off. Each cell has five seeds, so that the table has 800,000 lines. Of the

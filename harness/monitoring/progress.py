@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import fsum
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -36,17 +36,24 @@ WELL, BADLY = (UNREAD.status, "complete", "pruned"), ("failed", "diverged")
 
 @dataclass(eq=False)
 class Task(Work):
-    """A trial; a reporting trial whose values are still searched; or a search, for all trials that it asks for.
+    """A trial; a reporting trial whose values are still searched; or a search, which stands for those of its ``budget``
+    of trials whose ``keys`` are not known yet.
 
-    ``rows`` are the labels of what it is for, ``count`` the trials that it stands for, ``trained`` the epochs that are
-    done. ``part_of`` is what has its epochs too: its search, or the first of the seeds that it is trained with.
+    ``rows`` are the labels of what it is for, ``trained`` the epochs that are done. ``part_of`` is what has its epochs
+    too: its search, or the first of the seeds that it is trained with.
     """
 
     rows: tuple[str, ...] = ()
     tuning: bool = False
-    count: int = 1
     trained: int = 0
     part_of: Task | None = None
+    budget: int = 1
+    keys: set[str] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """The trials that it stands for."""
+        return self.budget - len(self.keys)
 
 
 class RunProgress:
@@ -116,9 +123,9 @@ class RunProgress:
     def _add_search(self, search: Search, reports: Sequence[Trial]) -> None:
         tune, first = search.tune, search.default_trials()
         task = self.tasks.setdefault(_name(search), self._task(first[0], method_label(search.experiment.trial(0))))
-        task.count = tune.trials * len(search.seeds)
+        task.budget = tune.trials * len(search.seeds)
         task.serial = -(-tune.trials // tune.generation) * search.routine.epochs / search.planned_epochs
-        task.then = [self._join(_name(search, trial.seed), self._task(trial, *task.rows)) for trial in reports]
+        task.then = [self._join(_name(search, trial.seed), self._task(trial, task.rows[0])) for trial in reports]
         self.propose(search, first)
 
     def _task(self, trial: Trial, row: str) -> Task:
@@ -136,7 +143,8 @@ class RunProgress:
         """A search asks for trials."""
         task = self.tasks[_name(search)]
         for trial in trials:
-            self._join(trial.key, replace(task, epochs=0, count=0, tuning=True, part_of=task, then=[]))
+            task.keys.add(trial.key)
+            self._join(trial.key, Task(task.method, task.flops, 0, rows=task.rows, tuning=True, part_of=task))
 
     def end_search(self, search: Search, winner: Configuration | None) -> None:
         """A search has ended.
@@ -146,7 +154,7 @@ class RunProgress:
             winner: The values at which what was pending is reported; None where it never is.
         """
         task = self.tasks[_name(search)]
-        task.epochs, task.count = 0, sum(each.part_of is task for each in self.tasks.values())
+        task.epochs, task.budget = 0, len(task.keys)
         for pending in task.then if winner is None else ():
             pending.epochs = 0
         for seed in search.spec.seeds if winner else ():
@@ -169,7 +177,8 @@ class RunProgress:
             trial: Of which trial.
             epoch: Its number, counted from 0.
         """
-        trained = [each.key for each in fused_trials(trial) if each.key in self.tasks]
+        keys = [each.key for each in fused_trials(trial) if each.key in self.tasks]
+        trained = [key for key in keys if key == trial.key or key not in self.outcomes]
         self._eta.heard(trial.key, self.tasks[trial.key], len(trained))
         for key in trained:
             self._reach(key, epoch + 1)
@@ -191,8 +200,9 @@ class RunProgress:
         task, epochs = self.tasks[record.key], record.epochs
         self.pause(record.trial)
         self._eta.observe(task, min(1, epochs), record.train_seconds / max(1, epochs))  # the first, of which none heard
-        self._reach(record.key, epochs)
-        task.epochs, self.outcomes[record.key] = 0, outcome_of(record, self._shots)
+        searched = task.tuning and task.part_of is not None  # what is not trained of it, the search trains elsewhere
+        self._reach(record.key, epochs if searched else record.trial.training.epochs)
+        self.outcomes[record.key] = outcome_of(record, self._shots)
         return self.outcomes[record.key].means
 
     def abandon(self, trial: Trial) -> None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from math import fsum
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ...leaderboard.join import join_tables
 from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
-from ...leaderboard.results import TRIAL
+from ...leaderboard.results import TRIAL, numbered
 from ...leaderboard.tables.grid import hours_text
 from ...methods.ensemble_names import OWN
 from ..errors import ReportError
@@ -244,7 +245,8 @@ def _spent(
 ) -> list[str]:
     """What the trials took, for the caption. A trial that two rows show counts once, and so does each of ``beside``,
     the seconds of those that rows start from. ``price`` is that of an hour."""
-    trials = every.loc[~every["pending"], ["key", "status", "device_seconds"]].drop_duplicates("key")
+    ended = every.loc[~every["pending"], ["key", "status", "device_seconds"]]
+    trials = ended.iloc[np.unique(numbered(ended, ["key"]), return_index=True)[1]]  # pandas makes an object of each key
     pending = every.loc[every["pending"], ["row_key", "seed"]].drop_duplicates()
     hours = (trials["device_seconds"].sum() + fsum(beside)) / 3600
     done = int((trials["status"] == "complete").sum())

@@ -123,6 +123,37 @@ def test_an_epoch_of_fused_seeds_is_one_of_each():
     assert epochs_left(progress) == {"ERM": 0}
 
 
+def test_a_fused_seed_that_ends_alone_leaves_the_others_work():
+    spec = with_fused_seeds(parse(RAW | {"methods": "ERM", "seeds": 3, "resources": {"fuse_seeds": True}}))
+    first, second, third = plan(spec)
+    progress = progress_of(spec)
+    progress.start(first)
+    progress.epoch(first, 0)
+    progress.end(record_of(first, "failed", epochs=1))
+    assert epochs_left(progress) == {"ERM": 2 * 3}
+    progress.start(second)
+    for epoch in range(4):
+        progress.epoch(second, epoch)
+    assert epochs_left(progress) == {"ERM": 0}, "the first was trained again with them, and is not counted again"
+    for trial in (second, third):
+        progress.end(record_of(trial, epochs=4))
+    assert epochs_left(progress) == {"ERM": 0}
+
+
+def test_searches_of_one_row_share_the_trials_that_are_known():
+    tune = {"parameters": ["lr"]}
+    few, many = (parse(TUNED | {"methods": "ERM", "tune": tune | {"trials": n}}) for n in (4, 8))
+    progress = RunProgress(few.shots)
+    for spec in (few, many):
+        (search,) = searches(spec).values()
+        progress.add(spec, {row: SearchResult(search, (), {}, False) for row in searches(spec)}, report=False)
+        values = {name: dimension.default for name, dimension in search.space.items()}
+        proposed = [Configuration(n, values | {"training.lr": 0.01 * (1 + n)}) for n in range(1, 4)]
+        progress.propose(search, [trial for one in proposed for trial in search.trials(one)])
+        progress.end_search(search, None) if spec is few else None
+    assert progress.finished == (0, 8), "four are known, four are not"
+
+
 def test_searches_are_part_of_what_is_left():
     """M2m starts from ERM's network, of trials of its own, in the search and in the report."""
     spec = parse(TUNED)
