@@ -155,9 +155,11 @@ class RunProgress:
         """
         task = self.tasks[_name(search)]
         task.epochs, task.budget = 0, len(task.keys)
-        for pending in task.then if winner is None else ():
-            pending.epochs = 0
-        for seed in search.spec.seeds if winner else ():
+        if winner is None:
+            for pending in task.then:
+                pending.epochs = 0
+            return
+        for seed in search.spec.seeds:
             if pending := self.tasks.pop(_name(search, seed), None):
                 self._join(search.reporting_trial(winner, seed).key, pending)
 
@@ -241,7 +243,7 @@ class RunProgress:
 
     def facts(self) -> dict[str, Any]:
         """Totals, and a line for each row that has trials. ``done`` ended well, ``failed`` did not."""
-        zeros = dict.fromkeys(("planned", "done", "running", "failed", "tuning", "tuned"), 0)
+        zeros: dict[str, int] = dict.fromkeys(("planned", "done", "running", "failed", "tuning", "tuned"), 0)
         rows = defaultdict[str, Counter[str]](lambda: Counter(zeros))
         means = defaultdict[str, dict[str, list[float]]](lambda: {group: [] for group in GROUPS})
         total = Counter(planned=0, done=0, failed=0)
