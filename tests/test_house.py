@@ -24,7 +24,7 @@ APART = {  # of the rooms before it, those that are none of its business
     "bundles": {"scheduling", "tracking", "monitoring"},
     "prediction": {"scheduling", "tracking", "monitoring", "reporting", "bundles"},
 }
-LOOSE = ("errors", "garbage", "text")  # files of harness itself, which any room may import
+LOOSE = ("errors", "memory", "text")  # files of harness itself, which any room may import
 ONLY = {
     "ray": "harness/scheduling/ray_",
     "mlflow": "harness/tracking/mlflow_runs.py",

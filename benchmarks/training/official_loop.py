@@ -10,7 +10,7 @@ trial is ours under the preset ``ldam2019``: ERM on the same training images, wi
 Both train the first epochs of a schedule of 200, before its rate is lowered. They take turns, each from new weights of
 the same law, and the ratio of each pair counts. The first epoch is not timed: libraries choose their kernels in it, and
 with ``--compile`` the network is compiled. Each turn has a process of its own: the loop's as Python starts one, the
-trial's with its memory kept as a worker's is (``harness/scheduling/worker_memory.py``). Without workers and on one
+trial's with its memory kept as a worker's is (``harness/memory.py``). Without workers and on one
 thread seconds are those of the processor, so that what else runs on the machine counts little; else those of the wall.
 The accuracy is the mean over the classes of the test set after these epochs, in percent.
 
@@ -45,7 +45,7 @@ from tailboard.datasets.split import Images, Split
 from tailboard.harness.registry.datasets import dataset_of, split_of
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.registry.networks import network
-from tailboard.harness.scheduling.worker_memory import TUNABLES
+from tailboard.harness.memory import TUNABLES
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.store import Store

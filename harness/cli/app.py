@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ... import UserError
-from ..garbage import leave_at_exit
+from ..memory import leave_at_exit
 from . import bundle, data, figure, inspect, prediction, report, run, status
 from .options import INTERRUPTED, print_output, print_status
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ReportError
+from ..memory import give_back, uncollected
 from ..text import listed
 from .options import Defaults, Few, Many, Tercile, for_reader, print_output, print_status
 from .status import outcome, print_unreachable
@@ -269,21 +268,16 @@ def _check_site(site: Path | None, rescore: MetricRequest | None, titled: bool) 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without Python's search for cycles: there are none among a million records, and it would look again and again.
-    What was let go is given back to the system, by pyarrow and where it can be asked to by the C library: else it waits
-    for another use."""
+    """Without Python's search for cycles: there are none among a million records. What was let go is given back to the
+    system, by pyarrow and by the C library: else it waits for another use."""
     import pyarrow as pa
 
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        yield
+        with uncollected():
+            yield
     finally:
-        if collecting:
-            gc.enable()
         pa.default_memory_pool().release_unused()
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()
 
 
 def _printed(form: str, **asked: Any) -> LatexOptions | None:

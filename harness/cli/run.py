@@ -13,7 +13,7 @@ import typer
 
 from ...methods.deferred_torch import defer_torch, end_deferral
 from ..errors import ReportError, SpecError
-from ..garbage import uncollected
+from ..memory import uncollected
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
     INTERRUPTED,

@@ -10,15 +10,14 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import ray.exceptions
 from ray import tune
-from ray.air._internal import usage
-from ray.tune.execution import class_cache
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -217,27 +216,30 @@ def _start_stop_signal(started: StartedRay) -> FolderStopSignal | _StopSignalAct
     return _StopSignalActor(kept(StopSignal).remote())
 
 
-@contextmanager
-def _untagged() -> Iterator[None]:
+def _untagged() -> AbstractContextManager[None]:
     """Inside, Tune does not look for the kinds of its callbacks, for telemetry that is off: it would import all of
     MLflow for that, before the first trial begins."""
-    tag = usage.tag_callbacks
-    usage.tag_callbacks = lambda callbacks: False
-    try:
-        yield
-    finally:
-        usage.tag_callbacks = tag
+    return _replaced("ray.air._internal.usage", tag_callbacks=lambda callbacks: False)
+
+
+def _inherited_environment() -> AbstractContextManager[None]:
+    """Inside, Tune gives its actors no environment: on this machine they have the driver's. With one, none of the
+    workers that Ray has begun meanwhile would fit them, and they would wait for new ones."""
+    return _replaced("ray.tune.execution.class_cache", DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=set())
 
 
 @contextmanager
-def _inherited_environment() -> Iterator[None]:
-    """Inside, Tune gives its actors no environment: on this machine they have the driver's. With one, none of the
-    workers that Ray has begun meanwhile would fit them, and they would wait for new ones."""
-    given, handed_on = dict(class_cache.DEFAULT_ENV_VARS), set(class_cache.ENV_VARS_TO_PROPAGATE)
-    class_cache.DEFAULT_ENV_VARS.clear()
-    class_cache.ENV_VARS_TO_PROPAGATE.clear()
+def _replaced(module: str, **others: Any) -> Iterator[None]:
+    """Inside, these names of a module of Ray's mean something else; nothing where another Ray has none of them: a run
+    begins later then, and trains the same."""
+    try:
+        where = import_module(module)
+        given = {name: getattr(where, name) for name in others}
+    except (ImportError, AttributeError):
+        yield
+        return
+    vars(where).update(others)
     try:
         yield
     finally:
-        class_cache.DEFAULT_ENV_VARS.update(given)
-        class_cache.ENV_VARS_TO_PROPAGATE.update(handed_on)
+        vars(where).update(given)

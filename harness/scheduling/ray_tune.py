@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +33,7 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address
 
 from ..errors import ClusterError
-from ..garbage import uncollected
+from ..memory import uncollected
 from ..spec.schema import Resources
 from ..storage.temporary import remove_stale, temporary_folder
 from .cluster_monitor import ClusterMonitor, Endpoint
@@ -41,8 +41,7 @@ from .completion import Result
 from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
-from .resources import GUARDED, StartedRay, check_reachable, check_space, options, places, waits
-from .worker_memory import TUNABLES
+from .resources import GUARDED, StartedRay, check_reachable, check_space, environment_of_workers, options, places, waits
 
 
 def run_jobs(
@@ -100,7 +99,7 @@ def _ray(
         ray_options = options(resources, slots, _resolved(address), folder, jobs)
         joined = ray_options["address"] != "local"
         observer.on_cluster_start(ray_options["address"] if joined else "")
-        dashboard = _start(ray_options)
+        dashboard = _start(ray_options, {} if joined else environment_of_workers(resources))
         observer.on_cluster(dashboard if joined else "")
         yield StartedRay(places(_nodes(), resources, slots, joined=joined), folder, joined)
 
@@ -124,14 +123,13 @@ def _stop() -> None:
         ray.shutdown()
 
 
-def _start(ray_options: dict[str, Any]) -> str:
+def _start(ray_options: dict[str, Any], of_workers: Mapping[str, str]) -> str:
     local = ray_options["address"] == "local"
     if local:
         check_space(Path(ray_options["_temp_dir"]).parent)
-        os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)  # Ray's own processes go by another allocator's
     check_reachable(ray_options["address"])
     try:
-        with sigterm_kept(), children_apart(), _one_thread(), _tune_imported():
+        with sigterm_kept(), children_apart(), _environment(of_workers), _tune_imported():
             context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except Exception as error:  # Ray raises Exception itself where a node does not start in time
@@ -140,17 +138,15 @@ def _start(ray_options: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that are started inside compute with one thread, where the environment does not say otherwise: Ray says
-    so to a worker when it gives it a trial, and by then it has imported what reads it."""
-    if "OMP_NUM_THREADS" in os.environ:
-        yield
-        return
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started inside have these variables, but for those that the environment has already."""
+    added = variables.keys() - os.environ.keys()
+    os.environ |= {name: variables[name] for name in added}
     try:
         yield
     finally:
-        del os.environ["OMP_NUM_THREADS"]
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

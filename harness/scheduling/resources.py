@@ -15,13 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ClusterError
+from ..memory import TUNABLES
 from ..spec.schema import Resources
 from ..storage.temporary import LONGEST
 
 GIB = 2**30
 RAY_FILES = 16 << 20  # bytes of logs and sockets, about: with 2 MiB a run of two trials does not end, with 20 it does
 GUARDED = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-TRAINS = [f"{__package__}.ray_trials", f"{__package__}.worker"]  # what a worker imports before it trains
+TRAINS = [f"{__package__}.preload"]  # what a worker imports before it trains
 ANSWER_SECONDS = 10.0
 _HTTP2_GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
@@ -75,7 +76,7 @@ def options(
         slots: Trials at a time; None fills the machine.
         address: A running cluster to join; None starts one on this machine.
         folder: Where its files go.
-        jobs: How many trials there are to be trained, at least.
+        jobs: How many trials, searches and groups of fused seeds there are.
 
     Returns:
         The arguments by name.
@@ -95,6 +96,13 @@ def options(
         settings["_system_config"] = {"preload_python_modules": TRAINS}
     settings["_temp_dir"] = str(folder / "ray")  # Ray lets every user of the machine into it
     return settings
+
+
+def environment_of_workers(resources: Resources) -> dict[str, str]:
+    """What the workers of a Ray on this machine have in their environment, before they import anything: glibc's
+    settings, which Ray's own processes pass over, and for trials of one CPU the one thread that Ray tells a worker of
+    when it gets its trial, which is too late for what was imported by then."""
+    return {"GLIBC_TUNABLES": TUNABLES} | ({"OMP_NUM_THREADS": "1"} if resources.cpu <= 1 else {})
 
 
 def _each_trains(resources: Resources, cpus: int, jobs: int) -> bool:

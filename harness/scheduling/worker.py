@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ..memory import give_back
 from ..storage import paths
 from ..storage.store import Store
 from ..training.job import Job, is_done
 from ..training.stop_decision import StopDecision
 from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
-from .worker_memory import give_back
 
 
 def run_job(

@@ -28,6 +28,7 @@ from .columns.results import (
 from .columns.stamps import Stamps
 from .packed_keys import all_differ, places, unique
 from .reader import StoreReader
+from .retry import UnreachableError
 from .serialization import pack_arrays, unpack_arrays
 from .store import Store
 
@@ -86,6 +87,8 @@ def _held(store: StoreReader) -> dict[str, np.ndarray]:
     """The arrays of the index; nothing where there is none."""
     try:
         return unpack_arrays(store.read(NAME))
+    except UnreachableError:
+        raise
     except Exception:  # missing, or whatever a stranger's bytes lead to: the records are read instead
         return {}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError, TrackingError
-from ..garbage import uncollected
+from ..memory import uncollected
 from ..metrics.shots import shot_means
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Spec, Trial

@@ -20,6 +20,7 @@ from ...datasets.array_cache import stamp
 from ...datasets.lock import guard, refuse_if_locked
 from ...datasets.rows import Rows
 from ...datasets.split import Images
+from ..memory import without_tunables
 from ..spec.schema import Data, Trial
 from ..storage.record import Record
 from ..storage.serialization import pack_arrays, unpack_arrays
@@ -56,6 +57,7 @@ class ScoringProcess:
             command,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
+            env=without_tunables(),
             process_group=0,  # a Ctrl-C that drains this process is not for that one
         )
         theirs.close()

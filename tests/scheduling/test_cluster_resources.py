@@ -125,10 +125,12 @@ def test_the_workers_that_ray_starts_with_itself_import_what_trains_where_each_w
 
 def test_on_this_machine_an_actor_of_tune_fits_a_worker_that_ray_has_started_before():
     """Its environment is empty, as such a worker's; elsewhere it gets the words that Tune hands on."""
+    from ray.tune.execution import class_cache
+
     from tailboard.harness.scheduling import ray_trials
 
     def given() -> str:
-        actor = ray_trials.class_cache._ActorClassCache().get(type("Trainable", (), {}))
+        actor = class_cache._ActorClassCache().get(type("Trainable", (), {}))
         return actor._default_options["runtime_env"].serialize()
 
     before = given()
@@ -140,7 +142,8 @@ def test_on_this_machine_an_actor_of_tune_fits_a_worker_that_ray_has_started_bef
 def test_tune_does_not_import_mlflow_to_count_its_callbacks():
     check = """
 import sys
-from tailboard.harness.scheduling.ray_trials import _untagged, tune, usage
+from ray.air._internal import usage
+from tailboard.harness.scheduling.ray_trials import _untagged, tune
 
 with _untagged():
     usage.tag_callbacks([tune.Callback()])
@@ -148,6 +151,17 @@ print("mlflow" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_another_ray_that_has_none_of_this_is_left_as_it_is(monkeypatch):
+    from ray.tune.execution import class_cache
+
+    from tailboard.harness.scheduling import ray_trials
+
+    monkeypatch.delattr(class_cache, "DEFAULT_ENV_VARS")
+    monkeypatch.setitem(sys.modules, "ray.air._internal.usage", None)
+    with ray_trials._inherited_environment(), ray_trials._untagged():
+        assert class_cache.ENV_VARS_TO_PROPAGATE
 
 
 def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():
@@ -190,7 +204,7 @@ def test_a_ray_that_does_not_start_is_one_line_which_says_where_space_lacks(monk
 
     monkeypatch.setattr(ray_tune.ray, "init", init)
     with pytest.raises(ClusterError, match=r"^Ray cannot be started: The current node timed out during startup\.$"):
-        ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108
+        ray_tune._start(options(Resources(), None, None, Path("/tmp")), {})  # noqa: S108
     monkeypatch.setattr(resources, "RAY_FILES", 1 << 80)
     with pytest.raises(ClusterError, match=r"started: / has \d+ MiB free, and its files need .* set TMPDIR"):
-        ray_tune._start(options(Resources(), None, None, Path("/tmp")))  # noqa: S108
+        ray_tune._start(options(Resources(), None, None, Path("/tmp")), {})  # noqa: S108

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tailboard.harness.scheduling.worker_memory import TUNABLES
+from tailboard.harness.memory import TUNABLES
 
 pytestmark = pytest.mark.slow
 
@@ -155,12 +155,15 @@ def test_a_driver_and_workers_killed_at_any_moment_lose_nothing_finished(undistu
 
 
 def test_ctrl_c_once_saves_and_the_same_command_goes_on(undisturbed, job, shared_ray):
+    job.environment["PYTHONPATH"] = ""  # Ray starts its workers itself then: see support/warm_workers.py
     process = job.start()
     job.wait_for(job.saved, process)
     sockets = job.listening()
-    raylet = next(pid for pid, title in job.processes().items() if "/raylet --" in title)  # starts the workers
-    environment = Path(f"/proc/{raylet}/environ").read_bytes().replace(b"\0", b":")  # glibc cuts it where it read
-    assert f"GLIBC_TUNABLES={TUNABLES}".encode() in environment
+    assert len(job.workers()) == 2, "those that Ray started with itself"
+    for worker in job.workers():
+        environment = Path(f"/proc/{worker}/environ").read_bytes().replace(b"\0", b":")  # glibc cuts it where it read
+        assert f"GLIBC_TUNABLES={TUNABLES}".encode() in environment and b"OMP_NUM_THREADS=1" in environment
+        assert b"jemalloc" not in Path(f"/proc/{worker}/maps").read_bytes(), "which does not read them"
     job.interrupt(process)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
@@ -296,7 +299,7 @@ from tailboard.harness.scheduling.ray_tune import _start, _stop, ray
 from tailboard.harness.scheduling.resources import options
 from tailboard.harness.spec.schema import Resources
 
-_start(options(Resources(), 1, None, Path(sys.argv[1])))
+_start(options(Resources(), 1, None, Path(sys.argv[1])), {})
 kept = [ray.put(number) for number in range(600)]
 
 def litter():
