@@ -42,10 +42,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from tailboard.datasets.split import Images, Split
+from tailboard.harness.memory import TUNABLES
 from tailboard.harness.registry.datasets import dataset_of, split_of
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.registry.networks import network
-from tailboard.harness.memory import TUNABLES
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.store import Store
