@@ -51,6 +51,11 @@ class RedactedStore(Store):
         except ValidationError as error:
             raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
 
+    @property
+    def direct(self) -> bool:
+        """No record is told as it lies there."""
+        return False
+
     def stamps(self) -> Stamps:
         """No record has one, so that each is read."""
         return StoreReader.stamps(self)  # an index of its records holds what is nobody's business

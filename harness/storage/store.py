@@ -58,9 +58,15 @@ class Store(Files, StoreReader):
         keys = packed(names if right.all() else compress(names, right))
         return Stamps(keys, marks[right], known[right])
 
+    @property
+    def direct(self) -> bool:
+        """Whether a record is simply a file of a local folder, which may be read past :meth:`read` and by other
+        processes."""
+        return self.local
+
     def results(self, keys: Iterable[str]) -> Iterator[TrialResult | str]:
         """As in :class:`StoreReader`."""
-        if not self.local:
+        if not self.direct:
             with ThreadPoolExecutor(READERS) as readers:
                 yield from readers.map(self._result_or_why, keys)
             return

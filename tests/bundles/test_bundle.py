@@ -15,6 +15,7 @@ from forged_bundles import PLANTED, RAW, contents, rewritten, trained
 from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
+from tailboard.harness.storage.columns import reading
 from tailboard.harness.storage.store import Store
 
 # What leaves a group
@@ -57,7 +58,7 @@ def test_a_bundle_holds_what_was_asked_for(store, bundle):
 
 
 @pytest.mark.slow
-def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
+def test_nothing_private_is_in_a_bundle(tmp_path, tailboard, monkeypatch):
     """A failed trial's traceback names folders and users, the plan where MLflow is, a broken trial its machine."""
     spec = parse(RAW | {"methods": "ERM", "name": "p"})
     store = trained(tmp_path / "store", spec)
@@ -75,6 +76,9 @@ def test_nothing_private_is_in_a_bundle(tmp_path, tailboard):
     assert b"somebody" not in everything and b"/home/" not in everything and b"secret.db" not in everything
     code, out, _ = tailboard("verify", "b.zip")
     assert code == 2 and "every number holds (times and losses are claims of whoever ran it): " in out
+    monkeypatch.setattr(reading, "SHARED", 1)  # as of a store of many records, which several processes read
+    assert tailboard("export", store, "-o", "many.zip")[0] == 2
+    assert Path("many.zip").read_bytes() == Path("b.zip").read_bytes()
 
 
 def test_what_does_not_hold_is_not_exported(tmp_path, tailboard):

@@ -37,7 +37,7 @@ def read_records(store: StoreReader, keys: np.ndarray) -> Read:
         The outcomes, and a message for each record that is damaged.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(store, Store) and store.local and len(keys) >= SHARED and cores > 1:
+    if isinstance(store, Store) and store.direct and len(keys) >= SHARED and cores > 1:
         return _read_apart(store, keys, cores)
     return _read_here(store, keys)
 
