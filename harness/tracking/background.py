@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ... import UserError
 from ..errors import StoreError, TrackingError
-from ..planning.reported import known_trials
+from ..planning.reported import judges, known_trials
 from ..spec.schema import Spec, Trial
 from ..storage.lease import is_driven
 from ..storage.record import Record
@@ -129,7 +129,13 @@ def _told_or_why(spec: Spec, store: Store, contents: Contents | None) -> str:
 
 
 def _missing(store: Store, trials: Iterable[Trial]) -> list[str]:
-    return sorted({trial.key for trial in trials} & store.finished() - store.tracked())
+    """The finished trials that MLflow lacks, among these and the networks that they may start from, of which a driver
+    that was killed may not have told."""
+    trials, untracked = [*trials], store.finished() - store.tracked()
+    known = {trial.key for trial in trials}
+    if untracked - known:
+        known |= {trial.key for trial in judges(trials)}
+    return sorted(known & untracked)
 
 
 def _fill(runs: MlflowRuns, keys: Sequence[str], until: float = math.inf) -> None:

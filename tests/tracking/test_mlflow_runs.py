@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_page import EPOCHS, SPEC, Page, finish, line
+from tailboard.harness.planning.plan import Plan
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.lease import only_driver
@@ -116,6 +117,20 @@ def test_what_was_cut_off_in_the_middle_is_done_again_and_counts_once(store):
             page.check(key, record.model_dump())
             store.remove(f"tracked/{key}")
         assert [run.info.status for run in page.specs] == ["FINISHED"]
+
+
+def test_the_network_that_others_start_from_is_told_too_by_a_session_that_did_not_train_it(store):
+    """The driver was killed between its record and MLflow's; no table shows it."""
+    spec = parse(SPEC | {"methods": "M2m"})
+    trials = plan(spec)
+    (judge,) = Plan(spec).prerequisites
+    records = {trial.key: finish(store, trial) for trial in (judge, *trials)}
+    assert judge.key not in {trial.key for trial in trials}
+    assert catch_up(spec, store, trials) == ""
+    assert store.tracked() == set(records)
+    page = Page(tracking_uri(spec, store))
+    for key, record in records.items():
+        page.check(key, record.model_dump())
 
 
 @pytest.mark.parametrize("made", ["once, but the answer is lost", "twice"])
