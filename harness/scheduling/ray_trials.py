@@ -1,4 +1,4 @@
-"""What Ray Tune is asked for, and what runs in its workers. Imported while Ray starts, and by each worker.
+"""What Ray Tune is asked for, and what runs in its workers. Imported once Ray has started, and by each worker.
 
 Tune places the trials and reuses the workers. What comes next is the queue's to say, and what is finished the
 store's, so the same command goes on where it was, and nothing of Tune's own state is kept.

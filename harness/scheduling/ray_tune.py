@@ -8,8 +8,7 @@ import gc
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,8 @@ def run_jobs(
         _ray(resources, slots, address, observer, len(queue)) as started,
         drained_by_signals(stopping),
     ):
-        from .ray_trials import fit
+        with uncollected():
+            from .ray_trials import fit
 
         vigil.watch(_endpoints())
         if wait := waits(_nodes(), resources):
@@ -129,7 +129,7 @@ def _start(ray_options: dict[str, Any], of_workers: Mapping[str, str]) -> str:
         check_space(Path(ray_options["_temp_dir"]).parent)
     check_reachable(ray_options["address"])
     try:
-        with sigterm_kept(), children_apart(), _environment(of_workers), _tune_imported():
+        with sigterm_kept(), children_apart(), _environment(of_workers):
             context: Any = ray.init(**ray_options)
         return context.address_info["webui_url"] or ""
     except Exception as error:  # Ray raises Exception itself where a node does not start in time
@@ -147,22 +147,6 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
-
-
-@contextmanager
-def _tune_imported() -> Iterator[None]:
-    """Tune is imported in a thread while the block waits for Ray's processes, which takes longer."""
-
-    def work() -> None:
-        with suppress(Exception), uncollected():  # whoever imports it next is told
-            import_module(".ray_trials", __package__)
-
-    thread = threading.Thread(target=work, name="imports", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _endpoints() -> list[Endpoint]:

@@ -128,6 +128,7 @@ def test_a_driver_and_workers_killed_at_any_moment_lose_nothing_finished(undistu
     """SIGKILL of the driver twice, each some random time after training began; then, while the same command goes on, of
     all workers after its first checkpoint, which are tried again. ``tuning/test_tuned_run.py`` kills a search."""
     finished: dict[str, bytes] = {}
+    job.environment["PYTHONPATH"] = ""  # Ray starts its workers itself then: see support/warm_workers.py
     for _ in range(2):
         process, moment = job.start(), random.uniform(0, 0.7)  # noqa: S311
         job.wait_for(job.saved, process)
