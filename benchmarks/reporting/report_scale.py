@@ -27,7 +27,9 @@ And since then no record is an object longer than its columns need it, the disk 
 looks at a store imports nothing heavy, and memory is given back before the table is written. One record, warm, costs 24
 microseconds of the processor in place of 41. Under a load of 4, one run each, the million took 13.15 s (8.64, 3.51) and
 0.86 GiB with the index; without it 60.92 s (27.48, 11.56) and 1.04 GiB where the records had been read minutes before,
-and 87.84 s (35.03, 27.16), a little earlier, where they had not.
+and 87.84 s (35.03, 27.16), a little earlier, where they had not. On the quiet machine, one run each, read from the
+disk (its cache was dropped before): the million took 9.49 s (8.60, 4.14) and 0.86 GiB with the index, 57.07 s (32.57,
+32.55) and 1.04 GiB without; the 100,000 1.62 s (1.71, 0.51) and 0.25 GiB, and 5.65 s (4.79, 3.34) and 0.27 GiB.
 
 Beside other work (load 3) the million took 28.6 to 34.8 s with the index. Ten times the records take 9.7 times the
 seconds once the 0.9 s of imports are taken off. Each cell has five seeds, so that the table has 800,000 lines. Of the
@@ -54,19 +56,19 @@ from tailboard.harness.storage.store import Store
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
     (
         "`report` on 100,000 records",
-        "3.3 s, 0.4 GiB",
+        "1.6 s, 0.25 GiB",
         "",
         "2 quiet cores of an AMD EPYC",
     ),
     (
         "`report` on 1,000,000 records, a table of 800,000 cells",
-        "14 s, 1.0 GiB",
+        "9.5 s, 0.86 GiB",
         "1000000",
         "2 quiet cores of an AMD EPYC",
     ),
     (
         "the same where no run left an index, read from the disk",
-        "110 s, 1.0 GiB",
+        "57 s, 1.04 GiB",
         "1000000",
         "2 quiet cores of an AMD EPYC",
     ),
