@@ -26,7 +26,10 @@ Measured once just after other work had ended, of 45 trials of 1.8 s (``45 3``):
 of the bare Ray, 2.04, of which the command's own process took 9.9 s and a bare Ray's 1.6; the trials' wall over ideal
 1.01, the whole command's 1.39 (the bare Ray's 1.48); the first trial began 10.7 s after the command, the first task
 3.3 s (the trial's moment was then taken from its record, which leaves out what is less than a second). Before a run's
-own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and 12.1 s.
+own process did without PyTorch and took MLflow's empty tables from the cache it was 2.44, and 12.1 s. Since then the
+first trial goes into a worker that Ray has started with itself, and a run imports less and later: on the quiet machine,
+once, 11.8 s over 6.2 s, 1.89, of which the command took 8.2 s; trials' wall over ideal 1.02, the command's 1.28; the
+first trial began 7.1 s after the command, the first task 3.3 s.
 """
 
 from __future__ import annotations
@@ -50,15 +53,15 @@ from tailboard.harness.storage.store import Store
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
     (
         "processor time of all that is not training over a bare Ray's that runs as many sleeping tasks",
-        "2.0 (14.3 s over 7.0 s; 45 trials of 1.8 s on 2 slots)",
+        "1.9 (11.8 s over 6.2 s; 45 trials of 1.8 s on 2 slots)",
         "45 3",
-        "2 cores of an AMD EPYC, just after other work",
+        "2 quiet cores of an AMD EPYC",
     ),
     (
         "wall time of 45 trials of 1.8 s over their packing without a gap",
-        "1.01 (a bare Ray's tasks 1.34)",
+        "1.02 (a bare Ray's tasks 1.31)",
         "45 3",
-        "2 cores of an AMD EPYC, just after other work",
+        "2 quiet cores of an AMD EPYC",
     ),
 )
 
