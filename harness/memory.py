@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 # Read by glibc where a process starts; later is too late for the thread that trains. A step takes and frees hundreds of
 # megabytes, which by default go back to the system each time, and are handed out again page by page, filled with zeros:
-# some percent of a step of a ResNet-20 on a CPU. With these they stay with the worker until its trial is over: all threads
-# share one heap, which takes all sizes, is not cut back, and lies in large pages where the system has them. No number
-# depends on it.
+# some percent of a step of a ResNet-20 on a CPU. With these they stay with the worker until its trial is over: all
+# threads share one heap, which takes all sizes, is not cut back, and lies in large pages where the system has them. No
+# number depends on it.
 TUNABLES = ":".join([
     "glibc.malloc.arena_max=1",
     "glibc.malloc.mmap_max=0",
