@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: quickstart test quick test-alone quick-alone chaos fuzz lint style types compiled wheel docs
+.PHONY: quickstart test quick chaos fuzz lint style types compiled wheel docs
 
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
@@ -12,14 +12,10 @@ quickstart: .venv/installed
 WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 TESTS := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# Types are checked, on one core, beside the first tests.
-test quick: style compiled
-	@$(MAKE) --no-print-directory -j2 types $@-alone
-
-test-alone:
+test: lint compiled
 	$(TESTS)
 
-quick-alone:
+quick: lint compiled
 	$(TESTS) -m "not slow"
 
 chaos: .venv/installed-dev
