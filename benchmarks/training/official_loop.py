@@ -10,8 +10,8 @@ trial is ours under the preset ``ldam2019``: ERM on the same training images, wi
 Both train the first epochs of a schedule of 200, before its rate is lowered. They take turns, each from new weights of
 the same law, and the ratio of each pair counts. The first epoch is not timed: libraries choose their kernels in it, and
 with ``--compile`` the network is compiled. Each turn has a process of its own: the loop's as Python starts one, the
-trial's with its memory kept as a worker's is (``harness/memory.py``). Without workers and on one
-thread seconds are those of the processor, so that what else runs on the machine counts little; else those of the wall.
+trial's with its memory kept as a worker's is (``harness/memory.py``). Without workers and on one thread seconds are
+those of the processor, so that what else runs on the machine counts little; else those of the wall.
 The accuracy is the mean over the classes of the test set after these epochs, in percent.
 
 Measured on 2 cores of an AMD EPYC beside other programs (load 1.1 to 3), with ``--factor 10`` (resnet20 on 2,040

@@ -1,4 +1,4 @@
-"""How a run looks: the facts of a scoreboard as a table and lines for a terminal, or as one line elsewhere."""
+"""How a run looks: the facts of its progress as a table and lines for a terminal, or as one line elsewhere."""
 
 from __future__ import annotations
 
