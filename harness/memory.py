@@ -62,5 +62,5 @@ def give_back() -> None:
 
 
 def without_tunables() -> dict[str, str]:
-    """The environment for a process that a worker starts: it never calls :func:`give_back`, so it goes without these."""
+    """The environment for a process that a worker starts: it never gives memory back, so it goes without these."""
     return {name: value for name, value in os.environ.items() if (name, value) != ("GLIBC_TUNABLES", TUNABLES)}
