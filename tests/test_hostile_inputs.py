@@ -5,6 +5,7 @@ says."""
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from tailboard import LONGEST
-from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.parser import parse, with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
@@ -175,6 +176,29 @@ def test_it_ends_soon_in_a_line_and_nothing_else_has_changed(tailboard, tmp_path
     after = {name: what for name, what in contents(tmp_path).items() if not name.startswith(row.makes or ("\0",))}
     assert after == before
     assert time.monotonic() - began < 60
+
+
+def test_a_plugin_that_a_store_brings_is_run_only_by_who_says_so(tailboard, tmp_path):
+    text, folder = "open('trace', 'a').close()\nraise ValueError('it ran')\n", tmp_path / "plugins"
+    raw = {"name": "t", "data": "fashion-mnist-mini", "methods": "ERM", "seeds": 1}
+    wanted = with_plugin(parse(raw), text, ["Mine"])
+    made, trial = Store("s"), next(each for each in plan(wanted) if each.method.plugin)
+    made.write_plan(wanted)
+    about = {"counts": [30] * 10, "accuracy": {"last_ema": [50.0] * 10}}
+    made.write_record(Record.model_validate({"key": trial.key, "trial": trial, "status": "complete"} | about))
+    folder.mkdir()
+    (folder / "mine.py").write_text(text)
+    (folder / "other.py").write_text(text + "# edited")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    for which in ("--method", "Mine"), ("--key", trial.key), ("--method", "Mine", "--plugin", folder / "other.py"):
+        code, out, err = tailboard("train", "s", *which, "-o", "m.model")
+        assert (code, out) == (1, "") and err.startswith(f"error: {which[0]}: training Mine would run code that the ")
+        assert f"plugin {digest}. Read it " in err and "s/plans/t.json), then say --trust-plugins" in err
+        assert err.count("\n") == 1 and not Path("trace").exists()
+    for trusted in ("--trust-plugins",), ("--plugin", folder / "mine.py"):
+        code, _, err = tailboard("train", "s", "--method", "Mine", "-o", "m.model", *trusted)
+        assert code == 1 and "it ran" in err and Path("trace").exists()
+        Path("trace").unlink()
 
 
 def test_what_stands_elsewhere_is_tested_there():
