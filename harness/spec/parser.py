@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...datasets.user_images.source import HINT
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
-from ...methods.names import nearest
+from ...methods.names import nearest, nearest_sentence
 from ...methods.text_file import read_text
 from ..errors import SpecError, field
 from .changes import SpecChanges
@@ -193,9 +193,9 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         first = error.errors()[0]
         path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
-            meant = nearest(word := str(first["loc"][-1]), model.model_fields)
-            meant = f"{meant} {HINT} {HINT_OF_TABLES}" if model is Data else meant
-            raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
+            word, known = str(first["loc"][-1]), model.model_fields
+            own = f"{nearest_sentence(word, known)} {HINT} {HINT_OF_TABLES}" if model is Data else ""
+            raise SpecError(f"{where}: unknown key {word!r}{own or nearest(word, known)}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         if first["type"] == "string_pattern_mismatch" and path == "name":
             first["msg"] = "letters and digits, with dots, dashes and underscores between them, are expected"
