@@ -20,6 +20,7 @@ from ...methods.text_file import read_text
 from ..errors import SpecError, field
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
+from .plugin_files import with_plugin_files
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .resources import absolute
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
@@ -67,12 +68,7 @@ def read(
         raise SpecError(f"{path} is nested too deeply") from None
     if spec is None:
         raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
-    for file in plugins:
-        from ...methods.plugin import plugin_file  # imports torch
-
-        text, methods = plugin_file(file)
-        spec = with_plugin(spec, text, list(methods))
-    return spec
+    return with_plugin_files(spec, plugins)
 
 
 def shipped() -> dict[str, Path]:
@@ -163,22 +159,6 @@ def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | Non
     given = {"few": few, "many": many, "by": "tercile" if tercile else None}
     given = {name: value for name, value in given.items() if value is not None}
     return _valid(Shots, given, "shots") if given else None
-
-
-def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
-    """The spec with methods of a plugin file added.
-
-    Args:
-        spec: What it is added to.
-        text: The file's.
-        names: The methods.
-
-    Returns:
-        Another spec, which holds the text.
-    """
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
-    return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
 
 
 M = TypeVar("M", bound=BaseModel)
