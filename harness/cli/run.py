@@ -78,8 +78,8 @@ def run(
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
     Where the spec has a block tune, every method is tuned first, on validation images or rows.
-    With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation. Images are
-    compared by the paper's nine methods and a control, a table by up to a dozen on two estimators, or by those of --methods.
+    With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation. Without
+    --methods, images are compared by the paper's nine and a control, a table by up to a dozen on two estimators.
     """
     with uncollected():
         defer_torch()
