@@ -56,8 +56,8 @@ def checksum_bytes(data: bytes, algorithm: str) -> str:
 
 
 def regular_file(path: Path) -> BufferedReader:
-    """A file, open for reading. DataError for a pipe, which is not waited for, or a device; OSError where there is no
-    file, or none that can be read."""
+    """A file, open for reading. DataError for a pipe, which is not waited for, or a device; IsADirectoryError for a
+    folder; another OSError where there is no file, or none that can be read."""
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     mode = os.fstat(number).st_mode
     if stat.S_ISREG(mode):

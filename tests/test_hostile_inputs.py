@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +25,11 @@ from tailboard.datasets.user_images.readers import table
 from tailboard.datasets.user_images.source import Source
 from tailboard.datasets.user_tables.collections_of_tables import DESCRIPTION
 from tailboard.datasets.user_tables.openml_cache import OpenmlSet
+from tailboard.harness.cli import run
 from tailboard.harness.prediction.table_rows import _of_csv
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.reporting import natural_frequencies, recommendation, report
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
@@ -233,7 +237,7 @@ def test_a_pipe_is_not_waited_for_and_an_endless_file_is_not_read(tmp_path, monk
             read()
 
 
-def test_a_plugin_that_a_store_brings_is_run_only_by_who_says_so(tailboard, tmp_path):
+def test_a_plugin_that_a_store_brings_is_run_only_by_who_says_so(tailboard, tmp_path, monkeypatch, capsys):
     text, folder = "open('trace', 'a').close()\nraise ValueError('it ran')\n", tmp_path / "plugins"
     raw = {"name": "t", "data": "fashion-mnist-mini", "methods": "ERM", "seeds": 1}
     wanted = with_plugin(parse(raw), text, ["Mine"])
@@ -250,7 +254,12 @@ def test_a_plugin_that_a_store_brings_is_run_only_by_who_says_so(tailboard, tmp_
         assert (code, out) == (1, "") and err.startswith(f"error: {which[0]}: training Mine would run code that the ")
         assert f"plugin {digest}. Read it " in err and "s/plans/t.json), then say --trust-plugins" in err
         assert err.count("\n") == 1 and not Path("trace").exists()
-    for trusted in ("--trust-plugins",), ("--plugin", folder / "mine.py"):
+    monkeypatch.setattr(recommendation, "recommendation", lambda *_: recommendation.Recommendation("Mine", trial.key))
+    monkeypatch.setattr(natural_frequencies, "sentences", lambda _: [])
+    run._recommend(report.Report, made, [folder / "mine.py"])  # pyright: ignore[reportArgumentType]
+    command = shlex.split(capsys.readouterr().out.partition(": ")[2])
+    assert command[:-2] == ["tailboard", "train", "s", "--method", "Mine", "--plugin", str(folder / "mine.py")]
+    for trusted in ("--trust-plugins",), command[5:7]:
         code, _, err = tailboard("train", "s", "--method", "Mine", "-o", "m.model", *trusted)
         assert code == 1 and "it ran" in err and Path("trace").exists()
         Path("trace").unlink()
