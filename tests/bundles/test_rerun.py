@@ -26,7 +26,7 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
-from warm_process import FORKS
+from warm_process import FORKS, take_environment
 
 # Trained again
 
@@ -36,7 +36,7 @@ def in_a_forked_process(monkeypatch) -> None:
     """The process in which it is trained again is forked from one that has imported its libraries."""
 
     def executor(workers: int, _: Any) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(workers, FORKS, os.environ.update, (dict(os.environ),))
+        return ProcessPoolExecutor(workers, FORKS, take_environment, (dict(os.environ),))
 
     monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", executor)
 
