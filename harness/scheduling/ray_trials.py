@@ -68,11 +68,11 @@ class _JobSearcher(_NotSaved, Searcher):
 class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
 
-    endings: CompletionHandler
+    completion: CompletionHandler
     observer: RunObserver
     stopping: threading.Event
     stop_signal: Any
-    patience: SilenceMonitor
+    silence: SilenceMonitor
     told: float = -math.inf
     idle: bool = False
 
@@ -83,39 +83,39 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
-        self.idle = not self.patience.running
+        self.idle = not self.silence.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
             self.stop_signal.stop()
             self.told = time.monotonic()
-        for name in self.patience.exhausted():
+        for name in self.silence.exhausted():
             trial = next(trial for trial in trials if trial.trial_id == name)
             ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
+        self.silence.heard(trial.trial_id)
         self.observer.on_trial_start(trial.config["job"].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
+        self.silence.heard(trial.trial_id)
         if line := result.pop("line", None):  # Tune keeps the rest
             self.observer.on_epoch(trial.config["job"].trial, line)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.end(trial.trial_id)
+        self.silence.end(trial.trial_id)
         job = trial.config["job"]
         _forget_course(trial)
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
-            self.endings.on_success(job)
+            self.completion.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        silent = self.patience.end(trial.trial_id)
+        silent = self.silence.end(trial.trial_id)
         job = trial.config["job"]
         _forget_course(trial)
         if silent:
-            self.endings.on_timeout(job, self.patience.why, silent)
+            self.completion.on_timeout(job, self.silence.why, silent)
         else:
-            self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
+            self.completion.on_failure(job, reason(trial.error_file), trial.config["gpu"])
 
 
 def _forget_course(trial: Any) -> None:
@@ -153,7 +153,7 @@ def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal |
     should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
     if isinstance(stop_signal, _StopSignalActor):
         should_stop = now_and_then(should_stop)
-    tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
+    tune.report({"epoch": -1})  # its silence counts from here, as its own watchdog counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
     context = replace(context, alone=config["gpu"] >= 1)
     tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
@@ -180,10 +180,10 @@ def fit(
         started: Where it is trained.
     """
     stop_signal = _start_stop_signal(started)
-    retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
+    retries, silence = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
     searcher = _JobSearcher(queue, retries, stopping, stop_signal)
-    endings = CompletionHandler(queue, retries, observer, result, stopping)
-    callback = _Callback(endings, observer, stopping, stop_signal, patience)
+    completion = CompletionHandler(queue, retries, observer, result, stopping)
+    callback = _Callback(completion, observer, stopping, stop_signal, silence)
     train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
     with _untagged(), nullcontext() if started.joined else _inherited_environment():
         tune.Tuner(
