@@ -152,9 +152,7 @@ def test_what_is_required_is_and_nothing_else(path):
 def test_every_key_that_is_taken_is_listed(path):
     for name in sorted(EVERY - {*MAPPINGS[path]["properties"]}):
         words = least(path, MAPPINGS[path]) | {name: "x" if name == "plugin" else 1}
-        with pytest.raises(
-            UserError, match=f"unknown key '{name}'|one that is registered here is expected"
-        ):
+        with pytest.raises(UserError, match=f"unknown key '{name}'|one that is registered here is expected"):
             parse(placed(path, words) if path else words)
 
 
