@@ -1,7 +1,7 @@
 """The lock on data sets: closed while a method is built, trains and is scored.
 
 While it is closed no data set is loaded, and no file that one was loaded from, or is kept in, is opened. Test labels
-are behind a wall: they are opened in another process (``harness/training/scoring_server.py``) and never enter this one.
+are kept apart: they are opened in another process (``harness/training/scoring_server.py``) and never enter this one.
 The lock is for whoever opens them by hand. Against a method that is written to cheat, which may start processes of its
 own, the proof is elsewhere: a trial run again on a machine that has other test images must give the same weights.
 """

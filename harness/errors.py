@@ -63,4 +63,4 @@ class BundleError(StoreError):
 
 
 class Untrusted(UserError, ValueError):
-    """A bundle whose plugins would be run without a word of the user's."""
+    """A bundle or store whose plugins would be run without a word of the user's."""

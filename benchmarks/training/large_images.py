@@ -40,6 +40,27 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.training.device_images import DeviceData, on_device
 from tailboard.harness.training.scoring_process import ScoringProcess
 
+MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
+    (
+        "100,000 JPEGs of 224 pixels scanned, decoded and measured",
+        "653 s, at most 640 MiB of memory beside the mapped file",
+        "--images 100000",
+        "2 cores of an AMD EPYC under a load of 12",
+    ),
+    (
+        "of these, until a new process has the images of its first trial",
+        "126 s: the fingerprint of the split reads every image once; 11 s of the next trial of the seed",
+        "--images 100000",
+        "2 cores of an AMD EPYC under a load of 12",
+    ),
+    (
+        "of these, images a second on one thread after the first epoch, over a DataLoader with one worker",
+        "3.3 (184 over 55); by processor time 2.1 (1,053 over 504)",
+        "--images 100000",
+        "2 cores of an AMD EPYC under a load of 12",
+    ),
+)
+
 SIDE, CLASSES, TEMPLATES, BATCH, LEAST = 224, 10, 100, 128, 0.65
 
 

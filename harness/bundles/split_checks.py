@@ -78,7 +78,7 @@ class SeedDuplicates:
         self._first: dict[str, tuple[str, int]] = {}  # the key and the seed of who had it first
 
     def differences(self, record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[Mismatch]:
-        """``arrays`` are those beside the record, such as :func:`recounted` takes; none where it has none."""
+        """``arrays`` are those beside the record, as for :func:`recompute_accuracies`; none where it has none."""
         if _left_out(record.trial) <= FEW:
             return
         mine = f"of seed {record.trial.seed}"

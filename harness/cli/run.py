@@ -44,7 +44,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: tailboard quickstart")
-def quickstart(slots: Annotated[int | None, typer.Option(help="Trials at a time.")] = None) -> int:
+def quickstart(slots: Slots = None) -> int:
     """Run the shipped spec: the paper's nine methods and a control, five seeds, real images; minutes on two cores."""
     return run("quickstart", slots=slots)
 
@@ -58,7 +58,7 @@ def run(
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
     group: Annotated[str | None, typer.Option(help="With --data: the column of what belongs together.")] = None,
     weight: Annotated[str | None, typer.Option(help="With --data: the column of how much a row counts.")] = None,
-    methods: Annotated[str | None, typer.Option(help='Only these: "ERM, M2m". With --data the paper\'s nine.')] = None,
+    methods: Annotated[str | None, typer.Option(help='Only these, such as "ERM, M2m".')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
     change: Set = None,
@@ -78,7 +78,8 @@ def run(
 
     The same command resumes: a finished trial never runs again. Ctrl-C once lets running trials save themselves.
     Where the spec has a block tune, every method is tuned first, on validation images or rows.
-    With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation.
+    With --data no spec is needed: the defaults fit the data, and the table is followed by a recommendation. Without
+    --methods, images are compared by the paper's nine and a control, a table by up to a dozen on two estimators.
     """
     with uncollected():
         defer_torch()
@@ -94,7 +95,7 @@ def run(
         from ...datasets.user_tables.source import is_user_table
         from ..planning import image_run, table_run
 
-        own = images | {"methods": methods, "network": network, "seeds": seeds}
+        own = images | {"methods": methods, "network": network, "seeds": seeds, "plugins": plugin}
         given = {key: value for key, value in own.items() if value is not None}
         planned = table_run if is_user_table({"name": data}, Path()) else image_run
         asked, place = planned.resolve(image_run.ImageRequest(data, **given), store, print_status, root)
@@ -123,7 +124,7 @@ def run(
         print_status(f"the report's files could not be written ({error}); the same command writes them")
     print_output(f"{report.rendered(for_reader('md'))}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report, place)
+        _recommend(report, place, plugin or [])
     for form, path in files.items():
         print(f"{form:6} {path}")
     if asked.figure:
@@ -155,7 +156,8 @@ def _draw(spec: Spec, store: Store) -> None:
 def _check_options(spec: str | None, data: str | None, images: dict[str, Any], changes: dict[str, Any]) -> None:
     """SpecError where neither a spec nor --data is named, or both, or one has an option that is the other's."""
     if (spec is None) == (data is None):
-        raise SpecError("run: name a spec, or --data")
+        both = f", not both; leave {spec} or --data {data} out" if spec is not None else ""
+        raise SpecError(f"run: name a spec, or --data{both}")
     wrong, with_ = (images, "--data") if spec else (changes, "a spec")
     if only := ", ".join(f"--{key}" for key, value in wrong.items() if value):
         raise SpecError(f"{only}: only with {with_}")
@@ -172,8 +174,8 @@ def _check_name(spec: Spec, store: Store) -> None:
             )
 
 
-def _recommend(report: Report, store: Store) -> None:
-    """Say which method the table speaks for, and how a model is made of it."""
+def _recommend(report: Report, store: Store, plugins: list[Path]) -> None:
+    """Say which method the table speaks for, and how a model is made of it; of a plugin's with the files that ran."""
     from ..reporting import natural_frequencies
     from ..reporting.recommendation import recommendation
 
@@ -186,8 +188,10 @@ def _recommend(report: Report, store: Store) -> None:
     goal = re.sub(r"[^a-z0-9]+", "-", advice.method.lower()).strip("-")
     unsure = advice.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
     which = ["--key", advice.key] if unsure else ["--method", advice.method]
-    command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
-    what = "rows" if store.record(advice.key).trial.data.is_table else "images"
+    trial = store.record(advice.key).trial
+    trusted = [word for file in plugins if trial.method.plugin for word in ("--plugin", str(file))]
+    command = shlex.join(["tailboard", "train", shown, *which, *trusted, "-o", f"{goal}.model"])
+    what = "rows" if trial.data.is_table else "images"
     last = f"A model of it, trained on all {what} but those for testing: {command}"
     print_output("\n".join([*advice.sentences, *natural_frequencies.sentences(report), last, ""]))
 

@@ -27,9 +27,9 @@ from ..spec.schema import Trial
 from ..storage import paths
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.job import Job, record_of
+from ..training.job import Job, TrialContext, record_of
 from ..training.learners.estimator_file import FORMS
-from ..training.trial import TrialContext, run_trial
+from ..training.trial import run_trial
 from ..tuning.search import FIRST_SEED
 from .choice import Choice
 from .description import Calibration, Description

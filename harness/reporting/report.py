@@ -165,7 +165,7 @@ class Report:
         return records.json(self.rows, self.metric, further=self.measured)
 
     def ranks(self) -> list[Ranks]:
-        """The average ranks of each protocol and group (see ``leaderboard.ranks``)."""
+        """The average ranks of each protocol and group (see ``leaderboard.statistics.ranks``)."""
         return ranked(summarise(self.rows, self.metric), self.metric)
 
     def with_ranks(self, versus: str | None) -> Report:

@@ -175,7 +175,7 @@ def values(lines: Sequence[TunedRow]) -> pd.DataFrame:
 
 
 def curves(lines: Sequence[TunedRow]) -> pd.DataFrame:
-    """What each number of trials finds, for each tuned row (see ``leaderboard.budget.curves``)."""
+    """What each number of trials finds, for each tuned row (see ``leaderboard.statistics.budget.curves``)."""
     ended = [
         line.names | {"value": c.value if c.state == "complete" else nan, "epochs": c.epochs}
         for line in lines

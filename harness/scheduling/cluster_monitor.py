@@ -17,16 +17,16 @@ import psutil
 from ..storage.temporary import remove_own
 
 INTERRUPTED = 130  # the command line's exit code
-KNOCK_SECONDS, MISSED = 2.0, 12  # given up after so many knocks in vain: 25 to 50 s
+TRY_SECONDS, MISSED = 2.0, 12  # given up after so many tries in vain: 25 to 50 s
 UNWIND_SECONDS = 6.0  # for the driver to end by itself
 
 Endpoint = tuple[str, int]
 
 
 class ClusterMonitor:
-    """A context; once told what to ``watch`` it knocks there, to the end of the block.
+    """A context; once told what to ``watch`` it connects there again and again, to the end of the block.
 
-    Where nobody opens for a while, ``tell`` gets a line, ``stopping`` is set and the main thread interrupted; the
+    Where nothing answers for a while, ``tell`` gets a line, ``stopping`` is set and the main thread interrupted; the
     block then ends without an error. But Ray mostly holds the main thread in a question to the dead head: then the
     process ends here, as one that was killed does, but for what it leaves behind.
     """
@@ -48,16 +48,16 @@ class ClusterMonitor:
             self._over.set()
         return self._lost
 
-    def watch(self, doors: Sequence[Endpoint]) -> None:
-        """Begin to try the endpoints ``doors`` again and again, in a thread of its own."""
-        threading.Thread(target=self._work, args=(doors,), name="vigil", daemon=True).start()
+    def watch(self, endpoints: Sequence[Endpoint]) -> None:
+        """Begin to try the endpoints ``endpoints`` again and again, in a thread of its own."""
+        threading.Thread(target=self._work, args=(endpoints,), name="cluster-monitor", daemon=True).start()
 
-    def _work(self, doors: Sequence[Endpoint]) -> None:
+    def _work(self, endpoints: Sequence[Endpoint]) -> None:
         missed = 0
         while missed < MISSED:
-            if self._over.wait(KNOCK_SECONDS):
+            if self._over.wait(TRY_SECONDS):
                 return
-            missed = 0 if all(map(_opens, doors)) else missed + 1
+            missed = 0 if all(map(_answers, endpoints)) else missed + 1
         self._lost = True
         self._tell("the cluster is lost: its head, or Ray on this machine, does not answer any more")
         self._stopping.set()
@@ -73,9 +73,9 @@ class ClusterMonitor:
             os._exit(INTERRUPTED)
 
 
-def _opens(door: Endpoint) -> bool:
+def _answers(endpoint: Endpoint) -> bool:
     try:
-        socket.create_connection(door, timeout=KNOCK_SECONDS).close()
+        socket.create_connection(endpoint, timeout=TRY_SECONDS).close()
     except OSError:
         return False
     return True

@@ -78,11 +78,11 @@ class _JobSearcher(_NotSaved, Searcher):
 class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     """Passes on what Tune says, in the driver's process, and ends a run that is being stopped once nothing trains."""
 
-    endings: CompletionHandler
+    completion: CompletionHandler
     observer: RunObserver
     stopping: threading.Event
     stop_signal: Any
-    patience: SilenceMonitor
+    silence: SilenceMonitor
     told: float = -math.inf
     idle: bool = False
     open: dict[str, Any] = field(default_factory=dict)  # Tune's trials that have not ended here, by id
@@ -96,11 +96,11 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self._end_lost(trials)
-        self.idle = not self.patience.running
+        self.idle = not self.silence.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
             self.stop_signal.stop()
             self.told = time.monotonic()
-        for name in self.patience.exhausted():
+        for name in self.silence.exhausted():
             ray.kill(self.open[name].temporary_state.ray_actor)
 
     def _end_lost(self, trials: list) -> None:
@@ -110,7 +110,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         for trial in [trial for trial in self.open.values() if trial.status == trial.ERROR]:
             self._end(trials, trial)
             why = "its worker was not ready in time"
-            self.endings.on_failure(trial.config["job"], why, trial.config["gpu"])
+            self.completion.on_failure(trial.config["job"], why, trial.config["gpu"])
 
     def _open(self, trials: list) -> None:
         self.open |= {trial.trial_id: trial for trial in trials[self.seen :]}
@@ -123,14 +123,14 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         self.open.pop(trial.trial_id, None)
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
-        return self.patience.end(trial.trial_id)
+        return self.silence.end(trial.trial_id)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
+        self.silence.heard(trial.trial_id)
         self.observer.on_trial_start(trial.config["job"].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        self.patience.heard(trial.trial_id)
+        self.silence.heard(trial.trial_id)
         if line := result.pop("line", None):  # Tune keeps the rest
             self.observer.on_epoch(trial.config["job"].trial, line)
 
@@ -139,15 +139,15 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         job = trial.config["job"]
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
-            self.endings.on_success(job)
+            self.completion.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self._end(trials, trial)
         job = trial.config["job"]
         if silent:
-            self.endings.on_timeout(job, self.patience.why, silent)
+            self.completion.on_timeout(job, self.silence.why, silent)
         else:
-            self.endings.on_failure(job, reason(trial.error_file), trial.config["gpu"])
+            self.completion.on_failure(job, reason(trial.error_file), trial.config["gpu"])
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _train(config: dict[str, Any], context: Any, stop_signal: FolderStopSignal |
     should_stop = partial(stop_signal.should_stop, job.trial.key, config["holder"])
     if isinstance(stop_signal, _StopSignalActor):
         should_stop = now_and_then(should_stop)
-    tune.report({"epoch": -1})  # its silence counts from here, as its own witness counts: a process may start slowly
+    tune.report({"epoch": -1})  # its silence counts from here, as its own watchdog counts: a process may start slowly
     report = lambda line: tune.report({"epoch": line["epoch"], "line": line})  # noqa: E731
     context = replace(context, alone=config["gpu"] >= 1)
     tune.report({"epoch": -1, "in_store": run_job(job, context, report, should_stop)})
@@ -205,10 +205,10 @@ def fit(
         started: Where it is trained.
     """
     stop_signal = _start_stop_signal(started)
-    retries, patience = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
+    retries, silence = RetryPolicy(resources), SilenceMonitor(resources.time_limit)
     searcher = _JobSearcher(queue, retries, stopping, stop_signal)
-    endings = CompletionHandler(queue, retries, observer, result, stopping)
-    callback = _Callback(endings, observer, stopping, stop_signal, patience)
+    completion = CompletionHandler(queue, retries, observer, result, stopping)
+    callback = _Callback(completion, observer, stopping, stop_signal, silence)
     train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
     with _untagged(), nullcontext() if started.joined else _inherited_environment():
         tune.Tuner(

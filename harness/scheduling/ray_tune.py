@@ -73,14 +73,14 @@ def run_jobs(
     if not len(queue):
         return result
     with (
-        ClusterMonitor(stopping, observer.on_waiting) as vigil,
+        ClusterMonitor(stopping, observer.on_waiting) as monitor,
         _ray(resources, slots, address, observer, len(queue)) as started,
         drained_by_signals(stopping),
     ):
         with uncollected():
             from .ray_trials import fit
 
-        vigil.watch(_endpoints())
+        monitor.watch(_endpoints())
         if wait := waits(_nodes(), resources):
             observer.on_waiting(wait)
         fit(queue, context, resources, observer, result, stopping, started)

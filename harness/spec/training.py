@@ -61,9 +61,10 @@ class Training(_OfNetwork, frozen=True):
     """The training routine. Epochs and fractions of epochs; ``ema`` is the decay a step; ``cutmix`` a probability;
     ``resized_crop`` the least share of the area, in the place of ``crop_padding``.
 
-    The last three are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear layers by Kaiming's normal
-    law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the learning rate once an epoch,
-    and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch, which is else dropped.
+    ``init``, ``warmup`` and ``last_batch`` are of LDAM-DRW's script. ``init: fan_in`` draws convolutions and linear
+    layers by Kaiming's normal law of their inputs, where each network's own law is else; ``warmup: epoch`` raises the
+    learning rate once an epoch, and not every step; ``last_batch: kept`` trains on the last, partial batch of an epoch,
+    which is else dropped.
 
     With ``track`` the history has the accuracy on the training images, as they are, in evaluation mode: ``all`` of
     all, ``minority`` also of the last C // 2 classes; after every so many epochs (``track_every``), and the last.

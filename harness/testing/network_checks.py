@@ -249,7 +249,7 @@ def ranges_contain_defaults(entry: Entry) -> str:
 
 
 def never_asks_for_the_test_set(entry: Entry) -> str:
-    """On a real data set, with the wall and the lock that every trial has.
+    """On a real data set, with the other process for the labels and the lock that every trial has.
 
     Raises:
         AssertionError: where the method asked for it.

@@ -26,7 +26,7 @@ def budgets(curves: pd.DataFrame, metric: str, form: str) -> bytes:
     method.
 
     Args:
-        curves: What ``leaderboard.budget.curves`` returns.
+        curves: What ``leaderboard.statistics.budget.curves`` returns.
         metric: What the values are, for the axis.
         form: ``png``, ``svg`` or ``pdf``.
 

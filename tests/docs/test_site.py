@@ -99,19 +99,22 @@ def reader(tmp_path_factory, shared_ray):
     folder = tmp_path_factory.mktemp("reader")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILBOARD")} | shared_ray
 
+    def started(words: list[str]) -> None:
+        process = WarmProcess(words, folder, environment)
+        said = process.communicate(timeout=300)
+        assert process.returncode == 0, (words, *said)
+
     def run(block: Block) -> None:
         head = re.match(r"# (\S+\.(?:yaml|py))\n", block.text)
         if head:
             (folder / head[1]).write_text(block.text)
         elif block.language == "python":
-            command = [sys.executable, "-c", block.text]
-            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=300)
+            (folder / "typed.py").write_text(block.text)
+            started(["typed.py"])
         for line in block.text.splitlines() if block.language == "sh" else ():
             if words := shlex.split(line, comments=True):
                 assert words[0] == "tailboard", line
-                process = WarmProcess(words, folder, environment)
-                said = process.communicate(timeout=300)
-                assert process.returncode == 0, (line, *said)
+                started(words)
 
     return run
 

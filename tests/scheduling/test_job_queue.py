@@ -267,15 +267,15 @@ def test_a_trial_that_trains_for_too_long_is_recorded_with_what_it_had(tmp_path)
 
 
 def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(clock):
-    patience = SilenceMonitor(10, clock)
-    patience.heard("silent")
+    silence = SilenceMonitor(10, clock)
+    silence.heard("silent")
     for clock.now in range(0, 200, 5):
-        patience.heard("speaks")
-        stopped = list(patience.exhausted())
+        silence.heard("speaks")
+        stopped = list(silence.exhausted())
         assert stopped == (["silent"] if clock.now == 10 + LOADING_SECONDS + 5 else [])
-    assert patience.end("silent") == 10 + LOADING_SECONDS + 5
-    assert patience.why == "TimeLimit: no epoch ended within 10 s"
-    assert patience.end("speaks") == patience.end("unknown") == 0
+    assert silence.end("silent") == 10 + LOADING_SECONDS + 5
+    assert silence.why == "TimeLimit: no epoch ended within 10 s"
+    assert silence.end("speaks") == silence.end("unknown") == 0
     patient = SilenceMonitor(None, clock)
     patient.heard("silent")
     clock.now = 1e9
@@ -334,10 +334,10 @@ def test_a_trial_that_says_nothing_is_seen_where_it_stands(monkeypatch):
         while len(told) < 2:
             time.sleep(0.01)
 
-    with timeouts.StackDumpWatchdog(0.1, told.append) as witness:
+    with timeouts.StackDumpWatchdog(0.1, told.append) as watchdog:
         for _ in range(10):
             time.sleep(0.05)
-            witness.heard()
+            watchdog.heard()
         assert told == [], "it was heard of all the time"
         stands_here()
         time.sleep(1.5)

@@ -152,20 +152,20 @@ def test_a_question_is_put_once_a_second():
 
 
 def test_a_driver_whose_cluster_is_gone_is_interrupted_and_one_whose_cluster_is_there_is_not(monkeypatch, request):
-    monkeypatch.setattr(cluster_monitor, "KNOCK_SECONDS", 0.05)
-    monkeypatch.setattr(cluster_monitor, "MISSED", 12)  # as in a run: a busy machine may open a door late
+    monkeypatch.setattr(cluster_monitor, "TRY_SECONDS", 0.05)
+    monkeypatch.setattr(cluster_monitor, "MISSED", 12)  # as in a run: a busy machine may answer late
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where pytest runs in the background
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     stopping, told = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as other:
-        with ClusterMonitor(stopping, told.append) as vigil:
-            vigil.watch([there.getsockname()[:2]])
+        with ClusterMonitor(stopping, told.append) as monitor:
+            monitor.watch([there.getsockname()[:2]])
             time.sleep(1)
         assert not stopping.is_set() and not told
         with pytest.raises(ZeroDivisionError), ClusterMonitor(stopping, told.append):
             raise ZeroDivisionError
-        with ClusterMonitor(stopping, told.append) as vigil:
-            vigil.watch([there.getsockname()[:2], other.getsockname()[:2]])
+        with ClusterMonitor(stopping, told.append) as monitor:
+            monitor.watch([there.getsockname()[:2], other.getsockname()[:2]])
             other.close()
             time.sleep(60)
             pytest.fail("it was not interrupted")

@@ -1,4 +1,4 @@
-"""The wall: test labels never enter a process that runs a method, whatever became of the trials that ran there."""
+"""Test labels never enter a process that runs a method, whatever became of the trials that ran there."""
 
 import json
 import os

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...catalog import DataError
+from ...files import read_bytes
 from ..listing import Files, Item
 from ..pictures import SUFFIXES
 from ..source import IMAGE_COLUMNS, PARTS, Source
@@ -20,6 +21,7 @@ USUAL = {
     "split": ("split",),
 }
 OPTIONAL = ("group", "split")
+MOST_BYTES = 2**28  # of a csv
 SEPARATORS = ",;\t"
 
 
@@ -55,7 +57,7 @@ def listing(source: Source) -> Files:
 def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str]]:
     """Each line's number with its values by column, and the columns."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
     first = text.partition("\n")[0]
