@@ -24,12 +24,13 @@ def json_schema() -> dict[str, Any]:
     data = _axes(Data, definitions)
     ratio = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}  # read as the factor's inverse
     data["properties"] |= {"train_ratio": _one_or_many(ratio)}
-    data["properties"] |= {word: _one_or_many({"type": ["string", "integer"]}) for word in (*WORDS, *TABLE_WORDS)}
+    kinds = {word: "integer" if word == "size" else "string" for word in (*WORDS, *TABLE_WORDS)}
+    data["properties"] |= {word: _one_or_many({"type": kind}) for word, kind in kinds.items()}
     routine = _axes(Training, definitions)
     training = {**routine, "properties": dict(routine["properties"])}
     presets = sorted({preset for presets in PRESETS_OF.values() for preset in presets})
-    kinds = [kind for kind in PRESETS_OF if kind != "images"]
-    training["properties"] |= {"preset": _one_or_many({"enum": presets}), "kind": {"enum": kinds}}
+    learners = [kind for kind in PRESETS_OF if kind != "images"]
+    training["properties"] |= {"preset": _one_or_many({"enum": presets}), "kind": {"enum": learners}}
     method = _axes(MethodEntry, definitions)
     method["properties"] |= {"values": {"type": "object"}, "training": routine}
     network, name = _network(data, training), {"type": "string"}
@@ -47,7 +48,8 @@ def json_schema() -> dict[str, Any]:
     properties["figure"] = _figure(definitions)
     tune = properties["tune"]["properties"]
     parameters = _one_or_many({"anyOf": [name, tune["parameters"]["items"]]})
-    tune |= {"parameters": _instead(tune["parameters"], parameters), "training": routine}
+    names = [each["name"] for each in tune["parameters"]["default"]]
+    tune |= {"parameters": {**parameters, "default": names}, "training": routine}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A spec of tailboard",
@@ -62,17 +64,24 @@ def json_schema() -> dict[str, Any]:
 def _network(data: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
     """A network by its name, or an estimator of an installed package by its module and class. What its weights are
     trained on first is one data set and one routine."""
-    text = {"type": "string"}
+    text, routine = {"type": "string"}, _without_axes(training)
+    images = {name: field for name, field in routine["properties"].items() if name != "kind"}
     method = _mapping({"name": text, "values": {"type": "object"}}, "name")
     first = {
         "data": {"anyOf": [text, _without_axes(data)]},
         "method": {"anyOf": [text, method]},
-        "training": _without_axes(training),
+        "training": {**routine, "properties": images | {"preset": {"enum": [*PRESETS_OF["images"]]}}},
     }
     factory = {"type": "string", "pattern": f"^{FACTORY.pattern.partition('@')[0]}$"}
     weights = {"anyOf": [text, _mapping(first, "data", "method")]}
     words = {"name": text, "estimator": factory, "weights": weights, "values": {"type": "object"}}
-    return {**_mapping(words), "oneOf": [{"required": ["name"]}, {"required": ["estimator"]}]}
+    either = {"oneOf": [{"required": ["name"]}, {"required": ["estimator"]}]}
+    about = (
+        "A network by name, and the weights that it starts from: a file, or what it is trained on first. Or a learner "
+        "of tables with values that differ from its defaults; ``estimator`` is a classifier of an installed package, "
+        "as ``module:class``."
+    )
+    return {**_mapping(words), **either, "description": about}
 
 
 def _mapping(properties: dict[str, Any], *required: str) -> dict[str, Any]:
