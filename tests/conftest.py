@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 import torch
 import typer.main
+import typer.testing
 from hypothesis import settings
 from torch import nn
 
@@ -110,7 +111,9 @@ def disk_not_waited_for() -> Iterator[None]:
 def commands_made_once() -> Iterator[None]:
     """A process that calls one command builds all of them once; this one calls hundreds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        once = cache(typer.main.get_command)
+        patch.setattr(typer.main, "get_command", once)
+        patch.setattr(typer.testing, "_get_command", once)
         yield
 
 
