@@ -176,9 +176,13 @@ def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
         The trials, each once.
     """
     started_from = [t for result in results.values() for t in result.search.prerequisites()]
-    tuning = [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
     final = [reported.trial for reported in reported_trials(spec, results)]
-    return list({trial.key: trial for trial in (*plan(spec), *started_from, *tuning, *final)}.values())
+    return list({trial.key: trial for trial in (*plan(spec), *started_from, *tuning_trials(results), *final)}.values())
+
+
+def tuning_trials(results: Mapping[str, SearchResult]) -> list[Trial]:
+    """Every trial of the configurations that searches have proposed."""
+    return [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
 
 
 def judges(trials: Iterable[Trial]) -> list[Trial]:
