@@ -10,7 +10,7 @@ from typing import Any
 
 from ...leaderboard.shown_setting import shown_setting
 from ..errors import StoreError
-from ..planning.reported import NOT_TRIED, reported_trials, tuning_trials
+from ..planning.reported import NOT_TRIED, reported_trials, searched_trials
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..storage import paths
@@ -88,7 +88,7 @@ def _beside(
 ) -> list[dict[str, Any]]:
     """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
     broke are the search's to tell), and trials that others start from."""
-    tuning = {t.key: t for searched in results.values() for t in tuning_trials(searched)}
+    tuning = {t.key: t for searched in results.values() for t in searched_trials(searched) if t.stage == "tune"}
     troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
     for key in sorted(store.finished() - shown - tuning.keys()):
         with suppress(StoreError, FileNotFoundError):
