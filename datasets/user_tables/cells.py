@@ -16,7 +16,7 @@ MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null")  # texts that sta
 MOST_COLUMNS = 4096
 MOST_CELLS = 2**27
 MOST_BYTES = 2**30  # of a file
-LONGEST_NAME = 200  # signs of a column's name, and of a class's
+LONGEST_NAME = 200  # signs of a column's name
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?")
 DAY = 86400.0  # seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,9 +14,10 @@ import numpy as np
 
 from ..catalog import DataError
 from ..tables.columns import Column
+from ..user_images.class_names import check_class_names
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
-from .cells import LONGEST_NAME, Cells, Rows
+from .cells import Cells, Rows
 from .doubtful_columns import nearly_number, without_indexes
 from .npz_file import NpzFile
 from .openml_cache import OpenmlSet
@@ -184,12 +185,7 @@ def _label(rows: Rows, column: Cells) -> Cells:
             f"{rows.file}: the label (column {column.name!r}) has {len(column.texts):,} different values, and at most "
             f"{MOST_CLASSES:,} classes can be had: is it a number, or an identifier?"
         )
-    seen: dict[str, str] = {}
-    for name in column.texts:
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            raise DataError(f"{rows.file}: the class {name[:40]!r} has odd signs or more than {LONGEST_NAME}")
-        if (first := seen.setdefault(name.casefold(), name)) != name:
-            raise DataError(f"{rows.file}: the classes {first!r} and {name!r} differ in case only: write them alike")
+    check_class_names(column.texts, rows.file)
     return column
 
 

@@ -166,6 +166,8 @@ WRONG = {
     "label missing": (HEAD + ROWS + "1,Rome,2024-01-01,\n2,Rome,2024-01-01,?\n", {},
                       "t.csv, line 62: the label (column 'income') is missing, and in 1 rows more"),
     "case": (HEAD + ROWS + "1,Rome,2024-01-01,High\n", {}, "the classes 'High' and 'high' differ in case only"),
+    "form": (HEAD + ROWS.replace("low", "gr\u00fcn") + "1,Rome,2024-01-01,gru\u0308n\n", {},
+             "differ in Unicode form only: write them alike"),
     "10,000 categories": ("id,y\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(10_000)), {"label": "y"},
                           "the column 'id' has 10,000 different texts, such as 'n0'"),
     "10,000 classes": ("x,y\n" + "".join(f"{i % 7},n{i}\n" for i in range(10_000)), {"label": "y"},
