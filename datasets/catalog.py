@@ -23,7 +23,8 @@ class Dataset:
     ``available`` are the training images of each class, in the order in which the long tail runs; ``head`` is the
     number kept of the largest class (at most ``available``). ``load(root, verify)`` returns the pool, raising
     DataError where files are missing or damaged, or where ``verify`` is set and a checksum differs.
-    ``prepare(root)`` fetches the files over the network; None where terms or routes forbid it.
+    ``prepare(root)`` fetches the files over the network; None where terms or routes forbid it: ``how`` says then how to
+    get them, or that none are needed.
 
     By ``tested`` (the test images of each class) and ``official`` (the checksums of a verified pool, as in its
     ``hashes``) a stranger's record is judged where the data set is not at hand; empty where they are not known.
@@ -57,6 +58,7 @@ class Dataset:
     columns: tuple[Column, ...] = ()
     categories: Callable[[Path | None], Mapping[str, tuple[str, ...]]] | None = None
     superclasses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    how: str = ""
 
 
 registered: dict[str, Dataset] = {}

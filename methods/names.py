@@ -13,3 +13,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {names[close[0]]!r}?"
     return f"; known: {', '.join(names.values()) or 'none'}"
+
+
+def nearest_sentence(word: str, known: Iterable[str]) -> str:
+    """The same with a stop at its end, for a message that goes on behind it."""
+    end = nearest(word, known)
+    return end if end.endswith("?") else f"{end}."

@@ -73,6 +73,7 @@ register_dataset(
         std=FASHION_MNIST.std,
         load=load,
         layout="none: installed with tailboard",
+        how="no file is needed: it is in the package",
         terms=FASHION_MNIST.terms,
         description="6,000 + 3,000 of Fashion-MNIST's images, class-balanced; needs no files and no network",
         tested=(TEST,) * CLASSES,

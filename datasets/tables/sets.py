@@ -14,6 +14,11 @@ from ..split import Pool
 from . import adult, covertype
 
 ADULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
+COVERTYPE_HOW = "put covtype.data.gz from https://archive.ics.uci.edu/dataset/31/covertype into covertype/ of --root"
+RAMP_HOW = (
+    f"put a copy of {covertype.RAMP} into a folder covertype-ramp of --root; no address that offers it is known. The "
+    "rows are those of RAMP's kit covertype, scaled: a part of the data set covertype, which UCI offers"
+)
 COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{samples,targets}_py3 (scikit-learn's)"
 
 
@@ -31,7 +36,7 @@ def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Pat
             searched,
             dataset.layout,
             dataset.terms,
-            command if dataset.prepare else "put the file into one of these folders, or name its folder with --root",
+            dataset.how or command,
         )
     held = np.bincount(pool.train.y, minlength=len(dataset.classes)).tolist()
     if held != list(dataset.available):
@@ -75,7 +80,7 @@ ADULT = register_dataset(
 )
 
 
-def _cover(name: str, counts: tuple[int, ...], layout: str, words: str, official: dict[str, str]) -> Dataset:
+def _cover(name: str, counts: tuple[int, ...], layout: str, how: str, words: str, official: dict[str, str]) -> Dataset:
     tested = covertype.tested(counts)
     available = tuple(count - test for count, test in zip(counts, tested, strict=True))
     return Dataset(
@@ -88,6 +93,7 @@ def _cover(name: str, counts: tuple[int, ...], layout: str, words: str, official
         std=(),
         load=lambda root, verify: _load(COVER[name], READERS[name], root, verify),
         layout=layout,
+        how=how,
         terms="CC BY 4.0; doi 10.24432/C50K5N",
         description=f"{sum(counts):,} patches of forest, 54 columns, {words} (Blackard and Dean 1998)",
         tested=tested,
@@ -100,11 +106,12 @@ READERS = {"covertype": covertype.read, "covertype-ramp": covertype.read_part}
 COVER = {
     dataset.name: register_dataset(dataset)
     for dataset in (
-        _cover("covertype", covertype.COUNTS, COVERTYPE_LAYOUT, "7 cover types", {}),
+        _cover("covertype", covertype.COUNTS, COVERTYPE_LAYOUT, COVERTYPE_HOW, "7 cover types", {}),
         _cover(
             "covertype-ramp",
             covertype.RAMP_COUNTS,
             covertype.RAMP,
+            RAMP_HOW,
             "7 cover types, 16 percent of the whole set",
             {covertype.RAMP: covertype.RAMP_SHA256},
         ),

@@ -68,6 +68,7 @@ SIMULATED = register_dataset(
         std=(),
         load=pool,
         layout="none: it is made where it is needed",
+        how="no file is needed: it is made where it is asked for",
         terms="made by tailboard",
         description="145,000 simulated rows, 50 columns, one in twenty of the rare class: to measure times with",
         tested=TESTED,

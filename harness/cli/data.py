@@ -108,22 +108,33 @@ def data_clear(name: Annotated[str, typer.Argument(help="A data set; all of them
     print(f"{sum(removed.values()) / 2**20:10,.1f} MiB  removed" if removed else "nothing is kept")
 
 
-@app.command("profile", epilog="Example: tailboard data profile cifar100 --imbalance-factor 100")
+@app.command(
+    "profile",
+    epilog="Examples: tailboard data profile cifar100 --imbalance-factor 100 | tailboard data profile folder:photos",
+)
 def data_profile(
-    name: str,
-    imbalance_factor: Annotated[float, typer.Option()],
-    profile: Annotated[str, typer.Option(help="exp or step.")] = "exp",
+    name: Annotated[str, typer.Argument(help="A data set, or one of your own: folder:PATH, csv:FILE ...")],
+    imbalance_factor: Annotated[
+        float | None, typer.Option(help="Most over fewest.", show_default="of data of your own the one they have")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="exp, step or natural.", show_default="exp")] = None,
     head: Annotated[int | None, typer.Option(help="Images of the largest class.", show_default="all")] = None,
+    label: Annotated[str | None, typer.Option(help="Of a csv: the column with the label.")] = None,
+    root: Root = None,
     few: Few = None,
     many: Many = None,
     tercile: Tercile = False,
     as_json: Json = False,
 ) -> None:
-    """Print the training images of each class and its shots, without touching the images."""
-    from ..registry.datasets import dataset, long_tail
+    """Print the training images or rows of each class and its shots, as a spec's words cut them."""
+    from ..registry.datasets import dataset_of, long_tail
     from ..spec.parser import parse_data, parse_shots
     from .descriptions import listings
 
-    data = parse_data({"name": name, "imbalance_factor": imbalance_factor, "profile": profile, "head": head})
-    facts = listings.profile_facts(dataset(name), long_tail(data), parse_shots(few, many, tercile))
+    words = {"imbalance_factor": imbalance_factor, "profile": profile, "head": head, "label": label}
+    data = parse_data({"name": name} | {word: value for word, value in words.items() if value is not None}, root=root)
+    known = dataset_of(data)
+    if not data.contents and data.profile != "natural" and imbalance_factor is None:
+        raise SpecError(f"--imbalance-factor: missing; it says how the long tail of {name} is cut, such as 100")
+    facts = listings.profile_facts(known, long_tail(data), parse_shots(few, many, tercile))
     print_result(facts, listings.profile_table(facts), as_json)

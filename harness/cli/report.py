@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 WITH_AUDIT = ("audit", "form", "output", "versus", "less_is_better")
+OF_CLAIMS = ("stores", "form", "output")  # what a folder of studies has
 
 
 @app.command(
@@ -112,7 +113,7 @@ def report(
     if audit:
         return _audit(context, audit, form, output, versus, less_is_better)
     stores, form = stores or [], for_reader(form, output)
-    if len(stores) == 1 and (code := _claims(stores[0], form, output)) is not None:
+    if len(stores) == 1 and (code := _claims(context, stores[0], form, output)) is not None:
         return code
     _check(stores, form, output, noise, less_is_better)
     printed = _printed(
@@ -185,6 +186,17 @@ def _contents(store: Store, defaults: bool, spec: Spec) -> Any:
     return html_pages.contents(spec, store, partial(gather.gather, [store], only=plan, defaults=defaults))
 
 
+def _refused(context: typer.Context | None, taken: Iterable[str]) -> str:
+    """The first word of the command line that is none of these parameters, as it is written; empty where there is
+    none."""
+    for parameter in context.command.params if context else ():
+        name = parameter.name or ""
+        source = context.get_parameter_source(name) if context else None
+        if name not in taken and source and source.name == "COMMANDLINE":
+            return next((word for word in parameter.opts if word.startswith("--")), name)
+    return ""
+
+
 def _audit(
     context: typer.Context, path: Path, form: str, output: Path | None, versus: str | None, less_is_better: bool
 ) -> int:
@@ -195,10 +207,7 @@ def _audit(
     from ...leaderboard.statistics.audit import audit
     from ...leaderboard.tables.audit import audit_tables
 
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    if refused := [name for name in given if name not in WITH_AUDIT]:
-        name = "stores" if refused[0] == "stores" else f"--{refused[0].replace('_', '-')}"
+    if name := _refused(context, WITH_AUDIT):
         raise ReportError(f"--audit: not with {name}; it takes --format, --output, --versus and --less-is-better")
     form = for_reader(form, output)
     if form not in ("md", "text", "csv", "json"):
@@ -229,12 +238,18 @@ def _check(stores: list[str], form: str, output: Path | None, noise: str | None,
         raise ReportError(f"--noise: {noise!r} is not images")
 
 
-def _claims(place: str, form: str, output: Path | None) -> int | None:
-    """Print what the studies of a folder claim; None where the place is no folder of studies."""
+def _claims(context: typer.Context | None, place: str, form: str, output: Path | None) -> int | None:
+    """Print what the studies of a folder claim; None where the place is no folder of studies. ReportError for an option
+    of stores."""
     from ..reporting.figures.claims_table import claims_table, studies_in
 
     if not (studies := studies_in(place)):
         return None
+    if name := _refused(context, OF_CLAIMS):
+        raise ReportError(
+            f"{name}: not of a folder of studies, whose claims take --format and --output; name one of its stores, "
+            f"such as {studies[0]}"
+        )
     table = claims_table(studies)
     _put([table.rendered("md" if form == "text" else form)], output)
     return outcome(table)

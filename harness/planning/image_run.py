@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ import torch
 
 from ...datasets.user_images.image_sets import source_of
 from ...datasets.user_images.source import HINT
+from ...methods.plugin import read_plugin
 from ..errors import SpecError
 from ..spec.parser import parse, parse_data, read
+from ..spec.plugin_files import with_plugin_files
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import Contents
 from ..storage.store import Store
@@ -41,7 +43,7 @@ SHARES = 4  # trials on one GPU
 @dataclass(frozen=True)
 class ImageRequest:
     """What the command line asks for: ``data`` as ``folder:PATH``, and what differs from the defaults; ``label``,
-    ``group`` and ``weight`` name columns."""
+    ``group`` and ``weight`` name columns. The methods of the files ``plugins`` are compared too."""
 
     data: str
     label: str | None = None
@@ -51,6 +53,12 @@ class ImageRequest:
     minutes: float | None = None
     group: str | None = None
     weight: str | None = None
+    plugins: Sequence[Path] = ()
+
+    @property
+    def plugin_hashes(self) -> list[str]:
+        """The SHA-256 of each plugin's text. MethodError where one cannot be read."""
+        return [hashlib.sha256(read_plugin(file).encode()).hexdigest() for file in self.plugins]
 
     @property
     def words(self) -> dict[str, str]:
@@ -80,15 +88,17 @@ def resolve(
             "tailboard init writes."
         )
     gpu = torch.cuda.is_available()
-    asked = [data.canonical, request.methods, request.network, request.seeds, request.minutes, gpu]
+    words = [request.methods, request.network, request.seeds, request.minutes]
+    asked = [data.canonical, *words, gpu, *request.plugin_hashes]
     name, place, kept = named(source_of(request.words, Path(), root).path.stem, "images", asked, store)
     if kept:
         return kept, place
     raw = _raw(name, data, request, gpu)
-    spec = parse(raw)
+    spec = with_plugin_files(parse(raw), request.plugins)
     if request.minutes:
         say(f"measuring a few steps of each method, to fit into {request.minutes:g} minutes")
-        spec = parse(_with_epochs(raw, _epochs_within(spec, request.minutes)))
+        raw = _with_epochs(raw, _epochs_within(spec, request.minutes))
+        spec = with_plugin_files(parse(raw), request.plugins)
     training = spec.trainings[0]
     say(
         f"{data.name}: {sum(data.contents.available)} + {sum(data.contents.tested)} images of "
@@ -123,7 +133,7 @@ def _raw(name: str, data: Data, request: ImageRequest, gpu: bool) -> dict[str, A
     )
     batch = max((size for size in BATCHES if size * BATCHES_AN_EPOCH <= images), default=BATCHES[0])
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS / max(1, images // batch))))
-    if request.methods is None:  # the nine of the paper, with a narrower expander beside a small network
+    if request.methods is None:  # the paper's nine and a control, with a narrower expander beside a small network
         entrants = read("quickstart" if network == "small" else "table5").methods
         methods = [{"name": entrant.name, "values": entrant.values} for entrant in entrants]
     else:

@@ -16,6 +16,7 @@ from ...datasets.user_tables.dataset import resolve as facts_of
 from ...datasets.user_tables.source import source_of
 from ..errors import SpecError
 from ..spec.parser import parse, parse_data
+from ..spec.plugin_files import with_plugin_files
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import TableContents
 from ..storage.store import Store
@@ -53,12 +54,12 @@ def resolve(
     name, place, kept = named(
         source.member or source.path.stem,
         "table",
-        [data.canonical, request.methods, request.network, request.seeds],
+        [data.canonical, request.methods, request.network, request.seeds, *request.plugin_hashes],
         store,
     )
     if kept:
         return kept, place
-    spec = parse(_raw(name, data, data.contents, request))
+    spec = with_plugin_files(parse(_raw(name, data, data.contents, request)), request.plugins)
     for note in facts_of(source)[1]:
         say(note)
     rows, tested = sum(data.contents.available), sum(data.contents.tested)

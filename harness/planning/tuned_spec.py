@@ -12,9 +12,12 @@ from typing import Any
 import yaml
 
 from ...leaderboard.shown_setting import shown_setting
+from ...methods.ensemble_names import OWN
 from ..errors import SpecError
+from ..registry.limits import why_not_tried
 from ..spec.labels import examples_of, method_label, setting_label
-from ..spec.schema import Experiment, Spec, experiments
+from ..spec.schema import Experiment, Spec, Value, experiments
+from ..spec.training import kind_of, name_of
 from ..spec.user_files.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..text import table
@@ -25,7 +28,8 @@ WRITTEN = "# Written by tailboard tune"
 
 @dataclass(frozen=True)
 class TunedSpec:
-    """A spec, what its searches have come to, and the settings (data, network, training) that it holds."""
+    """A spec, what its searches have come to, and the settings (data, network with its values, training) that it
+    holds."""
 
     spec: Spec
     results: Mapping[str, SearchResult]  # by the canonical text of their rows
@@ -46,13 +50,30 @@ class TunedSpec:
         return table([_line(row, self.results.get(row.canonical)) for row in experiments(self.spec)])
 
     def settings(self) -> list[list[Experiment]]:
-        """The rows of each setting: values were found for each, so each has a spec of its own."""
+        """The rows of each setting: values were found for each, so each has a spec of its own. What was found of a
+        network is part of it, since all methods of a spec share its networks."""
         groups: dict[str, list[Experiment]] = {}
         for experiment in experiments(self.spec):
-            network = f"{experiment.network} {experiment.weights}"
+            network = f"{experiment.network} {sorted(self.network_values(experiment).items())} {experiment.weights}"
             setting = f"{experiment.data.canonical} {network} {experiment.training.canonical}"
             groups.setdefault(setting, []).append(experiment)
         return list(groups.values())
+
+    def changed_values(self, row: Experiment) -> dict[str, Value]:
+        """What was found of a row and is not its own already; nothing where nothing was found."""
+        result = self.results.get(row.canonical)
+        return result.search.changed_values(result.winner) if result and result.winner else {}
+
+    def network_values(self, row: Experiment) -> dict[str, Value]:
+        """What differs from the defaults of a row's network, by the spec and by what was found."""
+        return (row.network_values or {}) | _of("network", self.changed_values(row))
+
+    def network(self, row: Experiment) -> str | dict[str, Any]:
+        """The network of a row as a spec names it. An ensemble, which brings its own estimator, stands under the first
+        of the spec that is for tables, as it is: it has the same trials under each."""
+        if row.network == OWN:
+            return next(name_of(network) for network in self.spec.networks if kind_of(network) != "images")
+        return network_words(row.network, self.network_values(row), row.weights)
 
 
 def require_tune(spec: Spec) -> None:
@@ -123,7 +144,7 @@ def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]
         "method": method_label(experiment.trial(0)),
     }
     if result is None:
-        return row | {"values": "nothing to tune", "trials": 0, "validation": ""}
+        return row | {"values": why_not_tried(experiment.trial(0)) or "nothing to tune", "trials": 0, "validation": ""}
     if result.winner is None or not result.finished:
         return row | {"values": result.unfinished_reason, "trials": result.ended, "validation": ""}
     changed = result.search.changed_values(result.winner)
@@ -137,15 +158,15 @@ def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]
 def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     """The spec of one setting; nothing where no row has values."""
     spec, first = tuned.spec, rows[0]
-    methods = [entry for row in rows for entry in _entries(row, tuned.results.get(row.canonical))]
+    methods = [entry for row in rows for entry in _entries(row, tuned)]
     if not methods:
         return ""
     raw = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
         "methods": methods,
-        "network": network_words(first.network, first.network_values, first.weights),
-        "training": first.training.model_dump(),
+        "network": tuned.network(first),
+        "training": {"preset": "tables"} if first.training.learner == "estimator" else first.training.model_dump(),
         "seeds": list(spec.seeds),
         "resources": spec.resources.model_dump(),
         "tracking": spec.tracking.model_dump(exclude_none=True),
@@ -160,18 +181,23 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
-def _entries(experiment: Experiment, result: SearchResult | None) -> Iterator[dict[str, Any]]:
-    """The row as a spec names it; nothing of a row whose every trial failed."""
-    if result is not None and result.winner is None:
+def _of(slot: str, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Those of the values that are of the network or the routine, under their names there."""
+    return {name.removeprefix(f"{slot}."): value for name, value in values.items() if name.startswith(f"{slot}.")}
+
+
+def _entries(row: Experiment, tuned: TunedSpec) -> Iterator[dict[str, Any]]:
+    """The row as a spec names it; nothing of a row whose every trial failed, or that is not tried."""
+    result = tuned.results.get(row.canonical)
+    if (result is not None and result.winner is None) or why_not_tried(row.trial(0)):
         return
-    changed = result.search.changed_values(result.winner) if result and result.winner else {}
-    of_method = {name: value for name, value in changed.items() if not name.startswith("training.")}
-    routine = {name.removeprefix("training."): value for name, value in changed.items() if name not in of_method}
-    entrant = experiment.entrant
+    changed = tuned.changed_values(row)
+    of_method = {n: value for n, value in changed.items() if n.partition(".")[0] not in ("training", "network")}
+    entrant = row.entrant
     entry = {
         "name": entrant.name,
         "values": entrant.values | of_method,
-        "training": entrant.training | routine,
+        "training": entrant.training | _of("training", changed),
         "plugin": _plugin(entrant.plugin) if entrant.plugin else None,
     }
     yield {name: value for name, value in entry.items() if value}
@@ -186,5 +212,5 @@ def _comments(rows: Sequence[Experiment], tuned: TunedSpec) -> Iterator[str]:
             before = f"{defaults.value:.1f} at the defaults" if complete else f"defaults {defaults.state}"
             number, metric = f"trial {best.number + 1} of {result.ended}", result.search.tune.metric
             yield f"# {name}: {number}, {metric} {best.value:.1f} ({before})"
-        elif result:
-            yield f"# {name}: left out; {result.unfinished_reason}"
+        elif why := result.unfinished_reason if result else why_not_tried(row.trial(0)):
+            yield f"# {name}: left out; {why}"

@@ -15,12 +15,12 @@ from ...datasets.lock import loading
 from ...datasets.longtail import counts, proportional, shared
 from ...datasets.split import Pool, Split, cut
 from ...datasets.user_images import dataset as user_images
-from ...datasets.user_images.image_sets import IMAGE_SETS, ImageSet, folder_of
+from ...datasets.user_images.image_sets import IMAGE_SETS, folder_of
 from ...datasets.user_images.source import HINT
 from ...datasets.user_tables import collections_of_tables as collections
 from ...datasets.user_tables import dataset as user_tables
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
-from ...methods.names import nearest
+from ...methods.names import nearest, nearest_sentence
 from ..spec.schema import Data, Trial
 from ..spec.user_files.contents import AnyContents, TableContents
 
@@ -43,7 +43,8 @@ def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[st
     elif name in (known := catalog()):
         whole = known[name]
     else:
-        raise DataError(f"unknown data set {name!r}{nearest(name, known)} {HINT} {HINT_OF_TABLES}")
+        meant = nearest_sentence(name, [*known, *IMAGE_SETS])
+        raise DataError(f"unknown data set {name!r}{meant} {HINT} {HINT_OF_TABLES}")
     if not classes:
         return whole
     words = [*whole.classes, *whole.superclasses]
@@ -196,8 +197,7 @@ def prepare(name: str, root: Path | None) -> Path:
         return collections.prepare(kind, member, root)
     known = IMAGE_SETS.get(name) or dataset(name)
     if known.prepare is None:
-        get = f". To get it: {known.how}" if isinstance(known, ImageSet) else ""
-        raise DataError(f"{name} needs no preparation, or has none: {known.description}{get}")
+        raise DataError(f"{name} has no preparation. To get it: {known.how or known.layout}")
     return known.prepare(root)
 
 

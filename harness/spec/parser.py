@@ -15,11 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from ...datasets.user_images.source import HINT
 from ...datasets.user_tables.source import HINT as HINT_OF_TABLES
-from ...methods.names import nearest
+from ...methods.names import nearest, nearest_sentence
 from ...methods.text_file import read_text
 from ..errors import SpecError, field
 from .changes import SpecChanges
 from .learners import learner_kind, with_factory
+from .plugin_files import with_plugin_files
 from .presets import NETWORK_OF, PRESETS, PRESETS_OF, full_name
 from .resources import absolute
 from .schema import PROTOCOL, Data, MethodEntry, Pretraining, Resources, Shots, Spec, Tracking, Training, Tune
@@ -67,12 +68,7 @@ def read(
         raise SpecError(f"{path} is nested too deeply") from None
     if spec is None:
         raise SpecError(f"{path} must hold a mapping with name, data and methods, not {type(raw).__name__}")
-    for file in plugins:
-        from ...methods.plugin import plugin_file  # imports torch
-
-        text, methods = plugin_file(file)
-        spec = with_plugin(spec, text, list(methods))
-    return spec
+    return with_plugin_files(spec, plugins)
 
 
 def shipped() -> dict[str, Path]:
@@ -165,22 +161,6 @@ def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | Non
     return _valid(Shots, given, "shots") if given else None
 
 
-def with_plugin(spec: Spec, text: str, names: list[str]) -> Spec:
-    """The spec with methods of a plugin file added.
-
-    Args:
-        spec: What it is added to.
-        text: The file's.
-        names: The methods.
-
-    Returns:
-        Another spec, which holds the text.
-    """
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    methods = tuple(MethodEntry(name=name, plugin=digest) for name in names)
-    return spec.model_copy(update={"methods": spec.methods + methods, "plugins": spec.plugins | {digest: text}})
-
-
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -193,9 +173,9 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         first = error.errors()[0]
         path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
         if first["type"] == "extra_forbidden":
-            meant = nearest(word := str(first["loc"][-1]), model.model_fields)
-            meant = f"{meant} {HINT} {HINT_OF_TABLES}" if model is Data else meant
-            raise SpecError(f"{where}: unknown key {word!r}{meant}") from None
+            word, known = str(first["loc"][-1]), model.model_fields
+            own = f"{nearest_sentence(word, known)} {HINT} {HINT_OF_TABLES}" if model is Data else ""
+            raise SpecError(f"{where}: unknown key {word!r}{own or nearest(word, known)}") from None
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         if first["type"] == "string_pattern_mismatch" and path == "name":
             first["msg"] = "letters and digits, with dots, dashes and underscores between them, are expected"

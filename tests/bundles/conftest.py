@@ -8,7 +8,8 @@ import pytest
 
 from forged_bundles import PLANTED, RAW, searched, trained
 from tailboard.harness.bundles.export import export
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 

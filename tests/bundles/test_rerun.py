@@ -17,7 +17,8 @@ from tailboard.harness.bundles.bundle import Bundle
 from tailboard.harness.bundles.export import export
 from tailboard.harness.bundles.record_checks import words
 from tailboard.harness.bundles.rerun import sample_trials
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store

@@ -420,6 +420,11 @@ MISTAKES = {
     "seeds that are no number": ("plan t.yaml --seeds x", {}, ["--seeds", "it should be a valid integer (see"]),
     "a name that is none": ("plan t.yaml --name ../x", {}, ["name: letters and digits, with dots", "not '../x'"]),
     "a value that is no YAML": ("plan t.yaml --set seeds=[1", {}, ["--set seeds=[1: the value is no YAML: expected"]),
+    "no slots of the quickstart": (
+        "quickstart --slots 0",
+        {},
+        ["error: Invalid value for '--slots'", "quickstart --help"],
+    ),
     "no slots": ("run t.yaml --slots 0", {}, ["--slots"]),
     "unknown command": ("rnu", {}, ["'rnu'", "run"]),
 }

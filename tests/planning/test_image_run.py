@@ -1,6 +1,7 @@
 """A spec from one line of the command: defaults that fit, resolved once and kept in the store."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from tailboard import UserError
 from tailboard.harness.cli.app import app
-from tailboard.harness.planning import image_run
+from tailboard.harness.planning import image_run, table_run
 from tailboard.harness.planning.image_run import ImageRequest, resolve
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.storage.store import Store
@@ -68,6 +69,8 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
     [
         (["run"], "name a spec, or --data"),
         (["run", "quickstart", "--data", "folder:x"], "name a spec, or --data"),
+        (["run", "quickstart", "--data", "folder:x"], "not both; leave quickstart or --data folder:x out"),
+        (["run", "--data", "folder:my photos", "--plugin", "gone.py"], "the plugin gone.py cannot be read"),
         (["run", "quickstart", "--minutes", "3"], "--minutes: only with --data"),
         (["run", "--data", "cifar10"], "--data: 'cifar10' is no place of images"),
         (["run", "--data", "folder:none"], "no such folder"),
@@ -77,6 +80,29 @@ def test_the_epochs_fit_the_time(photos, monkeypatch):
 def test_wrong_words_are_refused(photos, arguments, message):
     outcome = CliRunner().invoke(app, arguments)
     assert message in str(outcome.exception)
+
+
+PLUGIN = """
+from tailboard.methods.recipe import Recipe, register
+
+register("Mine", Recipe())
+"""
+
+
+def test_methods_of_a_plugin_are_compared_on_data_of_the_users_own(photos, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    (tmp_path / "t.csv").write_text("age,kind\n" + "".join(f"{i},{'no' if i % 9 else 'yes'}\n" for i in range(90)))
+    cases = (resolve, ImageRequest(photos, methods="ERM")), (table_run.resolve, ImageRequest("csv:t.csv", label="kind"))
+    for resolved, without in cases:
+        request = replace(without, plugins=[tmp_path / "mine.py"])
+        (plain, _), (spec, store) = (resolved(each, None, lambda _: None) for each in (without, request))
+        own = spec.methods[-1]
+        assert [*spec.methods[:-1]] == [*plain.methods] and (own.name, list(spec.plugins)) == ("Mine", [own.plugin])
+        assert spec.name != plain.name
+        store.write_plan(spec)
+        assert resolved(request, None, lambda _: None)[0] == spec
+    (tmp_path / "mine.py").write_text(f"{PLUGIN}\n# changed")
+    assert resolved(request, None, lambda _: None)[0].name != spec.name
 
 
 def test_inspect_tells_what_is_there(photos, tmp_path):

@@ -220,6 +220,18 @@ def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):
     assert "Claims" not in none
     _, csv, _ = tailboard("report", folder, "--format", "csv")
     assert csv.splitlines()[0] == "figure,claim,verdict,effect,unit,low,high,n,data,reason"
+    page = tmp_path / "page.html"
+    for words in (
+        ("--versus", "Nope"),
+        ("--html", page),
+        ("--published",),
+        ("--budget", 4),
+        ("--few", 3),
+        ("--site", page),
+    ):
+        code, out, err = tailboard("report", folder, *words)
+        assert (code, out, err.count("\n")) == (1, "", 1) and f"error: {words[0]}: not of a folder of studies" in err
+    assert not page.exists()
     code, _, err = tailboard("report", folder, "--format", "latex")
     assert code == 1 and "the claims of a folder of studies are in md, csv, json, not latex" in err
 

@@ -22,7 +22,8 @@ from tailboard.harness.reporting.figure_files import CURVES, write_curves
 from tailboard.harness.reporting.gather import gather
 from tailboard.harness.reporting.report import Report
 from tailboard.harness.reporting.reported_store import within
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tuning.archive import load_searches, save_searches
 from tailboard.harness.tuning.search import searches

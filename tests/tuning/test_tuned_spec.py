@@ -12,9 +12,11 @@ from tailboard.harness.errors import SpecError
 from tailboard.harness.planning import tuned_spec
 from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.planning.reported import reported_trials
-from tailboard.harness.spec.parser import read
+from tailboard.harness.planning.request import RunRequest
+from tailboard.harness.spec.parser import parse, read, shipped
 from tailboard.harness.spec.schema import plan
-from tailboard.harness.tuning.results import search_results
+from tailboard.harness.tuning.configuration import Configuration
+from tailboard.harness.tuning.results import SearchResult, search_results
 
 # A spec with the values that were found
 
@@ -113,3 +115,50 @@ def test_where_nothing_was_found_nothing_is_written(kept, tmp_path):
     lab = kept(tmp_path / "store", spec_of({"trials": 4}), lambda trial, until: "diverged")
     assert tuned_spec.save(found_in(lab.spec, lab.store), tmp_path / "found.yaml") == []
     assert not (tmp_path / "found.yaml").exists()
+
+
+# Every tuned spec is read again, whatever was found
+
+SEVERAL = {
+    "name": "several",
+    "data": {"name": "simulated-table", "profile": "natural", "total": [10_000, 60_000]},
+    "methods": [
+        "ERM", {"name": "Reweighting", "values": {"weights.scheme": ["inverse", "square_root"]}},
+        {"name": "Resampling", "training": {"lr": 0.02}}, "SMOTEENN", "RUSBoost", "Threshold + EasyEnsemble",
+    ],
+    "network": ["mlp", {"name": "xgboost", "values": {"max_depth": [4, 6]}}, "svm"],
+    "seeds": [2, 3],
+    "tune": {"trials": 4, "parameters": ["all", "weight_decay"]},
+}  # fmt: skip
+
+
+def drawn(search, rng) -> Configuration:
+    """A value from the range of each dimension, as a search might have found it."""
+
+    def value(dimension):
+        ends = dimension.range
+        if ends.choices:
+            return rng.choice(ends.choices)
+        found = rng.uniform(ends.low, ends.high)
+        return round(found) if isinstance(dimension.default, int) else found
+
+    return Configuration(0, {n: value(search.space[n]) for n in search.space}, "complete", 70.0)
+
+
+@pytest.mark.parametrize("name", [*(n for n, path in shipped().items() if "\ntune:" in path.read_text()), "several"])
+def test_a_tuned_spec_plans_what_run_would_report(name, tmp_path):
+    """With searches that came to made-up values: of a method, of its routine, of its network; ensembles, which have a
+    network of their own; rows that are not tried."""
+    rng, asked = random.Random(name), RunRequest.of(parse(SEVERAL) if name == "several" else read(name))  # noqa: S311
+    results = {
+        row: SearchResult(search, (drawn(search, rng),), {}, exhausted=True)
+        for row, search in asked.plan.searches.items()
+    }
+    tuned = tuned_spec.TunedSpec(asked.spec, results)
+    written = [RunRequest.of(read(path)) for path in tuned_spec.save(tuned, tmp_path / "found.yaml")]
+    keys = [trial.key for one in written for trial in one.plan.trials]
+    expected = {one.trial.key for one in reported_trials(asked.spec, results) if not one.not_tried}
+    assert set(keys) == expected and len(keys) == len(expected)
+    assert not any(one.plan.not_tried for one in written)
+    of_networks = [name for result in results.values() for name in result.search.space if name.startswith("network.")]
+    assert bool(of_networks) == (name != "tuned-mini"), "values of networks are what was lost"

@@ -75,7 +75,7 @@ def dataset_facts() -> list[dict[str, Any]]:
         {"name": d.name, "kind": "table" if d.columns else "images of one size", "classes": len(d.classes),
          "train": sum(d.available), "test": sum(d.tested) or None, "head": d.head, "shape": "x".join(map(str, d.shape)),
          "terms": d.terms,
-         "where": _where(d.name, "in the package" if d.prepare is None else f"tailboard data prepare {d.name}"),
+         "where": _where(d.name, f"tailboard data prepare {d.name}" if d.prepare else d.how or d.layout),
          "description": d.description}
         for d in catalog().values()
     ]  # fmt: skip
@@ -149,16 +149,16 @@ def spec_text(kind: str, name: str) -> str:
 
 
 def profile_facts(dataset: Dataset, counts: Sequence[int], by: Shots | None) -> list[dict[str, Any]]:
-    """A fact for each class, from the largest: its label, name, training images and shots.
+    """A fact for each class, from the largest: its label, name, training images or rows, and shots.
 
     Args:
         dataset: Whose names the classes have.
-        counts: The training images of each class, in the order of the classes.
+        counts: The training images or rows of each class, in the order of the classes.
         by: How Few, Med and Many are counted; None as a spec that says nothing of it.
     """
-    groups = class_groups(tuple(counts), by or Shots())
+    groups, what = class_groups(tuple(counts), by or Shots()), "rows" if dataset.columns else "images"
     return [
-        {"class": label, "name": name, "images": n, "shots": group}
+        {"class": label, "name": name, what: n, "shots": group}
         for label, (name, n, group) in enumerate(zip(dataset.classes, counts, groups, strict=True))
     ]
 
@@ -167,7 +167,8 @@ def profile_table(facts: list[dict[str, Any]]) -> str:
     """:func:`profile_facts` as a table, with the sums below it."""
     groups = Counter(line["shots"] for line in facts)
     shots = ", ".join(f"{group} {groups.get(group, 0)}" for group in ("many", "med", "few"))
-    return f"{table(facts)}\n\n{sum(line['images'] for line in facts)} images; classes: {shots}"
+    what = "rows" if "rows" in facts[0] else "images"
+    return f"{table(facts)}\n\n{sum(line[what] for line in facts)} {what}; classes: {shots}"
 
 
 def images_table(facts: dict[str, Any]) -> str:

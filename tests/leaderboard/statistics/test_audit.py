@@ -162,6 +162,7 @@ def test_what_audit_does_not_take_is_named(tmp_path):
     path = written(tmp_path, csv_of(of_seeds()))
     for words, said in (
         (["--audit", path, "--html", "x.html"], "not with --html"),
+        (["--audit", path, "--published"], "not with --published"),
         (["--audit", path, "runs/a"], "not with stores"),
         (["--audit", path, "--format", "latex"], "md, csv, json"),
         (["--audit", path, "--versus", "EMR"], "no method 'EMR'; nearest of its 4 is 'ERM'"),
