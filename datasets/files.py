@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def places(name: str, root: Path | None) -> list[Path]:
 
 def checksum(path: Path, algorithm: str) -> str:
     """The checksum of a file's bytes as ``"md5:..."`` or ``"sha256:..."``."""
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
@@ -53,12 +55,22 @@ def checksum_bytes(data: bytes, algorithm: str) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()}"
 
 
+def regular_file(path: Path) -> BufferedReader:
+    """A file, open for reading. DataError for a pipe, which is not waited for, or a device; IsADirectoryError for a
+    folder; another OSError where there is no file, or none that can be read."""
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    mode = os.fstat(number).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(number, "rb")
+    os.close(number)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise DataError(f"{path} is no file but a pipe or a device")
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """The bytes of a regular file of at most ``most``; DataError for a larger one, a pipe or a device."""
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise DataError(f"{path} is no file but a pipe or a device.")
+    with regular_file(path) as file:
         return bounded(file, most, path)
 
 
@@ -72,7 +84,7 @@ def bounded(file: Any, most: int, path: Path | str) -> bytes:
     """
     data = file.read(most + 1)
     if len(data) > most:
-        raise DataError(f"{path} is not what it should be: it holds more than {most:,} bytes.")
+        raise DataError(f"{path} is not what it should be: it holds more than {most:,} bytes")
     return data
 
 

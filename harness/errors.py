@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from .. import UserError
 
+INTERRUPTED = 130  # the exit code of a command that a signal ended
+
 
 @contextmanager
 def field(path: str) -> Iterator[None]:
@@ -63,4 +65,4 @@ class BundleError(StoreError):
 
 
 class Untrusted(UserError, ValueError):
-    """A bundle whose plugins would be run without a word of the user's."""
+    """A bundle or store whose plugins would be run without a word of the user's."""

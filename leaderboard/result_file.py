@@ -7,6 +7,7 @@ import pandas as pd
 
 UNITS = ("seed", "item")
 COLUMNS = ("dataset", "method", *UNITS, "value")
+PACKED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar", ".tgz")  # endings
 LARGEST_FILE = 512 * 1024**2  # bytes
 MOST_LINES = 5_000_000
 MOST_DATASETS = 1000
@@ -67,12 +68,20 @@ def _text(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: a folder; it is to be a CSV with {FORM}")
     if not path.is_file():
         raise ValueError(f"{path}: no such file; it is to be a CSV with {FORM}")
+    if path.suffix.lower() in PACKED:
+        raise ValueError(f"{path}: packed; unpack it first")
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path}: larger than {LARGEST_FILE // 1024**2} MiB")
     try:
         with catch_warnings(action="error", category=pd.errors.ParserWarning):  # a line longer than the headers
             table = pd.read_csv(
-                path, dtype=str, keep_default_na=False, encoding="utf-8-sig", nrows=MOST_LINES + 1, index_col=False
+                path,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                nrows=MOST_LINES + 1,
+                index_col=False,
+                compression=None,  # its size is that of what is read
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no CSV in UTF-8 ({_why(error)}); it is to have {FORM}") from None

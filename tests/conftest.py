@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -24,6 +25,7 @@ from typing import Any
 import pytest
 import torch
 import typer.main
+import typer.testing
 from hypothesis import settings
 from torch import nn
 
@@ -73,14 +75,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then others
-    with slow ones, so that no worker begins a long one when the others are done."""
+    """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then those with
+    the most slow ones, so that no worker begins a long one when the others are done."""
     starts = {item.path for item in items if not STARTS.isdisjoint(getattr(item, "fixturenames", ()))}
     for item in items:
         if not STARTS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in starts, item.path not in slow))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path not in starts, 0 if item.path in starts else -slow[item.path]))
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +111,9 @@ def disk_not_waited_for() -> Iterator[None]:
 def commands_made_once() -> Iterator[None]:
     """A process that calls one command builds all of them once; this one calls hundreds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
+        once = cache(typer.main.get_command)
+        patch.setattr(typer.main, "get_command", once)
+        patch.setattr(typer.testing, "_get_command", once)
         yield
 
 

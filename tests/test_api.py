@@ -13,6 +13,7 @@ import pytest
 
 import tailboard as tb
 from small_spec import SMALL
+from warm_process import WarmProcess
 
 SPEC = SMALL | {"methods": ["ERM", "Focal Loss"], "training": {"epochs": 1, "batch_size": 32}, "seeds": 2}
 SCRIPT = """
@@ -31,12 +32,11 @@ def store(tmp_path_factory, shared_ray) -> Path:
     """A store that a script filled through ``tailboard.run``."""
     folder = tmp_path_factory.mktemp("api")
     (folder / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "script.py", json.dumps(SPEC), "store", "table.tex"]
-    environment = os.environ | shared_ray
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "table.tex\n" and "Focal Loss" in (folder / "table.tex").read_text()
-    assert "ERM" in done.stderr, "progress goes to stderr"
+    process = WarmProcess(["script.py", json.dumps(SPEC), "store", "table.tex"], folder, os.environ | shared_ray)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert out == "table.tex\n" and "Focal Loss" in (folder / "table.tex").read_text()
+    assert "ERM" in err, "progress goes to stderr"
     return folder / "store"
 
 

@@ -5,17 +5,31 @@ says."""
 from __future__ import annotations
 
 import ast
+import gzip
+import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
-from tailboard import LONGEST
+from tailboard import LONGEST, UserError
+from tailboard.datasets.files import checksum, read_bytes
+from tailboard.datasets.readers import eurosat
+from tailboard.datasets.user_images.readers import table
+from tailboard.datasets.user_images.source import Source
+from tailboard.datasets.user_tables.collections_of_tables import DESCRIPTION
+from tailboard.datasets.user_tables.openml_cache import OpenmlSet
+from tailboard.harness.cli import run
+from tailboard.harness.prediction.table_rows import _of_csv
+from tailboard.harness.reporting import natural_frequencies, recommendation, report
 from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.store import Store
@@ -64,6 +78,26 @@ def store(name: str) -> Callable[[Path], None]:
     return prepare
 
 
+def photos(folder: Path) -> None:
+    """A spec of two classes of images, and a pipe among them."""
+    spec(data="folder:photos")(folder)
+    for name in ("cat", "dog"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (16, 16), (10 * number, 0, 0)).save(folder / "photos" / name / f"{number}.png")
+    os.mkfifo(folder / "photos/dog/pipe.png")
+
+
+def packed(folder: Path) -> None:
+    (folder / "x.csv.gz").write_bytes(gzip.compress(b"method,seed,value\nERM,0,1\nSAM,0,2\n"))
+
+
+def endless(path: Path, size: int) -> None:
+    """A file of so many bytes, none of which is on the disk."""
+    path.touch()
+    os.truncate(path, size)
+
+
 class Row(NamedTuple):
     """``words``: a pattern of what is said; ``makes``: what may be new or changed, by the beginning of its path."""
 
@@ -110,6 +144,8 @@ ROWS = {
         spec(), "run t.yaml --address auto", 1, "no Ray runs on this machine|nobody listens there", ("runs/", "cache/"),
         {"RAY_TMPDIR": "/nowhere"},
     ),
+    "a pipe among images": Row(photos, "plan t.yaml", 1, r"pipe\.png is no file but a pipe or a device", ("cache/",)),
+    "a packed CSV of results": Row(packed, "report --audit x.csv.gz", 1, "x.csv.gz: packed; unpack it first"),
     "RAY_ADDRESS where nobody listens": Row(
         spec(), "run t.yaml", 1, "nobody listens there", ("runs/", "cache/"), {"RAY_ADDRESS": "127.0.0.1:9"}
     ),
@@ -175,6 +211,58 @@ def test_it_ends_soon_in_a_line_and_nothing_else_has_changed(tailboard, tmp_path
     after = {name: what for name, what in contents(tmp_path).items() if not name.startswith(row.makes or ("\0",))}
     assert after == before
     assert time.monotonic() - began < 60
+
+
+def test_a_pipe_is_not_waited_for_and_an_endless_file_is_not_read(tmp_path, monkeypatch):
+    """What a stranger's folder may hold in the place of each file that is read in it, or be itself."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr("tailboard.harness.prediction.table_rows.LONGEST_LINE", 1000)
+    openml, listed = tmp_path / "openml.org", tmp_path / "eurosat-train.txt"
+    (openml / DESCRIPTION.format(1)).parent.mkdir(parents=True)
+    os.mkfifo(openml / DESCRIPTION.format(1))
+    endless(listed, eurosat.LARGEST + 1)
+    endless(images := tmp_path / "images.csv", table.MOST_BYTES + 1)
+    endless(rows := tmp_path / "rows.csv", 2**33)
+    for read, words in (
+        (lambda: read_bytes(pipe, 9), "a pipe or a device"),
+        (lambda: checksum(pipe, "md5"), "a pipe or a device"),
+        (lambda: OpenmlSet(openml, "1"), "a pipe or a device"),
+        (lambda: eurosat._listed(tmp_path, []), "holds more than"),
+        (lambda: table.listing(Source("csv", images)), "holds more than"),
+        (lambda: next(_of_csv(pipe)), "a pipe or a device"),
+        (lambda: next(_of_csv(rows)), "a line has more than 1,000 characters"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read()
+
+
+def test_a_plugin_that_a_store_brings_is_run_only_by_who_says_so(tailboard, tmp_path, monkeypatch, capsys):
+    text, folder = "open('trace', 'a').close()\nraise ValueError('it ran')\n", tmp_path / "plugins"
+    raw = {"name": "t", "data": "fashion-mnist-mini", "methods": "ERM", "seeds": 1}
+    wanted = with_plugin(parse(raw), text, ["Mine"])
+    made, trial = Store("s"), next(each for each in plan(wanted) if each.method.plugin)
+    made.write_plan(wanted)
+    about = {"counts": [30] * 10, "accuracy": {"last_ema": [50.0] * 10}}
+    made.write_record(Record.model_validate({"key": trial.key, "trial": trial, "status": "complete"} | about))
+    folder.mkdir()
+    (folder / "mine.py").write_text(text)
+    (folder / "other.py").write_text(text + "# edited")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    for which in ("--method", "Mine"), ("--key", trial.key), ("--method", "Mine", "--plugin", folder / "other.py"):
+        code, out, err = tailboard("train", "s", *which, "-o", "m.model")
+        assert (code, out) == (1, "") and err.startswith(f"error: {which[0]}: training Mine would run code that the ")
+        assert f"plugin {digest}. Read it " in err and "s/plans/t.json), then say --trust-plugins" in err
+        assert err.count("\n") == 1 and not Path("trace").exists()
+    monkeypatch.setattr(recommendation, "recommendation", lambda *_: recommendation.Recommendation("Mine", trial.key))
+    monkeypatch.setattr(natural_frequencies, "sentences", lambda _: [])
+    run._recommend(report.Report, made, [folder / "mine.py"])  # pyright: ignore[reportArgumentType]
+    command = shlex.split(capsys.readouterr().out.partition(": ")[2])
+    assert command[:-2] == ["tailboard", "train", "s", "--method", "Mine", "--plugin", str(folder / "mine.py")]
+    for trusted in ("--trust-plugins",), command[5:7]:
+        code, _, err = tailboard("train", "s", "--method", "Mine", "-o", "m.model", *trusted)
+        assert code == 1 and "it ran" in err and Path("trace").exists()
+        Path("trace").unlink()
 
 
 def test_what_stands_elsewhere_is_tested_there():

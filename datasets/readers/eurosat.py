@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..catalog import DataError
+from ..files import read_bytes
 from ..user_images.listing import Files, Item
 from .fang import fifth_of_each_class
 
+LARGEST = 1 << 24  # bytes of a list of images; EuroSAT's have some hundred thousand
 CLASSES = (
     *("AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial"),
     *("Pasture", "PermanentCrop", "Residential", "River", "SeaLake"),
@@ -47,7 +49,7 @@ def _listed(folder: Path, paths: list[Path]) -> list[str]:
         file = folder / f"eurosat-{part}.txt"
         if not file.is_file():
             raise DataError(f"{file} is missing: split: torchgeo takes torchgeo's three files, beside the folder 2750.")
-        part_of |= dict.fromkeys((Path(line).stem for line in file.read_text(encoding="utf-8").split()), part)
+        part_of |= dict.fromkeys((Path(line).stem for line in read_bytes(file, LARGEST).decode().split()), part)
     if unnamed := next((path for path in paths if path.stem not in part_of), None):
         raise DataError(f"{unnamed.name} is in none of {folder}/eurosat-{{train,val,test}}.txt.")
     return [part_of[path.stem] for path in paths]

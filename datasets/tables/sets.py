@@ -14,9 +14,11 @@ from ..split import Pool
 from . import adult, covertype
 
 ADULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
-COVERTYPE_HOW = "put covtype.data.gz from https://archive.ics.uci.edu/dataset/31/covertype into covertype/ of --root"
+COVERTYPE_HOW = (
+    "put the file covtype.data.gz of https://archive.ics.uci.edu/dataset/31/covertype into covertype/ of --root"
+)
 RAMP_HOW = (
-    f"put a copy of {covertype.RAMP} into a folder covertype-ramp of --root; no address that offers it is known. The "
+    f"put the file {covertype.RAMP} into a folder covertype-ramp of --root; no address that offers it is known. The "
     "rows are those of RAMP's kit covertype, scaled: a part of the data set covertype, which UCI offers"
 )
 COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{samples,targets}_py3 (scikit-learn's)"

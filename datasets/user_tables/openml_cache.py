@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import re
 import zlib
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from ..catalog import DataError
-from ..files import bounded, damaged
+from ..files import bounded, damaged, read_bytes
 from .cells import MOST_BYTES, Rows, checked_names
 from .collections_of_tables import DESCRIPTION
 from .text_file import Layout, read_rows, text_of
@@ -71,7 +72,7 @@ class OpenmlSet:
         place = self._folder / path
         if not place.resolve().is_relative_to(self._folder.resolve()):
             raise DataError(f"{self.file}: {path!r} is not in the cache")
-        with gzip.open(place, "rb") as file:
+        with gzip.open(io.BytesIO(read_bytes(place, most))) as file:
             return bounded(file, most, place)
 
     def _attributes(self) -> tuple[list[str], set[str], int]:

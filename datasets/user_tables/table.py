@@ -14,6 +14,7 @@ import numpy as np
 
 from ..catalog import DataError
 from ..tables.columns import Column
+from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
 from .cells import LONGEST_NAME, Cells, Rows
 from .npz_file import NpzFile
@@ -25,12 +26,6 @@ from .text_file import CsvFile
 MOST_CLASSES = 1000
 MOST_CATEGORIES = 1000  # of a column of texts
 SHOWN = 8  # columns that a message names
-# The column of each kind where none is named: the first of these that the table has.
-USUAL = {
-    "label": ("label", "class", "target", "diagnosis", "category", "class_name", "label_name"),
-    "group": ("group", "patient", "patient_id"),
-    "split": ("split",),
-}
 
 
 class TableFile(Protocol):
@@ -149,7 +144,7 @@ def _roles(file: TableFile, source: TableSource) -> dict[str, str]:
             hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(file.names)}"
             raise DataError(f"data.{word}: {file.file} has no column {asked!r}; {hint}")
         own = file.label if word == "label" and file.label in file.names else None
-        usual = next((name for name in USUAL.get(word, ()) if name in file.names), None)
+        usual = next((name for name in USUAL_COLUMNS.get(word, ()) if name in file.names), None)
         if name := asked or own or usual:
             roles[word] = name
     if "label" not in roles:

@@ -23,8 +23,8 @@ from ..storage.record import Record
 from ..storage.store import Store
 from ..storage.temporary import temporary_folder
 from ..training.failures import TIMEOUT_REASON
-from ..training.job import Job, record_of
-from ..training.trial import TrialContext, run_trial
+from ..training.job import Job, TrialContext, record_of
+from ..training.trial import run_trial
 from .bundle import Bundle
 from .manifest import keys
 from .record_checks import installed

@@ -17,9 +17,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ... import UserError
+from ..errors import INTERRUPTED
 from ..memory import leave_at_exit
-from . import bundle, data, figure, inspect, prediction, report, run, status
-from .options import INTERRUPTED, print_output, print_status
+from . import bundle, data, figure, methods, prediction, report, run, specs, status
+from .options import print_output, print_status
 
 STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
 
@@ -27,7 +28,8 @@ UsageError: Any = typer.BadParameter.__base__  # click's own, which newer typers
 NoArguments: Any = getattr(sys.modules[UsageError.__module__], "NoArgsIsHelpError", ())
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(run.app)
-app.add_typer(inspect.app)
+app.add_typer(specs.app)
+app.add_typer(methods.app)
 app.add_typer(status.app)
 app.add_typer(report.app)
 app.add_typer(figure.app)

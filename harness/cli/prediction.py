@@ -27,12 +27,17 @@ def train(
     onnx: Annotated[Path | None, typer.Option(help="Write the model as ONNX too.")] = None,
     root: Root = None,
     no_verify: NoVerify = False,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="A plugin's file that may run where the store has it.")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust-plugins", help="Run the code that the store brings.")] = False,
 ) -> int:
     """Train a method of a store on its training and validation images, as its row says, and save the model.
 
     The trial of the row's first seed is trained again, exactly; test images are only looked at to see that. A second
     trial without some of the images tells how sure to be. Interrupted, the same command goes on.
     """
+    from ...methods.plugin import read_plugin
     from ..prediction import choice, onnx_export
     from ..prediction.fit import Fit
     from ..prediction.table_model import TableModel
@@ -47,7 +52,8 @@ def train(
         if file is not None and file.is_dir():
             raise ModelError(f"{option}: {file} is a folder: name the file")
     place = Store(store)
-    chosen = choice.by_key(place, key) if key else choice.by_method(place, str(method))
+    trusted = choice.Trust([read_plugin(file) for file in plugin or ()], trust)
+    chosen = choice.by_key(place, key, trusted) if key else choice.by_method(place, str(method), trusted)
     if onnx is not None and chosen.trial.training.learner != "images":
         raise ModelError("--onnx: only a network on images is written as ONNX, and this is a model of a table")
     workplace = Store(output.with_name(f".{output.name}.training"))
@@ -81,8 +87,9 @@ def predict(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV; the terminal if not given.")] = None,
 ) -> int:
     """Print the class of each image or row and the probability of each class, as CSV; 2 where one cannot be read."""
+    from ..prediction.csv_output import csv_goal
+    from ..prediction.image_predictions import write_predictions
     from ..prediction.model import load_model
-    from ..prediction.table import csv_goal, write_predictions
     from ..prediction.table_model import TableModel
 
     if output is not None and output.is_dir():
@@ -98,7 +105,7 @@ def predict(
 
 
 def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, output: Path | None) -> int:
-    from ..prediction.table import csv_goal
+    from ..prediction.csv_output import csv_goal
     from ..prediction.table_rows import write_row_predictions
 
     if len(tables) > 1:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...methods.deferred_torch import defer_torch, end_deferral
-from ..errors import ReportError, SpecError
+from ..errors import INTERRUPTED, ReportError, SpecError
 from ..memory import uncollected
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
-    INTERRUPTED,
     Address,
     Defaults,
     Name,
@@ -124,7 +123,7 @@ def run(
         print_status(f"the report's files could not be written ({error}); the same command writes them")
     print_output(f"{report.rendered(for_reader('md'))}\n")
     if data is not None and not trained.interrupted:
-        _recommend(report, place)
+        _recommend(report, place, plugin or [])
     for form, path in files.items():
         print(f"{form:6} {path}")
     if asked.figure:
@@ -174,8 +173,8 @@ def _check_name(spec: Spec, store: Store) -> None:
             )
 
 
-def _recommend(report: Report, store: Store) -> None:
-    """Say which method the table speaks for, and how a model is made of it."""
+def _recommend(report: Report, store: Store, plugins: list[Path]) -> None:
+    """Say which method the table speaks for, and how a model is made of it; of a plugin's with the files that ran."""
     from ..reporting import natural_frequencies
     from ..reporting.recommendation import recommendation
 
@@ -188,8 +187,10 @@ def _recommend(report: Report, store: Store) -> None:
     goal = re.sub(r"[^a-z0-9]+", "-", advice.method.lower()).strip("-")
     unsure = advice.ambiguous or len(store.plans()) > 1  # another plan may have a row of that name
     which = ["--key", advice.key] if unsure else ["--method", advice.method]
-    command = shlex.join(["tailboard", "train", shown, *which, "-o", f"{goal}.model"])
-    what = "rows" if store.record(advice.key).trial.data.is_table else "images"
+    trial = store.record(advice.key).trial
+    trusted = [word for file in plugins if trial.method.plugin for word in ("--plugin", str(file))]
+    command = shlex.join(["tailboard", "train", shown, *which, *trusted, "-o", f"{goal}.model"])
+    what = "rows" if trial.data.is_table else "images"
     last = f"A model of it, trained on all {what} but those for testing: {command}"
     print_output("\n".join([*advice.sentences, *natural_frequencies.sentences(report), last, ""]))
 

@@ -1,14 +1,20 @@
-"""Which trial of a store a model is made of: by the name of a method, or by a key."""
+"""Which trial of a store a model is made of: by the name of a method, or by a key.
+
+A store may be a stranger's, and a model is made by training: a plugin's code runs only where the user trusts it.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...methods.names import nearest
-from ..errors import ModelError
+from ..errors import ModelError, Untrusted
 from ..planning.reported import ReportRow, merge_rows, report_rows, row_label
 from ..spec.labels import Labels, label, setting_label
 from ..spec.schema import PROTOCOL, Trial
+from ..storage import paths
 from ..storage.reader import StoreReader
 from ..tuning.results import search_results
 
@@ -17,28 +23,53 @@ SHOWN = 10  # rows or methods that an error names
 
 @dataclass(frozen=True)
 class Choice:
-    """A complete trial, and the text of each plugin of its store."""
+    """A complete trial, and the text of its method's plugin by its SHA-256, where it has one."""
 
     trial: Trial
     plugins: dict[str, str]
 
 
-def by_key(store: StoreReader, key: str) -> Choice:
-    """The trial of a key. ModelError where the store has none that is complete."""
+@dataclass(frozen=True)
+class Trust:
+    """The plugins whose code may run: those with one of the texts ``known``, or with ``every`` whatever there are."""
+
+    known: Collection[str] = ()
+    every: bool = False
+
+
+NOBODY = Trust()
+
+
+def by_key(store: StoreReader, key: str, trust: Trust = NOBODY) -> Choice:
+    """The trial of a key.
+
+    Args:
+        store: Where it is.
+        key: Its key.
+        trust: Which plugins may run.
+
+    Raises:
+        ModelError: where the store has none that is complete.
+        Untrusted: where its method is a plugin's, and may not run.
+    """
     if key not in store.finished():
         raise ModelError(
             f"--key: {store} has no finished trial {key!r}; tailboard report {store} --format csv lists the keys"
         )
-    return _checked(store, key, "--key")
+    return _checked(store, key, "--key", trust)
 
 
-def by_method(store: StoreReader, name: str) -> Choice:
+def by_method(store: StoreReader, name: str, trust: Trust = NOBODY) -> Choice:
     """The trial of a method's row at the first seed whose trial is complete: none is chosen by its test accuracy.
 
-    The name is that of a row, with its values where the store has several of one method.
+    Args:
+        store: Where it is.
+        name: That of a row, with its values where the store has several of one method.
+        trust: Which plugins may run.
 
     Raises:
         ModelError: where no row or several have the name, or the row has no complete trial.
+        Untrusted: where the method is a plugin's, and may not run.
     """
     specs = store.plans()
     rows = merge_rows(row for spec in specs for row in report_rows(spec, search_results(spec, store, importance=False)))
@@ -55,7 +86,7 @@ def by_method(store: StoreReader, name: str) -> Choice:
         why = first.why or "the same run trains it"
         raise ModelError(f"--method: {row_label(first, labels)} has no finished trial in {store} yet ({why})")
     complete = [key for key in ended if store.result(key).status == "complete"]
-    return _checked(store, (complete or ended)[0], "--method")
+    return _checked(store, (complete or ended)[0], "--method", trust)
 
 
 def _told(row: ReportRow, labels: Labels) -> str:
@@ -75,8 +106,9 @@ def _named(name: str, methods: dict[str, str]) -> set[str]:
     return right
 
 
-def _checked(store: StoreReader, key: str, option: str) -> Choice:
-    """ModelError where a trial has no network, or one that this version would not train again."""
+def _checked(store: StoreReader, key: str, option: str, trust: Trust) -> Choice:
+    """ModelError where a trial has no network, or one that this version would not train again; Untrusted where training
+    it would run a plugin that nobody vouches for."""
     record = store.record(key)
     trial = record.trial
     if record.status != "complete":
@@ -87,4 +119,21 @@ def _checked(store: StoreReader, key: str, option: str) -> Choice:
             f"{option}: {label(trial)} was trained under protocol {trial.protocol}, and this version trains under "
             f"protocol {PROTOCOL}, whose numbers are others: run its spec again"
         )
-    return Choice(trial, {digest: text for spec in store.plans() for digest, text in spec.plugins.items()})
+    return Choice(trial, _plugin(store, trial, option, trust))
+
+
+def _plugin(store: StoreReader, trial: Trial, option: str, trust: Trust) -> dict[str, str]:
+    """The text of a trial's plugin by its SHA-256; empty where it has none."""
+    digest = trial.method.plugin
+    if not digest:
+        return {}
+    spec = next((spec for spec in store.plans() if digest in spec.plugins), None)
+    if spec is None:
+        raise ModelError(f"{option}: no plan of {store} holds the plugin of {label(trial)}, {digest}")
+    if not trust.every and spec.plugins[digest] not in trust.known:
+        place = shlex.quote(f"{store}/{paths.plan(spec.name)}")
+        raise Untrusted(
+            f"{option}: training {trial.method.name} would run code that the store brings, as you: plugin {digest[:8]}."
+            f" Read it (jq -r '.plugins[]' {place}), then say --trust-plugins; or name your own copy with --plugin"
+        )
+    return {digest: spec.plugins[digest]}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ...datasets.files import read_bytes
 from ...datasets.user_images import pictures
 from ..errors import ModelError
 from ..registry.networks import Network
@@ -58,8 +59,7 @@ class Model(Predictor):
                 )
             return pictures.of_array(picture, shape)
         path = Path(picture)
-        with path.open("rb") as file:
-            return pictures.pixels(file.read(pictures.MOST_BYTES + 1), str(path), shape)
+        return pictures.pixels(read_bytes(path, pictures.MOST_BYTES), str(path), shape)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Logits (N, C), float32, of images as :meth:`pixels` gives them, uint8 (N, channels, height, width): of the

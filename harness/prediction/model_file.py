@@ -1,15 +1,17 @@
 """The model file: tensors as safetensors, and their description as JSON in its header.
 
-A stranger's file runs nothing and takes no more memory than it has bytes: what its header says is held against its
-size, and every tensor against the network that it names, before any is read.
+A stranger's file runs nothing and takes no more memory than it has bytes: before any tensor is read, what the header
+says is held against the file's size and, of images, every tensor against the network that it names.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from ...datasets.catalog import DataError
+from ...datasets.files import regular_file
 from ...methods.part import MethodError, Scene
 from ..errors import ModelError, NetworkError
 from ..registry.methods import recipe_of
@@ -27,6 +31,7 @@ from ..training.random_streams import RandomStreams, initialisation
 from . import table_model
 from .description import Description, parsed
 
+METADATA = "__metadata__"  # of safetensors
 WORD = "tailboard.model"  # of the header, under which the description stands
 LARGEST, LARGEST_HEADER = 16 << 30, 16 << 20  # bytes
 TYPES = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
@@ -54,18 +59,24 @@ def read(path: Path) -> tuple[Description, Network] | table_model.TableModel:
     Raises:
         ModelError: where the file is no model, is damaged, or does not hold the network that it names.
     """
-    data = _bytes(path)
-    header = _header(path, data)
-    rows, images = (header["__metadata__"].get(word) for word in (table_model.WORD, WORD))
+    with _opened(path) as file:
+        return _read(path, file)
+
+
+def _read(path: Path, file: BufferedReader) -> tuple[Description, Network] | table_model.TableModel:
+    size = os.fstat(file.fileno()).st_size
+    header = _header(path, file, size)
+    rows, images = (header[METADATA].get(word) for word in (table_model.WORD, WORD))
     if not isinstance(rows, str) and not isinstance(images, str):
         raise ModelError(f"{path} is no model that tailboard train wrote: it holds tensors, and no description of them")
     try:
+        _check_end(header, size - file.tell())
         if isinstance(rows, str):
-            return table_model.read(data, rows)
+            return table_model.read(_whole(file, size), rows)
         description = parsed(Description, images)
         with torch.device("meta"):  # shapes without memory
-            _compare(header, network_of(description), len(data))
-        state = load(data)
+            _compare(header, network_of(description))
+        state = load(_whole(file, size))
         _check_finite(state)
         with initialisation(0, "network"):
             model = network_of(description)
@@ -114,35 +125,53 @@ def _scene(description: Description, model: Network) -> Scene:
     return Scene(description.counts, epochs, model, torch.device("cpu"), RandomStreams(0), pretrained)
 
 
-def _bytes(path: Path) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """The file, open for reading. ModelError where it cannot be opened or read."""
     try:
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder: the file that tailboard train wrote is expected")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
-                raise ModelError(f"{path} is no model: it is larger than {LARGEST >> 30} GiB")
-            return file.read(size)
+        with regular_file(path) as file:
+            yield file
+    except IsADirectoryError:
+        raise ModelError(f"{path} is a folder: the file that tailboard train wrote is expected") from None
+    except DataError as error:
+        raise ModelError(str(error)) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _header(path: Path, data: bytes) -> dict[str, Any]:
-    """The header of a safetensors file: its tensors by name, and ``__metadata__``."""
-    size = int.from_bytes(data[:8], "little")
+def _header(path: Path, file: BufferedReader, size: int) -> dict[str, Any]:
+    """The header of a safetensors file: its tensors by name, and ``__metadata__``. No more of the file is read."""
+    if size > LARGEST:
+        raise ModelError(f"{path} is no model: it is larger than {LARGEST >> 30} GiB")
+    length = int.from_bytes(file.read(8), "little")
     try:
-        header = json.loads(data[8 : 8 + size]) if size <= min(len(data) - 8, LARGEST_HEADER) else None
+        header = json.loads(file.read(length)) if length <= min(size - 8, LARGEST_HEADER) else None
     except (ValueError, RecursionError):
         header = None
-    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+    if not isinstance(header, dict) or not isinstance(header.get(METADATA), dict):
         raise ModelError(f"{path} is no model that tailboard train wrote: it does not begin as one")
     return header
 
 
-def _compare(header: Mapping[str, Any], model: nn.Module, size: int) -> None:
+def _check_end(header: Mapping[str, Any], size: int) -> None:
+    """ModelError where the tensors, by their places in the header, are not the ``size`` bytes that follow it."""
+    try:
+        end = max((operator.index(header[name]["data_offsets"][1]) for name in header if name != METADATA), default=0)
+    except (TypeError, LookupError):
+        raise ModelError("its header does not say where each tensor stands") from None
+    if end != size:
+        raise ModelError(f"it is cut short, or damaged: its tensors have {end} bytes, and {size} follow its header")
+
+
+def _whole(file: BufferedReader, size: int) -> bytes:
+    file.seek(0)
+    return file.read(size)
+
+
+def _compare(header: Mapping[str, Any], model: nn.Module) -> None:
     """ModelError at the first tensor that the network lacks, or that the file lacks or holds otherwise."""
     wanted = model.state_dict()
-    for name in header.keys() - wanted.keys() - {"__metadata__"}:
+    for name in header.keys() - wanted.keys() - {METADATA}:
         raise ModelError(f"its network has no tensor {name}")
     for name, tensor in wanted.items():
         about = header.get(name)
@@ -151,8 +180,6 @@ def _compare(header: Mapping[str, Any], model: nn.Module, size: int) -> None:
         shape, kind = about.get("shape"), about.get("dtype")
         if shape != list(tensor.shape) or kind != TYPES.get(tensor.dtype):
             raise ModelError(f"the tensor {name} is {kind} {shape}, not {TYPES.get(tensor.dtype)} {list(tensor.shape)}")
-    if sum(math.prod(tensor.shape) * tensor.element_size() for tensor in wanted.values()) > size:
-        raise ModelError("it is cut short: its tensors are larger than the file")
 
 
 def _check_finite(state: Mapping[str, torch.Tensor]) -> None:

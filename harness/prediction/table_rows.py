@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from ...datasets.catalog import DataError
+from ...datasets.files import regular_file
 from ...datasets.user_tables.cells import MOST_COLUMNS, Cells
 from ...datasets.user_tables.parquet_file import ParquetFile
 from ...methods.names import nearest
 from ..errors import ModelError
-from .table import cell
+from .csv_output import cell
 from .table_model import TableModel
 
 AT_ONCE = 4096  # rows
+LONGEST_LINE = 1 << 26  # characters
 
 
 def write_row_predictions(
@@ -78,8 +81,8 @@ def _listed(column: Cells, rows: slice) -> list[Any]:
 def _of_csv(path: Path) -> Iterator[dict[str, list[str]]]:
     """The values of each column by its name, some rows at a time."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
+        with TextIOWrapper(regular_file(path), encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(_lines(file))
             names = [name.strip() for name in next(lines, [])]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
@@ -93,6 +96,16 @@ def _of_csv(path: Path) -> Iterator[dict[str, list[str]]]:
                         )
                 yield {name: [row[place] for row in rows] for place, name in enumerate(names)}
                 read += len(rows)
+    except DataError as error:
+        raise ModelError(str(error)) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"{path} cannot be read as a CSV in UTF-8: {why}") from None
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file, none of which fills the memory."""
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise csv.Error(f"a line has more than {LONGEST_LINE:,} characters")
+        yield line

@@ -7,11 +7,12 @@ store's, so the same command goes on where it was, and nothing of Tune's own sta
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -30,6 +31,10 @@ from .resources import StartedRay, bundle
 from .stop_signal import FolderStopSignal, StopSignal, now_and_then
 from .timeouts import SilenceMonitor
 
+# Seconds for the thread of a worker's last trial to end, before the next one begins: Tune's own two may be too few on a
+# machine with much to do. Read in the worker, which imports this file before.
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "60")
+
 
 class _NotSaved:
     """Tune pickles what it is given to restore a run from; ours resumes from the store, so there is nothing."""
@@ -39,16 +44,21 @@ class _NotSaved:
 
 
 class _JobSearcher(_NotSaved, Searcher):
-    """Hands out the queue's jobs until it is empty or the run is being stopped."""
+    """Hands out the queue's jobs until it is empty or the run is being stopped; the queue counts how many run."""
 
     def __init__(self, queue: JobQueue, retries: RetryPolicy, stopping: threading.Event, stop_signal: Any) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._retries, self._stopping, self._stop_signal = queue, retries, stopping, stop_signal
+        self._most = math.inf
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        self._most = max_concurrent
+        return True  # else Tune would count too, and a trial that it has lost would be counted for ever
 
     def suggest(self, trial_id: str) -> Any:
         if self._stopping.is_set():
             return Searcher.FINISHED
-        job = self._queue.pop()
+        job = self._queue.pop() if len(self._queue.running) < self._most else None
         if job is None:  # None asks Tune to come again: something that runs or pauses may free one that waits
             return None if self._queue.running or self._queue.has_paused else Searcher.FINISHED
         self._stop_signal.assign(job.trial.key, trial_id)
@@ -75,6 +85,8 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     silence: SilenceMonitor
     told: float = -math.inf
     idle: bool = False
+    open: dict[str, Any] = field(default_factory=dict)  # Tune's trials that have not ended here, by id
+    seen: int = 0  # of Tune's trials
 
     def __call__(self, trial_id: str, result: dict) -> bool:
         return False
@@ -83,13 +95,35 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         return self.stopping.is_set() and self.idle  # what waits for a machine would wait on
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
+        self._end_lost(trials)
         self.idle = not self.silence.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
             self.stop_signal.stop()
             self.told = time.monotonic()
         for name in self.silence.exhausted():
-            trial = next(trial for trial in trials if trial.trial_id == name)
-            ray.kill(trial.temporary_state.ray_actor)
+            ray.kill(self.open[name].temporary_state.ray_actor)
+
+    def _end_lost(self, trials: list) -> None:
+        """Tune tells nobody of a trial that it gives up since its worker's last one did not end in time: what waits for
+        it would wait for ever."""
+        self._open(trials)
+        for trial in [trial for trial in self.open.values() if trial.status == trial.ERROR]:
+            self._end(trials, trial)
+            why = "its worker was not ready in time"
+            self.completion.on_failure(trial.config["job"], why, trial.config["gpu"])
+
+    def _open(self, trials: list) -> None:
+        self.open |= {trial.trial_id: trial for trial in trials[self.seen :]}
+        self.seen = len(trials)
+
+    def _end(self, trials: list, trial: Any) -> float:
+        """As :meth:`SilenceMonitor.end`; and the course of what Tune takes for metrics is forgotten, which it keeps of
+        each trial to its own end: kilobytes that nobody reads."""
+        self._open(trials)  # it may have begun and ended in one step of Tune's
+        self.open.pop(trial.trial_id, None)
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+        return self.silence.end(trial.trial_id)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.silence.heard(trial.trial_id)
@@ -101,28 +135,19 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
             self.observer.on_epoch(trial.config["job"].trial, line)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.silence.end(trial.trial_id)
+        self._end(trials, trial)
         job = trial.config["job"]
-        _forget_course(trial)
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
             self.completion.on_success(job)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        silent = self.silence.end(trial.trial_id)
+        silent = self._end(trials, trial)
         job = trial.config["job"]
-        _forget_course(trial)
         if silent:
             self.completion.on_timeout(job, self.silence.why, silent)
         else:
             self.completion.on_failure(job, reason(trial.error_file), trial.config["gpu"])
-
-
-def _forget_course(trial: Any) -> None:
-    """The course of what Tune takes for metrics, which it keeps of each trial to its own end: kilobytes that nobody
-    reads."""
-    trial.run_metadata.metric_analysis.clear()
-    trial.run_metadata.metric_n_steps.clear()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from functools import partial
 from ..memory import give_back
 from ..storage import paths
 from ..storage.store import Store
-from ..training.job import Job, is_done
+from ..training.job import Job, TrialContext, is_done
 from ..training.stop_decision import StopDecision
-from ..training.trial import Drained, TrialContext, TrialMoved, run_trial
+from ..training.trial import Drained, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
 
 

@@ -389,7 +389,9 @@ def test_honest_twins_are_left_alone(groups, tmp_path):
 def test_seeds_of_a_whole_data_set_share_their_images(tmp_path):
     """Nothing is left out, so that every seed trains on the same: that they do is no fault."""
     data = {"name": "fashion-mnist-mini", "imbalance_factor": 1, "head": 600}
-    made = trained(tmp_path / "s", parse(RAW | {"methods": "ERM", "data": data}))
+    made = trained(
+        tmp_path / "s", parse(RAW | {"methods": "ERM", "data": data, "training": {"epochs": 1, "batch_size": 512}})
+    )
     assert len({made.record(key).data.fingerprint for key in made.finished()}) == 1
     assert export(made, tmp_path / "b.zip") == []
 

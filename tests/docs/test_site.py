@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 from typer import Exit
-from typer.main import get_command
 
 from tailboard.harness.cli.app import app
 from warm_process import WarmProcess
@@ -76,7 +76,7 @@ def commands(page: Path) -> list[list[str]]:
 def test_every_command_is_one_that_the_command_line_takes(page):
     """Also those that are not run here, since they need a cluster, a server, hours or another's stores."""
     for words in filter(None, commands(page)):  # tailboard alone is a name there
-        command, left = get_command(app), list(words)
+        command, left = typer.main.get_command(app), list(words)
         while left and left[0] in getattr(command, "commands", ()):
             command = command.commands[left.pop(0)]
         with suppress(Exit):  # --version
@@ -99,19 +99,22 @@ def reader(tmp_path_factory, shared_ray):
     folder = tmp_path_factory.mktemp("reader")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILBOARD")} | shared_ray
 
+    def started(words: list[str]) -> None:
+        process = WarmProcess(words, folder, environment)
+        said = process.communicate(timeout=300)
+        assert process.returncode == 0, (words, *said)
+
     def run(block: Block) -> None:
         head = re.match(r"# (\S+\.(?:yaml|py))\n", block.text)
         if head:
             (folder / head[1]).write_text(block.text)
         elif block.language == "python":
-            command = [sys.executable, "-c", block.text]
-            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=300)
+            (folder / "typed.py").write_text(block.text)
+            started(["typed.py"])
         for line in block.text.splitlines() if block.language == "sh" else ():
             if words := shlex.split(line, comments=True):
                 assert words[0] == "tailboard", line
-                process = WarmProcess(words, folder, environment)
-                said = process.communicate(timeout=300)
-                assert process.returncode == 0, (line, *said)
+                started(words)
 
     return run
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from small_spec import SMALL
 from tailboard.harness.planning.fused_seeds import remarks
 from tailboard.harness.planning.request import RunRequest
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import Spec
 
 CPU = "resources.fuse_seeds: fused seeds gain nothing on a CPU; it is for networks that leave a GPU idle"

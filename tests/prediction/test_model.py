@@ -184,6 +184,7 @@ def test_predictions_are_a_csv_and_what_cannot_be_read_is_a_line(made, file, tmp
         (tmp_path / "new" / name).write_bytes((top / "photos/cat/001.jpg").read_bytes())
     (tmp_path / "new/.hidden.jpg").write_bytes(b"")
     (tmp_path / "new/bad.png").write_bytes(b"no image")
+    os.mkfifo(tmp_path / "new/pipe.png")
     monkeypatch.chdir(tmp_path / "new")
     code, out, err = tailboard("predict", file, "more/=a.jpg", ".", "gone.jpg", "--prior", "balanced")
     rows = list(csv.reader(io.StringIO(out)))
@@ -194,6 +195,7 @@ def test_predictions_are_a_csv_and_what_cannot_be_read_is_a_line(made, file, tmp
     assert code == 2
     assert err.splitlines() == [
         "bad.png cannot be used: it is no image",
+        "pipe.png is no file but a pipe or a device",
         "gone.jpg cannot be read: No such file or directory",
     ]
     assert tailboard("predict", file, "b.jpg", "-o", tmp_path / "p.csv") == (0, "", f"{tmp_path}/p.csv: 1 images\n")
@@ -342,3 +344,19 @@ def test_a_wrong_file_is_refused_in_one_line_and_runs_nothing(file, tmp_path, mo
         tb.load_model(tmp_path)
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         tb.load_model("gone.model")
+
+
+def test_the_header_is_held_against_the_file_before_a_tensor_is_read(file, tmp_path, monkeypatch):
+    """A sparse file of some GiB, whose header is that of a model, costs nothing to refuse."""
+    monkeypatch.setattr("tailboard.harness.prediction.model_file._whole", lambda *_: pytest.fail("it was read"))
+    huge = tmp_path / "huge.model"
+    huge.write_bytes(file.read_bytes())
+    os.truncate(huge, 2**33)
+    with pytest.raises(ModelError, match=r"cut short, or damaged: its tensors have \d+ bytes, and 8\d+ follow"):
+        tb.load_model(huge)
+    save_file(load_file(file), tmp_path / "w.model", {WORD: "{}"})
+    with pytest.raises(ModelError, match="its description, trial"):
+        tb.load_model(tmp_path / "w.model")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelError, match="no file but a pipe or a device"):
+        tb.load_model(tmp_path / "pipe")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailboard.harness.errors import SpecError, StoreError
-from tailboard.harness.spec.parser import parse, read, shipped, with_plugin
+from tailboard.harness.spec.parser import parse, read, shipped
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import PROTOCOL, Data, Method, Spec, Training, Trial, plan
 from tailboard.harness.storage.store import Store
 

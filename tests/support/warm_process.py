@@ -42,6 +42,12 @@ def ray_start(words: Sequence[str], folder: str, environment: Mapping[str, str])
     return process
 
 
+def take_environment(environment: Mapping[str, str]) -> None:
+    """This process has it, and nothing else: the fork server's is that of the first test."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pipes: Sequence[str]) -> None:
     """The whole life of such a process."""
     os.setsid()
@@ -54,8 +60,7 @@ def _main(words: Sequence[str], folder: str, environment: Mapping[str, str], pip
         open(number, "w", encoding="utf-8", errors=errors, buffering=1, closefd=False)  # noqa: SIM115
         for number, errors in ((1, "strict"), (2, "backslashreplace"))
     )
-    os.environ.clear()
-    os.environ.update(environment)
+    take_environment(environment)
     os.chdir(folder)
     tempfile.tempdir = None  # what it was in the environment before
     sys.argv = list(words)

@@ -29,6 +29,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from warm_process import WarmProcess
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -37,17 +39,24 @@ BIN = Path(sys.executable).parent
 USER = "driver"
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # else Ray takes 127.0.0.1 for the machine's other address
 
-# Three nodes of one place each; they go when standard input closes.
+# Three nodes of one place each, until SIGTERM; the address stands in a file.
 NODES = """
-import sys
+import os, signal, sys
+from pathlib import Path
+
+log = os.open("nodes.log", os.O_WRONLY | os.O_CREAT)  # nobody reads the pipes
+os.dup2(log, 1), os.dup2(log, 2)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 from ray.cluster_utils import Cluster
 
 node = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1"}
 cluster = Cluster(initialize_head=True, connect=False, head_node_args={**node, "include_dashboard": False})
 cluster.add_node(**node)
 cluster.add_node(**node)
-print(cluster.address, flush=True)
-sys.stdin.read()
+Path("address.new").write_text(cluster.address)
+Path("address.new").rename("address")
+while True:
+    signal.pause()
 """
 # Waits in its second epoch until there is a file, so that it is known what runs while the server is away.
 GATED = """
@@ -104,8 +113,6 @@ class Process:
                 [*map(str, words)], env=os.environ | (environment or {}), start_new_session=True, cwd=folder,
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, **more,
             )  # fmt: skip
-
-        self.address = ""
 
     def listens(self, port: int) -> bool:
         assert self.popen.poll() is None, self.log.read_text()
@@ -265,20 +272,39 @@ def service(folder: Path, database: dict[str, str]) -> Iterator[Service]:
             process.kill()
 
 
-@pytest.fixture(scope="module")
-def nodes(folder: Path) -> Iterator[Process]:
-    """A Ray cluster of three nodes, and its address."""
-    environment = LOOPBACK | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder)}
-    process = Process("nodes", [sys.executable, "-c", NODES], folder, environment)
-    try:
-        wait_until(lambda: re.search(r"^127\.0\.0\.1:\d+$", process.log.read_text(), re.MULTILINE), "Ray's nodes")
-        process.address = re.findall(r"^127\.0\.0\.1:\d+$", process.log.read_text(), re.MULTILINE)[0]
-        yield process
-    finally:
-        process.popen.stdin.close()
+class Nodes:
+    """A Ray cluster of three nodes, whose workers are forked from a process that has imported their libraries."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = LOOPBACK | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": str(folder)}
+        (folder / "nodes.py").write_text(NODES)
+        self._process, told = WarmProcess(["nodes.py"], folder, os.environ | environment), folder / "address"
+        self.session = self._process.pid
+
+        def started() -> bool:
+            assert self._process.poll() is None, (folder / "nodes.log").read_text()
+            return told.exists()
+
+        try:
+            wait_until(started, "Ray's nodes")
+        except BaseException:
+            self.close()
+            raise
+        self.address = told.read_text()
+
+    def close(self) -> None:
+        self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.popen.wait(30)
-        process.kill()
+            self._process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(self.session, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def nodes(folder: Path) -> Iterator[Nodes]:
+    made = Nodes(folder)
+    yield made
+    made.close()
 
 
 class Told:
@@ -344,17 +370,15 @@ def no_secret(service: Service, said: str, *folders: Path) -> None:
         assert not [text[:200] for text in (said, rows(service.database), *texts) if secret in text]
 
 
-def training_on(nodes: Process) -> int:
-    """The nodes on which a trial trains: each has a raylet of its own, which is its workers' parent."""
-    raylets = set()
+def training_on(nodes: Nodes) -> int:
+    """The nodes on which a trial trains: each has a place for one."""
+    found = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            _, parent, _, session = stat.read_text().rpartition(")")[2].split()[:4]
-            if int(session) == nodes.popen.pid and stat.with_name("cmdline").read_text().startswith(
-                "ray::ImplicitFunc"
-            ):
-                raylets.add(parent)
-    return len(raylets)
+            session = int(stat.read_text().rpartition(")")[2].split()[3])
+            title = stat.with_name("cmdline").read_text()
+            found += session == nodes.session and title.startswith("ray::ImplicitFunc")
+    return found
 
 
 def test_a_server_that_dies_and_comes_back_misses_nothing(launcher, service, nodes, tmp_path):

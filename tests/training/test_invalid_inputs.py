@@ -11,7 +11,8 @@ from small_spec import SMALL
 from tailboard.harness.errors import SpecError, StoreError
 from tailboard.harness.planning.request import check_names
 from tailboard.harness.registry.methods import recipe_of
-from tailboard.harness.spec.parser import parse, read, with_plugin
+from tailboard.harness.spec.parser import parse, read
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.testing.conformance import verdicts

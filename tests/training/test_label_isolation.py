@@ -12,7 +12,8 @@ import pytest
 from small_spec import SMALL
 from tailboard.datasets import lock
 from tailboard.harness.planning.request import check_names
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import Data, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job
@@ -29,7 +30,8 @@ from contextlib import suppress
 import numpy as np, torch
 from tailboard.harness.tuning.search import searches
 from tailboard.harness.spec.schema import Data, plan
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial

@@ -14,7 +14,8 @@ from tailboard.datasets.longtail import counts
 from tailboard.datasets.split import natural_validation
 from tailboard.harness.bundles.record_checks import words
 from tailboard.harness.registry.datasets import cut_of, dataset
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job

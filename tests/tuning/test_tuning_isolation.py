@@ -16,7 +16,8 @@ from tailboard.harness.errors import StoreError
 from tailboard.harness.metrics.validation import measured
 from tailboard.harness.registry.datasets import long_tail, split_of
 from tailboard.harness.reporting import gather
-from tailboard.harness.spec.parser import parse, with_plugin
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.plugin_files import with_plugin
 from tailboard.harness.spec.schema import Shots, Trial, plan
 from tailboard.harness.storage.store import Store
 from tailboard.harness.training.job import Job

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ...catalog import DataError
+from ...files import read_bytes
 from ..listing import Encoded, Item
+from ..pictures import MOST_BYTES
 from ..source import PARTS, Source
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
@@ -48,7 +50,7 @@ def listing(source: Source) -> Encoded:
     def data(position: int) -> bytes:
         table, row = rows[position]
         kept = table[row][table.column_names[0]]
-        return kept["bytes"] if kept["bytes"] is not None else Path(kept["path"]).read_bytes()
+        return kept["bytes"] if kept["bytes"] is not None else read_bytes(Path(kept["path"]), MOST_BYTES)
 
     return Encoded(items, data, notes)
 

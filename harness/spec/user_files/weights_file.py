@@ -70,7 +70,7 @@ def located(sha256: str, root: Path | None) -> Path:
     """The file with that SHA-256: where it was last seen, or at the top of ``root``, of the folder ``TAILBOARD_DATA``
     and of the folders ``weights`` in them. DataError where it is nowhere."""
     for path in (*_last_seen(sha256), *_candidates(root)):
-        with suppress(OSError):
+        with suppress(OSError, DataError):
             if _remembered(path) == sha256:
                 return path
     looked = ", ".join(str(folder) for folder in roots(root)[:-1]) or "no folder, since there is no --root"
