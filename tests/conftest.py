@@ -76,8 +76,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then those with
-    the most slow ones, so that no worker begins a long one when the others are done."""
+    """What starts a browser, real processes, Ray or a server is slow, and so is what trains bundles. The files of the
+    first come first, then those with the most slow ones, so that no worker begins a long one when the others are
+    done."""
     starts = {item.path for item in items if not STARTS.isdisjoint(getattr(item, "fixturenames", ()))}
     for item in items:
         if not (STARTS | TRAIN).isdisjoint(getattr(item, "fixturenames", ())):
