@@ -17,9 +17,8 @@ from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import PROTOCOL
 from ..storage import paths
-from ..storage.record import Record
+from ..storage.record import LOGITS, Record
 
-LOGITS = ("last_ema", "last")
 SHOWN = 40  # characters of a packed matrix, or of numbers, in a message
 LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
 
