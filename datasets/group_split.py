@@ -1,4 +1,5 @@
-"""Groups, such as the images of one patient, stay whole: which are set aside for validation, and for testing."""
+"""Groups, such as the images of one patient, stay whole: which are set aside for validation, and for testing; and the
+seed by which a test set is carved."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+
+# Of test sets. With the name or number of a class it is a stream of its own: trials draw from [seed, class number].
+CARVE_SEED = 0x7E57
+FOLDS = 5  # of which one is the test set
 
 
 def set_aside(y: np.ndarray, groups: np.ndarray, seed: int, val_per_class: int) -> np.ndarray:
@@ -50,17 +55,13 @@ def set_aside(y: np.ndarray, groups: np.ndarray, seed: int, val_per_class: int) 
     return aside[groups]
 
 
-def test_groups(
-    labels: np.ndarray, groups: np.ndarray, names: Sequence[str], seed: int, folds: int, things: str
-) -> list[int]:
-    """Whole groups for testing: the share of each class is as near to one of ``folds`` as they allow.
+def test_groups(labels: np.ndarray, groups: np.ndarray, names: Sequence[str], things: str) -> list[int]:
+    """Whole groups for testing: the share of each class is as near to one of FOLDS as they allow.
 
     Args:
         labels: The class of each example (N,).
         groups: The group of each (N,), positions in ``names``.
         names: What the groups are called.
-        seed: One seed draws the same groups.
-        folds: Of so many equal parts one is tested on.
         things: What errors call the examples.
 
     Returns:
@@ -80,7 +81,7 @@ def test_groups(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer examples than folds
-        folded = StratifiedGroupKFold(min(folds, count), shuffle=True, random_state=seed)
+        folded = StratifiedGroupKFold(min(FOLDS, count), shuffle=True, random_state=CARVE_SEED)
         for _, test in folded.split(labels, labels, groups):
             rest = np.delete(labels, test)
             if len(np.unique(labels[test])) == len(np.unique(rest)) == len(classes):

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from .. import UserError
 
+INTERRUPTED = 130  # the exit code of a command that a signal ended
+
 
 @contextmanager
 def field(path: str) -> Iterator[None]:

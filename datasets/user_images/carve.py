@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..catalog import DataError
-from ..group_split import test_groups
+from ..group_split import CARVE_SEED, FOLDS, test_groups
 from .listing import Item
 from .pictures import Facts
-
-SEED = 0x7E57  # with the class's name it is a stream of its own; trials draw from [seed, class number]
-FOLDS = 5  # of which one is the test set
 
 
 def carve(items: Sequence[Item], facts: Sequence[Facts]) -> tuple[list[int], list[int]]:
@@ -43,7 +40,7 @@ def _of_class(name: str, items: Sequence[Item], facts: Sequence[Facts]) -> list[
         raise DataError(f"class {name!r} has {what}: at least two are needed, one to train on and one to test on")
     wanted = max(1, round(len(members) / FOLDS))
     test: list[int] = []
-    for place in np.random.default_rng([SEED, *name.encode()]).permutation(len(distinct))[:-1]:
+    for place in np.random.default_rng([CARVE_SEED, *name.encode()]).permutation(len(distinct))[:-1]:
         if len(test) >= wanted:
             break
         test += distinct[place]
@@ -53,6 +50,6 @@ def _of_class(name: str, items: Sequence[Item], facts: Sequence[Facts]) -> list[
 def _by_group(items: Sequence[Item]) -> list[int]:
     names, groups = np.unique([item.group or f"\0{index}" for index, item in enumerate(items)], return_inverse=True)
     try:
-        return test_groups(np.array([item.label for item in items]), groups, names.tolist(), SEED, FOLDS, "images")
+        return test_groups(np.array([item.label for item in items]), groups, names.tolist(), "images")
     except ValueError as error:
         raise DataError(str(error)) from None

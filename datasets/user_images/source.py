@@ -20,6 +20,13 @@ IMAGE_COLUMNS = (
     *("image", "file", "filename", "file_name", "path", "filepath", "image_path", "image_name"),
     "id_code",
 )
+# The column of each other kind where none is named, of images and of tables: the first of these that the file has.
+USUAL_COLUMNS = {
+    "label": ("label", "class", "target", "diagnosis", "category", "class_name", "label_name"),
+    "group": ("group", "patient", "patient_id"),
+    "split": ("split",),
+}
+SEPARATORS = ",;\t"
 SMALLEST, LARGEST = 8, 1024  # pixels on a side
 # What the parts of a data set are called, in folders and in a column ``split``.
 PARTS = {
@@ -54,6 +61,11 @@ class Source:
 def is_user_images(name: Any) -> bool:
     """Whether a data set's name says where images of the user's own are, or is that of an image set read alike."""
     return isinstance(name, str) and (name in SETS or (name.partition(":")[0] in KINDS and ":" in name))
+
+
+def separator(text: str) -> str:
+    """The sign between the values of a csv: the one of SEPARATORS that its first line has most often."""
+    return max(SEPARATORS, key=text.partition("\n")[0].count)
 
 
 def source_of(words: Mapping[str, Any], folder: Path) -> Source:

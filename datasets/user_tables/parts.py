@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..catalog import DataError
-from ..group_split import test_groups
+from ..group_split import CARVE_SEED, FOLDS, test_groups
 from ..user_images.source import PARTS
 from .cells import Cells, Rows
-
-SEED = 0x7E57  # with the class's name it is a stream of its own; trials draw from [seed, class number]
-FOLDS = 5  # of which one is the test set
 
 
 def tested(rows: Rows, label: Cells, split: Cells | None, groups: Cells | None) -> tuple[np.ndarray, str]:
@@ -63,15 +60,13 @@ def _carved(label: Cells, groups: Cells | None) -> np.ndarray:
     test = np.zeros(len(label.codes), bool)
     if groups is not None:
         try:
-            test[test_groups(np.array(label.texts)[label.codes], groups.codes, groups.texts, SEED, FOLDS, "rows")] = (
-                True
-            )
+            test[test_groups(np.array(label.texts)[label.codes], groups.codes, groups.texts, "rows")] = True
         except ValueError as error:
             raise DataError(str(error)) from None
         return test
     for code, name in enumerate(label.texts):
         members = np.flatnonzero(label.codes == code)
-        drawn = np.random.default_rng([SEED, *name.encode()]).permutation(members)
+        drawn = np.random.default_rng([CARVE_SEED, *name.encode()]).permutation(members)
         test[drawn[: max(1, round(len(members) / FOLDS))]] = True
     return test
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalog import DataError
-from ..user_images.source import IMAGE_COLUMNS
+from ..user_images.source import IMAGE_COLUMNS, separator
 from . import collections_of_tables as collections
 
 FILES = ("csv", "parquet")
@@ -18,7 +18,6 @@ KINDS = (*FILES, *collections.KINDS)
 WORDS = ("label", "group", "split", "weight")  # of a spec, that name a column
 HINT = "For a table: csv:FILE or parquet:FILE with label: COLUMN, openml:ID or imblearn:NAME."
 IMAGE_WORDS = ("image", "images", "size")
-SEPARATORS = ",;\t"
 START = 2**16  # bytes in which a csv's header is looked for, where all that is asked is whether it is one of images
 
 
@@ -66,11 +65,6 @@ def header(data: bytes) -> list[str]:
         return [name.strip() for name in next(rows, [])]
     except csv.Error:
         return []
-
-
-def separator(text: str) -> str:
-    """The sign between the values of a csv: the one of SEPARATORS that its first line has most often."""
-    return max(SEPARATORS, key=text.partition("\n")[0].count)
 
 
 def source_of(words: Mapping[str, Any], folder: Path, root: Path | None = None) -> TableSource:

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..catalog import DataError
 from ..files import read_bytes
+from ..user_images.source import separator
 from .cells import MISSING, MOST_BYTES, Cells, Rows, check_size, checked_names, of_texts
-from .source import header, separator
+from .source import header
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")

@@ -15,8 +15,8 @@ from ...datasets.split import Split
 from ..registry.datasets import cut_of, dataset_of, long_tail, split_of
 from ..spec.schema import Trial
 from ..storage import paths
-from ..storage.record import Record
-from .record_checks import LOGITS, Mismatch
+from ..storage.record import LOGITS, Record
+from .record_checks import Mismatch
 
 FEW = 10  # where no more images are left out, or no more values predicted, two seeds may honestly have the same
 

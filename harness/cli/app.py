@@ -17,9 +17,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ... import UserError
+from ..errors import INTERRUPTED
 from ..memory import leave_at_exit
 from . import bundle, data, figure, methods, prediction, report, run, specs, status
-from .options import INTERRUPTED, print_output, print_status
+from .options import print_output, print_status
 
 STDOUT, CLOSED_PIPE = 1, 141  # what a shell reports of a program that SIGPIPE ends
 

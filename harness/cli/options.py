@@ -11,7 +11,6 @@ import typer
 
 from ..text import lines
 
-INTERRUPTED = 130
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or the name of a shipped spec.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 Root = Annotated[Path | None, typer.Option(help="The folder that holds the data.", show_default=False)]

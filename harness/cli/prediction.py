@@ -87,8 +87,9 @@ def predict(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV; the terminal if not given.")] = None,
 ) -> int:
     """Print the class of each image or row and the probability of each class, as CSV; 2 where one cannot be read."""
+    from ..prediction.csv_output import csv_goal
+    from ..prediction.image_predictions import write_predictions
     from ..prediction.model import load_model
-    from ..prediction.table import csv_goal, write_predictions
     from ..prediction.table_model import TableModel
 
     if output is not None and output.is_dir():
@@ -104,7 +105,7 @@ def predict(
 
 
 def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, output: Path | None) -> int:
-    from ..prediction.table import csv_goal
+    from ..prediction.csv_output import csv_goal
     from ..prediction.table_rows import write_row_predictions
 
     if len(tables) > 1:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...methods.deferred_torch import defer_torch, end_deferral
-from ..errors import ReportError, SpecError
+from ..errors import INTERRUPTED, ReportError, SpecError
 from ..memory import uncollected
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
-    INTERRUPTED,
     Address,
     Defaults,
     Name,

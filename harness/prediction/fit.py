@@ -25,7 +25,7 @@ from ..registry.methods import recipe_of
 from ..spec.labels import label
 from ..spec.schema import Trial
 from ..storage import paths
-from ..storage.record import Record
+from ..storage.record import LOGITS, Record
 from ..storage.store import Store
 from ..training.job import Job, TrialContext, record_of
 from ..training.learners.estimator_file import FORMS
@@ -40,7 +40,6 @@ from .table_model import SavedColumn, TableDescription, TableModel, digest
 
 ENOUGH = 200  # images to calibrate on; where a tenth of the smallest class gives fewer, up to a quarter of it
 EVERY = 30.0  # seconds between two lines about epochs
-LOGITS = "last_ema"
 
 
 @dataclass(frozen=True)
@@ -168,10 +167,10 @@ class Fit:
                 f"the {self._things} are others than those that {label(again.trial)} in {self.store} was trained on"
             )
         try:
-            before = self.store.arrays(again.key, LOGITS)[LOGITS]
+            before = self.store.arrays(again.key, LOGITS[0])[LOGITS[0]]
         except (FileNotFoundError, KeyError):
             return None
-        is_equal = np.array_equal(before, self.workplace.arrays(again.key, LOGITS)[LOGITS])
+        is_equal = np.array_equal(before, self.workplace.arrays(again.key, LOGITS[0])[LOGITS[0]])
         self.say(
             f"its logits of the test {self._things} are those of the store, bit for bit"
             if is_equal
@@ -187,7 +186,7 @@ class Fit:
         trial = second or again.trial
         place = self.workplace if self.workplace.has(paths.record(trial.key)) else self.store
         arrays, counts = place.arrays(trial.key, "la"), place.record(trial.key).counts
-        temperature, carried = fitted(arrays[LOGITS], arrays["labels"].astype(int), counts)
+        temperature, carried = fitted(arrays[LOGITS[0]], arrays["labels"].astype(int), counts)
         images = len(arrays["labels"])
         self.say(
             f"calibrated on {images} validation {self._things} of {label(trial)}: temperature {temperature:g}, "

@@ -16,7 +16,7 @@ from ...datasets.user_tables.cells import MOST_COLUMNS, Cells
 from ...datasets.user_tables.parquet_file import ParquetFile
 from ...methods.names import nearest
 from ..errors import ModelError
-from .table import cell
+from .csv_output import cell
 from .table_model import TableModel
 
 AT_ONCE = 4096  # rows

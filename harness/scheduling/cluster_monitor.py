@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
+from ..errors import INTERRUPTED
 from ..storage.temporary import remove_own
 
-INTERRUPTED = 130  # the command line's exit code
 TRY_SECONDS, MISSED = 2.0, 12  # given up after so many tries in vain: 25 to 50 s
 UNWIND_SECONDS = 6.0  # for the driver to end by itself
 

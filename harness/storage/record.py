@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -13,6 +13,7 @@ FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # 
 Status = Literal["complete", "failed", "diverged", "pruned"]
 MOST_LETTERS = 200  # of a machine's name, which a stranger may have written
 Weights = Literal["last_ema", "last"]  # of which accuracies are: the moving average at the end, and the last themselves
+LOGITS: tuple[Weights, ...] = get_args(Weights)  # the arrays of logits, by the weights that gave them
 
 
 class Provenance(CanonicalModel, frozen=True):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 AWAY_SECONDS = 1.0, 30.0  # how long a server that did not answer is left alone, at first and at most
 GATHER_SECONDS = 5.0  # one request for the lines of so long: each costs the driver time, however few they are
 CLOSE_SECONDS = 120.0  # how long a slow server may keep a driver that has nothing else to do
+LAST_CALL_SECONDS = 60.0  # beyond that, for a call that is under way
 
 # Of the report of a plan: the tidy rows of its table and those of further metrics; and its files by name.
 Contents = Callable[[Spec], "tuple[Sequence[Measured], Mapping[str, bytes]]"]
@@ -182,7 +183,9 @@ class Tracker:
         """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
         self._closes = time.monotonic() + CLOSE_SECONDS
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS + LAST_CALL_SECONDS)
+        if self._thread.is_alive():  # in a call without an end, such as to a database that another has locked
+            return unreachable("it does not answer")
         try:
             missing = self._missing()
             if missing or self._runs or self._spec.name in self._store.tracking():

@@ -32,11 +32,10 @@ from ..registry.datasets import dataset, long_tail
 from ..spec.schema import Data, Trial
 from ..spec.user_files.contents import AnyContents
 from ..storage import paths
-from ..storage.record import Record
+from ..storage.record import LOGITS, Record
 from ..storage.serialization import pack_arrays, unpack_arrays
 from ..storage.store import Store
 
-LOGITS = ("last_ema", "last")
 KINDS: dict[str, type[Exception]] = {  # of the errors that a worker is told of; any other is an OSError there
     "DataError": DataError,
     "StoreError": StoreError,

@@ -81,6 +81,7 @@ def test_nothing_private_is_in_a_bundle(tmp_path, tailboard, monkeypatch):
     assert Path("many.zip").read_bytes() == Path("b.zip").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_is_not_exported(tmp_path, tailboard):
     """Predictions that are gone, or another trial's; and a file that a run is filling."""
     spec = parse(RAW | {"methods": "ERM", "name": "q"})
@@ -161,6 +162,7 @@ def test_other_images_under_the_same_words_are_refused(groups, tmp_path, tailboa
     assert (code, out) == (1, "") and re.search(r"trained fashion-mnist-mini, seed \d, on other images", err)
 
 
+@pytest.mark.slow
 def test_the_same_trial_with_other_numbers_is_told(groups, tmp_path, tailboard):
     def rounded(record, arrays):
         at = int(np.flatnonzero(arrays["last_ema"].argmax(1) != arrays["labels"])[0])

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 from typer import Exit
-from typer.main import get_command
 
 from tailboard.harness.cli.app import app
 from warm_process import WarmProcess
@@ -76,7 +76,7 @@ def commands(page: Path) -> list[list[str]]:
 def test_every_command_is_one_that_the_command_line_takes(page):
     """Also those that are not run here, since they need a cluster, a server, hours or another's stores."""
     for words in filter(None, commands(page)):  # tailboard alone is a name there
-        command, left = get_command(app), list(words)
+        command, left = typer.main.get_command(app), list(words)
         while left and left[0] in getattr(command, "commands", ()):
             command = command.commands[left.pop(0)]
         with suppress(Exit):  # --version

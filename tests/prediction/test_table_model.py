@@ -22,7 +22,7 @@ import tailboard as tb
 from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.harness.errors import ModelError
-from tailboard.harness.prediction.table import csv_goal
+from tailboard.harness.prediction.csv_output import csv_goal
 from tailboard.harness.prediction.table_model import WORD, SavedColumn, TableDescription, TableModel, digest
 from tailboard.harness.prediction.table_rows import write_row_predictions
 from tailboard.harness.spec.parser import parse

@@ -139,6 +139,7 @@ def test_on_this_machine_an_actor_of_tune_fits_a_worker_that_ray_has_started_bef
     assert given() == before != "{}"
 
 
+@pytest.mark.slow
 def test_tune_does_not_import_mlflow_to_count_its_callbacks():
     check = """
 import sys

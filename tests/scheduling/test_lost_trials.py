@@ -18,7 +18,7 @@ from tailboard.harness.scheduling.timeouts import SilenceMonitor
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Resources, plan
 from tailboard.harness.storage.store import Store
-from tailboard.harness.training.job import Job
+from tailboard.harness.training.job import Flow, Job
 
 # Its worker has no time to become ready for the next trial, and no other thread a turn meanwhile.
 LATE = """
@@ -31,6 +31,10 @@ register("Late", Recipe())
 """
 
 
+def flow(trial) -> Flow:
+    yield [Job.of(trial)]
+
+
 class Tune:
     """What Tune does of its own with a run of one slot: it asks for trials, and says what becomes of them."""
 
@@ -38,7 +42,7 @@ class Tune:
         self.now, self.trials = 0.0, []
         self.queue, stopping = JobQueue(Store(folder), lambda: self.now), threading.Event()
         for trial in trials:
-            self.queue.add(iter([[Job.of(trial)]]))
+            self.queue.add(flow(trial))
         retries, self.observer = RetryPolicy(Resources()), MagicMock()
         searcher = _JobSearcher(self.queue, retries, stopping, MagicMock())
         self.limiter = ConcurrencyLimiter(searcher, max_concurrent=1)

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -273,6 +274,21 @@ def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
     )
     assert catch_up_all(store) == ""
     assert statuses(spec, store) == ["FINISHED"] * 3
+
+
+def test_a_database_that_never_answers_does_not_keep_the_driver(store, monkeypatch):
+    spec, locked = parse(SPEC), threading.Event()
+    trials = plan(spec)
+    monkeypatch.setattr(background, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(background, "LAST_CALL_SECONDS", 0.1)
+    monkeypatch.setattr(Tracker, "_opened", lambda self: locked.wait(60))
+    tracker = Tracker(spec, store, trials)
+    tracker.finished(finish(store, trials[0]))
+    said = tracker.close()
+    locked.set()
+    assert (
+        said == "MLflow could not be written to (it does not answer); the next run or report fills in what is missing"
+    )
 
 
 def statuses(spec, store) -> list[str]:

@@ -56,6 +56,7 @@ def test_every_method_on_images_but_those_named_here_declares_that_it_can():
     assert images - set(FUSABLE) == LEFT_OUT | {"Threshold"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUSABLE)
 def test_fused_seeds_come_to_what_each_comes_to_alone(name):
     assert apart_where_fused(small(name), SEEDS, **SMALLER) <= TOLERANCE == 1e-9
@@ -82,6 +83,7 @@ def through_a_file(state):
     return torch.load(buffer, weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Joint-SSL + SAM-A", "M2m"])
 def test_a_fused_training_goes_on_from_its_checkpoint_bit_for_bit(name):
     whole, first, second = (fused(name) for _ in range(3))
@@ -142,6 +144,7 @@ def finished(tmp_path_factory):
     return trials, Store(folder)
 
 
+@pytest.mark.slow
 def test_one_job_writes_a_record_of_each_seed_as_if_it_were_alone(finished, tmp_path):
     trials, store = finished
     assert store.finished() == {trial.key for trial in trials} and not store.names("checkpoints")
@@ -160,6 +163,7 @@ def test_one_job_writes_a_record_of_each_seed_as_if_it_were_alone(finished, tmp_
     assert Store(tmp_path).record(alone.key).data == store.record(trials[1].key).data
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_not_trained_again_and_what_a_kill_left_is_finished_from_the_checkpoint(finished, tmp_path):
     trials, store = finished
     assert run(trials[2], store.root) == [], "its record is there"

@@ -126,6 +126,7 @@ def fused(name, device=None, **training):
     return FusedTraining([run_of(name, device, seed=seed, **training) for seed in (0, 1)])
 
 
+@pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_seeds_train_on_the_device_alone_and_wait_only_where_it_is_named(kind, name):
@@ -146,6 +147,7 @@ def test_fused_seeds_train_on_the_device_alone_and_wait_only_where_it_is_named(k
             assert loop.history[0]["loss"] == pytest.approx(other.history[0]["loss"], rel=0.05)
 
 
+@pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", ["ERM", "Joint-SSL + SAM-A"])
 def test_fused_seeds_train_in_bfloat16_by_operations_that_cuda_has_in_it(kind, name):

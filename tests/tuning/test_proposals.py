@@ -102,6 +102,7 @@ def test_a_space_that_holds_no_more_ends_the_search(sampler):
     assert generations(SMALL, sampler, [4, 4, 4], memory=memory) == found, "again, it finds nothing new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ("tpe", "random"))
 @pytest.mark.parametrize("seed", range(4))
 def test_the_last_of_many_choices_are_found_too(sampler, seed):

@@ -11,18 +11,11 @@ from ...catalog import DataError
 from ...files import read_bytes
 from ..listing import Files, Item
 from ..pictures import SUFFIXES
-from ..source import IMAGE_COLUMNS, PARTS, Source
+from ..source import IMAGE_COLUMNS, PARTS, USUAL_COLUMNS, Source, separator
 
-# The column of each kind where none is named: the first of these that the file has.
-USUAL = {
-    "image": IMAGE_COLUMNS,
-    "label": ("label", "class", "target", "diagnosis", "category", "class_name", "label_name"),
-    "group": ("group", "patient", "patient_id"),
-    "split": ("split",),
-}
+USUAL = {"image": IMAGE_COLUMNS} | USUAL_COLUMNS
 OPTIONAL = ("group", "split")
 MOST_BYTES = 2**28  # of a csv
-SEPARATORS = ",;\t"
 
 
 def listing(source: Source) -> Files:
@@ -61,7 +54,7 @@ def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
     first = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=max(SEPARATORS, key=first.count))
+    reader = csv.DictReader(text.splitlines(), delimiter=separator(first))
     try:
         header = list(reader.fieldnames or [])
         rows = [(reader.line_num, row) for row in reader]

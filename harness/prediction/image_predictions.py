@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -15,9 +13,8 @@ import numpy as np
 
 from ...datasets.catalog import DataError
 from ...datasets.user_images.pictures import SUFFIXES
-from ...leaderboard.formats.text import spreadsheet_cell
 from ..errors import ModelError
-from ..storage.files import Files
+from .csv_output import cell
 from .model import Model
 
 
@@ -80,31 +77,3 @@ def write_predictions(
     if not predicted and not unreadable:
         raise ModelError(f"there are no images in {', '.join(map(str, places))} ({', '.join(SUFFIXES)})")
     return predicted, unreadable
-
-
-@contextmanager
-def csv_goal(path: Path | None, terminal: TextIO) -> Iterator[TextIO]:
-    """Where a CSV goes: into a file, whole or not at all, or to the terminal.
-
-    Args:
-        path: The file; None where there is none.
-        terminal: Where it goes then.
-
-    Raises:
-        OSError: where the file cannot be written.
-    """
-    if path is None:
-        yield terminal
-        return
-    text = io.StringIO()
-    yield text
-    Files(path.parent).write(path.name, text.getvalue().encode())
-
-
-def cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; a number is none."""
-    try:
-        float(text)
-    except ValueError:
-        return spreadsheet_cell(text)
-    return text
