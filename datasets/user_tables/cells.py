@@ -52,11 +52,13 @@ class Cells:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that was read of a file. ``lines`` are the numbers of its lines at which the rows end, where it has any."""
+    """All that was read of a file. ``lines`` are the numbers of its lines at which the rows end, where it has any;
+    ``indexes`` the names of the columns that were the index of a pandas frame."""
 
     file: str
     columns: tuple[Cells, ...]
     lines: np.ndarray | None = None
+    indexes: frozenset[str] = frozenset()
 
     def where(self, rows: np.ndarray) -> str:
         """The first of some rows in words, as in ``people.csv, line 3``."""
