@@ -159,6 +159,13 @@ def test_isic_leaves_duplicates_out_and_keeps_patients_whole(tmp_path, place):
     assert len(scan(Source("isic2020", tmp_path / "isic2020")).listing.items) == 59
 
 
+def test_a_csv_of_kaggle_with_an_open_quote_is_refused(tmp_path):
+    (tmp_path / "train_images").mkdir()
+    (tmp_path / "train.csv").write_text('id_code,diagnosis\n"a,1\nb,2\n')
+    with pytest.raises(DataError, match=r"train.csv cannot be read: unexpected end of data"):
+        kaggle.read_aptos(tmp_path, "carved")
+
+
 def test_isic_takes_fangs_folds_of_both_years(tmp_path):
     rows = {year: skin(tmp_path / "isic2020" / year, 40, 5, first)
             for year, first in (("melanoma-2020", 0), ("melanoma-2019", 500))}  # fmt: skip
