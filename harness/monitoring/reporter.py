@@ -63,6 +63,7 @@ class ProgressReporter:
     def on_cluster(self, dashboard: str) -> None:
         self._places["dashboard"] = masked(f"http://{dashboard}") if dashboard else ""
         self._note = "starting the first trials ..."
+        self._tracker.begin()
 
     def on_waiting(self, reason: str) -> None:
         self._say(reason)

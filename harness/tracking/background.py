@@ -169,7 +169,12 @@ class Tracker:
         self._runs: MlflowRuns | None = None
         self._away, self._away_until, self._closes = AWAY_SECONDS[0], 0.0, math.inf
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        """Start the thread. It imports MLflow, and a process that is forked meanwhile, as Ray forks some where it
+        starts, would inherit locks that nobody opens: it is started where Ray runs."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def epoch(self, trial: Trial, line: dict[str, float]) -> None:
         """Hand on what an epoch of a trial came to."""
@@ -183,6 +188,7 @@ class Tracker:
         """Write what is left and fill in what was missed. Returns why MLflow could not be reached, or nothing."""
         self._closes = time.monotonic() + CLOSE_SECONDS
         self._queue.put(None)
+        self.begin()
         self._thread.join(CLOSE_SECONDS + LAST_CALL_SECONDS)
         if self._thread.is_alive():  # in a call without an end, such as to a database that another has locked
             return unreachable("it does not answer")

@@ -70,6 +70,8 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     spec = parse(SPEC)
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
+    assert "mlflow" not in {thread.name for thread in threading.enumerate()}, "it imports, and Ray forks as it starts"
+    tracker.begin()
     for epoch in range(EPOCHS):
         tracker.epoch(one, line(epoch))
     tracker.epoch(two, line(0))
@@ -82,6 +84,7 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     assert page.specs[0].info.status == "KILLED"
 
     again = Tracker(spec, store, trials)  # resumed: the epochs since the checkpoint come once more
+    again.begin()
     for epoch in range(EPOCHS):
         again.epoch(two, line(epoch))
     other = finish(store, two)
@@ -180,6 +183,7 @@ def test_a_trial_begun_before_an_outage_and_not_finished_does_not_run(store, mon
     spec = parse(SPEC)
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
+    tracker.begin()
     tracker.epoch(one, line(0))
     wait_for(lambda: "RUNNING" in statuses(spec, store))
 
@@ -203,6 +207,7 @@ def test_after_an_outage_the_same_run_tells_what_was_missed(store, monkeypatch):
     spec = parse(SPEC)
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
+    tracker.begin()
     with monkeypatch.context() as patch:
         patch.setattr(background, "MlflowRuns", lambda *_: 1 / 0)
         tracker.finished(finish(store, one))
@@ -217,6 +222,7 @@ def test_the_run_of_the_spec_ends_though_the_server_left_before_it_was_told(stor
     spec = parse(SPEC)
     trials = plan(spec)
     tracker = Tracker(spec, store, trials)
+    tracker.begin()
     for trial in trials:
         tracker.finished(finish(store, trial))
     wait_for(lambda: len(store.tracked()) == 2)
@@ -266,6 +272,7 @@ def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
     trials = plan(spec)
     monkeypatch.setattr(background, "CLOSE_SECONDS", -1.0)
     tracker = Tracker(spec, store, trials)
+    tracker.begin()
     for trial in trials:
         tracker.finished(finish(store, trial))
     slow = "it is slow: 2 finished trials are still to be told"
@@ -283,6 +290,7 @@ def test_a_database_that_never_answers_does_not_keep_the_driver(store, monkeypat
     monkeypatch.setattr(background, "LAST_CALL_SECONDS", 0.1)
     monkeypatch.setattr(Tracker, "_opened", lambda self: locked.wait(60))
     tracker = Tracker(spec, store, trials)
+    tracker.begin()
     tracker.finished(finish(store, trials[0]))
     said = tracker.close()
     locked.set()
