@@ -75,12 +75,21 @@ def shared(profile: str, classes: int, total: int, imbalance_factor: float) -> t
 
 
 def proportional(available: Sequence[int], total: int) -> tuple[int, ...]:
-    """A total of training images shared among classes as they are frequent, by largest remainders, at least one each;
-    what that adds is taken from the largest class. ValueError where there are not so many, or fewer than classes."""
+    """A total of training images shared among classes as they are frequent, by largest remainders, at least one each.
+
+    What that adds is taken from the largest class; where it has not so many to give, from the largest that is left,
+    one at a time, of equal ones the class with the fewest images. ValueError where there are not so many, or fewer than
+    classes.
+    """
     if not len(available) <= total <= sum(available):
         raise ValueError(f"a total from {len(available)} to {sum(available)} can be had, not {total}")
     kept = [max(1, count) for count in _largest_remainders(available, total)]
-    kept[kept.index(max(kept))] -= sum(kept) - total
+    added = sum(kept) - total
+    if max(kept) > added:
+        kept[kept.index(max(kept))] -= added
+        return tuple(kept)
+    for _ in range(added):
+        kept[max(range(len(kept)), key=lambda label: (kept[label], -available[label], label))] -= 1
     return tuple(kept)
 
 

@@ -47,6 +47,7 @@ settings.load_profile("shared cores")
 
 SEED = 3
 STARTS = {"browser", "launcher", "shared_ray", "s3"}
+TRAIN = {"groups", "tuned_bundle"}  # some seconds, for the first test of a worker that asks for them
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
@@ -75,11 +76,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a browser, real processes, Ray or a server is slow. Files with such tests come first, then those with
-    the most slow ones, so that no worker begins a long one when the others are done."""
+    """What starts a browser, real processes, Ray or a server is slow, and so is what trains bundles. The files of the
+    first come first, then those with the most slow ones, so that no worker begins a long one when the others are
+    done."""
     starts = {item.path for item in items if not STARTS.isdisjoint(getattr(item, "fixturenames", ()))}
     for item in items:
-        if not STARTS.isdisjoint(getattr(item, "fixturenames", ())):
+        if not (STARTS | TRAIN).isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (item.path not in starts, 0 if item.path in starts else -slow[item.path]))

@@ -276,6 +276,7 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["small", "tuned"])
 def test_a_plan_of_an_earlier_protocol_is_left_as_it_is(spec: str, folder: Path):
     before = files(copied(folder))

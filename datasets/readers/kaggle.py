@@ -6,6 +6,7 @@ APTOS 2019 (blindness detection) and SIIM-ISIC 2020 (melanoma; Rotemberg et al. 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,8 +119,8 @@ def _number(word: str, table: Path, allowed: range | None = None) -> int:
 
 def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
-        lines = read_bytes(table, LARGEST).decode("utf-8-sig").splitlines()
-        reader = csv.DictReader(lines)
+        text = read_bytes(table, LARGEST).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = [{name: word or "" for name, word in row.items() if name} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} cannot be read: {error}") from None

@@ -23,6 +23,7 @@ from ..catalog import DataError
 from ..files import cache
 from . import image_sets
 from .carve import carve
+from .class_names import check_class_names
 from .listing import Item, Listing, refuse
 from .pictures import GREY, Facts
 from .readers import array_file, folder, hugging_face, table
@@ -95,6 +96,7 @@ def listed(source: Source) -> tuple[Listing, list[Facts | DataError]]:
     listing = READERS[source.kind](source)
     if not listing.items:
         raise DataError(f"{source.name} holds no images")
+    check_class_names(dict.fromkeys(item.label for item in listing.items), source.name)
     known = _known(source)
     before = dict(known)
     facts = listing.facts(known)

@@ -16,7 +16,7 @@ MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null")  # texts that sta
 MOST_COLUMNS = 4096
 MOST_CELLS = 2**27
 MOST_BYTES = 2**30  # of a file
-LONGEST_NAME = 200  # signs of a column's name, and of a class's
+LONGEST_NAME = 200  # signs of a column's name
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?")
 DAY = 86400.0  # seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,11 +52,13 @@ class Cells:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that was read of a file. ``lines`` are the numbers of its lines at which the rows end, where it has any."""
+    """All that was read of a file. ``lines`` are the numbers of its lines at which the rows end, where it has any;
+    ``indexes`` the names of the columns that were the index of a pandas frame."""
 
     file: str
     columns: tuple[Cells, ...]
     lines: np.ndarray | None = None
+    indexes: frozenset[str] = frozenset()
 
     def where(self, rows: np.ndarray) -> str:
         """The first of some rows in words, as in ``people.csv, line 3``."""

@@ -20,7 +20,7 @@ from .source import FILES, WORDS, TableSource
 from .table import Table, table
 
 MOST_CANDIDATES = 1000  # files that are looked at below a data folder
-VERSION = 1  # of what is kept in the cache
+VERSION = 2  # of what is kept in the cache
 
 
 def remember(source: TableSource, hashes: tuple[str, str | None], facts: Mapping[str, Any]) -> None:

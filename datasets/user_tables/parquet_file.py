@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class ParquetFile:
             if nested := next((name for name, kind in types.items() if pa.types.is_nested(kind)), None):
                 raise self._unfit(nested, types[nested])
             self._check(about.metadata, set(types))
+            self._indexes = _indexes(schema)
             as_texts = [n for n, t in types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
             self._open = pq.ParquetFile(io.BytesIO(data), read_dictionary=as_texts)  # a text is in memory once
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -52,7 +54,8 @@ class ParquetFile:
             columns = [self._cells(self.names[place], table.column(n)) for n, place in enumerate(self._places)]
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
-        return Rows(self.file, tuple(c.worded() if c.name in texts else c for c in columns))
+        read = tuple(c.worded() if c.name in texts else c for c in columns)
+        return Rows(self.file, read, indexes=self._indexes)
 
     def _named(self, found: Sequence[str], only: Collection[str] | None) -> list[str]:
         """The names of its columns. DataError where those that are read are not fit to be told apart."""
@@ -117,3 +120,12 @@ class ParquetFile:
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self.file} cannot be read as Parquet: {' '.join(str(error).split())[:200]}")
+
+
+def _indexes(schema: Any) -> frozenset[str]:
+    """The columns in which pandas wrote the index of a frame, where the file says so."""
+    try:
+        words = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+        return frozenset(word.strip() for word in words if isinstance(word, str))
+    except (ValueError, KeyError, TypeError, RecursionError):  # it is written by something else
+        return frozenset()

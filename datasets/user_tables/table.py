@@ -14,13 +14,15 @@ import numpy as np
 
 from ..catalog import DataError
 from ..tables.columns import Column
+from ..user_images.class_names import check_class_names
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
-from .cells import LONGEST_NAME, Cells, Rows
+from .cells import Cells, Rows
+from .doubtful_columns import nearly_number, without_indexes
 from .npz_file import NpzFile
 from .openml_cache import OpenmlSet
 from .parquet_file import ParquetFile
-from .source import WORDS, TableSource
+from .source import FILES, WORDS, TableSource
 from .text_file import CsvFile
 
 MOST_CLASSES = 1000
@@ -109,10 +111,12 @@ def table(source: TableSource) -> Table:
     label = _label(rows, of_role["label"])
     groups = _groups(rows, of_role.get("group"))
     test, how = parts.tested(rows, label, of_role.get("split"), groups)
-    features = [c for c in rows.columns if c.name not in roles.values()]
+    features, notes = without_indexes((c for c in rows.columns if c.name not in roles.values()), rows.indexes)
     if not features:
         raise DataError(f"{rows.file} has no column to learn from beside {' and '.join(roles.values())}")
     read = [_feature(rows, column) for column in features]
+    if source.kind in FILES:  # a collection says itself what is a category
+        notes += _doubtful(rows, features, read)
     if weight := of_role.get("weight"):
         read.append((Column(weight.name, "weight"), (), _weights(rows, weight)))
     trained = np.bincount(label.codes[~test], minlength=len(label.texts))
@@ -130,7 +134,7 @@ def table(source: TableSource) -> Table:
         test,
         groups.codes if groups else None,
         roles,
-        (f"{source.name} is a table: {used}", _kinds(columns), how),
+        (f"{source.name} is a table: {used}", _kinds(columns), *notes, how),
     )
 
 
@@ -181,12 +185,7 @@ def _label(rows: Rows, column: Cells) -> Cells:
             f"{rows.file}: the label (column {column.name!r}) has {len(column.texts):,} different values, and at most "
             f"{MOST_CLASSES:,} classes can be had: is it a number, or an identifier?"
         )
-    seen: dict[str, str] = {}
-    for name in column.texts:
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            raise DataError(f"{rows.file}: the class {name[:40]!r} has odd signs or more than {LONGEST_NAME}")
-        if (first := seen.setdefault(name.casefold(), name)) != name:
-            raise DataError(f"{rows.file}: the classes {first!r} and {name!r} differ in case only: write them alike")
+    check_class_names(column.texts, rows.file)
     return column
 
 
@@ -225,12 +224,23 @@ def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.nda
     if dated is not None:
         return Column(column.name, "date"), (), np.append(dated, np.nan)[column.codes]
     if len(column.texts) > MOST_CATEGORIES:
+        doubt = nearly_number(rows, column)
+        meant = f"nearly all are numbers, but {doubt}" if doubt else "free text or an identifier? Remove the column"
         raise DataError(
             f"{rows.file}: the column {column.name!r} has {len(column.texts):,} different texts, such as "
-            f"{column.texts[0][:40]!r}, and at most {MOST_CATEGORIES:,} categories can be had: free text or an "
-            "identifier? Remove the column"
+            f"{column.texts[0][:40]!r}, and at most {MOST_CATEGORIES:,} categories can be had: {meant}"
         )
     return Column(column.name, "category"), column.texts, np.where(column.codes < 0, np.nan, column.codes)
+
+
+def _doubtful(rows: Rows, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
+    """Of each column of categories that may have been meant as one of numbers, a sentence."""
+    found = [
+        (cells.name, nearly_number(rows, cells))
+        for cells, (column, _, _) in zip(features, read, strict=True)
+        if column.kind == "category"
+    ]
+    return [f"column {name!r} is read as categories: {doubt}" for name, doubt in found if doubt]
 
 
 def _class_order(names: Sequence[str], trained: Sequence[int]) -> list[int]:

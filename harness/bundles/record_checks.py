@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -187,13 +188,19 @@ def _data(record: Record) -> Iterator[Mismatch]:
             yield Mismatch(place, f"data.hashes.{name}", said, is_)
 
 
+@cache
+def _version() -> str:
+    """That of this tailboard, which stands in a file: a bundle may have thousands of records."""
+    return version("tailboard")
+
+
 def _values(record: Record) -> tuple[dict[str, Any], bool]:
     """The hyperparameters that the trial's words stand for, and whether these are all: the defaults are known of our
     own methods, and of this version and protocol."""
     trial = record.trial
     if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
         return {}, False
-    foreign = trial.protocol != PROTOCOL or installed(record).get("tailboard") != version("tailboard")
+    foreign = trial.protocol != PROTOCOL or installed(record).get("tailboard") != _version()
     if trial.method.plugin or foreign:
         return _plain(trial.method.values), False
     try:

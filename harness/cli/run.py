@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ... import UserError
 from ...methods.deferred_torch import defer_torch, end_deferral
-from ..errors import INTERRUPTED, ReportError, SpecError
+from ..errors import INTERRUPTED, SpecError
 from ..memory import uncollected
 from ..spec.changes import NO_OTHER_PLAN, SpecChanges
 from .options import (
@@ -142,7 +143,7 @@ def _draw(spec: Spec, store: Store) -> None:
     assert asked is not None  # noqa: S101  (for the type checker)
     try:
         drawn, files = publish(store, asked)
-    except (ReportError, OSError) as error:
+    except (UserError, OSError) as error:
         print_status(f"the figure could not be drawn ({error})")
         return
     print_output(f"\n{drawn.text()}\n")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from shlex import quote
 from typing import Any
 
 from ...leaderboard.shown_setting import shown_setting
 from ..errors import StoreError
-from ..planning.reported import NOT_TRIED, reported_trials, trials_of
+from ..planning.reported import NOT_TRIED, reported_trials, searched_trials
 from ..spec.labels import method_label, setting_label
-from ..spec.schema import Spec, Trial
+from ..spec.schema import Trial
 from ..storage import paths
 from ..storage.paths import STUDIES
 from ..storage.sqlite import address
@@ -53,7 +53,7 @@ def status_facts(store: Store) -> dict[str, Any]:
         _trouble(entry.trial, "not tried", entry.why.removeprefix(NOT_TRIED), entry.row.network)
         for entry in skipped.values()
     ]
-    beside = _beside(store, {entry.trial.key for entry in shown}, plans, results, broken)
+    beside = _beside(store, {entry.trial.key for entry in shown}, results, broken)
     troubles += beside
     retryable += sum(trouble["state"] in ("failed", "diverged") for trouble in beside)
     return {
@@ -83,13 +83,12 @@ def _trouble(trial: Trial, state: str, reason: str, what: str = "") -> dict[str,
 def _beside(
     store: Store,
     shown: set[str],
-    plans: Sequence[Spec],
     results: Mapping[str, Mapping[str, SearchResult]],
     broken: dict[str, str],
 ) -> list[dict[str, Any]]:
     """The troubles of trials that no row reports: tuning trials that the infrastructure broke (those that a method
     broke are the search's to tell), and trials that others start from."""
-    tuning = {t.key: t for spec in plans for t in trials_of(spec, results[spec.name]) if t.stage == "tune"}
+    tuning = {t.key: t for searched in results.values() for t in searched_trials(searched) if t.stage == "tune"}
     troubles = [_trouble(tuning[key], "missing", broken[key], "tuning") for key in broken if key in tuning]
     for key in sorted(store.finished() - shown - tuning.keys()):
         with suppress(StoreError, FileNotFoundError):

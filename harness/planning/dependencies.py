@@ -23,10 +23,6 @@ class Dependencies:
         """The trials whose weights are stored, since others start from them."""
         return frozenset(key for keys in self.of.values() for key in keys)
 
-    def failed(self, store: Store) -> set[str]:
-        """The needed trials that are finished and have no network to start from."""
-        return {key for key in self.prerequisite_keys & store.finished() if store.result(key).status != "complete"}
-
     def missing(self, store: Store) -> list[Trial]:
         """The trials that are still to be trained: also those whose weights are not there, while one that is not
         finished starts from them."""

@@ -175,10 +175,15 @@ def trials_of(spec: Spec, results: Mapping[str, SearchResult]) -> list[Trial]:
     Returns:
         The trials, each once.
     """
+    final = [reported.trial for reported in reported_trials(spec, results)]
+    return list({trial.key: trial for trial in (*plan(spec), *searched_trials(results), *final)}.values())
+
+
+def searched_trials(results: Mapping[str, SearchResult]) -> list[Trial]:
+    """The trials that searches train: those that others start from, and those of the configurations proposed by now."""
     started_from = [t for result in results.values() for t in result.search.prerequisites()]
     tuning = [t for result in results.values() for c in result.configurations for t in result.search.trials(c)]
-    final = [reported.trial for reported in reported_trials(spec, results)]
-    return list({trial.key: trial for trial in (*plan(spec), *started_from, *tuning, *final)}.values())
+    return [*started_from, *tuning]
 
 
 def judges(trials: Iterable[Trial]) -> list[Trial]:

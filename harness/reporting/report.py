@@ -39,6 +39,7 @@ def known(uncertainty: str) -> str:
 
 
 ENDINGS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
+FOR_PROGRAMS = ("csv", "json")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Report:
     def files(self) -> Mapping[str, str]:
         """The four forms that a run leaves, by their names. What programs read is the same for each run of the same
         plan, to the byte: what a training took is left out."""
-        return {form: (self.without_costs if form in ("csv", "json") else self.rendered)(form) for form in ENDINGS}
+        return {form: (self.without_costs if form in FOR_PROGRAMS else self.rendered)(form) for form in ENDINGS}
 
     def rendered(
         self,
@@ -123,7 +124,7 @@ class Report:
         if form not in (*ENDINGS, "text"):
             raise ReportError(f"--format: {form!r} is not one of text, {', '.join(ENDINGS)}, parquet")
         self.require(versus)
-        if form in ("csv", "json"):
+        if form in FOR_PROGRAMS:
             self._only_cells(form, quote)
         if form == "csv":
             return records.csv_pieces(self.rows, self.metric, versus, self.started)

@@ -43,13 +43,16 @@ class ReportedStore:
     rows: Rows
 
 
-def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None) -> list[SearchedPlan]:
+def read_plans(
+    store: StoreReader, only: SearchedPlan | None, budget: int | None, importance: bool = True
+) -> list[SearchedPlan]:
     """The plans of a store, with the results of their searches.
 
     Args:
         store: Where they are.
         only: The one plan that is asked for, where it has been read already.
         budget: As if each search had ended after so many trials.
+        importance: Whether it is computed how much each value mattered to its search.
 
     Returns:
         The plans.
@@ -62,7 +65,7 @@ def read_plans(store: StoreReader, only: SearchedPlan | None, budget: int | None
     plans = []
     for whole in store.plans():
         spec = within(whole, budget)
-        plans.append(SearchedPlan(spec, search_results(spec, store), cut=spec is not whole))
+        plans.append(SearchedPlan(spec, search_results(spec, store, importance=importance), cut=spec is not whole))
     return plans
 
 

@@ -139,6 +139,10 @@ class StoreReader(ReadablePlace):
     def _arrays_of(self, data: bytes, prefix: str) -> dict[str, np.ndarray]:
         return unpack_arrays(data, prefix)
 
+    def has_weights(self, key: str) -> bool:
+        """Whether there are weights of a trial, in the present format or the former one."""
+        return self.has(paths.weights(key)) or self.has(paths.torch_weights(key))
+
     def broken(self) -> dict[str, str]:
         """The last reason for each trial that could not be finished."""
         reasons = {}

@@ -132,10 +132,6 @@ class Store(Files, StoreReader):
             return self._unpacked(old, unpack_tensors, device)
         return self._unpacked(paths.weights(key), unpack_weights, device)
 
-    def has_weights(self, key: str) -> bool:
-        """Whether there are weights of a trial, in the present format or the former one."""
-        return self.has(paths.weights(key)) or self.has(paths.torch_weights(key))
-
     def remove_weights(self, key: str) -> None:
         """Remove a trial's weights; nothing where there are none."""
         self.remove(paths.weights(key))

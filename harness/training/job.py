@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ..spec.schema import Trial
+from ..storage.reader import StoreReader
 from ..storage.record import Record
-from ..storage.store import Store
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ def fused_trials(trial: Trial) -> list[Trial]:
 Flow = Generator[list[Job], Mapping[str, Record], None]
 
 
-def record_of(job: Job, store: Store) -> Record | None:
+def record_of(job: Job, store: StoreReader) -> Record | None:
     """What the store holds of a job: the score after its epochs, or the record of a trial that broke before; None where
     the job is not done.
 
@@ -126,6 +126,6 @@ def record_of(job: Job, store: Store) -> Record | None:
     return record if done else None
 
 
-def is_done(job: Job, store: Store) -> bool:
+def is_done(job: Job, store: StoreReader) -> bool:
     """Whether the store holds what a job is for (see :func:`record_of`)."""
     return record_of(job, store) is not None

@@ -17,7 +17,7 @@ from ..storage import paths
 from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
-from ..training.job import Flow, Job
+from ..training.job import Flow, Job, record_of
 from .configuration import Configuration
 from .search import Search, rungs, work_ahead
 
@@ -185,17 +185,10 @@ def evaluate(search: Search, configuration: Configuration, until: int, records: 
 
 
 def _record_at(trial: Trial, until: int, store: StoreReader) -> Record:
-    """The rung, since the trial may have gone on; or the record of one that broke before it."""
-    job = Job(trial, until)
-    if job.is_final:
-        return store.record(trial.key)
-    try:
-        return store.rung(trial.key, until)
-    except FileNotFoundError:
-        record = store.record(trial.key)
-        if record.status in ("failed", "diverged") and record.epochs <= until:
-            return record
-        raise
+    """What the store holds of a trial at a rung. FileNotFoundError where it is not done there."""
+    if (found := record_of(Job(trial, until), store)) is None:
+        raise FileNotFoundError(paths.rung(trial.key, until))
+    return found
 
 
 def _stop(records: Iterable[Record], store: Store, ended: Callable[[Record], None]) -> None:

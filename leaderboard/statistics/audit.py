@@ -87,7 +87,8 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
     mean = np.nansum(differences, axis=1) / np.maximum(n, 1)
     squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
     error = np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
-    spread = np.where((error > NO_SPREAD) & (n > 1), error, np.nan)
+    none = NO_SPREAD / 100 * float(np.nanmax(np.abs(values), initial=0.0))  # what is audited may have any unit
+    spread = np.where((error > none) & (n > 1), error, np.nan)
     freedom = np.maximum(n - 1, 1)
     half = stdtrit(freedom, 1 - ALPHA / 2) * spread
     if exact:
@@ -101,7 +102,7 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
     adjusted = np.full(len(values), np.nan)
     adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])  # who has no word keeps a place in the family
     adjusted = np.where(np.isnan(p), np.nan, adjusted)
-    equal = settled & (np.nan_to_num(np.abs(differences)).max(axis=1) <= NO_SPREAD)
+    equal = settled & (np.nan_to_num(np.abs(differences)).max(axis=1) <= none)
     shown = np.where(rivals, mean, np.nan)
     return pd.DataFrame(
         {

@@ -77,5 +77,6 @@ def _ranks(protocol: str, group: str, cells: pd.DataFrame, metric: Metric) -> Ra
     numbers = values.to_numpy() * (-1 if metric.larger_is_better else 1)
     mean = rankdata(numbers, axis=1).mean(axis=0)
     ranks = {str(name): float(rank) for name, rank in zip(values.columns, mean, strict=True)}
-    p = float(friedmanchisquare(*numbers.T).pvalue)
+    tied = (numbers == numbers[:, :1]).all()
+    p = 1.0 if tied else float(friedmanchisquare(*numbers.T).pvalue)
     return Ranks(protocol, group, methods, datasets, dict(sorted(ranks.items(), key=lambda one: one[1])), left_out, p)

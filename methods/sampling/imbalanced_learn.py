@@ -121,7 +121,9 @@ class _Rows:
         most = int(counts[counts > 0].min()) - 1
         wanted = {name: getattr(self._part, name) for name in self._part.neighbours}
         if wanted and most < 1:
-            raise MethodError(f"class {int(counts.argmin())} has one row, and {self._part.factory} needs a neighbour")
+            raise MethodError(
+                f"class {int(np.flatnonzero(counts == 1)[0])} has one row, and {self._part.factory} needs a neighbour"
+            )
         fewer = {name: most for name, number in wanted.items() if number > most}
         sampler = self._part.made(self._scene, self._seed, **fewer, **self._part.places(categories))
         made, labels = sampler.fit_resample(x, y)

@@ -506,6 +506,13 @@ def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_pa
     def exhausted(f: Forger) -> None:
         f.edit("studies/t.json", lambda raw: (study(raw).pop(), next(iter(raw.values())).update(exhausted=True)))
 
+    def stopped(f: Forger) -> None:
+        """One that was trained for an epoch is claimed to have come to its end."""
+        (c, *_) = [c for c in study(json.loads(f.files["studies/t.json"])) if c["state"] == "complete"]
+        for key in c["keys"]:
+            f.edit(f"records/{key}.json", lambda raw: raw.update(status="pruned", epochs=1))
+        f.edit("studies/t.json", lambda raw: study(raw)[c["number"]].update(epochs=len(c["keys"])))
+
     def lucky(f: Forger) -> None:
         """The rung of one that was stopped is claimed to be the best: it would have gone on."""
         (c,) = [c for c in study(json.loads(f.files["studies/t.json"])) if c["state"] == "pruned"][:1]
@@ -522,6 +529,7 @@ def test_a_search_that_would_have_chosen_otherwise_is_found(tuned_bundle, tmp_pa
         of(3, reason="bad luck"): r"configuration 3, reason: claimed bad luck, found $",
         of(3, state="running", value=None): r"configuration 3, epochs: claimed \d+, found 0",
         without_rungs: r"configuration 0: claimed \w+ at .*, found no records of it",
+        stopped: r"configuration \d: claimed complete at .*, found no records of it",
         lucky: r"configuration \d: claimed \w+ at .*, found ",
         exhausted: r"studies/t\.json: Focal Loss.*, exhausted: claimed True, found 3 of \d+ configurations or more",
         raised: r"studies/t\.json: Focal Loss.*configuration 0: claimed \w+ at 99\.0, found",

@@ -18,6 +18,7 @@ from tailboard.datasets.readers import eurosat, kaggle
 from tailboard.datasets.readers.fang import fifth_of_each_class, training_folds
 from tailboard.datasets.user_images.image_sets import IMAGE_SETS
 from tailboard.datasets.user_images.locate import located
+from tailboard.datasets.user_images.readers import hugging_face
 from tailboard.datasets.user_images.scan import scan
 from tailboard.datasets.user_images.source import SETS, Source
 from tailboard.harness.cli.app import app
@@ -158,6 +159,13 @@ def test_isic_leaves_duplicates_out_and_keeps_patients_whole(tmp_path, place):
     assert len(scan(Source("isic2020", tmp_path / "isic2020")).listing.items) == 59
 
 
+def test_a_csv_of_kaggle_with_an_open_quote_is_refused(tmp_path):
+    (tmp_path / "train_images").mkdir()
+    (tmp_path / "train.csv").write_text('id_code,diagnosis\n"a,1\nb,2\n')
+    with pytest.raises(DataError, match=r"train.csv cannot be read: unexpected end of data"):
+        kaggle.read_aptos(tmp_path, "carved")
+
+
 def test_isic_takes_fangs_folds_of_both_years(tmp_path):
     rows = {year: skin(tmp_path / "isic2020" / year, 40, 5, first)
             for year, first in (("melanoma-2020", 0), ("melanoma-2019", 500))}  # fmt: skip
@@ -239,6 +247,26 @@ def test_a_data_set_of_hugging_face_is_read_without_the_network(tmp_path):
         assert np.array_equal(found["second"], np.asarray(image).transpose(2, 0, 1))
     assert "which column is the label? Say label: one of picture, what" in found["said"][0]
     assert "opens no network" in found["said"][1]
+
+
+class Rows(dict):
+    """As much of a table of Hugging Face's as a listing asks for."""
+
+    features = {"label": None}
+
+    def __len__(self):
+        return 4
+
+    def select_columns(self, names):
+        return self
+
+
+def test_images_of_hugging_face_whose_group_is_missing_are_no_group(monkeypatch):
+    rows = Rows(label=[0, 1, 0, 1], who=[None, 7, float("nan"), "None"])
+    monkeypatch.setattr(hugging_face, "_splits", lambda source: {"train": rows})
+    monkeypatch.setattr(hugging_face, "_columns", lambda table, source: (table, "image", "label"))
+    items = hugging_face.listing(Source("hf", Path("x"), group="who")).items
+    assert [item.group for item in items] == ["", "7", "", "None"]
 
 
 def test_our_own_folder_is_never_taken_for_the_library(tmp_path):

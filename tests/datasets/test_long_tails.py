@@ -115,6 +115,26 @@ def test_bad_tails_are_refused(arguments, message):
         longtail.counts(*arguments)
 
 
+@given(available=st.lists(st.integers(1, 60), min_size=2, max_size=30), share=st.floats(0, 1))
+def test_a_natural_total_leaves_no_class_empty_and_keeps_the_order_of_all_but_one(available, share):
+    total = len(available) + int(share * (sum(available) - len(available)))
+    kept = longtail.proportional(available, total)
+    assert sum(kept) == total
+    assert all(1 <= count <= limit for count, limit in zip(kept, available, strict=True))
+    pairs = sorted(zip(available, kept, strict=True))  # the order is kept but for the one class that gives
+    counts = [[count for _, count in pairs[:left] + pairs[left + 1 :]] for left in range(len(pairs))]
+    assert any(each == sorted(each) for each in counts)
+
+
+def test_what_one_image_each_adds_is_taken_from_the_largest_classes():
+    assert longtail.proportional([3, 3, 3, 1, 1, 1, 1], 7) == (1,) * 7
+    assert longtail.proportional([10] * 3 + [1] * 7, 10) == (1,) * 10
+    assert longtail.proportional([20, 20, 1, 1, 1, 1], 7) == (2, 1, 1, 1, 1, 1)
+    assert longtail.proportional([900, 90, 5, 5], 50) == (43, 5, 1, 1), "the largest gives all where it can"
+    with pytest.raises(ValueError, match="a total from 7 to 13 can be had, not 6"):
+        longtail.proportional([3, 3, 3, 1, 1, 1, 1], 6)
+
+
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.1, float("nan")])
 def test_bad_train_ratios_are_refused(ratio):
     with pytest.raises(ValueError, match="train_ratio"):

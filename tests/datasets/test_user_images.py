@@ -241,6 +241,20 @@ def parts(top: Path) -> None:
         photos(top / part, {"cat": 3, "dog": 3})
 
 
+def without_train(top: Path) -> None:
+    parts(top)
+    (top / "train").rename(top / "Training Set")
+    for name in SIZES:
+        remove(top / name)
+        (top / name).rmdir()
+
+
+def linked_part(top: Path) -> None:
+    parts(top)
+    (top / "train").rename(top.parent / "elsewhere")
+    (top / "train").symlink_to(top.parent / "elsewhere")
+
+
 def only_tested(top: Path) -> None:
     parts(top)
     photos(top / "test", {"newt": 1})
@@ -266,6 +280,13 @@ WRONG = {
     "a link out": (
         lambda top: (top / "cat/z.png").symlink_to("/etc/hostname"),
         "cat/z.png is a link that leads out of",
+    ),
+    "a linked part": (linked_part, "photos/train is a link to a folder: put the folder itself there"),
+    "parts without train": (without_train, "photos has test, and no folder train: rename the one with the training"),
+    "classes that differ in case": (lambda top: photos(top, {"Cat": 3}), "'Cat' and 'cat' differ in case only"),
+    "classes that differ in form": (
+        lambda top: photos(top, {"gr\u00fcn": 3, "gru\u0308n": 3}),
+        "differ in Unicode form only: write them alike",
     ),
     "a linked folder": (lambda top: (top / "emu").symlink_to(top / "cat"), "emu is a link to a folder"),
     "one colour": (
@@ -333,6 +354,31 @@ def test_a_wrong_csv_is_refused_with_its_line(tmp_path, what):
         rows[index] |= change
     with pytest.raises(DataError, match=message):
         facts(f"csv:{table(tmp_path / 'l.csv', rows)}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\ncat/000.png,cat,dog\n", "l.csv, line 2: 3 values, and there are 2 columns"),
+        ("image,label\ncat/000.png\n", "l.csv, line 2: 1 values, and there are 2 columns"),
+        ("image,label,label\ncat/000.png,cat,dog\n", "two columns are called 'label'"),
+        ('image,label\n"cat/000.png,cat\ncat/001.png,cat\n', "l.csv, line 3: unexpected end of data"),
+        ("image,label\ncat/000.png,c\u2028at\n", "the class 'c.u2028at' has odd signs"),
+        (f"image,label\ncat/000.png,{'1' * 5000}\n", "the class '1111.*' has odd signs or more than 200"),
+        ("image,label\ncat/000.png,cat\n../photos/cat/000.png,dog\n", "line 3: .* stands on line 2 already"),
+    ],
+)
+def test_a_csv_of_images_is_read_as_strictly_as_one_of_rows(tmp_path, text, message):
+    (photos(tmp_path / "photos", {"cat": 2}) / "l.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        facts(f"csv:{tmp_path}/photos/l.csv")
+
+
+def test_blanks_after_separators_and_a_column_without_a_name_are_left_alone(tmp_path):
+    top = photos(tmp_path / "photos")
+    text = "".join(f'{i}, {row["image"]}, "{row["label"]}"\n' for i, row in enumerate(lines(top)))
+    (tmp_path / "l.csv").write_text(f", image, label\n{text}\n")
+    assert facts(f"csv:{tmp_path}/l.csv") == facts(f"folder:{top}")
 
 
 @pytest.mark.parametrize(

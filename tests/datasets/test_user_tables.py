@@ -82,6 +82,53 @@ def test_a_parquet_holds_the_same_table(here):
         table(source_of({"name": "parquet:t.parquet", "label": "income"}, here))
 
 
+def test_the_row_numbers_of_a_frame_are_not_learnt_from_and_its_named_index_is_told(here):
+    taken(HEAD + ROWS, label="income")
+    frame = pd.read_csv("t.csv").sample(frac=1, random_state=1)
+    sources = {}
+    for name, index in {
+        "none": None,
+        "rows": frame.index,
+        "pid": pd.Index([f"p{i}" for i in frame.index], name="pid"),
+    }.items():
+        frame.set_index(index if name == "pid" else frame.index).to_parquet(f"{name}.parquet", index=index is not None)
+        sources[name] = source_of({"name": f"parquet:{name}.parquet", "label": "income"}, here)
+    read = {name: table(source) for name, source in sources.items()}
+    assert read["rows"].contents == read["none"].contents and len(read["none"].notes) == 3
+    assert "column '__index_level_0__' holds the row numbers of a pandas frame: it is not" in read["rows"].notes[2]
+    assert "column 'pid' is the index of a pandas frame and is learnt from" in read["pid"].notes[2]
+    grouped = source_of({"name": "parquet:rows.parquet", "label": "income", "group": "__index_level_0__"}, here)
+    assert len(np.unique(table(grouped).group)) == 60, "a role may be asked of it"
+    found = taken(
+        "Unnamed: 0," + HEAD + "".join(f"{n},{row}\n" for n, row in enumerate(ROWS.splitlines())), label="income"
+    )
+    assert "'Unnamed: 0' is learnt from: remove it if it only numbers the rows" in found.notes[2]
+
+
+ODD = {
+    "#N/A": "column 'x' is read as categories: t.csv, line 5 holds '#N/A'; leave it empty where there is no value",
+    "None": "line 5 holds 'None'; leave it empty",
+    "1,5": "line 5 holds '1,5'; write a number with a point alone, as in 1234.5",
+    "1,234": "line 5 holds '1,234'; write a number with a point",
+    "5%": "line 5 holds '5%'; write a number with a point",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_column_of_numbers_but_for_one_text_is_told(here, odd):
+    def csv_of(odd, rows=40):
+        return "x;y\n" + "".join(f"{odd if i == 3 else i + 0.5};{'ab'[i % 2]}\n" for i in range(rows))
+
+    found = taken(csv_of(odd), label="y")
+    assert found.columns[0].kind == "category" and ODD[odd] in found.notes[2]
+    with pytest.raises(
+        DataError, match=r"at most 1,000 categories can be had: nearly all are numbers, but t.csv, line 5"
+    ):
+        taken(csv_of(odd, 1200), label="y")
+    assert len(taken(csv_of(odd, 8), label="y").notes) == (4 if "," in odd or "%" in odd else 3), "a few are categories"
+    assert len(taken(csv_of(3.5), label="y").notes) == 3
+
+
 def test_what_is_no_date_is_a_category():
     assert cells.days(["2024-02-29", "1969-12-31T18:00-06:00"]).tolist() == [19782, 0]
     for text in ("2024-02-30", "0001-01-01T00:00+23:00x", "20240229", "29.2.2024"):
@@ -119,6 +166,8 @@ WRONG = {
     "label missing": (HEAD + ROWS + "1,Rome,2024-01-01,\n2,Rome,2024-01-01,?\n", {},
                       "t.csv, line 62: the label (column 'income') is missing, and in 1 rows more"),
     "case": (HEAD + ROWS + "1,Rome,2024-01-01,High\n", {}, "the classes 'High' and 'high' differ in case only"),
+    "form": (HEAD + ROWS.replace("low", "gr\u00fcn") + "1,Rome,2024-01-01,gru\u0308n\n", {},
+             "differ in Unicode form only: write them alike"),
     "10,000 categories": ("id,y\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(10_000)), {"label": "y"},
                           "the column 'id' has 10,000 different texts, such as 'n0'"),
     "10,000 classes": ("x,y\n" + "".join(f"{i % 7},n{i}\n" for i in range(10_000)), {"label": "y"},

@@ -13,8 +13,8 @@ from tailboard import UserError
 from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.harness.errors import NetworkError
-from tailboard.harness.registry.estimators import learner_of, table_learners
-from tailboard.harness.spec.learners import installed_estimators
+from tailboard.harness.registry.estimators import LEARNERS, learner_of, table_learners
+from tailboard.harness.spec.learners import ESTIMATORS, TABLE_NETWORKS, installed_estimators
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.training.learners.table_learners import table_learner
@@ -31,6 +31,10 @@ def raw_of(network, **words):
 
 def trial_of(word, values=None):
     return plan(parse(raw_of({"estimator": word, "values": values or {}})))[0]
+
+
+def test_each_learner_of_our_own_has_a_name_that_a_spec_knows_and_a_class():
+    assert LEARNERS.keys() == ESTIMATORS.keys() | TABLE_NETWORKS.keys()
 
 
 def test_it_predicts_as_its_library_called_directly_and_its_version_is_in_the_key():

@@ -191,6 +191,9 @@ def test_a_run_ends_with_the_figures_path(tmp_path, capsys):
     assert told == study_figure(store, FigureRequest.of(store.plans()[0])).facts()
     _draw(store_of(tmp_path / "b", left_out=range(30), figure=GAIN).plans()[0], store_of(tmp_path / "c", [*range(30)]))
     assert "the figure could not be drawn" in capsys.readouterr().err
+    without_arrays = store_of(tmp_path / "d", figure={"kind": "regions"})
+    _draw(without_arrays.plans()[0], without_arrays)
+    assert re.search(r"the figure could not be drawn \(\S+/arrays/\w{20}\.npz is missing\)", capsys.readouterr().err)
 
 
 def test_a_folder_of_studies_gives_one_table_of_all_claims(tmp_path, tailboard):

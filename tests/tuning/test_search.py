@@ -27,6 +27,7 @@ from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.scheduling.run import fill_queue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
+from tailboard.harness.storage import paths
 from tailboard.harness.storage.files import Files
 from tailboard.harness.storage.paths import STUDIES
 from tailboard.harness.storage.record import Record
@@ -35,6 +36,7 @@ from tailboard.harness.tuning.configuration import best
 from tailboard.harness.tuning.optuna_study import create_study, open_storage
 from tailboard.harness.tuning.results import search_results
 from tailboard.harness.tuning.search import searches
+from tailboard.harness.tuning.successive_halving import outcomes
 
 
 def everything(lab: Lab) -> tuple[Any, ...]:
@@ -217,6 +219,17 @@ def test_a_method_whose_every_trial_failed_has_no_values_and_says_why(tmp_path):
     assert row == "SAM-A" and not lab.reported()
     shown = reported_trials(lab.spec, {found.search.experiment.canonical: found})
     assert all(one.failed and one.why == found.unfinished_reason for one in shown)
+
+
+def test_a_trial_that_was_stopped_early_is_no_finished_one_at_its_last_epoch(tmp_path):
+    lab = searched(tmp_path, lambda number, until: 40.0 + number, trials=2, prune=False)
+    found = lab.only()
+    first, last = outcomes(found.search, found.configurations, lab.store)
+    assert first and last and last[0] == found.winner
+    record = lab.store.record(found.winner.keys[0])
+    stopped = record.model_copy(update={"status": "pruned", "epochs": 1})
+    lab.store.write(paths.record(record.key), stopped.model_dump_json().encode())
+    assert outcomes(found.search, found.configurations, lab.store)[1] is None
 
 
 def test_a_search_that_is_under_way_says_so(tmp_path):

@@ -16,7 +16,8 @@ def listing(source: Source) -> Files:
     """The images below the folder, class by class and then by name.
 
     Raises:
-        DataError: for a folder that cannot be read, a link that leads out of the folder, or a class without images.
+        DataError: for a folder that cannot be read, a link that leads out of the folder, parts without ``train``, or a
+            class without images.
     """
     top = source.path
     folders = _folders(top)
@@ -24,11 +25,15 @@ def listing(source: Source) -> Files:
     items: list[Item] = []
     paths: list[Path] = []
     notes = []
+    for name in parts:
+        if (top / name).is_symlink():
+            raise DataError(f"{top / name} is a link to a folder: put the folder itself there")
     if "train" in parts.values():
         if rest := [name for name in folders if name not in parts]:
             notes.append(f"beside the folders {', '.join(parts)}, these were left alone: {', '.join(rest)}")
         classes = [(part, f"{name}/{label}", label) for name, part in parts.items() for label in _folders(top / name)]
     else:
+        _check_classes(top, list(parts))
         classes = [("", label, label) for label in folders]
     if not classes:
         raise DataError(f"{top} holds no folders: a folder for each class is expected, or train/CLASS and test/CLASS")
@@ -43,6 +48,15 @@ def listing(source: Source) -> Files:
     if ignored:
         notes.append(f"{ignored} files that are no images ({', '.join(SUFFIXES)}) were left alone")
     return Files(items, paths, notes)
+
+
+def _check_classes(top: Path, named: list[str]) -> None:
+    """DataError where folders ``named`` as parts hold folders themselves, and so are parts and no classes."""
+    if part := next((name for name in named if _folders(top / name)), None):
+        raise DataError(
+            f"{top} has {' and '.join(named)}, and no folder train: rename the one with the training images to train; "
+            f"where {part} is a class, leave no folders in it"
+        )
 
 
 def _folders(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ folder of ours, which Python would find in its place where it was started beside
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from importlib import import_module
@@ -43,7 +44,7 @@ def listing(source: Source) -> Encoded:
             if value is None or (names and value < 0):  # how the library says that a label is not known
                 raise DataError(f"{source.name}: row {row} of {split} has no {label}")
             word = names[value] if names else str(value)
-            items.append(Item(f"{split}[{row}]", word, "" if len(named) == 1 else part, str(group)))
+            items.append(Item(f"{split}[{row}]", word, "" if len(named) == 1 else part, _group(group)))
         encoded = table.select_columns([image])
         rows += [(encoded, row) for row in range(len(table))]
 
@@ -53,6 +54,11 @@ def listing(source: Source) -> Encoded:
         return kept["bytes"] if kept["bytes"] is not None else read_bytes(Path(kept["path"]), MOST_BYTES)
 
     return Encoded(items, data, notes)
+
+
+def _group(value: Any) -> str:
+    """The group in words; nothing where none is known: such an image stands alone."""
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
 def _library() -> Any:

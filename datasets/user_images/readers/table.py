@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...catalog import DataError
 from ...files import read_bytes
+from ...user_tables.cells import checked_names
 from ..listing import Files, Item
 from ..pictures import SUFFIXES
 from ..source import IMAGE_COLUMNS, PARTS, USUAL_COLUMNS, Source, separator
@@ -29,16 +32,16 @@ def listing(source: Source) -> Files:
     base = source.path.parent / (source.images or "")
     items: list[Item] = []
     paths: list[Path] = []
-    seen: dict[Path, int] = {}
+    seen: dict[str, int] = {}
     for line, row in rows:
         where = f"{source.path.name}, line {line}"
         values = {kind: (row.get(column) or "").strip() for kind, column in columns.items() if column}
         if empty := next((kind for kind, value in values.items() if not value), None):
             raise DataError(f"{where}: the column {columns[empty]!r} is empty")
         path = _image(base, values["image"], where)
-        if path in seen:
-            raise DataError(f"{where}: {values['image']} stands on line {seen[path]} already: name each image once")
-        seen[path] = line
+        first = seen.setdefault(os.path.normpath(path), line)
+        if first != line:
+            raise DataError(f"{where}: {values['image']} stands on line {first} already: name each image once")
         items.append(Item(values["image"], values["label"], _part(values, where), values.get("group", "")))
         paths.append(path)
     if not items:
@@ -54,16 +57,24 @@ def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
     first = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=separator(first))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(first), skipinitialspace=True, strict=True)
+    rows = []
     try:
-        header = list(reader.fieldnames or [])
-        rows = [(reader.line_num, row) for row in reader]
+        header = [name.strip() for name in next(reader, [])]
+        for values in reader:
+            if values and len(values) != len(header):
+                raise DataError(
+                    f"{path.name}, line {reader.line_num}: {len(values)} values, and there are {len(header)} columns"
+                )
+            if values:
+                rows.append((reader.line_num, dict(zip(header, values, strict=True))))
     except csv.Error as error:
         raise DataError(f"{path.name}, line {reader.line_num}: {error}") from None
     if len(header) < 2:
         raise DataError(
             f"{path.name} begins with {first[:80]!r}: a header with columns for image and label is expected"
         )
+    checked_names([name for name in header if name], path.name)  # an index that pandas writes has no name
     return rows, header
 
 

@@ -43,7 +43,7 @@ def trial_table(store: StoreReader, plan: str = "") -> tuple[pd.DataFrame, Shots
         ReportError: where it holds no such plan.
         DataError: where a trial's data set is not known here.
     """
-    plans = [each for each in read_plans(store, None, None) if plan in ("", each.spec.name)]
+    plans = [each for each in read_plans(store, None, None, importance=False) if plan in ("", each.spec.name)]
     if not plans:
         raise ReportError(f"{store} holds no plan {plan!r}; tailboard run {plan} makes it")
     searches = merge_searches(result for plan in plans for result in plan.results.values())

@@ -26,7 +26,7 @@ from ..figures.on_page import page_figure, planned_figures
 from ..figures.study import StudyFigure
 from ..gather import gather, report_files
 from ..natural_frequencies import with_further_metrics
-from ..report import Report, known
+from ..report import FOR_PROGRAMS, Report, known
 from .cards import data_cards, method_cards
 from .evidence import evidence
 
@@ -176,7 +176,7 @@ def write_site(
         place.mkdir(parents=True, exist_ok=True)
         write_page(shown, place / "index.html")
         markdown = report.rendered("md", here.versus, here.quote, here.uncertainty)
-        cells = {form: report.rendered(form, here.versus) for form in ("csv", "json")}
+        cells = {form: report.rendered(form, here.versus) for form in FOR_PROGRAMS}
         for form, text in {**cells, "md": markdown}.items():
             (place / f"leaderboard.{form}").write_text(text, encoding="utf-8", newline="\n")
         (place / "leaderboard.parquet").write_bytes(report.parquet())

@@ -1,8 +1,14 @@
 // Differences to any reference, by the rule of leaderboard/statistics/paired.py: paired by seed, Student's t, Holm over the
 // methods of the column. A test holds the two together.
 
-/** The two-sided p-value of Student's t at a whole number of degrees of freedom (Abramowitz and Stegun 26.7.3, 26.7.4). */
+/** The two-sided p-value of Student's t at a whole number of degrees of freedom. */
 function twoSided(t, freedom) {
+  const p = 1 - within(t, freedom);
+  return p < 1e-3 ? tails(t, freedom) : p; // the difference of two numbers that are nearly 1 has few right digits
+}
+
+/** The probability of a smaller t, whatever its sign (Abramowitz and Stegun 26.7.3, 26.7.4). */
+function within(t, freedom) {
   const angle = Math.atan(Math.abs(t) / Math.sqrt(freedom));
   const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
   const odd = freedom % 2 === 1;
@@ -12,7 +18,21 @@ function twoSided(t, freedom) {
     term *= (cosine ** 2 * (k - 1)) / k;
     sum += term;
   }
-  return 1 - (odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum);
+  return odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
+}
+
+/** The probability of a larger t, whatever its sign, where that is small: the incomplete beta function of
+ * freedom / (freedom + t^2), freedom / 2 and 1/2, as a power series (Abramowitz and Stegun 26.5.4, 26.7.1). */
+function tails(t, freedom) {
+  const [x, a] = [freedom / (freedom + t * t), freedom / 2];
+  let beta = freedom % 2 === 1 ? Math.PI : 2;
+  for (let half = freedom % 2 === 1 ? 0.5 : 1; half < a; half += 1) beta *= half / (half + 0.5);
+  let [term, sum] = [1, 1 / a];
+  for (let k = 1; term > 1e-17; k += 1) {
+    term *= ((k - 0.5) / k) * x;
+    sum += term / (a + k);
+  }
+  return (x ** a * sum) / beta;
 }
 
 /** Holm's step-down adjusted p-values, in the order given. */

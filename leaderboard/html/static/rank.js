@@ -14,8 +14,13 @@ function firstColumn() {
   return block && { block, group: block.groups.at(-1) };
 }
 
-/** What the table is sorted by, as a column's name, with - before it where the largest comes first. */
-const sorting = () => (view.sort === "rank" ? `-${columnName(firstColumn())}` : view.sort);
+/** What the table is sorted by, as a column's name, with - before it where the largest comes first; ranked where the column
+ * that it was sorted by is not shown any more. */
+function sorting() {
+  const name = view.sort.replace(/^-/, "");
+  const there = ["", "method", ...reportColumns().map(columnName)].includes(name);
+  return there || !firstColumn() ? view.sort : `-${columnName(firstColumn())}`;
+}
 
 const tierOf = (method) => lineOf(rankedColumn().block, method)?.cells[rankedColumn().group]?.tier ?? null;
 
@@ -43,10 +48,13 @@ function tierStarts(rows) {
   return starts;
 }
 
-/** The largest mean of a column, whatever rows are shown. */
+/** The largest mean of a column, whatever rows are shown, of the methods of which every seed is finished; of all where there
+ * is none of these. */
 function bestOf({ block, group }) {
-  const means = [...LINES[BLOCK_OF.get(block)].values()].map((line) => line.cells[group] && cellOf(line, group).mean);
-  return means.reduce((best, mean) => (typeof mean === "number" && mean > best ? mean : best), -Infinity);
+  const cells = [...LINES[BLOCK_OF.get(block)].values()].flatMap((line) => (line.cells[group] ? [cellOf(line, group)] : []));
+  const complete = cells.filter((cell) => cell.status === "complete");
+  const means = (complete.length ? complete : cells).map((cell) => cell.mean).filter((mean) => typeof mean === "number");
+  return Math.max(...means);
 }
 
 const bars = new CSSStyleSheet(); // a class for each whole percent: a style for each cell would take the browser twice as long

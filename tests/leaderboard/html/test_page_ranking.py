@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.special import stdtr
 
 from page_boards import board
 from page_content import NASTY, ROWS
@@ -46,6 +48,27 @@ class TestInABrowser:
                   [ranked[other] for other in means.index[:place]]]  # fmt: skip
         assert opens == firsts
         assert max(ranked.values()) > 1
+
+    def test_where_the_column_that_it_was_sorted_by_is_gone_it_is_ranked_again(self, elsewhere):
+        tab = elsewhere(BOARD)
+        first, second = tab.eval_on_selector_all("#data option", "found => found.map(one => one.value)")[1:3]
+        tab.locator("#head tr:nth-child(2) button").nth(3).click()  # All of the first
+        tab.select_option("#data", second)
+        again = [row[0] for row in grid(tab)]
+        tab.select_option("#data", first)
+        assert [row[0] for row in grid(tab)] != again
+        means = summarise(BOARD.rows).query("group == 'all'").assign(here=lambda t: t["dataset"] + ", " + t["setting"])
+        means = means[means["here"] == second].set_index("method")["mean"]
+        assert again == list(means.sort_values(ascending=False).index)
+
+    def test_large_differences_have_p_values_of_the_right_size(self, elsewhere):
+        cases = [
+            (t, n) for n in (1, 2, 3, 4, 5, 8, 9, 19, 29, 99) for t in (0.1, 2.0, 5.0, 8.0, 30.0, 60.0, 241.8, 1e6)
+        ]
+        found = elsewhere(BOARD).evaluate(
+            "cases => cases.map(([t, n]) => twoSided(t, n))", [list(one) for one in cases]
+        )
+        np.testing.assert_allclose(found, [2 * stdtr(n, -t) for t, n in cases], rtol=1e-9, atol=1e-300)
 
     def test_a_group_without_a_class_is_no_column_until_other_boundaries_give_it_one(self, elsewhere):
         subject = board(3)

@@ -56,6 +56,14 @@ def test_seeds_are_judged_as_the_leaderboard_judges_them():
     assert {m: 1 + sum(other < tier[m] for other in tier.values()) for m in tier} == ranks.to_dict()
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_the_unit_of_the_values_changes_no_word(unit):
+    results = of_seeds()
+    scaled = results.assign(value=results["value"] * unit)
+    scaled.attrs = results.attrs
+    pd.testing.assert_frame_equal(audit(scaled)[["verdict", "rank"]], audit(results)[["verdict", "rank"]])
+
+
 def test_methods_that_are_not_separable_share_a_rank_and_less_may_be_better():
     results = of_seeds()
     assert audit(results).set_index("method")["rank"].to_dict() == {"A": 1, "B": 1, "ERM": 3, "C": 4}

@@ -38,6 +38,11 @@ def test_its_q_is_demsars(methods, q):
     assert found == pytest.approx(q, abs=0.001)
 
 
+def test_where_no_method_differs_anywhere_friedmans_p_is_1():
+    (one,) = ranked(summarise(board([[[50.0]] * 6] * 3).assign(value=50.0)))
+    assert one.p == 1 and set(one.ranks.values()) == {2.0}
+
+
 def board(values, settings=("IF 100",)):
     """``values``: methods x data sets x settings; five seeds around each."""
     rows = [

@@ -159,6 +159,16 @@ def test_nothing_is_underlined_where_nothing_can_be_said():
     assert leading(rows[rows["method"] == "ERM"]) == ({"ERM"}, set()), "alone"
 
 
+def test_a_method_of_which_seeds_failed_is_not_the_best_by_the_seed_that_did_not():
+    rows = leaderboards(boards=1, methods=3).assign(setting="IF 100")
+    broken = (rows["method"] == "method 1") & (rows["seed"] > 0)
+    lucky = rows.assign(value=rows["value"] + 20.0 * (rows["method"] == "method 1"))
+    cut = lucky.assign(status=rows["status"].mask(broken, "failed"), value=lucky["value"].mask(broken))
+    best, level = leading(cut)
+    assert best | level == {"ERM", "method 2"}
+    assert leading(cut[cut["method"] == "method 1"]) == ({"method 1"}, set()), "alone"
+
+
 def test_equal_means_are_all_the_best():
     rows = leaderboards(boards=1, methods=2)
     values = rows.loc[rows["method"] == rows["method"].iloc[0], "value"].tolist()

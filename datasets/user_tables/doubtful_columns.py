@@ -1,0 +1,72 @@
+"""Doubtful columns: row numbers that a program wrote beside the data, and numbers that were read as categories since a
+few of them are written otherwise."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from .cells import Cells, Rows
+
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__")  # as pandas calls an index without a name in a Parquet file
+UNNAMED_COLUMN = re.compile(r"Unnamed: \d+")  # as it calls a column without a name of a csv
+NEARLY = 0.9  # of a column's different texts: that many are numbers where it was meant as one of numbers
+
+
+def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple[list[Cells], list[str]]:
+    """The columns to learn from without those of an index that has no name, and what is to be said of indexes.
+
+    Args:
+        columns: Those that have no role.
+        indexes: The names of those that were a frame's index.
+    """
+    columns = list(columns)
+    kept = [column for column in columns if not UNNAMED_INDEX.fullmatch(column.name)]
+    notes = [
+        f"column {column.name!r} holds the row numbers of a pandas frame: it is not learnt from"
+        for column in columns
+        if UNNAMED_INDEX.fullmatch(column.name)
+    ]
+    for column in kept:
+        if column.name in indexes:
+            notes.append(f"column {column.name!r} is the index of a pandas frame and is learnt from: remove it if it "
+                         "only numbers the rows")  # fmt: skip
+        elif UNNAMED_COLUMN.fullmatch(column.name):
+            notes.append(f"column {column.name!r} is learnt from: remove it if it only numbers the rows")
+    return kept, notes
+
+
+def nearly_number(rows: Rows, column: Cells) -> str:
+    """Of a column of texts that nearly all are numbers, which one is not and what can be done; nothing of another."""
+    plain = [_number(text) for text in column.texts]
+    near = [is_plain or _repaired(text) for is_plain, text in zip(plain, column.texts, strict=True)]
+    if all(plain) or sum(near) < NEARLY * len(near):
+        return ""
+    odd, advice = _first(column, [not each for each in near]), "leave it empty where there is no value"
+    if odd is None:
+        odd, advice = _first(column, [not each for each in plain]), "write a number with a point alone, as in 1234.5"
+    assert odd is not None  # noqa: S101  (not all are plain)
+    where = rows.where(np.array([odd]))
+    return f"{where} holds {column.texts[column.codes[odd]][:40]!r}; {advice}"
+
+
+def _first(column: Cells, wanted: Sequence[bool]) -> int | None:
+    """The first row whose text is a wanted one."""
+    found = np.flatnonzero(np.array([*wanted, False])[column.codes])
+    return int(found[0]) if len(found) else None
+
+
+def _number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _repaired(text: str) -> bool:
+    """Whether it is a number but for a comma as its point or between thousands, or a percent sign."""
+    text = text.removesuffix("%").rstrip()
+    return any(map(_number, (text, text.replace(",", "."), text.replace(",", ""))))
