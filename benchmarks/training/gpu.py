@@ -16,8 +16,8 @@ The parts, in their order:
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
 A part that fails, or for which no time is left, says so in its row and the next one begins. No part begins after
-``--minutes``, 7 if not given; the one that has begun is not cut short, so the whole may take longer. ``--small`` tries all but
-``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
+``--minutes``, 7 if not given; the one that has begun is not cut short, so the whole may take longer. ``--small`` tries
+all but ``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
 
 No GPU has been measured with it yet.
 """
