@@ -45,6 +45,7 @@ from official_loop import official as official_loop
 from official_loop import ours
 from seeds_in_turn import captured, with_graphs, with_streams
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.split import Images
 from tailboard.harness.planning.calibration.estimates import MARGIN, MemoryProbe, calibrate, loop_on_noise
 from tailboard.harness.planning.calibration.sharing import measured_together
@@ -366,13 +367,14 @@ def main(given: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not given.small:
         sys.exit("this machine has no GPU; --small tries the parts on its CPU")
+    load = say_load()
     torch.set_num_threads(1)
     sizes = SMALL if given.small else Sizes()
     names = given.only.split(",") if given.only else list(PARTS)
     if unknown := set(names) - set(PARTS):
         sys.exit(f"no part is named {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     rows = measured(sizes, device, names, given.minutes)
-    about = environment(device)
+    about = environment(device) | {"load_before": load}
     lines = [
         {"what": row.name, "value": "" if row.value is None else f"{row.value:.4g}", "unit": row.unit, "": row.said}
         for row in rows
