@@ -1,6 +1,6 @@
 """What a GPU does with this program, in one script of under nine minutes: one table, and JSON.
 
-    .venv/bin/python benchmarks/training/gpu.py --out gpu.json [--only whole_trial,method_cost] [--minutes 9]
+    .venv/bin/python benchmarks/training/gpu.py --out gpu.json [--only whole_trial,method_cost]
 
 The parts, in their order:
 
@@ -15,8 +15,9 @@ The parts, in their order:
                   one process, one after the other, and step by step in turn, with a stream or a CUDA graph each
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
-A part that fails, or for which no time is left, says so in its row and the next one begins. ``--small`` tries all but
-``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
+A part that fails, or for which no time is left, says so in its row and the next one begins. No part begins after
+``--minutes``, 7 if not given; the one that has begun is not cut short, so the whole may take longer. ``--small`` tries
+all but ``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
 
 No GPU has been measured with it yet.
 """
@@ -387,6 +388,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, help="JSON file")
     parser.add_argument("--only", default="", help=f"parts, with commas: {', '.join(PARTS)}")
-    parser.add_argument("--minutes", type=float, default=8.0, help="no part begins after them")
+    parser.add_argument("--minutes", type=float, default=7.0, help="no part begins after them")
     parser.add_argument("--small", action="store_true", help="sizes turned down, also without a GPU; no measurement")
     main(parser.parse_args())
