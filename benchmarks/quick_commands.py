@@ -36,6 +36,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.record import Record
@@ -115,6 +116,7 @@ def filled(folder: Path) -> Store:
 
 
 def main() -> None:
+    say_load()
     print(f"{'command':46} {'s':>6} {'limit':>6} {'ratio':>6} {'MiB':>5}")
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
         store = filled(Path(folder))

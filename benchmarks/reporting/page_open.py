@@ -34,6 +34,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
@@ -65,6 +66,7 @@ EPOCHS = 60
 
 
 def main(methods: int = 500, repeats: int = 7) -> None:
+    say_load()
     with tempfile.TemporaryDirectory() as folder:
         write(Store(folder), methods)
         file = Path(folder, "page.html")

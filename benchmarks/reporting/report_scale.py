@@ -47,6 +47,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.registry.datasets import long_tail
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, experiments
@@ -79,6 +80,7 @@ TAILBOARD = Path(sys.executable).with_name("tailboard")
 
 def main(records: str = "100000", folder: str = "") -> None:
     """In a folder that is named the records stay, and are not written again."""
+    say_load()
     with tempfile.TemporaryDirectory() as passing:
         place = Path(folder or passing)
         if not Path(place, "records").exists():

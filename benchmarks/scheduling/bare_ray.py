@@ -45,6 +45,7 @@ from pathlib import Path
 import psutil
 from driver_cost import WORKERS, kind_of
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.storage import paths
 from tailboard.harness.storage.store import Store
 from tailboard.harness.tracking.mlflow_runs import parameters
@@ -175,7 +176,7 @@ def measured(command: list[str | Path]) -> Measured:
 
 def compared(trials: int, epochs: int) -> dict[str, object]:
     """What the run and the two bare ones took, in this order wherever there is a list."""
-    load = os.getloadavg()[0]
+    load = say_load()
     with tempfile.TemporaryDirectory() as folder:
         spec, store = Path(folder, "driver.yaml"), Path(folder, "store")
         spec.write_text(SPEC.format(trials=trials, epochs=epochs))

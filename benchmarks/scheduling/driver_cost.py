@@ -21,6 +21,8 @@ import time
 
 import psutil
 
+from tailboard.benchmarks.machine_load import say_load
+
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
     (
         "processor time of all that is not training over the workers', in a run of `quickstart`",
@@ -67,6 +69,7 @@ def kind_of(process: psutil.Process, command: psutil.Process) -> str:
 
 
 def main(pid: int) -> None:
+    say_load()
     command = psutil.Process(pid)
     seconds = seconds_by_kind(command)
     print(f"after {time.time() - command.create_time():.0f} s of the wall")

@@ -31,6 +31,7 @@ from pathlib import Path
 
 import psutil
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.scheduling.observer import RunObserver
@@ -120,4 +121,5 @@ def queue_alone(trials: int) -> None:
 
 
 if __name__ == "__main__":
+    say_load()
     (queue_alone if "queue" in sys.argv else main)(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

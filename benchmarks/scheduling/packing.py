@@ -27,6 +27,7 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.scheduling.observer import RunObserver
@@ -116,6 +117,7 @@ def simulated(trials: int, slots: int) -> dict[str, float]:
 
 
 def main(trials: int, slots: int) -> None:
+    say_load()
     simulated(27, slots)  # imports, and the operations of each network, which are counted once
     print(f"{'trials':>8} {'packing':>8} {'ms a trial':>11} {'KiB a trial':>12}")
     for number in (trials // 4, trials // 2, trials):

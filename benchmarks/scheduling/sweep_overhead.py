@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.storage.store import Store
 
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
@@ -41,6 +42,7 @@ seeds: {trials}
 
 
 def main(trials: int = 45, epochs: int = 65) -> None:
+    say_load()
     with tempfile.TemporaryDirectory() as folder:
         spec, store = Path(folder, "overhead.yaml"), Path(folder, "store")
         spec.write_text(SPEC.format(trials=trials, epochs=epochs))

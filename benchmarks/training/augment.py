@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
 from tailboard.datasets.augment.ssl_views import ssl_view
 from tailboard.datasets.augment.trivial_augment import trivial_augment_wide
@@ -81,6 +82,7 @@ def images_per_second(augment: Callable[..., None], *args: object) -> float:
 
 
 def main() -> None:
+    say_load()
     torch.set_num_threads(1)
     torch.manual_seed(0)  # torchvision draws from the global generator
     generator = torch.Generator().manual_seed(0)

@@ -1,6 +1,6 @@
 """What a GPU does with this program, in one script of under nine minutes: one table, and JSON.
 
-    .venv/bin/python benchmarks/training/gpu.py --out gpu.json [--only whole_trial,method_cost] [--minutes 9]
+    .venv/bin/python benchmarks/training/gpu.py --out gpu.json [--only whole_trial,method_cost]
 
 The parts, in their order:
 
@@ -15,8 +15,9 @@ The parts, in their order:
                   one process, one after the other, and step by step in turn, with a stream or a CUDA graph each
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
-A part that fails, or for which no time is left, says so in its row and the next one begins. ``--small`` tries all but
-``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
+A part that fails, or for which no time is left, says so in its row and the next one begins. No part begins after
+``--minutes``, 7 if not given; the one that has begun is not cut short, so the whole may take longer. ``--small`` tries
+all but ``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
 
 No GPU has been measured with it yet.
 """
@@ -44,6 +45,7 @@ from official_loop import official as official_loop
 from official_loop import ours
 from seeds_in_turn import captured, with_graphs, with_streams
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.split import Images
 from tailboard.harness.planning.calibration.estimates import MARGIN, MemoryProbe, calibrate, loop_on_noise
 from tailboard.harness.planning.calibration.sharing import measured_together
@@ -365,13 +367,14 @@ def main(given: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not given.small:
         sys.exit("this machine has no GPU; --small tries the parts on its CPU")
+    load = say_load()
     torch.set_num_threads(1)
     sizes = SMALL if given.small else Sizes()
     names = given.only.split(",") if given.only else list(PARTS)
     if unknown := set(names) - set(PARTS):
         sys.exit(f"no part is named {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     rows = measured(sizes, device, names, given.minutes)
-    about = environment(device)
+    about = environment(device) | {"load_before": load}
     lines = [
         {"what": row.name, "value": "" if row.value is None else f"{row.value:.4g}", "unit": row.unit, "": row.said}
         for row in rows
@@ -387,6 +390,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, help="JSON file")
     parser.add_argument("--only", default="", help=f"parts, with commas: {', '.join(PARTS)}")
-    parser.add_argument("--minutes", type=float, default=8.0, help="no part begins after them")
+    parser.add_argument("--minutes", type=float, default=7.0, help="no part begins after them")
     parser.add_argument("--small", action="store_true", help="sizes turned down, also without a GPU; no measurement")
     main(parser.parse_args())

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Trial, plan
 from tailboard.harness.storage.serialization import pack_arrays
@@ -106,6 +107,7 @@ def main() -> None:
     asked.add_argument("--root")
     asked.add_argument("--repeats", type=int, default=30)
     options = asked.parse_args()
+    load = say_load()
     trial = plan(parse({"name": "t", "data": options.data, "methods": "ERM", "network": "small", "seeds": 1}))[0]
     held, times = ScoringProcess(), {"one process": list[float](), "another": list[float]()}
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +124,7 @@ def main() -> None:
         looks = [(first_look(trial, options.root, cache), first_look(trial, options.root, cache)) for cache in caches]
     medians = {name: median(each[3:]) for name, each in times.items()}
     print(json.dumps({
-        "data": options.data, "tested images": tested, "load": os.getloadavg()[0],
+        "data": options.data, "tested images": tested, "load": load,
         "milliseconds a trial": {name: round(1000 * each, 2) for name, each in medians.items()},
         "more milliseconds a trial": round(1000 * (medians["another"] - medians["one process"]), 2),
         "first look, nothing decoded over decoded": round(median(cold / warm for cold, warm in looks), 1),

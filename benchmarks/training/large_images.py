@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.augment.basic import random_flip
 from tailboard.datasets.augment.resized_crop import random_resized_crop
 from tailboard.datasets.user_images.dataset import resolve
@@ -177,6 +178,7 @@ def main() -> None:
         more = [asked.epoch, asked.cpus] if asked.step == "epochs" else []
         print(json.dumps(STEPS[asked.step](asked.folder, *more) | {"anonymous MiB": peak.most}))
         return
+    say_load()
     folder = Path(tempfile.mkdtemp(prefix="tb-large-", dir=asked.folder))
     try:
         start = time.perf_counter()

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import torch
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.longtail import counts
 from tailboard.harness.registry.networks import Network, network
 from tailboard.harness.spec.presets import T5
@@ -76,6 +77,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main(words: str = "resnet32", batch_size: str = "128") -> None:
+    say_load()
     torch.set_num_threads(1)
     names = ["ERM", *LIMITS, "M2m"]
     runs = {name: run_of(name, words, int(batch_size)) for name in names}

@@ -42,6 +42,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.split import Images, Split
 from tailboard.harness.memory import TUNABLES
 from tailboard.harness.registry.datasets import dataset_of, split_of
@@ -171,8 +172,7 @@ def accuracy(logits: torch.Tensor, y: np.ndarray) -> float:
 
 def main(given: argparse.Namespace) -> None:
     clock = time.perf_counter if given.workers or given.threads > 1 else time.process_time
-    if (load := os.getloadavg()[0]) > 0.5:
-        print(f"other programs are at work (load {load:.1f}): only the ratio says something")
+    say_load()
     tail = {"head": given.head} if given.head else {}
     spec = parse({
         "name": "official-loop",

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.datasets.split import Images
 from tailboard.harness.registry.methods import recipe_of
 from tailboard.harness.spec.parser import parse
@@ -41,6 +42,7 @@ STEPS = 10
 
 
 def main(network: str = "resnet32", batch: str = "128", repeats: str = "9") -> None:
+    say_load()
     batch_size = int(batch)
     spec = parse({
         "name": "throughput",

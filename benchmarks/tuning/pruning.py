@@ -30,6 +30,7 @@ from pathlib import Path
 
 import optuna
 
+from tailboard.benchmarks.machine_load import say_load
 from tailboard.harness.scheduling.queue import JobQueue
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import Spec
@@ -105,6 +106,7 @@ def highest(found: Sequence[Configuration]) -> float:
 
 
 def main(repetitions: int, method: str, trials: int, epochs: int) -> None:
+    say_load()
     start, lost, ratios = time.perf_counter(), [], []
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         found = pool.map(partial(compared, method, trials, epochs), range(repetitions))

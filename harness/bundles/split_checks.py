@@ -87,7 +87,7 @@ class SeedDuplicates:
                 paths.record(record.key),
                 "data.fingerprint",
                 f"images {mine}",
-                f"seed {seed}'s in records/{key}.json",
+                f"seed {seed}'s in {paths.record(key)}",
             )
         for name in LOGITS if arrays and record.trial.stage == "report" else ():
             for key, seed in self._others(record, _bits(arrays[name])):
@@ -95,7 +95,7 @@ class SeedDuplicates:
                     paths.arrays(record.key),
                     name,
                     f"predictions {mine}",
-                    f"the bits of seed {seed} in arrays/{key}.npz",
+                    f"the bits of seed {seed} in {paths.arrays(key)}",
                 )
 
     def _others(self, record: Record, kind: str) -> Iterator[tuple[str, int]]:

@@ -18,6 +18,7 @@ from ...methods.names import nearest
 from ..errors import ReportError, StoreError
 from ..registry.datasets import dataset_of
 from ..spec.schema import Data, Shots
+from ..storage import paths
 from ..storage.reader import StoreReader
 from ..storage.record import Record, TrialResult, Weights
 from .classes import class_names, class_number, class_ranks, positive_class
@@ -201,7 +202,7 @@ def predictions(
     Raises:
         StoreError: where the arrays are damaged or not there.
     """
-    name = f"{store}/arrays/{outcome.key}.npz"
+    name = f"{store}/{paths.arrays(outcome.key)}"
     try:
         arrays = store.arrays(outcome.key, "la")  # last, last_ema, labels: not the history
     except FileNotFoundError as error:

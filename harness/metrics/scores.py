@@ -10,6 +10,7 @@ import numpy as np
 
 from ...leaderboard.confusion import Confusion
 from ..errors import StoreError
+from ..storage import paths
 from ..storage.record import Record
 
 
@@ -84,4 +85,4 @@ def confusion_of(record: Record) -> Confusion | None:
     try:
         return Confusion.unpacked(record.confusion, record.test_counts)
     except ValueError as error:
-        raise StoreError(f"records/{record.key}.json is damaged: confusion: {error}") from error
+        raise StoreError(f"{paths.record(record.key)} is damaged: confusion: {error}") from error

@@ -12,6 +12,7 @@ from ...methods.names import nearest
 from ..errors import ReportError, SpecError, StoreError
 from ..spec.labels import setting_label
 from ..spec.schema import Data, Shots
+from ..storage import paths
 from ..storage.record import Record
 from .classes import class_names, class_number, class_ranks, positive_class
 from .definitions import DEFINITIONS, Definition
@@ -111,7 +112,9 @@ def measured(metric: str, record: Record, by: Shots) -> float:
         StoreError: where a record of an earlier version lacks what it needs.
     """
     about, group = _definition(metric), group_of(metric)
-    lacking = f"records/{record.key}.json, of an earlier version, lacks what {metric} needs: tune in a store of its own"
+    lacking = (
+        f"{paths.record(record.key)}, of an earlier version, lacks what {metric} needs: tune in a store of its own"
+    )
     if about.source == "logits":
         if about.name not in record.scores:
             raise StoreError(lacking)

@@ -26,6 +26,7 @@ from ..spec.parser import parse, parse_data, read
 from ..spec.plugin_files import with_plugin_files
 from ..spec.schema import Data, Spec
 from ..spec.user_files.contents import Contents
+from ..storage import paths
 from ..storage.store import Store
 from ..text import listed
 from .calibration.estimates import calibrate, kind
@@ -120,7 +121,7 @@ def named(stem: str, else_: str, asked: list[Any], store: str | None) -> tuple[s
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:60] or else_
     name = f"{stem}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
     place = Store(store or f"runs/{stem}")
-    held = place.plans() if place.has(f"plans/{name}.json") else ()
+    held = place.plans() if place.has(paths.plan(name)) else ()
     return name, place, next((spec for spec in held if spec.name == name), None)
 
 

@@ -264,7 +264,7 @@ def publish(report: Report, store: WritablePlace) -> dict[str, str]:
     files = report_files(report)
     for name, text in files.values():
         store.write(paths.report(name), text.encode())
-    return {form: f"{store}/report/{name}" for form, (name, _) in files.items()}
+    return {form: f"{store}/{paths.report(name)}" for form, (name, _) in files.items()}
 
 
 def report_files(report: Report) -> dict[str, tuple[str, str]]:

@@ -35,7 +35,7 @@ from unittest import mock
 import torch
 from torch._C._functorch import get_unwrapped, is_batchedtensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 DEVICE = torch.device("cuda", 0)
@@ -175,6 +175,9 @@ class _Calls(TorchFunctionMode):
             if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
                 args[0].host = args[1].host  # PyTorch makes the shape and the rest the other's
         args, kwargs = tuple(map(_indexed, args)), {word: _indexed(value) for word, value in (kwargs or {}).items()}
+        if "device" in kwargs and str(kwargs["device"]) == "meta":  # a program's own: autograd's do not pass here
+            with _disable_current_modes():
+                return func(*args, **kwargs)
         if torch.is_autocast_enabled("cuda"):
             wanted = torch.bfloat16 if name in AT_ONCE else torch.float32 if name in WIDE else None
             args, kwargs = (tree_map_only(torch.Tensor, lambda t: _cast(t, wanted), given) for given in (args, kwargs))

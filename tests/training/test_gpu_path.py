@@ -18,6 +18,8 @@ from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
 from tailboard.datasets.augment.resized_crop import random_resized_crop
 from tailboard.datasets.augment.ssl_views import ssl_view
 from tailboard.datasets.rows import Rows
+from tailboard.datasets.split import Images
+from tailboard.datasets.tables.columns import Column
 from tailboard.harness.planning.calibration import estimates
 from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, MemoryProbe, calibrate
 from tailboard.harness.planning.calibration.summary import memory_words
@@ -31,11 +33,14 @@ from tailboard.harness.testing.network_checks import trained
 from tailboard.harness.training.device_images import MappedImages
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.learners.fused_seeds import FusedTraining
+from tailboard.harness.training.learners.table_learners import table_learner
 from tailboard.harness.training.loop import AUGMENTATIONS, descend
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import Drained, TrialContext, run_trial
+from tailboard.methods.optimizers.sharpness import ImbSAM
 from tailboard.methods.recipe import Part, Recipe, hyper
 from tailboard.methods.registry import recipe, registry
+from tailboard.methods.sampling.m2m import M2m
 
 CUDA = torch.device("cuda")
 EPOCHS = 5  # the last is the fifth of training in which deferred methods begin
@@ -47,6 +52,7 @@ ONCE_AN_EPOCH = {
     "m2m.py:notes": "how many images the judge accepted",
     "sharpness.py:notes": "in how many steps ImbSAM acted",
 }
+ONCE_A_CHUNK = {"loop.py:evaluated": "the logits of the images that are scored at once, when training or an epoch ends"}
 ONCE_A_CLASS = {"device_images.py:images": "the images on which M2m's judge is asked how sure it is, once a training"}
 BFLOAT16 = {  # each was looked up in torch.testing's table of what CUDA has in that type, but for those that only move
     *("_to_copy", "copy_", "detach", "view", "expand", "squeeze", "t", "as_strided", "as_strided_", "new_zeros"),
@@ -80,6 +86,14 @@ def wrong_waits(waits, seeds=1):
     return {place: count for place, count in waits.items() if count > most.get(place, 0)}
 
 
+def expected_waits(name):
+    """Where a method's training waits, each of them: one that waits no more is to leave the lists too."""
+    asked, expected = recipe(name), {"loop.py:_epoch"}
+    if isinstance(asked.mixer, M2m):
+        expected |= {"m2m.py:notes", *ONCE_A_CLASS}
+    return expected | ({"sharpness.py:notes"} if isinstance(asked.step, ImbSAM) else set())
+
+
 @pytest.mark.slow
 @on_both
 @pytest.mark.parametrize("name", IMAGES)
@@ -94,7 +108,8 @@ def test_a_method_trains_on_the_device_alone_and_waits_only_where_it_is_named(ki
         logits = run.logits(pixels())
         asked = dict(gpu.waits)
         weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
-    assert not wrong_waits(waits) and asked == {"loop.py:evaluated": 1}
+    assert not wrong_waits(waits) and set(waits) == expected_waits(name) and asked == dict.fromkeys(ONCE_A_CHUNK, 1)
+    assert waits["loop.py:_epoch"] == EPOCHS
     assert not gpu.other_layouts
     if kind == "simulated":
         assert all(torch.equal(weights[key], value) for key, value in expected.model.state_dict().items())
@@ -116,6 +131,37 @@ def test_a_method_trains_in_bfloat16_by_operations_that_cuda_has_in_it(kind, nam
     assert not gpu.other_layouts
     assert gpu.in_bfloat16 <= BFLOAT16, "look up whether CUDA has it in bfloat16, then name it"
     assert kind == "real" or "convolution" in gpu.in_bfloat16
+
+
+ROWS = ("ERM", "SAM", "LDAM-DRW", "SMOTE", "Logit adjustment")  # each slot that a network on rows can honour
+
+
+@on_both
+@pytest.mark.parametrize("name", ROWS)
+def test_a_method_trains_on_rows_on_the_device_alone_and_waits_once_an_epoch(kind, name):
+    raw = {"name": "t", "data": {"name": "adult", "train_ratio": 0.1}, "methods": [name], "network": "mlp", "seeds": 1}
+    trial = plan(parse(raw | {"training": {"epochs": EPOCHS, "batch_size": 24}}))[0]
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat((0, 1), (30, 14)))
+    rows = Images(rng.normal(size=(len(y), 3)) + y[:, None], y)
+
+    def learner(device):
+        columns = tuple(map(Column, "abc"))
+        return table_learner(trial, rows, (30, 14), recipe(name), torch.device(device), columns)
+
+    expected = trained(learner("cpu"))
+    with GPUS[kind]() as gpu:
+        run = learner(CUDA)
+        gpu.waits.clear()
+        trained(run)
+        waits = dict(gpu.waits)
+        weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
+        saved = None if name == "LDAM-DRW" else run.averaged_weights()["mlp"]  # its last layer is in no saved network
+    assert waits == {"loop.py:_epoch": EPOCHS}
+    if kind == "simulated":
+        assert all(torch.equal(weights[key], value) for key, value in expected.model.state_dict().items())
+        assert saved is None or torch.equal(saved, expected.averaged_weights()["mlp"])
+    assert run.history[0]["loss"] == pytest.approx(expected.history[0]["loss"], rel=0 if kind == "simulated" else 0.05)
 
 
 FUSED = ("ERM", "SAM", "ImbSAM", "M2m", "Joint-SSL + SAM-A")  # each way of a step, a mixer and views
@@ -233,7 +279,7 @@ def test_an_epoch_that_is_tracked_waits_once_for_each_batch_that_is_scored(kind)
         run = run_of("ERM", CUDA, track_every=1, track="minority")
         gpu.waits.clear()
         trained(run)
-    assert dict(gpu.waits) == {"loop.py:_epoch": EPOCHS, "loop.py:evaluated": EPOCHS}
+    assert dict(gpu.waits) == {"loop.py:_epoch": EPOCHS} | dict.fromkeys(ONCE_A_CHUNK, EPOCHS)
 
 
 @pytest.mark.slow

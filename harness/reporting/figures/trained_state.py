@@ -15,6 +15,7 @@ from ....leaderboard.figures.figure import FigureData, Picture
 from ...errors import ReportError, StoreError
 from ...registry.datasets import long_tail
 from ...spec.schema import Data
+from ...storage import paths
 from ...storage.reader import StoreReader
 
 TRACKED = {"all": "history_train_accuracy", "minority": "history_train_accuracy_minority"}
@@ -120,7 +121,7 @@ def region_arrays(
     try:
         arrays, counts = store.arrays(key, REGIONS), long_tail(data)
     except FileNotFoundError as error:
-        raise StoreError(f"{store}/arrays/{key}.npz is missing") from error
+        raise StoreError(f"{store}/{paths.arrays(key)} is missing") from error
     shares, picture, corners, classes = (arrays.get(REGIONS + name) for name in PARTS)
     if shares is None or picture is None or corners is None or classes is None:
         raise ReportError(
@@ -130,14 +131,14 @@ def region_arrays(
     order = sorted(range(len(counts)), key=lambda c: -counts[c])
     rank = np.argsort(order)
     if shares.shape[1:] != rank.shape or not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
-        raise StoreError(f"{store}/arrays/{key}.npz is damaged: its shares are not those of {len(counts)} classes")
+        raise StoreError(f"{store}/{paths.arrays(key)} is damaged: its shares are not those of {len(counts)} classes")
     if (
         picture.ndim != 2
         or corners.shape != (3, 2)
         or classes.shape != (3,)
         or not _are_classes(rank, picture, classes)
     ):
-        raise StoreError(f"{store}/arrays/{key}.npz is damaged: its regions are not those of {len(counts)} classes")
+        raise StoreError(f"{store}/{paths.arrays(key)} is damaged: its regions are not those of {len(counts)} classes")
     shown = Picture("", "", rank[picture], corners.astype(float), rank[classes].tolist())
     return shares.astype(float)[:, order], shown
 
