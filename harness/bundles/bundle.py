@@ -47,9 +47,15 @@ MOST_MANIFEST = 128 * MIB  # as many
 MOST_RATIO, LEEWAY = 100, 256 * MIB  # all arrays may unpack to so many times the bundle's size, and so much more
 LAX = 4  # a plan may name a trial more than once
 _NAME, _KEY = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", r"[0-9a-f]{20}"
+_FILES = {  # what a bundle may hold beside its manifest and its table: how the files of each folder are called
+    paths.PLANS: _NAME, paths.SEARCHES: _NAME, paths.CONFIGURATIONS: _NAME,
+    paths.RECORDS: _KEY, paths.RUNGS: rf"{_KEY}-[0-9]{{4,9}}", paths.ARRAYS: _KEY, paths.PLUGINS: r"[0-9a-f]{64}",
+}  # fmt: skip
 _FILE = re.compile(
-    rf"manifest\.json|(plans|searches|studies)/{_NAME}\.json|records/{_KEY}\.json|rungs/{_KEY}-[0-9]{{4,9}}\.json"
-    rf"|arrays/{_KEY}\.npz|plugins/[0-9a-f]{{64}}\.py|report/leaderboard\.csv"
+    "|".join(
+        [re.escape(paths.MANIFEST), re.escape(paths.TABLE)]
+        + [rf"{folder}/{stem}{re.escape(ending)}" for (folder, ending), stem in _FILES.items()]
+    )
 )
 
 
@@ -207,7 +213,7 @@ class Bundle(StoreReader):
 
 
 def _instead(folder: Path) -> str:
-    if (folder.expanduser() / "plans").is_dir():
+    if (folder.expanduser() / paths.PLANS[0]).is_dir():
         return f"{folder} is a store: tailboard export {folder} -o mine.zip makes a bundle of it"
     return f"{folder} is a folder, and a bundle is a file"
 

@@ -43,24 +43,28 @@ def is_in(name: str, *folders: Folder) -> bool:
     return any(name.startswith(f"{folder}/") for folder, _ in folders)
 
 
+def _in(folder: Folder, stem: str) -> str:
+    return f"{folder[0]}/{stem}{folder[1]}"
+
+
 def plan(name: str) -> str:
     """The file of the plan ``name``."""
-    return f"plans/{name}.json"
+    return _in(PLANS, name)
 
 
 def searches(name: str) -> str:
     """The file with what the plan ``name`` searches."""
-    return f"searches/{name}.json"
+    return _in(SEARCHES, name)
 
 
 def studies(name: str) -> str:
     """The file with what came of the searches of the plan ``name``, in a bundle."""
-    return f"studies/{name}.json"
+    return _in(CONFIGURATIONS, name)
 
 
 def record(key: str) -> str:
     """The file of a finished trial's record."""
-    return f"records/{key}.json"
+    return _in(RECORDS, key)
 
 
 def rung(key: str, epochs: int) -> str:
@@ -70,17 +74,17 @@ def rung(key: str, epochs: int) -> str:
 
 def rung_named(name: str) -> str:
     """Of a rung whose key and epochs are written KEY-EPOCHS."""
-    return f"rungs/{name}.json"
+    return _in(RUNGS, name)
 
 
 def arrays(key: str) -> str:
     """The file of a trial's arrays."""
-    return f"arrays/{key}.npz"
+    return _in(ARRAYS, key)
 
 
 def weights(key: str) -> str:
     """The file of a trial's weights."""
-    return f"weights/{key}.safetensors"
+    return _in(WEIGHTS, key)
 
 
 def torch_weights(key: str) -> str:
@@ -90,7 +94,7 @@ def torch_weights(key: str) -> str:
 
 def checkpoint(key: str) -> str:
     """The file of a trial's checkpoint."""
-    return f"checkpoints/{key}.pt"
+    return _in(CHECKPOINTS, key)
 
 
 def lease(number: int) -> str:
@@ -105,7 +109,7 @@ def damaged(name: str) -> str:
 
 def broken(key: str) -> str:
     """The file that says why a trial was not finished."""
-    return f"broken/{key}"
+    return _in(BROKEN, key)
 
 
 def silent(key: str) -> str:
@@ -115,17 +119,17 @@ def silent(key: str) -> str:
 
 def tracked(key: str) -> str:
     """The file that says under which MLflow run a trial is."""
-    return f"tracked/{key}"
+    return _in(TRACKED, key)
 
 
 def tracking(name: str) -> str:
     """The file that is there while MLflow lacks something of the plan ``name``."""
-    return f"tracking/{name}"
+    return _in(TRACKING, name)
 
 
 def plugin(digest: str) -> str:
     """The file of a plugin's source, by its SHA-256."""
-    return f"plugins/{digest}.py"
+    return _in(PLUGINS, digest)
 
 
 def report(name: str) -> str:
