@@ -12,6 +12,7 @@ LONGEST = 200  # signs
 
 def check_class_names(names: Iterable[str], where: str) -> None:
     """DataError where a name has odd signs or too many, or two are the same but for case or the form of their letters.
+    A letter and its capital are two classes, as in handwriting.
 
     Args:
         names: The classes', each once.
@@ -22,6 +23,6 @@ def check_class_names(names: Iterable[str], where: str) -> None:
         if len(name) > LONGEST or not name.isprintable():
             raise DataError(f"{where}: the class {name[:40]!r} has odd signs or more than {LONGEST}")
         composed = unicodedata.normalize("NFC", name)
-        if (first := seen.setdefault(composed.casefold(), name)) != name:
+        if (first := seen.setdefault(composed if len(composed) == 1 else composed.casefold(), name)) != name:
             how = "Unicode form" if composed == unicodedata.normalize("NFC", first) else "case"
             raise DataError(f"{where}: the classes {first!r} and {name!r} differ in {how} only: write them alike")

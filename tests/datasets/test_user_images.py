@@ -305,6 +305,10 @@ def test_a_wrong_folder_is_refused_in_one_line(tmp_path, what):
     assert "\n" not in str(error.value)
 
 
+def test_a_letter_and_its_capital_are_two_classes(tmp_path):
+    assert {"a", "A"} == set(facts(f"folder:{photos(tmp_path / 'photos', {'a': 3, 'A': 3})}").classes)
+
+
 @pytest.mark.slow
 def test_a_thousand_classes_are_read(tmp_path):
     (tmp_path / "photos").mkdir()
