@@ -135,6 +135,10 @@ class Part:
     """What a report says of a trial in which it did less than its values ask for, as with too few rows: what it builds
     notes ``shortage`` then."""
 
+    starts_with_sampler: ClassVar[bool] = False
+    """For a step with a ``start``: whether it is meant to begin with the draws of the recipe's sampler, which has one of its
+    own; a plan warns where they differ."""
+
     fusable: ClassVar[bool] = False
     """Whether what it builds also serves several seeds that are trained as one; a subclass says so anew. Heads, and
     what compares views, run under ``torch.vmap``: they draw nothing and decide nothing by the numbers of a tensor. A

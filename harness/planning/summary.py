@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from ...leaderboard.shown_setting import shown_setting
+from ...methods.recipe import Recipe
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.labels import examples_of, method_label, network_label, setting_label
@@ -20,6 +21,8 @@ from ..tuning.search import Search
 from . import fused_seeds
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
+
+STARTS = {"sampler.start", "step.start"}
 
 
 def trial_facts(needed: Dependencies) -> list[dict[str, Any]]:
@@ -88,10 +91,22 @@ def _without_empty(lines: list[dict[str, Any]], *names: str) -> list[dict[str, A
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What is known beforehand to keep a row from being what its name says: a part that will not act, or weights that
-    are averaged over too few half-lives after one began to."""
+    """What is known beforehand to keep a row from being what its name says: a part that will not act, weights that are
+    averaged over too few half-lives after one began to, or a new head and balanced draws that do not begin together."""
     rows = {(method_label(t), t.data.canonical, t.training.canonical): t for t in plan.trials}
-    return list(dict.fromkeys(line for trial in rows.values() for line in _warnings(trial, plan.spec.plugins)))
+    lines = [line for trial in rows.values() for line in _warnings(trial, plan.spec.plugins)]
+    for search in plan.searches.values():
+        trial = search.experiment.trial(0)
+        if search.space.keys() >= STARTS and _starts_with_sampler(recipe_of(trial, plan.spec.plugins)):
+            lines.append(
+                f"{method_label(trial)}: {' and '.join(sorted(STARTS))} are searched apart, and its new head is meant to "
+                "begin with its balanced draws: fix both in its values"
+            )
+    return list(dict.fromkeys(lines))
+
+
+def _starts_with_sampler(recipe: Recipe) -> bool:
+    return recipe.step is not None and recipe.sampler is not None and recipe.step.starts_with_sampler
 
 
 def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
@@ -102,6 +117,10 @@ def _warnings(trial: Trial, plugins: Mapping[str, str]) -> Iterator[str]:
         part.condition if part.condition and first >= training.epochs else part.foreseen(counts, judged)
         for part, first in begins
     ]
+    starts = {first for part, first in begins if part in (recipe.step, recipe.sampler)}
+    if _starts_with_sampler(recipe) and len(starts) > 1:
+        epochs = f"{min(starts)} and {max(starts)}"
+        remarks.append(f"its new head and its balanced draws begin in different epochs, {epochs}")
     begun = max((first for _, first in begins if first < training.epochs), default=0)
     if training.ema and begun:
         remarks += behind(half_lives(begun * steps, training.epochs * steps, training.ema))

@@ -25,6 +25,7 @@ class Retrain(Part):
     start: float = hyper(0.8, "ours: as the deferred methods", Range(0.6, 0.9))
     neutral = {"start": 1.0}
     condition = "the head was never re-trained"
+    starts_with_sampler = True
 
     def __post_init__(self) -> None:
         self.require(0 <= self.start <= 1, "start is a fraction of training, in [0, 1]")

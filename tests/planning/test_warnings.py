@@ -25,6 +25,10 @@ NEVER = "every class was drawn as often as it comes throughout"
         ),
         ({"name": "Resampling", "values": {"sampler.start": 0.99}}, f"Resampling (sampler.start=0.99): {NEVER}"),
         ({"name": "LDAM-DRW", "values": {"weights.start": 0.97}}, "every class weighed the same throughout"),
+        (
+            {"name": "cRT", "values": {"step.start": 0.7}},
+            "new head and its balanced draws begin in different epochs, 21 and",
+        ),
     ],
 )
 def test_a_row_that_will_not_act_is_foreseen(method, words):
@@ -39,12 +43,21 @@ def test_the_judge_is_of_the_routine_that_is_shared():
     assert not warnings(Plan(spec_of(m2m, label_smoothing=0)))
 
 
+def test_a_search_that_parts_a_new_head_from_its_balanced_draws_is_foreseen():
+    tuned = {"tune": {"trials": 4, "parameters": ["all"]}}
+    together = {"name": "cRT", "values": {"step.start": 0.8, "sampler.start": 0.8}}
+    (said,) = warnings(Plan(spec_of("cRT", **tuned)))
+    assert "cRT: sampler.start and step.start are searched apart" in said
+    assert not warnings(Plan(spec_of(together, **tuned)))
+
+
 @pytest.mark.parametrize("method", ["ERM", "M2m", "LDAM-DRW", "Resampling", "SAM-A", "cRT"])
 def test_of_what_acts_nothing_is_said(method):
     assert warnings(Plan(spec_of(method))) == []
 
 
-def spec_of(method, **training):
-    return parse({"name": "w", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 300},
+def spec_of(method, tune=None, **training):
+    tuned = {"tune": tune} if tune else {}
+    return parse(tuned | {"name": "w", "data": {"name": "fashion-mnist-mini", "imbalance_factor": 10, "head": 300},
                   "methods": [method], "network": "small", "seeds": 1,
                   "training": {"epochs": 30, "batch_size": 64} | training})  # fmt: skip
