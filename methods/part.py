@@ -136,8 +136,8 @@ class Part:
     notes ``shortage`` then."""
 
     starts_with_sampler: ClassVar[bool] = False
-    """For a step with a ``start``: whether it is meant to begin with the draws of the recipe's sampler, which has one of its
-    own; a plan warns where they differ."""
+    """For a step with a ``start``: whether it is meant to begin with the draws of the recipe's sampler, which has one
+    of its own; a plan warns where they differ."""
 
     fusable: ClassVar[bool] = False
     """Whether what it builds also serves several seeds that are trained as one; a subclass says so anew. Heads, and

@@ -99,8 +99,8 @@ def warnings(plan: Plan) -> list[str]:
         trial = search.experiment.trial(0)
         if search.space.keys() >= STARTS and _starts_with_sampler(recipe_of(trial, plan.spec.plugins)):
             lines.append(
-                f"{method_label(trial)}: {' and '.join(sorted(STARTS))} are searched apart, and its new head is meant to "
-                "begin with its balanced draws: fix both in its values"
+                f"{method_label(trial)}: {' and '.join(sorted(STARTS))} are searched apart, and its new head is meant "
+                "to begin with its balanced draws: fix both in its values"
             )
     return list(dict.fromkeys(lines))
 
