@@ -49,7 +49,11 @@ def _listed(folder: Path, paths: list[Path]) -> list[str]:
         file = folder / f"eurosat-{part}.txt"
         if not file.is_file():
             raise DataError(f"{file} is missing: split: torchgeo takes torchgeo's three files, beside the folder 2750.")
-        part_of |= dict.fromkeys((Path(line).stem for line in read_bytes(file, LARGEST).decode().split()), part)
+        try:
+            names = read_bytes(file, LARGEST).decode().split()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} cannot be read as text: {error}") from None
+        part_of |= dict.fromkeys((Path(name).stem for name in names), part)
     if unnamed := next((path for path in paths if path.stem not in part_of), None):
         raise DataError(f"{unnamed.name} is in none of {folder}/eurosat-{{train,val,test}}.txt.")
     return [part_of[path.stem] for path in paths]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..catalog import DataError
 
 LONGEST = 200  # signs
+JOINERS = "\u200c\u200d"
 
 
 def check_class_names(names: Iterable[str], where: str) -> None:
@@ -20,9 +21,16 @@ def check_class_names(names: Iterable[str], where: str) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        if len(name) > LONGEST or not name.isprintable():
-            raise DataError(f"{where}: the class {name[:40]!r} has odd signs or more than {LONGEST}")
+        if len(name) > LONGEST:
+            raise DataError(f"{where}: the class {name[:40]!r}... has more than {LONGEST} signs")
+        if odd := next((sign for sign in name if _is_odd(sign)), None):
+            raise DataError(f"{where}: the class {name[:40]!r} has a sign that is not printed, U+{ord(odd):04X}")
         composed = unicodedata.normalize("NFC", name)
-        if (first := seen.setdefault(composed if len(composed) == 1 else composed.casefold(), name)) != name:
+        if (first := seen.setdefault(composed if len(composed) == 1 else composed.lower(), name)) != name:
             how = "Unicode form" if composed == unicodedata.normalize("NFC", first) else "case"
             raise DataError(f"{where}: the classes {first!r} and {name!r} differ in {how} only: write them alike")
+
+
+def _is_odd(sign: str) -> bool:
+    """Of control, format and unassigned signs those that join letters are part of words."""
+    return sign not in JOINERS and unicodedata.category(sign) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..catalog import DataError
-from ..files import read_bytes
+from ..files import regular_file
 from . import pictures
 from .pictures import Facts
 
@@ -84,11 +84,7 @@ class Files:
                 about = path.stat()
                 kept = known.get(str(path))
                 if kept is None or kept[:2] != [about.st_size, about.st_mtime_ns]:
-                    kept = [
-                        about.st_size,
-                        about.st_mtime_ns,
-                        *pictures.facts(read_bytes(path, pictures.MOST_BYTES), item.name),
-                    ]
+                    kept = [about.st_size, about.st_mtime_ns, *pictures.facts(_bytes(path), item.name)]
                 fresh[str(path)] = kept
                 read.append(Facts(*kept[2:]))
             except OSError as error:
@@ -109,7 +105,7 @@ class Files:
 
     @property
     def _encoded(self) -> Encoded:
-        return Encoded(self.items, lambda index: read_bytes(self.paths[index], pictures.MOST_BYTES))
+        return Encoded(self.items, lambda index: _bytes(self.paths[index]))
 
 
 @dataclass(frozen=True)
@@ -207,3 +203,9 @@ def refuse(wrong: Sequence[DataError], of: int) -> None:
         more = f"; {len(wrong)} of {of:,} images in all" if len(wrong) > 1 else ""
         named = "; ".join(str(error) for error in wrong[:SHOWN])
         raise DataError(f"{named}{more}. Repair or remove {'them' if len(wrong) > 1 else 'it'}, and run it again.")
+
+
+def _bytes(path: Path) -> bytes:
+    """Of a file that is too large so much that ``pictures`` refuses it."""
+    with regular_file(path) as file:
+        return file.read(pictures.MOST_BYTES + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def is_user_images(name: Any) -> bool:
 
 def separator(text: str) -> str:
     """The sign between the values of a csv: the one of SEPARATORS that its first line has most often."""
-    return max(SEPARATORS, key=text.partition("\n")[0].count)
+    return max(SEPARATORS, key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
 
 
 def source_of(words: Mapping[str, Any], folder: Path) -> Source:

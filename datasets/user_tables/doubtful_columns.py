@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple
     columns = list(columns)
     kept = [column for column in columns if not UNNAMED_INDEX.fullmatch(column.name)]
     notes = [
-        f"column {column.name!r} holds the row numbers of a pandas frame: it is not learnt from"
+        f"column {column.name!r} is the index without a name of a pandas frame, mostly row numbers: it is not learnt "
+        "from; name it to learn from it"
         for column in columns
         if UNNAMED_INDEX.fullmatch(column.name)
     ]
@@ -41,22 +42,17 @@ def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple
 
 def nearly_number(rows: Rows, column: Cells) -> str:
     """Of a column of texts that nearly all are numbers, which one is not and what can be done; nothing of another."""
-    plain = [_number(text) for text in column.texts]
-    near = [is_plain or _repaired(text) for is_plain, text in zip(plain, column.texts, strict=True)]
-    if all(plain) or sum(near) < NEARLY * len(near):
+    there = np.unique(column.codes[column.codes >= 0])  # a Parquet file may name categories that no row has
+    plain = np.array([_number(column.texts[code]) for code in there], dtype=bool)
+    near = plain | np.array([_repaired(column.texts[code]) for code in there], dtype=bool)
+    if plain.all() or near.sum() < NEARLY * len(near):
         return ""
-    odd, advice = _first(column, [not each for each in near]), "leave it empty where there is no value"
-    if odd is None:
-        odd, advice = _first(column, [not each for each in plain]), "write a number with a point alone, as in 1234.5"
-    assert odd is not None  # noqa: S101  (not all are plain)
-    where = rows.where(np.array([odd]))
-    return f"{where} holds {column.texts[column.codes[odd]][:40]!r}; {advice}"
-
-
-def _first(column: Cells, wanted: Sequence[bool]) -> int | None:
-    """The first row whose text is a wanted one."""
-    found = np.flatnonzero(np.array([*wanted, False])[column.codes])
-    return int(found[0]) if len(found) else None
+    if near.all():
+        odd, advice = there[~plain], "write a number with a point alone, as in 1234.5"
+    else:
+        odd, advice = there[~near], "if numbers are meant, leave it empty where there is no value"
+    first = np.flatnonzero(np.isin(column.codes, odd))[:1]
+    return f"{rows.where(first)} holds {column.texts[column.codes[first[0]]][:40]!r}; {advice}"
 
 
 def _number(text: str) -> bool:

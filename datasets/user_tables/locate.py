@@ -63,22 +63,29 @@ def located(name: str, hashes: tuple[str, str | None], roles: Mapping[str, str |
         kept = json.loads(_place(hashes).read_text(encoding="utf-8"))
         source = TableSource(**kept | {"path": Path(kept["path"])})
         try:
-            read = table(source)
-            if (read.contents, read.groups_hash) == hashes:
+            if read := _with_contents(source, hashes):
                 return read
             why = f"{source.path} holds other rows now: it changed after the plan was made"
         except (DataError, OSError) as error:
             why = f"{source.path} held it, but {error}"
     for source in _candidates(name, roles, root):
         with suppress(DataError):
-            read = table(source)
-            if (read.contents, read.groups_hash) == hashes:
+            if read := _with_contents(source, hashes):
                 return read
     looked = "".join(f"; nothing in {place} has these contents" for place in roots(root)[:-1])
     raise DataError(
         f"the table {name} (contents {hashes[0][:12]}) is not at hand: {why}{looked}. Name its folder with "
         "--root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
     )
+
+
+def _with_contents(source: TableSource, hashes: tuple[str, str | None]) -> Table | None:
+    """What a source holds where it has these contents, to a trial of an earlier version perhaps."""
+    for unnamed_indexes in (False, True) if source.kind in FILES else (False,):
+        read = table(source, unnamed_indexes)
+        if (read.contents, read.groups_hash) == hashes:
+            return read
+    return None
 
 
 def _candidates(name: str, roles: Mapping[str, str | None], root: Path | None) -> Iterator[TableSource]:

@@ -102,8 +102,13 @@ class Table:
         return tuple(np.bincount(self.y[part], minlength=len(self.classes)).tolist())
 
 
-def table(source: TableSource) -> Table:
-    """What a source holds. DataError, with the column or the line, where it cannot be trained on."""
+def table(source: TableSource, unnamed_indexes: bool = False) -> Table:
+    """What a source holds. DataError, with the column or the line, where it cannot be trained on.
+
+    Args:
+        source: The source.
+        unnamed_indexes: Whether indexes of pandas without a name are learnt from, as they were in earlier versions.
+    """
     file = READERS[source.kind](source)
     roles = _roles(file, source)
     rows = file.read({name for role, name in roles.items() if role != "weight"})
@@ -111,7 +116,9 @@ def table(source: TableSource) -> Table:
     label = _label(rows, of_role["label"])
     groups = _groups(rows, of_role.get("group"))
     test, how = parts.tested(rows, label, of_role.get("split"), groups)
-    features, notes = without_indexes((c for c in rows.columns if c.name not in roles.values()), rows.indexes)
+    features, notes = [column for column in rows.columns if column.name not in roles.values()], list[str]()
+    if not unnamed_indexes:
+        features, notes = without_indexes(features, rows.indexes)
     if not features:
         raise DataError(f"{rows.file} has no column to learn from beside {' and '.join(roles.values())}")
     read = [_feature(rows, column) for column in features]

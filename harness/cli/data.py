@@ -134,7 +134,7 @@ def data_profile(
     words = {"imbalance_factor": imbalance_factor, "profile": profile, "head": head, "label": label}
     data = parse_data({"name": name} | {word: value for word, value in words.items() if value is not None}, root=root)
     known = dataset_of(data)
-    if not data.contents and data.profile != "natural" and imbalance_factor is None:
+    if data.profile != "natural" and imbalance_factor is None:
         raise SpecError(f"--imbalance-factor: missing; it says how the long tail of {name} is cut, such as 100")
     facts = listings.profile_facts(known, long_tail(data), parse_shots(few, many, tercile))
     print_result(facts, listings.profile_table(facts), as_json)

@@ -58,7 +58,7 @@ def run(
     label: Annotated[str | None, typer.Option(help="With --data: the column of a csv.")] = None,
     group: Annotated[str | None, typer.Option(help="With --data: the column of what belongs together.")] = None,
     weight: Annotated[str | None, typer.Option(help="With --data: the column of how much a row counts.")] = None,
-    methods: Annotated[str | None, typer.Option(help='Only these, such as "ERM, M2m".')] = None,
+    methods: Annotated[str | None, typer.Option(help='Only these, such as "ERM, M2m"; a plugin adds its own.')] = None,
     network: Annotated[str | None, typer.Option(help="Another network.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="So many seeds.")] = None,
     change: Set = None,

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import operator
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def read(path: Path) -> tuple[Description, Network] | table_model.TableModel:
     Raises:
         ModelError: where the file is no model, is damaged, or does not hold the network that it names.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         return _read(path, file)
 
 
@@ -125,12 +124,10 @@ def _scene(description: Description, model: Network) -> Scene:
     return Scene(description.counts, epochs, model, torch.device("cpu"), RandomStreams(0), pretrained)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
-    """The file, open for reading. ModelError where it cannot be opened or read."""
+def _open(path: Path) -> BufferedReader:
+    """The file, open for reading. ModelError where it cannot be opened."""
     try:
-        with regular_file(path) as file:
-            yield file
+        return regular_file(path)
     except IsADirectoryError:
         raise ModelError(f"{path} is a folder: the file that tailboard train wrote is expected") from None
     except DataError as error:

@@ -105,7 +105,8 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def _end_lost(self, trials: list) -> None:
         """Tune tells nobody of a trial that it gives up since its worker's last one did not end in time: what waits for
-        it would wait for ever."""
+        it would wait for ever. It still counts the trial among those to come, and so keeps one idle worker of its
+        share of a GPU more."""
         self._open(trials)
         for trial in [trial for trial in self.open.values() if trial.status == trial.ERROR]:
             self._end(trials, trial)

@@ -167,6 +167,7 @@ class Tracker:
         self._trials = {trial.key: trial for trial in trials}
         self._queue: queue.Queue[Item | None] = queue.Queue()
         self._runs: MlflowRuns | None = None
+        self._why = ""  # once the thread has ended: why MLflow could not be reached
         self._away, self._away_until, self._closes = AWAY_SECONDS[0], 0.0, math.inf
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -192,6 +193,10 @@ class Tracker:
         self._thread.join(CLOSE_SECONDS + LAST_CALL_SECONDS)
         if self._thread.is_alive():  # in a call without an end, such as to a database that another has locked
             return unreachable("it does not answer")
+        return self._why
+
+    def _finish(self) -> str:
+        """Fill in what was missed. Returns why it could not, or nothing."""
         try:
             missing = self._missing()
             if missing or self._runs or self._spec.name in self._store.tracking():
@@ -211,6 +216,7 @@ class Tracker:
             items = self._gather()
             ended = None in items
             self._write([item for item in items if item])
+        self._why = self._finish()
 
     def _gather(self) -> list[Item | None]:
         """What is to be written; nothing where it is time to ask a server again that was away."""

@@ -87,7 +87,8 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
     mean = np.nansum(differences, axis=1) / np.maximum(n, 1)
     squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
     error = np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
-    none = NO_SPREAD / 100 * float(np.nanmax(np.abs(values), initial=0.0))  # what is audited may have any unit
+    size = np.nanmax(np.abs(values), axis=1, initial=0.0)
+    none = NO_SPREAD / 100 * np.maximum(size, size[reference])  # of each pair: what is audited may have any unit
     spread = np.where((error > none) & (n > 1), error, np.nan)
     freedom = np.maximum(n - 1, 1)
     half = stdtrit(freedom, 1 - ALPHA / 2) * spread

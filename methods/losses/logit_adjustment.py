@@ -93,7 +93,8 @@ class TauNormalisation(Part):
             )
 
         def finish(logits: torch.Tensor) -> torch.Tensor:
-            scale = head.weight.norm(dim=1).clamp_min(torch.finfo(head.weight.dtype).tiny) ** -self.tau
+            norm = head.weight.norm(dim=1)
+            scale = torch.where(norm > 0, norm, 1.0) ** -self.tau
             return logits + (logits if head.bias is None else logits - head.bias) * (scale - 1)
 
         return finish

@@ -90,10 +90,11 @@ def verified(clone: Path, found: Path) -> tuple[int, str]:
 
 
 AROUND = """
-const [script, conclusion, files] = process.argv.slice(1);
+const [script, conclusion, files, now] = process.argv.slice(1);
 const pulls = {list: [{number: 7, head: {sha: 'abc'}}, {number: 8, head: {sha: 'def'}}], listFiles: JSON.parse(files)};
 const createComment = (words) => console.log(JSON.stringify(words));
-const said = {rest: {pulls: {list: 'list', listFiles: 'listFiles'}, issues: {createComment}}};
+const get = async () => ({data: {head: {sha: now}}});
+const said = {rest: {pulls: {list: 'list', listFiles: 'listFiles', get}, issues: {createComment}}};
 said.paginate = async (what, words) => (what === 'listFiles' && words.pull_number !== 7 ? [] : pulls[what]);
 const context = {repo: {owner: 'o', repo: 'r'}, payload: {workflow_run: {conclusion, head_sha: 'abc', html_url: 'L'}}};
 const run = Object.getPrototypeOf(async () => {}).constructor('github', 'context', 'require', script);
@@ -125,6 +126,8 @@ def test_a_verdict_is_told_of_a_pull_request_that_changes_nothing_but_bundles(tm
     (tmp_path / "found").mkdir()
     (tmp_path / "found/text").write_text("as `it` was found")
     command = [NODE, "-e", AROUND, step["with"]["script"], conclusion, json.dumps(files)]
+    assert not subprocess.run([*command, "later"], cwd=tmp_path, capture_output=True, check=True).stdout
+    command.append("abc")  # nothing was pushed since
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     (said,) = map(json.loads, done.stdout.splitlines())
     assert said["issue_number"] == 7 and words in said["body"]

@@ -46,6 +46,11 @@ def test_the_profile_of_any_data_says_what_of_each_class_is_trained_on(own, tail
     assert f"{sum(counts)} {what}; classes:" in tailboard("data", "profile", *words)[1]
 
 
+def test_a_tail_of_another_shape_needs_its_factor_for_data_of_ones_own_too(own, tailboard):
+    code, _, err = tailboard("data", "profile", "folder:photos", "--profile", "exp")
+    assert code == 1 and "--imbalance-factor: missing" in err
+
+
 def test_each_data_set_of_the_catalog_says_how_to_get_it(tailboard):
     where = {each["name"]: each["where"] for each in json.loads(tailboard("data", "list", "--json")[1])}
     for name, known in catalog().items():

@@ -12,6 +12,7 @@ import pytest
 from tailboard.datasets.builtin import catalog
 from tailboard.datasets.catalog import DataError
 from tailboard.datasets.user_tables import cells
+from tailboard.datasets.user_tables.locate import located
 from tailboard.datasets.user_tables.parquet_file import ParquetFile
 from tailboard.datasets.user_tables.source import is_user_table, source_of
 from tailboard.datasets.user_tables.table import table
@@ -95,8 +96,12 @@ def test_the_row_numbers_of_a_frame_are_not_learnt_from_and_its_named_index_is_t
         sources[name] = source_of({"name": f"parquet:{name}.parquet", "label": "income"}, here)
     read = {name: table(source) for name, source in sources.items()}
     assert read["rows"].contents == read["none"].contents and len(read["none"].notes) == 3
-    assert "column '__index_level_0__' holds the row numbers of a pandas frame: it is not" in read["rows"].notes[2]
+    assert "column '__index_level_0__' is the index without a name of a pandas frame" in read["rows"].notes[2]
     assert "column 'pid' is the index of a pandas frame and is learnt from" in read["pid"].notes[2]
+    former = table(sources["rows"], unnamed_indexes=True)
+    roles = {"label": "income", "group": None, "split": None, "weight": None}
+    again = located("parquet:rows.parquet", (former.contents, former.groups_hash), roles, here)
+    assert again.contents == former.contents != read["rows"].contents, "trials of an earlier version find it"
     grouped = source_of({"name": "parquet:rows.parquet", "label": "income", "group": "__index_level_0__"}, here)
     assert len(np.unique(table(grouped).group)) == 60, "a role may be asked of it"
     found = taken(
@@ -106,12 +111,22 @@ def test_the_row_numbers_of_a_frame_are_not_learnt_from_and_its_named_index_is_t
 
 
 ODD = {
-    "#N/A": "column 'x' is read as categories: t.csv, line 5 holds '#N/A'; leave it empty where there is no value",
+    "#N/A": "column 'x' is read as categories: t.csv, line 5 holds '#N/A'; if numbers are meant, leave it empty "
+    "where there is no value",
     "None": "line 5 holds 'None'; leave it empty",
     "1,5": "line 5 holds '1,5'; write a number with a point alone, as in 1234.5",
     "1,234": "line 5 holds '1,234'; write a number with a point",
     "5%": "line 5 holds '5%'; write a number with a point",
 }
+
+
+def test_a_category_that_no_row_has_makes_no_column_doubtful(here):
+    taken(HEAD + ROWS, label="income")
+    frame = pd.read_csv("t.csv")
+    words = [*map(str, range(20)), "unknown"]
+    frame["step"] = pd.Categorical([words[place % 20] for place in range(len(frame))], categories=words)
+    frame.to_parquet("t.parquet", index=False)
+    assert len(table(source_of({"name": "parquet:t.parquet", "label": "income"}, here)).notes) == 3
 
 
 @pytest.mark.parametrize("odd", ODD)

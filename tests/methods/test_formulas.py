@@ -280,13 +280,14 @@ def test_tau_normalisation(seed, tau):
     np.testing.assert_allclose(ours.numpy(), expected, atol=1e-6)
 
 
-def test_tau_normalisation_of_a_head_without_a_bias_and_of_a_class_that_learnt_nothing():
+@pytest.mark.parametrize("tau", [1.0, 2.0])
+def test_tau_normalisation_of_a_head_without_a_bias_and_of_a_class_that_learnt_nothing(tau):
     head = nn.Linear(3, 2, bias=False)
-    finish = TauNormalisation(tau=1.0).build(scene((9, 1), head=head))
+    finish = TauNormalisation(tau=tau).build(scene((9, 1), head=head))
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]]))
         found = finish(head(torch.tensor([[1.0, 2.0, 3.0]])))
-    np.testing.assert_allclose(found.numpy(), [[3.0, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(found.numpy(), [[15 / 5**tau, 0.0]], atol=1e-6)
 
 
 def test_a_head_whose_class_vectors_have_no_length_is_refused():

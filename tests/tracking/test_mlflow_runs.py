@@ -70,7 +70,7 @@ def test_a_tracker_writes_what_it_is_told_and_closes_all(store):
     spec = parse(SPEC)
     one, two = trials = plan(spec)
     tracker = Tracker(spec, store, trials)
-    assert "mlflow" not in {thread.name for thread in threading.enumerate()}, "it imports, and Ray forks as it starts"
+    assert tracker._thread.ident is None, "it would import MLflow, and Ray forks while it starts"
     tracker.begin()
     for epoch in range(EPOCHS):
         tracker.epoch(one, line(epoch))
@@ -283,17 +283,21 @@ def test_a_slow_server_does_not_keep_the_driver(store, monkeypatch):
     assert statuses(spec, store) == ["FINISHED"] * 3
 
 
-def test_a_database_that_never_answers_does_not_keep_the_driver(store, monkeypatch):
+@pytest.mark.parametrize("call", ["_opened", "_finish"])
+def test_a_database_that_never_answers_does_not_keep_the_driver(store, monkeypatch, call):
     spec, locked = parse(SPEC), threading.Event()
     trials = plan(spec)
     monkeypatch.setattr(background, "CLOSE_SECONDS", 0.1)
     monkeypatch.setattr(background, "LAST_CALL_SECONDS", 0.1)
-    monkeypatch.setattr(Tracker, "_opened", lambda self: locked.wait(60))
+    monkeypatch.setattr(Tracker, "_opened", pytest.fail)
+    monkeypatch.setattr(Tracker, call, lambda self: locked.wait(60))
     tracker = Tracker(spec, store, trials)
     tracker.begin()
     tracker.finished(finish(store, trials[0]))
-    said = tracker.close()
-    locked.set()
+    try:
+        said = tracker.close()
+    finally:
+        locked.set()
     assert (
         said == "MLflow could not be written to (it does not answer); the next run or report fills in what is missing"
     )

@@ -26,8 +26,8 @@ def listing(source: Source) -> Files:
     paths: list[Path] = []
     notes = []
     for name in parts:
-        if (top / name).is_symlink():
-            raise DataError(f"{top / name} is a link to a folder: put the folder itself there")
+        if not (top / name).resolve().is_relative_to(top.resolve()):
+            raise DataError(f"{top / name} is a link that leads out of {top}: put the folder itself there")
     if "train" in parts.values():
         if rest := [name for name in folders if name not in parts]:
             notes.append(f"beside the folders {', '.join(parts)}, these were left alone: {', '.join(rest)}")

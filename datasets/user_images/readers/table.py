@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,16 +57,15 @@ def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str
         text = read_bytes(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
-    first = text.partition("\n")[0]
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(first), skipinitialspace=True, strict=True)
     rows = []
     try:
         header = [name.strip() for name in next(reader, [])]
         for values in reader:
             if values and len(values) != len(header):
-                raise DataError(
-                    f"{path.name}, line {reader.line_num}: {len(values)} values, and there are {len(header)} columns"
-                )
+                found = f"{len(values)} value{'s' * (len(values) != 1)}"
+                raise DataError(f"{path.name}, line {reader.line_num}: {found}, and there are {len(header)} columns")
             if values:
                 rows.append((reader.line_num, dict(zip(header, values, strict=True))))
     except csv.Error as error:

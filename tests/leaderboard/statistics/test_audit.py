@@ -64,6 +64,15 @@ def test_the_unit_of_the_values_changes_no_word(unit):
     pd.testing.assert_frame_equal(audit(scaled)[["verdict", "rank"]], audit(results)[["verdict", "rank"]])
 
 
+def test_a_method_that_went_astray_changes_no_word_of_the_others():
+    results = of_seeds()
+    astray = pd.DataFrame([("d", "astray", str(seed), 1e13 + 1e9 * seed) for seed in range(5)], columns=results.columns)
+    found = pd.concat([results, astray], ignore_index=True)
+    found.attrs = results.attrs
+    ranks = audit(found, larger_is_better=False).set_index("method")["rank"].to_dict()
+    assert ranks == {"C": 1, "ERM": 2, "A": 3, "B": 3, "astray": 5}
+
+
 def test_methods_that_are_not_separable_share_a_rank_and_less_may_be_better():
     results = of_seeds()
     assert audit(results).set_index("method")["rank"].to_dict() == {"A": 1, "B": 1, "ERM": 3, "C": 4}
