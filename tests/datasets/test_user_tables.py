@@ -113,7 +113,7 @@ def test_the_row_numbers_of_a_frame_are_not_learnt_from_and_its_named_index_is_t
 ODD = {
     "#N/A": "column 'x' is read as categories: t.csv, line 5 holds '#N/A'; if numbers are meant, leave it empty "
     "where there is no value",
-    "None": "line 5 holds 'None'; leave it empty",
+    "None": "line 5 holds 'None'; if numbers are meant, leave it empty",
     "1,5": "line 5 holds '1,5'; write a number with a point alone, as in 1234.5",
     "1,234": "line 5 holds '1,234'; write a number with a point",
     "5%": "line 5 holds '5%'; write a number with a point",
