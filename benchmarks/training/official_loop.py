@@ -19,7 +19,9 @@ thread): the trial runs at 1.31 times the loop's speed (1.21 to 1.38), in bfloat
 1.44 (1.31 to 1.47), compiled and in bfloat16 at 2.01 (1.97 to 2.08). The goals were 1.4 in float32, which a compiled
 network meets, and 2.5 in bfloat16, which nothing does here: that is a step of 151 ms, of which oneDNN's convolutions
 alone take 135. They are at what the processor does, which has bfloat16 in AVX512 and no AMX: forward 97 to 122 GFLOP/s
-in float32 and 192 to 249 in bfloat16, by the width of the layers. So short a training says little of the accuracies.
+in float32 and 192 to 249 in bfloat16, by the width of the layers (the best of six calls, beside other work). They run
+channels_last: of the widest images forward takes 6.2 ms so and 9.6 ms else, of the smallest 5.0 and 5.3, in float32. So
+short a training says little of the accuracies.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ from tailboard.harness.training.learners.image_learner import image_learner
 MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
     (
         "images a second of a trial over LDAM-DRW's loop, written anew, processor time",
-        "1.31 in float32, 2.05 in bfloat16 (ResNet-20, 2,040 images of fashion-mnist-mini)",
+        "1.31 in float32, 2.05 in bfloat16 (ResNet-20, 2,040 images, 3 epochs: too few to compare accuracies)",
         "--factor 10 [--precision bfloat16]",
         "2 quiet cores of an AMD EPYC",
     ),
