@@ -66,8 +66,8 @@ MEASURED = (  # rows of docs/benchmarks.md: what, measured, arguments, machine
         "2 quiet cores of an AMD EPYC",
     ),
     (
-        "the same of 12 trials of 20 s: processor time, and wall time",
-        "1.61 times the bare Ray's (a bare Tune 12.5); 1.00 of the packing (1.03, 1.41)",
+        "of 12 trials of 20 s: processor time beside training over a bare Ray's, and wall time over packing",
+        "1.61 (a bare Tune 12.5); 1.00 (a bare Ray 1.03, a bare Tune 1.41)",
         "12 50",
         "2 cores of an AMD EPYC, just after other work",
     ),

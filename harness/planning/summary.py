@@ -22,7 +22,7 @@ from . import fused_seeds
 from .dependencies import Dependencies, resolve_dependencies
 from .plan import Plan
 
-STARTS = {"sampler.start", "step.start"}
+STARTS = {"sampler.start", "step.start"}  # from which fraction of training on each acts
 
 
 def trial_facts(needed: Dependencies) -> list[dict[str, Any]]:
