@@ -98,7 +98,7 @@ def main(trials: int) -> None:
         for trial in plan(spec):
             store.write_record(timeout_record(trial, "stands for any record"))
         print(f"{'trials':>8} {'ms a trial':>11} {'driver, MiB':>11}")
-        run_jobs(agenda, TrialContext(str(store)), spec.resources, Quarters(trials), slots=2)
+        run_jobs(agenda, TrialContext(str(store)), spec.resources, Quarters(trials), slots=1)
 
 
 def queue_alone(trials: int) -> None:
