@@ -97,7 +97,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self._end_lost(trials)
-        self.ended = [trial for trial in self.ended if not _forgotten(trial)]
+        self._forget_ended(trials)
         self.idle = not self.silence.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
             self.stop_signal.stop()
@@ -118,6 +118,17 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     def _open(self, trials: list) -> None:
         self.open |= {trial.trial_id: trial for trial in trials[self.seen :]}
         self.seen = len(trials)
+
+    def _forget_ended(self, trials: list) -> None:
+        """Trials whose workers Tune has let go leave its list, through which it walks at each step, and are emptied: it
+        keeps tens of kilobytes of each that nobody reads. The last stays, since Tune looks for files where there is
+        none."""
+        done = [trial for trial in self.ended if trial.temporary_state.ray_actor is None and trial is not trials[-1]]
+        for trial in done:
+            trials.remove(trial)
+            _empty(trial)
+        self.seen -= len(done)
+        self.ended = [trial for trial in self.ended if trial not in done]
 
     def _end(self, trials: list, trial: Any) -> float:
         """As :meth:`SilenceMonitor.end`."""
@@ -158,17 +169,13 @@ def _placement(**needs: float) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([needs])
 
 
-def _forgotten(trial: Any) -> bool:
-    """Whether Tune is done with a trial that has ended, whose content is let go then: Tune keeps each to the end of the
-    run, with tens of kilobytes that nobody reads."""
-    if trial.temporary_state.ray_actor is not None:
-        return False
+def _empty(trial: Any) -> None:
+    """Let go what Tune holds of a trial beside its name and its state."""
     of_run = trial.run_metadata
     for content in (trial.config, trial.evaluated_params, of_run.last_result, of_run.metric_analysis,
                     of_run.metric_n_steps):  # fmt: skip
         content.clear()
     trial.experiment_tag = ""
-    return True
 
 
 @dataclass(frozen=True)

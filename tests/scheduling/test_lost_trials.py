@@ -101,17 +101,21 @@ def test_one_that_begins_and_fails_within_a_step_fails_once(tune):
     assert told.args[1] == "a worker died"
 
 
-def test_what_tune_keeps_of_a_trial_that_has_ended_holds_no_job(tune):
+def test_of_a_trial_that_has_ended_tune_keeps_no_more_than_its_name(tune):
     first = tune.ask()
     first.temporary_state.ray_actor = "its worker"
     first.run_metadata.last_result = {"config": dict(first.config), "in_store": True}
     tune.callback.on_trial_complete(0, tune.trials, first)
+    tune.limiter.on_trial_complete(first.trial_id)
     tune.step()
     assert first.config["job"], "Tune has still to stop it"
     first.set_ray_actor(None)
     tune.step()
-    kept = [first.config, first.evaluated_params, first.run_metadata.last_result, tune.callback.ended]
-    assert not any(kept), "a run of many trials holds no more than their names"
+    assert tune.trials == [first], "Tune looks for files where its list is empty"
+    other = tune.ask()
+    tune.step()
+    assert tune.trials == [other] and list(tune.callback.open.values()) == [other]
+    assert not any([first.config, first.evaluated_params, first.run_metadata.last_result, tune.callback.ended])
 
 
 @pytest.mark.slow
