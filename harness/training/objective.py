@@ -81,16 +81,25 @@ class Objective:
         return getattr(self.extra, "supervised_weight", 1.0) * supervised + unsupervised
 
     def _targets(self, logits: torch.Tensor) -> list[Target]:
-        """The one or two targets of the batch, each with the loss of every sample under it."""
+        """The one or two targets of the batch, each with the loss of every sample under it. MethodError where the loss
+        has another shape, or has changed what others read too."""
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        weighted = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
-        for _, y, losses in weighted:
+        weighted = []
+        for share, y in targets:
+            before = logits._version, y._version
+            losses = self.loss(logits, y, self.epsilon[y])
             if losses.shape != y.shape:  # it would be broadcast, and train something else
                 raise MethodError(
                     f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
                 )
+            if y._version != before[1] or (len(targets) > 1 and logits._version != before[0]):
+                raise MethodError(
+                    "a loss must leave the logits and labels that it is given as they are, since the other half of a "
+                    "mixed batch is scored on them too: change a copy, as logits.clone()"
+                )
+            weighted.append((share, y, losses))
         return weighted
 
     def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
