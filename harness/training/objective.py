@@ -187,11 +187,23 @@ def compiled(features: nn.Module) -> Features:
     is taken for a special case of another, and where something cannot be compiled whole it is an error.
 
     Raises:
-        OSError: where there is no C++ compiler: no fault of the method's, and another machine may have one.
+        OSError: where there is no C++ compiler, and by what is returned where what is there cannot compile, as without
+            Python's headers: no fault of the method's, and another machine may do better.
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if not shutil.which(compiler):
         raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
     torch.compiler.reset()
-    return torch.compile(features, dynamic=False, fullgraph=True)
+    from torch._dynamo.exc import BackendCompilerFailed  # imports the compiler
+
+    made = torch.compile(features, dynamic=False, fullgraph=True)
+
+    def passed(x: torch.Tensor) -> torch.Tensor:
+        try:
+            return made(x)
+        except BackendCompilerFailed as error:
+            why = next(filter(None, str(error).splitlines()), type(error).__name__)
+            raise OSError(f"training.compile: PyTorch cannot compile the network on this machine: {why}") from error
+
+    return passed
