@@ -7,6 +7,7 @@ from functools import cached_property
 
 from ..spec.labels import method_label, network_label
 from ..spec.schema import Spec, Trial
+from ..spec.schema import plan as reported_by
 from ..tuning.plan_rows import plan_rows
 from ..tuning.search import Search, searches
 from .dependencies import Dependencies, resolve_dependencies
@@ -23,9 +24,8 @@ class Plan:
     def trials(self) -> list[Trial]:
         """Every trial that is reported, at the values that the spec gives, each once; without those that are not tried,
         where others are."""
-        rows = list(plan_rows(self.spec, {}))
-        tried = [row for row in rows if not row.not_tried] or rows
-        return list({trial.key: trial for row in tried for trial in row.trials}.values())
+        tried = [trial for row in plan_rows(self.spec, {}) if not row.not_tried for trial in row.trials]
+        return list({trial.key: trial for trial in tried}.values()) or reported_by(self.spec)
 
     @cached_property
     def not_tried(self) -> dict[str, str]:
