@@ -39,7 +39,7 @@ def roots(root: Path | None) -> list[Path]:
         raise DataError(f"the data folder cannot be found: {error}") from None
 
 
-def places(name: str, root: Path | None) -> list[Path]:
+def folders_for(name: str, root: Path | None) -> list[Path]:
     """The folders in which to look for the data set ``name``: in each data folder, ``name`` and the folder itself."""
     return list(dict.fromkeys(place for folder in roots(root) for place in (folder / name, folder)))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .catalog import DataError, Dataset, register_dataset
 from .fetching import destination, fetch, unpack
-from .files import missing, places
+from .files import folders_for, missing
 from .readers import cifar, idx, tree
 from .split import Pool
 
@@ -53,7 +53,7 @@ CINIC10_READERS: tuple[Reader, ...] = (
 
 def _load(dataset: Dataset, readers: Sequence[Reader], root: Path | None, verify: bool, *elsewhere: Path) -> Pool:
     """The pool from the first folder in which a reader finds its layout."""
-    searched = [*places(dataset.name, root), *elsewhere]
+    searched = [*folders_for(dataset.name, root), *elsewhere]
     try:
         for folder in searched:
             for read in readers:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalog import DataError, Dataset, register_dataset
 from ..fetching import destination, fetch
-from ..files import missing, places
+from ..files import folders_for, missing
 from ..split import Pool
 from . import adult, covertype
 
@@ -26,7 +26,7 @@ COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{sampl
 
 def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Path | None, verify: bool) -> Pool:
     """The pool from the first folder that has the layout."""
-    searched = places(dataset.name, root)
+    searched = folders_for(dataset.name, root)
     try:
         pool = next(filter(None, (read(folder, verify) for folder in searched)), None)
     except OSError as error:
@@ -50,7 +50,7 @@ def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Pat
 
 
 def _adult_categories(root: Path | None) -> dict[str, tuple[str, ...]]:
-    return next(filter(None, map(adult.categories_in, places("adult", root))))
+    return next(filter(None, map(adult.categories_in, folders_for("adult", root))))
 
 
 def _prepare_adult(root: Path | None) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..catalog import DataError
-from ..files import cache, places, roots
+from ..files import cache, folders_for, roots
 from .image_sets import IMAGE_SETS
 from .scan import READERS, Scan, scan, write_whole
 from .source import KINDS, SETS, Source
@@ -102,7 +102,7 @@ def _candidates(name: str, root: Path | None) -> Iterator[Source]:
     kind, _, last = name.partition(":")
     if name in SETS:
         splits = IMAGE_SETS[name].splits
-        yield from (Source(name, place, split=split) for place in places(name, root) for split in splits)
+        yield from (Source(name, place, split=split) for place in folders_for(name, root) for split in splits)
     if kind not in READERS or not last:
         return
     for base in roots(root)[:-1]:  # the last is our own cache

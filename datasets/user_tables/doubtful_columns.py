@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from .cells import Cells, Rows
+from .cells import Cells, RawTable
 
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")  # as pandas calls an index without a name in a Parquet file
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+")  # as it calls a column without a name of a csv
@@ -40,7 +40,7 @@ def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple
     return kept, notes
 
 
-def nearly_number(rows: Rows, column: Cells) -> str:
+def nearly_number(rows: RawTable, column: Cells) -> str:
     """Of a column of texts that nearly all are numbers, which one is not and what can be done; nothing of another."""
     there = np.unique(column.codes[column.codes >= 0])  # a Parquet file may name categories that no row has
     plain = np.array([_number(column.texts[code]) for code in there], dtype=bool)

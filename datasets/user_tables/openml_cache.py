@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 from ..catalog import DataError
 from ..files import bounded, damaged, read_bytes
-from .cells import MOST_BYTES, Rows, checked_names
+from .cells import MOST_BYTES, RawTable, checked_names
 from .collections_of_tables import DESCRIPTION
 from .text_file import Layout, read_rows, text_of
 
@@ -51,7 +51,7 @@ class OpenmlSet:
         self._all, self._nominal, self._first = self._attributes()
         self.names = [name for name in self._all if name not in ignored]
 
-    def read(self, texts: Collection[str]) -> Rows:
+    def read(self, texts: Collection[str]) -> RawTable:
         """All rows, without the columns that OpenML says to ignore; nominal attributes are texts. DataError with the
         line that is wrong."""
         body = self._data.count(b"'"), self._data.count(b'"')
@@ -59,7 +59,7 @@ class OpenmlSet:
         layout = Layout(",", quote, "\\", self._first)
         read = read_rows(self._data, self._all, layout, self.file, {*texts, *self._nominal})
         kept = tuple(column for column in read.columns if column.name in self.names)
-        return Rows(self.file, kept, read.lines)
+        return RawTable(self.file, kept, read.lines)
 
     @staticmethod
     def _is_ignored(feature: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from ..tables.columns import Column
 from ..user_images.class_names import check_class_names
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
-from .cells import Cells, Rows
+from .cells import Cells, RawTable
 from .doubtful_columns import nearly_number, without_indexes
 from .npz_file import NpzFile
 from .openml_cache import OpenmlSet
@@ -38,7 +38,7 @@ class TableFile(Protocol):
     names: list[str]
     label: str | None
 
-    def read(self, texts: Any) -> Rows:
+    def read(self, texts: Any) -> RawTable:
         """All rows, of which the columns ``texts`` are texts whatever they hold."""
         ...
 
@@ -170,7 +170,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} columns)" if len(names) > SHOWN else "")
 
 
-def _whole(rows: Rows, column: Cells, what: str) -> None:
+def _whole(rows: RawTable, column: Cells, what: str) -> None:
     """DataError where a row has no value."""
     lacking = np.flatnonzero(column.missing())
     if len(lacking):
@@ -180,7 +180,7 @@ def _whole(rows: Rows, column: Cells, what: str) -> None:
         )
 
 
-def _label(rows: Rows, column: Cells) -> Cells:
+def _label(rows: RawTable, column: Cells) -> Cells:
     _whole(rows, column, "label")
     if len(column.texts) == 1:
         raise DataError(
@@ -196,13 +196,13 @@ def _label(rows: Rows, column: Cells) -> Cells:
     return column
 
 
-def _groups(rows: Rows, column: Cells | None) -> Cells | None:
+def _groups(rows: RawTable, column: Cells | None) -> Cells | None:
     if column is not None:
         _whole(rows, column, "group")
     return column
 
 
-def _weights(rows: Rows, column: Cells) -> np.ndarray:
+def _weights(rows: RawTable, column: Cells) -> np.ndarray:
     _whole(rows, column, "weight")
     if column.numbers is None:
         raise DataError(f"{rows.file}: the weight (column {column.name!r}) holds texts such as {column.texts[0]!r}")
@@ -215,7 +215,7 @@ def _weights(rows: Rows, column: Cells) -> np.ndarray:
     return column.numbers
 
 
-def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.ndarray]:
+def _feature(rows: RawTable, column: Cells) -> tuple[Column, tuple[str, ...], np.ndarray]:
     """A column to learn from, what its categories are, and its values (N,)."""
     if column.missing().all():
         raise DataError(f"{rows.file}: the column {column.name!r} has no value in any row: remove it")
@@ -240,7 +240,7 @@ def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.nda
     return Column(column.name, "category"), column.texts, np.where(column.codes < 0, np.nan, column.codes)
 
 
-def _doubtful(rows: Rows, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
+def _doubtful(rows: RawTable, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
     """Of each column of categories that may have been meant as one of numbers, a sentence."""
     found = [
         (cells.name, nearly_number(rows, cells))

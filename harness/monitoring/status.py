@@ -20,7 +20,7 @@ from ..storage.store import Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results
-from .display import clock, places
+from .display import addresses, clock
 from .watch import progress
 
 LISTED = 20  # of the trials that run: a cluster may run hundreds
@@ -159,4 +159,4 @@ def _run_words(run: dict[str, Any]) -> str:
     words += [f"  {one['trial']}{_epochs_words(one)}" for one in progress["running"][:LISTED]]
     more = len(progress["running"]) - LISTED
     words += [f"  and {more} more"] if more > 0 else []
-    return "\n".join(words + places(progress))
+    return "\n".join(words + addresses(progress))

@@ -39,7 +39,7 @@ def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[st
     if isinstance(contents, TableContents):
         whole = user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
     elif contents is not None:
-        whole = user_images.dataset(name, user_images.Facts(**contents.model_dump()))
+        whole = user_images.dataset(name, user_images.ImageFacts(**contents.model_dump()))
     elif name in (known := catalog()):
         whole = known[name]
     else:

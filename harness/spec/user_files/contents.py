@@ -34,7 +34,7 @@ class _Counted(CanonicalModel, frozen=True):
 
 
 class Contents(_Counted, frozen=True):
-    """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
+    """A user's own images as a key knows them: ``ImageFacts`` of ``datasets/user_images``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"groups"})
 
@@ -58,7 +58,7 @@ class TableColumn(CanonicalModel, frozen=True):
 
 
 class TableContents(_Counted, frozen=True):
-    """A user's own table as a key knows it: see ``datasets.user_tables.dataset.TableFacts``, whose fields these are."""
+    """A user's own table as a key knows it: see ``TableFacts`` in ``datasets/user_tables``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"group", "split", "weight", "groups"})
 
