@@ -31,7 +31,7 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from ..errors import BundleError, NoBundle
+from ..errors import BundleError, NoBundle, first_fault
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec, axes
 from ..storage import paths
@@ -153,9 +153,7 @@ class Bundle(StoreReader):
         try:
             return Manifest.model_validate_json(self.read(MANIFEST))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise BundleError(f"{self.url}/{MANIFEST} is damaged: {field}: {first['msg']}") from error
+            raise BundleError(f"{self.url}/{MANIFEST} is damaged: {first_fault(error)}") from error
 
     def plans(self) -> list[Spec]:
         """As of a store. BundleError where one stands for more trials than the manifest lists: a few words may stand

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..planning.reported import judges, known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
@@ -49,7 +49,7 @@ class RedactedStore(Store):
         try:
             return _plan(data) if is_plan else _record(data)
         except ValidationError as error:
-            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+            raise StoreError(f"{self.url}/{name} is damaged: {first_fault(error)}") from error
 
     @property
     def direct(self) -> bool:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ...datasets.catalog import DataError
 from ...leaderboard.results import CELL
-from ..errors import BundleError, StoreError
+from ..errors import BundleError, StoreError, first_fault
 from ..planning.reported import judges, trials_of
 from ..registry.datasets import cut_of
 from ..reporting import gather
@@ -237,6 +237,5 @@ def _same(left: str, right: str) -> bool:
 def reason(error: Exception) -> str:
     """The error in one line."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return " ".join(str(error).split())

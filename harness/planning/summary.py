@@ -141,12 +141,8 @@ def tuning_table(plan: Plan) -> str:
         for search in searches
     ]
     lines = _without_empty(lines, "epochs", "fits")
-    erm = sum(
-        relative_cost(search.experiment.trial(0), plan.spec.plugins)
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in searches
-    )
+    plugins = plan.spec.plugins
+    erm = sum(relative_cost(s.experiment.trial(0), plugins) * s.planned_trainings for s in searches)
     return (
         f"\n\nbefore them, on validation {examples_of([plan.spec])}, with seeds that no row uses:\n\n{table(lines)}\n\n"
         f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(searches)}"

@@ -20,6 +20,7 @@ from ...datasets.longtail import factor
 from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
+from ..errors import first_fault
 from .canonical import CanonicalModel
 from .fused_seeds import FusedSeeds, obstacle
 from .resources import Resources, Tracking
@@ -276,8 +277,7 @@ class Spec(CanonicalModel, frozen=True):
             try:
                 training.changed(words)
             except ValidationError as error:
-                first = error.errors()[0]
-                raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+                raise ValueError(first_fault(error, field)) from None
         return self
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError, field_validator
 
 from ...methods.need import Need
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
 from ..storage import paths
@@ -43,15 +43,13 @@ _ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
 def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePlace) -> None:
-    """Keep what is searched of each row of a spec; nothing where it is not tuned.
+    """Keep what is searched of each row of a spec that is tuned.
 
     Args:
         spec: The plan.
         searches: Its searches, by the canonical text of their rows.
         store: Where they are kept.
     """
-    if spec.tune is None:
-        return
     rows = {
         row: _SearchedRow(
             space=SPACE.validate_json(SPACE.dump_json(dict(search.space))), starts_from=search.starts_from
@@ -83,7 +81,7 @@ def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
             f"{store}/{paths.searches(spec.name)} is missing; run the spec again, which trains nothing twice"
         ) from None
     except ValidationError as error:
-        raise StoreError(f"{store}/{paths.searches(spec.name)} is damaged: {error.errors()[0]['msg']}") from error
+        raise StoreError(f"{store}/{paths.searches(spec.name)} is damaged: {first_fault(error)}") from error
     return {
         cell.canonical: Search(cell, row.space, spec.tune, spec, row.starts_from)
         for cell in experiments(spec)
@@ -168,7 +166,7 @@ def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader)
         rows = _STUDIES.validate_json(store.read(paths.studies(spec.name)))
         opened = _in_memory({row: study for row, study in rows.items() if row in searches}, searches)
     except ValueError as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        why = first_fault(error) if isinstance(error, ValidationError) else error
         raise StoreError(f"{store}/{paths.studies(spec.name)} is damaged: {why}") from error
     yield opened
 

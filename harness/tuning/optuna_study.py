@@ -22,7 +22,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..spec.schema import Value
 from ..storage.paths import STUDIES
 from ..storage.sqlite import address, local_copy, make_whole
@@ -206,7 +206,7 @@ def _open(path: Path, name: str) -> optuna.storages.RDBStorage:
 
 
 def _unreadable(name: str, error: Exception) -> StoreError:
-    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error}\n".splitlines()[0]
+    reason = first_fault(error) if isinstance(error, ValidationError) else f"{error}\n".splitlines()[0]
     reason = reason or type(error).__name__
     return StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again")
 

@@ -88,14 +88,9 @@ def sharing_words(trial: Trial, measured: Sequence[Throughput], mps: bool) -> st
 
 def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    seconds = sum(
-        of_kind[kind(search.experiment.trial(plan.spec.seeds[0]))]
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in plan.searches.values()
-    )
-    return seconds / 3600
+    searches = list(plan.searches.values())
+    seconds = seconds_of(estimates, [search.experiment.trial(plan.spec.seeds[0]) for search in searches])
+    return sum(s * search.planned_trainings for s, search in zip(seconds, searches, strict=True)) / 3600
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

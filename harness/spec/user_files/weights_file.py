@@ -33,12 +33,10 @@ def network_words(
     """
     words: dict[str, Any] = {"values": values} if values else {}
     if isinstance(weights, Pretraining):
-        data, method = weights.data.model_dump(mode="json", exclude_defaults=True), weights.method.model_dump()
-        training = weights.training.model_dump()
         words["weights"] = {
-            "data": data,
-            "method": {"name": method["name"], "values": method["values"]},
-            "training": training,
+            "data": weights.data.model_dump(mode="json", exclude_defaults=True),
+            "method": weights.method.model_dump(exclude={"plugin"}),
+            "training": weights.training.model_dump(),
         }
     elif weights:
         words["weights"] = f"{BY_HASH}{weights}"
