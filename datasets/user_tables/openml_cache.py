@@ -77,8 +77,8 @@ class OpenmlSet:
 
     def _attributes(self) -> tuple[list[str], set[str], int]:
         """The columns, those of them that are nominal, and the line with the first row."""
-        names, nominal, at = [], set(), 0
-        for number, line in enumerate(self._head(), start=1):
+        names, nominal, number = [], set(), 0
+        for number, line in enumerate(map(_decoded, io.BytesIO(self._data)), start=1):
             word = line.lstrip().lower()
             if word.startswith("@data"):
                 return checked_names(names or [""], self.file), nominal, number + 1
@@ -89,14 +89,8 @@ class OpenmlSet:
                 name = match[1][1:-1].replace("\\", "") if match[1][0] in "'\"" else match[1]
                 names.append(name)
                 nominal |= {name} if match[2].startswith("{") else set()
-            at += 1
-        raise DataError(f"{self.file} has no line @data after {at} lines: it is no ARFF file")
+        raise DataError(f"{self.file} has no line @data after {number} lines: it is no ARFF file")
 
-    def _head(self) -> Any:
-        """The lines of the text, one by one."""
-        start = 0
-        while start < len(self._data):
-            end = self._data.find(b"\n", start)
-            end = len(self._data) if end < 0 else end
-            yield self._data[start:end].decode("utf-8", errors="replace")
-            start = end + 1
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace")

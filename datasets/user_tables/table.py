@@ -14,7 +14,7 @@ import numpy as np
 
 from ..catalog import DataError
 from ..tables.columns import Column
-from ..user_images.class_names import check_class_names
+from ..user_images.class_names import check_class_names, class_order
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
 from .cells import Cells, RawTable
@@ -127,15 +127,15 @@ def table(source: TableSource, unnamed_indexes: bool = False) -> Table:
     if weight := of_role.get("weight"):
         read.append((Column(weight.name, "weight"), (), _weights(rows, weight)))
     trained = np.bincount(label.codes[~test], minlength=len(label.texts))
-    order = _class_order(label.texts, trained.tolist())
-    place = np.argsort(order)
+    classes = class_order(dict(zip(label.texts, trained.tolist(), strict=True)))
+    place = np.array([classes.index(name) for name in label.texts])
     columns = tuple(column for column, _, _ in read)
     used = ", ".join(f"{role}: column {name!r}" for role, name in roles.items())
     return Table(
         source,
         columns,
         tuple(texts for _, texts, _ in read),
-        tuple(label.texts[i] for i in order),
+        classes,
         np.column_stack([values for _, _, values in read]),
         place[label.codes].astype(np.int64),
         test,
@@ -248,12 +248,6 @@ def _doubtful(rows: RawTable, features: Sequence[Cells], read: Sequence[tuple[Co
         if column.kind == "category"
     ]
     return [f"column {name!r} is read as categories: {doubt}" for name, doubt in found if doubt]
-
-
-def _class_order(names: Sequence[str], trained: Sequence[int]) -> list[int]:
-    """The classes by their training rows, the largest first; of equal ones by name, or by number where all are."""
-    numbers = all(name.isdecimal() for name in names)
-    return sorted(range(len(names)), key=lambda i: (-trained[i], int(names[i]) if numbers else 0, names[i]))
 
 
 def _kinds(columns: Sequence[Column]) -> str:

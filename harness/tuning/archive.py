@@ -43,13 +43,15 @@ _ROWS = TypeAdapter(dict[str, _SearchedRow])
 
 
 def save_searches(spec: Spec, searches: Mapping[str, Search], store: WritablePlace) -> None:
-    """Keep what is searched of each row of a spec that is tuned.
+    """Keep what is searched of each row of a spec; nothing where it is not tuned.
 
     Args:
         spec: The plan.
         searches: Its searches, by the canonical text of their rows.
         store: Where they are kept.
     """
+    if spec.tune is None:
+        return
     rows = {
         row: _SearchedRow(
             space=SPACE.validate_json(SPACE.dump_json(dict(search.space))), starts_from=search.starts_from
