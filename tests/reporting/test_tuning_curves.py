@@ -152,7 +152,7 @@ def test_without_matplotlib_one_message_says_what_to_install(tailboard, store, t
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = tailboard("report", store, "--curve", tmp_path / "c.png")
     assert (code, out) == (1, "")
-    assert "pip install 'tailboard[figures]'" in err
+    assert 'pip install "tailboard[figures]"' in err
     assert len(err.strip().splitlines()) == 1
     assert tailboard("report", store, "--curve", tmp_path / "c.csv")[0] == 0
 
