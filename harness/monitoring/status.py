@@ -14,7 +14,6 @@ from ..planning.reported import NOT_TRIED, reported_trials, searched_trials
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..storage import paths
-from ..storage.paths import STUDIES
 from ..storage.sqlite import address
 from ..storage.store import Store
 from ..text import table
@@ -63,7 +62,7 @@ def status_facts(store: Store) -> dict[str, Any]:
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
         "again": retryable,
-        "studies": address(f"{store.root}/{STUDIES}") if store.local else f"{store}/{STUDIES}",
+        "studies": address(f"{store.root}/{paths.STUDIES}") if store.local else f"{store}/{paths.STUDIES}",
         "tuning": [line for searched in results.values() for line in map(_search, searched.values())],
         "mlflow": {
             "uri": masked(tracking_uri(plans[0], store)),

@@ -38,7 +38,10 @@ def plan_table(plan: Plan) -> str:
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: dict.fromkeys(methods[start] for start in starts) for key, starts in needed.of.items()}
-    kinds = Counter((*_shown_data(t), method_label(t), network_label(t), _epochs(t)) for t in trials)
+    kinds = Counter(
+        (t.data.title, shown_setting(setting_label(t.data)), method_label(t), network_label(t), _epochs(t))
+        for t in trials
+    )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
         dict(zip(names, kind, strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
@@ -54,10 +57,6 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
-
-
-def _shown_data(trial: Trial) -> tuple[str, str]:
-    return trial.data.title, shown_setting(setting_label(trial.data))
 
 
 def _sizes(trials: Sequence[Trial]) -> list[str]:

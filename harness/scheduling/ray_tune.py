@@ -160,14 +160,11 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _endpoints() -> list[Endpoint]:
     """Where the head and this node's raylet listen: this process is of no use without either."""
-    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    here = next(node for node in ray.nodes() if node["NodeID"] == _here())
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
 
 
 def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _here() -> str:
-    return ray.get_runtime_context().get_node_id()

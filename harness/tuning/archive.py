@@ -17,7 +17,6 @@ from ..errors import StoreError, first_fault
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
 from ..storage import paths
-from ..storage.paths import STUDIES
 from ..storage.places import WritablePlace
 from ..storage.reader import StoreReader
 from ..storage.store import Store
@@ -160,7 +159,7 @@ def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader)
     Raises:
         StoreError: where that is damaged.
     """
-    if isinstance(store, Store) and store.has(STUDIES):
+    if isinstance(store, Store) and store.has(paths.STUDIES):
         with open_storage(store, write=False) as opened:
             yield opened
         return

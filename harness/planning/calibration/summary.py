@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...spec.labels import method_label, network_label
+from ...spec.labels import learner_label, method_label, network_label
 from ...spec.schema import Spec, Trial
 from ...text import money, table
 from ..dependencies import Dependencies
@@ -47,7 +47,7 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     """What ``resources`` may ask for, by the trial that needs most."""
     most = max(estimates, key=lambda e: e.memory)
-    needs = f"{method_label(most.trial)} on {network_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
+    needs = f"{learner_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
     if not spec.resources.gpu:
         return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
     fit = MemoryFit(most.memory, total(torch.device("cuda")))
@@ -81,7 +81,7 @@ def sharing_words(trial: Trial, measured: Sequence[Throughput], mps: bool) -> st
     proposed = f"resources: {{gpu: {1 / best(measured).trials:g}}} trains most in an hour"
     how = "runs" if mps else "does not run here; docs/cluster.md says when it helps"
     return (
-        f"steps a second of {method_label(trial)} on {network_label(trial)}, all trials on the GPU together: {rates}; "
+        f"steps a second of {learner_label(trial)}, all trials on the GPU together: {rates}; "
         f"{proposed} (NVIDIA's MPS {how})"
     )
 
