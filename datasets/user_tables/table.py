@@ -18,7 +18,7 @@ from ..user_images.class_names import check_class_names, class_order
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
 from .cells import Cells, RawTable
-from .doubtful_columns import nearly_number, without_indexes
+from .doubtful_columns import doubt, without_indexes
 from .npz_file import NpzFile
 from .openml_cache import OpenmlSet
 from .parquet_file import ParquetFile
@@ -231,8 +231,8 @@ def _feature(rows: RawTable, column: Cells) -> tuple[Column, tuple[str, ...], np
     if dated is not None:
         return Column(column.name, "date"), (), np.append(dated, np.nan)[column.codes]
     if len(column.texts) > MOST_CATEGORIES:
-        doubt = nearly_number(rows, column)
-        meant = f"nearly all are numbers, but {doubt}" if doubt else "free text or an identifier? Remove the column"
+        what, said = doubt(rows, column)
+        meant = f"nearly all are {what}, but {said}" if said else "free text or an identifier? Remove the column"
         raise DataError(
             f"{rows.file}: the column {column.name!r} has {len(column.texts):,} different texts, such as "
             f"{column.texts[0][:40]!r}, and at most {MOST_CATEGORIES:,} categories can be had: {meant}"
@@ -241,13 +241,13 @@ def _feature(rows: RawTable, column: Cells) -> tuple[Column, tuple[str, ...], np
 
 
 def _doubtful(rows: RawTable, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
-    """Of each column of categories that may have been meant as one of numbers, a sentence."""
+    """Of each column of categories that may have been meant as one of numbers or dates, a sentence."""
     found = [
-        (cells.name, nearly_number(rows, cells))
+        (cells.name, doubt(rows, cells)[1])
         for cells, (column, _, _) in zip(features, read, strict=True)
         if column.kind == "category"
     ]
-    return [f"column {name!r} is read as categories: {doubt}" for name, doubt in found if doubt]
+    return [f"column {name!r} is read as categories: {said}" for name, said in found if said]
 
 
 def _kinds(columns: Sequence[Column]) -> str:

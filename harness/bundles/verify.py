@@ -15,6 +15,8 @@ from pydantic import ValidationError
 
 from ...datasets.catalog import DataError
 from ...leaderboard.results import CELL
+from ...methods.names import read_as
+from ...methods.registry import registry
 from ..errors import BundleError, StoreError, first_fault
 from ..planning.reported import judges, trials_of
 from ..registry.datasets import cut_of
@@ -25,7 +27,7 @@ from ..storage.record import Record
 from ..tuning.results import search_results
 from .bundle import Bundle
 from .manifest import EnvironmentCounts, keys
-from .record_checks import Mismatch, accuracies, matrix, recompute_accuracies, words
+from .record_checks import Mismatch, accuracies, matrix, noted, recompute_accuracies, words
 from .search_checks import searched
 from .split_checks import SeedDuplicates, SplitConsistency
 
@@ -113,6 +115,10 @@ def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Mismatch]:
         for digest, text in spec.plugins.items():
             if (found := hashlib.sha256(text.encode()).hexdigest()) != digest:
                 yield Mismatch(paths.plan(spec.name), f"plugins.{digest}", digest, found)
+        for name in dict.fromkeys(method.name for method in spec.methods if method.plugin):
+            ours = all(term.strip() in registry() for term in name.split("+"))
+            if not ours and (other := read_as(name, registry())):
+                yield Mismatch(paths.plan(spec.name), "methods", name, f"a plugin's name that reads like {other}")
     for digest in sorted(texts.keys() | bundle.names(*paths.PLUGINS)):
         name = paths.plugin(digest)
         if digest not in texts:
@@ -165,6 +171,7 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             recomputed = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
             yield from accuracies(record, recomputed, read)
+            yield from noted(record, read) if record.status == "complete" else ()
             bundle.recomputed[record.key] = recomputed
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))

@@ -243,7 +243,7 @@ class TrainingLoop:
         self.scene.frequencies = tuple(drawn(epoch))
         _seed_libraries(derive_seed(self.streams.seed, "libraries", epoch))
         taken = min(self.steps_per_epoch * self.batch_size, len(self.labels))
-        order = self.sampler(self.labels, epoch)[:taken]
+        order = self.sampler(self.labels.clone(), epoch)[:taken]  # a copy: on a CPU these are what is trained on
         if len(order) < taken:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
         batches = order.to(self.material.y.device, non_blocking=True).split(self.batch_size)

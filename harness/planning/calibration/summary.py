@@ -45,12 +45,13 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
-    """What ``resources`` may ask for, by the trial that needs most."""
-    most = max(estimates, key=lambda e: e.memory)
-    needs = f"{learner_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
+    """What ``resources`` may ask for, by the worker that needs most."""
+    most = max(estimates, key=lambda e: e.held)
+    seeds = f", {len(most.trial.fused)} seeds as one," if most.trial.fused else ""
+    needs = f"{learner_label(most.trial)}{seeds} needs {most.held / GIB:.1f} GiB"
     if not spec.resources.gpu:
-        return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
-    fit = MemoryFit(most.memory, total(torch.device("cuda")))
+        return f"{needs} of the machine's memory: resources: {{memory: {most.held * MARGIN / GIB:.1f}}} sets it aside"
+    fit = MemoryFit(most.held, total(torch.device("cuda")))
     if fit.trials < 1:
         return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
@@ -58,13 +59,13 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
 
 def _sharing(spec: Spec, estimates: Sequence[Estimate], needed: Dependencies) -> str:
     """What several trials at a time come to on a GPU, of the kind that takes most of the plan's time; nothing where
-    there is no GPU, or no two fit on it."""
+    there is no GPU, or no two fit on it, or that kind's seeds are trained as one, which is not measured."""
     numbers = Counter(map(kind, needed.trials))
     longest = max(estimates, key=lambda e: e.whole * numbers[kind(e.trial)]).trial
-    if not spec.resources.gpu or longest.training.learner != "images":
+    if not spec.resources.gpu or longest.training.learner != "images" or longest.fused:
         return ""
     device = torch.device("cuda")
-    fit = MemoryFit(max(e.memory for e in estimates), total(device))
+    fit = MemoryFit(max(e.held for e in estimates), total(device))
     measured = measured_together(longest, device, spec.plugins, fit.trials)
     return f"\n{sharing_words(longest, measured, mps_runs())}" if len(measured) > 1 else ""
 

@@ -67,7 +67,7 @@ def image_learner(
         features = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
         model.features.load_state_dict(features)
     material = DeviceData(
-        x=on_device(train.x, device),
+        x=on_device(train.x, device, len(trial.fused or (trial.seed,))),
         y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),
