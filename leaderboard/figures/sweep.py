@@ -92,7 +92,7 @@ def best_against(options: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray
         The differences (n,), NaN where a trial that they need is not complete, and the half of each seed (n,); None
         where there is nothing to choose.
     """
-    whole = ~np.isnan(np.vstack([options, reference])).any(axis=0)
+    whole: np.ndarray = np.logical_not(np.isnan(np.vstack([options, reference])).any(axis=0))
     if len(options) == 1:
         return np.where(whole, options[0] - reference, np.nan), None
     best, folds = best_chosen(options, whole)

@@ -46,7 +46,7 @@ def _pairs(protocol: str, pairs: pd.DataFrame) -> Table:
         f"{protocol}: measured beside published",
         head=("Method", "Data", "Group"),
         spans=(("", ("Measured", "Published", "Difference", "p, unpaired", "Verdict")),),
-        body=tuple(_pair(row, sources[row.source], reasons.get(row.why, "")) for row in pairs.itertuples()),
+        body=tuple(_pair(row, sources[str(row.source)], reasons.get(row.why, "")) for row in pairs.itertuples()),
         footnotes=(
             *(f"{mark} {source}" for source, mark in sources.items()),
             *(f"{mark} not comparable in {why}" for why, mark in reasons.items()),

@@ -3,7 +3,7 @@
 import ast
 import sys
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb, isnan, nan
 from pathlib import Path
 
@@ -120,11 +120,9 @@ def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
 
 
 def test_lines_differ_without_colour():
-    from tailboard.leaderboard.figures import plots
+    from tailboard.leaderboard.figures.style import looks
 
-    looks = {(plots.MARKERS[i % len(plots.MARKERS)], plots.DASHES[i % len(plots.DASHES)])
-             for i in range(28)}  # fmt: skip
-    assert len(looks) == 28
+    assert len({(marker, dash) for _, marker, dash in islice(looks(), 28)}) == 28
 
 
 @pytest.mark.parametrize("name", ["c.gif", "c", ".png", "c.jsonl"])
