@@ -62,6 +62,8 @@ def load_plugin(text: str) -> dict[str, Entry]:
         if isinstance(error, SyntaxError) and error.filename == module.__name__:
             line, words = error.lineno, error.msg
         where = f"line {line}: " if line else ""
+        if isinstance(error, ModuleNotFoundError):
+            words += "; a plugin is one file, whose text alone is kept and sent: it imports what is installed"
         kind = "" if isinstance(error, MethodError) else f"{type(error).__name__}: "
         raise MethodError(f"the plugin fails: {where}{kind}{words}") from error
     if not entries:

@@ -207,6 +207,10 @@ def register(name: str, made: Recipe, *, description: str = "", source: str = ""
         raise MethodError(f"register takes a name that neither is empty nor has blanks around it, not {name!r}")
     if name in registered:
         raise MethodError(f"a method named {name!r} is already registered")
+    if not isinstance(cost, (int, float)) or not 0 < cost < math.inf:
+        raise MethodError(f"{name}: cost is a step's over one of ERM's, a number above 0 such as 2.0, not {cost!r}")
+    if wrong := [word for word in (description, source) if not isinstance(word, str)]:
+        raise MethodError(f"{name}: description and source are texts, not {wrong[0]!r}")
     registered[name] = Entry(name, made, description, source, cost)
     return made
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..registry.limits import why_not_tried
-from ..spec.labels import method_label, network_label
+from ..spec.labels import learner_label
 from ..spec.schema import Spec, Trial
 from ..spec.schema import plan as reported_by
 from ..tuning.search import Search, searches
@@ -33,7 +33,7 @@ class Plan:
         reasons = {}
         for trial in reported_by(self.spec):
             if why := why_not_tried(trial):
-                reasons[f"{method_label(trial)} on {network_label(trial)}, {trial.data.title}"] = why
+                reasons[f"{learner_label(trial)}, {trial.data.title}"] = why
         return reasons
 
     @cached_property

@@ -23,7 +23,8 @@ from tailboard.harness.training.trial import TrialContext, run_trial
 from tailboard.methods.losses.focal import Focal
 from tailboard.methods.part import MethodError, Part, hyper
 from tailboard.methods.plugin import load_plugin, plugin_file
-from tailboard.methods.recipe import Entry, Recipe
+from tailboard.methods.range import Range
+from tailboard.methods.recipe import Entry, Recipe, register, registrations
 from tailboard.methods.registry import recipe
 
 RAW = SMALL | {"name": "faults", "training": {"epochs": 1, "batch_size": 32}}
@@ -136,6 +137,18 @@ def test_what_is_no_part_is_said_where_the_recipe_is_written(part, words):
         Recipe(loss=part)
 
 
+@pytest.mark.parametrize("search", [(0.1, 1.0), Range(1.0, 0.1), Range(0.0, 1.0, log=True)])
+def test_what_is_no_range_is_said_where_it_is_written(search):
+    with pytest.raises(MethodError, match="hyper: "):
+        hyper(0.5, "our choice", search)
+
+
+@pytest.mark.parametrize("words", [{"cost": "2"}, {"cost": 0}, {"cost": float("nan")}, {"description": None}])
+def test_what_cannot_be_said_of_a_method_is_refused(words):
+    with registrations(), pytest.raises(MethodError, match=r"^Mine: (cost is|description and source are texts)"):
+        register("Mine", Recipe(), **words)
+
+
 @pytest.mark.parametrize("exhausted", [torch.OutOfMemoryError("no memory"), MemoryError(), OSError(28, "full")])
 def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch, exhausted):
     def fail(*_):
@@ -171,6 +184,11 @@ def test_a_library_s_own_random_numbers_are_the_trial_s():
 def test_a_value_of_another_kind_is_refused(method, values, words):
     with pytest.raises(MethodError, match=words):
         recipe(method).tuned(values)
+
+
+def test_names_with_commas_between_them_are_a_list():
+    with pytest.raises(MethodError, match=r"'ERM, M2m' is no method but 2: write a list, \[ERM, M2m\]"):
+        recipe("ERM, M2m")
 
 
 def test_whole_numbers_stand_for_numbers():
@@ -238,6 +256,11 @@ def test_a_plugin_s_method_is_not_called_like_another(name, words):
     ("text", "words"),
     [
         ("import os\ndef f(:\n", "line 2: SyntaxError: invalid syntax"),
+        (
+            "import helpers_of_mine\n",
+            "line 1: ModuleNotFoundError: No module named 'helpers_of_mine'; a plugin is one file, whose text alone is "
+            "kept and sent: it imports what is installed",
+        ),
         ("import os\n\nos.nothing()\n", "line 3: AttributeError: module 'os' has no attribute 'nothing'"),
     ],
 )
