@@ -70,7 +70,7 @@ class RunProgress:
         self.running: dict[str, Running] = {}
         self.abandoned: set[str] = set()
         self.lock = threading.RLock()
-        self._shots, self._flops, self._eta, self._places = shots, flops, EtaEstimator(), 1
+        self._shots, self._flops, self._eta, self._slots = shots, flops, EtaEstimator(), 1
 
     def look(self, recorded: Iterable[str], outcomes: Mapping[str, Outcome] | None = None) -> None:
         """Records of these keys are there, and no others; of some it is known how they ended."""
@@ -168,7 +168,7 @@ class RunProgress:
         about = {"trial": label(trial), "epochs": training.epochs, "fit": training.learner == "estimator"}
         self.abandoned.discard(trial.key)
         self.running[trial.key] = Running(key=trial.key, rows=task.rows, epoch=task.trained, **about)
-        self._places = max(self._places, len(self.running))
+        self._slots = max(self._slots, len(self.running))
 
     def epoch(self, trial: Trial, epoch: int) -> None:
         """An epoch is done, of a fused trial that of all its seeds. Those before the first were trained in an earlier
@@ -238,7 +238,7 @@ class RunProgress:
             (task.part_of, trial.epochs - trial.epoch) if task.part_of else (task, task.epochs)
             for task, trial in ((self.tasks[key], trial) for key, trial in self.running.items())
         ]
-        return self._eta.seconds_left([task for task in self.tasks.values() if task.epochs], running, self._places)
+        return self._eta.seconds_left([task for task in self.tasks.values() if task.epochs], running, self._slots)
 
     def facts(self) -> dict[str, Any]:
         """Totals, and a line for each row that has trials. ``done`` ended well, ``failed`` did not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..spec.labels import method_label, network_label
+from ..spec.labels import learner_label
 from ..spec.schema import Spec, Trial
 from ..spec.schema import plan as reported_by
 from ..tuning.plan_rows import plan_rows
@@ -30,11 +30,8 @@ class Plan:
     @cached_property
     def not_tried(self) -> dict[str, str]:
         """Why rows are not tried, by what they are."""
-        return {
-            f"{method_label(row.first)} on {network_label(row.first)}, {row.first.data.title}": row.not_tried
-            for row in plan_rows(self.spec, {})
-            if row.not_tried
-        }
+        rows = plan_rows(self.spec, {})
+        return {f"{learner_label(row.first)}, {row.first.data.title}": row.not_tried for row in rows if row.not_tried}
 
     @cached_property
     def searches(self) -> dict[str, Search]:

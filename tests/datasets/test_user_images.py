@@ -416,6 +416,15 @@ def test_two_folders_of_one_name_are_not_one_row(tmp_path):
         parse(spec, tmp_path)
 
 
+def test_one_file_with_groups_and_without_is_not_one_row(tmp_path):
+    rows = lines(photos(tmp_path / "photos"))
+    split = [{"split": ("train", "test")[i % 2], "site": f"s{i % 4}"} for i in range(len(rows))]
+    table(tmp_path / "l.csv", [row | own for row, own in zip(rows, split, strict=True)])
+    data = [{"name": "csv:l.csv", "group": "site"}, {"name": "csv:l.csv"}]
+    with pytest.raises(UserError, match=r"data: 'csv:l.csv' stands there with two kinds of groups"):
+        parse({"name": "x", "data": data, "methods": ["ERM"]}, tmp_path)
+
+
 def claimed(file: Path) -> None:
     """An array whose header claims a terabyte that is not there."""
     stream = io.BytesIO()
