@@ -1,10 +1,10 @@
-"""Class names: what a class of images or of a table's rows may be called."""
+"""Classes of images or of a table's rows: what one may be called, and in which order they stand."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..catalog import DataError
 
@@ -33,6 +33,13 @@ def check_class_names(names: Iterable[str], where: str) -> None:
             same = unicodedata.normalize("NFC", first)
             how = "Unicode form" if composed == same else "case" if composed.lower() == same.lower() else "the point"
             raise DataError(f"{where}: the classes {first!r} and {name!r} differ in {how} only: write them alike")
+
+
+def class_order(trained: Mapping[str, int]) -> tuple[str, ...]:
+    """The classes by how many training images or rows each has, the largest first; of equal ones by name, or by number
+    where all are."""
+    numbers = all(name.isdecimal() for name in trained)
+    return tuple(sorted(trained, key=lambda name: (-trained[name], int(name) if numbers else 0, name)))
 
 
 def _is_odd(sign: str) -> bool:

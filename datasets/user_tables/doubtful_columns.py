@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from .cells import Cells, Rows, days
+from .cells import Cells, RawTable, days
 
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")  # as pandas calls an index without a name in a Parquet file
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+")  # as it calls a column without a name of a csv
@@ -43,7 +43,7 @@ def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple
     return kept, notes
 
 
-def doubt(rows: Rows, column: Cells) -> tuple[str, str]:
+def doubt(rows: RawTable, column: Cells) -> tuple[str, str]:
     """Of a column of texts what it may have been meant as, ``numbers`` or ``dates``, with which text is none and what
     can be done; nothing of another."""
     if said := nearly_number(rows, column):
@@ -52,7 +52,7 @@ def doubt(rows: Rows, column: Cells) -> tuple[str, str]:
     return ("dates", said) if said else ("", "")
 
 
-def nearly_date(rows: Rows, column: Cells) -> str:
+def nearly_date(rows: RawTable, column: Cells) -> str:
     """Of a column of texts that nearly all are dates, which one is not as ISO 8601 has it; nothing of another."""
     there = np.unique(column.codes[column.codes >= 0])
     plain = np.array([days([column.texts[code]]) is not None for code in there], dtype=bool)
@@ -66,7 +66,7 @@ def nearly_date(rows: Rows, column: Cells) -> str:
     return f"{rows.where(first)} holds {column.texts[column.codes[first[0]]][:40]!r}; {advice}"
 
 
-def nearly_number(rows: Rows, column: Cells) -> str:
+def nearly_number(rows: RawTable, column: Cells) -> str:
     """Of a column of texts that nearly all are numbers, which one is not and what can be done; nothing of another."""
     there = np.unique(column.codes[column.codes >= 0])  # a Parquet file may name categories that no row has
     plain = np.array([_number(column.texts[code]) for code in there], dtype=bool)

@@ -244,7 +244,7 @@ def fit(
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,  # as many as the queue has
-                max_concurrent_trials=started.places,
+                max_concurrent_trials=started.slots,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),

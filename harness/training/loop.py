@@ -150,7 +150,8 @@ class TrainingLoop:
         self.epsilon = build("smoothing", scene.tensor([self._default_epsilon()] * scene.classes))
         even = ClassWeights(scene.tensor([1.0] * scene.classes))
         self.weights = build("weights", lambda _: even)
-        self.sampler = build("sampler", lambda labels, _: shuffled(labels, self.streams("order")))
+        streams = self.streams  # no reference to itself: a loop that is let go is gone at once, with its images
+        self.sampler = build("sampler", lambda labels, _: shuffled(labels, streams("order")))
         self.mixer = build("mixer", None)
         with initialisation(self.streams.seed, "extra"):
             self.extra = build("extra", None)

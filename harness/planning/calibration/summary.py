@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...spec.labels import method_label, network_label
+from ...spec.labels import learner_label, method_label, network_label
 from ...spec.schema import Spec, Trial
 from ...text import money, table
 from ..dependencies import Dependencies
@@ -48,7 +48,7 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
     """What ``resources`` may ask for, by the worker that needs most."""
     most = max(estimates, key=lambda e: e.held)
     seeds = f", {len(most.trial.fused)} seeds as one," if most.trial.fused else ""
-    needs = f"{method_label(most.trial)} on {network_label(most.trial)}{seeds} needs {most.held / GIB:.1f} GiB"
+    needs = f"{learner_label(most.trial)}{seeds} needs {most.held / GIB:.1f} GiB"
     if not spec.resources.gpu:
         return f"{needs} of the machine's memory: resources: {{memory: {most.held * MARGIN / GIB:.1f}}} sets it aside"
     fit = MemoryFit(most.held, total(torch.device("cuda")))
@@ -82,21 +82,16 @@ def sharing_words(trial: Trial, measured: Sequence[Throughput], mps: bool) -> st
     proposed = f"resources: {{gpu: {1 / best(measured).trials:g}}} trains most in an hour"
     how = "runs" if mps else "does not run here; docs/cluster.md says when it helps"
     return (
-        f"steps a second of {method_label(trial)} on {network_label(trial)}, all trials on the GPU together: {rates}; "
+        f"steps a second of {learner_label(trial)}, all trials on the GPU together: {rates}; "
         f"{proposed} (NVIDIA's MPS {how})"
     )
 
 
 def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    seconds = sum(
-        of_kind[kind(search.experiment.trial(plan.spec.seeds[0]))]
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in plan.searches.values()
-    )
-    return seconds / 3600
+    searches = list(plan.searches.values())
+    seconds = seconds_of(estimates, [search.experiment.trial(plan.spec.seeds[0]) for search in searches])
+    return sum(s * search.planned_trainings for s, search in zip(seconds, searches, strict=True)) / 3600
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:
