@@ -30,7 +30,7 @@ from filelock import FileLock
 from .catalog import Dataset
 from .contract import check
 from .decoded_files import DECODE_SECONDS, is_being_decoded, save
-from .files import cache, checksum, places
+from .files import cache, checksum, folders_for
 from .lock import import_readers, loading, note_labels
 from .split import Images, Pool, Split, cut
 
@@ -118,9 +118,7 @@ def _key(dataset: Dataset, root: Path | None) -> str:
     """The same for what is read by the same code from the same places."""
     code = inspect.getsourcefile(inspect.unwrap(dataset.load)) if inspect.isfunction(dataset.load) else None
     words = [VERSION, dataset.name, dataset.classes, dataset.available, dataset.shape, stamp(code) if code else None]
-    words += (
-        [dataset.contents, dataset.groups] if dataset.contents else [str(place) for place in places(dataset.name, root)]
-    )
+    words += [dataset.contents, dataset.groups] if dataset.contents else map(str, folders_for(dataset.name, root))
     return f"{dataset.name.replace(':', '-')}-{hashlib.sha256(json.dumps(words).encode()).hexdigest()[:20]}"
 
 
@@ -236,7 +234,7 @@ def _opened(folder: Path, about: dict[str, Any]) -> CachedPool:
 
 def _searched(dataset: Dataset, root: Path | None) -> dict[str, Stamp]:
     """The folders in which the data set is looked for: there may be other files in one by now."""
-    return {} if dataset.contents else {str(place): stamp(place) for place in places(dataset.name, root)}
+    return {} if dataset.contents else {str(place): stamp(place) for place in folders_for(dataset.name, root)}
 
 
 def stamp(path: Path | str) -> Stamp:

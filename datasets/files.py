@@ -39,7 +39,12 @@ def roots(root: Path | None) -> list[Path]:
         raise DataError(f"the data folder cannot be found: {error}") from None
 
 
-def places(name: str, root: Path | None) -> list[Path]:
+def data_folders(root: Path | None) -> list[Path]:
+    """Those of ``roots`` in which files of the user's own are looked for: not the cache, which is ours."""
+    return roots(root)[:-1]
+
+
+def folders_for(name: str, root: Path | None) -> list[Path]:
     """The folders in which to look for the data set ``name``: in each data folder, ``name`` and the folder itself."""
     return list(dict.fromkeys(place for folder in roots(root) for place in (folder / name, folder)))
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from .catalog import DataError, Dataset, register_dataset
+from .catalog import Dataset, register_dataset
 from .fetching import destination, fetch, unpack
-from .files import missing, places
 from .readers import cifar, idx, tree
-from .split import Pool
-
-Reader = Callable[[Path, bool], Pool | None]
+from .readers.official_files import Reader, load_official
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -51,38 +45,6 @@ CINIC10_READERS: tuple[Reader, ...] = (
 )
 
 
-def _load(dataset: Dataset, readers: Sequence[Reader], root: Path | None, verify: bool, *elsewhere: Path) -> Pool:
-    """The pool from the first folder in which a reader finds its layout."""
-    searched = [*places(dataset.name, root), *elsewhere]
-    try:
-        for folder in searched:
-            for read in readers:
-                pool = read(folder, verify)
-                if pool is not None:
-                    _check_complete(pool, dataset, folder)
-                    return pool
-    except OSError as error:
-        raise DataError(f"the data set {dataset.name!r} could not be read: {error}") from None
-    command = f"tailboard data prepare {dataset.name}" + (f" --root {root}" if root else "")
-    raise missing(dataset.name, searched, dataset.layout, dataset.terms, command)
-
-
-def _check_complete(pool: Pool, dataset: Dataset, folder: Path) -> None:
-    """Every label is one of the classes, and each class has the images that plans and strangers count on."""
-    classes = len(dataset.classes)
-    for labels in (pool.train.y, pool.test.y):
-        if not np.isin(labels, range(classes)).all():
-            raise DataError(f"{folder} holds labels outside 0 to {classes - 1}, those of {dataset.name}.")
-    for part, labels, counts in (("training", pool.train.y, dataset.available), ("test", pool.test.y, dataset.tested)):
-        present = np.bincount(labels, minlength=classes).tolist()
-        for name, count, expected in zip(dataset.classes, present, counts or present, strict=True):
-            if count != expected:
-                raise DataError(
-                    f"{folder} holds {count} {part} images of class {name!r} where {dataset.name} has {expected}: "
-                    "the copy is not complete, fetch it again."
-                )
-
-
 def _prepare_archive(name: str, url: str, md5: str, root: Path | None) -> Path:
     archive = fetch(url, md5, destination(name, root) / url.rsplit("/", 1)[-1])
     unpack(archive)
@@ -105,7 +67,7 @@ FASHION_MNIST = register_dataset(
         shape=(1, 28, 28),
         mean=(0.2860,),  # measured on the 60,000 training images
         std=(0.3530,),
-        load=lambda root, verify: _load(FASHION_MNIST, (idx.read,), root, verify, DEBIAN_FASHION_MNIST),
+        load=lambda root, verify: load_official(FASHION_MNIST, (idx.read,), root, verify, DEBIAN_FASHION_MNIST),
         layout="{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz",
         terms="MIT, Copyright 2017 Zalando SE",
         description="70,000 grey 28x28 images of clothing, 10 classes (Xiao et al. 2017)",
@@ -124,7 +86,7 @@ CIFAR10 = register_dataset(
         shape=(3, 32, 32),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2023, 0.1994, 0.2010),  # the mean over images of each one's std, as nearly every paper uses
-        load=lambda root, verify: _load(CIFAR10, CIFAR10_READERS, root, verify),
+        load=lambda root, verify: load_official(CIFAR10, CIFAR10_READERS, root, verify),
         layout="cifar-10-batches-py/{data_batch_1..5,test_batch}, or re-encoded: {train,test}/CLASS/*.{png,jpg}",
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 10 classes (Krizhevsky 2009)",
@@ -143,7 +105,7 @@ CIFAR100 = register_dataset(
         shape=(3, 32, 32),
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
-        load=lambda root, verify: _load(CIFAR100, CIFAR100_READERS, root, verify),
+        load=lambda root, verify: load_official(CIFAR100, CIFAR100_READERS, root, verify),
         layout="cifar-100-python/{train,test}, or re-encoded: {train,test}/CLASS/*.{png,jpg}",
         terms="none formal; cite Krizhevsky 2009",
         description="60,000 colour 32x32 photographs, 100 classes (Krizhevsky 2009)",
@@ -165,7 +127,7 @@ CINIC10 = register_dataset(
         shape=(3, 32, 32),
         mean=(0.47889522, 0.47227842, 0.43047404),
         std=(0.24205776, 0.23828046, 0.25874835),
-        load=lambda root, verify: _load(CINIC10, CINIC10_READERS, root, verify),
+        load=lambda root, verify: load_official(CINIC10, CINIC10_READERS, root, verify),
         layout="CINIC-10.tar.gz, or unpacked or re-encoded: {train,test}/CLASS/*.{png,jpg}",
         terms="CC BY 4.0; doi 10.7488/ds/2448",
         description="90,000 + 90,000 colour 32x32 images of CIFAR-10 and ImageNet, 10 classes (Darlow et al. 2018)",

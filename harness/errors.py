@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .. import UserError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 INTERRUPTED = 130  # the exit code of a command that a signal ended
 
@@ -24,6 +28,13 @@ def field(path: str) -> Iterator[None]:
         if not re.match(rf"{re.escape(path)}[.:]", str(error)):
             error.args = (f"{path}: {error}",)
         raise
+
+
+def first_fault(error: ValidationError, where: str = "") -> str:
+    """The first field that is wrong of a model, itself the field ``where`` of another, and what is wrong of it."""
+    first = error.errors()[0]
+    path = ".".join(filter(None, [where, *map(str, first["loc"])]))[:300]  # a stranger may have named the field
+    return ": ".join(filter(None, [path, first["msg"].removeprefix("Value error, ")]))
 
 
 class SpecError(UserError, ValueError):

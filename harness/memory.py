@@ -8,6 +8,7 @@ import atexit
 import ctypes
 import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +54,12 @@ def leave_at_exit() -> None:
 
 
 def give_back() -> None:
-    """What is free goes back to the system: the next trial may be small, and another worker's large. Nothing where the
-    C library is not glibc."""
+    """What is free goes back to the system, and of a GPU to the other trials on it: the next trial may be small, and
+    another worker's large. Nothing of the main memory where the C library is not glibc."""
+    cuda = sys.modules.get("torch.cuda")
+    if cuda and cuda.is_initialized():
+        gc.collect()  # a training refers to itself: it would stay with its images until some later one
+        cuda.empty_cache()
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows

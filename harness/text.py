@@ -81,8 +81,8 @@ def _paragraphs(rows: Sequence[Mapping[str, str]], width: int) -> str:
 
 
 def listed(text: str) -> list[str]:
-    """Names with commas between them."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Names with commas between them. What stands in parentheses is of a name: ``Focal Loss (loss.gamma=2, ...)``."""
+    return [name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip()]
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from .results import CELL, ROW, STATUSES
 
 MOST_NAMED = 5  # in a sentence
+SAME = ["row_key", "variant"]  # a method, however its values are written: 2 and 2.0 are one
 ENDED_BADLY = ("failed", "diverged")
 
 
@@ -24,6 +25,7 @@ def join_tables(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[s
     rank = dict.fromkeys(STATUSES, 1) | {"complete": 0, "missing": 2}
     every = pd.concat([frame.astype(object).assign(source=i) for i, frame in enumerate(frames)], ignore_index=True)
     every = every.astype({name: frames[0][name].dtype for name in ("seed", "classes", "value", "device_seconds")})
+    every["method"] = every.groupby(SAME, sort=False)["method"].transform("first")
     best_first = every.sort_values("status", key=lambda s: s.map(rank), kind="stable")
     rows = best_first.drop_duplicates(["key", *ROW, *CELL, "seed"]).sort_index().reset_index(drop=True)
     sources = dict(zip(rows["key"], rows["source"], strict=True))

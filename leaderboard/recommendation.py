@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import isnan
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .metric import Metric
+from .metric import ACCURACY, Metric
 from .results import CELL, COLUMN, summarise
 from .statistics.paired import paired
 from .tables.grid import enough_digits
@@ -54,12 +56,11 @@ def recommended(
         baseline: The method that the others are compared with, where it is among them.
         things: What the classes hold.
     """
-    summary = summarise(rows)
-    whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
+    whole = _complete(rows)
     if whole.empty:
         return "", []
-    best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
-    name, methods = str(best["method"]), list(whole["method"])
+    best, methods = whole.iloc[0], list(whole.sort_index()["method"])
+    name = str(best["method"])
     sentences = [f"{name} has the largest balanced accuracy: {best['mean']:.1f} percent."]
     if baseline in methods and name != baseline:
         sentences += _beside(rows, best, baseline)
@@ -80,25 +81,44 @@ def first_by(rows: pd.DataFrame, metric: Metric) -> list[str]:
         metric: What its values are.
     """
     rows, baseline = joined(rows)
-    summary = summarise(rows, metric)
-    whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
+    whole = _complete(rows, metric)
     if whole.empty:
         return []
-    best = whole.sort_values("mean", ascending=False, kind="stable").iloc[0]
+    best = whole.iloc[0]
     sentence = f"By {metric.label} {best['method']} is first: {best['mean']:.1f} percent"
     if baseline not in set(whole["method"]) or best["method"] == baseline:
         return [f"{sentence}."]
-    differences = paired(rows, baseline, metric)
-    same = (differences["method"] == best["method"]) & (differences["group"] == "all")
-    beside = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]
+    beside = _differences(rows, best["method"], best, baseline, metric)["all"]
     return [f"{sentence}, {_points(beside['difference'])} points beside {baseline}, {WORDS[beside['verdict']]}."]
+
+
+def _complete(rows: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
+    """The cells of all classes whose seeds are all complete, the largest mean first."""
+    summary = summarise(rows, metric)
+    whole = summary[(summary["group"] == "all") & (summary["status"] == "complete")].dropna(subset="mean")
+    return whole.sort_values("mean", ascending=False, kind="stable")
+
+
+def _differences(
+    rows: pd.DataFrame, method: str, place: pd.Series, versus: str, metric: Metric = ACCURACY
+) -> dict[str, dict[Hashable, Any]]:
+    """What a method changes beside another, by group.
+
+    Args:
+        rows: The tidy table.
+        method: Which.
+        place: A cell of the protocol, data set and setting that it is of.
+        versus: The other.
+        metric: What the values are.
+    """
+    found = paired(rows, versus, metric)
+    same = (found["method"] == method) & (found[COLUMN[:3]] == place[COLUMN[:3]]).all(axis=1)
+    return {str(row["group"]): row for row in found[same].to_dict("records")}
 
 
 def _beside(rows: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     """What the method changes beside the baseline: in all classes, and in the rare and the frequent ones."""
-    differences = paired(rows, baseline)
-    same = (differences["method"] == best["method"]) & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)
-    beside = {str(row["group"]): row for row in differences[same].to_dict("records")}
+    beside = _differences(rows, best["method"], best, baseline)
     overall = beside["all"]
     sentences = [f"That is {_points(overall['difference'])} points beside {baseline}, {WORDS[overall['verdict']]}."]
     for group in ("few", "many"):
@@ -113,13 +133,11 @@ def _points(difference: float, sign: str = "+") -> str:
 
 def _runner_up(rows: pd.DataFrame, whole: pd.DataFrame, best: pd.Series, baseline: str) -> list[str]:
     """The next method, where it is not the baseline, of which enough was said."""
-    rest_of_methods = whole[whole["method"] != best["method"]].sort_values("mean", ascending=False, kind="stable")
+    rest_of_methods = whole[whole["method"] != best["method"]]
     if rest_of_methods.empty or (rest_of_methods.iloc[0]["method"] == baseline and best["method"] != baseline):
         return []
     second = rest_of_methods.iloc[0]
-    differences = paired(rows, str(best["method"]))
-    same = (differences["method"] == second["method"]) & (differences["group"] == "all")
-    verdict = differences[same & (differences[COLUMN[:3]] == best[COLUMN[:3]]).all(axis=1)].iloc[0]["verdict"]
+    verdict = _differences(rows, second["method"], best, str(best["method"]))["all"]["verdict"]
     behind = _points(best["mean"] - second["mean"], sign="-")
     return [f"Next is {second['method']}, {behind} points behind, {WORDS[verdict]}."]
 

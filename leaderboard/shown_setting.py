@@ -13,3 +13,8 @@ def shown_setting(setting: str) -> str:
         setting: As the column `setting` of the tidy table has it.
     """
     return LONG.sub(lambda number: f"{float(number[0]):.5g}", setting)
+
+
+def data_in_setting(dataset: str, setting: str) -> str:
+    """A data set and its setting, as a reader is shown them."""
+    return ", ".join(filter(None, (dataset, shown_setting(setting))))

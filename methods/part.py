@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -25,7 +26,14 @@ def hyper(default: Any, source: str, search: Range | None = None) -> Any:
         default: Its value where a spec gives none.
         source: Where the default stands, such as a paper's table.
         search: What a search may try; None where it is not tunable.
+
+    Raises:
+        MethodError: where that is no range.
     """
+    if search is not None and not isinstance(search, Range):
+        raise MethodError(f"hyper: a Range(low, high), a Range(choices=...) or None is expected, not {search!r}")
+    if search and not search.choices and not (0 if search.log else -math.inf) < search.low < search.high:
+        raise MethodError(f"hyper: low must be below high, and above 0 on a logarithmic scale, not {search}")
     return field(default=default, metadata={"source": source, "search": search})
 
 

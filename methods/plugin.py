@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .deferred_torch import load_torch
+from .names import read_as
 from .part import MethodError
 from .recipe import Entry, registrations
 from .registry import registry
@@ -47,7 +48,7 @@ def load_plugin(text: str) -> dict[str, Entry]:
     """The methods that the plugin's source registers, by name; run once for each process.
 
     Running it is running its author's code: a plugin is trusted like any package one installs.
-    MethodError where it fails, with the line, or registers nothing.
+    MethodError where it fails, with the line, registers nothing, or a name that reads like that of another method.
     """
     load_torch()
     registry()  # ours first, so that a plugin may add to them and may not take their names
@@ -61,7 +62,13 @@ def load_plugin(text: str) -> dict[str, Entry]:
         if isinstance(error, SyntaxError) and error.filename == module.__name__:
             line, words = error.lineno, error.msg
         where = f"line {line}: " if line else ""
-        raise MethodError(f"the plugin fails: {where}{type(error).__name__}: {words}") from error
+        if isinstance(error, ModuleNotFoundError):
+            words += "; a plugin is one file, whose text alone is kept and sent: it imports what is installed"
+        kind = "" if isinstance(error, MethodError) else f"{type(error).__name__}: "
+        raise MethodError(f"the plugin fails: {where}{kind}{words}") from error
     if not entries:
         raise MethodError('the plugin registers no method; end it with register("My method", Recipe(...))')
+    for name in entries:
+        if other := read_as(name, registry()):
+            raise MethodError(f"the plugin's method {name!r} reads like {other}, which is another: call it otherwise")
     return entries

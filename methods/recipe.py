@@ -30,7 +30,7 @@ class Recipe:
 
     ========= =============================================================================================
     head      a module: features (B, F) -> logits (B, C), given F as ``scene.model.width``
-    loss      (logits (B, C), y (B,), epsilon (B,)) -> the loss of each sample (B,)
+    loss      (logits (B, C), y (B,), epsilon (B,)) -> the loss of each sample (B,); it leaves these as they are
     smoothing the label-smoothing epsilon of each class (C,)
     weights   epoch -> ClassWeights
     sampler   (labels (N,), epoch) -> the indices (N,) of that epoch, both on the CPU; where it changes how often
@@ -62,6 +62,11 @@ class Recipe:
     finish: Part | None = None
     rows: Part | None = None
     estimator: Part | None = None
+
+    def __post_init__(self) -> None:
+        """MethodError where a slot holds what is no part, or one whose hyperparameters would not be found."""
+        for slot, part in self.parts().items():
+            _check_part(slot, part)
 
     def parts(self) -> dict[str, Part]:
         """The slots that are filled."""
@@ -122,6 +127,25 @@ class Recipe:
         return Recipe(**parts)
 
 
+RESERVED = frozenset(name for name in vars(Part) if not name.startswith("_")) - {"smoothing"}
+
+
+def _check_part(slot: str, part: Any) -> None:
+    if isinstance(part, type) and issubclass(part, Part):
+        raise MethodError(f"{slot}: {part.__name__} is a class, and a part of it is expected: {part.__name__}()")
+    if not isinstance(part, Part):
+        raise MethodError(f"{slot}: a Part is expected, whose build(scene) returns what the slot calls, not {part!r}")
+    kind = type(part).__name__
+    own = [pair for each in type(part).__mro__ for pair in vars(each).items()]
+    if bare := [name for name, value in own if isinstance(value, dataclasses.Field)]:
+        raise MethodError(f"{slot}: {kind}.{bare[0]} is no value yet: write @dataclass(frozen=True) above the class")
+    if taken := [f.name for f in fields(part) if f.name in RESERVED]:
+        raise MethodError(
+            f"{slot}: a hyperparameter of {kind} cannot be called {taken[0]!r}, which a part says of itself; "
+            "call it otherwise"
+        )
+
+
 def with_values(part: Part, fresh: Mapping[str, Any]) -> Part:
     """The part with other hyperparameters, by the names that users write. MethodError for a value of another kind, or
     one that breaks the part's rules."""
@@ -168,7 +192,7 @@ registered: dict[str, Entry] = {}
 def register(name: str, made: Recipe, *, description: str = "", source: str = "", cost: float = 1.0) -> Recipe:
     """Give a recipe a name, and return it. ``cost`` is the cost of a training step over ERM's (2.0 for two passes).
 
-    MethodError where the name is taken.
+    MethodError where the name is taken, or cannot be one.
 
     Args:
         name: What specs call it.
@@ -179,8 +203,14 @@ def register(name: str, made: Recipe, *, description: str = "", source: str = ""
     """
     if not isinstance(name, str) or not isinstance(made, Recipe):
         raise MethodError(f"register takes a name and a Recipe, not {name!r} and {made!r}")
+    if not name or name != name.strip():
+        raise MethodError(f"register takes a name that neither is empty nor has blanks around it, not {name!r}")
     if name in registered:
         raise MethodError(f"a method named {name!r} is already registered")
+    if not isinstance(cost, (int, float)) or not 0 < cost < math.inf:
+        raise MethodError(f"{name}: cost is a step's over one of ERM's, a number above 0 such as 2.0, not {cost!r}")
+    if wrong := [word for word in (description, source) if not isinstance(word, str)]:
+        raise MethodError(f"{name}: description and source are texts, not {wrong[0]!r}")
     registered[name] = Entry(name, made, description, source, cost)
     return made
 

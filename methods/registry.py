@@ -34,6 +34,8 @@ def recipe(name: str, plugin: Mapping[str, Entry] | None = None) -> Recipe:
     known = registry() | dict(plugin or {})
     if name in known:
         return known[name].recipe
+    if len(several := [term.strip() for term in name.split(",")]) > 1 and all(term in known for term in several):
+        raise MethodError(f"{name!r} is no method but {len(several)}: write a list, [{', '.join(several)}]")
     total = Recipe()
     for term in (part.strip() for part in name.split("+")):
         if term not in known:

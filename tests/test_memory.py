@@ -8,9 +8,11 @@ import os
 import platform
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 from tailboard.harness.memory import TUNABLES, give_back, uncollected, without_tunables
 
@@ -65,6 +67,19 @@ def test_a_step_finds_the_memory_of_the_one_before_and_a_trial_gives_it_back():
 def test_nothing_is_given_back_where_the_c_library_cannot(monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     give_back()
+
+
+def test_a_gpu_gets_back_what_the_last_training_held_though_that_refers_to_itself(monkeypatch):
+    class Training:
+        def __init__(self):
+            self.own = self
+
+    held, gone = weakref.ref(Training()), []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: gone.append(held() is None))
+    assert held() is not None
+    give_back()
+    assert gone == [True]
 
 
 @pytest.mark.parametrize("file", ["deploy/Dockerfile", "deploy/slurm/tailboard.sbatch", "ray_cluster.yaml"])

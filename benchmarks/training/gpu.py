@@ -15,9 +15,9 @@ The parts, in their order:
                   one process, one after the other, and step by step in turn, with a stream or a CUDA graph each
     together      steps a second of one, two and four trials at a time, without NVIDIA's MPS and with it
 
-A part that fails, or for which no time is left, says so in its row and the next one begins. No part begins after
-``--minutes``, 7 if not given; the one that has begun is not cut short, so the whole may take longer. ``--small`` tries
-all but ``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
+A part that fails, or for which no time is left, says so in its row and the next one begins. After ``--minutes``, 8.5
+if not given, the part that runs is cut short, and what it has measured by then stays. ``--small`` tries all but
+``tests`` and ``compiled`` on any machine with the sizes turned down; what it prints is no measurement.
 
 No GPU has been measured with it yet.
 """
@@ -28,12 +28,13 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,6 +97,10 @@ class Measured:
 
 class NotHere(Exception):
     """This machine has not what a part needs."""
+
+
+class TimeIsUp(BaseException):
+    """The script has had its minutes. No exception of a part's: what keeps its faults apart does not catch it."""
 
 
 def spec_of(sizes: Sizes, device: torch.device, method: str = "ERM") -> Spec:
@@ -166,14 +171,14 @@ def ratio(slow: Callable[[], object], fast: Callable[[], object], sizes: Sizes, 
     return statistics.median(a / b for a, b in pairs[1:])
 
 
-def attempted(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
-    """What was measured, or why nothing was."""
+def attempted(name: str, work: Callable[[], Iterable[Measured]]) -> Iterator[Measured]:
+    """What is measured, one by one, and why the rest is not."""
     try:
-        return work()
+        yield from work()
     except NotHere as reason:
-        return [Measured(name, None, "", str(reason))]
+        yield Measured(name, None, "", str(reason))
     except Exception as error:
-        return [Measured(name, None, "", f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}")]
+        yield Measured(name, None, "", f"failed: {type(error).__name__}: {str(error).splitlines()[:1]}")
 
 
 def tests(sizes: Sizes, device: torch.device) -> list[Measured]:
@@ -288,7 +293,7 @@ def official(sizes: Sizes, device: torch.device) -> list[Measured]:
     return [Measured("a trial's speed over LDAM-DRW's loop", statistics.median(ratios), "ratio", said)]
 
 
-def fused(sizes: Sizes, device: torch.device) -> list[Measured]:
+def fused(sizes: Sizes, device: torch.device) -> Iterator[Measured]:
     """Epochs of the same steps: of several seeds, however they are trained, and of one alone."""
     trial, number, steps = trial_of(sizes, device), 2 if sizes.small else 5, -(-sizes.steps // 6)
 
@@ -300,11 +305,9 @@ def fused(sizes: Sizes, device: torch.device) -> list[Measured]:
         several, alone = way(loops[:-1], device), loops[-1].epochs()
         return ratio(lambda: next(several), lambda: next(alone), sizes, device)
 
-    rows = []
     for how, (way, said) in WAYS.items():
         name = f"{number} seeds' time over that of one, {how}"
-        rows += attempted(name, lambda: [Measured(name, over_one(way), "ratio", said)])  # noqa: B023  (called at once)
-    return rows
+        yield from attempted(name, lambda: [Measured(name, over_one(way), "ratio", said)])  # noqa: B023  (called at once)
 
 
 SeedsTrained = Callable[[list[TrainingLoop], torch.device], Iterator[object]]  # epoch by epoch
@@ -316,17 +319,16 @@ WAYS: dict[str, tuple[SeedsTrained, str]] = {
 }
 
 
-def together(sizes: Sizes, device: torch.device) -> list[Measured]:
+def together(sizes: Sizes, device: torch.device) -> Iterator[Measured]:
     """Several trials share the device, without MPS and with it."""
     trial, most = trial_of(sizes, device), 1 if sizes.small else 4
-    rows = []
     for how in ("without MPS", "with MPS"):
         if how == "with MPS" and (device.type != "cuda" or not shutil.which(MPS)):
-            return [*rows, Measured("trials at a time with MPS", None, "", f"{MPS} is not here")]
+            yield Measured("trials at a time with MPS", None, "", f"{MPS} is not here")
+            return
         with own_mps() if how == "with MPS" else tempfile.TemporaryDirectory():
             found = measured_together(trial, device, {}, most, sizes.seconds)
-        rows += [Measured(f"{each.trials} at a time, {how}", each.steps, "steps/s together") for each in found]
-    return rows
+        yield from (Measured(f"{each.trials} at a time, {how}", each.steps, "steps/s together") for each in found)
 
 
 @contextmanager
@@ -345,22 +347,42 @@ def own_mps() -> Iterator[None]:
             os.environ.update(before)
 
 
-PARTS: dict[str, Callable[[Sizes, torch.device], list[Measured]]] = {
+PARTS: dict[str, Callable[[Sizes, torch.device], Iterable[Measured]]] = {
     "tests": tests, "whole_trial": whole_trial, "method_cost": method_cost, "cuda_graph": cuda_graph,
     "compiled": compiled, "memory": memory, "official": official, "fused": fused, "together": together,
 }  # fmt: skip
 
 
 def measured(sizes: Sizes, device: torch.device, names: list[str], minutes: float) -> list[Measured]:
-    """Every part in its turn; no fault of one costs the others."""
-    rows, end = [], time.monotonic() + 60 * minutes
-    for name in names:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        if time.monotonic() > end:
-            rows.append(Measured(name, None, "", "no time was left"))
-            continue
-        rows += attempted(name, lambda part=PARTS[name]: part(sizes, device))
+    """Every part in its turn; no fault of one costs the others, nor the end of the time what was measured before."""
+    rows, left = [], [*names]
+    try:
+        with time_is_up_after(60 * minutes):
+            while left:
+                print(f"{left[0]} ...", file=sys.stderr, flush=True)
+                for row in attempted(left[0], lambda: PARTS[left[0]](sizes, device)):
+                    rows.append(row)  # one by one: what a part that is cut short has measured stays
+                left.pop(0)
+    except TimeIsUp:
+        rows += [Measured(name, None, "", "cut short") for name in left[:1]]
+        rows += [Measured(name, None, "", "no time was left") for name in left[1:]]
     return rows
+
+
+@contextmanager
+def time_is_up_after(seconds: float) -> Iterator[None]:
+    """Raises TimeIsUp inside, once, after so many seconds."""
+
+    def end(*_: object) -> None:
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def main(given: argparse.Namespace) -> None:
@@ -390,6 +412,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, help="JSON file")
     parser.add_argument("--only", default="", help=f"parts, with commas: {', '.join(PARTS)}")
-    parser.add_argument("--minutes", type=float, default=7.0, help="no part begins after them")
+    parser.add_argument("--minutes", type=float, default=8.5, help="what runs then is cut short")
     parser.add_argument("--small", action="store_true", help="sizes turned down, also without a GPU; no measurement")
     main(parser.parse_args())

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import io
 import os
-import struct
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,14 +23,13 @@ from PIL import Image
 from ..catalog import DataError
 from ..files import bounded, checksum, damaged, read_bytes, vouch
 from ..split import Images, Pool
+from ..user_images.pictures import UNREADABLE
 
 PARTS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FORMATS = ("PNG", "JPEG")  # whatever the name says: others run programs, as EPS does, or are no photographs
 SIZE = (32, 32)
 LARGEST = 1 << 20  # bytes of an image's file; one of 32 x 32 pixels has a few thousand
-# All that Pillow raises for a damaged file.
-_UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 class _File(NamedTuple):
@@ -133,7 +131,7 @@ def _pixels(data: bytes, where: str) -> np.ndarray:
             if image.size != SIZE:
                 raise DataError(f"{where} measures {image.size} pixels where {SIZE} are expected.")
             return np.asarray(image.convert("RGB"))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise damaged(where, error) from None
 
 

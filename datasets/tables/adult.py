@@ -31,8 +31,7 @@ LARGEST = 16 * 2**20
 def read(folder: Path, verify: bool) -> Pool | None:
     """The pool of a folder that holds both files; None where it does not. DataError where they are damaged or, with
     ``verify``, not the official ones."""
-    paths = [folder / name for name in OFFICIAL]
-    if not all(path.is_file() for path in paths):
+    if not (paths := _files(folder)):
         return None
     hashes = {path.name: checksum(path, "md5") for path in paths}
     verified = vouch(folder, hashes, OFFICIAL, verify)
@@ -44,11 +43,16 @@ def read(folder: Path, verify: bool) -> Pool | None:
 
 def categories_in(folder: Path) -> dict[str, tuple[str, ...]] | None:
     """The names of the categories of each column, in the order of their numbers; None where the files are not there."""
-    paths = [folder / name for name in OFFICIAL]
-    if not all(path.is_file() for path in paths):
+    if not (paths := _files(folder)):
         return None
     found = _categories([row for path in paths for row in _rows(path)])
     return {COLUMNS[place].name: tuple(names) for place, names in found.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Both files; none where one is missing."""
+    paths = [folder / name for name in OFFICIAL]
+    return paths if all(path.is_file() for path in paths) else []
 
 
 def _rows(path: Path) -> list[list[str]]:

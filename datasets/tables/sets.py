@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from ..catalog import DataError, Dataset, register_dataset
+from ..catalog import Dataset, register_dataset
 from ..fetching import destination, fetch
-from ..files import missing, places
-from ..split import Pool
+from ..files import folders_for
+from ..readers.official_files import load_official
 from . import adult, covertype
 
 ADULT_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
@@ -24,33 +21,8 @@ RAMP_HOW = (
 COVERTYPE_LAYOUT = "covtype.data.gz or covtype.data (UCI's), or covertype/{samples,targets}_py3 (scikit-learn's)"
 
 
-def _load(dataset: Dataset, read: Callable[[Path, bool], Pool | None], root: Path | None, verify: bool) -> Pool:
-    """The pool from the first folder that has the layout."""
-    searched = places(dataset.name, root)
-    try:
-        pool = next(filter(None, (read(folder, verify) for folder in searched)), None)
-    except OSError as error:
-        raise DataError(f"the data set {dataset.name!r} could not be read: {error}") from None
-    if pool is None:
-        command = f"tailboard data prepare {dataset.name}" + (f" --root {root}" if root else "")
-        raise missing(
-            dataset.name,
-            searched,
-            dataset.layout,
-            dataset.terms,
-            dataset.how or command,
-        )
-    held = np.bincount(pool.train.y, minlength=len(dataset.classes)).tolist()
-    if held != list(dataset.available):
-        raise DataError(
-            f"the copy of {dataset.name} is not complete: it holds {held} training rows of the classes, and "
-            f"{list(dataset.available)} belong there"
-        )
-    return pool
-
-
 def _adult_categories(root: Path | None) -> dict[str, tuple[str, ...]]:
-    return next(filter(None, map(adult.categories_in, places("adult", root))))
+    return next(filter(None, map(adult.categories_in, folders_for("adult", root))))
 
 
 def _prepare_adult(root: Path | None) -> Path:
@@ -69,7 +41,7 @@ ADULT = register_dataset(
         shape=(len(adult.COLUMNS),),
         mean=(),
         std=(),
-        load=lambda root, verify: _load(ADULT, adult.read, root, verify),
+        load=lambda root, verify: load_official(ADULT, (adult.read,), root, verify),
         layout="adult.data and adult.test",
         terms="CC BY 4.0; doi 10.24432/C5XW20",
         description="48,842 people, 14 columns, by whether they earn more than 50,000 dollars (Becker and Kohavi 1996)",
@@ -93,7 +65,7 @@ def _cover(name: str, counts: tuple[int, ...], layout: str, how: str, words: str
         shape=(len(covertype.COLUMNS),),
         mean=(),
         std=(),
-        load=lambda root, verify: _load(COVER[name], READERS[name], root, verify),
+        load=lambda root, verify: load_official(COVER[name], (READERS[name],), root, verify),
         layout=layout,
         how=how,
         terms="CC BY 4.0; doi 10.24432/C50K5N",

@@ -23,7 +23,7 @@ LEAST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """All that can be said of a user's images without their files; a trial's key holds it.
 
     ``sha256`` is the hash of the contents (see ``Scan.contents``), ``available`` and ``tested`` the training and test
@@ -42,14 +42,14 @@ class Facts:
     groups: str | None = None
 
 
-def resolve(source: Source) -> tuple[Facts, Scan]:
+def resolve(source: Source) -> tuple[ImageFacts, Scan]:
     """The facts of a source, and the scan that they are of. The images are decoded where they were not before.
 
     Raises:
         DataError: where they cannot be trained on; the message names the class or the files.
     """
     scanned = scan(source)
-    facts = Facts(
+    facts = ImageFacts(
         scanned.contents,
         scanned.classes,
         scanned.counts(scanned.train),
@@ -68,7 +68,7 @@ def resolve(source: Source) -> tuple[Facts, Scan]:
     return replace(facts, mean=moments[0], std=moments[1]), scanned
 
 
-def dataset(name: str, facts: Facts, scanned: Scan | None = None) -> Dataset:
+def dataset(name: str, facts: ImageFacts, scanned: Scan | None = None) -> Dataset:
     """The data set that the facts are of, under the name that tables show.
 
     ``scanned`` is its scan, where one was just made; otherwise the files are looked for when they are loaded, which

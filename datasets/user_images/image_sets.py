@@ -10,7 +10,7 @@ from typing import Any
 
 from ..catalog import DataError
 from ..fetching import destination, fetch, is_as_archived, unpack
-from ..files import checksum, missing, places
+from ..files import checksum, folders_for, missing
 from ..readers import eurosat, kaggle
 from . import source as user_source
 from .listing import Files
@@ -152,7 +152,7 @@ def folder_of(name: str, split: str | None, root: Path | None) -> Path:
     known = IMAGE_SETS[name]
     if split is not None and split not in known.splits:
         raise DataError(f"data.split: {name} has {' and '.join(known.splits)}, not {split!r}")
-    searched = [place.resolve() for place in places(name, root)]
+    searched = [place.resolve() for place in folders_for(name, root)]
     for place in searched:
         if place.is_dir() and known.read(place, split or next(iter(known.splits))) is not None:
             return place

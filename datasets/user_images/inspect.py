@@ -8,9 +8,10 @@ from typing import Any
 
 from ..catalog import DataError
 from . import near_duplicates
+from .class_names import class_order
 from .listing import Item, refuse
 from .pictures import Facts
-from .scan import class_order, listed, scan
+from .scan import listed, scan
 from .source import Source
 
 SHOWN = 20  # of each kind of finding
@@ -58,8 +59,7 @@ def inspected(source: Source) -> dict[str, Any]:
         result = scan(source)
     except DataError as error:
         totals = Counter(item.label for item in listing.items)
-        order = class_order(listing.items, range(len(listing.items)))
-        classes = [{"class": name, "images": totals[name]} for name in order]
+        classes = [{"class": name, "images": totals[name]} for name in class_order(totals)]
         parts = [[i for i, item in enumerate(listing.items) if (item.part == "test") == test] for test in (False, True)]
         return facts | {"classes": classes, "reason": str(error), **alike(*parts)}
     train, test = result.counts(result.train), result.counts(result.test)

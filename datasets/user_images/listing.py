@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,7 @@ AT_ONCE = 2**26  # bytes of images that are held at a time while they are decode
 THUMBNAILS_AT_ONCE = 512
 THREADS_FROM = 96 * 96  # pixels; of smaller images, threads wait for each other longer than they work
 SHOWN = 3  # files that an error names
+T = TypeVar("T")
 
 
 class Item(NamedTuple):
@@ -78,19 +79,17 @@ class Files:
 
     def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
         """As in :class:`Listing`."""
-        fresh, read = {}, []
-        for item, path in zip(self.items, self.paths, strict=True):
-            try:
-                about = path.stat()
-                kept = known.get(str(path))
-                if kept is None or kept[:2] != [about.st_size, about.st_mtime_ns]:
-                    kept = [about.st_size, about.st_mtime_ns, *pictures.facts(_bytes(path), item.name)]
-                fresh[str(path)] = kept
-                read.append(Facts(*kept[2:]))
-            except OSError as error:
-                read.append(DataError(f"{item.name} cannot be read: {error.strerror or error}"))
-            except DataError as error:
-                read.append(error)
+        fresh: dict[str, list] = {}
+
+        def facts(name: str, path: Path) -> Facts:
+            about = path.stat()
+            kept = known.get(str(path))
+            if kept is None or kept[:2] != [about.st_size, about.st_mtime_ns]:
+                kept = [about.st_size, about.st_mtime_ns, *pictures.facts(_bytes(path), name)]
+            fresh[str(path)] = kept
+            return Facts(*kept[2:])
+
+        read = [_or_why(item.name, facts, item.name, path) for item, path in zip(self.items, self.paths, strict=True)]
         known.clear()
         known.update(fresh)
         return read
@@ -118,30 +117,22 @@ class Encoded:
 
     def facts(self, known: dict[str, list]) -> list[Facts | DataError]:
         """As in :class:`Listing`; all are read anew, since nothing tells that they have not changed."""
-        return [self._facts(index) for index in range(len(self.items))]
+        return [_or_why(item.name, self._facts, index) for index, item in enumerate(self.items)]
 
-    def _facts(self, index: int) -> Facts | DataError:
-        try:
-            return pictures.facts(self.data(index), self.items[index].name)
-        except OSError as error:
-            return DataError(f"{self.items[index].name} cannot be read: {error.strerror or error}")
-        except DataError as error:
-            return error
+    def _facts(self, index: int) -> Facts:
+        return pictures.facts(self.data(index), self.items[index].name)
 
     def fill(self, goal: np.ndarray, order: Sequence[int], digests: Sequence[str]) -> None:
         """As in :class:`Listing`."""
 
-        def pixels(index: int, digest: str) -> np.ndarray | DataError:
-            name = self.items[index].name
-            try:
-                data = self.data(index)
-                if hashlib.sha256(data).hexdigest() != digest:
-                    return DataError(f"{name} was changed while it was read")
-                return pictures.pixels(data, name, goal.shape[1:])
-            except OSError as error:
-                return DataError(f"{name} cannot be read: {error.strerror or error}")
-            except DataError as error:
-                return error
+        def pixels(index: int, digest: str) -> np.ndarray:
+            data, name = self.data(index), self.items[index].name
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise DataError(f"{name} was changed while it was read")
+            return pictures.pixels(data, name, goal.shape[1:])
+
+        def decoded(index: int, digest: str) -> np.ndarray | DataError:
+            return _or_why(self.items[index].name, pixels, index, digest)
 
         many = goal.shape[2] * goal.shape[3] >= THREADS_FROM
         with ThreadPoolExecutor(max_workers=None if many else 1) as threads:
@@ -149,7 +140,7 @@ class Encoded:
             each = max(1, AT_ONCE // goal[:1].nbytes)
             for start in range(0, len(order), each):
                 chunk = slice(start, start + each)
-                for row, image in enumerate(threads.map(pixels, order[chunk], digests[chunk]), start):
+                for row, image in enumerate(threads.map(decoded, order[chunk], digests[chunk]), start):
                     if isinstance(image, DataError):
                         wrong.append(image)
                     else:
@@ -161,12 +152,7 @@ class Encoded:
 
         def small(index: int) -> Image.Image | DataError:
             name = self.items[index].name
-            try:
-                return pictures.thumbnail(self.data(index), name, side)
-            except OSError as error:
-                return DataError(f"{name} cannot be read: {error.strerror or error}")
-            except DataError as error:
-                return error
+            return _or_why(name, lambda: pictures.thumbnail(self.data(index), name, side))
 
         with ThreadPoolExecutor() as threads:
             for start in range(0, len(order), THUMBNAILS_AT_ONCE):
@@ -203,6 +189,16 @@ def refuse(wrong: Sequence[DataError], of: int) -> None:
         more = f"; {len(wrong)} of {of:,} images in all" if len(wrong) > 1 else ""
         named = "; ".join(str(error) for error in wrong[:SHOWN])
         raise DataError(f"{named}{more}. Repair or remove {'them' if len(wrong) > 1 else 'it'}, and run it again.")
+
+
+def _or_why(name: str, read: Callable[..., T], *words: Any) -> T | DataError:
+    """What is read of an image, or why it cannot be."""
+    try:
+        return read(*words)
+    except OSError as error:
+        return DataError(f"{name} cannot be read: {error.strerror or error}")
+    except DataError as error:
+        return error
 
 
 def _bytes(path: Path) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..catalog import DataError
-from ..files import cache, places, roots
+from ..files import cache, data_folders, folders_for
 from .image_sets import IMAGE_SETS
 from .scan import READERS, Scan, scan, write_whole
 from .source import KINDS, SETS, Source
@@ -90,7 +89,7 @@ def located(name: str, contents: str, groups: str | None, shape: tuple[int, int,
                 if scanned.groups_hash == groups:
                     return replace(scanned, shape=shape)
                 why = f"{source.path} holds them, in other groups: a csv with the column for groups is needed"
-    looked = "".join(f"; nothing in {place} has these contents" for place in roots(root)[:-1])
+    looked = "".join(f"; nothing in {place} has these contents" for place in data_folders(root))
     raise DataError(
         f"the images of {name} (contents {contents[:12]}) are not at hand: {why}{looked}. Name the folder that they "
         "are in with --root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
@@ -102,13 +101,13 @@ def _candidates(name: str, root: Path | None) -> Iterator[Source]:
     kind, _, last = name.partition(":")
     if name in SETS:
         splits = IMAGE_SETS[name].splits
-        yield from (Source(name, place, split=split) for place in places(name, root) for split in splits)
+        yield from (Source(name, place, split=split) for place in folders_for(name, root) for split in splits)
     if kind not in READERS or not last:
         return
-    for base in roots(root)[:-1]:  # the last is our own cache
+    for base in data_folders(root):
         yield from (Source(kind, path) for path in (base / last, base) if _fits(kind, path))
-        with suppress(OSError), os.scandir(base) as entries:
-            paths = sorted(Path(entry.path) for entry in entries)[:MOST_CANDIDATES]
+        with suppress(OSError):
+            paths = sorted(base.iterdir())[:MOST_CANDIDATES]
             yield from (Source(kind, path.resolve()) for path in paths if path.name != last and _fits(kind, path))
 
 

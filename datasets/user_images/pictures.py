@@ -28,7 +28,7 @@ MOST_BYTES = 2**28  # of a file
 TOO_LARGE = f"it has more than {MOST_PIXELS:,} pixels"
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that exchange width and height
 # All that Pillow raises for a damaged file.
-_UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 class Facts(NamedTuple):
@@ -46,7 +46,7 @@ def facts(data: bytes, where: str) -> Facts:
         width, height = image.size
         try:  # a PNG would be decoded for it
             turned = image.format != "PNG" and image.getexif().get(ORIENTATION) in TURNED
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise _refused(where, _why(error)) from None
         if turned:
             width, height = height, width
@@ -79,7 +79,7 @@ def of_image(image: Image.Image, where: str, shape: tuple[int, int, int]) -> np.
     _check(image, where)
     try:
         return _brought_to(ImageOps.exif_transpose(image), shape)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refused(where, _why(error)) from None
 
 
@@ -96,7 +96,7 @@ def thumbnail(data: bytes, where: str, side: int) -> Image.Image:
         try:
             image.draft("RGB", (2 * side, 2 * side))
             return _small(ImageOps.exif_transpose(image), side)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise _refused(where, _why(error)) from None
 
 
@@ -143,7 +143,7 @@ def _opened(data: bytes, where: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's, about odd metadata
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refused(where, _why(error)) from None
     _check(image, where)
     return image

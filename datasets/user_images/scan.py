@@ -23,7 +23,7 @@ from ..catalog import DataError
 from ..files import cache
 from . import image_sets
 from .carve import carve
-from .class_names import check_class_names
+from .class_names import check_class_names, class_order
 from .listing import Item, Listing, refuse
 from .pictures import GREY, Facts
 from .readers import array_file, folder, hugging_face, table
@@ -112,19 +112,12 @@ def scan(source: Source) -> Scan:
     facts = [fact for fact in read if isinstance(fact, Facts)]
     parts, how = split(listing.items, facts)
     train, test = parts
-    order = class_order(listing.items, train)
+    order = class_order(Counter(listing.items[index].label for index in train))
     rank = {name: label for label, name in enumerate(order)}
     train, test = (sorted(part, key=lambda index: rank[listing.items[index].label]) for part in (train, test))
     shape, brought = _shape(facts, source.size)
     notes = (*listing.notes, how, *brought)
     return Scan(source, listing, facts, order, train, test, shape, tuple(filter(None, notes)))
-
-
-def class_order(items: Sequence[Item], train: Sequence[int]) -> tuple[str, ...]:
-    """The classes by their training images, the largest first; of equal ones by name, or by number where all are."""
-    sizes = Counter(items[index].label for index in train)
-    numbers = all(name.isdecimal() for name in sizes)
-    return tuple(sorted(sizes, key=lambda name: (-sizes[name], int(name) if numbers else 0, name)))
 
 
 def split(items: Sequence[Item], facts: Sequence[Facts]) -> tuple[tuple[list[int], list[int]], str]:

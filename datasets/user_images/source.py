@@ -65,8 +65,9 @@ def is_user_images(name: Any) -> bool:
 
 
 def separator(text: str) -> str:
-    """The sign between the values of a csv: the one of SEPARATORS that its first line has most often."""
-    return max(SEPARATORS, key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
+    """The sign between the values of a csv: the one of SEPARATORS that its first line has most often, outside of
+    quotes."""
+    return max(SEPARATORS, key=re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text, maxsplit=1)[0]).count)
 
 
 def source_of(words: Mapping[str, Any], folder: Path) -> Source:

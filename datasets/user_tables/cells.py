@@ -51,7 +51,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RawTable:
     """All that was read of a file. ``lines`` are the numbers of its lines at which the rows end, where it has any;
     ``indexes`` the names of the columns that were the index of a pandas frame."""
 

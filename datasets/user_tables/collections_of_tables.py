@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..catalog import DataError
-from ..files import missing, places, roots
+from ..files import folders_for, missing, roots
 
 KINDS = ("openml", "imblearn")
 EXAMPLES = {"openml": "openml:31", "imblearn": "imblearn:ecoli"}
@@ -38,12 +38,12 @@ def place_of(kind: str, member: str, root: Path | None) -> Path:
         DataError: where there is no set of that name, or it was not prepared.
     """
     if kind == "openml":
-        number = _number(member)
-        searched, layout = places("openml", root), f"{CACHE}/{DESCRIPTION.format(number)}, as fetch_openml keeps it"
-        found = [place / CACHE for place in searched if (place / CACHE / DESCRIPTION.format(number)).is_file()]
+        file = f"{CACHE}/{DESCRIPTION.format(_number(member))}"
+        searched, layout = folders_for("openml", root), f"{file}, as fetch_openml keeps it"
+        found = [place / CACHE for place in searched if (place / file).is_file()]
     else:
         file = f"x{_position(member) + 1}data.npz"
-        searched, layout = places("zenodo", root), f"{file}, of benchmark-imbalanced-learn.tar.gz"
+        searched, layout = folders_for("zenodo", root), f"{file}, of benchmark-imbalanced-learn.tar.gz"
         found = [place / file for place in searched if (place / file).is_file()]
     if not found:
         command = f"tailboard data prepare {kind}:{member}" + (f" --root {root}" if root else "")

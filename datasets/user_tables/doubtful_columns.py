@@ -1,5 +1,5 @@
-"""Doubtful columns: row numbers that a program wrote beside the data, and numbers that were read as categories since a
-few of them are written otherwise."""
+"""Doubtful columns: row numbers that a program wrote beside the data, and numbers or dates that were read as categories
+since they, or a few of them, are written otherwise."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from .cells import Cells, Rows
+from .cells import Cells, RawTable, days
 
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")  # as pandas calls an index without a name in a Parquet file
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+")  # as it calls a column without a name of a csv
-NEARLY = 0.9  # of a column's different texts: that many are numbers where it was meant as one of numbers
+OTHER_DATE = re.compile(
+    r"(\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{1,2}/\d{1,2}/\d{2}|\d{4}[./]\d{1,2}[./]\d{1,2})([ T,].{0,40})?"
+)
+NEARLY = 0.9  # of a column's different texts: that many are numbers, or dates, where it was meant as one of these
 
 
 def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple[list[Cells], list[str]]:
@@ -40,7 +43,30 @@ def without_indexes(columns: Iterable[Cells], indexes: Collection[str]) -> tuple
     return kept, notes
 
 
-def nearly_number(rows: Rows, column: Cells) -> str:
+def doubt(rows: RawTable, column: Cells) -> tuple[str, str]:
+    """Of a column of texts what it may have been meant as, ``numbers`` or ``dates``, with which text is none and what
+    can be done; nothing of another."""
+    if said := nearly_number(rows, column):
+        return "numbers", said
+    said = nearly_date(rows, column)
+    return ("dates", said) if said else ("", "")
+
+
+def nearly_date(rows: RawTable, column: Cells) -> str:
+    """Of a column of texts that nearly all are dates, which one is not as ISO 8601 has it; nothing of another."""
+    there = np.unique(column.codes[column.codes >= 0])
+    plain = np.array([days([column.texts[code]]) is not None for code in there], dtype=bool)
+    near = plain | np.array([bool(OTHER_DATE.fullmatch(column.texts[code])) for code in there], dtype=bool)
+    if plain.all() or near.sum() < NEARLY * len(near):
+        return ""
+    odd, advice = there[~plain], "write a date as 2026-03-01"
+    if not near.all():
+        odd, advice = there[~near], "if dates are meant, leave it empty where there is none"
+    first = np.flatnonzero(np.isin(column.codes, odd))[:1]
+    return f"{rows.where(first)} holds {column.texts[column.codes[first[0]]][:40]!r}; {advice}"
+
+
+def nearly_number(rows: RawTable, column: Cells) -> str:
     """Of a column of texts that nearly all are numbers, which one is not and what can be done; nothing of another."""
     there = np.unique(column.codes[column.codes >= 0])  # a Parquet file may name categories that no row has
     plain = np.array([_number(column.texts[code]) for code in there], dtype=bool)

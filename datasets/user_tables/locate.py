@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 
 from ..array_cache import stamp
 from ..catalog import DataError
-from ..files import cache, roots
+from ..files import cache, data_folders
 from ..user_images.scan import write_whole
 from . import collections_of_tables as collections
 from .source import FILES, WORDS, TableSource
@@ -72,7 +71,7 @@ def located(name: str, hashes: tuple[str, str | None], roles: Mapping[str, str |
         with suppress(DataError):
             if read := _with_contents(source, hashes):
                 return read
-    looked = "".join(f"; nothing in {place} has these contents" for place in roots(root)[:-1])
+    looked = "".join(f"; nothing in {place} has these contents" for place in data_folders(root))
     raise DataError(
         f"the table {name} (contents {hashes[0][:12]}) is not at hand: {why}{looked}. Name its folder with "
         "--root; or, if the change was meant, run the spec again: it is other data then, and trained anew"
@@ -97,11 +96,11 @@ def _candidates(name: str, roles: Mapping[str, str | None], root: Path | None) -
             yield TableSource(kind, collections.place_of(kind, last, root), last, **words)
     if kind not in FILES:
         return
-    for base in roots(root)[:-1]:  # the last is our own cache
+    for base in data_folders(root):
         if (base / last).is_file():
             yield TableSource(kind, (base / last).resolve(), **words)
-        with suppress(OSError), os.scandir(base) as entries:
-            paths = sorted(Path(entry.path) for entry in entries)[:MOST_CANDIDATES]
+        with suppress(OSError):
+            paths = sorted(base.iterdir())[:MOST_CANDIDATES]
             others = [p for p in paths if p.name != last and p.suffix.lower() == f".{kind}" and p.is_file()]
             yield from (TableSource(kind, path.resolve(), **words) for path in others)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalog import DataError
 from ..user_images.readers.array_file import arrays
-from .cells import Cells, Rows, check_size, checked_names
+from .cells import Cells, RawTable, check_size, checked_names
 
 LABEL = "label"
 
@@ -36,8 +36,8 @@ class NpzFile:
         self._x, self._y = x, y
         self.names = checked_names([*(f"x{place + 1}" for place in range(x.shape[1])), LABEL], self.file)
 
-    def read(self, texts: Collection[str]) -> Rows:
+    def read(self, texts: Collection[str]) -> RawTable:
         """All rows."""
         columns = [Cells(name, self._x[:, place].astype(np.float64)) for place, name in enumerate(self.names[:-1])]
         label = Cells(LABEL, self._y.astype(np.float64))
-        return Rows(self.file, tuple(c.worded() if c.name in texts else c for c in (*columns, label)))
+        return RawTable(self.file, tuple(c.worded() if c.name in texts else c for c in (*columns, label)))

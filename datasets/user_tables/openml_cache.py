@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 from ..catalog import DataError
 from ..files import bounded, damaged, read_bytes
-from .cells import MOST_BYTES, Rows, checked_names
+from .cells import MOST_BYTES, RawTable, checked_names
 from .collections_of_tables import DESCRIPTION
 from .text_file import Layout, read_rows, text_of
 
@@ -51,7 +51,7 @@ class OpenmlSet:
         self._all, self._nominal, self._first = self._attributes()
         self.names = [name for name in self._all if name not in ignored]
 
-    def read(self, texts: Collection[str]) -> Rows:
+    def read(self, texts: Collection[str]) -> RawTable:
         """All rows, without the columns that OpenML says to ignore; nominal attributes are texts. DataError with the
         line that is wrong."""
         body = self._data.count(b"'"), self._data.count(b'"')
@@ -59,7 +59,7 @@ class OpenmlSet:
         layout = Layout(",", quote, "\\", self._first)
         read = read_rows(self._data, self._all, layout, self.file, {*texts, *self._nominal})
         kept = tuple(column for column in read.columns if column.name in self.names)
-        return Rows(self.file, kept, read.lines)
+        return RawTable(self.file, kept, read.lines)
 
     @staticmethod
     def _is_ignored(feature: dict[str, Any]) -> bool:
@@ -77,8 +77,8 @@ class OpenmlSet:
 
     def _attributes(self) -> tuple[list[str], set[str], int]:
         """The columns, those of them that are nominal, and the line with the first row."""
-        names, nominal, at = [], set(), 0
-        for number, line in enumerate(self._head(), start=1):
+        names, nominal, number = [], set(), 0
+        for number, line in enumerate(map(_decoded, io.BytesIO(self._data)), start=1):
             word = line.lstrip().lower()
             if word.startswith("@data"):
                 return checked_names(names or [""], self.file), nominal, number + 1
@@ -89,14 +89,8 @@ class OpenmlSet:
                 name = match[1][1:-1].replace("\\", "") if match[1][0] in "'\"" else match[1]
                 names.append(name)
                 nominal |= {name} if match[2].startswith("{") else set()
-            at += 1
-        raise DataError(f"{self.file} has no line @data after {at} lines: it is no ARFF file")
+        raise DataError(f"{self.file} has no line @data after {number} lines: it is no ARFF file")
 
-    def _head(self) -> Any:
-        """The lines of the text, one by one."""
-        start = 0
-        while start < len(self._data):
-            end = self._data.find(b"\n", start)
-            end = len(self._data) if end < 0 else end
-            yield self._data[start:end].decode("utf-8", errors="replace")
-            start = end + 1
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace")

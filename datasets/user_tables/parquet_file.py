@@ -13,7 +13,7 @@ import numpy as np
 
 from ..catalog import DataError
 from ..files import read_bytes
-from .cells import MOST_BYTES, Cells, Rows, check_size, checked_names, of_texts
+from .cells import MOST_BYTES, Cells, RawTable, check_size, checked_names, of_texts
 
 EXPANDED = 4  # times MOST_BYTES: what the columns may claim to be when unpacked
 
@@ -45,7 +45,7 @@ class ParquetFile:
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise self._damaged(error) from None
 
-    def read(self, texts: Collection[str]) -> Rows:
+    def read(self, texts: Collection[str]) -> RawTable:
         """All rows; ``texts`` are columns that are texts whatever they hold. DataError where it is damaged."""
         import pyarrow as pa
 
@@ -55,7 +55,7 @@ class ParquetFile:
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise self._damaged(error) from None
         read = tuple(c.worded() if c.name in texts else c for c in columns)
-        return Rows(self.file, read, indexes=self._indexes)
+        return RawTable(self.file, read, indexes=self._indexes)
 
     def _named(self, found: Sequence[str], only: Collection[str] | None) -> list[str]:
         """The names of its columns. DataError where those that are read are not fit to be told apart."""

@@ -7,10 +7,10 @@ import numpy as np
 from ..catalog import DataError
 from ..group_split import CARVE_SEED, FOLDS, test_groups
 from ..user_images.source import PARTS
-from .cells import Cells, Rows
+from .cells import Cells, RawTable
 
 
-def tested(rows: Rows, label: Cells, split: Cells | None, groups: Cells | None) -> tuple[np.ndarray, str]:
+def tested(rows: RawTable, label: Cells, split: Cells | None, groups: Cells | None) -> tuple[np.ndarray, str]:
     """Whether each row is a test row (N,), and in a sentence how that was decided.
 
     Rows for validation are trained on, since validation is carved from the pool; where there are none for testing,
@@ -43,7 +43,7 @@ def tested(rows: Rows, label: Cells, split: Cells | None, groups: Cells | None) 
     return test, how
 
 
-def _parts(rows: Rows, split: Cells | None) -> np.ndarray:
+def _parts(rows: RawTable, split: Cells | None) -> np.ndarray:
     """The part of each row (N,), ``train``, ``val`` or ``test``; nothing where none is said."""
     if split is None:
         return np.array([""])

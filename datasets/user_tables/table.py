@@ -14,11 +14,11 @@ import numpy as np
 
 from ..catalog import DataError
 from ..tables.columns import Column
-from ..user_images.class_names import check_class_names
+from ..user_images.class_names import check_class_names, class_order
 from ..user_images.source import USUAL_COLUMNS
 from . import cells, parts
-from .cells import Cells, Rows
-from .doubtful_columns import nearly_number, without_indexes
+from .cells import Cells, RawTable
+from .doubtful_columns import doubt, without_indexes
 from .npz_file import NpzFile
 from .openml_cache import OpenmlSet
 from .parquet_file import ParquetFile
@@ -38,7 +38,7 @@ class TableFile(Protocol):
     names: list[str]
     label: str | None
 
-    def read(self, texts: Any) -> Rows:
+    def read(self, texts: Any) -> RawTable:
         """All rows, of which the columns ``texts`` are texts whatever they hold."""
         ...
 
@@ -127,15 +127,15 @@ def table(source: TableSource, unnamed_indexes: bool = False) -> Table:
     if weight := of_role.get("weight"):
         read.append((Column(weight.name, "weight"), (), _weights(rows, weight)))
     trained = np.bincount(label.codes[~test], minlength=len(label.texts))
-    order = _class_order(label.texts, trained.tolist())
-    place = np.argsort(order)
+    classes = class_order(dict(zip(label.texts, trained.tolist(), strict=True)))
+    place = np.array([classes.index(name) for name in label.texts])
     columns = tuple(column for column, _, _ in read)
     used = ", ".join(f"{role}: column {name!r}" for role, name in roles.items())
     return Table(
         source,
         columns,
         tuple(texts for _, texts, _ in read),
-        tuple(label.texts[i] for i in order),
+        classes,
         np.column_stack([values for _, _, values in read]),
         place[label.codes].astype(np.int64),
         test,
@@ -170,7 +170,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} columns)" if len(names) > SHOWN else "")
 
 
-def _whole(rows: Rows, column: Cells, what: str) -> None:
+def _whole(rows: RawTable, column: Cells, what: str) -> None:
     """DataError where a row has no value."""
     lacking = np.flatnonzero(column.missing())
     if len(lacking):
@@ -180,7 +180,7 @@ def _whole(rows: Rows, column: Cells, what: str) -> None:
         )
 
 
-def _label(rows: Rows, column: Cells) -> Cells:
+def _label(rows: RawTable, column: Cells) -> Cells:
     _whole(rows, column, "label")
     if len(column.texts) == 1:
         raise DataError(
@@ -196,13 +196,13 @@ def _label(rows: Rows, column: Cells) -> Cells:
     return column
 
 
-def _groups(rows: Rows, column: Cells | None) -> Cells | None:
+def _groups(rows: RawTable, column: Cells | None) -> Cells | None:
     if column is not None:
         _whole(rows, column, "group")
     return column
 
 
-def _weights(rows: Rows, column: Cells) -> np.ndarray:
+def _weights(rows: RawTable, column: Cells) -> np.ndarray:
     _whole(rows, column, "weight")
     if column.numbers is None:
         raise DataError(f"{rows.file}: the weight (column {column.name!r}) holds texts such as {column.texts[0]!r}")
@@ -215,7 +215,7 @@ def _weights(rows: Rows, column: Cells) -> np.ndarray:
     return column.numbers
 
 
-def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.ndarray]:
+def _feature(rows: RawTable, column: Cells) -> tuple[Column, tuple[str, ...], np.ndarray]:
     """A column to learn from, what its categories are, and its values (N,)."""
     if column.missing().all():
         raise DataError(f"{rows.file}: the column {column.name!r} has no value in any row: remove it")
@@ -231,8 +231,8 @@ def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.nda
     if dated is not None:
         return Column(column.name, "date"), (), np.append(dated, np.nan)[column.codes]
     if len(column.texts) > MOST_CATEGORIES:
-        doubt = nearly_number(rows, column)
-        meant = f"nearly all are numbers, but {doubt}" if doubt else "free text or an identifier? Remove the column"
+        what, said = doubt(rows, column)
+        meant = f"nearly all are {what}, but {said}" if said else "free text or an identifier? Remove the column"
         raise DataError(
             f"{rows.file}: the column {column.name!r} has {len(column.texts):,} different texts, such as "
             f"{column.texts[0][:40]!r}, and at most {MOST_CATEGORIES:,} categories can be had: {meant}"
@@ -240,20 +240,14 @@ def _feature(rows: Rows, column: Cells) -> tuple[Column, tuple[str, ...], np.nda
     return Column(column.name, "category"), column.texts, np.where(column.codes < 0, np.nan, column.codes)
 
 
-def _doubtful(rows: Rows, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
-    """Of each column of categories that may have been meant as one of numbers, a sentence."""
+def _doubtful(rows: RawTable, features: Sequence[Cells], read: Sequence[tuple[Column, Any, Any]]) -> list[str]:
+    """Of each column of categories that may have been meant as one of numbers or dates, a sentence."""
     found = [
-        (cells.name, nearly_number(rows, cells))
+        (cells.name, doubt(rows, cells)[1])
         for cells, (column, _, _) in zip(features, read, strict=True)
         if column.kind == "category"
     ]
-    return [f"column {name!r} is read as categories: {doubt}" for name, doubt in found if doubt]
-
-
-def _class_order(names: Sequence[str], trained: Sequence[int]) -> list[int]:
-    """The classes by their training rows, the largest first; of equal ones by name, or by number where all are."""
-    numbers = all(name.isdecimal() for name in names)
-    return sorted(range(len(names)), key=lambda i: (-trained[i], int(names[i]) if numbers else 0, names[i]))
+    return [f"column {name!r} is read as categories: {said}" for name, said in found if said]
 
 
 def _kinds(columns: Sequence[Column]) -> str:

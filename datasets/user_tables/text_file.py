@@ -15,11 +15,11 @@ import numpy as np
 from ..catalog import DataError
 from ..files import read_bytes
 from ..user_images.source import separator
-from .cells import MISSING, MOST_BYTES, Cells, Rows, check_size, checked_names, of_texts
+from .cells import MISSING, MOST_BYTES, Cells, RawTable, check_size, checked_names, of_texts
 from .source import header
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 SEEN = 4096  # bytes in which a NUL tells that it is no text
 MOST_HEADER = 2**24  # bytes of the line that names the columns
 
@@ -45,7 +45,7 @@ class CsvFile:
         self._data = text_of(read_bytes(path, MOST_BYTES), self.file)
         self.names = checked_names(header(self._data[:MOST_HEADER]) or [""], self.file)
 
-    def read(self, texts: Collection[str]) -> Rows:
+    def read(self, texts: Collection[str]) -> RawTable:
         """All rows; the columns ``texts`` are texts whatever they hold. DataError with the line that is wrong."""
         start = self._data.partition(b"\n")[0].decode("utf-8-sig", errors="replace")
         return read_rows(self._data, self.names, Layout(separator(start)), self.file, texts)
@@ -53,6 +53,8 @@ class CsvFile:
 
 def text_of(data: bytes, file: str) -> bytes:
     """The bytes of a text in UTF-8. DataError where they are none, or none are left."""
+    if data.startswith(b"PK\x03\x04"):
+        raise DataError(f"{file} is packed, or a workbook (.xlsx): unpack it, or save it as CSV in UTF-8")
     if data.startswith(PACKED):
         raise DataError(f"{file} is packed: unpack it first")
     if data.startswith(UTF16) or b"\0" in data[:SEEN]:
@@ -62,7 +64,7 @@ def text_of(data: bytes, file: str) -> bytes:
     return data
 
 
-def read_rows(data: bytes, names: Sequence[str], layout: Layout, file: str, texts: Collection[str]) -> Rows:
+def read_rows(data: bytes, names: Sequence[str], layout: Layout, file: str, texts: Collection[str]) -> RawTable:
     """The rows of a text.
 
     Args:
@@ -102,7 +104,7 @@ def read_rows(data: bytes, names: Sequence[str], layout: Layout, file: str, text
             columns.append(of_texts(name, codes, list(found)))
         else:
             columns.append(Cells(name, table[name].to_numpy(np.float64)))
-    return Rows(file, tuple(columns), lines)
+    return RawTable(file, tuple(columns), lines)
 
 
 def _lines(data: bytes, columns: int, layout: Layout, file: str) -> np.ndarray:

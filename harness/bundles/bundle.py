@@ -31,12 +31,11 @@ from typing import NoReturn
 import numpy as np
 from pydantic import ValidationError
 
-from ..errors import BundleError, NoBundle
+from ..errors import BundleError, NoBundle, first_fault
 from ..spec.parser import MOST_SEEDS
 from ..spec.schema import Spec, axes
 from ..storage import paths
 from ..storage.files import LARGEST, LARGEST_OF, MIB
-from ..storage.paths import MANIFEST
 from ..storage.reader import M, StoreReader
 from ..storage.serialization import LARGEST_UNPACKED, unpack_arrays
 from .manifest import Manifest
@@ -125,8 +124,8 @@ class Bundle(StoreReader):
             self._archive = zipfile.ZipFile(self._file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OverflowError) as error:
             raise NoBundle(f"{self.url} is no bundle: {error}") from error
-        if MANIFEST not in self._archive.NameToInfo:
-            raise NoBundle(f"{self.url} is no bundle: it has no {MANIFEST}")
+        if paths.MANIFEST not in self._archive.NameToInfo:
+            raise NoBundle(f"{self.url} is no bundle: it has no {paths.MANIFEST}")
         entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
             name = entry.orig_filename
@@ -151,11 +150,9 @@ class Bundle(StoreReader):
     def manifest(self) -> Manifest:
         """Its manifest. BundleError where that is damaged."""
         try:
-            return Manifest.model_validate_json(self.read(MANIFEST))
+            return Manifest.model_validate_json(self.read(paths.MANIFEST))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise BundleError(f"{self.url}/{MANIFEST} is damaged: {field}: {first['msg']}") from error
+            raise BundleError(f"{self.url}/{paths.MANIFEST} is damaged: {first_fault(error)}") from error
 
     def plans(self) -> list[Spec]:
         """As of a store. BundleError where one stands for more trials than the manifest lists: a few words may stand
@@ -165,7 +162,7 @@ class Bundle(StoreReader):
         for spec in specs:
             trials, most = axes(spec), LAX * (len(listed.get(spec.name, ())) + 1)
             if trials > most or (spec.tune and spec.tune.seeds > MOST_SEEDS):
-                self._refuse(f"{paths.plan(spec.name)} stands for more trials than {MANIFEST} lists")
+                self._refuse(f"{paths.plan(spec.name)} stands for more trials than {paths.MANIFEST} lists")
         return specs
 
     # As a store
@@ -180,7 +177,7 @@ class Bundle(StoreReader):
         if name not in self._entries:
             raise FileNotFoundError(errno.ENOENT, "there is no such file", f"{self.url}/{name}")
         entry, most = self._entries[name], LARGEST_OF.get(name.split("/", maxsplit=1)[0], LARGEST)
-        most = MOST_MANIFEST if name == MANIFEST else most
+        most = MOST_MANIFEST if name == paths.MANIFEST else most
         if entry.file_size > most:
             raise BundleError(f"{self.url}/{name} is damaged: it is larger than {most / MIB:g} MiB")
         parts = []

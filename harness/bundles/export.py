@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..planning.reported import judges, known_trials
 from ..reporting import gather
 from ..spec.schema import Spec, Tracking
@@ -22,7 +22,6 @@ from ..storage import paths
 from ..storage.columns.stamps import Stamps
 from ..storage.files import sync_folder
 from ..storage.lease import is_driven
-from ..storage.paths import MANIFEST, STUDIES, TABLE
 from ..storage.reader import StoreReader
 from ..storage.record import Record
 from ..storage.store import Store
@@ -49,7 +48,7 @@ class RedactedStore(Store):
         try:
             return _plan(data) if is_plan else _record(data)
         except ValidationError as error:
-            raise StoreError(f"{self.url}/{name} is damaged: {error.errors()[0]['msg']}") from error
+            raise StoreError(f"{self.url}/{name} is damaged: {first_fault(error)}") from error
 
     @property
     def direct(self) -> bool:
@@ -123,17 +122,17 @@ def _fill(archive: zipfile.ZipFile, shared: RedactedStore, specs: Sequence[Spec]
         _write(archive, name, data)
     plans = {spec.name: keys(spec, shared) for spec in specs}
     manifest = Manifest(plans=plans, environments=tally.environments, code=tally.code, files=files)
-    _write(archive, MANIFEST, manifest.model_dump_json(indent=1).encode())
+    _write(archive, paths.MANIFEST, manifest.model_dump_json(indent=1).encode())
 
 
 def _contents(shared: RedactedStore, specs: Sequence[Spec]) -> Iterator[tuple[str, bytes]]:
     """Each file but the manifest, in an order that is always the same."""
-    yield TABLE, gather.gather([shared]).without_costs("csv").encode()
+    yield paths.TABLE, gather.gather([shared]).without_costs("csv").encode()
     for spec in specs:
         yield (name := paths.plan(spec.name)), shared.read(name)
         if spec.tune:
             yield (name := paths.searches(spec.name)), shared.read(name)
-            if shared.has(STUDIES):
+            if shared.has(paths.STUDIES):
                 yield (
                     paths.studies(spec.name),
                     dump_studies(spec, load_searches(spec, shared), shared, redact_paths),

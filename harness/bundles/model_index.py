@@ -14,7 +14,7 @@ import yaml
 from ...leaderboard.formats.text import plain
 from ...leaderboard.metric import GROUPS
 from ...leaderboard.results import summarise
-from ...leaderboard.shown_setting import shown_setting
+from ...leaderboard.shown_setting import data_in_setting
 from ..errors import ReportError
 from ..reporting import gather
 from .bundle import Bundle
@@ -62,7 +62,7 @@ def _result(where: tuple[str, str, str], cells: Any, digest: str, is_table: bool
     return {
         "task": {"type": kind, "name": "Classification under class imbalance"},
         "dataset": {
-            "name": ", ".join(filter(None, [dataset, shown_setting(setting)])),
+            "name": data_in_setting(dataset, setting),
             "type": dataset,
             "split": "test",
             "args": {"setting": setting, "protocol": protocol},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -12,12 +13,14 @@ import numpy as np
 
 from ...datasets.split import natural_validation
 from ...leaderboard.confusion import Confusion
+from ...methods.recipe import Recipe
 from ..metrics.scores import per_class_accuracy
 from ..registry.datasets import dataset_of, long_tail
 from ..registry.methods import recipe_of
 from ..spec.schema import PROTOCOL
 from ..storage import paths
 from ..storage.record import LOGITS, Record
+from ..training.notes import HALF_LIVES, remarks
 
 SHOWN = 40  # characters of a packed matrix, or of numbers, in a message
 LEEWAY = 1.0  # second; training lies within the time of its attempts, which is added up over resumes as it is
@@ -127,6 +130,34 @@ def words(record: Record) -> Iterator[Mismatch]:
         said, is_ = claimed.get(name, "nothing"), expected.get(name, "nothing")
         if said != is_:
             yield Mismatch(place, f"values.{name}", repr(said), repr(is_))
+    own = _own_method(record) if record.status == "complete" else None
+    if own and record.reason != (is_ := "; ".join(remarks(record.notes, own))):
+        yield Mismatch(place, "reason", record.reason or "nothing", is_ or "nothing")
+
+
+def noted(record: Record, arrays: Mapping[str, np.ndarray]) -> Iterator[Mismatch]:
+    """Where what the parts of a method noted of themselves is not the mean of what the history has of each epoch.
+
+    Args:
+        record: What is claimed.
+        arrays: The history that lies beside it, among others.
+
+    Returns:
+        A mismatch for each note that differs.
+
+    Raises:
+        ValueError: where a column of the history holds no numbers.
+    """
+    columns = {name.removeprefix("history_"): array for name, array in arrays.items() if name.startswith("history_")}
+    if odd := [name for name, array in columns.items() if array.dtype.kind not in "fiu"]:
+        raise ValueError(f"history_{odd[0]} holds no numbers")
+    there = {name: array[~np.isnan(array)] for name, array in columns.items() if "." in name}
+    means = {name: float(array.mean()) for name, array in there.items() if len(array)}
+    for name in sorted({*means, *record.notes} - {HALF_LIVES}):
+        said, is_ = record.notes.get(name), means.get(name)
+        if said is None or is_ is None or not math.isclose(said, is_, rel_tol=1e-9, abs_tol=1e-12):
+            found = ("nothing" if each is None else repr(each) for each in (said, is_))
+            yield Mismatch(paths.record(record.key), f"notes.{name}", *found)
 
 
 def _images(record: Record) -> Iterator[Mismatch]:
@@ -200,14 +231,21 @@ def _values(record: Record) -> tuple[dict[str, Any], bool]:
     trial = record.trial
     if not record.values and record.status in ("failed", "diverged"):  # it may have ended before it had any
         return {}, False
-    foreign = trial.protocol != PROTOCOL or installed(record).get("tailboard") != _version()
-    if trial.method.plugin or foreign:
+    if (own := _own_method(record)) is None:
         return _plain(trial.method.values), False
+    silent = later_values(record)
+    return _plain({n: v for n, v in own.values().items() if n not in silent}), True
+
+
+def _own_method(record: Record) -> Recipe | None:
+    """The method of a trial, where it is one of ours, of this version and protocol; None of another."""
+    trial = record.trial
+    if trial.method.plugin or trial.protocol != PROTOCOL or installed(record).get("tailboard") != _version():
+        return None
     try:
-        silent = later_values(record)
-        return _plain({n: v for n, v in recipe_of(trial, None).values().items() if n not in silent}), True
+        return recipe_of(trial, None)
     except Exception:  # of an installed package that is not here, or whatever else a stranger's words lead to
-        return _plain(trial.method.values), False
+        return None
 
 
 def later_values(record: Record) -> frozenset[str]:

@@ -15,18 +15,19 @@ from pydantic import ValidationError
 
 from ...datasets.catalog import DataError
 from ...leaderboard.results import CELL
-from ..errors import BundleError, StoreError
+from ...methods.names import read_as
+from ...methods.registry import registry
+from ..errors import BundleError, StoreError, first_fault
 from ..planning.reported import judges, trials_of
 from ..registry.datasets import cut_of
 from ..reporting import gather
 from ..spec.schema import Spec, Trial
 from ..storage import paths
-from ..storage.paths import MANIFEST, TABLE
 from ..storage.record import Record
 from ..tuning.results import search_results
 from .bundle import Bundle
 from .manifest import EnvironmentCounts, keys
-from .record_checks import Mismatch, accuracies, matrix, recompute_accuracies, words
+from .record_checks import Mismatch, accuracies, matrix, noted, recompute_accuracies, words
 from .search_checks import searched
 from .split_checks import SeedDuplicates, SplitConsistency
 
@@ -59,7 +60,7 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
         yield Mismatch("plans", "plan", "one that can be read", reason(error))
         return
     yield from _compared("plans", "names", sorted(bundle.names(*paths.PLANS)), sorted(spec.name for spec in specs))
-    yield from _compared(MANIFEST, "plans", manifest.plans, plans)
+    yield from _compared(paths.MANIFEST, "plans", manifest.plans, plans)
     yield from _plugins(bundle, specs)
     records, tally = [], EnvironmentCounts()
     for key in sorted(bundle.finished()):
@@ -68,8 +69,8 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
         if record:
             tally.add(record)
             records.append((cut_of(record.trial), key))
-    yield from _compared(MANIFEST, "environments", list(manifest.environments), list(tally.environments))
-    yield from _compared(MANIFEST, "code", manifest.code, tally.code)
+    yield from _compared(paths.MANIFEST, "environments", list(manifest.environments), list(tally.environments))
+    yield from _compared(paths.MANIFEST, "code", manifest.code, tally.code)
     twins = SeedDuplicates()
     for _, key in sorted(records):
         yield from _predictions(bundle, bundle.record(key), images, twins)
@@ -83,7 +84,7 @@ def _differences(bundle: Bundle, images: SplitConsistency) -> Iterator[Mismatch]
 
 
 def _files(bundle: Bundle, claimed: Mapping[str, str]) -> Iterator[Mismatch]:
-    there = set(bundle.files_inside()) - {MANIFEST}
+    there = set(bundle.files_inside()) - {paths.MANIFEST}
     for name in sorted(there | set(claimed)):
         if name not in there:
             yield Mismatch(name, "file", f"SHA-256 {claimed[name]}", "no such file")
@@ -114,6 +115,10 @@ def _plugins(bundle: Bundle, specs: Sequence[Spec]) -> Iterator[Mismatch]:
         for digest, text in spec.plugins.items():
             if (found := hashlib.sha256(text.encode()).hexdigest()) != digest:
                 yield Mismatch(paths.plan(spec.name), f"plugins.{digest}", digest, found)
+        for name in dict.fromkeys(method.name for method in spec.methods if method.plugin):
+            ours = all(term.strip() in registry() for term in name.split("+"))
+            if not ours and (other := read_as(name, registry())):
+                yield Mismatch(paths.plan(spec.name), "methods", name, f"a plugin's name that reads like {other}")
     for digest in sorted(texts.keys() | bundle.names(*paths.PLUGINS)):
         name = paths.plugin(digest)
         if digest not in texts:
@@ -166,6 +171,7 @@ def _predictions(bundle: Bundle, record: Record, images: SplitConsistency, twins
             recomputed = recompute_accuracies(record, read)
             arrays, labels = read, read["labels"]
             yield from accuracies(record, recomputed, read)
+            yield from noted(record, read) if record.status == "complete" else ()
             bundle.recomputed[record.key] = recomputed
     except (StoreError, FileNotFoundError, ValueError) as error:
         yield Mismatch(name, "predictions", f"those of {paths.record(record.key)}", reason(error))
@@ -200,21 +206,23 @@ def require(bundle: Bundle, images: SplitConsistency | None = None) -> None:
 def table(bundle: Bundle) -> Iterator[Mismatch]:
     """Each cell that is not what its trials come to."""
     try:
-        claimed = _cells(bundle.read(TABLE).decode())
+        claimed = _cells(bundle.read(paths.TABLE).decode())
         recomputed = _cells(gather.gather([bundle]).without_costs("csv"))
     except WRONG as error:
-        yield Mismatch(TABLE, "table", "one that can be made", reason(error))
+        yield Mismatch(paths.TABLE, "table", "one that can be made", reason(error))
         return
     for cell in dict.fromkeys([*claimed, *recomputed]):
         if cell not in claimed or cell not in recomputed:
             yield Mismatch(
-                TABLE, ", ".join(cell), *("a row" if cell in cells else "no row" for cells in (claimed, recomputed))
+                paths.TABLE,
+                ", ".join(cell),
+                *("a row" if cell in cells else "no row" for cells in (claimed, recomputed)),
             )
             continue
         for name in dict.fromkeys([*claimed[cell], *recomputed[cell]]):
             said, is_ = claimed[cell].get(name, "no column"), recomputed[cell].get(name, "no column")
             if not _same(said, is_):
-                yield Mismatch(TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
+                yield Mismatch(paths.TABLE, f"{', '.join(cell)}: {name}", said or "nothing", is_ or "nothing")
 
 
 def _cells(text: str) -> dict[tuple[str, ...], dict[str, str]]:
@@ -237,6 +245,5 @@ def _same(left: str, right: str) -> bool:
 def reason(error: Exception) -> str:
     """The error in one line."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return " ".join(str(error).split())

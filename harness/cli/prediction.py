@@ -5,15 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import ModelError
 from .options import NoVerify, Root, print_output, print_status
-
-if TYPE_CHECKING:
-    from ..prediction.table_model import TableModel
 
 app = typer.Typer()
 
@@ -91,27 +88,18 @@ def predict(
     from ..prediction.image_predictions import write_predictions
     from ..prediction.model import load_model
     from ..prediction.table_model import TableModel
+    from ..prediction.table_rows import write_row_predictions
 
     if output is not None and output.is_dir():
         raise ModelError(f"-o: {output} is a folder: name the file")
-    loaded = load_model(model)
-    if isinstance(loaded, TableModel):
-        return _predict_rows(loaded, images, prior, output)
+    loaded, unreadable = load_model(model), 0
+    if (of_rows := isinstance(loaded, TableModel)) and len(images) > 1:
+        raise ModelError(f"{images[1]}: the model is of the rows of a table: name one CSV or Parquet file")
     with csv_goal(output, sys.stdout) as goal:
-        predicted, unreadable = write_predictions(loaded, images, goal, prior, print_status)
+        if isinstance(loaded, TableModel):
+            predicted = write_row_predictions(loaded, images[0], goal, prior)
+        else:
+            predicted, unreadable = write_predictions(loaded, images, goal, prior, print_status)
     if output is not None:
-        print_status(f"{output}: {predicted} images")
+        print_status(f"{output}: {predicted} {'rows' if of_rows else 'images'}")
     return 2 if unreadable else 0
-
-
-def _predict_rows(model: TableModel, tables: list[Path], prior: str | None, output: Path | None) -> int:
-    from ..prediction.csv_output import csv_goal
-    from ..prediction.table_rows import write_row_predictions
-
-    if len(tables) > 1:
-        raise ModelError(f"{tables[1]}: the model is of the rows of a table: name one CSV or Parquet file")
-    with csv_goal(output, sys.stdout) as goal:
-        predicted = write_row_predictions(model, tables[0], goal, prior)
-    if output is not None:
-        print_status(f"{output}: {predicted} rows")
-    return 0

@@ -33,7 +33,7 @@ def line(facts: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [counts(facts), clock(facts), facts.get("note", "")]))
 
 
-def places(facts: Mapping[str, Any]) -> list[str]:
+def addresses(facts: Mapping[str, Any]) -> list[str]:
     """Where else there is something to look at."""
     named = {"Ray's dashboard": facts.get("dashboard"), "MLflow": facts.get("mlflow")}
     return [f"{name}: {where}" for name, where in named.items() if where]
@@ -41,7 +41,7 @@ def places(facts: Mapping[str, Any]) -> list[str]:
 
 def render(facts: Mapping[str, Any]) -> Group:
     """The totals first: where a terminal is not high enough, it is the last rows that are not seen."""
-    words = filter(None, [counts(facts), clock(facts), *places(facts), facts.get("note", "")])
+    words = filter(None, [counts(facts), clock(facts), *addresses(facts), facts.get("note", "")])
     bar = Table.grid()  # which ends its line
     bar.add_row(ProgressBar(total=max(facts["planned"], 1), completed=facts["done"] + facts["failed"], width=40))
     return Group(*(Text(printable(text), overflow="fold") for text in words), bar, _table(facts["methods"]))

@@ -1,7 +1,7 @@
-"""How long a run still takes: the work that is left, at the speed that each method has shown, over the places in use.
+"""How long a run still takes: the work that is left, at the speed that each method has shown, over the slots in use.
 
-No schedule ends before its work is spread evenly over the places, nor before its longest chain. One that leaves no
-place idle while anything can start takes at most the sum of both, which is at most twice the larger (R. L. Graham,
+No schedule ends before its work is spread evenly over the slots, nor before its longest chain. One that leaves no
+slot idle while anything can start takes at most the sum of both, which is at most twice the larger (R. L. Graham,
 "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17, 1969): the larger is the estimate.
 """
 
@@ -76,23 +76,23 @@ class EtaEstimator:
         """The seconds of what is left to do one after the other, with what follows."""
         return self._time(work, work.epochs * work.serial) + max(map(self._chain, work.then), default=0.0)
 
-    def seconds_left(self, left: Iterable[Work], running: Sequence[tuple[Work, float]], places: int) -> float | None:
+    def seconds_left(self, left: Iterable[Work], running: Sequence[tuple[Work, float]], slots: int) -> float | None:
         """The time until all work is done, if each method keeps its speed.
 
         Args:
             left: All that is not done.
             running: The work of each trial that is trained now, and the epochs that are left of that trial.
-            places: How many trials are trained at a time.
+            slots: How many trials are trained at a time.
 
         Returns:
             Seconds; None as long as no speed is known.
         """
         if not self._flops[ALL]:
             return None
-        free = min((self._time(*trial) for trial in running), default=0.0) if len(running) >= places else 0.0
+        free = min((self._time(*trial) for trial in running), default=0.0) if len(running) >= slots else 0.0
         begun = {work for work, _ in running}
         total = longest = 0.0
         for work in left:
             total += self._time(work, work.epochs)
             longest = max(longest, self._chain(work) + (0.0 if work in begun else free))
-        return max(total / places, longest)
+        return max(total / slots, longest)

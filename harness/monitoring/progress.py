@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ...leaderboard.metric import GROUPS
 from ..errors import StoreError
 from ..metrics.shots import Outcome, outcome_of
-from ..registry.limits import why_not_tried
 from ..spec.labels import label, method_label
-from ..spec.schema import Shots, Spec, Trial, experiments
+from ..spec.schema import Shots, Spec, Trial
 from ..storage.record import Record, TrialResult
 from ..training.job import fused_trials
+from ..tuning.plan_rows import plan_rows
 from .eta import EtaEstimator, Work
 from .status_file import Running
 
@@ -70,7 +70,7 @@ class RunProgress:
         self.running: dict[str, Running] = {}
         self.abandoned: set[str] = set()
         self.lock = threading.RLock()
-        self._shots, self._flops, self._eta, self._places = shots, flops, EtaEstimator(), 1
+        self._shots, self._flops, self._eta, self._slots = shots, flops, EtaEstimator(), 1
 
     def look(self, recorded: Iterable[str], outcomes: Mapping[str, Outcome] | None = None) -> None:
         """Records of these keys are there, and no others; of some it is known how they ended."""
@@ -86,14 +86,13 @@ class RunProgress:
             report: Whether more is trained than its searches.
             defaults: Whether tuned rows are reported at their own values too.
         """
-        for experiment in experiments(spec):
-            result, trials = results.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
-            if why_not_tried(trials[0]):
+        for row in plan_rows(spec, results):
+            if row.not_tried:
                 continue
-            if result:
-                self._add_search(result.search, trials if report else [])
-            if report and (defaults or not result):
-                self._add_trials(trials, method_label(trials[0]) + ", defaults" * bool(result))
+            if row.found:
+                self._add_search(row.found.search, row.trials if report else [])
+            if report and (defaults or not row.found):
+                self._add_trials(row.trials, method_label(row.first) + ", defaults" * bool(row.found))
         for result in results.values():
             self.expect(result.search.prerequisites(), "")
         self.update(results)
@@ -169,7 +168,7 @@ class RunProgress:
         about = {"trial": label(trial), "epochs": training.epochs, "fit": training.learner == "estimator"}
         self.abandoned.discard(trial.key)
         self.running[trial.key] = Running(key=trial.key, rows=task.rows, epoch=task.trained, **about)
-        self._places = max(self._places, len(self.running))
+        self._slots = max(self._slots, len(self.running))
 
     def epoch(self, trial: Trial, epoch: int) -> None:
         """An epoch is done, of a fused trial that of all its seeds. Those before the first were trained in an earlier
@@ -239,7 +238,7 @@ class RunProgress:
             (task.part_of, trial.epochs - trial.epoch) if task.part_of else (task, task.epochs)
             for task, trial in ((self.tasks[key], trial) for key, trial in self.running.items())
         ]
-        return self._eta.seconds_left([task for task in self.tasks.values() if task.epochs], running, self._places)
+        return self._eta.seconds_left([task for task in self.tasks.values() if task.epochs], running, self._slots)
 
     def facts(self) -> dict[str, Any]:
         """Totals, and a line for each row that has trials. ``done`` ended well, ``failed`` did not."""

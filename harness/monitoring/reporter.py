@@ -36,7 +36,7 @@ class ProgressReporter:
     def __init__(self, console: Console, prepared: PreparedRun, tracker: Tracker) -> None:
         self._console, self._tracker, self._request = console, tracker, prepared.request
         self._spec, self._store, plan = prepared.request.spec, prepared.store, prepared.request.plan
-        self._places, self._note = {"mlflow": masked(tracking_uri(self._spec, self._store)), "dashboard": ""}, ""
+        self._addresses, self._note = {"mlflow": masked(tracking_uri(self._spec, self._store)), "dashboard": ""}, ""
         self._begun = time.monotonic()
         self._progress = RunProgress(self._spec.shots, lambda trial: estimate_flops(trial, self._spec.plugins))
         self._progress.look(self._store.finished(), prepared.outcomes)
@@ -61,7 +61,7 @@ class ProgressReporter:
         self._line(self._note)
 
     def on_cluster(self, dashboard: str) -> None:
-        self._places["dashboard"] = masked(f"http://{dashboard}") if dashboard else ""
+        self._addresses["dashboard"] = masked(f"http://{dashboard}") if dashboard else ""
         self._note = "starting the first trials ..."
         self._tracker.begin()
 
@@ -127,7 +127,7 @@ class ProgressReporter:
     def _view(self) -> Group:
         with self._progress.lock:
             facts = self._progress.facts() | {"left": self._progress.seconds_left()}
-        return render(facts | {"elapsed": time.monotonic() - self._begun, "note": self._note} | self._places)
+        return render(facts | {"elapsed": time.monotonic() - self._begun, "note": self._note} | self._addresses)
 
     def _tell(self) -> dict[str, Any]:
         """What goes into progress.json, after a look at records that were there before, and that the plan did not tell
@@ -138,6 +138,6 @@ class ProgressReporter:
             return {
                 "spec": self._spec.name, "report": self._request.report, "defaults": self._request.defaults,
                 "planned": self._progress.finished[1], "left": self._progress.seconds_left(),
-                "dashboard": self._places["dashboard"], "running": tuple(self._progress.running.values()),
+                "dashboard": self._addresses["dashboard"], "running": tuple(self._progress.running.values()),
                 "broken": sorted(self._progress.abandoned),
             }  # fmt: skip

@@ -14,13 +14,12 @@ from ..planning.reported import NOT_TRIED, reported_trials, searched_trials
 from ..spec.labels import method_label, setting_label
 from ..spec.schema import Trial
 from ..storage import paths
-from ..storage.paths import STUDIES
 from ..storage.sqlite import address
 from ..storage.store import Store
 from ..text import table
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results
-from .display import clock, places
+from .display import addresses, clock
 from .watch import progress
 
 LISTED = 20  # of the trials that run: a cluster may run hundreds
@@ -63,7 +62,7 @@ def status_facts(store: Store) -> dict[str, Any]:
         "methods": {name: dict(states) for name, states in methods.items()},
         "troubles": troubles,
         "again": retryable,
-        "studies": address(f"{store.root}/{STUDIES}") if store.local else f"{store}/{STUDIES}",
+        "studies": address(f"{store.root}/{paths.STUDIES}") if store.local else f"{store}/{paths.STUDIES}",
         "tuning": [line for searched in results.values() for line in map(_search, searched.values())],
         "mlflow": {
             "uri": masked(tracking_uri(plans[0], store)),
@@ -159,4 +158,4 @@ def _run_words(run: dict[str, Any]) -> str:
     words += [f"  {one['trial']}{_epochs_words(one)}" for one in progress["running"][:LISTED]]
     more = len(progress["running"]) - LISTED
     words += [f"  and {more} more"] if more > 0 else []
-    return "\n".join(words + places(progress))
+    return "\n".join(words + addresses(progress))

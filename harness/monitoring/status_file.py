@@ -20,7 +20,6 @@ from pydantic import Field, ValidationError
 from ..errors import StoreError
 from ..spec.canonical import CanonicalModel
 from ..storage import paths
-from ..storage.lease import driver
 from ..storage.store import Store
 
 FILE = paths.PROGRESS
@@ -94,14 +93,3 @@ def read(store: Store) -> Progress | None:
         return Progress.model_validate(json.loads(store.read(FILE)))
     except (OSError, StoreError, ValueError, RecursionError, ValidationError):
         return None
-
-
-def driver_progress(written: Progress, store: Store) -> bool:
-    """Whether a progress file is of the process that is the store's driver, if one is, and not of one that was killed
-    before.
-
-    Args:
-        written: What the file says.
-        store: Whose it is.
-    """
-    return driver(store) == (written.host, written.pid)

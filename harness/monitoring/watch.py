@@ -8,13 +8,13 @@ from typing import Any
 
 from ..spec.schema import Spec
 from ..storage import paths
-from ..storage.lease import is_driven
+from ..storage.lease import driver, is_driven
 from ..storage.store import Store
 from ..text import duration
 from ..tracking.uri import masked, tracking_uri
 from ..tuning.results import SearchResult, search_results
 from .progress import RunProgress
-from .status_file import Progress, driver_progress, read
+from .status_file import Progress, read
 
 READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 
@@ -22,7 +22,7 @@ READ_SECONDS = 2.0  # of records at a time, before what is known so far is shown
 def progress(store: Store) -> tuple[Progress | None, bool, str]:
     """What the store's driver tells, whether there is one, and a word where one of both is missing."""
     reported, driven = read(store), is_driven(store)
-    if driven and reported and driver_progress(reported, store):
+    if driven and reported and driver(store) == (reported.host, reported.pid):
         return reported, True, ""
     if driven:
         return None, True, "a run has begun, and tells nothing yet"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..registry.methods import recipe_of
 from ..spec.fused_seeds import MOST_FUSED, obstacle
-from ..spec.labels import method_label, network_label
+from ..spec.labels import learner_label, method_label
 from ..spec.schema import MethodEntry, Spec, Trial
 from .plan import Plan
 from .same_methods import experiment_of
@@ -40,7 +40,7 @@ def remarks(plan: Plan) -> list[str]:
     if not spec.resources.fuse_seeds:
         return []
     fused = dict.fromkeys(method_label(trial) for trial in plan.trials if trial.fused)
-    why = {f"not fused: {_what(t)}: {_why(t, spec)}": None for t in plan.trials if not t.fused}
+    why = {f"not fused: {learner_label(t)}: {_why(t, spec)}": None for t in plan.trials if not t.fused}
     lines = [f"fused seeds: {_seeds(spec.seeds)} of each row are trained as one: {', '.join(fused)}"] if fused else []
     lines += why
     if fused and plan.prerequisites:
@@ -58,10 +58,6 @@ def remarks(plan: Plan) -> list[str]:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, sorted(seeds)))}"
-
-
-def _what(trial: Trial) -> str:
-    return f"{method_label(trial)} on {network_label(trial)}"
 
 
 def _why(trial: Trial, spec: Spec) -> str:

@@ -21,7 +21,7 @@ from .reported import ReportedTrial, ReportRow, protocol_label, row_label
 Words = tuple[list[str], np.ndarray]  # words, and which of them each row has
 
 
-class Rows(Sequence[ReportRow]):
+class ReportRows(Sequence[ReportRow]):
     """Rows of a report. ``lengths`` says how many seeds each has, ``seeds`` names them, one row after the other."""
 
     lengths: np.ndarray
@@ -49,7 +49,7 @@ def rows_of(plans: Sequence[tuple[Spec, str]]) -> PlannedRows | None:
     return rows if all_differ(rows.keys()[0]) else None  # a spec may name a row twice
 
 
-class ListedRows(Rows):
+class ListedRows(ReportRows):
     """Rows that are made already."""
 
     def __init__(self, rows: Sequence[ReportRow]) -> None:
@@ -88,7 +88,7 @@ class ListedRows(Rows):
         return {name: (words, np.arange(len(first))) for name, words in columns.items()}
 
 
-class PlannedRows(Rows):
+class PlannedRows(ReportRows):
     """The rows of a plan whose networks are all trained on images at its own values: for each network with a routine
     each data set, and for that each method."""
 

@@ -38,7 +38,10 @@ def plan_table(plan: Plan) -> str:
     trials, needed, spec = plan.trials, plan.dependencies, plan.spec
     methods = {trial.key: method_label(trial) for trial in needed.trials}
     first = {methods[key]: dict.fromkeys(methods[start] for start in starts) for key, starts in needed.of.items()}
-    kinds = Counter((*_shown_data(t), method_label(t), network_label(t), _epochs(t)) for t in trials)
+    kinds = Counter(
+        (t.data.title, shown_setting(setting_label(t.data)), method_label(t), network_label(t), _epochs(t))
+        for t in trials
+    )
     names = ("data", "long tail", "method", "network", "epochs")
     lines = [
         dict(zip(names, kind, strict=True)) | {"trials": n, "starts from": ", ".join(first.get(kind[2], ()))}
@@ -54,10 +57,6 @@ def plan_table(plan: Plan) -> str:
     share = f"each with cpu {spec.resources.cpu:g}, gpu {spec.resources.gpu:g}"
     total = f"{len(trials)} trials: {_axes(trials)}{also}; {share}\nabout {erm:.0f} trials of ERM in cost"
     return f"{table(lines)}\n\n{total}{foreseen}"
-
-
-def _shown_data(trial: Trial) -> tuple[str, str]:
-    return trial.data.title, shown_setting(setting_label(trial.data))
 
 
 def _sizes(trials: Sequence[Trial]) -> list[str]:
@@ -141,12 +140,8 @@ def tuning_table(plan: Plan) -> str:
         for search in searches
     ]
     lines = _without_empty(lines, "epochs", "fits")
-    erm = sum(
-        relative_cost(search.experiment.trial(0), plan.spec.plugins)
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in searches
-    )
+    plugins = plan.spec.plugins
+    erm = sum(relative_cost(s.experiment.trial(0), plugins) * s.planned_trainings for s in searches)
     return (
         f"\n\nbefore them, on validation {examples_of([plan.spec])}, with seeds that no row uses:\n\n{table(lines)}\n\n"
         f"about {erm:.0f} trials of ERM more; the trials above are then run at the values found{_early(searches)}"

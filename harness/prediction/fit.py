@@ -155,7 +155,8 @@ class Fit:
             nonlocal last
             if time.monotonic() - last >= EVERY:
                 last = time.monotonic()
-                self.say(f"  epoch {line['epoch'] + 1:.0f} of {trial.training.epochs}, loss {line['loss']:.3g}")
+                loss = f", loss {line['loss']:.3g}" if "loss" in line else ""  # it diverged, and other seeds did not
+                self.say(f"  epoch {line['epoch'] + 1:.0f} of {trial.training.epochs}{loss}")
 
         return report
 

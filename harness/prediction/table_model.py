@@ -135,7 +135,7 @@ class TableModel(Predictor):
             if name not in names:
                 raise ModelError(f"the table has no column {name!r}" + nearest(name, names))
         columns = {
-            column.name: _values(column, list(table[column.name]), first)
+            column.name: _values(column, _listed(table[column.name]), first)
             for column in self.description.columns
             if column.kind != "weight"  # rows to be predicted need none
         }
@@ -206,6 +206,13 @@ def _features(encoder: Encoder, row: np.ndarray) -> int:
     if encoded.ndim != 2 or len(encoded) != 1 or not np.isfinite(encoded).all():
         raise Unsound("its encoder gives no numbers")
     return encoded.shape[1]
+
+
+def _listed(values: Any) -> list[Any]:
+    """The values of a column; of pandas' ways to say that one is missing (NaN, NaT, NA) each is None."""
+    if not hasattr(values, "isna"):
+        return list(values)
+    return [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
 
 
 def _values(column: SavedColumn, values: list[Any], first: int) -> np.ndarray:

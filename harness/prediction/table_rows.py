@@ -6,12 +6,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from ...datasets.catalog import DataError
 from ...datasets.files import regular_file
+from ...datasets.user_images.source import separator
 from ...datasets.user_tables.cells import MOST_COLUMNS, Cells
 from ...datasets.user_tables.parquet_file import ParquetFile
 from ...methods.names import nearest
@@ -82,7 +83,9 @@ def _of_csv(path: Path) -> Iterator[dict[str, list[str]]]:
     """The values of each column by its name, some rows at a time."""
     try:
         with TextIOWrapper(regular_file(path), encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(_lines(file))
+            text = _lines(file)
+            first = next(text, "")  # as where a model is trained: it says what stands between values
+            lines = csv.reader(chain([first], text), delimiter=separator(first), skipinitialspace=True, strict=True)
             names = [name.strip() for name in next(lines, [])]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)

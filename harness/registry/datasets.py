@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +40,7 @@ def dataset(name: str, contents: AnyContents | None = None, classes: Sequence[st
     if isinstance(contents, TableContents):
         whole = user_tables.dataset(name, user_tables.TableFacts.of(contents.model_dump()))
     elif contents is not None:
-        whole = user_images.dataset(name, user_images.Facts(**contents.model_dump()))
+        whole = user_images.dataset(name, user_images.ImageFacts(**contents.model_dump()))
     elif name in (known := catalog()):
         whole = known[name]
     else:
@@ -128,19 +129,19 @@ def _total(data: Data, available: Sequence[int]) -> tuple[int, ...]:
     ValueError where one would be empty."""
     assert data.total  # noqa: S101  (for the type checker)
     kept = shared(data.profile, len(available), data.total, data.imbalance_factor)
-    if any(wanted > most for wanted, most in zip(kept, available, strict=True)):
-        low, high = 0, data.total
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                tail = shared(data.profile, len(available), middle, data.imbalance_factor)
-                fits = all(wanted <= most for wanted, most in zip(tail, available, strict=True))
-            except ValueError:  # a class would be empty
-                fits = True
-            low, high = (middle, high) if fits else (low, middle)
+
+    def is_too_large(total: int) -> bool:
+        try:
+            tail = shared(data.profile, len(available), total, data.imbalance_factor)
+        except ValueError:  # a class would be empty
+            return False
+        return any(wanted > most for wanted, most in zip(tail, available, strict=True))
+
+    if is_too_large(data.total):
+        largest = bisect_left(range(data.total), True, key=is_too_large) - 1
         raise DataError(
             f"{data.name}: a total of {data.total} at factor {data.imbalance_factor:g} asks for more of a class than "
-            f"there is; the largest total that can be had is {low}"
+            f"there is; the largest total that can be had is {largest}"
         )
     return kept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write_curves(report: Report, path: Path) -> None:
         path.write_text(csv_text(curves), encoding="utf-8")
         return
     metrics = " or ".join(dict.fromkeys(line.tuned.search.tune.metric for line in report.searches))
-    path.write_bytes(_pictures("--curve").budgets(curves, metrics, form[1:]))
+    path.write_bytes(pictures("plots", "--curve", ", or name a .csv").budgets(curves, metrics, form[1:]))
 
 
 def write_diagram(report: Report, path: Path) -> str:
@@ -59,18 +60,26 @@ def write_diagram(report: Report, path: Path) -> str:
     if why := why_not(rankings):
         return f"--diagram: {why}"
     drawn = [ranking for ranking in rankings if ranking.ranks]
-    path.write_bytes(_pictures("--diagram").critical_differences(drawn, form[1:]))
+    path.write_bytes(pictures("plots", "--diagram").critical_differences(drawn, form[1:]))
     return ""
 
 
-def _pictures(option: str) -> Any:
+def pictures(module: str, option: str, instead: str = "") -> Any:
+    """A module of ``leaderboard/figures`` that draws.
+
+    Args:
+        module: Its name.
+        option: Of the command line, that asks for a picture.
+        instead: What else can be asked for, in words.
+
+    Raises:
+        ReportError: where matplotlib is not installed.
+    """
     try:
-        from ...leaderboard.figures import plots
+        return import_module(f"...leaderboard.figures.{module}", __package__)
     except ImportError as error:
-        install = "pip install 'tailboard[figures]'"
-        instead = ", or name a .csv" if option == "--curve" else ""
+        install = 'pip install "tailboard[figures]"'
         raise ReportError(f"{option}: a picture needs matplotlib ({error}): {install}{instead}") from error
-    return plots
 
 
 def csv_text(frame: pd.DataFrame) -> str:

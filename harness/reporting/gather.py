@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...leaderboard.join import join_tables
+from ...leaderboard.join import join_tables, shortened
 from ...leaderboard.metric import ACCURACY, Metric
 from ...leaderboard.published.comparison import Routine
 from ...leaderboard.results import TRIAL, numbered
@@ -115,7 +115,7 @@ def gather(
     return Report(
         rows,
         [message for table in tables for message in table.damaged],
-        [_groups(shots, examples), *spent, *of_data, *joined, *other_numbers],
+        [_groups(shots, examples), *_named_seeds(trials), *spent, *of_data, *joined, *other_numbers],
         tuned,
         _routines(reported, labels, shots),
         metric.unbalanced if unbalanced else metric,
@@ -177,6 +177,14 @@ def _refuse_twins(trials: pd.DataFrame) -> None:
             f"two plans train other trials of {row['method']}, seed {row['seed']}, under the same words; keep them in "
             "stores of their own, and report them one by one"
         )
+
+
+def _named_seeds(trials: pd.DataFrame) -> list[str]:
+    """Which the seeds are, where they are not the first: whoever named them may have tried others."""
+    seeds = sorted(trials["seed"].unique().tolist())
+    if seeds == list(range(len(seeds))):
+        return []
+    return [f"The seeds were named, not counted from 0: {shortened(list(map(str, seeds)))}."]
 
 
 def _tuned_row(

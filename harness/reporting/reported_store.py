@@ -9,7 +9,7 @@ from math import fsum
 
 from ..errors import ReportError, StoreError
 from ..planning.reported import ReportRow, judges, merge_rows, report_rows
-from ..planning.row_columns import ListedRows, Rows, rows_of
+from ..planning.row_columns import ListedRows, ReportRows, rows_of
 from ..spec.schema import Spec, Trial, prerequisites
 from ..storage.index import trial_results
 from ..storage.packed_keys import packed, texts
@@ -40,7 +40,7 @@ class ReportedStore:
 
     store: StoreReader
     plans: Sequence[SearchedPlan]
-    rows: Rows
+    rows: ReportRows
 
 
 def read_plans(

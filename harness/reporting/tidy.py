@@ -24,7 +24,7 @@ from ..spec.labels import Labels
 from ..spec.schema import Shots
 from ..storage.columns.results import STATUSES
 from ..storage.index import trial_results
-from ..storage.packed_keys import SIZE, places, texts, unique
+from ..storage.packed_keys import SIZE, positions, texts, unique
 from .reported_store import ReportedStore
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ class _Trials:
         wanted = self.keys if self.known.all() else self.keys[self.known]
         self._results, self.damaged, finished = trial_results(self._store, wanted)
         self._place = np.full(len(self.keys), -1)
-        self._place[self.known] = places(wanted, self._results.keys)
+        self._place[self.known] = positions(wanted, self._results.keys)
         wanted = unique(wanted)
-        shown = self._place[self.known] if len(wanted) == self.known.sum() else places(wanted, self._results.keys)
+        shown = self._place[self.known] if len(wanted) == self.known.sum() else positions(wanted, self._results.keys)
         all_shown = (shown >= 0).sum() == len(finished)
-        self.beside = [] if all_shown else texts(finished[places(finished, wanted) < 0])
+        self.beside = [] if all_shown else texts(finished[positions(finished, wanted) < 0])
         self._asked: tuple[int, Any] = -1, None
         self._groups = _ClassGroups(self._results.tails, by)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -86,6 +86,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     told: float = -math.inf
     idle: bool = False
     open: dict[str, Any] = field(default_factory=dict)  # Tune's trials that have not ended here, by id
+    ended: list[Any] = field(default_factory=list)  # those that have, and that Tune may not be done with
     seen: int = 0  # of Tune's trials
 
     def __call__(self, trial_id: str, result: dict) -> bool:
@@ -96,6 +97,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_step_begin(self, iteration: int, trials: list, **info: Any) -> None:
         self._end_lost(trials)
+        self._forget_ended(trials)
         self.idle = not self.silence.running
         if self.stopping.is_set() and time.monotonic() - self.told > 1:  # again: the stop_signal may have to start anew
             self.stop_signal.stop()
@@ -117,13 +119,21 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         self.open |= {trial.trial_id: trial for trial in trials[self.seen :]}
         self.seen = len(trials)
 
+    def _forget_ended(self, trials: list) -> None:
+        """Trials whose workers Tune has let go leave its list, through which it walks at each step, and are emptied: it
+        keeps tens of kilobytes of each that nobody reads. The last stays, since Tune looks for files where there is
+        none."""
+        done = [trial for trial in self.ended if trial.temporary_state.ray_actor is None and trial is not trials[-1]]
+        for trial in done:
+            trials.remove(trial)
+            _empty(trial)
+        self.seen -= len(done)
+        self.ended = [trial for trial in self.ended if trial not in done]
+
     def _end(self, trials: list, trial: Any) -> float:
-        """As :meth:`SilenceMonitor.end`; and the course of what Tune takes for metrics is forgotten, which it keeps of
-        each trial to its own end: kilobytes that nobody reads."""
+        """As :meth:`SilenceMonitor.end`."""
         self._open(trials)  # it may have begun and ended in one step of Tune's
         self.open.pop(trial.trial_id, None)
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
         return self.silence.end(trial.trial_id)
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -137,6 +147,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._end(trials, trial)
+        self.ended.append(trial)
         job = trial.config["job"]
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
@@ -144,11 +155,27 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self._end(trials, trial)
+        self.ended.append(trial)
         job = trial.config["job"]
         if silent:
             self.completion.on_timeout(job, self.silence.why, silent)
         else:
             self.completion.on_failure(job, reason(trial.error_file), trial.config["gpu"])
+
+
+@cache
+def _placement(**needs: float) -> tune.PlacementGroupFactory:
+    """One for all trials that need the same: each keeps its own to the end of the run."""
+    return tune.PlacementGroupFactory([needs])
+
+
+def _empty(trial: Any) -> None:
+    """Let go what Tune holds of a trial beside its name and its state."""
+    of_run = trial.run_metadata
+    for content in (trial.config, trial.evaluated_params, of_run.last_result, of_run.metric_analysis,
+                    of_run.metric_n_steps):  # fmt: skip
+        content.clear()
+    trial.experiment_tag = ""
 
 
 @dataclass(frozen=True)
@@ -213,11 +240,11 @@ def fit(
     train = tune.with_parameters(_train, context=context, stop_signal=stop_signal)
     with _untagged(), nullcontext() if started.joined else _inherited_environment():
         tune.Tuner(
-            tune.with_resources(train, lambda config: tune.PlacementGroupFactory([bundle(resources, config["gpu"])])),
+            tune.with_resources(train, lambda config: _placement(**bundle(resources, config["gpu"]))),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,  # as many as the queue has
-                max_concurrent_trials=started.places,
+                max_concurrent_trials=started.slots,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),

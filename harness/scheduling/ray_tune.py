@@ -40,7 +40,16 @@ from .completion import Result
 from .observer import RunObserver
 from .processes import children_apart, drained_by_signals, sigterm_kept, terminate_children
 from .queue import JobQueue
-from .resources import GUARDED, StartedRay, check_reachable, check_space, environment_of_workers, options, places, waits
+from .resources import (
+    GUARDED,
+    StartedRay,
+    check_reachable,
+    check_space,
+    environment_of_workers,
+    options,
+    slots_of,
+    waits,
+)
 
 
 def run_jobs(
@@ -101,7 +110,7 @@ def _ray(
         observer.on_cluster_start(ray_options["address"] if joined else "")
         dashboard = _start(ray_options, {} if joined else environment_of_workers(resources))
         observer.on_cluster(dashboard if joined else "")
-        yield StartedRay(places(_nodes(), resources, slots, joined=joined), folder, joined)
+        yield StartedRay(slots_of(_nodes(), resources, slots, joined=joined), folder, joined)
 
 
 def _resolved(address: str | None) -> str | None:
@@ -151,14 +160,11 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _endpoints() -> list[Endpoint]:
     """Where the head and this node's raylet listen: this process is of no use without either."""
-    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    here = next(node for node in ray.nodes() if node["NodeID"] == _here())
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
     return [(host, int(port)), (here["NodeManagerAddress"], here["NodeManagerPort"])]
 
 
 def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _here() -> str:
-    return ray.get_runtime_context().get_node_id()

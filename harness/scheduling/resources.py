@@ -32,7 +32,7 @@ class StartedRay:
     """A Ray that runs: how many trials it holds at a time, a folder that goes with it, and whether it was joined, or
     started on this machine."""
 
-    places: int
+    slots: int
     folder: Path
     joined: bool
 
@@ -129,7 +129,9 @@ def bundle(resources: Resources, gpu: float) -> dict[str, float]:
     return {name: amount for name, amount in asked.items() if amount}
 
 
-def places(nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False) -> int:
+def slots_of(
+    nodes: Sequence[Mapping[str, float]], resources: Resources, slots: int | None, joined: bool = False
+) -> int:
     """How many trials run at a time.
 
     Args:

@@ -8,7 +8,17 @@ from functools import cache, cached_property, lru_cache
 from math import isfinite
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def omitted_at(default: Any, **bounds: Any) -> Any:
+    """A field of a model that is not written at its default, as in files from before it came.
+
+    Args:
+        default: Its default.
+        bounds: What else :func:`pydantic.Field` is told of it.
+    """
+    return Field(default=default, exclude_if=lambda value: value == default, **bounds)
 
 
 class CanonicalModel(BaseModel, frozen=True):

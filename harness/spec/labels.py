@@ -43,6 +43,11 @@ def network_label(trial: Trial) -> str:
     return f"{name} from {weights_label(trial)}" if trial.weights else name
 
 
+def learner_label(trial: Trial) -> str:
+    """What learns: the method and the network that it trains."""
+    return f"{method_label(trial)} on {network_label(trial)}"
+
+
 def weights_label(trial: Trial) -> str:
     """What its network starts from: ``random``, the start of a file's SHA-256, or the method and the data of its
     pretraining, with its epochs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
@@ -29,6 +30,7 @@ from .training import MODELS, Kind, NetworkEntry, Routine, kind_of
 from .user_files import user_images, weights_file
 from .yaml_format import load
 
+UNION = ("float", "int", "bool", "str")  # as pydantic names the kinds that a value may be of
 MOST_SEEDS = 10_000
 MOST_ENTRIES = 50_000  # of an axis: each is checked by itself
 
@@ -171,7 +173,13 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
+        words = [str(part) for part in first["loc"]]
+        if len(words) > 1 and words[-1] in UNION:  # of a value that may be of several kinds
+            words.pop()
+        path = ".".join(part for part in (where, *words) if part)
+        odd = [key for key in raw if key not in model.model_fields] if words == ["name"] else []
+        if first["type"] == "missing" and odd:
+            raise SpecError(f"{where}: a name is missing; is it {odd[0]!r}? Write {{name: {odd[0]}, ...}}") from None
         if first["type"] == "extra_forbidden":
             word, known = str(first["loc"][-1]), model.model_fields
             own = f"{nearest_sentence(word, known)} {HINT} {HINT_OF_TABLES}" if model is Data else ""
@@ -179,7 +187,10 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
         if first["type"] == "string_pattern_mismatch" and path == "name":
             first["msg"] = "letters and digits, with dots, dashes and underscores between them, are expected"
+        if first["type"] == "too_short":
+            first["msg"] = f"at least {first.get('ctx', {}).get('min_length')} are expected"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
+        message = re.sub(r"a valid dictionary( or instance of \w+)?$", "a mapping", message)
         raise SpecError(": ".join(filter(None, [path, f"{message}{given}"]))) from None
 
 
@@ -187,7 +198,7 @@ def _refuse_booleans(model: type[BaseModel], raw: Any, where: str) -> None:
     """YAML's ``yes`` is Python's True, which pydantic would take for the number 1."""
     for name, value in raw.items() if isinstance(raw, dict) else ():
         if isinstance(value, bool) and name in model.model_fields and model.model_fields[name].annotation is not bool:
-            raise SpecError(f"{where}.{name}: {value!r} is not expected here")
+            raise SpecError(f"{where}.{name}: {value!r} is not expected here".removeprefix("."))
 
 
 def find(source: str) -> Path:
@@ -263,6 +274,12 @@ def _axes(entries: Iterable[dict[str, Any]], where: str) -> Iterator[dict[str, A
 
 
 def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> MethodEntry:
+    values = raw.get("values")
+    for part, inner in values.items() if isinstance(values, dict) else ():
+        if isinstance(inner, dict) and inner:
+            raise SpecError(
+                f"methods.values.{part}: a value is expected, not {inner!r}; write {part}.{next(iter(inner))}: ..."
+            )
     method = _valid(MethodEntry, raw, "methods")
     _check_routine(method.training, "methods.training")
     if method.plugin is None:
@@ -270,7 +287,8 @@ def _method(raw: dict[str, Any], folder: Path, plugins: dict[str, str]) -> Metho
     try:
         text = read_text(folder / method.plugin)
     except (OSError, ValueError) as error:
-        raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise SpecError(f"methods.plugin: {folder / method.plugin} cannot be read: {why}") from error
     digest = hashlib.sha256(text.encode()).hexdigest()
     plugins[digest] = text
     return method.model_copy(update={"plugin": digest})

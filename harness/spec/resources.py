@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 
-from .canonical import CanonicalModel
+from .canonical import CanonicalModel, omitted_at
 
 _DATABASE = "sqlite:///"
 
@@ -28,8 +28,8 @@ class Resources(CanonicalModel, frozen=True):
     retries: int = Field(default=3, ge=0)  # of what the infrastructure broke
     checkpoint_seconds: float = Field(default=60, ge=0)
     time_limit: float | None = Field(default=None, gt=0)  # seconds of training, over all resumes
-    price: float | None = Field(default=None, gt=0, exclude_if=lambda value: value is None)
-    fuse_seeds: bool = Field(default=False, exclude_if=lambda value: value is False)
+    price: float | None = omitted_at(None, gt=0)
+    fuse_seeds: bool = omitted_at(False)
 
 
 class Tracking(CanonicalModel, frozen=True):

@@ -20,7 +20,8 @@ from ...datasets.longtail import factor
 from ...datasets.tables.columns import TABLES
 from ...methods.ensemble_names import OWN, is_ensemble
 from ...methods.need import Need
-from .canonical import CanonicalModel
+from ..errors import first_fault
+from .canonical import CanonicalModel, omitted_at
 from .fused_seeds import FusedSeeds, obstacle
 from .resources import Resources, Tracking
 from .shots import Shots
@@ -54,11 +55,11 @@ class Data(CanonicalModel, frozen=True):
     profile: Literal["exp", "step", "natural"] = "exp"
     imbalance_factor: float = Field(default=100.0, ge=1)
     head: int | None = Field(default=None, ge=1)  # images of the largest class; None is the data set's own
-    contents: AnyContents | None = Field(default=None, exclude_if=lambda value: value is None)
-    total: int | None = Field(default=None, ge=2, exclude_if=lambda value: value is None)
-    classes: tuple[str, ...] | None = Field(default=None, min_length=2, exclude_if=lambda value: value is None)
-    majority: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
-    minority: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
+    contents: AnyContents | None = omitted_at(None)
+    total: int | None = omitted_at(None, ge=2)
+    classes: tuple[str, ...] | None = omitted_at(None, min_length=2)
+    majority: int | None = omitted_at(None, ge=1)
+    minority: int | None = omitted_at(None, ge=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +137,7 @@ class MethodEntry(Method, frozen=True):
     seeds of ``fused`` are trained as one: those of the spec, where it asks for that and the method can."""
 
     training: dict[str, Any] = {}
-    fused: FusedSeeds | None = Field(default=None, exclude_if=lambda value: value is None)
+    fused: FusedSeeds | None = omitted_at(None)
 
     @property
     def unsaid(self) -> frozenset[str]:
@@ -186,11 +187,11 @@ class Trial(CanonicalModel, frozen=True):
     threads: int = Field(default=1, ge=1)
     protocol: int = PROTOCOL
     base: AnyTraining | None = None
-    independent: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
-    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
-    val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    weights: Weights | Pretraining | None = Field(default=None, exclude_if=lambda value: value is None)
-    fused: FusedSeeds | None = Field(default=None, exclude_if=lambda value: value is None)
+    independent: Literal[True] | None = omitted_at(None)
+    network_values: dict[str, Value] | None = omitted_at(None)
+    val: Literal["natural"] | None = omitted_at(None)
+    weights: Weights | Pretraining | None = omitted_at(None)
+    fused: FusedSeeds | None = omitted_at(None)
 
     @cached_property
     def key(self) -> str:
@@ -242,11 +243,9 @@ class Spec(CanonicalModel, frozen=True):
     shots: Shots = Shots()
     tune: Tune | None = None
     plugins: dict[str, str] = {}  # source text of each plugin file by its SHA-256
-    protocol: int = Field(default=1, ge=1, exclude_if=lambda value: value == 1)
-    weights: tuple[Weights | Pretraining | None, ...] | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
-    figure: Figure | None = Field(default=None, exclude_if=lambda value: value is None)
+    protocol: int = omitted_at(1, ge=1)
+    weights: tuple[Weights | Pretraining | None, ...] | None = omitted_at(None)
+    figure: Figure | None = omitted_at(None)
 
     @model_validator(mode="after")
     def _bounded(self) -> Spec:
@@ -276,8 +275,7 @@ class Spec(CanonicalModel, frozen=True):
             try:
                 training.changed(words)
             except ValidationError as error:
-                first = error.errors()[0]
-                raise ValueError(f"{field}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+                raise ValueError(first_fault(error, field)) from None
         return self
 
 
@@ -291,9 +289,9 @@ class Experiment(CanonicalModel, frozen=True):
     training: AnyTraining
     entrant: MethodEntry
     threads: int
-    protocol: int = Field(default=1, exclude_if=lambda value: value == 1)
-    network_values: dict[str, Value] | None = Field(default=None, exclude_if=lambda value: value is None)
-    weights: Weights | Pretraining | None = Field(default=None, exclude_if=lambda value: value is None)
+    protocol: int = omitted_at(1)
+    network_values: dict[str, Value] | None = omitted_at(None)
+    weights: Weights | Pretraining | None = omitted_at(None)
 
     def trial(self, seed: int, values: Mapping[str, Value] | None = None, **words: Any) -> Trial:
         """Its trial of a seed, with other ``values`` (of the routine as ``training.lr``, of the network as

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .canonical import CanonicalModel
+from .canonical import CanonicalModel, omitted_at
 
 Value = float | int | bool | str
 Kind = Literal["images", "table", "estimator"]
@@ -82,13 +82,13 @@ class Training(_OfNetwork, frozen=True):
     cutmix: float = Field(ge=0, le=1)
     cutmix_alpha: float = Field(gt=0)
     precision: Literal["float32", "bfloat16"]
-    resized_crop: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda value: value is None)
-    init: Literal["fan_in"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    warmup: Literal["epoch"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    last_batch: Literal["kept"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    track: Literal["all", "minority"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    track_every: int | None = Field(default=None, ge=1, exclude_if=lambda value: value is None)
-    compile: bool = Field(default=False, exclude_if=lambda value: not value)
+    resized_crop: float | None = omitted_at(None, gt=0, le=1)
+    init: Literal["fan_in"] | None = omitted_at(None)
+    warmup: Literal["epoch"] | None = omitted_at(None)
+    last_batch: Literal["kept"] | None = omitted_at(None)
+    track: Literal["all", "minority"] | None = omitted_at(None)
+    track_every: int | None = omitted_at(None, ge=1)
+    compile: bool = omitted_at(False)
 
     @model_validator(mode="after")
     def _tracked(self) -> Training:

@@ -26,7 +26,7 @@ from .columns.results import (
     of_arrays,
 )
 from .columns.stamps import Stamps
-from .packed_keys import all_differ, places, unique
+from .packed_keys import all_differ, positions, unique
 from .reader import StoreReader
 from .retry import UnreachableError
 from .serialization import pack_arrays, unpack_arrays
@@ -54,8 +54,8 @@ def trial_results(store: StoreReader, wanted: np.ndarray) -> tuple[TrialResults,
     stamps = store.stamps()
     indexed = _unchanged(held, stamps)
     del held  # what changed since is of no use
-    unread = wanted[places(wanted, indexed.keys) < 0]
-    to_read = unread[places(unread, stamps.keys) >= 0]
+    unread = wanted[positions(wanted, indexed.keys) < 0]
+    to_read = unread[positions(unread, stamps.keys) >= 0]
     results, damaged = read_records(store, unique(to_read))
     results = joined([indexed, results])
     if isinstance(store, Store) and len(results.keys) - len(indexed.keys) >= MANY:
@@ -71,7 +71,7 @@ def write(store: Store, results: TrialResults, stamps: Stamps) -> None:
         results: What was made of the records.
         stamps: Of the records as they were read.
     """
-    at = places(results.keys, stamps.keys)
+    at = positions(results.keys, stamps.keys)
     stamped = (at >= 0) & np.append(stamps.known, False)[at]
     kept = results.select(stamped)
     if not len(kept.keys):
@@ -101,7 +101,7 @@ def _unchanged(arrays: Mapping[str, np.ndarray], stamps: Stamps) -> TrialResults
         if arrays["words"].nbytes > _most(len(stamps.keys)):  # before they are objects, which take far more
             return no_results()
         results = _unpacked(arrays)
-        at = places(results.keys, stamps.keys)
+        at = positions(results.keys, stamps.keys)
         fresh = (at >= 0) & stamps.known[at] & (stamps.marks[at] == arrays["stamps"]).all(axis=1)
     except Exception:  # missing, or as above
         return no_results()

@@ -103,7 +103,7 @@ def overtaken(store: Store) -> bool:
 
 
 def _is_followed(store: Store, number: int) -> bool:
-    return store.has(_file(number + 1))
+    return store.has(paths.lease(number + 1))
 
 
 class _Lease:
@@ -117,7 +117,7 @@ class _Lease:
         self._store, self._number, self._id, self._renewed = store, number, uuid.uuid4().hex, 0
         self.lost, self._ended = threading.Event(), threading.Event()
         try:
-            store.create(_file(number), self._text())
+            store.create(paths.lease(number), self._text())
         except FileExistsError:
             if _read(store, number).get("id") != self._id:  # else an answer was lost, and it was asked again
                 raise StoreError(_refusal(store)) from None
@@ -129,7 +129,7 @@ class _Lease:
         self._ended.set()
         self._thread.join()
         with suppress(OSError):  # then it counts as abandoned after a while
-            self._store.write(_file(self._number), self._text(ended=True))
+            self._store.write(paths.lease(self._number), self._text(ended=True))
 
     def _text(self, ended: bool = False) -> bytes:
         return _about(id=self._id, renewed=self._renewed, ended=ended)
@@ -142,21 +142,17 @@ class _Lease:
                     os.kill(os.getpid(), signal.SIGINT)
                     return
                 self._renewed += 1
-                self._store.write(_file(self._number), self._text())
-
-
-def _file(number: int) -> str:
-    return paths.lease(number)
+                self._store.write(paths.lease(self._number), self._text())
 
 
 def _latest(store: Store) -> int:
     """The number of the last lease, 0 where there was none; in few requests, however many there were."""
     low, high = 0, 1
-    while store.has(_file(high)):
+    while store.has(paths.lease(high)):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if store.has(_file(middle)) else (low, middle)
+        low, high = (middle, high) if store.has(paths.lease(middle)) else (low, middle)
     return low
 
 
@@ -198,7 +194,7 @@ def _other(store: Store) -> dict[str, Any]:
 
 
 def _read(store: Store, number: int) -> dict[str, Any]:
-    return _parsed(store, _file(number)) if number else {}
+    return _parsed(store, paths.lease(number)) if number else {}
 
 
 def _parsed(store: Store, name: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def unique(keys: np.ndarray) -> np.ndarray:
     return keys if all_differ(keys) else keys[np.sort(np.unique(keys, axis=0, return_index=True)[1])]
 
 
-def places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
+def positions(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
     """(n,): where each key is among others, each of which is there once; -1 where it is not."""
     if np.array_equal(wanted, among):
         return np.arange(len(wanted))

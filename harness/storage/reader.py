@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ...datasets.lock import note_labels
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..spec.schema import Spec
 from . import paths
 from .columns.stamps import Stamps
@@ -49,7 +49,7 @@ class StoreReader(ReadablePlace):
             try:
                 spec = Spec.model_validate_json(self.read(paths.plan(name)))
             except ValidationError as error:
-                raise StoreError(f"{self}/{paths.plan(name)} is damaged: {error.errors()[0]['msg']}") from error
+                raise StoreError(f"{self}/{paths.plan(name)} is damaged: {first_fault(error)}") from error
             if spec.name == name or spec.name not in names:  # else a copy, as programs that synchronise folders leave
                 specs.setdefault(spec.name, spec)
         return list(specs.values())
@@ -106,7 +106,7 @@ class StoreReader(ReadablePlace):
         except (IsADirectoryError, PermissionError) as error:
             raise StoreError(f"{self}/{name} cannot be read: {error.strerror or error}") from error
         except ValidationError as error:
-            raise StoreError(f"{self}/{name} is damaged: {error.errors()[0]['msg']}") from error
+            raise StoreError(f"{self}/{name} is damaged: {first_fault(error)}") from error
         if record.key != key:
             raise StoreError(f"{self}/{name} is damaged: it says that it is {record.key}")
         return record

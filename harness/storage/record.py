@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ..spec.canonical import CanonicalModel
+from ..spec.canonical import CanonicalModel, omitted_at
 from ..spec.schema import Trial
 
 FileName = Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9_-]+\.[a-z]+$")]  # never one that leads out of the store
@@ -40,7 +40,7 @@ class TrialResult(CanonicalModel, frozen=True):
     accuracy: dict[Weights, tuple[Annotated[float, Field(ge=0, le=100)], ...]] = {}
     train_seconds: float = Field(default=0.0, ge=0)  # on the device, over all resumes
     data: Provenance | None = None
-    notes: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # how far each part acted
+    notes: dict[str, float] = omitted_at({})  # how far each part acted
     environment: dict[str, Any] = {}  # the machine, the versions and the code that it was trained with
 
     @property
@@ -73,8 +73,8 @@ class Record(TrialResult, frozen=True):
     attempts: int = 1
     started: str = ""
     finished: str = ""
-    confusion: str = Field(default="", pattern=r"^[A-Za-z0-9+/]*=*$", exclude_if=lambda value: not value)  # of last_ema
-    scores: dict[str, float] = Field(default={}, exclude_if=lambda value: not value)  # what a search may look for
+    confusion: str = omitted_at("", pattern=r"^[A-Za-z0-9+/]*=*$")  # of last_ema
+    scores: dict[str, float] = omitted_at({})  # what a search may look for
     files: dict[FileName, str] = {}  # SHA-256 of what lies beside the record
 
     @model_serializer(mode="wrap")

@@ -19,7 +19,7 @@ from ..spec.schema import Spec
 from . import paths
 from .columns.stamps import Stamps, look_at
 from .files import Files
-from .packed_keys import SIZE, are_keys, of_files, packed, places
+from .packed_keys import SIZE, are_keys, of_files, packed, positions
 from .reader import StoreReader
 from .record import Record, TrialResult
 from .serialization import pack_arrays, pack_tensors, pack_weights, unpack_tensors, unpack_weights
@@ -191,7 +191,7 @@ class Store(Files, StoreReader):
         if (look := look_at(self.url)) and (found := look.untracked()) is not None:
             return np.frombuffer(found, np.uint8).reshape(-1, SIZE)
         finished = self.packed_keys(paths.RECORDS)
-        return finished[places(finished, self.packed_keys(paths.TRACKED)) < 0]
+        return finished[positions(finished, self.packed_keys(paths.TRACKED)) < 0]
 
     def tracked(self) -> set[str]:
         """The keys of the trials that MLflow has."""

@@ -29,9 +29,15 @@ def most_bytes(device: torch.device) -> int:
     return MOST_IN_MEMORY
 
 
-def on_device(x: np.ndarray | Rows, device: torch.device) -> torch.Tensor | MappedImages:
-    """Images (N, channels, H, W), of which a tensor of positions on the device takes a batch there."""
-    if isinstance(x, Rows) and x.nbytes > most_bytes(device):
+def on_device(x: np.ndarray | Rows, device: torch.device, fused: int = 1) -> torch.Tensor | MappedImages:
+    """Images (N, channels, H, W), of which a tensor of positions on the device takes a batch there.
+
+    Args:
+        x: The images.
+        device: Where they are trained on.
+        fused: How many seeds are trained as one, which share what one trial may take.
+    """
+    if isinstance(x, Rows) and x.nbytes * fused > most_bytes(device):
         return MappedImages(x, device)
     return torch.from_numpy(np.asarray(x)).to(device)
 

@@ -150,7 +150,8 @@ class TrainingLoop:
         self.epsilon = build("smoothing", scene.tensor([self._default_epsilon()] * scene.classes))
         even = ClassWeights(scene.tensor([1.0] * scene.classes))
         self.weights = build("weights", lambda _: even)
-        self.sampler = build("sampler", lambda labels, _: shuffled(labels, self.streams("order")))
+        streams = self.streams  # no reference to itself: a loop that is let go is gone at once, with its images
+        self.sampler = build("sampler", lambda labels, _: shuffled(labels, streams("order")))
         self.mixer = build("mixer", None)
         with initialisation(self.streams.seed, "extra"):
             self.extra = build("extra", None)
@@ -243,7 +244,7 @@ class TrainingLoop:
         self.scene.frequencies = tuple(drawn(epoch))
         _seed_libraries(derive_seed(self.streams.seed, "libraries", epoch))
         taken = min(self.steps_per_epoch * self.batch_size, len(self.labels))
-        order = self.sampler(self.labels, epoch)[:taken]
+        order = self.sampler(self.labels.clone(), epoch)[:taken]  # a copy: on a CPU these are what is trained on
         if len(order) < taken:
             raise MethodError(f"a sampler must return an epoch's {len(self.labels)} indices, not {len(order)}")
         batches = order.to(self.material.y.device, non_blocking=True).split(self.batch_size)

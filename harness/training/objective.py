@@ -81,16 +81,25 @@ class Objective:
         return getattr(self.extra, "supervised_weight", 1.0) * supervised + unsupervised
 
     def _targets(self, logits: torch.Tensor) -> list[Target]:
-        """The one or two targets of the batch, each with the loss of every sample under it."""
+        """The one or two targets of the batch, each with the loss of every sample under it. MethodError where the loss
+        has another shape, or has changed what others read too."""
         targets = [(self.batch.share, self.batch.y)]
         if self.batch.share < 1:
             targets.append((1 - self.batch.share, self.batch.other))
-        weighted = [(share, y, self.loss(logits, y, self.epsilon[y])) for share, y in targets]
-        for _, y, losses in weighted:
+        weighted = []
+        for share, y in targets:
+            before = logits._version, y._version
+            losses = self.loss(logits, y, self.epsilon[y])
             if losses.shape != y.shape:  # it would be broadcast, and train something else
                 raise MethodError(
                     f"a loss must return one number a sample, {tuple(y.shape)}, not {tuple(losses.shape)}"
                 )
+            if y._version != before[1] or (len(targets) > 1 and logits._version != before[0]):
+                raise MethodError(
+                    "a loss must leave the logits and labels that it is given as they are, since the other half of a "
+                    "mixed batch is scored on them too: change a copy, as logits.clone()"
+                )
+            weighted.append((share, y, losses))
         return weighted
 
     def _supervised(self, targets: list[Target], emphasis: ClassWeights | None) -> torch.Tensor:
@@ -178,11 +187,23 @@ def compiled(features: nn.Module) -> Features:
     is taken for a special case of another, and where something cannot be compiled whole it is an error.
 
     Raises:
-        OSError: where there is no C++ compiler: no fault of the method's, and another machine may have one.
+        OSError: where there is no C++ compiler, and by what is returned where what is there cannot compile, as without
+            Python's headers: no fault of the method's, and another machine may do better.
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if not shutil.which(compiler):
         raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
     torch.compiler.reset()
-    return torch.compile(features, dynamic=False, fullgraph=True)
+    from torch._dynamo.exc import BackendCompilerFailed  # imports the compiler
+
+    made = torch.compile(features, dynamic=False, fullgraph=True)
+
+    def passed(x: torch.Tensor) -> torch.Tensor:
+        try:
+            return made(x)
+        except BackendCompilerFailed as error:
+            why = next(filter(None, str(error).splitlines()), type(error).__name__)
+            raise OSError(f"training.compile: PyTorch cannot compile the network on this machine: {why}") from error
+
+    return passed

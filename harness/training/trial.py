@@ -142,24 +142,33 @@ def _train(
     should_stop: Callable[[], StopDecision],
 ) -> None:
     """Train one trial, or several as one."""
-    runs = [each.run for each in group]
-    if len(runs) == 1:
-        assert runs[0] is not None  # noqa: S101  (for the type checker)
-        attempt.train(runs[0], report, should_stop)
+    own = next(each.run for each in group if each.trial.seed == attempt.job.trial.seed)
+    assert own is not None  # noqa: S101  (for the type checker)
+    if len(group) == 1:
+        attempt.train(own, report, should_stop)
         return
-    fused = FusedTraining([run for run in runs if isinstance(run, TrainingLoop)])
-    attempt.train(fused, report, should_stop)
-    for place, error in fused.diverged.items():
-        group[place].about |= _fault(error)
+    fused = FusedTraining([each.run for each in group if isinstance(each.run, TrainingLoop)])
+    try:
+        attempt.train(fused, lambda line: report(_line_of(own, int(line["epoch"]))), should_stop)
+    finally:  # whatever ends the others
+        for place, error in fused.diverged.items():
+            group[place].about |= _fault(error)
+
+
+def _line_of(run: Learner, epoch: int) -> dict[str, float]:
+    """A training's line of an epoch; of one that has diverged before only the epoch."""
+    last = run.history[-1] if run.history else {}
+    return last if last.get("epoch") == epoch else {"epoch": epoch}
 
 
 def _note(error: Exception, group: Sequence[_Training], context: TrialContext) -> None:
-    """What the method broke is the record's of every trial that was trained; what the infrastructure broke is
-    raised."""
+    """What the method broke is the record's of every trial that was trained and had not diverged before; what the
+    infrastructure broke is raised."""
     if _is_of_infrastructure(error, context.alone):
         raise error
     for each in group:
-        each.about |= _fault(error)
+        if "status" not in each.about:
+            each.about |= _fault(error)
 
 
 def _finish(

@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError, field_validator
 
 from ...methods.need import Need
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..spec.canonical import CanonicalModel
 from ..spec.schema import Spec, Value, experiments
 from ..storage import paths
-from ..storage.paths import STUDIES
 from ..storage.places import WritablePlace
 from ..storage.reader import StoreReader
 from ..storage.store import Store
@@ -83,7 +82,7 @@ def load_searches(spec: Spec, store: StoreReader) -> dict[str, Search]:
             f"{store}/{paths.searches(spec.name)} is missing; run the spec again, which trains nothing twice"
         ) from None
     except ValidationError as error:
-        raise StoreError(f"{store}/{paths.searches(spec.name)} is damaged: {error.errors()[0]['msg']}") from error
+        raise StoreError(f"{store}/{paths.searches(spec.name)} is damaged: {first_fault(error)}") from error
     return {
         cell.canonical: Search(cell, row.space, spec.tune, spec, row.starts_from)
         for cell in experiments(spec)
@@ -160,7 +159,7 @@ def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader)
     Raises:
         StoreError: where that is damaged.
     """
-    if isinstance(store, Store) and store.has(STUDIES):
+    if isinstance(store, Store) and store.has(paths.STUDIES):
         with open_storage(store, write=False) as opened:
             yield opened
         return
@@ -168,7 +167,7 @@ def open_studies(spec: Spec, searches: Mapping[str, Search], store: StoreReader)
         rows = _STUDIES.validate_json(store.read(paths.studies(spec.name)))
         opened = _in_memory({row: study for row, study in rows.items() if row in searches}, searches)
     except ValueError as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        why = first_fault(error) if isinstance(error, ValidationError) else error
         raise StoreError(f"{store}/{paths.studies(spec.name)} is damaged: {why}") from error
     yield opened
 

@@ -22,9 +22,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from ..errors import StoreError
+from ..errors import StoreError, first_fault
 from ..spec.schema import Value
-from ..storage.paths import STUDIES
+from ..storage import paths
 from ..storage.sqlite import address, local_copy, make_whole
 from ..storage.store import Store
 from .configuration import Configuration, State
@@ -59,7 +59,7 @@ class Study:
             for number, trial in enumerate(trials):
                 _check(trial, number)
         except Exception as error:
-            raise _unreadable(STUDIES, error) from error
+            raise _unreadable(paths.STUDIES, error) from error
         return trials
 
     def configurations(self) -> list[Configuration]:
@@ -159,7 +159,7 @@ def create_study(storage: optuna.storages.BaseStorage, name: str) -> Study:
     try:
         return Study(optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True))
     except Exception as error:
-        raise _unreadable(STUDIES, error) from error
+        raise _unreadable(paths.STUDIES, error) from error
 
 
 def read_study(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
@@ -168,7 +168,7 @@ def read_study(storage: optuna.storages.BaseStorage, name: str) -> Study | None:
         there = name in optuna.get_all_study_names(storage)
         return Study(optuna.load_study(storage=storage, study_name=name)) if there else None
     except Exception as error:
-        raise _unreadable(STUDIES, error) from error
+        raise _unreadable(paths.STUDIES, error) from error
 
 
 @contextmanager
@@ -186,8 +186,8 @@ def open_storage(store: Store, write: bool = True) -> Iterator[optuna.storages.B
     Raises:
         StoreError: where the file is damaged, or no run of ours can have made it.
     """
-    with local_copy(store, STUDIES, write) as path:
-        opened = _open(path, f"{store}/{STUDIES}")
+    with local_copy(store, paths.STUDIES, write) as path:
+        opened = _open(path, f"{store}/{paths.STUDIES}")
         try:
             yield opened
         finally:
@@ -206,7 +206,7 @@ def _open(path: Path, name: str) -> optuna.storages.RDBStorage:
 
 
 def _unreadable(name: str, error: Exception) -> StoreError:
-    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error}\n".splitlines()[0]
+    reason = first_fault(error) if isinstance(error, ValidationError) else f"{error}\n".splitlines()[0]
     reason = reason or type(error).__name__
     return StoreError(f"{name} cannot be read: {reason}; moved away, the next run finds it all again")
 

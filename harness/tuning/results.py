@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StoreError
 from ..spec.schema import Spec
 from ..storage import paths
-from ..storage.paths import STUDIES
 from ..storage.reader import StoreReader
 from ..storage.store import Store
 from .configuration import Configuration, best
@@ -51,7 +50,7 @@ class SearchResult:
     def unfinished_reason(self) -> str:
         """Why there are no values to report at; nothing where there are."""
         if self.unknown:
-            return f"tuning: the store has no {STUDIES}; the same run makes it again from the records there are"
+            return f"tuning: the store has no {paths.STUDIES}; the same run makes it again from the records there are"
         if not self.finished:
             return f"tuning is not finished: {self.ended} of {self.search.tune.trials} trials"
         if self.winner is None:
@@ -79,7 +78,7 @@ def search_results(spec: Spec, store: StoreReader, importance: bool = True) -> d
     from . import archive  # imports optuna
 
     searches = archive.load_searches(spec, store)
-    if not (store.has(STUDIES) or store.has(paths.studies(spec.name))):
+    if not (store.has(paths.STUDIES) or store.has(paths.studies(spec.name))):
         return _unknown(searches)
     with archive.open_studies(spec, searches, store) as storage:
         return _read(searches, storage, importance)
@@ -108,7 +107,7 @@ class RunStorage:
         """What these searches have come to so far, by the canonical text of their rows."""
         if not searches:
             return {}
-        if "opened" not in vars(self) and not self._store.has(STUDIES):
+        if "opened" not in vars(self) and not self._store.has(paths.STUDIES):
             return _unknown(searches)
         return _read(searches, self.opened, importance)
 
@@ -131,7 +130,7 @@ def _result(search: Search, storage: Any, importance: bool) -> SearchResult:
     if wrong := next((c for c in configurations if c.values.keys() != search.space.keys()), None):
         has, wanted = (", ".join(sorted(words)) or "nothing" for words in (wrong.values, search.space))
         raise StoreError(
-            f"{STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
+            f"{paths.STUDIES} cannot be read: configuration {wrong.number} of {search.name} has {has}, not {wanted}"
         )
     shares = study.importance(search.tune.trials) if importance else {}
     return SearchResult(search, configurations, shares, study.exhausted)

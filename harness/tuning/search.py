@@ -122,6 +122,11 @@ class Search:
                 alive, before = min(alive, keep), until
         return total
 
+    @property
+    def planned_trainings(self) -> float:
+        """How many trainings of the report take as many epochs."""
+        return self.planned_epochs / self.experiment.trial(0).training.epochs
+
     def trials(self, found: Configuration) -> list[Trial]:
         """The trainings of a configuration, one for each seed."""
         words = {"base": self.base_training, "stage": "tune", "val_per_class": self.val_per_class, "val": self.tune.val}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ...methods.names import nearest
 from ...methods.part import MethodError
 from ...methods.range import Range
-from ..errors import NetworkError, SpecError
+from ..errors import NetworkError, SpecError, first_fault
 from ..registry.estimators import learner_of
 from ..registry.methods import recipe_of
 from ..spec.schema import Experiment, Searched, Spec, Training, Tune, experiments
@@ -86,9 +86,9 @@ def _check_values(dimension: Dimension, name: str, experiment: Experiment, plugi
             recipe_of(trial, plugins)
             learner_of(trial)
         except (MethodError, NetworkError, ValidationError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            why = first_fault(error) if isinstance(error, ValidationError) else error
             raise SpecError(
-                f"tune.parameters: {name} of {experiment.entrant.name} cannot be {value!r}: {first}"
+                f"tune.parameters: {name} of {experiment.entrant.name} cannot be {value!r}: {why}"
             ) from error
 
 

@@ -100,6 +100,22 @@ def cross_fitted(scores: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return np.array(chosen)[folds]
 
 
+def best_chosen(options: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The value (n,) of each seed at the option that is the best on the other half of the seeds, and the half of each
+    (n,); NaN where a seed does not count, and for all of fewer than two.
+
+    Args:
+        options: (options, n).
+        whole: (n,), which seeds count.
+    """
+    folds, values = np.zeros(len(whole), int), np.full(len(whole), np.nan)
+    folds[whole] = halves(int(whole.sum()))
+    if whole.sum() > 1:
+        chosen = cross_fitted(options[:, whole], folds[whole])
+        values[whole] = options[:, whole][chosen, np.arange(len(chosen))]
+    return values, folds
+
+
 @dataclass(frozen=True)
 class _Test:
     contrast: Contrast

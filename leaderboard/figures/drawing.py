@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from itertools import cycle, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
 
 from ..formats.text import plain
 from .figure import Axis, FigureData, Picture
-from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
+from .style import INERT, as_shipped, looks, name_lines, saved
 
 SIZE = (4.6, 3.2)  # inches of a panel
 MOST_MARKS = 12  # points of a curve with a marker and an error bar
-INERT: dict[str, Any] = {"parse_math": False}  # a name with two dollars is no formula
 
 
 def drawn(figure: FigureData, form: str) -> bytes:
@@ -65,9 +64,8 @@ def _regions(axes: Axes, shown: Picture | None, points: pd.DataFrame) -> None:
 
 
 def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
-    looks = zip(cycle(COLOURS), cycle(MARKERS), cycle(DASHES))
     lines, names = [], []
-    for (name, curve), (colour, marker, dash) in zip(points.groupby("curve", sort=False), looks, strict=False):
+    for (name, curve), (colour, marker, dash) in zip(points.groupby("curve", sort=False), looks(), strict=False):
         x, mean = curve["x"].to_numpy(float), curve["mean"].to_numpy(float)
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": dash, "markersize": 4, "linewidth": 1.2}
         every = -(-len(x) // MOST_MARKS)  # of a long curve some, as a picture with all is illegible and large
@@ -89,9 +87,8 @@ def _curves(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
     axes.set_ylabel(textwrap.fill(plain(axis.y), 40), fontsize=9, **INERT)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25, linewidth=0.6)
-    if len(names) > 1:  # names come after the legend, which would leave out one that begins with an underscore
-        for text, name in zip(axes.legend(lines, list(map(str, range(len(lines))))).get_texts(), names, strict=True):
-            text.set(text=textwrap.fill(plain(name), 30), fontsize=7, **INERT)
+    if len(names) > 1:
+        name_lines(axes, lines, names, width=30, size=7)
 
 
 def _errors(curve: pd.DataFrame) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from itertools import cycle, islice
+from itertools import islice
 from math import ceil
 from typing import Any
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..formats.text import plain
 from ..statistics.ranks import Ranks
-from .style import COLOURS, DASHES, MARKERS, as_shipped, saved
+from .style import COLOURS, INERT, as_shipped, looks, name_lines, saved
 
 PANEL = ["protocol", "dataset", "setting"]
 SIZE = (7.2, 3.9)  # inches of a panel
@@ -73,7 +73,6 @@ def _diagram(axes: Axes, standing: Ranks) -> None:
     names, ranks = list(standing.ranks), list(standing.ranks.values())
     k, half = len(names), (len(names) + 1) // 2
     runs = cliques(ranks, standing.critical)
-    inert: dict[str, Any] = {"parse_math": False}
     line: dict[str, Any] = {"color": "black", "linewidth": 0.9}
     axes.set_axis_off()
     axes.set_xlim(1 - 0.55 * (k - 1), k + 0.55 * (k - 1))
@@ -85,7 +84,7 @@ def _diagram(axes: Axes, standing: Ranks) -> None:
     axes.plot([1, 1 + min(standing.critical, k - 1)], [1.5, 1.5], color="black", linewidth=2)
     axes.text(1, 1.65, f"CD = {standing.critical:.2f} ({standing.datasets} data sets)", fontsize=8, va="bottom")
     title = f"{standing.protocol}, {standing.group.title()}: average rank, 1 is best"
-    axes.set_title(textwrap.fill(plain(title), 80), fontsize=9, **inert)
+    axes.set_title(textwrap.fill(plain(title), 80), fontsize=9, **INERT)
     below = -0.35 * len(runs)
     for i, (name, rank) in enumerate(zip(names, ranks, strict=True)):
         left = i < half
@@ -94,28 +93,23 @@ def _diagram(axes: Axes, standing: Ranks) -> None:
         axes.plot([rank, rank, end], [0, height, height], **line)
         text = f"{textwrap.shorten(plain(name), 44, placeholder='…')}  {rank:.2f}"
         axes.text(end, height, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center",
-                  fontsize=8, **inert)  # fmt: skip
+                  fontsize=8, **INERT)  # fmt: skip
     for i, (first, last) in enumerate(runs):
         height = -0.25 - 0.35 * i
         axes.plot([ranks[first] - 0.04, ranks[last] + 0.04], [height, height], color=COLOURS[0], linewidth=3)
 
 
 def _panel(axes: Axes, title: str, panel: pd.DataFrame, metric: str) -> None:
-    looks = zip(cycle(COLOURS), cycle(MARKERS), cycle(DASHES))
     names, lines = [], []
-    for (method, curve), (colour, marker, dash) in zip(panel.groupby("method", sort=False), looks, strict=False):
+    for (method, curve), (colour, marker, dash) in zip(panel.groupby("method", sort=False), looks(), strict=False):
         drawn = curve.dropna(subset="expected_best")
         lines += axes.plot(
             drawn["trials"], drawn["expected_best"], color=colour, marker=marker, linestyle=dash, markersize=4
         )
         names.append(str(method) if len(drawn) else f"{method} (no trial finished)")
-    inert: dict[str, Any] = {"parse_math": False}  # a name with two dollars is no formula
-    axes.set_title(textwrap.fill(plain(title), 64), fontsize=9, **inert)
+    axes.set_title(textwrap.fill(plain(title), 64), fontsize=9, **INERT)
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"expected best {plain(metric)} (%)", fontsize=9, **inert)
+    axes.set_ylabel(f"expected best {plain(metric)} (%)", fontsize=9, **INERT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    # Names come after the legend, which would leave out one that begins with an underscore.
-    legend = axes.legend(lines, [str(i) for i in range(len(lines))], loc="center left", bbox_to_anchor=(1, 0.5))
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set(text=textwrap.fill(plain(name), 32), fontsize=8, **inert)
+    name_lines(axes, lines, names, width=32, size=8, loc="center left", bbox_to_anchor=(1, 0.5))

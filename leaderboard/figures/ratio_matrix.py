@@ -14,7 +14,7 @@ from math import log10
 import numpy as np
 import pandas as pd
 
-from .contrasts import Contrast, cross_fitted, halves, judged
+from .contrasts import Contrast, best_chosen, judged
 from .figure import POINTS, Axis, FigureData, points
 
 DRAWS = 2000  # of the bootstrap over seeds
@@ -101,14 +101,8 @@ class RatioMatrix:
     def optimal(self) -> tuple[np.ndarray, np.ndarray]:
         """(R tested, n): the accuracy at the best train ratio, which the other half of the seeds chose; and the half of
         each seed (n,)."""
-        folds, values = np.zeros(len(self.seeds), int), np.full(self.accuracy.shape[1:], np.nan)
-        folds[self.whole] = halves(int(self.whole.sum()))
-        if self.whole.sum() > 1:
-            whole = self.accuracy[:, :, self.whole]
-            for tested in range(len(self.ratios)):
-                chosen = cross_fitted(whole[:, tested], folds[self.whole])
-                values[tested, self.whole] = whole[chosen, tested, np.arange(len(chosen))]
-        return values, folds
+        values, folds = zip(*(best_chosen(tested, self.whole) for tested in self.accuracy.swapaxes(0, 1)), strict=True)
+        return np.stack(values), folds[0]
 
 
 def ratio_matrix(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .comparisons import Comparison, compared
-from .contrasts import Contrast, cross_fitted, halves, judged
+from .contrasts import Contrast, best_chosen, judged
 from .figure import Axis, FigureData, by_seed, group_of, points
 
 
@@ -92,16 +92,11 @@ def best_against(options: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray
         The differences (n,), NaN where a trial that they need is not complete, and the half of each seed (n,); None
         where there is nothing to choose.
     """
-    whole = ~np.isnan(np.vstack([options, reference])).any(axis=0)
-    differences = np.full(len(reference), np.nan)
+    whole: np.ndarray = np.logical_not(np.isnan(np.vstack([options, reference])).any(axis=0))
     if len(options) == 1:
         return np.where(whole, options[0] - reference, np.nan), None
-    folds = np.zeros(len(reference), int)
-    folds[whole] = halves(int(whole.sum()))
-    if whole.sum() > 1:
-        chosen = cross_fitted(options[:, whole], folds[whole])
-        differences[whole] = options[:, whole][chosen, np.arange(len(chosen))] - reference[whole]
-    return differences, folds
+    best, folds = best_chosen(options, whole)
+    return best - reference, folds
 
 
 def _contrasts(table: pd.DataFrame, panel: str, curve: str, x: str, unit: str) -> Iterator[Contrast]:

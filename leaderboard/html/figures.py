@@ -5,15 +5,15 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from html import escape
-from math import isnan
 from typing import Any
 
 from ..formats.notebook import html_table
 from ..formats.text import plain
 from ..tables.grid import Table
 from .model import PageFigure, StudyChart
+from .published import records
 
-VALUES = ["curve", "x", "mean", "stderr", "n", "low", "high"]
+KINDS = {"curve": str, **dict.fromkeys(("x", "mean", "stderr", "n", "low", "high"), float)}
 
 
 def charts(figures: Sequence[PageFigure]) -> dict[str, dict[str, Any]]:
@@ -22,7 +22,7 @@ def charts(figures: Sequence[PageFigure]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "axis": asdict(chart.axis),
-            "points": [_point(dict(zip(VALUES, row, strict=True))) for row in _rows(chart)],
+            "points": records(chart.points[list(KINDS)].astype(KINDS)),
         }
         for number, figure in enumerate(figures)
         for name, chart in _named(number, figure)
@@ -43,23 +43,14 @@ def _section(number: int, figure: PageFigure) -> str:
     link = f'<a download="{title}.csv" href="{_address("text/csv", figure.csv)}">Save as CSV</a>'
     return (
         f'<section class="figure"><h2>Figure: {title}</h2>{about}<div class="charts">{drawn}</div>'
-        f"{_picture(title, figure)}{_scrolled(figure.claims)}"
+        f"{_picture(title, figure)}{scrolled(figure.claims)}"
         f'<ul class="small">{notes}</ul><details><summary>The points behind it</summary>{link}'
-        f"{_scrolled(figure.points)}</details></section>"
+        f"{scrolled(figure.points)}</details></section>"
     )
 
 
 def _named(number: int, figure: PageFigure) -> Iterator[tuple[str, StudyChart]]:
     return ((f"study-{number}-{place}", chart) for place, chart in enumerate(figure.charts))
-
-
-def _rows(chart: StudyChart) -> Iterator[Sequence[Any]]:
-    return chart.points[VALUES].itertuples(index=False, name=None)
-
-
-def _point(row: dict[str, Any]) -> dict[str, Any]:
-    numbers = {name: None if isnan(value) else float(value) for name, value in row.items() if name != "curve"}
-    return {"curve": plain(str(row["curve"]))} | numbers
 
 
 def _place(name: str, title: str, chart: StudyChart) -> str:
@@ -85,9 +76,10 @@ def _picture(title: str, figure: PageFigure) -> str:
     )
 
 
-def _scrolled(table: Table) -> str:
+def scrolled(table: Table, kind: str = "scroll") -> str:
+    """A table that scrolls where it is wider than the page, of these classes."""
     name = escape(plain(table.title), quote=True)
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
+    return f'<div class="{kind}" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
 
 
 def _address(kind: str, content: bytes) -> str:

@@ -12,11 +12,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from ..formats.notebook import html_table
 from ..formats.text import plain
-from ..tables.grid import Table
 from .data import content
-from .figures import sections
+from .figures import scrolled, sections
 from .model import PageContent
 
 FOLDER = Path(__file__).with_name("static")
@@ -50,18 +48,13 @@ def html(subject: PageContent, library: str) -> str:
         policy=policy(scripts, library),
         style=read("page.css"),
         until=escape(plain(max((one.finished for one in subject.evidence.values()), default="")[:10])),
-        further="\n".join(map(_further, subject.further)),
+        further="\n".join(scrolled(table, "scroll further") for table in subject.further),
         figures=sections(subject.figures),
         data=embedded(shown),
         behind=behind,
         library=library,
         script=scripts,
     )
-
-
-def _further(table: Table) -> str:
-    name = escape(plain(table.title), quote=True)
-    return f'<div class="scroll further" role="region" tabindex="0" aria-label="{name}">{html_table(table)}</div>'
 
 
 def policy(*scripts: str) -> str:

@@ -10,6 +10,7 @@ from html import escape
 from string import Template
 
 from ..formats.text import plain
+from ..shown_setting import data_in_setting
 from ..tables.grid import plus_minus
 from .board import Board, DataFacts, Standing
 from .drawings import bars
@@ -88,7 +89,7 @@ def _card(board: Board) -> str:
     best = "".join(f"<li>{_standing(standing)}</li>" for standing in first)
     tier = f"<p>First tier of {escape(board.column)}:</p><ul>{best}</ul>" if first else f"<p>{_untiered(board)}</p>"
     facts = {
-        "Data": "; ".join(", ".join(filter(None, [facts.name, facts.setting])) for facts in board.data),
+        "Data": "; ".join(data_in_setting(facts.name, facts.setting) for facts in board.data),
         "Methods": str(len(board.standings)),
         "Trials finished": f"{board.finished} of {board.trials}",
         "Compared with": board.compared,
@@ -171,7 +172,7 @@ def _data_set(data: DataFacts, boards: Sequence[Board], croissant: bool) -> str:
         "Metadata": f'<a href="croissant/{escape(data.name)}.json">Croissant</a>' if croissant else "",
         "Boards": "<br>".join(links),
     }
-    title = ", ".join(filter(None, [data.name, data.setting]))
+    title = data_in_setting(data.name, data.setting)
     listed = _list(facts, ("Source", "Metadata", "Boards"))
     return f'<article class="card"><h2>{escape(title)}</h2>{_tail(data)}{listed}</article>'
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from .paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, holm
+from .paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, holm_of_rivals, minus
 
 FEWEST_ITEMS = 30  # of the t-test on single items, whose values are far from normal
 MCNEMAR, PAIRED_T = "McNemar, exact", "paired t"
@@ -82,11 +82,7 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
     """
     from scipy.stats import binom
 
-    differences = values - values[reference]
-    n = (~np.isnan(differences)).sum(axis=1)
-    mean = np.nansum(differences, axis=1) / np.maximum(n, 1)
-    squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
-    error = np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
+    differences, n, mean, error = minus(values, reference)
     size = np.nanmax(np.abs(values), axis=1, initial=0.0)
     none = NO_SPREAD / 100 * np.maximum(size, size[reference])  # of each pair: what is audited may have any unit
     spread = np.where((error > none) & (n > 1), error, np.nan)
@@ -100,9 +96,7 @@ def _compared(values: np.ndarray, reference: int, exact: bool, fewest: int) -> p
     rivals = np.arange(len(values)) != reference
     settled = rivals & ~np.isnan(values).any(axis=1) & ~np.isnan(values[reference]).any() & (n >= fewest)
     p = np.where(settled, p, np.nan)
-    adjusted = np.full(len(values), np.nan)
-    adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])  # who has no word keeps a place in the family
-    adjusted = np.where(np.isnan(p), np.nan, adjusted)
+    adjusted = holm_of_rivals(p, reference)
     equal = settled & (np.nan_to_num(np.abs(differences)).max(axis=1) <= none)
     shown = np.where(rivals, mean, np.nan)
     return pd.DataFrame(

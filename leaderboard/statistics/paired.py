@@ -34,6 +34,29 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def holm_of_rivals(p: np.ndarray, reference: int) -> np.ndarray:
+    """Holm's p-values of all methods but the reference; NaN where ``p`` is, which keeps its place in the family."""
+    adjusted = np.full(len(p), np.nan)
+    rivals = np.arange(len(p)) != reference
+    adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])
+    return np.where(np.isnan(p), np.nan, adjusted)
+
+
+def minus(values: np.ndarray, reference: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """All methods minus one, over the units that both have: the differences, and of each method how many there are,
+    their mean and its standard error.
+
+    Args:
+        values: (methods, units), NaN where there is none.
+        reference: The place of the one.
+    """
+    differences = values - values[reference]
+    n = (~np.isnan(differences)).sum(axis=1)
+    mean = np.nansum(differences, axis=1) / np.maximum(n, 1)
+    squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
+    return differences, n, mean, np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
+
+
 @cache
 def detectable(n: int, comparisons: int = 1) -> float:
     """The smallest true difference that n paired seeds would have shown, in standard errors of the difference.

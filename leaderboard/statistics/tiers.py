@@ -11,7 +11,7 @@ from scipy.special import stdtr
 
 from ..metric import ACCURACY, Metric
 from ..results import COLUMN, arranged
-from .paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, holm
+from .paired import ALPHA, FEWEST_SEEDS, NO_SPREAD, holm_of_rivals, minus
 
 
 def tiers(rows: pd.DataFrame, metric: Metric = ACCURACY) -> dict[tuple[str, ...], dict[str, int]]:
@@ -64,18 +64,12 @@ def _judged(values: np.ndarray, copies: np.ndarray, complete: np.ndarray, first:
         complete: (methods,), whether every planned seed has a value.
         first: The place of the method that all are compared with.
     """
-    differences = values - values[first]
-    n = (~np.isnan(differences)).sum(axis=1)
+    differences, n, mean, error = minus(values, first)
     alike = (np.isnan(differences) | (copies == copies[first])).all(axis=1)
     settled = complete & alike & (n >= FEWEST_SEEDS)
-    mean = np.nansum(differences, axis=1) / np.maximum(n, 1)
-    squares = np.nansum((differences - mean[:, None]) ** 2, axis=1)
-    error = np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
     spread = np.where(error > NO_SPREAD, error, np.nan)
     p = np.where(settled, 2 * stdtr(np.maximum(n - 1, 1), -np.abs(mean / spread)), np.nan)
     rivals = np.arange(len(values)) != first
-    adjusted = np.full(len(values), np.nan)
-    adjusted[rivals] = holm(np.where(np.isnan(p), 1.0, p)[rivals])
-    judged = rivals & ~np.isnan(p)
+    adjusted = holm_of_rivals(p, first)
     equal = rivals & settled & (np.nanmax(np.abs(np.nan_to_num(differences)), axis=1) <= NO_SPREAD)
-    return judged & (adjusted >= ALPHA) | equal, judged & (adjusted < ALPHA)
+    return (adjusted >= ALPHA) | equal, adjusted < ALPHA

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .grid import SUPERSCRIPT, plus_minus
+from .grid import marks, plus_minus
 
 USUAL_SEEDS = 5  # n is shown where it differs
 
@@ -19,8 +19,7 @@ class CellTexts:
         # That all are missing is what the cell says already; why, where more is known, goes into a footnote.
         said = cells["status"].isin(["missing", "complete"]) & cells["reason"].str.contains(":")
         told = cells["status"].isin(["incomplete", "failed"]) | said
-        explained = dict.fromkeys(cells.loc[told, "reason"])
-        self._marks = {reason: str(i).translate(SUPERSCRIPT) for i, reason in enumerate(explained, start=1)}
+        self._marks = marks(cells.loc[told, "reason"])
         self._error = error
 
     @property

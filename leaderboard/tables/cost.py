@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ..shown_setting import shown_setting
+from ..shown_setting import data_in_setting
 from ..statistics.cost import UNIT, training_costs
 from .grid import Table, hours_text
 
@@ -40,6 +40,6 @@ def cost_tables(rows: pd.DataFrame, started: Mapping[str, float]) -> list[Table]
         here = set(rows.loc[rows["protocol"] == protocol, "method"])
         methods = [method for method in dict.fromkeys(rows["method"]) if method in here]  # as in every other table
         body = [(str(method), *(t for p in places for t in texts.get((method, *p), ("–", "–")))) for method in methods]
-        spans = tuple((", ".join(filter(None, (data, shown_setting(setting)))), HEADS) for data, setting in places)
+        spans = tuple((data_in_setting(data, setting), HEADS) for data, setting in places)
         tables.append(Table(f"{protocol}: cost of a training", spans, tuple(body), (), CAPTION))
     return tables

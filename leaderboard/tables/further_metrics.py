@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..metric import Metric
 from ..results import COLUMN, summarise
-from ..shown_setting import shown_setting
+from ..shown_setting import data_in_setting
 from .cell_texts import CellTexts
 from .grid import Table
 
@@ -36,7 +36,7 @@ class FurtherMetrics:
             rows.setdefault(str(cell.method), []).append(texts.text(cell))
         return Table(
             f"{protocol}: {self.title}",
-            spans=((f"{dataset}, {shown_setting(setting)}", heads),),
+            spans=((data_in_setting(dataset, setting), heads),),
             body=tuple((method, *each) for method, each in rows.items()),
             footnotes=tuple(texts.footnotes),
             caption=(self.caption,),

@@ -1,17 +1,22 @@
 """A table of plain text, before any markup, and the wide grid that cells make."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from ..metric import GROUPS
-from ..shown_setting import shown_setting
+from ..shown_setting import data_in_setting
 from ..statistics.paired import NO_SPREAD
 
 Headers = dict[tuple[str, str], str]  # (data set, setting) -> the text above its groups
 Place = tuple[str, str, str, str]  # method, data set, setting, group
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def marks(words: Iterable[str]) -> dict[str, str]:
+    """A raised number for each, from 1 on, in their order."""
+    return {word: str(i).translate(SUPERSCRIPT) for i, word in enumerate(dict.fromkeys(words), start=1)}
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,7 @@ def headers(cells: pd.DataFrame) -> Headers:
     unverified = set(cells.loc[~cells["verified"], "dataset"])
     pairs = dict.fromkeys(zip(cells["dataset"], cells["setting"], strict=True))
     return {
-        (dataset, setting): ", ".join(
-            filter(None, [dataset + " (unverified)" * (dataset in unverified), shown_setting(setting)])
-        )
+        (dataset, setting): data_in_setting(dataset + " (unverified)" * (dataset in unverified), setting)
         for dataset, setting in pairs
     }
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..published.comparison import MARGIN, Routine, compare
-from ..shown_setting import shown_setting
-from .grid import SUPERSCRIPT, Table, grid, headers, plus_minus
+from ..shown_setting import data_in_setting
+from .grid import Table, grid, headers, marks, plus_minus
 
 QUOTED = (
     "These rows are quoted from their source, not measured here: other code, other seeds, other subsets. "
@@ -40,15 +40,15 @@ def beside(cells: pd.DataFrame, published: pd.DataFrame, routines: Mapping[str, 
 
 
 def _pairs(protocol: str, pairs: pd.DataFrame) -> Table:
-    marks = {source: str(i).translate(SUPERSCRIPT) for i, source in enumerate(dict.fromkeys(pairs["source"]), start=1)}
+    sources = marks(pairs["source"])
     reasons = {why: f"({i})" for i, why in enumerate(dict.fromkeys(pairs.loc[pairs["why"] != "", "why"]), start=1)}
     return Table(
         f"{protocol}: measured beside published",
         head=("Method", "Data", "Group"),
         spans=(("", ("Measured", "Published", "Difference", "p, unpaired", "Verdict")),),
-        body=tuple(_pair(row, marks[row.source], reasons.get(row.why, "")) for row in pairs.itertuples()),
+        body=tuple(_pair(row, sources[str(row.source)], reasons.get(row.why, "")) for row in pairs.itertuples()),
         footnotes=(
-            *(f"{mark} {source}" for source, mark in marks.items()),
+            *(f"{mark} {source}" for source, mark in sources.items()),
             *(f"{mark} not comparable in {why}" for why, mark in reasons.items()),
         ),
         caption=BESIDE,
@@ -59,7 +59,7 @@ def _pair(row, source: str, reason: str) -> tuple[str, ...]:
     interval = "" if pd.isna(row.ci95_low) else f" [{row.ci95_low:+.1f}, {row.ci95_high:+.1f}]"
     return (
         row.method,
-        f"{row.dataset}, {shown_setting(row.setting)}",
+        data_in_setting(row.dataset, row.setting),
         row.group.title(),
         plus_minus(row.mean, row.stderr),
         plus_minus(row.mean_there, row.stderr_there) + source,

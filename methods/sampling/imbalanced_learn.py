@@ -62,7 +62,7 @@ class Sampler(Adapted):
     def build(self, scene: Scene) -> _Rows:
         return _Rows(self, scene)
 
-    def places(self, categories: Sequence[int]) -> dict[str, Any]:
+    def columns_of(self, categories: Sequence[int]) -> dict[str, Any]:
         """What the class is told of the columns of categories: most know of none."""
         return {}
 
@@ -76,7 +76,7 @@ class MixedSampler(Sampler):
 
     before_encoding = True
 
-    def places(self, categories: Sequence[int]) -> dict[str, Any]:
+    def columns_of(self, categories: Sequence[int]) -> dict[str, Any]:
         """Where the categories are."""
         return {"categorical_features": [*categories]}
 
@@ -105,7 +105,7 @@ class _Rows:
     def __init__(self, part: Sampler, scene: Scene) -> None:
         self._part, self._scene, self._short, self._changed = part, scene, False, 0.0
         self._seed = scene.integer(STREAM)
-        part.made(scene, self._seed, **part.places([]))  # the library is there, and takes these values
+        part.made(scene, self._seed, **part.columns_of([]))  # the library is there, and takes these values
 
     @property
     def before_encoding(self) -> bool:
@@ -125,7 +125,7 @@ class _Rows:
                 f"class {int(np.flatnonzero(counts == 1)[0])} has one row, and {self._part.factory} needs a neighbour"
             )
         fewer = {name: most for name, number in wanted.items() if number > most}
-        sampler = self._part.made(self._scene, self._seed, **fewer, **self._part.places(categories))
+        sampler = self._part.made(self._scene, self._seed, **fewer, **self._part.columns_of(categories))
         made, labels = sampler.fit_resample(x, y)
         self._short, self._changed = bool(fewer), float(len(labels) != len(y) or not np.array_equal(made, x))
         return made, labels

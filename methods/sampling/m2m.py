@@ -175,7 +175,9 @@ class Translator:
 
     def _noise(self, x: torch.Tensor) -> torch.Tensor:
         noise = torch.rand(x.shape, generator=self._scene.generator("m2m"), dtype=x.dtype) - 0.5
-        return noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE).to(x.device, non_blocking=True)
+        noise = noise.renorm(2, _NOISE_AXIS[self._part.noise], _NOISE)
+        noise = noise.pin_memory() if x.is_cuda else noise  # so that the GPU fetches it when it comes to it
+        return noise.to(x.device, non_blocking=True)
 
     def _direction(self, x: torch.Tensor, own: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """The gradient of the objective, of L2 length 1 for each image; the networks' weights get none."""

@@ -274,7 +274,20 @@ def stray(f: Forger) -> None:
     f.seal()
 
 
+def footnote(f: Forger) -> None:
+    """What a report would say of a row that did what its name says, in anybody's words."""
+    f.edit(f.record, lambda raw: raw.update(reason="trained at a wrong rate"))
+    f.tell()
+
+
+def note(f: Forger) -> None:
+    f.edit(f.record, lambda raw: raw.update(notes={"mixer.acted": 1.0}))
+    f.tell()
+
+
 ATTACKS = {
+    footnote: [r"{record}: reason: claimed trained at a wrong rate, found nothing"],
+    note: [r"{record}: notes\.mixer\.acted: claimed 1\.0, found nothing"],
     number: [r"{record}: SHA-256: claimed \w{{64}}, found", r"{record}: accuracy\.last_ema\[3\]: claimed 77\.0, found"],
     number_sealed: [r"{record}: accuracy\.last_ema\[3\]: claimed 77\.0, found \d"],
     matrix: [r"{record}: confusion: claimed \S+, found \S+"],

@@ -21,7 +21,7 @@ from tailboard.harness.spec.schema import Spec, plan
 from tailboard.harness.storage.record import Record
 from tailboard.harness.storage.repair import set_aside
 from tailboard.harness.storage.store import Store
-from tailboard.harness.text import table
+from tailboard.harness.text import listed, table
 
 RAW = {"name": "t", "data": "fashion-mnist-mini", "methods": ["ERM", "SAM"], "network": "small", "seeds": 2}
 HOSTILE = '=HYPERLINK("http://x","y") \x1b[2J\x1b]0;owned\x07 \u202eabc\x9b31m'
@@ -47,6 +47,11 @@ def filled(folder: Path | str, name: str = "SAM") -> Store:
     for trial in (complete, failed):
         store.mark_tracked(trial.key, {})
     return store
+
+
+def test_a_comma_between_the_values_of_a_row_separates_no_names():
+    names = "ERM,, Reweighting (weights.beta=0.9, weights.start=0.5) , M2m"
+    assert listed(names) == ["ERM", "Reweighting (weights.beta=0.9, weights.start=0.5)", "M2m"]
 
 
 def command(monkeypatch, *words: object) -> int:

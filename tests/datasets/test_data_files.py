@@ -56,7 +56,7 @@ def test_missing_data_says_where_it_looked_and_how_to_get_it_and_opens_no_networ
 
 def test_root_comes_before_the_variable_before_the_cache_and_the_name_before_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TAILBOARD_DATA", str(tmp_path / "variable"))
-    assert [str(place.relative_to(tmp_path)) for place in sources.places("x", tmp_path / "root")] == [
+    assert [str(place.relative_to(tmp_path)) for place in sources.folders_for("x", tmp_path / "root")] == [
         *("root/x", "root", "variable/x", "variable", "xdg/tailboard/x", "xdg/tailboard")
     ]
     write_tree(tmp_path / "variable/cifar10")

@@ -219,7 +219,7 @@ for split, count in (("train", 20), ("test", 10)):
         {name: columns[name] for name in ("picture", "what")}))
 datasets.DatasetDict({split: columns[split] for split in ("train", "test")}).save_to_disk("saved")
 data = parse_data({"name": "hf:saved"})
-pool = user_images.dataset(data.name, user_images.Facts(**data.contents.model_dump())).load(None, True)
+pool = user_images.dataset(data.name, user_images.ImageFacts(**data.contents.model_dump())).load(None, True)
 said = []
 for words in ({"name": "hf:saved", "label": "who"}, {"name": "hf:nobody/nothing"}):
     try:

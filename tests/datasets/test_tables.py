@@ -94,7 +94,9 @@ def test_the_pickle_of_scikit_learns_cache_is_not_run(tmp_path):
 def test_a_copy_that_is_not_complete_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "cache", lambda: tmp_path / "nothing")
     write_adult(tmp_path / "adult")
-    with pytest.raises(DataError, match="not complete: it holds"):
+    with pytest.raises(
+        DataError, match="holds 1 training rows of class '<=50K' where adult has 24720: the copy is not"
+    ):
         catalog()["adult"].load(tmp_path, False)
     with pytest.raises(
         DataError, match=r"adult.data and adult.test[\s\S]*tailboard data prepare covertype|put the file"

@@ -337,6 +337,7 @@ def test_a_folder_that_may_not_be_read_says_so(tmp_path, monkeypatch):
 
 ROWS = {
     "a missing image": ({0: {"image": "photos/no.png"}}, "l.csv, line 2: there is no image photos/no.png in"),
+    "other separators": ({0: {"image": "photos\\no.png"}}, "in .*; folders are separated by /"),
     "a duplicate": ({1: {"image": "photos/cat/000.png"}}, "l.csv, line 3: photos/cat/000.png stands on line 2 already"),
     "an empty label": ({2: {"label": " "}}, "l.csv, line 4: the column 'label' is empty"),
     "an unknown split": ({i: {"split": "tset"} for i in range(23)}, "l.csv, line 2: unknown split 'tset'"),
@@ -414,6 +415,15 @@ def test_two_folders_of_one_name_are_not_one_row(tmp_path):
     spec = {"name": "x", "data": ["folder:a/photos", "folder:b/photos"], "methods": ["ERM"]}
     with pytest.raises(UserError, match="two data sets would both be shown as 'folder:photos': rename one"):
         parse(spec, tmp_path)
+
+
+def test_one_file_with_groups_and_without_is_not_one_row(tmp_path):
+    rows = lines(photos(tmp_path / "photos"))
+    split = [{"split": ("train", "test")[i % 2], "site": f"s{i % 4}"} for i in range(len(rows))]
+    table(tmp_path / "l.csv", [row | own for row, own in zip(rows, split, strict=True)])
+    data = [{"name": "csv:l.csv", "group": "site"}, {"name": "csv:l.csv"}]
+    with pytest.raises(UserError, match=r"data: 'csv:l.csv' stands there with two kinds of groups"):
+        parse({"name": "x", "data": data, "methods": ["ERM"]}, tmp_path)
 
 
 def claimed(file: Path) -> None:

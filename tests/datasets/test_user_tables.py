@@ -144,6 +144,32 @@ def test_a_column_of_numbers_but_for_one_text_is_told(here, odd):
     assert len(taken(csv_of(3.5), label="y").notes) == 3
 
 
+@pytest.mark.parametrize(
+    ("form", "odd", "said"),
+    [
+        ("{d:02}.03.{y}", None, "line 2 holds '01.03.2000'; write a date as 2026-03-01"),
+        ("3/{d}/{y} 10:00 PM", None, "line 2 holds '3/1/2000 10:00 PM'; write a date"),
+        ("{y}-03-{d:02}", "31.03.2024", "line 5 holds '31.03.2024'; write a date"),
+        ("{y}-03-{d:02}", "2024-02-30", "line 5 holds '2024-02-30'; if dates are meant, leave it empty"),
+        ("{y}-03-{d:02}", "n/a", "line 5 holds 'n/a'; if dates are meant, leave it empty where there is none"),
+    ],
+)
+def test_a_column_of_dates_written_otherwise_is_told(here, form, odd, said):
+    def csv_of(rows):
+        days = [form.format(d=1 + i % 28, y=2000 + i // 28) for i in range(rows)]
+        return "x,y\n" + "".join(f"{odd if odd and i == 3 else day},{'ab'[i % 2]}\n" for i, day in enumerate(days))
+
+    assert said in taken(csv_of(40), label="y").notes[2]
+    with pytest.raises(DataError, match=r"categories can be had: nearly all are dates, but t\.csv, line"):
+        taken(csv_of(1200), label="y")
+
+
+def test_a_separator_inside_of_quotes_separates_nothing(here):
+    rows = "".join(f'{i};"a, b";{"ab"[i % 5 == 0]}\n' for i in range(20))
+    found = taken('"age, years";"sex (m, f)";label\n' + rows)
+    assert [column.name for column in found.columns] == ["age, years", "sex (m, f)"] and found.classes == ("a", "b")
+
+
 def test_what_is_no_date_is_a_category():
     assert cells.days(["2024-02-29", "1969-12-31T18:00-06:00"]).tolist() == [19782, 0]
     for text in ("2024-02-30", "0001-01-01T00:00+23:00x", "20240229", "29.2.2024"):
@@ -183,6 +209,8 @@ WRONG = {
     "case": (HEAD + ROWS + "1,Rome,2024-01-01,High\n", {}, "the classes 'High' and 'high' differ in case only"),
     "form": (HEAD + ROWS.replace("low", "gr\u00fcn") + "1,Rome,2024-01-01,gru\u0308n\n", {},
              "differ in Unicode form only: write them alike"),
+    "numbers": ("x,y\n" + "".join(f"{i},{i % 3}{'.0' * (i > 50)}\n" for i in range(60)), {"label": "y"},
+                "the classes '0' and '0.0' differ in the point only: write them alike"),
     "10,000 categories": ("id,y\n" + "".join(f"n{i},{'ab'[i % 2]}\n" for i in range(10_000)), {"label": "y"},
                           "the column 'id' has 10,000 different texts, such as 'n0'"),
     "10,000 classes": ("x,y\n" + "".join(f"{i % 7},n{i}\n" for i in range(10_000)), {"label": "y"},
@@ -199,6 +227,7 @@ WRONG = {
     "UTF-16, no mark": ((HEAD + ROWS).encode("utf-16-le"), {}, "t.csv is UTF-16 or no text"),
     "latin-1": (HEAD.encode() + ROWS.encode() + "1,Zürich,,low\n".encode("latin-1"), {}, "t.csv is not UTF-8"),
     "packed": (b"\x1f\x8b\x08\x00", {}, "t.csv is packed: unpack it first"),
+    "a workbook": (b"PK\x03\x04rest", {}, "t.csv is packed, or a workbook (.xlsx): unpack it, or save it as CSV"),
     "empty": ("", {}, "t.csv is empty"),
     "no rows": (HEAD, {}, "t.csv has no rows"),
     "a million columns": (",".join(f"c{i}" for i in range(1_000_000)) + "\n", {}, "1,000,000 columns: at most 4,096"),

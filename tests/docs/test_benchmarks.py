@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import time
 from dataclasses import replace
 from importlib import import_module
 from itertools import islice
@@ -66,7 +67,23 @@ def test_every_part_of_the_script_gives_a_number_or_says_why_not(gpu):
         "needs a GPU"
     }
     assert reasons["cuda_graph"] == reasons["tests"] == "needs a GPU" and "ZeroDivisionError" in reasons["together"]
-    assert gpu["measured"](small, torch.device("cpu"), ["memory"], minutes=-1)[0].said == "no time was left"
+
+
+def test_the_script_ends_in_its_minutes_and_keeps_what_it_has(gpu):
+    def endless(sizes, device):
+        yield gpu["Measured"]("a number", 1.0)
+        time.sleep(60)
+
+    gpu["PARTS"]["together"] = endless
+    start = time.monotonic()
+    rows = gpu["measured"](gpu["SMALL"], torch.device("cpu"), ["tests", "together", "memory"], minutes=0.5 / 60)
+    assert time.monotonic() - start < 30
+    assert [(row.name, row.value, row.said) for row in rows] == [
+        ("tests", None, "needs a GPU"),
+        ("a number", 1.0, ""),
+        ("together", None, "cut short"),
+        ("memory", None, "no time was left"),
+    ]
 
 
 @pytest.mark.slow

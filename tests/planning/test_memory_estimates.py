@@ -8,9 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, MOST, MemoryFit, MemoryProbe, calibrate
+from small_spec import SMALL
+from tailboard.harness.planning.calibration import summary
+from tailboard.harness.planning.calibration.estimates import (
+    GIB,
+    MARGIN,
+    MOST,
+    Estimate,
+    MemoryFit,
+    MemoryProbe,
+    calibrate,
+)
 from tailboard.harness.planning.calibration.summary import memory_words
 from tailboard.harness.planning.dependencies import resolve_dependencies
+from tailboard.harness.planning.request import RunRequest
 from tailboard.harness.spec.parser import parse
 from tailboard.harness.spec.schema import plan
 
@@ -63,6 +74,16 @@ def test_a_plan_says_what_to_ask_for():
     assert all(0.1 * GIB < estimate.memory < 20 * GIB for estimate in found)
     most = max(estimate.memory for estimate in found) * MARGIN / GIB
     assert f"resources: {{memory: {most:.1f}}}" in memory_words(spec, found)
+
+
+def test_a_worker_that_trains_seeds_as_one_needs_as_much_more(monkeypatch):
+    monkeypatch.setattr(summary, "total", lambda device: 80 * GIB)
+    spec = parse(SMALL | {"seeds": 5, "resources": {"gpu": 1, "fuse_seeds": True}})
+    needed = RunRequest.of(spec).plan.dependencies
+    alone = Estimate(needed.trials[0], 0.1, 10.0, 2 * GIB)
+    words = memory_words(spec, [alone])
+    assert words.startswith("ERM on small, 5 seeds as one, needs 10.0 GiB of this GPU's 80.0: resources: {gpu: 0.1666}")
+    assert summary._sharing(spec, [alone], needed) == "", "of such workers it was not measured"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

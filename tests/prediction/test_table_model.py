@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -192,6 +193,26 @@ def test_a_csv_gets_labels_and_a_column_of_probabilities_for_each_class(tmp_path
              "since": ["1970-01-03", None, "1969-12-31"]}  # fmt: skip
     assert np.array_equal(model.predict(frame).logits, found.logits)
     assert model.predict(frame, "balanced").probabilities.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("sign", ["; ", "\t"])
+def test_a_csv_is_read_with_the_separators_that_training_takes(tmp_path, file, sign):
+    model = tb.load_model(file)
+    for name, text in (("t.csv", TABLE), ("other.csv", "\ufeff" + TABLE.replace(",", sign).replace("Bonn", '"Bonn"'))):
+        (tmp_path / name).write_text(text)
+        assert save_row_predictions(model, tmp_path / name, tmp_path / f"{name}.out") == 3
+    assert (tmp_path / "t.csv.out").read_bytes() == (tmp_path / "other.csv.out").read_bytes()
+
+
+def test_what_pandas_calls_missing_is_missing(file):
+    frame = pd.DataFrame({
+        "town": pd.array(["Bonn", pd.NA, "Paris"], "string"), "age": pd.array([1, pd.NA, 2], "Int64"),
+        "pay": [1.0, float("nan"), 2.5], "since": pd.to_datetime(["1970-01-03", None, "1969-12-31"]),
+    })  # fmt: skip
+    plain = {"town": ["Bonn", "", "Paris"], "age": [1, "", 2], "pay": [1, "", 2.5],
+             "since": ["1970-01-03", "", "1969-12-31"]}  # fmt: skip
+    model = tb.load_model(file)
+    assert np.array_equal(model.predict(frame).logits, model.predict(plain).logits)
 
 
 @pytest.mark.parametrize(

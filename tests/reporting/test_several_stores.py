@@ -69,6 +69,13 @@ def test_a_trial_that_failed_elsewhere_counts_and_is_told(tmp_path, first):
     assert not any("Complete here" in note for note in compared([filled(tmp_path / "b")]).notes)
 
 
+def test_a_method_whose_value_is_written_otherwise_is_one_row(tmp_path):
+    methods = [[{"name": "Focal Loss", "values": {"loss.gamma": gamma}}] for gamma in (2, 2.0)]
+    one, other = filled(tmp_path / "a", methods[0]), filled(tmp_path / "b", methods[1])
+    assert compared([one, other]).rendered("csv") == compared([one]).rendered("csv")
+    assert set(compared([other, one]).rows["method"]) == {"Focal Loss (loss.gamma=2.0)"}
+
+
 def test_rows_of_other_seeds_are_told(tmp_path):
     here = filled(tmp_path / "a", methods=["ERM", "Focal Loss", "Resampling"])
     other = filled(tmp_path / "b", methods=["Reweighting"], seeds=[5, 6, 7])

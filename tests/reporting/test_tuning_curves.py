@@ -3,7 +3,7 @@
 import ast
 import sys
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, islice
 from math import comb, isnan, nan
 from pathlib import Path
 
@@ -120,11 +120,9 @@ def test_a_picture_is_the_same_bytes_twice(form, tmp_path, monkeypatch):
 
 
 def test_lines_differ_without_colour():
-    from tailboard.leaderboard.figures import plots
+    from tailboard.leaderboard.figures.style import looks
 
-    looks = {(plots.MARKERS[i % len(plots.MARKERS)], plots.DASHES[i % len(plots.DASHES)])
-             for i in range(28)}  # fmt: skip
-    assert len(looks) == 28
+    assert len({(marker, dash) for _, marker, dash in islice(looks(), 28)}) == 28
 
 
 @pytest.mark.parametrize("name", ["c.gif", "c", ".png", "c.jsonl"])
@@ -152,7 +150,7 @@ def test_without_matplotlib_one_message_says_what_to_install(tailboard, store, t
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = tailboard("report", store, "--curve", tmp_path / "c.png")
     assert (code, out) == (1, "")
-    assert "pip install 'tailboard[figures]'" in err
+    assert 'pip install "tailboard[figures]"' in err
     assert len(err.strip().splitlines()) == 1
     assert tailboard("report", store, "--curve", tmp_path / "c.csv")[0] == 0
 

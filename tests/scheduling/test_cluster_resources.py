@@ -13,7 +13,7 @@ import pytest
 
 from tailboard.harness.errors import ClusterError
 from tailboard.harness.scheduling import resources
-from tailboard.harness.scheduling.resources import bundle, check_reachable, options, places, waits
+from tailboard.harness.scheduling.resources import bundle, check_reachable, options, slots_of, waits
 from tailboard.harness.spec.schema import Resources
 
 
@@ -30,7 +30,7 @@ from tailboard.harness.spec.schema import Resources
     ],
 )
 def test_as_many_trials_as_fit(have, asks, slots, fit):
-    assert places([have], Resources(**asks), slots) == fit
+    assert slots_of([have], Resources(**asks), slots) == fit
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,16 @@ def test_as_many_trials_as_fit(have, asks, slots, fit):
 )
 def test_a_trial_that_fits_nowhere_is_said(have, asks, words):
     with pytest.raises(ClusterError, match=words):
-        places([have], Resources(**asks), None)
+        slots_of([have], Resources(**asks), None)
 
 
 def test_a_trial_lives_on_one_node():
     nodes = [{"CPU": 2.0}] * 4
-    assert places([*nodes, {"CPU": 9.0}], Resources(cpu=4), None) == 2
+    assert slots_of([*nodes, {"CPU": 9.0}], Resources(cpu=4), None) == 2
     assert waits(nodes, Resources(cpu=2)) == ""
     assert "but Ray has cpu: 2, gpu: 0 on a node at most; waiting" in waits(nodes, Resources(cpu=4))
     with pytest.raises(ClusterError, match="on a node at most"):
-        places(nodes, Resources(cpu=4), None)
+        slots_of(nodes, Resources(cpu=4), None)
 
 
 @pytest.mark.parametrize("says", [b"", b"SSH-2.0-x\r\n", None])
@@ -167,12 +167,12 @@ def test_another_ray_that_has_none_of_this_is_left_as_it_is(monkeypatch):
 
 def test_a_cluster_that_may_grow_is_asked_for_as_many_trials_as_the_user_names():
     asks = Resources(cpu=1)
-    assert places([], asks, 32, joined=True) == 32
-    assert places([{"CPU": 64, "GPU": 8}], Resources(gpu=1), None, joined=True) == 8
+    assert slots_of([], asks, 32, joined=True) == 32
+    assert slots_of([{"CPU": 64, "GPU": 8}], Resources(gpu=1), None, joined=True) == 8
     assert "waiting for machines" in waits([], asks)
     assert waits([{"CPU": 1.0}], asks) == ""
     with pytest.raises(ClusterError, match="grow to so many trials with --slots"):
-        places([], asks, None, joined=True)
+        slots_of([], asks, None, joined=True)
 
 
 def test_an_address_where_nobody_listens_is_said_at_once():

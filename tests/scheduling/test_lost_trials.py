@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -35,6 +34,12 @@ def flow(trial) -> Flow:
     yield [Job.of(trial)]
 
 
+class TrialWithoutFolder(Trial):
+    """Ray gives it one."""
+
+    error_file = None
+
+
 class Tune:
     """What Tune does of its own with a run of one slot: it asks for trials, and says what becomes of them."""
 
@@ -54,8 +59,7 @@ class Tune:
         found = self.limiter.suggest(name)
         if found in (None, Searcher.FINISHED):
             return found
-        trial = SimpleNamespace(trial_id=name, config=found, status=Trial.PENDING, ERROR=Trial.ERROR,
-                                run_metadata=MagicMock(), error_file=None)  # fmt: skip
+        trial = TrialWithoutFolder("train", config=found, trial_id=name, evaluated_params=dict(found), stub=True)
         self.trials.append(trial)
         return trial
 
@@ -95,6 +99,23 @@ def test_one_that_begins_and_fails_within_a_step_fails_once(tune):
     tune.step()
     (told,) = tune.observer.on_retry.call_args_list
     assert told.args[1] == "a worker died"
+
+
+def test_of_a_trial_that_has_ended_tune_keeps_no_more_than_its_name(tune):
+    first = tune.ask()
+    first.temporary_state.ray_actor = "its worker"
+    first.run_metadata.last_result = {"config": dict(first.config), "in_store": True}
+    tune.callback.on_trial_complete(0, tune.trials, first)
+    tune.limiter.on_trial_complete(first.trial_id)
+    tune.step()
+    assert first.config["job"], "Tune has still to stop it"
+    first.set_ray_actor(None)
+    tune.step()
+    assert tune.trials == [first], "Tune looks for files where its list is empty"
+    other = tune.ask()
+    tune.step()
+    assert tune.trials == [other] and list(tune.callback.open.values()) == [other]
+    assert not any([first.config, first.evaluated_params, first.run_metadata.last_result, tune.callback.ended])
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailboard.harness.storage.packed_keys import all_differ, are_keys, of_files, packed, places, texts, unique
+from tailboard.harness.storage.packed_keys import all_differ, are_keys, of_files, packed, positions, texts, unique
 
 ALIKE = [f"{'ab' * 8}{end}" for end in ("0000", "0001", "ffff")]  # their first eight bytes are the same
 KEYS = st.one_of(st.sampled_from(ALIKE), st.binary(min_size=10, max_size=10).map(bytes.hex))
@@ -13,7 +13,7 @@ KEYS = st.one_of(st.sampled_from(ALIKE), st.binary(min_size=10, max_size=10).map
 
 @given(wanted=st.lists(KEYS), among=st.lists(KEYS, unique=True))
 def test_each_key_is_found_where_it_is(wanted, among):
-    found = places(packed(wanted), packed(among)).tolist()
+    found = positions(packed(wanted), packed(among)).tolist()
     assert found == [among.index(key) if key in among else -1 for key in wanted]
 
 

@@ -11,7 +11,9 @@ hold another of the CPU, and every operation passes through the two modes here. 
 Noted, for a test to look at, is
 
 - where the host waits for the device: a number or a shape that depends on the device's, a blocking copy either way
-  (what ``torch.cuda.set_sync_debug_mode`` knows on a GPU);
+  (what ``torch.cuda.set_sync_debug_mode`` knows on a GPU), and a copy to it that is not ``non_blocking`` in fact, since
+  it is of more than ``STAGED`` bytes that are not pinned (CUDA's "API synchronization behavior": the driver may wait
+  for the stream before it stages them);
 - a convolution of a batch that is not laid out ``channels_last``;
 - each operation that computes in bfloat16. Which of them CUDA has in that type is not in PyTorch's dispatch table.
 
@@ -40,6 +42,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 DEVICE = torch.device("cuda", 0)
 MEMORY = 80 * 2**30
+STAGED = 64 * 2**10  # bytes that the driver takes at once
 HELD, FREE = 3 * 2**30, 70 * 2**30  # what the device says of its memory: reserved by torch, free of all
 AT_ONCE = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear", "matmul", "mm", "mv", "bmm", "addmm", "baddbmm",
            "addmv", "prelu", "einsum", "__matmul__", "__rmatmul__", "scaled_dot_product_attention")  # fmt: skip
@@ -111,10 +114,12 @@ class SimulatedGPU(TorchDispatchMode):
     def _copies(self, func: Any, args: Any, kwargs: Any, here: list[OnGPU], stays: bool) -> bool:
         """Whether this is a copy between the devices, or may be one; a blocking one is noted."""
         if func is torch.ops.aten._to_copy.default:
-            crosses, blocks = bool(here) != stays, not (stays and kwargs.get("non_blocking"))
+            crosses = bool(here) != stays
+            blocks = not (stays and kwargs.get("non_blocking") and _is_taken_at_once(args[0]))
         elif func is torch.ops.aten.copy_.default:
             crosses = isinstance(args[0], OnGPU) != isinstance(args[1], OnGPU)
-            blocks = not (isinstance(args[0], OnGPU) and (kwargs.get("non_blocking") or args[2:] == (True,)))
+            asked = kwargs.get("non_blocking") or args[2:] == (True,)
+            blocks = not (isinstance(args[0], OnGPU) and asked and _is_taken_at_once(args[1]))
         elif func is torch.ops.aten._foreach_copy_.default:
             crosses = blocks = len(here) < len(args[0]) + len(args[1])
         else:
@@ -202,6 +207,17 @@ def _is_here(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, OnGPU)
 
 
+def _is_taken_at_once(tensor: torch.Tensor) -> bool:
+    """Whether a copy to the device needs no wait for it."""
+    return getattr(tensor, "pinned", False) or tensor.numel() * tensor.element_size() <= STAGED
+
+
+def _pinned(tensor: torch.Tensor) -> torch.Tensor:
+    copy = tensor.clone()
+    copy.pinned = True  # type: ignore[attr-defined]
+    return copy
+
+
 def _hosts(given: Any) -> Any:
     return tree_map_only(OnGPU, lambda tensor: tensor.host, given)
 
@@ -246,7 +262,7 @@ def simulated_gpu() -> Iterator[SimulatedGPU]:
     with ExitStack() as stack:
         for name, said in says.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, said))
-        stack.enter_context(mock.patch.object(torch.Tensor, "pin_memory", lambda self: self))
+        stack.enter_context(mock.patch.object(torch.Tensor, "pin_memory", _pinned))
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         torch._C._set_only_lift_cpu_tensors(True)
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrites)

@@ -55,3 +55,18 @@ def test_a_machine_without_a_compiler_is_no_fault_of_the_method(monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/c++")
     with pytest.raises(OSError, match=r"needs a C[+][+] compiler, and /nowhere/c[+][+] is not on this machine"):
         dry_run(recipe("ERM"), counts=(16, 8), compile=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a compiler to be stood in for")
+def test_nor_is_a_compiler_that_cannot_compile(monkeypatch, tmp_path):
+    """As without Python's headers."""
+    from torch._inductor import config as inductor  # imports the compiler
+
+    broken = tmp_path / "g++"
+    broken.write_text("#!/bin/sh\necho 'Python.h: No such file or directory' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, str(broken)))  # made of CXX where it is imported
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(OSError, match=r"PyTorch cannot compile the network on this machine: .*[Cc]ompil"):
+        trained(dry_run(recipe("ERM"), counts=(16, 8), compile=True))

@@ -42,7 +42,7 @@ def test_the_grid_reaches_a_margin_beyond_the_images():
     assert torch.allclose(points[0], torch.tensor([-MARGIN, -2 * MARGIN]).double())
     assert torch.allclose(points[-1], torch.tensor([1 + MARGIN, 2 * (1 + MARGIN)]).double())
     assert torch.allclose(points[1], torch.tensor([0.5, -2 * MARGIN]).double()), "x runs first, from below"
-    assert torch.allclose(plane.places()[0], torch.full((2,), MARGIN / (1 + 2 * MARGIN)).double())
+    assert torch.allclose(plane.corners()[0], torch.full((2,), MARGIN / (1 + 2 * MARGIN)).double())
 
 
 def test_what_a_linear_network_decides_is_a_half_plane():

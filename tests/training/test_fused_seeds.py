@@ -20,6 +20,8 @@ from tailboard.harness.training.job import Job, fused_trials
 from tailboard.harness.training.learners.fused_seeds import FusedTraining
 from tailboard.harness.training.stop_decision import StopDecision
 from tailboard.harness.training.trial import TrialContext
+from tailboard.methods.losses import cross_entropy
+from tailboard.methods.losses.logit_adjustment import AdjustedLoss
 from tailboard.methods.part import Part
 from tailboard.methods.recipe import Recipe
 from tailboard.methods.registry import recipe, registry
@@ -196,6 +198,23 @@ def test_what_the_method_breaks_is_recorded_of_every_seed(tmp_path, monkeypatch)
     run(trials[1], tmp_path)
     records = [Store(tmp_path).record(trial.key) for trial in trials]
     assert {(record.status, record.reason) for record in records} == {("failed", "ValueError: of 3 < 2")}
+
+
+def test_a_seed_that_diverged_is_recorded_so_whatever_ends_the_others_and_no_other_s_loss_is_told_as_its_own(
+    tmp_path, monkeypatch
+):
+    def diverging(self, scene):
+        scale = float("nan") if scene.generator.seed == 0 else 1.0
+        return lambda logits, y, epsilon: scale * cross_entropy(logits, y, epsilon)
+
+    trials, lines = trials_of(methods="Balanced Softmax"), []
+    monkeypatch.setattr(AdjustedLoss, "build", diverging)
+    context = TrialContext(str(tmp_path), time_limit=1e-9)
+    run_job(Job.of(trials[0]), context, lines.append, lambda: StopDecision.CONTINUE)
+    records = [Store(tmp_path).record(trial.key) for trial in trials]
+    assert [record.status for record in records] == ["diverged", "failed", "failed"]
+    assert "not finite" in records[0].reason and records[1].reason.startswith("TimeLimit")
+    assert lines == [{"epoch": 0}]
 
 
 def test_only_trials_that_are_fused_have_its_words_in_their_keys():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulated_gpu import FREE, HELD, MEMORY, real_gpu, simulated_gpu
+from simulated_gpu import FREE, HELD, MEMORY, STAGED, real_gpu, simulated_gpu
 from small_spec import SMALL
 from tailboard.datasets.augment.basic import cutmix, random_crop, random_flip
 from tailboard.datasets.augment.resized_crop import random_resized_crop
@@ -21,7 +21,7 @@ from tailboard.datasets.rows import Rows
 from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.harness.planning.calibration import estimates
-from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, MemoryProbe, calibrate
+from tailboard.harness.planning.calibration.estimates import GIB, MARGIN, STEPS, MemoryProbe, calibrate
 from tailboard.harness.planning.calibration.summary import memory_words
 from tailboard.harness.planning.dependencies import resolve_dependencies
 from tailboard.harness.registry.networks import network
@@ -315,6 +315,25 @@ def test_images_that_stay_on_disk_are_sent_without_waiting(kind, tmp_path):
         read = [images[batch] for batch in batches]
         assert not gpu.waits
         assert torch.equal(torch.cat([batch.cpu() for batch in read]), pixels(60).flip(0))
+
+
+def test_many_bytes_wait_for_the_device_unless_they_are_pinned_as_m2m_s_noise_is():
+    with simulated_gpu() as gpu:
+        images, run = pixels(96).float().to(CUDA), run_of("M2m", CUDA)
+        gpu.waits.clear()
+        made = run.mixer._noise(images)
+        assert not gpu.waits and made.numel() * made.element_size() > STAGED
+        torch.ones(STAGED).to(CUDA, non_blocking=True)
+        assert gpu.waits.total() == 1
+
+
+def test_calibration_of_a_network_on_rows_is_the_device_s():
+    raw = {"name": "t", "data": "simulated-table", "methods": "ERM", "network": "mlp", "resources": {"gpu": 1}}
+    spec = parse(raw | {"training": {"epochs": 1, "batch_size": 8}, "seeds": 1})
+    with simulated_gpu() as gpu:
+        (found,) = calibrate(spec, resolve_dependencies(plan(spec), {}))
+    assert found.memory == HELD + (MEMORY - FREE - HELD)
+    assert gpu.waits["loop.py:step_seconds"] == STEPS
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -19,9 +20,11 @@ from tailboard.harness.testing.conformance import verdicts
 from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.training.job import Job
 from tailboard.harness.training.trial import TrialContext, run_trial
-from tailboard.methods.part import MethodError, Part
+from tailboard.methods.losses.focal import Focal
+from tailboard.methods.part import MethodError, Part, hyper
 from tailboard.methods.plugin import load_plugin, plugin_file
-from tailboard.methods.recipe import Entry, Recipe
+from tailboard.methods.range import Range
+from tailboard.methods.recipe import Entry, Recipe, register, registrations
 from tailboard.methods.registry import recipe
 
 RAW = SMALL | {"name": "faults", "training": {"epochs": 1, "batch_size": 32}}
@@ -81,6 +84,71 @@ def test_what_has_the_wrong_shape_is_refused_before_it_trains_something_else(slo
         next(dry_run(Recipe(**{slot: Returns(what)})).epochs())
 
 
+def lowers(logits, y, epsilon):
+    logits[torch.arange(len(y)), y] -= 0.5
+    return logits.logsumexp(1)
+
+
+def relabels(logits, y, epsilon):
+    y[:2] = 0
+    return logits.logsumexp(1)
+
+
+@pytest.mark.parametrize(("loss", "cutmix"), [(lowers, 1.0), (relabels, 0.0)])
+def test_a_loss_that_changes_what_others_read_is_refused(loss, cutmix):
+    with pytest.raises(MethodError, match="leave the logits and labels that it is given as they are"):
+        next(dry_run(Recipe(loss=Returns(loss)), cutmix=cutmix).epochs())
+    entry = Entry("planted", Recipe(loss=Returns(lowers)), "", "", 1.0)
+    assert "works with cutmix" in {v.check for v in verdicts(entry, False) if v.outcome == "fail"}
+
+
+def test_a_sampler_that_sorts_its_labels_sorts_a_copy():
+    def drawn(labels, epoch):
+        labels[:] = labels.sort().values
+        labels.numpy()[:5] = 0
+        return torch.arange(len(labels))
+
+    run = dry_run(Recipe(sampler=Returns(drawn)))
+    before = run.material.y.clone()
+    next(run.epochs())
+    assert torch.equal(run.material.y, before) and len(before.unique()) == 4
+
+
+class Undecorated(Part):
+    share: float = hyper(0.5, "our choice")
+
+
+@dataclass(frozen=True)
+class Conditional(Part):
+    condition: str = hyper("uniform", "our choice")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (Focal, r"loss: Focal is a class, and a part of it is expected: Focal\(\)"),
+        (torch.nn.functional.cross_entropy, "loss: a Part is expected, whose build"),
+        (Undecorated(), r"loss: Undecorated.share is no value yet: write @dataclass\(frozen=True\) above the class"),
+        (Conditional(), "loss: a hyperparameter of Conditional cannot be called 'condition'"),
+    ],
+)
+def test_what_is_no_part_is_said_where_the_recipe_is_written(part, words):
+    with pytest.raises(MethodError, match=words):
+        Recipe(loss=part)
+
+
+@pytest.mark.parametrize("search", [(0.1, 1.0), Range(1.0, 0.1), Range(0.0, 1.0, log=True)])
+def test_what_is_no_range_is_said_where_it_is_written(search):
+    with pytest.raises(MethodError, match="hyper: "):
+        hyper(0.5, "our choice", search)
+
+
+@pytest.mark.parametrize("words", [{"cost": "2"}, {"cost": 0}, {"cost": float("nan")}, {"description": None}])
+def test_what_cannot_be_said_of_a_method_is_refused(words):
+    with registrations(), pytest.raises(MethodError, match=r"^Mine: (cost is|description and source are texts)"):
+        register("Mine", Recipe(), **words)
+
+
 @pytest.mark.parametrize("exhausted", [torch.OutOfMemoryError("no memory"), MemoryError(), OSError(28, "full")])
 def test_what_the_machine_lacks_is_not_the_method_s_fault(tmp_path, monkeypatch, exhausted):
     def fail(*_):
@@ -116,6 +184,11 @@ def test_a_library_s_own_random_numbers_are_the_trial_s():
 def test_a_value_of_another_kind_is_refused(method, values, words):
     with pytest.raises(MethodError, match=words):
         recipe(method).tuned(values)
+
+
+def test_names_with_commas_between_them_are_a_list():
+    with pytest.raises(MethodError, match=r"'ERM, M2m' is no method but 2: write a list, \[ERM, M2m\]"):
+        recipe("ERM, M2m")
 
 
 def test_whole_numbers_stand_for_numbers():
@@ -161,9 +234,33 @@ def test_a_plugin_that_leaves_or_registers_nonsense_is_one_message(text):
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("erm", "the plugin's method 'erm' reads like ERM, which is another"),
+        ("ERM\u200b", "reads like ERM"),
+        ("\uff33\uff21\uff2d", "reads like SAM"),
+        ("Focal Loss (loss.gamma=2)", r"'Focal Loss \(loss.gamma=2\)' reads like Focal Loss"),
+        ("SAM + M2m", r"reads like SAM \+ M2m"),
+        (" Mine", "a name that neither is empty nor has blanks around it, not ' Mine'"),
+        ("", "neither is empty"),
+    ],
+)
+def test_a_plugin_s_method_is_not_called_like_another(name, words):
+    text = f"from tailboard.methods.recipe import Recipe, register\nregister({name!r}, Recipe())"
+    with pytest.raises(MethodError, match=words):
+        load_plugin(text)
+    assert load_plugin(text.replace(repr(name), repr("Focal Loss (mine)")))
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("import os\ndef f(:\n", "line 2: SyntaxError: invalid syntax"),
+        (
+            "import helpers_of_mine\n",
+            "line 1: ModuleNotFoundError: No module named 'helpers_of_mine'; a plugin is one file, whose text alone is "
+            "kept and sent: it imports what is installed",
+        ),
         ("import os\n\nos.nothing()\n", "line 3: AttributeError: module 'os' has no attribute 'nothing'"),
     ],
 )

@@ -105,12 +105,18 @@ def test_images_in_the_file_train_to_the_bits_of_images_in_memory(photos, method
 
 
 def _noted(kinds):
-    def noting(x, device):
-        made = on_device(x, device)
+    def noting(x, device, fused):
+        made = on_device(x, device, fused)
         kinds.append(type(made))
         return made
 
     return noting
+
+
+def test_seeds_that_are_trained_as_one_share_what_a_trial_may_copy(monkeypatch):
+    monkeypatch.setattr(device_images, "MOST_IN_MEMORY", 40)
+    x = Rows(np.zeros((20, 1), np.uint8))
+    assert [isinstance(on_device(x, torch.device("cpu"), seeds), MappedImages) for seeds in (1, 2, 3)] == [0, 0, 1]
 
 
 def test_batches_come_as_announced_or_otherwise():

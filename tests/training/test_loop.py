@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import math
 import subprocess
 import sys
+import weakref
 from itertools import pairwise
 
 import pytest
 import torch
 
+from small_spec import SMALL
+from tailboard.harness.planning.calibration.estimates import loop_on_noise
+from tailboard.harness.spec.parser import parse
+from tailboard.harness.spec.schema import plan
 from tailboard.harness.testing.dry_run import dry_run
 from tailboard.harness.testing.network_checks import difference, trained
 from tailboard.harness.training.loop import Diverged
@@ -31,6 +37,21 @@ def through_a_file(state):
     torch.save(state, buffer)
     buffer.seek(0)
     return torch.load(buffer, weights_only=True)
+
+
+@pytest.mark.parametrize("name", ["ERM", "M2m", "Joint-SSL + SAM-A"])
+def test_a_training_that_is_let_go_is_gone_with_its_images(name):
+    """Before Python looks for cycles: the next trial of the worker would begin beside them."""
+    spec = parse(SMALL | {"methods": name})
+    loop, _ = loop_on_noise(plan(spec)[0], torch.device("cpu"), {})
+    loop.step_seconds(1, 1)
+    held = [weakref.ref(each) for each in (loop, loop.model, loop.material, loop.optimizer)]
+    gc.disable()
+    try:
+        del loop
+        assert not any(each() for each in held)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", FIVE)

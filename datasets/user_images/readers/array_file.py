@@ -33,7 +33,7 @@ def listing(source: Source) -> Array:
     for part, names in _named(held, where):
         x, y = (held[name] for name in names)
         _check(x, y, names, where)
-        groups = _of_part(held, "groups", part, len(x), where)
+        groups = _groups(held, part, len(x), where)
         labels = [_word(label) for label in y.reshape(-1).tolist()]
         images.append(x if x.ndim == 3 or x.shape[3] in ARRAY_MODES else x.transpose(0, 2, 3, 1))
         items += [
@@ -59,11 +59,11 @@ def _named(arrays: dict[str, np.ndarray], where: str) -> list[tuple[str, tuple[s
     raise DataError(f"{where} holds {known}: arrays train_images and train_labels, or images and labels, are expected")
 
 
-def _of_part(arrays: dict[str, np.ndarray], name: str, part: str, length: int, where: str) -> np.ndarray | None:
-    values = arrays.get(f"{part}_{name}" if part else name)
-    if values is not None and values.shape != (length,):
-        raise DataError(f"{where}: {name} has the shape {values.shape} where {(length,)} is expected")
-    return values
+def _groups(arrays: dict[str, np.ndarray], part: str, length: int, where: str) -> np.ndarray | None:
+    groups = arrays.get(f"{part}_groups" if part else "groups")
+    if groups is not None and groups.shape != (length,):
+        raise DataError(f"{where}: groups has the shape {groups.shape} where {(length,)} is expected")
+    return groups
 
 
 def _word(value: Any) -> str:

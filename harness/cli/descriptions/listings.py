@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....datasets.builtin import catalog
 from ....datasets.catalog import Dataset
-from ....datasets.files import places
+from ....datasets.files import folders_for
 from ....datasets.user_images.image_sets import IMAGE_SETS
 from ....datasets.user_images.near_duplicates import LACKING
 from ....datasets.user_images.source import HINT
@@ -96,7 +96,7 @@ def dataset_facts() -> list[dict[str, Any]]:
 
 def _where(name: str, how: str) -> str:
     """The folder of that name in which data sets are looked for, where it holds something; else how to get it."""
-    return next((str(place) for place in places(name, None) if place.name == name and _holds(place)), how)
+    return next((str(place) for place in folders_for(name, None) if place.name == name and _holds(place)), how)
 
 
 def _holds(folder: Path) -> bool:

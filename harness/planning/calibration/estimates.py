@@ -48,6 +48,11 @@ class Estimate:
     whole: float
     memory: int
 
+    @property
+    def held(self) -> int:
+        """The most memory of its worker, in bytes, about: of a fused trial that of all its seeds."""
+        return self.memory * len(self.trial.fused or (self.trial.seed,))
+
 
 def calibrate(spec: Spec, dependencies: Dependencies) -> list[Estimate]:
     """Measure a few steps of each kind of trial.
@@ -147,7 +152,7 @@ def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) ->
     asked, trial = trial, trial.model_copy(update={"weights": None})  # any weights take the same time
     about, counts = dataset_of(trial.data), long_tail(trial.data, trial.val_per_class)
     if about.columns:
-        return _table_estimate(trial, about.columns, counts, recipe_of(trial, plugins))
+        return _table_estimate(trial, about.columns, counts, recipe_of(trial, plugins), device)
     peak = MemoryProbe(device)
     run, images = loop_on_noise(trial, device, plugins)
     medians = [
@@ -156,7 +161,8 @@ def _estimate(trial: Trial, device: torch.device, plugins: Mapping[str, str]) ->
     run.logits(torch.from_numpy(np.asarray(images.x)))  # scoring takes larger batches than a small training does
     step = statistics.mean(medians)
     whole_set = sum(counts) * prod(about.shape)  # a trial has all its images on the device, where they are few enough
-    unseen = whole_set - images.x.nbytes if whole_set <= most_bytes(device) else 0
+    fits = whole_set * len(trial.fused or (trial.seed,)) <= most_bytes(device)
+    unseen = whole_set - images.x.nbytes if fits else 0
     whole = step * trial.training.epochs * steps_per_epoch(sum(counts), trial.training)
     return Estimate(asked, step, whole, peak.bytes() + max(0, unseen))
 
@@ -181,13 +187,15 @@ def loop_on_noise(trial: Trial, device: torch.device, plugins: Mapping[str, str]
         return image_learner(trial, images, counts, method, device, store), images
 
 
-def _table_estimate(trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe) -> Estimate:
-    """Of a trial on a table: an estimator's fit is its only step."""
-    peak = MemoryProbe(torch.device("cpu"))
+def _table_estimate(
+    trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe, device: torch.device
+) -> Estimate:
+    """Of a trial on a table: an estimator's fit is its only step, and never on a GPU."""
+    peak = MemoryProbe(device)
     if trial.training.learner == "estimator":
         seconds = fit_seconds(trial, columns, counts, method)
         return Estimate(trial, seconds, seconds, peak.bytes())
-    run = learner_on(trial, columns, counts, method, trial.training.batch_size * STEPS)
+    run = learner_on(trial, columns, counts, method, trial.training.batch_size * STEPS, device)
     assert isinstance(run, TrainingLoop)  # noqa: S101  (for the type checker)
     step = statistics.median(run.step_seconds(0, STEPS)[1:])
     steps = trial.training.epochs * max(1, sum(counts) // trial.training.batch_size)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...spec.labels import method_label, network_label
+from ...spec.labels import learner_label, method_label, network_label
 from ...spec.schema import Spec, Trial
 from ...text import money, table
 from ..dependencies import Dependencies
@@ -45,12 +45,13 @@ def calibrated(plan: Plan, facts: list[dict[str, Any]]) -> str:
 
 
 def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
-    """What ``resources`` may ask for, by the trial that needs most."""
-    most = max(estimates, key=lambda e: e.memory)
-    needs = f"{method_label(most.trial)} on {network_label(most.trial)} needs {most.memory / GIB:.1f} GiB"
+    """What ``resources`` may ask for, by the worker that needs most."""
+    most = max(estimates, key=lambda e: e.held)
+    seeds = f", {len(most.trial.fused)} seeds as one," if most.trial.fused else ""
+    needs = f"{learner_label(most.trial)}{seeds} needs {most.held / GIB:.1f} GiB"
     if not spec.resources.gpu:
-        return f"{needs} of the machine's memory: resources: {{memory: {most.memory * MARGIN / GIB:.1f}}} sets it aside"
-    fit = MemoryFit(most.memory, total(torch.device("cuda")))
+        return f"{needs} of the machine's memory: resources: {{memory: {most.held * MARGIN / GIB:.1f}}} sets it aside"
+    fit = MemoryFit(most.held, total(torch.device("cuda")))
     if fit.trials < 1:
         return f"{needs} of this GPU, which has {fit.total / GIB:.1f}: a smaller batch_size needs less"
     return f"{needs} of this GPU's {fit.total / GIB:.1f}: resources: {{gpu: {fit.fraction:g}}} puts {fit.trials} on it"
@@ -58,13 +59,13 @@ def memory_words(spec: Spec, estimates: Sequence[Estimate]) -> str:
 
 def _sharing(spec: Spec, estimates: Sequence[Estimate], needed: Dependencies) -> str:
     """What several trials at a time come to on a GPU, of the kind that takes most of the plan's time; nothing where
-    there is no GPU, or no two fit on it."""
+    there is no GPU, or no two fit on it, or that kind's seeds are trained as one, which is not measured."""
     numbers = Counter(map(kind, needed.trials))
     longest = max(estimates, key=lambda e: e.whole * numbers[kind(e.trial)]).trial
-    if not spec.resources.gpu or longest.training.learner != "images":
+    if not spec.resources.gpu or longest.training.learner != "images" or longest.fused:
         return ""
     device = torch.device("cuda")
-    fit = MemoryFit(max(e.memory for e in estimates), total(device))
+    fit = MemoryFit(max(e.held for e in estimates), total(device))
     measured = measured_together(longest, device, spec.plugins, fit.trials)
     return f"\n{sharing_words(longest, measured, mps_runs())}" if len(measured) > 1 else ""
 
@@ -81,21 +82,16 @@ def sharing_words(trial: Trial, measured: Sequence[Throughput], mps: bool) -> st
     proposed = f"resources: {{gpu: {1 / best(measured).trials:g}}} trains most in an hour"
     how = "runs" if mps else "does not run here; docs/cluster.md says when it helps"
     return (
-        f"steps a second of {method_label(trial)} on {network_label(trial)}, all trials on the GPU together: {rates}; "
+        f"steps a second of {learner_label(trial)}, all trials on the GPU together: {rates}; "
         f"{proposed} (NVIDIA's MPS {how})"
     )
 
 
 def _tuning_hours(plan: Plan, estimates: Sequence[Estimate]) -> float:
     """What the searches take beside: their epochs, each as long as one of the row's own trial."""
-    of_kind = {kind(e.trial): e.whole for e in estimates}
-    seconds = sum(
-        of_kind[kind(search.experiment.trial(plan.spec.seeds[0]))]
-        * search.planned_epochs
-        / search.experiment.trial(0).training.epochs
-        for search in plan.searches.values()
-    )
-    return seconds / 3600
+    searches = list(plan.searches.values())
+    seconds = seconds_of(estimates, [search.experiment.trial(plan.spec.seeds[0]) for search in searches])
+    return sum(s * search.planned_trainings for s, search in zip(seconds, searches, strict=True)) / 3600
 
 
 def seconds_of(estimates: Sequence[Estimate], trials: Sequence[Trial]) -> list[float]:

@@ -41,7 +41,12 @@ def random_rows(columns: tuple[Column, ...], counts: tuple[int, ...], number: in
 
 
 def learner_on(
-    trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe, number: int
+    trial: Trial,
+    columns: tuple[Column, ...],
+    counts: tuple[int, ...],
+    method: Recipe,
+    number: int,
+    device: torch.device | None = None,
 ) -> Learner:
     """The trial's learner at its start, on random rows.
 
@@ -51,13 +56,14 @@ def learner_on(
         counts: Its training rows of each class.
         method: Its recipe.
         number: The rows to make.
+        device: Where a network is trained; the CPU if None.
 
     Raises:
         MethodError: where the method cannot be honoured.
     """
     rows = random_rows(columns, counts, max(number, 8 * len(counts)))
     found = tuple(np.bincount(rows.y, minlength=len(counts)).tolist())
-    return table_learner(trial, rows, found, method, torch.device("cpu"), columns)
+    return table_learner(trial, rows, found, method, device or torch.device("cpu"), columns)
 
 
 def fit_seconds(trial: Trial, columns: tuple[Column, ...], counts: tuple[int, ...], method: Recipe) -> float:

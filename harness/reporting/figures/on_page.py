@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from math import isnan
 
 from ....datasets.catalog import DataError
 from ....leaderboard.html.model import PageFigure, StudyChart
@@ -12,7 +11,7 @@ from ....leaderboard.tables.grid import Table
 from ...errors import ReportError, StoreError
 from ...storage.reader import StoreReader
 from .request import FigureRequest
-from .study import StudyFigure, study_figure
+from .study import StudyFigure, short, study_figure
 
 
 def planned_figures(stores: Sequence[StoreReader]) -> list[PageFigure]:
@@ -33,10 +32,7 @@ def page_figure(drawn: StudyFigure) -> PageFigure:
     """A figure with its claims and points as tables, and the points again for charts."""
     claims = tuple((claim.panel, *claim.words.values()) for claim in drawn.data.claims)
     shown = drawn.data.points.dropna(axis=1, how="all")
-    points = tuple(
-        tuple(("" if isnan(value) else f"{value:.5g}") if isinstance(value, float) else str(value) for value in row)
-        for row in shown.itertuples(index=False, name=None)
-    )
+    points = tuple(tuple(str(short(value)) for value in row) for row in shown.itertuples(index=False, name=None))
     heads = ("Panel", "Claim", "Verdict", "Effect", "95% interval", "n")
     try:
         picture = drawn.content(".svg")

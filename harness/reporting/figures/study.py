@@ -29,7 +29,7 @@ from ...spec.schema import Shots, Spec
 from ...storage import paths
 from ...storage.reader import StoreReader
 from ...storage.store import Store
-from ..figure_files import csv_text
+from ..figure_files import csv_text, pictures
 from .axes import curve_field, curve_named, named_options, require_field, require_numbers, with_curves
 from .other_metrics import check_metric, with_metric
 from .request import FigureRequest
@@ -72,7 +72,7 @@ class StudyFigure:
     def text(self) -> str:
         """The claims and the points as Markdown."""
         claims = pd.DataFrame([{"panel": claim.panel, **claim.words} for claim in self.data.claims])
-        table = self.data.points.dropna(axis=1, how="all").map(_short)
+        table = self.data.points.dropna(axis=1, how="all").map(short)
         parts = [
             plain_columns(part).to_markdown(index=False, disable_numparse=True) for part in (claims, table) if len(part)
         ]
@@ -92,7 +92,7 @@ class StudyFigure:
             return csv_text(self.data.points).encode()
         if form == ".json":
             return (json.dumps(self.facts(), indent=1) + "\n").encode()
-        return _drawn(self.data, form[1:])
+        return pictures("drawing", "--output", ", or name a .csv").drawn(self.data, form[1:])
 
 
 def publish(store: Store, asked: FigureRequest) -> tuple[StudyFigure, dict[str, str]]:
@@ -354,14 +354,6 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     return {str(name): None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
 
 
-def _short(value: Any) -> Any:
+def short(value: Any) -> Any:
+    """A number in five digits that count, empty where there is none; anything else as it is."""
     return ("" if isnan(value) else f"{value:.5g}") if isinstance(value, float) else value
-
-
-def _drawn(figure: FigureData, form: str) -> bytes:
-    try:
-        from ....leaderboard.figures import drawing
-    except ImportError as error:
-        install = 'pip install "tailboard[figures]"'
-        raise ReportError(f"--output: a picture needs matplotlib ({error}): {install}, or name a .csv") from error
-    return drawing.drawn(figure, form)

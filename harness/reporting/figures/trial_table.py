@@ -15,7 +15,7 @@ from ...spec.labels import weights_label
 from ...spec.schema import Data, Shots, Spec
 from ...storage.columns.results import STATUSES
 from ...storage.index import trial_results
-from ...storage.packed_keys import packed, places
+from ...storage.packed_keys import packed, positions
 from ...storage.reader import StoreReader
 from .. import tuning_tables
 from ..reported_store import merge_searches, read_plans, reported_store
@@ -52,7 +52,7 @@ def trial_table(store: StoreReader, plan: str = "") -> tuple[pd.DataFrame, Shots
     keys = packed(key for row in shown for key in row.keys if key)
     results, damaged, _ = trial_results(store, keys)
     starts, complete, rows = results.offsets(), results.status == STATUSES.index("complete"), []
-    place = iter(places(keys, results.keys).tolist())
+    place = iter(positions(keys, results.keys).tolist())
     for row in shown:
         named = _fields(row.first)
         for key, seed in zip(row.keys, row.seeds, strict=True):

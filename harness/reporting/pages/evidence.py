@@ -73,7 +73,7 @@ def _evidence(store: StoreReader, key: str, by: Shots, weights: Weights, finishe
     return Evidence(
         counts=record.counts,
         tests=record.test_counts,
-        right=tuple(map(_right, accuracy, record.test_counts)) if tested else (),
+        right=tuple(round(a * n / 100) for a, n in zip(accuracy, record.test_counts, strict=True)) if tested else (),
         classes=names if len(names) == len(record.counts) else (),
         groups=class_groups(record.counts, by) if record.counts else (),
         facts=_facts(record.environment),
@@ -102,10 +102,6 @@ def _starts(store: StoreReader, record: Record, finished: set[str]) -> dict[str,
         return {label(start): store.result(start.key).train_seconds for start in starts if start.key in finished}
     except (MethodError, StoreError):  # a method of another version of ours; a record that is damaged
         return {}
-
-
-def _right(accuracy: float, images: int) -> int:
-    return round(accuracy * images / 100)
 
 
 def _facts(environment: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from ....methods.names import nearest
-from ..canonical import CanonicalModel
+from ..canonical import CanonicalModel, omitted_at
 from .figure_kinds import KINDS, Kind
 
 Group = Literal["all", "few", "med", "many", "minority", "majority"]
@@ -36,7 +36,7 @@ class FigureClaim(CanonicalModel, frozen=True):
     than_at: Place | None = None
     more_than_at: Place | None = None
     group: Group | None = None
-    panel: Word | None = Field(default=None, exclude_if=lambda word: word is None)
+    panel: Word | None = omitted_at(None)
     margin: float | None = Field(default=None, gt=0)
     say: Sentence = ""
 

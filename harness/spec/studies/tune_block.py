@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ....methods.range import Range
-from ..canonical import CanonicalModel
+from ..canonical import CanonicalModel, omitted_at
 from ..training import Value
 
 
@@ -78,7 +78,7 @@ class Tune(CanonicalModel, frozen=True):
     sampler: Literal["tpe", "random", "qmc", "gp"] = "tpe"
     generation: int = Field(default=4, ge=2)
     val_per_class: int | None = Field(default=None, ge=1)  # None is a tenth of the smallest class of the pool
-    val: Literal["natural"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    val: Literal["natural"] | None = omitted_at(None)
 
     @field_validator("parameters", mode="before")
     @classmethod

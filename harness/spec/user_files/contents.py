@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ..canonical import CanonicalModel
+from ..canonical import CanonicalModel, omitted_at
 
 Counts = tuple[Annotated[int, Field(ge=1)], ...]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -34,14 +34,14 @@ class _Counted(CanonicalModel, frozen=True):
 
 
 class Contents(_Counted, frozen=True):
-    """A user's own images as a key knows them: see ``datasets.user_images.dataset.Facts``, whose fields these are."""
+    """A user's own images as a key knows them: ``ImageFacts`` of ``datasets/user_images``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"groups"})
 
     shape: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=3, max_length=3)
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
-    groups: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)
+    groups: str | None = omitted_at(None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _channels(self) -> Contents:
@@ -58,17 +58,17 @@ class TableColumn(CanonicalModel, frozen=True):
 
 
 class TableContents(_Counted, frozen=True):
-    """A user's own table as a key knows it: see ``datasets.user_tables.dataset.TableFacts``, whose fields these are."""
+    """A user's own table as a key knows it: see ``TableFacts`` in ``datasets/user_tables``, whose fields these are."""
 
     later: ClassVar[frozenset[str]] = frozenset({"group", "split", "weight", "groups"})
 
     classes: tuple[str, ...] = Field(min_length=2, max_length=1000)
     columns: tuple[TableColumn, ...] = Field(min_length=1, max_length=4096)
     label: Name
-    group: Name | None = Field(default=None, exclude_if=lambda value: value is None)
-    split: Name | None = Field(default=None, exclude_if=lambda value: value is None)
-    weight: Name | None = Field(default=None, exclude_if=lambda value: value is None)
-    groups: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)
+    group: Name | None = omitted_at(None)
+    split: Name | None = omitted_at(None)
+    weight: Name | None = omitted_at(None)
+    groups: str | None = omitted_at(None, pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _columns(self) -> TableContents:

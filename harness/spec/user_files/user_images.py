@@ -67,8 +67,11 @@ def _with_tail(words: Mapping[str, Any], available: Sequence[int]) -> dict[str, 
 
 def check_names(data: Iterable[Data]) -> None:
     """SpecError where two data sets that hold other images would stand under one name in a table."""
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str | None]] = {}
     for name, contents in ((item.name, item.contents) for item in data):
-        sha256 = contents.sha256 if contents else ""
-        if seen.setdefault(name, sha256) != sha256:
+        held = (contents.sha256, contents.groups) if contents else ("", None)
+        first = seen.setdefault(name, held)
+        if first[0] != held[0]:
             raise SpecError(f"data: two data sets would both be shown as {name!r}: rename one of the two")
+        if first != held:
+            raise SpecError(f"data: {name!r} stands there with two kinds of groups, which a table would not tell apart")

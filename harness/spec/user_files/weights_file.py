@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from ....datasets.array_cache import stamp
 from ....datasets.catalog import DataError
-from ....datasets.files import cache, checksum, roots
+from ....datasets.files import cache, checksum, data_folders
 from ....datasets.user_images.scan import write_whole
 from ...errors import SpecError
 from ..schema import Pretraining, Weights
@@ -33,12 +32,10 @@ def network_words(
     """
     words: dict[str, Any] = {"values": values} if values else {}
     if isinstance(weights, Pretraining):
-        data, method = weights.data.model_dump(mode="json", exclude_defaults=True), weights.method.model_dump()
-        training = weights.training.model_dump()
         words["weights"] = {
-            "data": data,
-            "method": {"name": method["name"], "values": method["values"]},
-            "training": training,
+            "data": weights.data.model_dump(mode="json", exclude_defaults=True),
+            "method": weights.method.model_dump(exclude={"plugin"}),
+            "training": weights.training.model_dump(),
         }
     elif weights:
         words["weights"] = f"{BY_HASH}{weights}"
@@ -73,7 +70,7 @@ def located(sha256: str, root: Path | None) -> Path:
         with suppress(OSError, DataError):
             if _remembered(path) == sha256:
                 return path
-    looked = ", ".join(str(folder) for folder in roots(root)[:-1]) or "no folder, since there is no --root"
+    looked = ", ".join(str(folder) for folder in data_folders(root)) or "no folder, since there is no --root"
     raise DataError(
         f"the weights {sha256[:12]} that the network starts from are not at hand (looked in {looked}): name the "
         "folder that they are in with --root"
@@ -103,8 +100,8 @@ def _last_seen(sha256: str) -> list[Path]:
 
 
 def _candidates(root: Path | None) -> Iterator[Path]:
-    for base in roots(root)[:-1]:  # the last is our own cache
+    for base in data_folders(root):
         for folder in (base, base / "weights"):
-            with suppress(OSError), os.scandir(folder) as entries:
-                names = sorted(entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES))
-                yield from (Path(name).resolve() for name in names[:MOST_CANDIDATES] if Path(name).is_file())
+            with suppress(OSError):
+                paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+                yield from (path.resolve() for path in paths[:MOST_CANDIDATES] if path.is_file())

@@ -160,7 +160,7 @@ def _untracked(place: str, keys: bytes) -> bytes:
     """Which of these trials MLflow does not have."""
     import numpy as np
 
-    from ..packed_keys import SIZE, of_files, places
+    from ..packed_keys import SIZE, of_files, positions
 
     name, suffix = paths.TRACKED
     tracked: list[str] = []
@@ -169,7 +169,7 @@ def _untracked(place: str, keys: bytes) -> bytes:
         tracked = os.listdir(folder)  # noqa: PTH208  (of a number there is no Path)
         os.close(folder)
     finished = np.frombuffer(keys, np.uint8).reshape(-1, SIZE)
-    return finished[places(finished, of_files(tracked, suffix)) < 0].tobytes()
+    return finished[positions(finished, of_files(tracked, suffix)) < 0].tobytes()
 
 
 if __name__ == "__main__":

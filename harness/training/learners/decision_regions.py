@@ -47,7 +47,7 @@ def decision_regions(run: Learner, trial: Trial) -> dict[str, np.ndarray]:
     return {
         "regions_shares": shares,
         "regions_picture": picture,
-        "regions_corners": first.places().cpu().numpy().astype(np.float32),
+        "regions_corners": first.corners().cpu().numpy().astype(np.float32),
         "regions_classes": labels[triples[0]].astype(np.int16),
     }
 
@@ -91,7 +91,7 @@ class Plane:
         low, high = self.coordinates.amin(0), self.coordinates.amax(0)
         return low - MARGIN * (high - low), high + MARGIN * (high - low)
 
-    def places(self) -> torch.Tensor:
+    def corners(self) -> torch.Tensor:
         """(3, 2): where the images stand, in shares of the width and the height."""
         low, high = self.bounds
         return (self.coordinates - low) / (high - low).clamp(min=1e-12)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from ....methods.part import MethodError
 from .network_file import network_opened, network_saved
@@ -104,6 +105,20 @@ def opened(form: str, data: bytes, features: int, threads: int = 1) -> Any:
         raise MethodError(f'{error.name} is not installed: pip install "tailboard[tables]"') from None
     except Exception as error:
         raise Unsound(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from None
+
+
+def as_tensors(form: str, data: bytes, encoder: Any, shift: torch.Tensor) -> dict[str, torch.Tensor]:
+    """All that predicts rows, as a model file holds it. MethodError where the encoder cannot be saved.
+
+    Args:
+        form: One of FORMS.
+        data: The estimator in that form.
+        encoder: What its rows are encoded by, of scikit-learn.
+        shift: What the method adds to scores (C,).
+    """
+    parts = {form: data, "encoder": skops_saved(encoder)}
+    held = {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()}
+    return held | {"shift": shift}
 
 
 def skops_saved(made: Any) -> bytes:

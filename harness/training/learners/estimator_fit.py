@@ -30,7 +30,7 @@ from ....methods.recipe import Recipe
 from ...spec.training import EstimatorTraining
 from ..random_streams import RandomStreams, derive_seed
 from .contract import check_honoured
-from .estimator_file import saved, skops_saved
+from .estimator_file import as_tensors, saved
 from .made_rows import made_rows
 from .network_file import shift_of
 
@@ -169,11 +169,7 @@ class EstimatorFit:
         encoder, and ``shift`` (C,), which the method adds to scores. MethodError where one cannot be saved."""
         finish = self._parts.get("finish", lambda scores: scores)
         shift = shift_of(finish, self.scene.classes, type(self.recipe.finish).__name__)
-        form, data = saved(self.estimator)
-        parts = {form: data, "encoder": skops_saved(self.encoder.steps)}
-        return {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()} | {
-            "shift": shift
-        }
+        return as_tensors(*saved(self.estimator), self.encoder.steps, shift)
 
     def state(self) -> dict[str, Any]:
         """It is fitted or it is not: there is no state between."""

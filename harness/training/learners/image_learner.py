@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ def image_learner(
         features = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
         model.features.load_state_dict(features)
     material = DeviceData(
-        x=on_device(train.x, device),
+        x=on_device(train.x, device, len(trial.fused or (trial.seed,))),
         y=torch.from_numpy(train.y).to(device),
         mean=torch.tensor(about.mean, device=device),
         std=torch.tensor(about.std, device=device),
@@ -79,11 +80,12 @@ def image_learner(
         device=device,
         generator=streams,
         pretrained=lambda name, independent=False: pretrained(
-            trial, Need(name, independent), scene, about.shape[0], store
+            trial, Need(name, independent), itself, about.shape[0], store
         ),
         normalise=material.normalised,
         images=material.images,
     )
+    itself = weakref.proxy(scene)  # no reference: what is let go is gone at once, with its images
     return TrainingLoop(method, trial.training, model, material, scene, streams)
 
 

@@ -23,7 +23,7 @@ from ..device_images import DeviceData
 from ..loop import TrainingLoop
 from ..random_streams import RandomStreams, derive_seed, initialisation
 from .contract import Learner, check_columns, check_honoured
-from .estimator_file import skops_saved
+from .estimator_file import as_tensors
 from .estimator_fit import EstimatorFit, estimator_scene
 from .made_rows import made_rows
 from .network_file import network_saved, shift_of
@@ -58,10 +58,7 @@ class RowsTraining(TrainingLoop):
         shift = shift_of(lambda scores: self.finish(scores.to(self.scene.device)).cpu(), self.scene.classes,
                          type(self.recipe.finish).__name__)  # fmt: skip
         with self.average.swapped_in() if self.training.ema else nullcontext():
-            parts = {"mlp": network_saved(self.model), "encoder": skops_saved(self.material.encoder.steps)}
-        return {name: torch.frombuffer(bytearray(each), dtype=torch.uint8) for name, each in parts.items()} | {
-            "shift": shift
-        }
+            return as_tensors("mlp", network_saved(self.model), self.material.encoder.steps, shift)
 
 
 def table_learner(
