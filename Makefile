@@ -8,7 +8,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 quickstart: .venv/installed
 	$(BIN)/tailboard quickstart
 
-# A worker for each core and one more, at most four: many tests wait for processes. A file's tests share what it set up.
+# A worker for each core and one more, at most four: many tests wait for processes. A file's tests share what it set up,
+# and the files of tests/bundles what they train (tests/support/workers_of_files.py).
 WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 TESTS := $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
