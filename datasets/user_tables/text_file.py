@@ -19,7 +19,7 @@ from .cells import MISSING, MOST_BYTES, Cells, RawTable, check_size, checked_nam
 from .source import header
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
-PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 SEEN = 4096  # bytes in which a NUL tells that it is no text
 MOST_HEADER = 2**24  # bytes of the line that names the columns
 
@@ -53,6 +53,8 @@ class CsvFile:
 
 def text_of(data: bytes, file: str) -> bytes:
     """The bytes of a text in UTF-8. DataError where they are none, or none are left."""
+    if data.startswith(b"PK\x03\x04"):
+        raise DataError(f"{file} is packed, or a workbook (.xlsx): unpack it, or save it as CSV in UTF-8")
     if data.startswith(PACKED):
         raise DataError(f"{file} is packed: unpack it first")
     if data.startswith(UTF16) or b"\0" in data[:SEEN]:

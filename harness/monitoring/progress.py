@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ...leaderboard.metric import GROUPS
 from ..errors import StoreError
 from ..metrics.shots import Outcome, outcome_of
-from ..registry.limits import why_not_tried
 from ..spec.labels import label, method_label
-from ..spec.schema import Shots, Spec, Trial, experiments
+from ..spec.schema import Shots, Spec, Trial
 from ..storage.record import Record, TrialResult
 from ..training.job import fused_trials
+from ..tuning.plan_rows import plan_rows
 from .eta import EtaEstimator, Work
 from .status_file import Running
 
@@ -86,14 +86,13 @@ class RunProgress:
             report: Whether more is trained than its searches.
             defaults: Whether tuned rows are reported at their own values too.
         """
-        for experiment in experiments(spec):
-            result, trials = results.get(experiment.canonical), [experiment.trial(seed) for seed in spec.seeds]
-            if why_not_tried(trials[0]):
+        for row in plan_rows(spec, results):
+            if row.not_tried:
                 continue
-            if result:
-                self._add_search(result.search, trials if report else [])
-            if report and (defaults or not result):
-                self._add_trials(trials, method_label(trials[0]) + ", defaults" * bool(result))
+            if row.found:
+                self._add_search(row.found.search, row.trials if report else [])
+            if report and (defaults or not row.found):
+                self._add_trials(row.trials, method_label(row.first) + ", defaults" * bool(row.found))
         for result in results.values():
             self.expect(result.search.prerequisites(), "")
         self.update(results)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..registry.limits import why_not_tried
 from ..spec.labels import learner_label
 from ..spec.schema import Spec, Trial
 from ..spec.schema import plan as reported_by
+from ..tuning.plan_rows import plan_rows
 from ..tuning.search import Search, searches
 from .dependencies import Dependencies, resolve_dependencies
 
@@ -24,17 +24,14 @@ class Plan:
     def trials(self) -> list[Trial]:
         """Every trial that is reported, at the values that the spec gives, each once; without those that are not tried,
         where others are."""
-        trials = reported_by(self.spec)
-        return [trial for trial in trials if not why_not_tried(trial)] or trials
+        tried = [trial for row in plan_rows(self.spec, {}) if not row.not_tried for trial in row.trials]
+        return list({trial.key: trial for trial in tried}.values()) or reported_by(self.spec)
 
     @cached_property
     def not_tried(self) -> dict[str, str]:
         """Why rows are not tried, by what they are."""
-        reasons = {}
-        for trial in reported_by(self.spec):
-            if why := why_not_tried(trial):
-                reasons[f"{learner_label(trial)}, {trial.data.title}"] = why
-        return reasons
+        rows = plan_rows(self.spec, {})
+        return {f"{learner_label(row.first)}, {row.first.data.title}": row.not_tried for row in rows if row.not_tried}
 
     @cached_property
     def searches(self) -> dict[str, Search]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from ...methods.ensemble_names import OWN
 from ...methods.need import Need
-from ..registry.limits import why_not_tried
 from ..spec.labels import Labels
-from ..spec.schema import Spec, Trial, experiments, plan, prerequisite, pretraining
+from ..spec.schema import Spec, Trial, plan, prerequisite, pretraining
 from ..storage.reader import StoreReader
+from ..tuning.plan_rows import plan_rows
 from ..tuning.results import SearchResult, search_results
 
 NOT_TRIED = "not tried: "  # what the reason of such a row begins with
@@ -137,11 +137,10 @@ def report_rows(
         untrained: Why no run trains the tuned rows, where none does.
     """
     shown = []
-    for experiment in experiments(spec):
-        row = experiment.trial(spec.seeds[0])
-        result = results.get(experiment.canonical) if results else None  # of many rows the text is not made in vain
-        if why := why_not_tried(row):
-            shown.append(ReportedTrial(row, row, "", protocol, why=f"{NOT_TRIED}{why}"))
+    for planned in plan_rows(spec, results):
+        row, result = planned.first, planned.found
+        if planned.not_tried:
+            shown.append(ReportedTrial(row, row, "", protocol, why=f"{NOT_TRIED}{planned.not_tried}"))
             continue
         if result is None:
             shown.append(ReportedTrial(row, row, "", protocol))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import yaml
 from ...leaderboard.shown_setting import shown_setting
 from ...methods.ensemble_names import OWN
 from ..errors import SpecError
-from ..registry.limits import why_not_tried
 from ..spec.labels import examples_of, method_label, setting_label
-from ..spec.schema import Experiment, Spec, Value, experiments
+from ..spec.schema import Spec, Value
 from ..spec.training import kind_of, name_of
 from ..spec.user_files.weights_file import network_words
 from ..spec.yaml_format import Dumper
 from ..text import table
+from ..tuning.plan_rows import PlanRow, plan_rows
 from ..tuning.results import SearchResult
+
+Row = PlanRow[SearchResult]
 
 WRITTEN = "# Written by tailboard tune"
 
@@ -47,33 +50,40 @@ class TunedSpec:
     @property
     def table(self) -> str:
         """A line for each row: its values, or why there are none."""
-        return table([_line(row, self.results.get(row.canonical)) for row in experiments(self.spec)])
+        return table([_line(row) for row in self.rows])
 
-    def settings(self) -> list[list[Experiment]]:
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Its rows, each with what its search has come to."""
+        return list(plan_rows(self.spec, self.results))
+
+    def settings(self) -> list[list[Row]]:
         """The rows of each setting: values were found for each, so each has a spec of its own. What was found of a
         network is part of it, since all methods of a spec share its networks."""
-        groups: dict[str, list[Experiment]] = {}
-        for experiment in experiments(self.spec):
-            network = f"{experiment.network} {sorted(self.network_values(experiment).items())} {experiment.weights}"
-            setting = f"{experiment.data.canonical} {network} {experiment.training.canonical}"
-            groups.setdefault(setting, []).append(experiment)
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            own = row.experiment
+            network = f"{own.network} {sorted(_network_values(row).items())} {own.weights}"
+            groups.setdefault(f"{own.data.canonical} {network} {own.training.canonical}", []).append(row)
         return list(groups.values())
 
-    def changed_values(self, row: Experiment) -> dict[str, Value]:
-        """What was found of a row and is not its own already; nothing where nothing was found."""
-        result = self.results.get(row.canonical)
-        return result.search.changed_values(result.winner) if result and result.winner else {}
-
-    def network_values(self, row: Experiment) -> dict[str, Value]:
-        """What differs from the defaults of a row's network, by the spec and by what was found."""
-        return (row.network_values or {}) | _of("network", self.changed_values(row))
-
-    def network(self, row: Experiment) -> str | dict[str, Any]:
+    def network(self, row: Row) -> str | dict[str, Any]:
         """The network of a row as a spec names it. An ensemble, which brings its own estimator, stands under the first
         of the spec that is for tables, as it is: it has the same trials under each."""
-        if row.network == OWN:
+        own = row.experiment
+        if own.network == OWN:
             return next(name_of(network) for network in self.spec.networks if kind_of(network) != "images")
-        return network_words(row.network, self.network_values(row), row.weights)
+        return network_words(own.network, _network_values(row), own.weights)
+
+
+def _changed_values(row: Row) -> dict[str, Value]:
+    """What was found of a row and is not its own already; nothing where nothing was found."""
+    return row.found.search.changed_values(row.found.winner) if row.found and row.found.winner else {}
+
+
+def _network_values(row: Row) -> dict[str, Value]:
+    """What differs from the defaults of a row's network, by the spec and by what was found."""
+    return (row.experiment.network_values or {}) | _of("network", _changed_values(row))
 
 
 def require_tune(spec: Spec) -> None:
@@ -137,35 +147,36 @@ def _plugin(digest: str) -> str:
     return f"method-{digest[:12]}.py"
 
 
-def _line(experiment: Experiment, result: SearchResult | None) -> dict[str, Any]:
-    row = {
-        "data": experiment.data.title,
-        "long tail": shown_setting(setting_label(experiment.data)),
-        "method": method_label(experiment.trial(0)),
+def _line(row: Row) -> dict[str, Any]:
+    trial, result = row.first, row.found
+    line = {
+        "data": trial.data.title,
+        "long tail": shown_setting(setting_label(trial.data)),
+        "method": method_label(trial),
     }
     if result is None:
-        return row | {"values": why_not_tried(experiment.trial(0)) or "nothing to tune", "trials": 0, "validation": ""}
+        return line | {"values": row.not_tried or "nothing to tune", "trials": 0, "validation": ""}
     if result.winner is None or not result.finished:
-        return row | {"values": result.unfinished_reason, "trials": result.ended, "validation": ""}
-    changed = result.search.changed_values(result.winner)
+        return line | {"values": result.unfinished_reason, "trials": result.ended, "validation": ""}
     words = [
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in _changed_values(row).items()
     ]
     values, validation = ", ".join(words) or "the defaults", f"{result.winner.value:.1f}"
-    return row | {"values": values, "trials": result.ended, "validation": validation}
+    return line | {"values": values, "trials": result.ended, "validation": validation}
 
 
-def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
+def _text(tuned: TunedSpec, rows: Sequence[Row], name: str) -> str:
     """The spec of one setting; nothing where no row has values."""
-    spec, first = tuned.spec, rows[0]
-    methods = [entry for row in rows for entry in _entries(row, tuned)]
+    spec, first = tuned.spec, rows[0].experiment
+    methods = [entry for row in rows for entry in _entries(row)]
     if not methods:
         return ""
     raw = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:100] or "tuned",
         "data": [first.data.model_dump(exclude_defaults=True)],
         "methods": methods,
-        "network": tuned.network(first),
+        "network": tuned.network(rows[0]),
         "training": {"preset": "tables"} if first.training.learner == "estimator" else first.training.model_dump(),
         "seeds": list(spec.seeds),
         "resources": spec.resources.model_dump(),
@@ -175,7 +186,7 @@ def _text(tuned: TunedSpec, rows: Sequence[Experiment], name: str) -> str:
     about = [
         f"{WRITTEN} {spec.name}: each method at the values that were found on validation {examples_of([spec])}.",
         "# A method that is not mentioned here had nothing to tune.",
-        *_comments(rows, tuned),
+        *_comments(rows),
     ]
     head = "".join(f"{' '.join(line.split())}\n" for line in about)
     return head + yaml.dump(raw, Dumper=Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
@@ -186,14 +197,13 @@ def _of(slot: str, values: Mapping[str, Value]) -> dict[str, Value]:
     return {name.removeprefix(f"{slot}."): value for name, value in values.items() if name.startswith(f"{slot}.")}
 
 
-def _entries(row: Experiment, tuned: TunedSpec) -> Iterator[dict[str, Any]]:
+def _entries(row: Row) -> Iterator[dict[str, Any]]:
     """The row as a spec names it; nothing of a row whose every trial failed, or that is not tried."""
-    result = tuned.results.get(row.canonical)
-    if (result is not None and result.winner is None) or why_not_tried(row.trial(0)):
+    if row.not_tried or (row.found and row.found.winner is None):
         return
-    changed = tuned.changed_values(row)
+    changed = _changed_values(row)
     of_method = {n: value for n, value in changed.items() if n.partition(".")[0] not in ("training", "network")}
-    entrant = row.entrant
+    entrant = row.experiment.entrant
     entry = {
         "name": entrant.name,
         "values": entrant.values | of_method,
@@ -203,14 +213,14 @@ def _entries(row: Experiment, tuned: TunedSpec) -> Iterator[dict[str, Any]]:
     yield {name: value for name, value in entry.items() if value}
 
 
-def _comments(rows: Sequence[Experiment], tuned: TunedSpec) -> Iterator[str]:
+def _comments(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        result, name = tuned.results.get(row.canonical), json.dumps(row.entrant.name)
+        result, name = row.found, json.dumps(row.experiment.entrant.name)
         if result and result.winner:
             defaults, best = result.configurations[0], result.winner
             complete = defaults.state == "complete"
             before = f"{defaults.value:.1f} at the defaults" if complete else f"defaults {defaults.state}"
             number, metric = f"trial {best.number + 1} of {result.ended}", result.search.tune.metric
             yield f"# {name}: {number}, {metric} {best.value:.1f} ({before})"
-        elif why := result.unfinished_reason if result else why_not_tried(row.trial(0)):
+        elif why := result.unfinished_reason if result else row.not_tried:
             yield f"# {name}: left out; {why}"

@@ -11,12 +11,12 @@ from typing import Any
 
 from ..planning.prepare import PreparedRun
 from ..planning.request import RunRequest
-from ..registry.limits import why_not_tried
 from ..registry.methods import recipe_of
-from ..spec.schema import Trial, experiments, prerequisites
+from ..spec.schema import Trial, prerequisites
 from ..training.cost import estimate_flops
 from ..training.job import Flow, Job, JobFailed, fused_trials
 from ..tuning.configuration import best
+from ..tuning.plan_rows import plan_rows
 from ..tuning.search import Search
 from ..tuning.successive_halving import run_search
 from .observer import RunObserver
@@ -35,14 +35,13 @@ def fill_queue(queue: JobQueue, request: RunRequest, storage: Any, observer: Run
     searches = request.plan.searches
     judges: dict[str, Search | None] = {t.key: None for search in searches.values() for t in search.prerequisites()}
     judges |= {t.key: search for search in searches.values() for t in search.default_trials() if t.key in judges}
-    for experiment in experiments(request.spec):
-        if why_not_tried(experiment.trial(request.spec.seeds[0])):
+    for row in plan_rows(request.spec, searches):
+        if row.not_tried:
             continue
-        search = searches.get(experiment.canonical)
-        if search:
-            queue.add(tuning_flow(search, queue, request, storage, judges, observer))
-        if request.report and (request.defaults or search is None):
-            add_reports(queue, [experiment.trial(seed) for seed in request.spec.seeds], request, observer)
+        if row.found:
+            queue.add(tuning_flow(row.found, queue, request, storage, judges, observer))
+        if request.report and (request.defaults or not row.found):
+            add_reports(queue, row.trials, request, observer)
 
 
 def add_reports(queue: JobQueue, trials: Iterable[Trial], request: RunRequest, observer: RunObserver) -> None:

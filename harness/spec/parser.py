@@ -188,7 +188,7 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         if first["type"] == "string_pattern_mismatch" and path == "name":
             first["msg"] = "letters and digits, with dots, dashes and underscores between them, are expected"
         if first["type"] == "too_short":
-            first["msg"] = f"at least {first['ctx']['min_length']} are expected"
+            first["msg"] = f"at least {first.get('ctx', {}).get('min_length')} are expected"
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
         message = re.sub(r"a valid dictionary( or instance of \w+)?$", "a mapping", message)
         raise SpecError(": ".join(filter(None, [path, f"{message}{given}"]))) from None

@@ -337,6 +337,7 @@ def test_a_folder_that_may_not_be_read_says_so(tmp_path, monkeypatch):
 
 ROWS = {
     "a missing image": ({0: {"image": "photos/no.png"}}, "l.csv, line 2: there is no image photos/no.png in"),
+    "other separators": ({0: {"image": "photos\\no.png"}}, "in .*; folders are separated by /"),
     "a duplicate": ({1: {"image": "photos/cat/000.png"}}, "l.csv, line 3: photos/cat/000.png stands on line 2 already"),
     "an empty label": ({2: {"label": " "}}, "l.csv, line 4: the column 'label' is empty"),
     "an unknown split": ({i: {"split": "tset"} for i in range(23)}, "l.csv, line 2: unknown split 'tset'"),

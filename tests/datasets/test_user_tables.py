@@ -227,6 +227,7 @@ WRONG = {
     "UTF-16, no mark": ((HEAD + ROWS).encode("utf-16-le"), {}, "t.csv is UTF-16 or no text"),
     "latin-1": (HEAD.encode() + ROWS.encode() + "1,Zürich,,low\n".encode("latin-1"), {}, "t.csv is not UTF-8"),
     "packed": (b"\x1f\x8b\x08\x00", {}, "t.csv is packed: unpack it first"),
+    "a workbook": (b"PK\x03\x04rest", {}, "t.csv is packed, or a workbook (.xlsx): unpack it, or save it as CSV"),
     "empty": ("", {}, "t.csv is empty"),
     "no rows": (HEAD, {}, "t.csv has no rows"),
     "a million columns": (",".join(f"c{i}" for i in range(1_000_000)) + "\n", {}, "1,000,000 columns: at most 4,096"),

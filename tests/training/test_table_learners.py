@@ -21,6 +21,7 @@ from tailboard.datasets.split import Images
 from tailboard.datasets.tables.columns import Column
 from tailboard.datasets.tables.encoder import Encoder
 from tailboard.harness.errors import NetworkError
+from tailboard.harness.monitoring.progress import RunProgress
 from tailboard.harness.monitoring.status import status_facts
 from tailboard.harness.planning.plan import Plan
 from tailboard.harness.planning.prepare import write_plan
@@ -492,5 +493,8 @@ def test_what_is_not_tried_is_said_by_plan_and_report_and_the_rest_is_run(tmp_pa
     queue, untuned = JobQueue(store), RunRequest.of(parse(raw))
     fill_queue(queue, untuned, None, Silent())
     assert len(queue) == 2
+    progress = RunProgress(spec.shots)
+    progress.add(untuned.spec, {})
+    assert progress.finished == (0, 2), "nobody waits for the others"
     with pytest.raises(NetworkError, match="svm is not tried"):
         check_names(Plan(parse(raw | {"network": "svm"})).trials, {})

@@ -55,8 +55,11 @@ def _rows(path: Path) -> tuple[Sequence[tuple[int, Mapping[str, str]]], list[str
     """Each line's number with its values by column, and the columns."""
     try:
         text = read_bytes(path, MOST_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        why = f"{error.reason} at byte {error.start}"
+        raise DataError(f"{path.name} is not UTF-8 ({why}): save it as CSV in UTF-8") from None
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(first), skipinitialspace=True, strict=True)
     rows = []
@@ -95,7 +98,8 @@ def _image(base: Path, name: str, where: str) -> Path:
     path = base / name
     file = next((p for p in (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES)) if p.is_file()), None)
     if file is None:
-        raise DataError(f"{where}: there is no image {name} in {base}")
+        hint = "; folders are separated by /" if "\\" in name else ""
+        raise DataError(f"{where}: there is no image {name} in {base}{hint}")
     return file
 
 
