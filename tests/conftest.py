@@ -40,6 +40,7 @@ from tailboard.harness.training.random_streams import RandomStreams, initialisat
 from tailboard.harness.training.scoring_process import scoring_process
 from tailboard.methods.part import Scene
 from warm_process import WarmProcess
+from workers_of_files import pytest_xdist_make_scheduler  # noqa: F401
 
 torch.set_num_threads(1)  # the tensors are tiny; threads would only wait for each other where cores are shared
 settings.register_profile("shared cores", deadline=None)  # how long an example takes says nothing there
@@ -48,6 +49,7 @@ settings.load_profile("shared cores")
 SEED = 3
 STARTS = {"browser", "launcher", "shared_ray", "s3"}
 TRAIN = {"groups", "tuned_bundle"}  # some seconds, for the first test of a worker that asks for them
+LONG = {"test_wheel.py", "test_label_isolation.py", "test_compiled_network.py"}  # few tests, each of many seconds
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STARTING = "default_worker.py"  # in the command line of a worker that has not registered with its raylet
 ROUTINE = {
@@ -80,6 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first come first, then those with the most slow ones, so that no worker begins a long one when the others are
     done."""
     starts = {item.path for item in items if not STARTS.isdisjoint(getattr(item, "fixturenames", ()))}
+    starts |= {item.path for item in items if item.path.name in LONG}
     for item in items:
         if not (STARTS | TRAIN).isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")

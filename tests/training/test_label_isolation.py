@@ -77,8 +77,9 @@ def ranges():  # whatever is in memory and is no code
 def holds_labels(kind, data):
     labels = np.frombuffer(data[: len(data) // 8 * 8], kind)
     few = labels[:: RUN // 2]  # of fifty labels in a row two are among these
-    steps = (few[:-3] == 2) & (few[1:-2] == 2) & (few[2:-1] == 3) & (few[3:] == 3)
-    for last in (np.flatnonzero(steps) + 1) * (RUN // 2):
+    two = few == 2
+    pairs = np.flatnonzero(two[:-3] & two[1:-2])  # hardly any: the rest of the memory is looked at no further
+    for last in (pairs[(few[pairs + 2] == 3) & (few[pairs + 3] == 3)] + 1) * (RUN // 2):
         at = last + int(np.argmax(labels[last : last + RUN] == 3))
         around = labels[max(at - RUN, 0) : at + RUN]
         if len(around) == 2 * RUN and (around[:RUN] == 2).all() and (around[RUN:] == 3).all():

@@ -211,7 +211,6 @@ def test_tune_then_run_of_the_new_spec_trains_nothing_twice_and_comes_to_the_sam
 def test_killed_at_any_moment_it_comes_to_the_same_and_trains_nothing_twice(undisturbed, launcher, tmp_path):
     """Two slots, two SIGKILLs of the driver and two of workers at random moments."""
     job, rng, told = launcher(tmp_path, SPEC, {}), random.Random(time.time_ns()), []  # noqa: S311
-    job.environment["PYTHONPATH"] = ""  # Ray starts its workers itself then: see support/warm_workers.py
     kills = rng.sample(["driver", "worker"] * 2, 4)
     process, finished = job.start(), {}
     for what in kills:
