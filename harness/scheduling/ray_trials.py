@@ -23,6 +23,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..spec.schema import Resources
+from ..training.job import fused_trials
 from ..training.stop_decision import StopDecision
 from .completion import CompletionHandler, Result, RetryPolicy, reason
 from .observer import RunObserver
@@ -136,12 +137,15 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         self.open.pop(trial.trial_id, None)
         return self.silence.end(trial.trial_id)
 
+    def _heard(self, trial: Any) -> None:
+        self.silence.heard(trial.trial_id, len(fused_trials(trial.config["job"].trial)))
+
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.silence.heard(trial.trial_id)
+        self._heard(trial)
         self.observer.on_trial_start(trial.config["job"].trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        self.silence.heard(trial.trial_id)
+        self._heard(trial)
         if line := result.pop("line", None):  # Tune keeps the rest
             self.observer.on_epoch(trial.config["job"].trial, line)
 

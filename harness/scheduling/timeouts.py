@@ -27,7 +27,7 @@ class SilenceMonitor:
 
     limit: float | None  # seconds; None waits for ever
     clock: Callable[[], float] = time.monotonic
-    _heard: dict[str, float] = field(default_factory=dict)
+    _heard: dict[str, tuple[float, int]] = field(default_factory=dict)  # when, and of how many seeds as one
     _stopped: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -40,17 +40,18 @@ class SilenceMonitor:
         """Whether any trial is."""
         return bool(self._heard)
 
-    def heard(self, name: str) -> None:
-        """Note that the trial ``name`` has reported now."""
-        self._heard[name] = self.clock()
+    def heard(self, name: str, seeds: int = 1) -> None:
+        """Note that the trial ``name`` has reported now, in which so many seeds are trained as one: each has the limit
+        for its share of an epoch."""
+        self._heard[name] = self.clock(), seeds
 
     def exhausted(self) -> Iterator[str]:
         """The trials that are to be stopped now, each once."""
         if self.limit is None:
             return
-        for name, heard in self._heard.items():
+        for name, (heard, seeds) in self._heard.items():
             silent = self.clock() - heard
-            if silent > self.limit + LOADING_SECONDS and name not in self._stopped:
+            if silent > self.limit * seeds + LOADING_SECONDS and name not in self._stopped:
                 self._stopped[name] = silent
                 yield name
 

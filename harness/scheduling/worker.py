@@ -8,7 +8,7 @@ from functools import partial
 from ..memory import give_back
 from ..storage import paths
 from ..storage.store import Store
-from ..training.job import Job, TrialContext, is_done
+from ..training.job import Job, TrialContext, fused_trials, is_done
 from ..training.stop_decision import StopDecision
 from ..training.trial import Drained, TrialMoved, run_trial
 from .timeouts import StackDumpWatchdog
@@ -36,13 +36,14 @@ def run_job(
     """
     store, key = Store(context.store), job.trial.key
     if not is_done(job, store):
+        limit = context.time_limit and context.time_limit * len(fused_trials(job.trial))  # of an epoch of all of them
 
         def heard(line: dict[str, float]) -> None:
             watchdog.heard()
             report(line)
 
         try:
-            with StackDumpWatchdog(context.time_limit, partial(store.write_silent, key)) as watchdog:
+            with StackDumpWatchdog(limit, partial(store.write_silent, key)) as watchdog:
                 run_trial(job, context, heard, should_stop)
         except Drained:
             return False

@@ -35,7 +35,7 @@ RENEW_SECONDS, ABANDONED_SECONDS, LOOK_SECONDS = 20.0, 90.0, 5.0
 
 @contextmanager
 def only_driver(store: Store) -> Iterator[None]:
-    """Inside, this process is the store's driver. StoreError where another one is."""
+    """Inside, this process is the store's driver. StoreError where another one is, or the store cannot be written."""
     with _local(store) if store.local else _remote(store):
         yield
 
@@ -43,12 +43,17 @@ def only_driver(store: Store) -> Iterator[None]:
 @contextmanager
 def _local(store: Store) -> Iterator[None]:
     path = Path(store.root, ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise StoreError(_refusal(store)) from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise StoreError(
+            f"{store} cannot be written ({why}), as a run must: name another place with --store"
+        ) from error
     try:
         store.write(FILE, _about())
         yield

@@ -187,13 +187,15 @@ def compiled(features: nn.Module) -> Features:
     is taken for a special case of another, and where something cannot be compiled whole it is an error.
 
     Raises:
-        OSError: where there is no C++ compiler, and by what is returned where what is there cannot compile, as without
-            Python's headers: no fault of the method's, and another machine may do better.
+        OSError: where a CPU's network has no C++ compiler, and by what is returned where what is there cannot compile,
+            as without Python's headers: no fault of the method's, and another machine may do better.
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if not shutil.which(compiler):
+    on_cpu = next(features.parameters()).device.type == "cpu"
+    if on_cpu and not shutil.which(compiler):
         raise OSError(f"training.compile needs a C++ compiler, and {compiler} is not on this machine")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache() / "compiled"))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(torch.get_num_threads()))  # not one for each core
     torch.compiler.reset()
     from torch._dynamo.exc import BackendCompilerFailed  # imports the compiler
 

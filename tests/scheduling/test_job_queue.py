@@ -282,6 +282,15 @@ def test_a_trial_that_says_nothing_is_stopped_once_and_one_that_speaks_is_not(cl
     assert not list(patient.exhausted())
 
 
+def test_seeds_that_are_trained_as_one_have_the_limit_each(clock):
+    silence = SilenceMonitor(100, clock)
+    silence.heard("five", seeds=5)
+    clock.now = 500 + LOADING_SECONDS
+    assert not list(silence.exhausted())
+    clock.now += 1
+    assert list(silence.exhausted()) == ["five"]
+
+
 def test_the_record_of_a_trial_that_was_stopped_from_outside_can_be_read(tmp_path):
     store = Store(tmp_path)
     store.write_record(timeout_record(TRIALS[0], "TimeLimit: no epoch ended within 10 s"))

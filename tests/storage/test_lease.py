@@ -48,6 +48,13 @@ def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path):
     assert not (tmp_path / "driver.json").exists()
 
 
+def test_where_nothing_can_be_written_another_place_is_asked_for(tmp_path):
+    (tmp_path / "file").touch()
+    refused = pytest.raises(StoreError, match=r"file/store cannot be written \(not a directory\).*--store")
+    with refused, only_driver(Store(tmp_path / "file" / "store")):
+        pass
+
+
 def test_a_mistake_leaves_no_empty_store(tmp_path):
     with pytest.raises(ZeroDivisionError), only_driver(Store(tmp_path / "new")):
         raise ZeroDivisionError
