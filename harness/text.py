@@ -82,7 +82,14 @@ def _paragraphs(rows: Sequence[Mapping[str, str]], width: int) -> str:
 
 def listed(text: str) -> list[str]:
     """Names with commas between them. What stands in parentheses is of a name: ``Focal Loss (loss.gamma=2, ...)``."""
-    return [name.strip() for name in re.split(r",(?![^()]*\))", text) if name.strip()]
+    names, depth = [""], 0
+    for sign in text:
+        depth = max(0, depth + (sign == "(") - (sign == ")"))
+        if sign == "," and not depth:
+            names.append("")
+        else:
+            names[-1] += sign
+    return [name.strip() for name in names if name.strip()]
 
 
 def duration(seconds: float) -> str:

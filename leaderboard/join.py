@@ -25,7 +25,10 @@ def join_tables(frames: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, Mapping[s
     rank = dict.fromkeys(STATUSES, 1) | {"complete": 0, "missing": 2}
     every = pd.concat([frame.astype(object).assign(source=i) for i, frame in enumerate(frames)], ignore_index=True)
     every = every.astype({name: frames[0][name].dtype for name in ("seed", "classes", "value", "device_seconds")})
-    every["method"] = every.groupby(SAME, sort=False)["method"].transform("first")
+    first = every.groupby(SAME, sort=False)["method"].transform("first")
+    other = every["method"] != first
+    names = dict(zip(every.loc[other, "method"], first[other], strict=True))
+    every["method"] = every["method"].replace(names)  # wherever it stands: a row holds all its data sets
     best_first = every.sort_values("status", key=lambda s: s.map(rank), kind="stable")
     rows = best_first.drop_duplicates(["key", *ROW, *CELL, "seed"]).sort_index().reset_index(drop=True)
     sources = dict(zip(rows["key"], rows["source"], strict=True))

@@ -8,7 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 500  # signs of a name that is looked at
-WITH_VALUES = re.compile(r"(.+?)\s*\([\w.]+=.*\)")  # as a row of a method at other values is called
+WITH_VALUES = re.compile(r"(.+?)\([\w.]+=.*\)")  # as a row of a method at other values is called, without blanks
+UNSEEN = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -34,15 +35,13 @@ def read_as(name: str, known: Iterable[str]) -> str:
         name: The name.
         known: The names of methods.
     """
-    if len(name) > LONGEST:
-        return ""
-    seen = {_seen(each): each for each in known}
-    valued = WITH_VALUES.fullmatch(name)
-    terms = [_seen(term) for term in (valued[1] if valued else name).split("+")]
+    seen, plain = {_seen(each): each for each in known}, _seen(name)
+    valued = WITH_VALUES.fullmatch(plain if len(plain) <= LONGEST else f"{plain[:LONGEST]})")
+    terms = (valued[1] if valued else plain).split("+")
     return " + ".join(seen[term] for term in terms) if all(term in seen for term in terms) else ""
 
 
 def _seen(name: str) -> str:
-    """Without case, width, blanks and what is not printed."""
+    """Without case, width, blanks, marks and what shows nothing. Another alphabet's letter stays another."""
     plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(sign for sign in plain if sign.isprintable() and not sign.isspace())
+    return "".join(sign for sign in plain if unicodedata.category(sign)[0] not in "CMZ" and sign not in UNSEEN)

@@ -139,11 +139,12 @@ def _check_part(slot: str, part: Any) -> None:
     own = [pair for each in type(part).__mro__ for pair in vars(each).items()]
     if bare := [name for name, value in own if isinstance(value, dataclasses.Field)]:
         raise MethodError(f"{slot}: {kind}.{bare[0]} is no value yet: write @dataclass(frozen=True) above the class")
-    if taken := [f.name for f in fields(part) if f.name in RESERVED]:
-        raise MethodError(
-            f"{slot}: a hyperparameter of {kind} cannot be called {taken[0]!r}, which a part says of itself; "
-            "call it otherwise"
-        )
+    for each in (f for f in fields(part) if f.name in RESERVED):
+        if "source" in each.metadata:
+            what, advice = f"a hyperparameter of {kind} cannot be called {each.name!r}", "call it otherwise"
+        else:
+            what, advice = f"{kind}.{each.name} is no hyperparameter", f"write {each.name} = ... without a type"
+        raise MethodError(f"{slot}: {what}, since a part says that of itself; {advice}")
 
 
 def with_values(part: Part, fresh: Mapping[str, Any]) -> Part:

@@ -87,7 +87,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
     told: float = -math.inf
     idle: bool = False
     open: dict[str, Any] = field(default_factory=dict)  # Tune's trials that have not ended here, by id
-    ended: list[Any] = field(default_factory=list)  # those that have, and that Tune may not be done with
+    ended: dict[str, Any] = field(default_factory=dict)  # those that have, and that Tune may not be done with
     seen: int = 0  # of Tune's trials
 
     def __call__(self, trial_id: str, result: dict) -> bool:
@@ -124,12 +124,11 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
         """Trials whose workers Tune has let go leave its list, through which it walks at each step, and are emptied: it
         keeps tens of kilobytes of each that nobody reads. The last stays, since Tune looks for files where there is
         none."""
-        done = [trial for trial in self.ended if trial.temporary_state.ray_actor is None and trial is not trials[-1]]
-        for trial in done:
+        ended = [*self.ended.values()]
+        for trial in [each for each in ended if each.temporary_state.ray_actor is None and each is not trials[-1]]:
             trials.remove(trial)
-            _empty(trial)
-        self.seen -= len(done)
-        self.ended = [trial for trial in self.ended if trial not in done]
+            self.seen -= 1
+            _empty(self.ended.pop(trial.trial_id))
 
     def _end(self, trials: list, trial: Any) -> float:
         """As :meth:`SilenceMonitor.end`."""
@@ -151,7 +150,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._end(trials, trial)
-        self.ended.append(trial)
+        self.ended[trial.trial_id] = trial
         job = trial.config["job"]
         self.observer.on_trial_pause(job.trial)
         if trial.last_result.get("in_store"):  # else it was drained
@@ -159,7 +158,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         silent = self._end(trials, trial)
-        self.ended.append(trial)
+        self.ended[trial.trial_id] = trial
         job = trial.config["job"]
         if silent:
             self.completion.on_timeout(job, self.silence.why, silent)

@@ -31,7 +31,7 @@ from tailboard.harness.spec.schema import plan
 from tailboard.harness.storage.serialization import pack_arrays
 from tailboard.leaderboard.confusion import Confusion
 
-MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 100  # of each of two kinds
+MUTATIONS = 500 if os.environ.get("TAILBOARD_FUZZ") == "all" else 150  # of each of two kinds
 
 
 def matrix(f: Forger) -> None:

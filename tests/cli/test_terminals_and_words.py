@@ -51,6 +51,7 @@ def filled(folder: Path | str, name: str = "SAM") -> Store:
 
 def test_a_comma_between_the_values_of_a_row_separates_no_names():
     names = "ERM,, Reweighting (weights.beta=0.9, weights.start=0.5) , M2m"
+    assert listed("A (x=1, y=(2), z=3), B") == ["A (x=1, y=(2), z=3)", "B"]
     assert listed(names) == ["ERM", "Reweighting (weights.beta=0.9, weights.start=0.5)", "M2m"]
 
 

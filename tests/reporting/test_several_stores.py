@@ -74,6 +74,11 @@ def test_a_method_whose_value_is_written_otherwise_is_one_row(tmp_path):
     one, other = filled(tmp_path / "a", methods[0]), filled(tmp_path / "b", methods[1])
     assert compared([one, other]).rendered("csv") == compared([one]).rendered("csv")
     assert set(compared([other, one]).rows["method"]) == {"Focal Loss (loss.gamma=2.0)"}
+    more = filled(tmp_path / "c", methods[1], data=["cifar10", {"name": "cifar10", "imbalance_factor": 50}])
+    rows = compared([one, more]).rows
+    assert dict(rows.groupby("method")["setting"].nunique()) == {"Focal Loss (loss.gamma=2)": 2}, (
+        "the other data set is of the row too"
+    )
 
 
 def test_rows_of_other_seeds_are_told(tmp_path):

@@ -156,7 +156,7 @@ def test_a_lock_that_is_a_link_empties_no_other_file(store, secret):
     from tailboard.harness.storage.lease import only_driver
 
     (Path(store.root) / ".lock").symlink_to(secret)
-    with pytest.raises(OSError, match="link"), only_driver(store):
+    with pytest.raises(StoreError, match="link"), only_driver(store):
         pass
 
 

@@ -123,6 +123,11 @@ class Conditional(Part):
     condition: str = hyper("uniform", "our choice")
 
 
+@dataclass(frozen=True)
+class Typed(Part):
+    fusable: bool = True
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [
@@ -130,6 +135,7 @@ class Conditional(Part):
         (torch.nn.functional.cross_entropy, "loss: a Part is expected, whose build"),
         (Undecorated(), r"loss: Undecorated.share is no value yet: write @dataclass\(frozen=True\) above the class"),
         (Conditional(), "loss: a hyperparameter of Conditional cannot be called 'condition'"),
+        (Typed(), r"loss: Typed.fusable is no hyperparameter.*; write fusable = \.\.\. without a type"),
     ],
 )
 def test_what_is_no_part_is_said_where_the_recipe_is_written(part, words):
@@ -241,6 +247,13 @@ def test_a_plugin_that_leaves_or_registers_nonsense_is_one_message(text):
         ("\uff33\uff21\uff2d", "reads like SAM"),
         ("Focal Loss (loss.gamma=2)", r"'Focal Loss \(loss.gamma=2\)' reads like Focal Loss"),
         ("SAM + M2m", r"reads like SAM \+ M2m"),
+        ("ERM" + "\u200b" * 501, "reads like ERM"),
+        ("ERM\ufe0f", "reads like ERM"),
+        ("ERM\u2800", "reads like ERM"),
+        ("SAM\uff0bM2m", r"reads like SAM \+ M2m"),
+        ("ERM \uff08loss.gamma=2\uff09", "reads like ERM"),
+        ("Focal Loss (loss.gamma=2,\n x=1)", "reads like Focal Loss"),
+        (f"ERM (a={'1' * 600})", "reads like ERM"),
         (" Mine", "a name that neither is empty nor has blanks around it, not ' Mine'"),
         ("", "neither is empty"),
     ],
