@@ -166,11 +166,6 @@ def parse_shots(few: int | None, many: int | None, tercile: bool) -> Shots | Non
 M = TypeVar("M", bound=BaseModel)
 
 
-def _named(raw: Any) -> list[str]:
-    """Keys that look like names: what stands below them is a mapping, or nothing."""
-    return [key for key, value in raw.items() if value is None or isinstance(value, dict)]
-
-
 def _valid(model: type[M], raw: Any, where: str) -> M:
     """``model`` from ``raw``, or SpecError with the first field that is wrong."""
     _refuse_booleans(model, raw, where)
@@ -182,9 +177,10 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         if len(words) > 1 and words[-1] in UNION:  # of a value that may be of several kinds
             words.pop()
         path = ".".join(part for part in (where, *words) if part)
-        odd = [key for key in _named(raw) if key not in model.model_fields] if words == ["name"] else []
-        if first["type"] == "missing" and odd:
-            raise SpecError(f"{where}: a name is missing; is it {odd[0]!r}? Write {{name: {odd[0]}, ...}}") from None
+        if first["type"] == "missing" and words == ["name"]:  # a key without a value of its own may be meant as one
+            odd = [key for key in raw if key not in model.model_fields and isinstance(raw[key], dict | None)]
+            if odd:
+                raise SpecError(f"{where}: a name is missing; is it {odd[0]!r}? Write {{name: {odd[0]}, ...}}") from None
         if first["type"] == "extra_forbidden":
             word, known = str(first["loc"][-1]), model.model_fields
             own = f"{nearest_sentence(word, known)} {HINT} {HINT_OF_TABLES}" if model is Data else ""

@@ -177,7 +177,7 @@ def test_shipped_specs_plan(name):
         ({"methods": []}, ["methods"]),
         ({"methods": {"ERM": {}}}, ["methods: a name is missing", "'ERM'", "{name: ERM, ...}"]),
         ({"data": {"factor": 10, "cifar10": None}}, ["data: a name is missing", "{name: cifar10, ...}"]),
-        ({"methods": [{"nme": "ERM"}]}, ["methods.0.name: Field required"]),
+        ({"methods": [{"nme": "ERM"}]}, ["name: Field required"]),
         ({"methods": {"name": "SAM", "values": {"step": {"rho": 1}}}}, ["methods.values.step:", "write step.rho:"]),
         ({"methods": {"name": "SAM", "values": {"step.rho": [1, [2]]}}}, ["methods.values.step.rho:", "[2]"]),
         ({"methods": [5]}, ["methods", "5"]),
