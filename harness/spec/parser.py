@@ -180,7 +180,9 @@ def _valid(model: type[M], raw: Any, where: str) -> M:
         if first["type"] == "missing" and words == ["name"]:  # a key without a value of its own may be meant as one
             odd = [key for key in raw if key not in model.model_fields and isinstance(raw[key], dict | None)]
             if odd:
-                raise SpecError(f"{where}: a name is missing; is it {odd[0]!r}? Write {{name: {odd[0]}, ...}}") from None
+                raise SpecError(
+                    f"{where}: a name is missing; is it {odd[0]!r}? Write {{name: {odd[0]}, ...}}"
+                ) from None
         if first["type"] == "extra_forbidden":
             word, known = str(first["loc"][-1]), model.model_fields
             own = f"{nearest_sentence(word, known)} {HINT} {HINT_OF_TABLES}" if model is Data else ""
