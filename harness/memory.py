@@ -58,7 +58,7 @@ def give_back() -> None:
     another worker's large. Nothing of the main memory where the C library is not glibc."""
     cuda = sys.modules.get("torch.cuda")
     if cuda and cuda.is_initialized():
-        gc.collect()  # a training refers to itself: it would stay with its images until some later one
+        gc.collect()  # a method that refers to itself would stay, with the images that it has, until some later one
         cuda.empty_cache()
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -168,7 +168,7 @@ class _Callback(_NotSaved, tune.Callback, tune.Stopper):
 
 @cache
 def _placement(**needs: float) -> tune.PlacementGroupFactory:
-    """One for all trials that need the same: each keeps its own to the end of the run."""
+    """One for all trials that need the same, since Tune keeps that of each to the end of the run."""
     return tune.PlacementGroupFactory([needs])
 
 
